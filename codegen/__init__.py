@@ -1,0 +1,1 @@
+"""From a kernel IR to source text."""

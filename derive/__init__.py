@@ -1,0 +1,1 @@
+"""From a layer equation to its derivatives."""

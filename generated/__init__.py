@@ -1,0 +1,1 @@
+"""Committed output of the code generator; regenerate with ``phiz generate``, never edit by hand."""

@@ -1,0 +1,1 @@
+"""Runs committed kernels: backends, networks, training, optimizers.  Never imports SymPy, Mako, derive or codegen."""

@@ -1,0 +1,1 @@
+"""The optimizers of the paper on one flat parameter vector."""
