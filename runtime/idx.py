@@ -27,6 +27,7 @@ from .files import reason
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
+_Stream = IO[bytes] | gzip.GzipFile
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _part(key: str) -> str:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[_Stream]:
     """The bytes of the file, decompressed when it starts like gzip, whatever its name says."""
     with open(path, "rb") as file:
         compressed = file.read(2) == _GZIP_MAGIC
@@ -133,7 +134,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
             yield stream
 
 
-def _parse(stream: IO[bytes], path: str | os.PathLike[str]) -> npt.NDArray:
+def _parse(stream: _Stream, path: str | os.PathLike[str]) -> npt.NDArray:
     head = stream.read(4)
     if len(head) < 4:
         raise DataError(f"{path}: expected an IDX header of 4 bytes, got {len(head)}: the file is truncated")
@@ -156,7 +157,7 @@ def _parse(stream: IO[bytes], path: str | os.PathLike[str]) -> npt.NDArray:
     return np.frombuffer(bytes(data), dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _read_at_most(stream: IO[bytes], limit: int) -> bytearray:
+def _read_at_most(stream: _Stream, limit: int) -> bytearray:
     """By chunks: a header that declares terabytes must not allocate them before the file has shown that it has them."""
     data = bytearray()
     while len(data) < limit:
