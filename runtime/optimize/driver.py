@@ -1,0 +1,236 @@
+"""The loop around every method: limits, history, callback, interruption, saving and resuming."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+from .evaluation import Evaluator, Point, StopRun
+from .interrupt import deferred_interrupt
+from .memory import readable, require_memory
+from .method import Method, Move, Stop, gradient_of
+from .result import History, OptimizeResult, Progress, Record, Status
+from .state import load_state, save_state
+from .stopping import Callback, StopRules
+from .vector import Vector, max_norm
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SavePlan:
+    """Where the state goes: written every `every` iterations (0: never) and at the end; `resume` reads it first."""
+
+    file: str | os.PathLike[str] | None = None
+    every: int = 0
+    resume: bool = False
+
+
+class Run:
+    """One run of one method."""
+
+    def __init__(
+        self,
+        method: Method,
+        evaluator: Evaluator,
+        rules: StopRules,
+        callback: Callback | None = None,
+        save: SavePlan | None = None,
+        memory_limit: int | None = None,
+    ):
+        self.method = method
+        self.evaluator = evaluator
+        self.rules = rules
+        self.callback = callback
+        self.save = save or SavePlan()
+        self.history = History()
+        self.nit = 0
+        self.seconds_before = 0.0
+        self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
+        require_memory(method.name, evaluator.size, self.memory, memory_limit)
+        log.info("%s: %d parameters, %s for the method itself", method.name, evaluator.size, readable(self.memory))
+
+    def minimize(self, x0: Vector) -> OptimizeResult:
+        """Runs to the first rule that holds.  Exceptions at the very start pass through: there is nothing to keep."""
+        self.started = time.perf_counter()
+        if self.rules.time_limit is not None:
+            self.evaluator.deadline = self.started + self.rules.time_limit
+        if self.rules.maxfev is not None:
+            self.evaluator.max_evaluations = max(self.rules.maxfev, 1)
+        try:
+            stop = self._begin(x0)
+        except StopRun as signal:
+            return self._unevaluated(x0, (signal.status, signal.message))
+        except KeyboardInterrupt:
+            return self._unevaluated(x0, (Status.INTERRUPTED, "interrupted before the start was evaluated"))
+        self.evaluator.strict = False
+        stop = stop or self._iterate()
+        if self.save.file is not None:
+            with deferred_interrupt():
+                self._write()
+        return self._result(stop)
+
+    def _begin(self, x0: Vector) -> Stop | None:
+        if self.save.resume and self.save.file is not None and Path(self.save.file).exists():
+            self._read(load_state(self.save.file))
+        else:
+            self.method.start(self.evaluator, x0)
+            self._record(0.0, "start")
+        point = self.method.point
+        if not point.finite:
+            return Status.NOT_FINITE, f"at the start: {self.evaluator.failure}"
+        if self.method.stochastic:
+            return None
+        return self.rules.at_point(point)
+
+    def _iterate(self) -> Stop:
+        try:
+            while True:
+                if self.rules.maxiter is not None and self.nit >= self.rules.maxiter:
+                    return Status.MAX_ITERATIONS, f"{self.nit} iterations, the limit"
+                before = self.method.point
+                move = self.method.propose()
+                with deferred_interrupt():
+                    self._commit(move)
+                stop = self._after(before, move)
+                if stop is not None:
+                    return stop
+        except StopRun as signal:
+            return signal.status, signal.message
+        except StopIteration:
+            return Status.CALLBACK, "the callback asked to stop"
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED, f"interrupted after {self.nit} iterations"
+        except MemoryError as error:
+            return Status.RAISED, f"out of memory: {error}"
+        except Exception as error:
+            if self._raised_in_callback:
+                raise
+            log.debug("the objective raised", exc_info=True)
+            return Status.RAISED, f"the objective raised {type(error).__name__}: {error}"
+
+    _raised_in_callback = False
+
+    def _commit(self, move: Move) -> None:
+        move.commit()
+        if move.stop is not None and move.point is self.method.point and move.step == 0.0:
+            return  # nothing happened: no iteration to record
+        self.method.point = move.point
+        self.nit += 1
+        self._record(move.step, move.note)
+        if self.save.file is not None and self.save.every and self.nit % self.save.every == 0:
+            self._write()
+
+    def _after(self, before: Point, move: Move) -> Stop | None:
+        self._call_back(move)
+        if move.stop is not None:
+            return move.stop
+        point = self.method.point
+        if self.method.stochastic:
+            return None
+        if self.rules.target is not None and point.value <= self.rules.target:
+            return Status.TARGET, f"f = {point.value:.10g} <= target {self.rules.target:.10g}"
+        if not self.method.driver_tests:
+            return None
+        return self.rules.at_point(point) or self.rules.after_move(before, point)
+
+    def _call_back(self, move: Move) -> None:
+        if self.callback is None:
+            return
+        record = self.history[-1]
+        progress = Progress(
+            self.nit, self.method.point.x, record.fun, gradient_of(self.method.point), record.step,
+            record.nfev, record.njev, record.seconds, move.note,
+        )  # fmt: skip
+        self._raised_in_callback = True
+        stop = self.callback(progress)
+        self._raised_in_callback = False
+        if stop is True:
+            raise StopIteration
+
+    def _record(self, step: float, note: str) -> None:
+        point = self.method.point
+        steepest = math.nan if point.gradient is None else max_norm(point.gradient)
+        counts = self.evaluator.nfev, self.evaluator.njev
+        self.history.records.append(Record(self.nit, point.value, steepest, step, *counts, self._seconds(), note))
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _result(self, stop: Stop) -> OptimizeResult:
+        status, message = stop
+        point = self._chosen(status)
+        return OptimizeResult(
+            x=point.x,
+            fun=point.value,
+            jac=point.gradient,
+            nit=self.nit,
+            nfev=self.evaluator.nfev,
+            njev=self.evaluator.njev,
+            status=status,
+            message=message,
+            history=self.history,
+            method=self.method.name,
+            seconds=self._seconds(),
+            objective_seconds=self.evaluator.seconds,
+            memory_bytes=self.memory,
+        )
+
+    def _chosen(self, status: Status) -> Point:
+        """The current point where a test on it succeeded, otherwise the best one seen."""
+        current, best = self.method.point, self.evaluator.best
+        if status.converged or best is None or best.value >= current.value:
+            return current
+        if best.gradient is not None or status in (Status.INTERRUPTED, Status.RAISED):
+            return best
+        self.evaluator.deadline = self.evaluator.max_evaluations = math.inf
+        complete = self.evaluator.value_and_gradient(best.x)
+        return complete if complete.finite else best
+
+    def _unevaluated(self, x0: Vector, stop: Stop) -> OptimizeResult:
+        self.method.point = Point(x0, math.nan, None)
+        return self._result(stop)
+
+    def _write(self) -> None:
+        point, best, counts = self.method.point, self.evaluator.best or self.method.point, self.evaluator
+        state: dict[str, Any] = {
+            "method": self.method.name, "size": counts.size, "dtype": str(counts.dtype), "nit": self.nit,
+            "nfev": counts.nfev, "njev": counts.njev, "seconds": self._seconds(),
+            "objective_seconds": counts.seconds, "history": self.history.to_json(),
+            "x": point.x, "fun": point.value, "best_x": best.x, "best_fun": best.value,
+        }  # fmt: skip
+        for name, gradient in (("jac", point.gradient), ("best_jac", best.gradient)):
+            if gradient is not None:
+                state[name] = gradient
+        state.update({f"method_{key}": value for key, value in self.method.state().items()})
+        if self.save.file is not None:
+            save_state(self.save.file, state)
+
+    def _read(self, state: Mapping[str, Any]) -> None:
+        counts = self.evaluator
+        expected = {"method": self.method.name, "size": counts.size, "dtype": str(counts.dtype)}
+        for key, wanted in expected.items():
+            if state.get(key) != wanted:
+                raise CheckpointError(f"{self.save.file}: expected a state of {key} {wanted}, got {state.get(key)}")
+        self.method.evaluator = counts
+        self.method.point = _point(state, "")
+        counts.best = _point(state, "best_")
+        counts.nfev, counts.njev, counts.seconds = state["nfev"], state["njev"], state["objective_seconds"]
+        self.nit, self.seconds_before = state["nit"], state["seconds"]
+        self.history = History.from_json(state["history"])
+        own = {key.removeprefix("method_"): value for key, value in state.items() if key.startswith("method_")}
+        self.method.restore(own)
+
+
+def _point(state: Mapping[str, Any], prefix: str) -> Point:
+    gradient = state.get(f"{prefix}jac")
+    return Point(np.asarray(state[f"{prefix}x"]), float(state[f"{prefix}fun"]), gradient)

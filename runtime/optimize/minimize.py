@@ -1,0 +1,157 @@
+"""The one front: `minimize(objective, x0, method=..., **options)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .bfgs import BFGS
+from .conjugate_gradient import ConjugateGradient
+from .driver import Run, SavePlan
+from .errors import OptionError
+from .evaluation import Evaluator
+from .gradient_descent import GradientDescent, Momentum, StochasticGradientDescent
+from .lbfgs import LBFGS
+from .levenberg_marquardt import LevenbergMarquardt
+from .line_search import LineSearch, make_line_search
+from .method import Method
+from .objective import FunctionObjective, LeastSquares
+from .result import OptimizeResult
+from .stopping import Callback, StopRules
+from .vector import as_parameters
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """How a name becomes a method: the class, the default limit of iterations."""
+
+    factory: Callable[..., Method]
+    maxiter: int
+    line_search: str | None
+    summary: str
+
+
+METHODS: dict[str, MethodEntry] = {
+    "gd": MethodEntry(GradientDescent, 10_000, "armijo", "gradient descent: a step, a schedule or a line search"),
+    "sgd": MethodEntry(StochasticGradientDescent, 10_000, None, "mini-batch gradient descent"),
+    "momentum": MethodEntry(Momentum, 10_000, None, "heavy-ball momentum"),
+    "cg": MethodEntry(ConjugateGradient, 5_000, "strong-wolfe", "Polak-Ribière+ conjugate gradients"),
+    "bfgs": MethodEntry(BFGS, 2_000, "strong-wolfe", "BFGS; memory n²"),
+    "lbfgs": MethodEntry(LBFGS, 5_000, "strong-wolfe", "L-BFGS; memory 2 m n"),
+    "lm": MethodEntry(LevenbergMarquardt, 1_000, None, "Levenberg-Marquardt on residuals; memory n²"),
+}
+
+
+def minimize(
+    objective: Any,
+    x0: ArrayLike,
+    method: str | Method = "lbfgs",
+    *,
+    jac: Callable[..., Any] | bool | None = None,
+    args: tuple[Any, ...] = (),
+    line_search: str | LineSearch | None = None,
+    callback: Callback | None = None,
+    state_file: str | os.PathLike[str] | None = None,
+    save_every: int = 0,
+    resume: bool = False,
+    memory_limit: int | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Minimises an objective from x0 (n,), float32 or float64, whose dtype is kept.
+
+    objective: an object with `value_and_gradient`, or `fun(x, *args) -> (f, g)`, or `fun -> f` with jac= its gradient
+    function; for method "lm" also `fun -> r` with jac= its Jacobian function, or `fun -> (r, J)`.
+    method: one of METHODS, or a Method made by hand.  options: the rules of `StopRules` (gtol, ftol, xtol, target,
+    maxiter, maxfev, time_limit) and the method's own fields; with a named line search also its c1, c2, xtol, ...
+    prefixed by `search_` (search_c2=0.1).
+    callback(progress) after every iteration; True or StopIteration ends the run.
+    state_file: the state, written every `save_every` iterations and at the end; resume=True continues from it if it
+    exists, bit for bit as if there had been no break (limits count the whole run).
+    memory_limit: bytes for the method itself, default what the machine has.
+
+    Ctrl-C ends the run with the best point.  A NaN, an infinity or an arithmetic exception of the objective makes the
+    step shorter; any other exception ends the run with the best point, its text in the message.  At x0, where there is
+    nothing to keep yet, exceptions pass through.
+    Raises OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
+    """
+    x = as_parameters(x0)
+    rules, rest = _split(options, method)
+    chosen = method if isinstance(method, Method) else make_method(method, line_search=line_search, **rest)
+    if isinstance(method, Method) and (rest or line_search is not None):
+        raise OptionError(f"minimize: a ready-made method takes no options, got {', '.join(rest) or 'line_search'}")
+    target = as_objective(objective, jac, args, residuals=isinstance(chosen, LevenbergMarquardt))
+    evaluator = Evaluator(target, x.size, x.dtype)
+    plan = SavePlan(state_file, save_every, resume)
+    if resume and state_file is None:
+        raise OptionError("minimize: resume=True expects state_file=")
+    return Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
+
+
+def make_method(name: str, line_search: str | LineSearch | None = None, **options: Any) -> Method:
+    """A method from its name and options; raises OptionError that names the options it has."""
+    entry = _entry(name)
+    known = {f.name for f in fields(entry.factory)}  # type: ignore[arg-type]
+    searching = {key.removeprefix("search_"): options.pop(key) for key in list(options) if key.startswith("search_")}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        rules = {f.name for f in fields(StopRules)}
+        raise OptionError(f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}")
+    settings = dict(options)
+    if line_search is not None and "line_search" not in known:
+        raise OptionError(f"{name}: has no line search, got line_search={line_search!r}")
+    if line_search is not None and "step" in known:
+        settings.setdefault("step", None)
+    elif line_search is None and entry.line_search and "step" not in options:
+        line_search = entry.line_search
+    if line_search is not None:
+        if name == "cg" and line_search in ("strong-wolfe", "wolfe"):
+            searching = {"c2": 0.1, **searching}
+        settings["line_search"] = make_line_search(line_search, **searching)
+    elif searching:
+        raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
+    return entry.factory(**settings)
+
+
+def as_objective(objective: Any, jac: Any = None, args: tuple[Any, ...] = (), residuals: bool = False) -> Any:
+    """The object itself, or a function (pair) wrapped as an objective."""
+    if hasattr(objective, "value_and_gradient") or hasattr(objective, "residuals_and_jacobian_chunks"):
+        if jac is not None or args:
+            raise OptionError("minimize: jac and args go with plain functions, the objective has its own gradient")
+        return objective
+    if not callable(objective):
+        raise OptionError(f"objective: expected value_and_gradient or a function, got {type(objective).__name__}")
+    gradient = jac if callable(jac) else None
+    if jac is False:
+        raise OptionError("jac: expected a gradient function, or fun returning (f, gradient); got False")
+    return LeastSquares(objective, gradient, args) if residuals else FunctionObjective(objective, gradient, args)
+
+
+def predict_memory(method: str, size: int, dtype: Any = np.float64, **options: Any) -> int:
+    """Bytes that the method itself will need for `size` parameters; nothing is allocated."""
+    return make_method(method, **options).memory_bytes(size, np.dtype(dtype))
+
+
+def _entry(name: str) -> MethodEntry:
+    if name not in METHODS:
+        raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
+    return METHODS[name]
+
+
+def _split(options: dict[str, Any], method: str | Method) -> tuple[StopRules, dict[str, Any]]:
+    """The stop rules and the method's own options; LM has its own relative tolerances."""
+    lm = method == "lm"
+    rest = dict(options)
+    rules: dict[str, Any] = {}
+    for rule in fields(StopRules):
+        if rule.name in rest and not (lm and rule.name in ("gtol", "ftol", "xtol")):
+            rules[rule.name] = rest.pop(rule.name)
+    if rules.get("maxiter") is None:
+        rules["maxiter"] = _entry(method).maxiter if isinstance(method, str) else 10_000
+    if isinstance(method, str) and rest.get("epochs") is not None and "maxiter" not in options:
+        rules["maxiter"] = None
+    return StopRules(**rules), rest

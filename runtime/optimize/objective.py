@@ -1,0 +1,131 @@
+"""What the optimizers ask of an objective, and adapters for plain functions.
+
+An objective is any object with `value_and_gradient`.  It may offer more, and methods use what is there:
+
+* `value(x)`: cheaper than value and gradient together; used by the value-only line searches and by LM's trial steps.
+* `residuals(x)`, `residuals_and_jacobian_chunks(x)`: what Levenberg-Marquardt needs.
+* `sample_count`, `batch(indices)`, `reduction`: what mini-batch descent needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from .errors import OptionError
+from .vector import Vector
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """f and its gradient at a flat parameter vector."""
+
+    def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
+        """f(x) and the gradient, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class ResidualObjective(Protocol):
+    """f = 1/2 sum r_i^2 (equation 106) through its residuals; J[i, p] = dr_i/dx_p.
+
+    An objective that also has `value` may have another f, as long as sum J^T r is its gradient and sum J^T J its
+    Gauss-Newton matrix (see `residuals.gauss_newton_softmax`).  `residuals` is optional where `value` exists.
+    """
+
+    def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
+        """Pieces (r: (m,), J: (m, n)) that together hold every residual once, always in the same order."""
+        ...
+
+
+@runtime_checkable
+class SampledObjective(Protocol):
+    """A sum (or mean) over samples that can be evaluated on some of them."""
+
+    @property
+    def sample_count(self) -> int:
+        """Number of samples N."""
+        ...
+
+    def batch(self, indices: np.ndarray) -> Objective:
+        """The objective of these samples alone: their sum, or their mean when `reduction` is "mean"."""
+        ...
+
+
+class FunctionObjective:
+    """`fun(x, *args) -> (f, g)`, or `fun -> f` together with `jac -> g`, as an objective."""
+
+    def __init__(self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()):
+        self._fun = fun
+        self._jac = jac
+        self._args = args
+        if jac is not None:
+            self.value = self._value
+
+    def _value(self, x: Vector) -> float:
+        return scalar(self._fun(x, *self._args))
+
+    def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
+        if self._jac is not None:
+            return self._value(x), self._jac(x, *self._args)
+        pair = self._fun(x, *self._args)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise OptionError(
+                f"fun: expected (f, gradient), got {type(pair).__name__}; "
+                "return both, or pass the gradient function as jac="
+            )
+        return scalar(pair[0]), pair[1]
+
+
+class LeastSquares:
+    """Residuals r(x): (m,) and their Jacobian (m, n) as an objective for every method; f = 1/2 ||r||^2 (106).
+
+    `fun(x, *args) -> r` with `jac(x, *args) -> J`, or `fun -> (r, J)` when jac is None.
+    """
+
+    def __init__(self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()):
+        self._fun = fun
+        self._jac = jac
+        self._args = args
+
+    def _pair(self, x: Vector) -> tuple[Vector, np.ndarray]:
+        if self._jac is not None:
+            return np.asarray(self._fun(x, *self._args)), np.asarray(self._jac(x, *self._args))
+        pair = self._fun(x, *self._args)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise OptionError(
+                f"fun: expected (residuals, Jacobian), got {type(pair).__name__}; "
+                "return both, or pass the Jacobian function as jac="
+            )
+        return np.asarray(pair[0]), np.asarray(pair[1])
+
+    def residuals(self, x: Vector) -> Vector:
+        """r(x), shape (m,)."""
+        if self._jac is not None:
+            return np.asarray(self._fun(x, *self._args))
+        return self._pair(x)[0]
+
+    def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
+        yield self._pair(x)
+
+    def value(self, x: Vector) -> float:
+        """1/2 ||r||^2."""
+        r = self.residuals(x).astype(np.float64, copy=False)
+        return 0.5 * float(r @ r)
+
+    def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
+        r, jacobian = self._pair(x)
+        r = r.astype(np.float64, copy=False)
+        return 0.5 * float(r @ r), jacobian.T @ r
+
+
+def scalar(value: Any) -> float:
+    """The one number in `value` (a float, or an array with a single element)."""
+    if isinstance(value, float):
+        return value
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiu":
+        raise OptionError(f"fun: expected one real number, got {array.dtype} of shape {array.shape}")
+    return float(array.reshape(())[()])
