@@ -1,0 +1,110 @@
+"""Scalar functions of the definition language, with the derivative conventions of the paper's ledger.
+
+SymPy's own ``Max`` and ``Abs`` differentiate to ``Heaviside`` and ``sign``, whose values at 0 are not the convention here
+(ledger D9: phi'(0) = 0), and ``sqrt`` has no derivative at 0 (ledger D5: subgradient 0 at the centre).
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+from sympy import cos, erf, exp, log, sin, sqrt, tanh
+
+__all__ = [
+    "cos", "erf", "exp", "log", "maximum", "minimum", "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
+]  # fmt: skip
+
+
+class sigmoid(sp.Function):  # noqa: N801 - reads like the function it is
+    """1 / (1 + exp(-z)), evaluated without overflow at either end."""
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return self * (1 - self)
+
+    def _eval_rewrite_as_exp(self, z: sp.Expr, **_: object) -> sp.Expr:
+        return 1 / (1 + sp.exp(-z))
+
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(precision)
+
+    def _latex(self, printer: object, exp: str | None = None) -> str:
+        body = rf"\sigma\left({printer._print(self.args[0])}\right)"  # type: ignore[attr-defined]
+        return body if exp is None else rf"{{{body}}}^{{{exp}}}"
+
+
+class softplus(sp.Function):  # noqa: N801
+    """log(1 + exp(z)), evaluated without overflow at either end."""
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sigmoid(self.args[0])
+
+    def _eval_rewrite_as_exp(self, z: sp.Expr, **_: object) -> sp.Expr:
+        return sp.log(1 + sp.exp(z))
+
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(precision)
+
+    def _latex(self, printer: object, exp: str | None = None) -> str:
+        body = rf"\operatorname{{softplus}}\left({printer._print(self.args[0])}\right)"  # type: ignore[attr-defined]
+        return body if exp is None else rf"{{{body}}}^{{{exp}}}"
+
+
+class root(sp.Function):  # noqa: N801
+    """sqrt(s) for s >= 0 with the subgradient 0 at s = 0 (ledger D5)."""
+
+    nargs = 1
+    is_real = True
+    is_nonnegative = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        s = self.args[0]
+        return sp.Piecewise((1 / (2 * self), s > 0), (0, True))
+
+    def _eval_rewrite_as_Pow(self, s: sp.Expr, **_: object) -> sp.Expr:
+        return sp.sqrt(s)
+
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        return sp.sqrt(self.args[0])._eval_evalf(precision)
+
+    def _latex(self, printer: object, exp: str | None = None) -> str:
+        body = rf"\sqrt{{{printer._print(self.args[0])}}}"  # type: ignore[attr-defined]
+        return body if exp is None else rf"{{{body}}}^{{{exp}}}"
+
+
+def piecewise(*branches: tuple[object, object]) -> sp.Expr:
+    """``piecewise((value, condition), ..., (value, True))``: the first branch whose condition holds."""
+    return sp.Piecewise(*branches)
+
+
+def maximum(a: object, b: object) -> sp.Expr:
+    """max(a, b); a tie takes b, so that its derivative at a tie is that of b (``maximum(z, 0)`` has slope 0 at 0)."""
+    a, b = sp.sympify(a), sp.sympify(b)
+    return sp.Piecewise((a, a > b), (b, True))
+
+
+def minimum(a: object, b: object) -> sp.Expr:
+    """min(a, b); a tie takes b."""
+    a, b = sp.sympify(a), sp.sympify(b)
+    return sp.Piecewise((a, a < b), (b, True))
+
+
+def without_kinks(expression: sp.Expr) -> sp.Expr:
+    """Replace SymPy's ``Max``, ``Min`` and ``Abs`` by piecewise forms; at a tie a constant wins (slope 0)."""
+
+    def fold(choose: object, args: tuple[sp.Expr, ...]) -> sp.Expr:
+        ordered = sorted(args, key=lambda a: (a.is_number, sp.default_sort_key(a)))
+        result = ordered[-1]
+        for argument in reversed(ordered[:-1]):
+            result = choose(argument, result)  # type: ignore[operator]
+        return result
+
+    expression = expression.replace(sp.Max, lambda *args: fold(maximum, args))
+    expression = expression.replace(sp.Min, lambda *args: fold(minimum, args))
+    return expression.replace(sp.Abs, lambda a: sp.Piecewise((a, a > 0), (-a, a < 0), (0, True)))

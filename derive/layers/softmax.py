@@ -1,0 +1,20 @@
+"""Equation 25: the softmax layer, whose combinator couples all units."""
+
+from ..functions import exp
+from ..language import Layer, layer
+from ..stages import Definition
+from ..tensors import Max, Sum
+
+
+@layer()
+def softmax(L: Layer) -> Definition:
+    """Softmax of an affine map (equation 25), shifted by its maximum so that exp stays finite."""
+    Y = L.input()
+    i, j = L.maps("i"), Y.j
+    k = L.copy(i, "k")
+    w, b = L.parameter("w", i, j), L.parameter("b", i)
+    A = L.stage("A", i)(Sum(w[i, j] * Y[j], j) + b[i])
+    m = L.shift("m")(Max(A[k], k))
+    E = L.stage("E", i)(exp(A[i] - m()))
+    S = L.stage("S")(Sum(E[k], k))
+    return L.output(i)(E[i] / S())

@@ -1,0 +1,235 @@
+"""Stages of a definition: each a map or a reduction over earlier tensors, checked and brought to a normal form.
+
+Normal form: a stage is an expression that is *linear* in its reductions, with coefficients that hold no tensor.  Any other reduction,
+as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to every stage alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from .errors import DefinitionError
+from .functions import without_kinks
+from .indices import AxisVariable, RelationInfo, RowVariable, SizeInfo
+from .tensors import Access, Reduction, TensorHandle, reduction_of
+
+if TYPE_CHECKING:
+    from .language import Layer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``name[axes] = expression``; the symbols of ``reductions`` stand for their reductions in ``expression``."""
+
+    name: str
+    axes: tuple[AxisVariable, ...]
+    expression: sp.Expr
+    reductions: tuple[tuple[sp.Symbol, Reduction], ...]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A declared tensor: its axes, without the sample axis."""
+
+    name: str
+    kind: str
+    axes: tuple[AxisVariable, ...]
+    ragged: bool
+    samples: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A layer's equation in normal form."""
+
+    name: str
+    sizes: Mapping[str, SizeInfo]
+    relations: Mapping[str, RelationInfo]
+    tensors: Mapping[str, TensorInfo]
+    stages: tuple[Stage, ...]
+    accesses: Mapping[sp.Symbol, Access]
+    variables: Mapping[sp.Symbol, AxisVariable | RowVariable]
+    initial: Mapping[str, object]
+    shifts: frozenset[str] = frozenset()
+
+    @property
+    def input(self) -> TensorInfo:
+        """The one input tensor."""
+        return next(t for t in self.tensors.values() if t.kind == "input")
+
+    @property
+    def parameters(self) -> list[TensorInfo]:
+        """The parameters, in the order of declaration, which is their order in the flat vector."""
+        return [t for t in self.tensors.values() if t.kind == "parameter"]
+
+
+def variables_in(definition: Definition | Layer, expression: sp.Expr) -> set[sp.Symbol]:
+    """The index variables that ``expression`` depends on, through its accesses and reductions too."""
+    found: set[sp.Symbol] = set()
+    for symbol in expression.free_symbols:
+        access = definition.accesses.get(symbol)
+        reduction = reduction_of(symbol)
+        if access is not None:
+            for entry in access.index:
+                found |= {s for s in entry.free_symbols if s in definition.variables}
+        elif reduction is not None:
+            found |= reduction_variables(definition, reduction)
+        elif symbol in definition.variables:
+            found.add(symbol)
+    return found
+
+
+def reduction_variables(definition: Definition | Layer, reduction: Reduction) -> set[sp.Symbol]:
+    """The index variables outside ``reduction`` that its value depends on."""
+    found = variables_in(definition, reduction.body)
+    for constraint in reduction.constraints:
+        found |= {s for s in constraint.free_symbols if s in definition.variables}
+    for symbol in reduction.variables:
+        variable = definition.variables.get(symbol)
+        if isinstance(variable, AxisVariable):
+            found |= {s for s in variable.extent.free_symbols if s in definition.variables}
+    return found - set(reduction.variables)
+
+
+def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr] | None:
+    """``expression`` as coefficients over index variables and relation columns, plus a constant; None when it is not affine."""
+    expression = sp.expand(expression)
+    atoms = {f for f in expression.atoms(AppliedUndef) if f.free_symbols & variables}
+    coefficients: dict[sp.Expr, sp.Expr] = {}
+    remainder = expression
+    for atom in sorted(atoms, key=str) + sorted(variables & expression.free_symbols, key=str):
+        coefficient = remainder.coeff(atom, 1)
+        if coefficient == 0:
+            continue
+        if (coefficient.free_symbols & variables) or (atom in atoms and coefficient != 1 and coefficient != -1):
+            return None
+        coefficients[atom] = coefficient
+        remainder = sp.expand(remainder - coefficient * atom)
+    return None if remainder.free_symbols & variables else (coefficients, remainder)
+
+
+class _Normaliser:
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.stages: list[Stage] = []
+
+    def refuse(self, reason: str) -> DefinitionError:
+        return DefinitionError(f"layer {self.layer.name}: {reason}")
+
+    def check(self, where: str, expression: sp.Expr, scope: set[sp.Symbol]) -> None:
+        """Every symbol is known, every index is bound, every access is affine."""
+        layer = self.layer
+        sizes = {sp.Symbol(n, integer=True, nonnegative=True) for n in layer.sizes_info}
+        for symbol in sorted(expression.free_symbols, key=str):
+            if symbol in layer.variables:
+                if symbol not in scope:
+                    raise self.refuse(f"index {symbol} in {where} is neither an index of {where} nor reduced over")
+            elif symbol in layer.accesses:
+                self._check_access(where, symbol, scope)
+            elif reduction_of(symbol) is None and symbol not in sizes:
+                raise self.refuse(f"unknown symbol {symbol} in {where}: it is no access, no index and no size")
+
+    def _check_access(self, where: str, symbol: sp.Symbol, scope: set[sp.Symbol]) -> None:
+        access = self.layer.accesses[symbol]
+        for entry in access.index:
+            unbound = {s for s in entry.free_symbols if s in self.layer.variables} - scope
+            if unbound:
+                name = min(map(str, unbound))
+                raise self.refuse(f"index {name} of the access {symbol} in {where} is neither an index of {where} nor reduced over")
+            unknown = entry.free_symbols - set(self.layer.variables) - {
+                sp.Symbol(n, integer=True, nonnegative=True) for n in self.layer.sizes_info
+            }
+            if unknown:
+                raise self.refuse(f"unknown symbol {min(map(str, unknown))} in the access {symbol}")
+            if affine_terms(entry, scope) is None:
+                raise self.refuse(
+                    f"the access {symbol} is not affine in the index variables; write the index as another variable and tie it "
+                    "with where=Eq(...), or use a relation table"
+                )
+
+    def split(self, base: str, combine: str, reduction_symbol: sp.Symbol, axes: tuple[AxisVariable, ...]) -> sp.Symbol:
+        """Give a reduction a stage of its own and return the access to it."""
+        reduction = reduction_of(reduction_symbol)
+        assert reduction is not None
+        needed = reduction_variables(self.layer, reduction)
+        own = tuple(a for a in axes if a.symbol in needed)
+        missing = needed - {a.symbol for a in own}
+        if missing:
+            raise self.refuse(f"index {min(map(str, missing))} of a reduction in {base} is neither an index of {base} nor reduced over")
+        number = 1 + sum(s.name.startswith(f"{base}_{combine}") for s in self.stages)
+        name = f"{base}_{combine}{number}"
+        ragged = any(a.extent.atoms(AppliedUndef) for a in own)
+        handle = TensorHandle(self.layer, name, "stage", own, ragged)
+        self.layer.tensors[name] = handle
+        self.stages.append(self.normal(Stage(name, own, reduction_symbol, ())))
+        return handle[tuple(a.symbol for a in own)]
+
+    def body(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> Reduction:
+        """The reduction with inner reductions replaced by stages."""
+        expression = without_kinks(reduction.body)
+        inner_axes = axes + tuple(
+            v for s in reduction.variables if isinstance(v := self.layer.variables.get(s), AxisVariable) and v not in axes
+        )
+        for symbol in sorted((s for s in expression.free_symbols if reduction_of(s) is not None), key=str):
+            inner = reduction_of(symbol)
+            assert inner is not None
+            expression = expression.subs(symbol, self.split(base, inner.combine, symbol, inner_axes))
+        for symbol in reduction.variables:
+            if symbol not in self.layer.variables:
+                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
+        scope = {a.symbol for a in axes} | set(reduction.variables)
+        self.check(base, expression, scope)
+        for constraint in reduction.constraints:
+            if affine_terms(constraint, scope) is None:
+                raise self.refuse(f"the condition {constraint} = 0 in {base} is not affine in the index variables")
+        return Reduction(reduction.combine, expression, reduction.variables, reduction.constraints)
+
+    def normal(self, stage: Stage) -> Stage:
+        expression = without_kinks(stage.expression)
+        symbols = sorted((s for s in expression.free_symbols if reduction_of(s) is not None), key=str)
+        kept: list[tuple[sp.Symbol, Reduction]] = []
+        for symbol in symbols:
+            reduction = reduction_of(symbol)
+            assert reduction is not None
+            coefficient = sp.diff(expression, symbol)
+            constant = not any(reduction_of(s) is not None or s in self.layer.accesses for s in coefficient.free_symbols)
+            if not constant or (reduction.combine == "max" and expression != symbol):
+                expression = expression.subs(symbol, self.split(stage.name, reduction.combine, symbol, stage.axes))
+            else:
+                kept.append((symbol, self.body(stage.name, reduction, stage.axes)))
+        self.check(stage.name, expression, {a.symbol for a in stage.axes})
+        return Stage(stage.name, stage.axes, expression, tuple(kept))
+
+
+def normalise(layer: Layer) -> Definition:
+    """Check the layer's stages and bring them to normal form.
+
+    Raises DefinitionError, naming the layer and the access, for whatever the language cannot express.
+    """
+    normaliser = _Normaliser(layer)
+    declared = list(layer.stages)
+    for stage in declared:
+        normaliser.stages.append(normaliser.normal(stage))
+    read = {layer.accesses[s].tensor for st in normaliser.stages for s in _accesses(layer, st)}
+    for handle in layer.tensors.values():
+        if handle.kind in ("input", "parameter") and handle.name not in read:
+            raise DefinitionError(f"layer {layer.name}: {handle.name} is declared but Z does not depend on it")
+    if sum(t.kind == "input" for t in layer.tensors.values()) != 1:
+        raise DefinitionError(f"layer {layer.name}: a layer has exactly one input, declared with L.input(...)")
+    tensors = {
+        h.name: TensorInfo(h.name, h.kind, h.axes, h.ragged, h.samples) for h in layer.tensors.values()
+    }
+    return Definition(layer.name, dict(layer.sizes_info), dict(layer.relations), tensors, tuple(normaliser.stages),
+                      dict(layer.accesses), dict(layer.variables), dict(layer.initial), frozenset(layer.shifts))  # fmt: skip
+
+
+def _accesses(layer: Layer, stage: Stage) -> set[sp.Symbol]:
+    symbols = set(stage.expression.free_symbols)
+    for _, reduction in stage.reductions:
+        symbols |= reduction.body.free_symbols
+    return {s for s in symbols if s in layer.accesses}
