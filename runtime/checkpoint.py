@@ -70,9 +70,7 @@ class Checkpoint:
                     f"the file has {_short(self.digests.get(name))}, the network {_short(digests.get(name))}"
                 )
         if self.parameters.size != count:
-            raise CheckpointError(
-                f"{self.path}: expected {count} parameters for this network, the file has {self.parameters.size}"
-            )
+            raise CheckpointError(f"{self.path}: expected {count} parameters for this network, the file has {self.parameters.size}")
 
 
 def save(
@@ -95,9 +93,7 @@ def save(
     bad = ~np.isfinite(vector)
     if bad.any():
         where = int(np.argmax(bad))
-        raise CheckpointError(
-            f"{path}: not saved: parameter {where} is {vector[where]}; the file there stays as it was"
-        )
+        raise CheckpointError(f"{path}: not saved: parameter {where} is {vector[where]}; the file there stays as it was")
     tensors = {_PARAMETERS: _storable(path, _PARAMETERS, vector)}
     for name, array in (arrays or {}).items():
         tensors[_PREFIX + name] = _storable(path, name, np.asarray(array))
@@ -110,7 +106,7 @@ def save(
         "training": _json(training or {}, "training", path),
     }
     metadata["sha256"] = _checksum(metadata, tensors)
-    write_atomically(path, format_tensors(tensors, metadata), CheckpointError)
+    write_atomically(path, _in_order(format_tensors(tensors, metadata)), CheckpointError)
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
@@ -168,6 +164,16 @@ def _storable(path: str | os.PathLike[str], name: str, array: npt.NDArray) -> np
     return native
 
 
+def _in_order(data: bytes) -> bytes:
+    """The same file with its metadata sorted: the library writes them in a random order, and equal runs give equal files."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
 def _metadata(data: bytes) -> dict[str, str]:
     """The text entries of a header that the parser has found valid: its length in 8 bytes, then JSON."""
     length = int.from_bytes(data[:8], "little")
@@ -203,9 +209,7 @@ def _difference(saved: Any, wanted: Any, place: str) -> str | None:
     elif isinstance(saved, list) and isinstance(wanted, list):
         if len(saved) != len(wanted):
             return f"{place}: the file has {len(saved)} entries, the network {len(wanted)}"
-        pairs = (
-            (one, other, f"{place}[{index}]") for index, (one, other) in enumerate(zip(saved, wanted, strict=True))
-        )
+        pairs = ((one, other, f"{place}[{index}]") for index, (one, other) in enumerate(zip(saved, wanted, strict=True)))
     else:
         same = type(saved) is type(wanted) and saved == wanted
         return None if same else f"{place}: the file has {_brief(saved)}, the network {_brief(wanted)}"

@@ -235,9 +235,7 @@ def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArra
     return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression")
 
 
-def _classification(
-    name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str]
-) -> Dataset:
+def _classification(name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> Dataset:
     targets = one_hot(labels, len(classes), samples.dtype, name)
     return Dataset(name, samples, targets, labels, "classification", tuple(classes))
 
@@ -293,10 +291,16 @@ def _choose_pair(folder: Path, part: Part | None) -> idx.Pair:
 
 
 def _pair_of(path: Path) -> idx.Pair:
-    for pair in idx.find_pairs(path.parent):
+    if not idx.is_idx(path):
+        idx.read(path)  # raises, and says better than a missing partner what is wrong with the file
+    try:
+        pairs = idx.find_pairs(path.parent)
+    except DataError:
+        pairs = ()
+    for pair in pairs:
         if path.name in (pair.images.name, pair.labels.name, pair.images.name + ".gz", pair.labels.name + ".gz"):
             return pair
-    raise DataError(f"{path}: expected images and labels files with matching names in one folder, got no partner")
+    raise DataError(f"{path}: expected a pair such as train-images-idx3-ubyte and train-labels-idx1-ubyte, got no partner")
 
 
 def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
@@ -311,7 +315,7 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:
     try:
         chosen = np.dtype(dtype)
     except TypeError:
-        chosen = np.dtype(object)
+        raise DataError(f"{name}: expected float32 or float64, got {dtype}") from None
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise DataError(f"{name}: expected float32 or float64, got {dtype}")
+        raise DataError(f"{name}: expected float32 or float64, got {chosen}")
     return chosen

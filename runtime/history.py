@@ -73,9 +73,7 @@ def save(history: History, path: str | os.PathLike[str]) -> None:
     """
     document = {"format": FORMAT, "version": VERSION, **asdict(history)}
     document["about"] = {str(name): str(text) for name, text in history.about.items()}
-    document["epochs"] = [
-        {name: _to_json(name, value) for name, value in asdict(epoch).items()} for epoch in history.epochs
-    ]
+    document["epochs"] = [{name: _to_json(name, value) for name, value in asdict(epoch).items()} for epoch in history.epochs]
     write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 

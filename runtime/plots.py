@@ -77,9 +77,7 @@ def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "
     _draw(shown, limit, title + _count_note(len(shown), len(grid)), labels, path)
 
 
-def _curves(
-    axes: Axes, numbers: list[int], training: Sequence[float | None], validation: Sequence[float | None]
-) -> None:
+def _curves(axes: Axes, numbers: list[int], training: Sequence[float | None], validation: Sequence[float | None]) -> None:
     for values, name, colour in ((training, "training", _TRAIN), (validation, "validation", _VALIDATION)):
         heights = [math.nan if value is None or not math.isfinite(value) else value for value in values]
         if not all(math.isnan(height) for height in heights):
@@ -93,7 +91,7 @@ def _logarithmic(axes: Axes) -> None:
     drawn = drawn[np.isfinite(drawn)]
     if drawn.min() <= 0:  # an exact fit, or a loss that may be negative
         return
-    decades = math.log10(drawn.max() / drawn.min())
+    decades = math.log10(drawn.max()) - math.log10(drawn.min())
     axes.set_yscale("log")
     if decades < 0.8:
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -167,9 +165,7 @@ def _arrange(count: int, maps: int, height: int, width: int) -> _Mosaic:
     return _Mosaic(columns, -(-count // columns), height, width)
 
 
-def _draw(
-    grid: npt.NDArray[np.float64], limit: float, title: str, labels: tuple[str, str], path: str | os.PathLike[str]
-) -> None:
+def _draw(grid: npt.NDArray[np.float64], limit: float, title: str, labels: tuple[str, str], path: str | os.PathLike[str]) -> None:
     """Measures in inches: the picture fills the figure but for title, scale and (where there are any) axis labels."""
     count, maps = grid.shape[:2]
     mosaic = _arrange(*grid.shape)
@@ -186,7 +182,7 @@ def _draw(
         x, y = mosaic.corner(column, row)
         box = (x, x + mosaic.width, y + mosaic.height, y)
         image = axes.imshow(tile, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", extent=box)
-        axes.add_patch(Rectangle((x, y), mosaic.width, mosaic.height, fill=False, edgecolor="0.7", linewidth=0.6))
+        axes.add_patch(Rectangle((x, y), mosaic.width, mosaic.height, fill=False, edgecolor="0.7", linewidth=0.6, clip_on=False))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     _label(axes, mosaic, labels)

@@ -81,9 +81,7 @@ def load_split(
     known = train.classes if train.task == "classification" else None
     held_out = load(source, dtype, target=target, task=train.task, classes=known, part="test")
     if held_out.sample_shape != train.sample_shape:
-        raise DataError(
-            f"{held_out.name}: expected samples {train.sample_shape} as for training, got {held_out.sample_shape}"
-        )
+        raise DataError(f"{held_out.name}: expected samples {train.sample_shape} as for training, got {held_out.sample_shape}")
     return replace(split(train, test=0, validation=validation, seed=seed), test=held_out).standardised()
 
 
@@ -92,9 +90,7 @@ def _size(data: Dataset, name: str, fraction: float) -> int:
         raise DataError(f"{data.name}: expected a {name} fraction in [0, 1), got {fraction}")
     size = round(fraction * len(data))
     if fraction > 0 and size == 0:
-        raise DataError(
-            f"{data.name}: expected a {name} sample or more, got 0 from {fraction:g} of {len(data)} samples"
-        )
+        raise DataError(f"{data.name}: expected a {name} sample or more, got 0 from {fraction:g} of {len(data)} samples")
     return size
 
 

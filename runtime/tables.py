@@ -204,9 +204,7 @@ def npz_has_part(path: str | os.PathLike[str], part: str) -> bool:
         raise DataError(f"{path}: expected a readable NPZ file, got: {reason(error)}") from error
 
 
-def _from_archive(
-    path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, target: str | None, part: str | None
-) -> Table:
+def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, target: str | None, part: str | None) -> Table:
     endings = (f"_{part}",) if part else ("", "_train")
     inputs_name = _array_name(path, archive.files, INPUT_ARRAYS, endings, "inputs")
     if target is not None and part is not None:
@@ -218,8 +216,7 @@ def _from_archive(
         raise DataError(f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}")
     if len(inputs) != len(targets):
         raise DataError(
-            f"{path}: expected as many rows in {targets_name!r} as in {inputs_name!r}, "
-            f"got {len(targets)} and {len(inputs)}"
+            f"{path}: expected as many rows in {targets_name!r} as in {inputs_name!r}, got {len(targets)} and {len(inputs)}"
         )
     if len(inputs) == 0:
         raise DataError(f"{path}: expected at least one sample, got 0")
