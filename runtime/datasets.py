@@ -131,7 +131,7 @@ def has_test_part(source: str | os.PathLike[str]) -> bool:
         return False
     if path.is_dir():
         return {"train", "test"} <= {pair.part for pair in idx.find_pairs(path)}
-    return path.suffix.lower() == ".npz" and all(tables.npz_has_part(path, part) for part in get_args(Part))
+    return _is_npz(path) and all(tables.npz_has_part(path, part) for part in get_args(Part))
 
 
 def _load(

@@ -14,6 +14,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,21 +186,26 @@ def read_npz(path: str | os.PathLike[str], target: str | None = None, part: str 
     Raises: DataError for a file that is unreadable, damaged or not NPZ, for a missing array (those that are there are
     listed), for pickled objects, for counts that differ, and for 0 samples.
     """
-    try:
-        if not zipfile.is_zipfile(path):
-            Path(path).open("rb").close()  # a file that is not there has a better reason than "not NPZ"
-            raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
-        with np.load(path, allow_pickle=False) as archive:
-            return _from_archive(path, archive, target, part)
-    except _NPZ_ERRORS as error:
-        raise DataError(f"{path}: expected a readable NPZ file, got: {reason(error)}") from error
+    with _archive(path) as archive:
+        return _from_archive(path, archive, target, part)
 
 
 def npz_has_part(path: str | os.PathLike[str], part: str) -> bool:
     """Whether an NPZ file names inputs of this part, such as `x_test`.  Raises: DataError as `read_npz`."""
+    with _archive(path) as archive:
+        return any(f"{name}_{part}" in [key.lower() for key in archive.files] for name in INPUT_ARRAYS)
+
+
+@contextmanager
+def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
+    """An open archive; whatever reading it raises, then or inside the block, is a DataError with one line."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return any(f"{name}_{part}" in [key.lower() for key in archive.files] for name in INPUT_ARRAYS)
+        with open(path, "rb") as stream:  # opened here, because np.load leaves a damaged file open
+            if not zipfile.is_zipfile(stream):
+                raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                yield archive
     except _NPZ_ERRORS as error:
         raise DataError(f"{path}: expected a readable NPZ file, got: {reason(error)}") from error
 
