@@ -1,0 +1,126 @@
+"""Activations: only phi is written; phi' comes from ``diff`` and is rewritten in terms of y = phi(z) where that is possible.
+
+With phi' as a function of y, the value before the activation need not be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import sympy as sp
+
+from .errors import DefinitionError
+from .functions import erf, exp, maximum, piecewise, sigmoid, softplus, sqrt, tanh, without_kinks
+
+z = sp.Symbol("z", real=True)
+y = sp.Symbol("y", real=True)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """y = phi(z), equation 1.  ``phi`` is an expression in ``z``."""
+
+    name: str
+    phi: sp.Expr
+
+    @cached_property
+    def derivative(self) -> sp.Expr:
+        """phi'(z)."""
+        return sp.diff(self.phi, z)
+
+    @cached_property
+    def derivative_of_output(self) -> sp.Expr | None:
+        """phi' as an expression in ``y``, or None where phi' is no function of y (GELU)."""
+        return _in_terms_of_output(self.phi, self.derivative)
+
+    @property
+    def derivative_in(self) -> Literal["y", "z"]:
+        """Which value the kernels compute phi' from."""
+        return "z" if self.derivative_of_output is None else "y"
+
+    @cached_property
+    def value_range(self) -> tuple[float | None, float | None]:
+        """Infimum and supremum of phi over the reals; None where unbounded."""
+        near = [float(self.phi.subs(z, sp.Float(n / 8))) for n in range(-80, 81)]
+        far = [float(self.phi.subs(z, sp.Float(side * 1e6))) for side in (-1, 1)]
+        low, high = min(*near, *far), max(*near, *far)
+        return (None if low <= -1e3 else low), (None if high >= 1e3 else high)
+
+
+def _exponential_form(e: sp.Expr) -> sp.Expr:
+    return e.rewrite(sp.exp).replace(sp.tanh, lambda a: (sp.exp(2 * a) - 1) / (sp.exp(2 * a) + 1))
+
+
+def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
+    """phi' of one smooth branch as a function of y, proved by substituting back; None where no such form is found."""
+    if not derivative.has(z):
+        return derivative
+    if not phi.has(z):
+        return None
+    q = sp.Symbol("q", positive=True)
+    form = _exponential_form(phi)
+    rates = sorted({sp.Poly(a.args[0], z).coeff_monomial(z) for a in form.atoms(sp.exp) if a.has(z)}, key=str)
+    if not rates or not all(r.is_rational for r in rates):
+        return None
+    unit = abs(rates[0])
+    for rate in rates[1:]:
+        unit = sp.gcd(unit, abs(rate))
+
+    def in_q(e: sp.Expr) -> sp.Expr:
+        return sp.together(_exponential_form(e).replace(sp.exp, lambda a: q ** sp.expand(a / (unit * z))))
+
+    try:
+        solutions = sp.solve(sp.Eq(in_q(phi), y), q, dict=False)
+    except (NotImplementedError, sp.PolynomialError, ValueError):
+        return None
+    for solution in solutions:
+        candidate = sp.simplify(in_q(derivative).subs(q, solution))
+        candidate = sp.factor(candidate) if candidate.is_rational_function(y) else candidate
+        back = sp.simplify(in_q(derivative) - candidate.subs(y, in_q(phi)))
+        if back == 0 and not candidate.has(q) and not candidate.has(z):
+            expanded = sp.expand(candidate)
+            return expanded if sp.count_ops(expanded) <= sp.count_ops(candidate) else candidate
+    return None
+
+
+def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
+    """phi' in terms of y.  A kink at z = 0 is allowed where phi is 0 there and increasing above: then z > 0 iff y > 0."""
+    if not isinstance(phi, sp.Piecewise):
+        return _inverse_derivative(phi, derivative)
+    if len(phi.args) != 2 or phi.args[0][1] != (z > 0) or phi.args[1][1] != True:  # noqa: E712
+        return None
+    upper, lower = phi.args[0][0], phi.args[1][0]
+    above, below = sp.diff(upper, z), sp.diff(lower, z)
+    increasing = above.is_positive or sp.simplify(above - 1) == 0
+    not_above_zero = all(lower.subs(z, -(2.0**e)) <= 0 for e in range(-10, 10)) and lower.subs(z, 0) <= 0
+    if upper.subs(z, 0) != 0 or not increasing or not not_above_zero:
+        return None
+    parts = [_inverse_derivative(upper, above), _inverse_derivative(lower, below)]
+    if parts[0] is None or parts[1] is None:
+        return None
+    return sp.Piecewise((parts[0], y > 0), (parts[1], True))
+
+
+def activation(function: Callable[[sp.Symbol], sp.Expr]) -> Activation:
+    """Make ``def name(z): return phi`` an activation."""
+    phi = without_kinks(sp.sympify(function(z)))
+    unknown = phi.free_symbols - {z}
+    if unknown:
+        raise DefinitionError(f"activation {function.__name__}: phi depends on {min(map(str, unknown))}; it may depend on z alone")
+    return Activation(function.__name__, phi)
+
+
+ACTIVATIONS: tuple[Activation, ...] = (
+    Activation("linear", z),
+    Activation("sigmoid", sigmoid(z)),
+    Activation("tanh", tanh(z)),
+    Activation("scaled_tanh", sp.Rational(17159, 10000) * tanh(sp.Rational(2, 3) * z)),
+    Activation("relu", maximum(z, 0)),
+    Activation("leaky_relu", piecewise((z, z > 0), (z / 100, True))),
+    Activation("softplus", softplus(z)),
+    Activation("elu", piecewise((z, z > 0), (exp(z) - 1, True))),
+    Activation("gelu", z * (1 + erf(z / sqrt(2))) / 2),
+)

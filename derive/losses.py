@@ -1,0 +1,105 @@
+"""Error functions (Table 2) and, for every activation, the output delta of equation 6 (Table 3).
+
+A loss is one term rho(t, y) per output unit; r is their sum.  For an activation phi the pair (loss, phi) is the composition: its
+value in a form that does not overflow, and its delta d rho(t, phi(z))/dz, both proved equal to the composition before they are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from .activations import Activation, y, z
+from .errors import DefinitionError
+from .functions import sigmoid, softplus
+
+t = sp.Symbol("t", real=True)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """r = sum over the output units of ``rho(t, y)``; intervals say which targets and outputs it admits."""
+
+    name: str
+    rho: sp.Expr
+    targets: tuple[float | None, float | None] = (None, None)
+    outputs: tuple[float | None, float | None] = (None, None)
+    open: tuple[bool, bool] = (False, False)
+
+
+LOSSES: tuple[Loss, ...] = (
+    Loss("mse", (t - y) ** 2 / 2),
+    Loss("binary_ce", -(t * sp.log(y) + (1 - t) * sp.log(1 - y)), (0.0, 1.0), (0.0, 1.0), (False, False)),
+    Loss("ce", -t * sp.log(y), (0.0, None), (0.0, None), (False, False)),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """(loss, activation): value and delta of one output unit, each as an expression in t and one of y, z."""
+
+    loss: Loss
+    activation: Activation
+    value: sp.Expr
+    delta: sp.Expr
+
+    @staticmethod
+    def reads(e: sp.Expr) -> Literal["Y", "Z"]:
+        """Which buffer ``e`` is computed from."""
+        return "Z" if e.has(z) else "Y"
+
+
+def expand_logarithms(e: sp.Expr) -> sp.Expr:
+    """Logarithms of exponentials and of sigmoids without the exponential: log(sigmoid(a)) = a - softplus(a)."""
+    e = e.replace(lambda n: n == 1 - sigmoid(z), lambda n: sigmoid(-z))
+    e = e.replace(sp.log, lambda a: sp.expand_log(sp.log(a), force=True))
+    e = e.replace(sp.log, lambda a: a.args[0] - softplus(a.args[0]) if isinstance(a, sigmoid) else sp.log(a))
+    e = e.replace(softplus, lambda a: softplus(-a) + a if a.could_extract_minus_sign() else softplus(a))
+    return sp.expand(e, power_exp=False, power_base=False, log=False)
+
+
+def is_zero(e: sp.Expr) -> bool:
+    """Proof that a real expression in exp, log and rationals is 0: exactly, by rewriting in exponentials."""
+    plain = e.rewrite(sp.exp)
+    for attempt in (sp.simplify, lambda x: sp.simplify(sp.expand_log(sp.logcombine(sp.expand(x), force=True), force=True)),
+                    lambda x: sp.simplify(sp.logcombine(sp.expand_log(sp.together(x), force=True), force=True))):  # fmt: skip
+        if attempt(plain) == 0:
+            return True
+    return False
+
+
+def derive_pair(loss: Loss, activation: Activation) -> Pair:
+    """Equation 6 for one pair.  Raises DefinitionError when the stable form cannot be proved equal to the definition."""
+    outer = sp.diff(loss.rho, y)
+    in_y = activation.derivative_of_output
+    if in_y is not None:
+        delta = _tidy(outer * in_y)
+    else:
+        delta = _tidy(outer.subs(y, activation.phi) * activation.derivative)
+    value = loss.rho
+    if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
+        stable = expand_logarithms(loss.rho.subs(y, activation.phi))
+        if not stable.has(sp.log):
+            if not is_zero(sp.diff(stable - loss.rho.subs(y, activation.phi), z)) or not _agree_at_zero(stable, loss, activation):
+                raise DefinitionError(f"loss {loss.name} with {activation.name}: the stable form is not proved equal to the definition")
+            value = stable
+    if activation.name == "linear":
+        value, delta = value.subs(z, y), delta.subs(z, y)
+    return Pair(loss, activation, value, delta)
+
+
+def _agree_at_zero(stable: sp.Expr, loss: Loss, activation: Activation) -> bool:
+    """Two functions with equal derivatives are equal when they agree at one point, z = 0, for every t."""
+    difference = (stable - loss.rho.subs(y, activation.phi)).subs(z, 0).rewrite(sp.exp)
+    return bool(sp.simplify(sp.expand_log(difference, force=True)) == 0)
+
+
+def _tidy(e: sp.Expr) -> sp.Expr:
+    if isinstance(e, sp.Piecewise) or e.has(sp.Piecewise):
+        folded = sp.piecewise_fold(e)
+        return sp.Piecewise(*((_tidy(v), c) for v, c in folded.args)) if isinstance(folded, sp.Piecewise) else folded
+    cancelled = sp.cancel(sp.together(e)) if e.is_rational_function(y, t) else e
+    forms = [e, cancelled, sp.factor(cancelled) if cancelled.is_rational_function(y, t) else cancelled]
+    return min(forms, key=lambda f: (sp.count_ops(f), str(f)))
