@@ -33,7 +33,7 @@ def test_seeds() -> None:
     data = load("digits")
     one, same, other = split(data, seed=5), split(data, seed=5), split(data, seed=6)
     np.testing.assert_array_equal(one.train.inputs, same.train.inputs)
-    assert (one.train.inputs != other.train.inputs).any()
+    assert (one.train.inputs != other.train.inputs).any() and (one.test.inputs != other.test.inputs).any()  # type: ignore
     assert len(one.test) == 449 and one.validation is None  # type: ignore[arg-type]
 
 
