@@ -40,7 +40,7 @@ class Relation:
 
     def __getattr__(self, column: str) -> IntArray:
         try:
-            return self.__dict__["columns"][column]  # type: ignore[no-any-return]
+            return self.__dict__["columns"][column]
         except KeyError:
             raise AttributeError(f"relation has no column {column!r}") from None
 
@@ -83,9 +83,7 @@ def _in_range(name: str, column: str, values: IntArray, size: int) -> None:
     wrong = np.flatnonzero((values < 0) | (values >= size))
     if wrong.size:
         row = int(wrong[0])
-        raise ShapeError(
-            f"relation {name}: connection {row} has {column} = {int(values[row])}, expected 0 <= {column} < {size}"
-        )
+        raise ShapeError(f"relation {name}: connection {row} has {column} = {int(values[row])}, expected 0 <= {column} < {size}")
 
 
 def connect(
@@ -145,9 +143,7 @@ def _named(name: str, outputs: int | None, inputs: int | None, connections: str)
     if connections != "one-to-one":
         raise ShapeError(f"relation {name}: connections {connections!r}, expected 'full', 'one-to-one' or lists")
     if outputs != inputs:
-        raise ShapeError(
-            f"relation {name}: 'one-to-one' needs as many output as input maps, got {outputs} and {inputs}"
-        )
+        raise ShapeError(f"relation {name}: 'one-to-one' needs as many output as input maps, got {outputs} and {inputs}")
     return np.arange(outputs), np.arange(inputs)
 
 

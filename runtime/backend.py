@@ -1,0 +1,106 @@
+"""The interface that NumPy and OpenCL share: what a network asks of whatever runs its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from .program import Argument, Gradients, Program, Step
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one pass over a micro-batch computes."""
+
+    outputs: bool = False
+    losses: bool = False
+    gradients: Gradients = "none"
+    input_gradient: bool = False
+
+    @property
+    def backward(self) -> bool:
+        """True where deltas are needed."""
+        return self.gradients != "none" or self.input_gradient
+
+
+@dataclass(frozen=True)
+class Result:
+    """Host arrays, sample first; None for what was not asked for.
+
+    ``outputs (n, units)``, ``losses (n,)``, ``gradient (parameters,)``, ``sample_gradients (n, parameters)``,
+    ``input_gradient (n, input units)``.
+    """
+
+    outputs: Array | None = None
+    losses: Array | None = None
+    gradient: Array | None = None
+    sample_gradients: Array | None = None
+    input_gradient: Array | None = None
+
+
+class Pending(Protocol):
+    """A pass that was started."""
+
+    def result(self) -> Result:
+        """Wait for it."""
+
+
+class Executor(Protocol):
+    """Buffers and bound kernels of one network for micro-batches of up to ``capacity`` samples.
+
+    A *resident* is a micro-batch in the backend's own layout.
+    """
+
+    capacity: int
+
+    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> Any:
+        """Bring sample-first arrays (``(n, units)``, n <= capacity) into the backend's layout.
+
+        ``slot`` 0 or 1 reuses buffers: its last pass must have ended.  None makes buffers of their own.
+        """
+
+    def set_parameters(self, parameters: Array) -> None:
+        """Use this flat parameter vector from now on."""
+
+    def start(self, resident: Any, request: Request) -> Pending:
+        """Forward, and what ``request`` asks for; does not wait."""
+
+    def seeded(self, resident: Any, delta: Array, request: Request) -> Pending:
+        """Backward alone, after ``start`` on the same micro-batch, from ``delta (units, n)`` of the last layer's Z."""
+
+    def derivative_source(self, resident: Any) -> Array:
+        """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after ``start``."""
+
+    def trace(self, resident: Any, request: Request) -> Iterator[tuple[Step, Argument, Array]]:
+        """Run call by call and give what each wrote: ``(units, n)``, or ``(units,)`` for gradients."""
+
+
+class Backend(Protocol):
+    """Runs programs on one device."""
+
+    name: str
+    micro_batch_bytes: int
+
+    def capacity(self, program: Program, dtype: str, samples: int) -> int:
+        """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
+
+    def executor(self, program: Program, dtype: str, capacity: int) -> Executor:
+        """Buffers and kernels for one dtype and capacity; DeviceError where the device cannot."""
+
+    def describe(self) -> str:
+        """The device, in words."""
+
+
+def calls(program: Program, request: Request) -> tuple[Step, ...]:
+    """The kernel calls of a pass, in order."""
+    steps = program.forward
+    if request.losses:
+        steps += (program.value,)
+    if request.backward:
+        steps += program.backward("loss", request.gradients, request.input_gradient)
+    return steps

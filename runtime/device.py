@@ -1,0 +1,184 @@
+"""OpenCL devices: discovery, choice, capabilities, and a self-test.
+
+A device is chosen by ``device=``, else by the environment variable ``PHIZ_DEVICE``, else by PyOpenCL's ``PYOPENCL_CTX``:
+``"platform:device"`` or just ``"platform"``, each a number or a part of the name (``"0:0"``, ``"portable"``, ``":nvidia"``).
+Unasked, the first CPU device is taken, Portable Computing Language (PoCL) first.  Nothing ever prompts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .errors import DeviceError
+
+REMEDY = 'install one with: pip install "pyopencl[pocl]"'
+
+SELF_TEST = """
+__kernel void axpy(__global const float *x, __global float *y, const float a)
+{
+    y[get_global_id(0)] += a * x[get_global_id(0)];
+}
+"""
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What ``phiz doctor`` prints about a device; memory sizes in bytes."""
+
+    platform: str
+    name: str
+    version: str
+    driver: str
+    kind: str  # cpu | gpu | other
+    fp64: bool
+    compute_units: int
+    local_memory: int
+    global_memory: int
+    selector: str  # what to pass as device=
+
+
+def _pyopencl() -> Any:
+    try:
+        import pyopencl
+    except ImportError as error:
+        raise DeviceError(f"PyOpenCL cannot be imported ({error}); {REMEDY}") from None
+    return pyopencl
+
+
+def all_devices() -> list[Any]:
+    """Every ``pyopencl.Device``, platform by platform; DeviceError with the remedy where there is none."""
+    cl = _pyopencl()
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error as error:
+        raise DeviceError(f"no OpenCL platform found ({error}); {REMEDY}") from None
+    devices = [device for platform in platforms for device in _platform_devices(platform)]
+    if not devices:
+        raise DeviceError(f"no OpenCL device found on {len(platforms)} platforms; {REMEDY}")
+    return devices
+
+
+def _platform_devices(platform: Any) -> list[Any]:
+    cl = _pyopencl()
+    try:
+        return list(platform.get_devices())
+    except cl.Error:  # a platform without devices answers with an error
+        return []
+
+
+def kind(device: Any) -> str:
+    """``cpu``, ``gpu`` or ``other``."""
+    cl = _pyopencl()
+    if device.type & cl.device_type.CPU:
+        return "cpu"
+    return "gpu" if device.type & cl.device_type.GPU else "other"
+
+
+def has_fp64(device: Any) -> bool:
+    """Whether the device computes in double precision."""
+    return bool(device.double_fp_config)
+
+
+def discover() -> list[DeviceInfo]:
+    """Every device; empty where there is no OpenCL at all."""
+    try:
+        devices = all_devices()
+    except DeviceError:
+        return []
+    platforms = _pyopencl().get_platforms()
+    return [describe(device, _selector(device, platforms)) for device in devices]
+
+
+def _selector(device: Any, platforms: list[Any]) -> str:
+    number = platforms.index(device.platform)
+    return f"{number}:{_platform_devices(device.platform).index(device)}"
+
+
+def describe(device: Any, selector: str = "") -> DeviceInfo:
+    """The capabilities of ``device``."""
+    return DeviceInfo(
+        device.platform.name.strip(),
+        device.name.strip(),
+        device.version.strip(),
+        device.driver_version.strip(),
+        kind(device),
+        has_fp64(device),
+        int(device.max_compute_units),
+        int(device.local_mem_size),
+        int(device.global_mem_size),
+        selector,
+    )
+
+
+def choose(device: str | None = None) -> Any:
+    """The ``pyopencl.Device`` that ``device`` (else the environment) selects; DeviceError naming what there is."""
+    wanted = device or os.environ.get("PHIZ_DEVICE") or os.environ.get("PYOPENCL_CTX") or ""
+    found = all_devices()
+    if not wanted:
+        return min(found, key=_preference)
+    platform, _, name = wanted.partition(":")
+    platforms = _pyopencl().get_platforms()
+    chosen = [
+        d
+        for p in platforms
+        if _matches(platform, platforms.index(p), p.name)
+        for number, d in enumerate(_platform_devices(p))
+        if _matches(name, number, d.name)
+    ]
+    if not chosen:
+        known = ", ".join(f"{_selector(d, platforms)} = {d.platform.name.strip()} {d.name.strip()}" for d in found)
+        raise DeviceError(f"no OpenCL device matches {wanted!r}, there are {known}")
+    return chosen[0]
+
+
+def _matches(wanted: str, number: int, name: str) -> bool:
+    if not wanted:
+        return True
+    return int(wanted) == number if wanted.isdigit() else wanted.lower() in name.lower()
+
+
+def _preference(device: Any) -> tuple[bool, bool]:
+    return (kind(device) != "cpu", "portable computing" not in device.platform.name.lower())
+
+
+@cache
+def context(device: Any) -> Any:
+    """One context per device and process, so that buffers and programs can be shared."""
+    cl = _pyopencl()
+    try:
+        return cl.Context([device])
+    except cl.Error as error:
+        raise DeviceError(f"{device.name.strip()}: no OpenCL context ({error})") from None
+
+
+def require(device: Any, dtype: str) -> None:
+    """DeviceError where ``device`` cannot compute in ``dtype``."""
+    if dtype == "float64" and not has_fp64(device):
+        raise DeviceError(f"{device.name.strip()}: has no double precision (fp64); use dtype float32 or backend numpy")
+
+
+def self_test(device: Any) -> None:
+    """Build and run a kernel on ``device``; DeviceError where it does not give the right numbers."""
+    cl = _pyopencl()
+    count = 1000
+    x, y = np.arange(count, dtype=np.float32), np.ones(count, dtype=np.float32)
+    expected = y + np.float32(0.5) * x
+    flags = cl.mem_flags
+    try:
+        shared = context(device)
+        queue = cl.CommandQueue(shared)
+        kernel = cl.Kernel(cl.Program(shared, SELF_TEST).build(), "axpy")
+        source = cl.Buffer(shared, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=x)
+        target = cl.Buffer(shared, flags.READ_WRITE | flags.COPY_HOST_PTR, hostbuf=y)
+        kernel.set_args(source, target, np.float32(0.5))
+        cl.enqueue_nd_range_kernel(queue, kernel, (count,), None)
+        cl.enqueue_copy(queue, y, target)
+    except cl.Error as error:
+        raise DeviceError(f"{device.name.strip()}: the self-test kernel failed ({error})") from None
+    if not np.array_equal(y, expected):
+        raise DeviceError(f"{device.name.strip()}: the self-test kernel gave wrong numbers")

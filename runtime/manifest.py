@@ -1,0 +1,306 @@
+"""What a generated folder holds: the records of ``manifest.json``, typed and frozen.
+
+Reading and verifying a folder is ``generated.py``'s subject; the meaning of each field is the manifest contract, version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import ManifestError, PhizError, ShapeError
+
+if TYPE_CHECKING:
+    from .generated import Folder
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row`` names the row."""
+
+    relation: str
+    by: str
+    row: str
+
+
+@dataclass(frozen=True)
+class SizeInfo:
+    """A size of a layer and where it comes from; with ``table`` it has one entry per element of that size."""
+
+    name: str
+    source: str  # input | keyword | derived | relation
+    axis: int = 0
+    keyword: str = ""
+    entry: int | None = None
+    default: int | str | None = None
+    minimum: int | None = None
+    value: str = ""
+    table: str | None = None
+    index: str = ""
+    smallest: Smallest | None = None
+    relation: str = ""
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor of a layer; ``shape`` are expressions without the sample axis, ``_`` the entry of a ragged first axis."""
+
+    name: str
+    kind: str
+    shape: tuple[str, ...]
+    samples: bool
+    ragged: bool = False
+    layout: str = ""
+
+
+@dataclass(frozen=True)
+class TileInfo:
+    """A register tile: as even as possible over ``extent``, about ``prefer`` wide."""
+
+    extent: str | None
+    prefer: int
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it."""
+
+    name: str
+    role: str  # forward | delta | gradient | sample_gradient | loss
+    target: str
+    arguments: tuple[str, ...]
+    output: str
+    position: str | None
+    finish: str  # "" | phi | dphi
+    sizes: tuple[str, ...]
+    relations: tuple[str, ...]
+    tiles: Mapping[str, TileInfo]
+    global_size: tuple[str, ...]
+    index: bool
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """A loss fused with a layer: ``delta`` gives the delta of stage ``tensor`` directly."""
+
+    tensor: str
+    value: str
+    delta: str
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A variant of a layer family."""
+
+    name: str
+    family: str
+    options: Mapping[str, Any]
+    doc: str
+    digest: str
+    sizes: tuple[SizeInfo, ...]
+    relations: Mapping[str, Mapping[str, str]]
+    input: str
+    output: str
+    parameters: tuple[str, ...]
+    tensors: Mapping[str, TensorInfo]
+    initial: Mapping[str, Mapping[str, Any]]
+    checks: tuple[tuple[str, str], ...]
+    kernels: tuple[KernelInfo, ...]
+    heads: Mapping[str, HeadInfo]
+    macros: tuple[str, ...]
+    folder: Folder = field(repr=False)
+    range: tuple[float | None, float | None] = (None, None)  # of the output before phi
+
+    @property
+    def flat(self) -> bool:
+        """True where the input is one axis of units, so that any shape is taken, flattened."""
+        return len(self.tensors[self.input].shape) == 1
+
+    def kernel(self, name: str) -> KernelInfo:
+        """The kernel ``name``; ManifestError where there is none."""
+        return _kernel(self.name, self.kernels, name)
+
+
+@dataclass(frozen=True)
+class ActivationInfo:
+    """phi: which value its derivative is computed from, and its infimum and supremum (None where unbounded)."""
+
+    name: str
+    derivative_in: str
+    range: tuple[float | None, float | None]
+    digest: str
+    folder: Folder = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LossInfo:
+    """An error function: the targets and outputs it admits, its kernels, and the pair of kernels per activation."""
+
+    name: str
+    file: str
+    targets: tuple[float | None, float | None]
+    outputs: tuple[float | None, float | None]
+    open: tuple[bool, bool]
+    digest: str
+    tensors: Mapping[str, TensorInfo]
+    kernels: tuple[KernelInfo, ...]
+    pairs: Mapping[str, tuple[str, str]]  # activation -> (value kernel, delta kernel)
+    macros: tuple[str, ...]
+    folder: Folder = field(repr=False)
+
+    def kernel(self, name: str) -> KernelInfo:
+        """The kernel ``name``; ManifestError where there is none."""
+        return _kernel(self.file, self.kernels, name)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that networks can be built from: one generated folder, or several on top of each other."""
+
+    layers: Mapping[str, LayerInfo]
+    activations: Mapping[str, ActivationInfo]
+    losses: Mapping[str, LossInfo]
+
+    def over(self, lower: Manifest) -> Manifest:
+        """This manifest on top of ``lower``; where both have a name, this one counts."""
+        return Manifest(
+            {**lower.layers, **self.layers},
+            {**lower.activations, **self.activations},
+            {**lower.losses, **self.losses},
+        )
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the layer families, sorted."""
+        return tuple(sorted({layer.family for layer in self.layers.values()}))
+
+    def variants(self, family: str) -> tuple[LayerInfo, ...]:
+        """The variants of a family, the default options first; ShapeError with the known families otherwise."""
+        found = tuple(layer for layer in self.layers.values() if family in (layer.family, layer.name))
+        if not found:
+            raise ShapeError(f"unknown layer {family!r}, known are {', '.join(self.families)}")
+        return found
+
+    def activation(self, name: str) -> ActivationInfo:
+        """The activation ``name``; ShapeError with the known ones otherwise."""
+        if name not in self.activations:
+            raise ShapeError(f"unknown activation {name!r}, known are {', '.join(sorted(self.activations))}")
+        return self.activations[name]
+
+    def loss(self, name: str) -> LossInfo:
+        """The loss ``name``; PhizError with the known ones otherwise."""
+        if name not in self.losses:
+            raise PhizError(f"unknown loss {name!r}, known are {', '.join(sorted(self.losses))}")
+        return self.losses[name]
+
+
+def _kernel(where: str, kernels: tuple[KernelInfo, ...], name: str) -> KernelInfo:
+    for kernel in kernels:
+        if kernel.name == name:
+            return kernel
+    raise ManifestError(f"{where}: the manifest lists no kernel {name!r}; run: phiz generate")
+
+
+# ------------------------------------------------------------------------------------------------- from JSON records
+def parse(data: Mapping[str, Any], folder: Folder) -> Manifest:
+    """The typed form of a manifest; KeyError, TypeError or ValueError where it is malformed."""
+    return Manifest(
+        {name: _layer(name, record, folder) for name, record in data["layers"].items()},
+        {name: _activation(name, record, folder) for name, record in data.get("activations", {}).items()},
+        {name: _loss(name, record, folder) for name, record in data.get("losses", {}).items()},
+    )
+
+
+def _interval(record: Any) -> tuple[float | None, float | None]:
+    low, high = record
+    return (None if low is None else float(low), None if high is None else float(high))
+
+
+def _size(record: Mapping[str, Any]) -> SizeInfo:
+    known = {k: v for k, v in record.items() if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None}
+    smallest = record.get("smallest")
+    return SizeInfo(**known, smallest=None if smallest is None else Smallest(**smallest))
+
+
+def _tensors(records: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorInfo]:
+    return {
+        name: TensorInfo(
+            name,
+            record["kind"],
+            tuple(str(size) for size in record["shape"]),
+            bool(record["samples"]),
+            bool(record.get("ragged", False)),
+            record.get("layout", ""),
+        )
+        for name, record in records.items()
+    }
+
+
+def _kernels(records: Any) -> tuple[KernelInfo, ...]:
+    return tuple(_kernel_record(record) for record in records)
+
+
+def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
+    opencl = record["opencl"]
+    return KernelInfo(
+        record["name"],
+        record["role"],
+        record["target"],
+        tuple(record["arguments"]),
+        record["output"],
+        record.get("position"),
+        record.get("finish", ""),
+        tuple(record["sizes"]),
+        tuple(record["relations"]),
+        {name: TileInfo(tile["extent"], int(tile["prefer"])) for name, tile in opencl["tiles"].items()},
+        tuple(str(size) for size in opencl["global"]),
+        bool(record.get("index", opencl.get("index", False))),
+    )
+
+
+def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
+    return LayerInfo(
+        name,
+        record["family"],
+        record["options"],
+        record["doc"],
+        record["digest"],
+        tuple(_size(size) for size in record["sizes"]),
+        {relation: dict(entry["columns"]) for relation, entry in record["relations"].items()},
+        record["input"],
+        record["output"],
+        tuple(record["parameters"]),
+        _tensors(record["tensors"]),
+        record["initial"],
+        tuple((check["condition"], check["message"]) for check in record["checks"]),
+        _kernels(record["kernels"]),
+        {loss: HeadInfo(head["tensor"], head["value"], head["delta"]) for loss, head in record["heads"].items()},
+        tuple(record["opencl"]["macros"]),
+        folder,
+        _interval(record.get("range", (None, None))),
+    )
+
+
+def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> ActivationInfo:
+    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder)
+
+
+def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
+    low_open, high_open = record["open"]
+    return LossInfo(
+        name,
+        record["file"],
+        _interval(record["targets"]),
+        _interval(record["outputs"]),
+        (bool(low_open), bool(high_open)),
+        record["digest"],
+        _tensors(record["tensors"]),
+        _kernels(record["kernels"]),
+        {activation: (pair["value"], pair["delta"]) for activation, pair in record["pairs"].items()},
+        tuple(record["opencl"]["macros"]),
+        folder,
+    )

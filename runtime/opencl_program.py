@@ -1,0 +1,138 @@
+"""From a file of OpenCL kernels and the sizes of a layer to a built program: macros, index tables, the program cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from math import lcm
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from .device import context
+from .errors import DeviceError, ManifestError
+from .expression import expression
+from .manifest import TileInfo
+from .program import Unit
+
+#: Samples per vector by kind of device and dtype; a GPU's work items are its lanes.
+VECTOR_WIDTH = {
+    ("cpu", "float32"): 8,
+    ("cpu", "float64"): 4,
+    ("gpu", "float32"): 1,
+    ("gpu", "float64"): 1,
+    ("other", "float32"): 4,
+    ("other", "float64"): 2,
+}
+REAL = {"float32": "float", "float64": "double"}
+
+IntArray = np.ndarray[Any, np.dtype[np.int32]]
+
+
+def tile(info: TileInfo, sizes: Mapping[str, Any], vectors: int) -> int:
+    """The width of a tile: an even split of its extent into pieces of about ``prefer``; over the samples, ``prefer`` itself."""
+    if info.extent is None:
+        return max(1, min(info.prefer, vectors))
+    extent = expression(info.extent)(sizes)
+    pieces = -(-extent // info.prefer)
+    return -(-extent // pieces) if pieces else 1
+
+
+def padded_vectors(units: tuple[Unit, ...], vectors: int) -> int:
+    """The least count >= ``vectors`` that every tile over the samples divides."""
+    preferred = [t.prefer for u in units for k in u.kernels for t in k.tiles.values() if t.extent is None]
+    while True:
+        step = lcm(1, *(max(1, min(prefer, vectors)) for prefer in preferred))
+        rounded = -(-vectors // step) * step
+        if rounded == vectors:
+            return vectors
+        vectors = rounded
+
+
+class Binding:
+    """The macros of one unit at one dtype and capacity, and the index tables that its kernels read."""
+
+    def __init__(self, unit: Unit, dtype: str, width: int, vectors: int) -> None:
+        self.unit = unit
+        self.tiles = {name: tile(info, unit.sizes, vectors) for kernel in unit.kernels for name, info in kernel.tiles.items()}
+        offsets, self.index = _index(unit)
+        scalars = {name: value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
+        self.values: dict[str, Any] = {
+            **scalars,
+            **offsets,
+            **self.tiles,
+            "REAL": REAL[dtype],
+            "V": width,
+            "TV": vectors,
+            "ACTIVATION": unit.activation,
+            "LOWER": unit.lower,
+            # Whole names as well: PoCL's tanh is itself a macro, so phi_##ACTIVATION would paste what it expands to.
+            "PHI": f"phi_{unit.activation}",
+            "DPHI": f"dphi_{unit.lower}",
+            "STORE_Z": int(unit.store_z),
+        }
+        self.environment = {**unit.sizes, **self.tiles}
+
+    def options(self) -> list[str]:
+        """``-D`` for every macro that the file requires."""
+        missing = [name for name in self.unit.macros if name not in self.values]
+        if missing:
+            raise ManifestError(f"{self.unit.file}.cl requires the unknown macro {missing[0]}; run: phiz generate")
+        return [f"-D{name}={self.values[name]}" for name in self.unit.macros]
+
+    def global_size(self, sizes: tuple[str, ...], vectors: int) -> tuple[int, ...]:
+        """The global size of a kernel for ``vectors`` sample vectors in use."""
+        environment = {**self.environment, "vectors": vectors}
+        return tuple(expression(size)(environment) for size in sizes)
+
+
+def _index(unit: Unit) -> tuple[dict[str, int], IntArray]:
+    """All tables one after the other, and the macro with the offset of each."""
+    offsets: dict[str, int] = {}
+    parts: list[np.ndarray[Any, Any]] = []
+    length = 0
+    for macro, values in _tables(unit):
+        if macro in unit.macros:
+            offsets[macro] = length
+            parts.append(values)
+            length += len(values)
+    return offsets, np.concatenate([*parts, [0]]).astype(np.int32)
+
+
+def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    for name, value in unit.sizes.items():
+        if isinstance(value, np.ndarray):
+            yield f"{name}_AT", value
+    for name, relation in unit.relations.items():
+        for column in relation.columns:
+            pointers, rows = relation.group(column)
+            yield f"{name}_by_{column}_AT", pointers
+            yield f"{name}_by_{column}_rows_AT", rows
+
+
+def build(binding: Binding, device: Any) -> cl.Program:
+    """The program of a unit, built once per process for the same text, macros and device.
+
+    Raises DeviceError with the compiler's first error line.
+    """
+    file = f"opencl/{binding.unit.file}.cl"
+    source = binding.unit.folder.text(file)
+    return _build(str(binding.unit.folder.path / file), source, tuple(binding.options()), device)
+
+
+@lru_cache(maxsize=1024)
+def _build(path: str, source: str, options: tuple[str, ...], device: Any) -> cl.Program:
+    try:
+        return cl.Program(context(device), source).build(options=list(options))
+    except cl.Error as error:
+        lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
+        detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])
+        raise DeviceError(f"{path}: does not build on {device.name.strip()}: {detail}") from None
+
+
+def digest(binding: Binding) -> str:
+    """What a built kernel depends on besides the device: its text and its macros."""
+    source = binding.unit.folder.read(f"opencl/{binding.unit.file}.cl")
+    return hashlib.sha256(source + "\n".join(binding.options()).encode()).hexdigest()
