@@ -56,6 +56,7 @@ class Run:
         self.nit = 0
         self.seconds_before = 0.0
         self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
+        self.memory += method.objective_bytes(evaluator.objective)
         require_memory(method.name, evaluator.size, self.memory, memory_limit)
         log.info("%s: %d parameters, %s for the method itself", method.name, evaluator.size, readable(self.memory))
 
@@ -88,9 +89,12 @@ class Run:
         point = self.method.point
         if not point.finite:
             return Status.NOT_FINITE, f"at the start: {self.evaluator.failure}"
+        return self._tests(point)
+
+    def _tests(self, point: Point) -> Stop | None:
         if self.method.stochastic:
             return None
-        return self.rules.at_point(point)
+        return self.rules.at_point(point) if self.method.driver_tests else self.rules.at_target(point)
 
     def _iterate(self) -> Stop:
         try:
@@ -134,14 +138,10 @@ class Run:
         self._call_back(move)
         if move.stop is not None:
             return move.stop
-        point = self.method.point
-        if self.method.stochastic:
-            return None
-        if self.rules.target is not None and point.value <= self.rules.target:
-            return Status.TARGET, f"f = {point.value:.10g} <= target {self.rules.target:.10g}"
-        if not self.method.driver_tests:
-            return None
-        return self.rules.at_point(point) or self.rules.after_move(before, point)
+        stop = self._tests(self.method.point)
+        if stop is None and self.method.driver_tests and not self.method.stochastic:
+            stop = self.rules.after_move(before, self.method.point)
+        return stop
 
     def _call_back(self, move: Move) -> None:
         if self.callback is None:

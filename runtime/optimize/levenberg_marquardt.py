@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .damping import RULES, Damping, Outcome
 from .errors import OptionError
 from .evaluation import INFEASIBLE, Evaluator, Point
 from .method import Method, Move, StateDict, Stop, field_of
@@ -17,7 +18,6 @@ from .residuals import NormResidual
 from .result import Status
 from .vector import Vector, max_norm, norm
 
-_RULES = ("gain", "decade")
 _SCALINGS = ("marquardt", "running-max", "identity")
 
 
@@ -26,14 +26,16 @@ class LevenbergMarquardt(Method):
     """(J^T J + lambda D) step = -J^T r, D = diag(J^T J); a step is taken when f falls.
 
     residual: "component" (default), or the paper's "norm" per sample (105-115), which needs `outputs` per sample.
-    rule: "decade", lambda / 10 on success and * 10 on failure; "gain", lambda by the ratio of actual to predicted
-    fall.  scaling: D from the current columns ("marquardt"), their largest norms so far ("running-max"), or 1.
+    rule: "gain" (default), lambda by the ratio of actual to predicted fall, at most a tenth down, 2, 4, 8, ...
+    up; or "decade", lambda / 10 on success and * 10 on failure (D10), which needs more evaluations on large residuals.
+    scaling: D from each column's largest norm so far ("running-max", default: the first step is the paper's), from the
+    current columns alone as printed in 109 ("marquardt", which fails on some problems that start far away), or 1.
     solver: "auto" (Cholesky, then SVD) or "svd".  ftol, xtol, gtol: MINPACK's relative tests, free of units.
     """
 
-    damping: float = 1e-3
+    damping: float = 1e-4
     rule: str = "gain"
-    scaling: str = "marquardt"
+    scaling: str = "running-max"
     residual: str = "component"
     outputs: int | None = None
     solver: str = "auto"
@@ -42,7 +44,6 @@ class LevenbergMarquardt(Method):
     xtol: float = 1e-8
     gtol: float = 1e-8
     max_damping: float = 1e20
-    min_damping: float = 1e-16
 
     name: ClassVar[str] = "lm"
     driver_tests = False
@@ -50,14 +51,14 @@ class LevenbergMarquardt(Method):
     def __post_init__(self) -> None:
         if not 0.0 < self.damping < math.inf:
             raise OptionError(f"lm: expected damping > 0, got {self.damping!r}")
-        for field_name, choices in (("rule", _RULES), ("scaling", _SCALINGS), ("residual", ("component", "norm")),
+        for field_name, choices in (("rule", tuple(RULES)), ("scaling", _SCALINGS), ("residual", ("component", "norm")),
                                     ("solver", ("auto", "svd"))):  # fmt: skip
             if getattr(self, field_name) not in choices:
                 raise OptionError(f"lm: expected {field_name} among {choices}, got {getattr(self, field_name)!r}")
         if self.residual == "norm" and not self.outputs:
             raise OptionError("lm: the norm residual needs outputs= (the number of outputs per sample)")
-        self._lambda = self.damping
-        self._raise = 2.0
+        self._damping = Damping(self.damping)
+        self._rule = RULES[self.rule]()
 
     def start(self, evaluator: Evaluator, x0: Vector) -> None:
         if not hasattr(evaluator.objective, "residuals_and_jacobian_chunks"):
@@ -106,47 +107,42 @@ class LevenbergMarquardt(Method):
         stop = self._at_point()
         if stop is not None:
             return self.stay(stop)
-        damping, factor, rejected = self._lambda, self._raise, 0
+        damping, rejected = self._damping, 0
         cut_off = self.cut_off or CUT_OFF[self.point.x.dtype]
-        while damping <= self.max_damping:
-            trial = damped_step(self._equations, damping, self._scale, cut_off, self.solver)
+        while damping.value <= self.max_damping:
+            trial = damped_step(self._equations, damping.value, self._scale, cut_off, self.solver)
             x = self.point.x + trial.step.astype(self.point.x.dtype)
             stop = self._too_short(trial)
             value = self.evaluator.squares(x)
+            outcome = Outcome(self.point.value, value, trial.predicted)
             if value < self.point.value:
                 equations = self._linearise(x)
                 if equations is not None:
-                    return self._accept(x, value, equations, trial, damping, factor, rejected)
+                    following = self._rule.accepted(damping, outcome)
+                    return self._accept(Point(x, value, None), equations, trial, following, rejected)
+                outcome = Outcome(self.point.value, math.nan, trial.predicted)
             elif stop is not None:
                 return self.stay(stop)
             rejected += 1
-            damping, factor = (damping * 10.0, factor) if self.rule == "decade" else (damping * factor, factor * 2.0)
+            damping = self._rule.rejected(damping, outcome)
         why = f"; last: {self.evaluator.failure}" if self.evaluator.failure else ""
         return self.stay((Status.DAMPING, f"lm: no step lowers f up to lambda = {self.max_damping:.0e}{why}"))
 
     def _accept(
-        self, x: Vector, value: float, equations: NormalEquations, trial: DampedStep, damping: float, factor: float,
-        rejected: int,
-    ) -> Move:  # fmt: skip
-        fall = self.point.value - value
-        gain = fall / trial.predicted if trial.predicted > 0.0 else 1.0
-        if self.rule == "decade":
-            following = damping / 10.0
-        else:
-            following = damping * max(0.1, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
-        following = max(following, self.min_damping)
-        point = Point(x, value, equations.gradient.astype(x.dtype))
+        self, new: Point, equations: NormalEquations, trial: DampedStep, following: Damping, rejected: int
+    ) -> Move:
+        point = Point(new.x, new.value, equations.gradient.astype(new.x.dtype))
         scale = self._scaling_of(equations, self._scale)
         notes = [f"{rejected} rejected"] if rejected else []
         if trial.solver == "svd":
-            notes.append(f"svd, rank {trial.rank} of {x.size}")
-        stop = self._after(fall, trial)
+            notes.append(f"svd, rank {trial.rank} of {new.x.size}")
+        stop = self._after(self.point.value - new.value, trial)
 
         def commit() -> None:
             self._adopt(point, equations)
-            self._scale, self._lambda, self._raise = scale, following, 2.0
+            self._scale, self._damping = scale, following
 
-        return Move(point, damping, commit, ", ".join(notes), stop)
+        return Move(point, trial.damping, commit, ", ".join(notes), stop)
 
     def _at_point(self) -> Stop | None:
         value, equations = self.point.value, self._equations
@@ -163,7 +159,7 @@ class LevenbergMarquardt(Method):
 
     def _too_short(self, trial: DampedStep) -> Stop | None:
         """A step that would not count even if f fell: further damping only shortens it."""
-        moved = norm(self._scale * trial.step)
+        moved = trial.length
         where = norm(self._scale * self.point.x.astype(np.float64))
         if moved <= self.xtol * where:
             return Status.STEP, f"step of {moved:.3g} in scaled x, within xtol = {self.xtol:.3g}"
@@ -175,18 +171,22 @@ class LevenbergMarquardt(Method):
         if fall <= self.ftol * self.point.value and trial.predicted <= self.ftol * self.point.value:
             fell = f"f fell by {fall:.3g}, predicted {trial.predicted:.3g}"
             return Status.FUNCTION, f"{fell}: within ftol = {self.ftol:.3g}"
-        moved = norm(self._scale * trial.step)
+        moved = trial.length
         if moved <= self.xtol * norm(self._scale * self.point.x.astype(np.float64)):
             return Status.STEP, f"step of {moved:.3g} in scaled x, within xtol = {self.xtol:.3g}"
         return None
 
     def memory_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
-        """Float64: J^T J of two points, a scaled copy, its factor, and the SVD's vectors with their work space."""
-        return 6 * size * size * 8 + 10 * size * 8
+        """Float64: J^T J at the point and either J^T J at the next (with a float32 product) or the solver's copies."""
+        return 4 * size * size * 8 + 40 * size * 8
+
+    def objective_bytes(self, objective: Any) -> int:
+        return int(getattr(objective, "chunk_bytes", 0))
 
     def state(self) -> StateDict:
         # The normal equations are not stored: n^2 numbers that one Jacobian rebuilds bit for bit.
-        return {"lambda": self._lambda, "scale": self._scale}
+        d = self._damping
+        return {"lambda": d.value, "rise": d.rise, "scale": self._scale}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         counts = self.evaluator.njev, self.evaluator.nfev
@@ -197,4 +197,4 @@ class LevenbergMarquardt(Method):
             return
         self._equations = equations
         self._scale = field_of(state, "scale", self.point.x.shape)
-        self._lambda = float(state["lambda"])
+        self._damping = Damping(float(state["lambda"]), float(state["rise"]))

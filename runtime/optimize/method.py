@@ -59,6 +59,10 @@ class Method(ABC):
         """Bytes of the method's own state and work space for `size` parameters (the objective's not included)."""
         return 6 * size * dtype.itemsize
 
+    def objective_bytes(self, objective: Any) -> int:
+        """Bytes that the method makes the objective allocate, where the objective says so."""
+        return 0
+
     @abstractmethod
     def state(self) -> StateDict:
         """Arrays and scalars that, with the point, continue the run bit for bit."""

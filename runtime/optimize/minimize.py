@@ -144,7 +144,7 @@ def _entry(name: str) -> MethodEntry:
 
 def _split(options: dict[str, Any], method: str | Method) -> tuple[StopRules, dict[str, Any]]:
     """The stop rules and the method's own options; LM has its own relative tolerances."""
-    lm = method == "lm"
+    lm = method == "lm" or isinstance(method, LevenbergMarquardt)
     rest = dict(options)
     rules: dict[str, Any] = {}
     for rule in fields(StopRules):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from .vector import Vector
 
@@ -18,7 +18,10 @@ CUT_OFF = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-15}
 
 @dataclass(frozen=True, slots=True)
 class NormalEquations:
-    """matrix = J^T J (n, n) and gradient = J^T r (n,), float64; half_squares = 1/2 ||r||^2; rows = number of r_i."""
+    """matrix: J^T J (n, n), upper triangle only; gradient: J^T r (n,); half_squares: 1/2 ||r||^2; rows: number of r_i.
+
+    All float64; the matrix is column-major, its lower triangle undefined.
+    """
 
     matrix: np.ndarray
     gradient: Vector
@@ -28,24 +31,27 @@ class NormalEquations:
     @property
     def finite(self) -> bool:
         """True when nothing overflowed."""
-        if not (math.isfinite(self.half_squares) and np.isfinite(self.gradient).all()):
-            return False
-        return bool(np.isfinite(self.matrix).all())
+        # An entry that is not finite in J shows in its column's squares.
+        finite = np.isfinite(self.gradient).all() and np.isfinite(self.matrix.diagonal()).all()
+        return bool(finite) and math.isfinite(self.half_squares)
 
 
 def accumulate(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> NormalEquations:
     """Sums J^T J and J^T r over the chunks: memory n^2 and one chunk, whatever the number of samples.
 
-    Each chunk's products are in its own precision, their sum is in float64.
+    float64 chunks are added in place; the products of float32 chunks are float32, their sum is float64.
     """
-    matrix = np.zeros((size, size))
+    matrix = np.zeros((size, size), order="F")
     gradient = np.zeros(size)
     half_squares, rows = 0.0, 0
     with np.errstate(over="ignore", invalid="ignore"):
         for r, jacobian in chunks:
             if r.size == 0:
                 continue
-            matrix += jacobian.T @ jacobian
+            if jacobian.dtype == np.float64:
+                matrix = blas.dsyrk(1.0, jacobian.T, beta=1.0, c=matrix, overwrite_c=1)
+            else:
+                matrix += jacobian.T @ jacobian
             gradient += jacobian.T @ r
             wide = r.astype(np.float64, copy=False)
             half_squares += 0.5 * float(wide @ wide)
@@ -55,10 +61,15 @@ def accumulate(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> Normal
 
 @dataclass(frozen=True, slots=True)
 class DampedStep:
-    """step = -(A + lambda D)^-1 g; predicted: the model's fall; solver: "cholesky" or "svd"; rank of the matrix."""
+    """step = -(A + lambda D)^-1 g.
+
+    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix as solved.
+    """
 
     step: Vector
+    damping: float
     predicted: float
+    length: float
     solver: str
     rank: int
 
@@ -77,37 +88,51 @@ def damped_step(
     would hold no correct digit, the SVD with singular values below `cut_off` of the largest left out (117).  A
     symmetric matrix's SVD is its eigendecomposition up to signs, so that is what is computed.
     """
-    scaled = equations.matrix / scale
-    scaled /= scale[:, None]
     right = equations.gradient / -scale
-    scaled.flat[:: right.size + 1] += damping
-    found = None
-    if solver != "svd":
-        found = _cholesky(scaled, right, damping)
+    found = None if solver == "svd" else _cholesky(_scaled(equations, damping, scale), right, damping)
     name, rank = "cholesky", right.size
     if found is None:
         name = "svd"
-        found, rank = pseudo_inverse_times(scaled, right, cut_off)
-    predicted = 0.5 * float(found @ right) + 0.5 * damping * float(found @ found)
-    return DampedStep(found / scale, predicted, name, rank)
+        found, rank = pseudo_inverse_times(_scaled(equations, damping, scale), right, cut_off)
+    square = float(found @ found)
+    predicted = 0.5 * (float(found @ right) + damping * square)
+    return DampedStep(found / scale, damping, predicted, math.sqrt(square), name, rank)
 
 
-def _cholesky(matrix: np.ndarray, right: Vector, damping: float) -> Vector | None:
-    factor, info = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=0)
+def _scaled(equations: NormalEquations, damping: float, scale: Vector) -> np.ndarray:
+    """Upper triangle of D^-1/2 A D^-1/2 + lambda I."""
+    inverse = 1.0 / scale
+    scaled = equations.matrix * inverse
+    scaled *= inverse[:, None]
+    np.einsum("ii->i", scaled)[...] += damping
+    return scaled
+
+
+def _cholesky(upper: np.ndarray, right: Vector, damping: float) -> Vector | None:
+    """The solution; None where the matrix is not safely positive definite."""
+    doubtful = damping < 1e-13 * right.size
+    largest = _one_norm(upper) if doubtful else 0.0
+    factor, info = lapack.dpotrf(upper, lower=0, clean=0, overwrite_a=1)
     if info != 0:
         return None
-    if damping < 1e-13 * right.size:
+    if doubtful:
         # Nothing guarantees the smallest eigenvalue: estimate the condition before trusting the factor.
-        reciprocal, info = lapack.dpocon(factor, float(np.abs(matrix).sum(axis=0).max()))
+        reciprocal, info = lapack.dpocon(factor, largest)
         if info != 0 or reciprocal < np.finfo(np.float64).eps:
             return None
     found, info = lapack.dpotrs(factor, right, lower=0)
     return found if info == 0 else None
 
 
-def pseudo_inverse_times(matrix: np.ndarray, right: Vector, cut_off: float) -> tuple[Vector, int]:
-    """A^+ b for symmetric A, and the rank that `cut_off` leaves (equations 116, 117)."""
-    values, vectors = linalg.eigh(matrix, check_finite=False)
+def _one_norm(upper: np.ndarray) -> float:
+    """Largest column sum of the symmetric matrix with this upper triangle."""
+    magnitudes = np.abs(np.triu(upper))
+    return float((magnitudes.sum(axis=0) + magnitudes.sum(axis=1) - magnitudes.diagonal()).max())
+
+
+def pseudo_inverse_times(upper: np.ndarray, right: Vector, cut_off: float) -> tuple[Vector, int]:
+    """A^+ b for symmetric A, given by its upper triangle, and the rank that `cut_off` leaves (116, 117)."""
+    values, vectors = linalg.eigh(upper, lower=False, overwrite_a=True, check_finite=False)
     kept = np.abs(values) > cut_off * np.abs(values).max()
     inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     return vectors @ (inverse * (vectors.T @ right)), int(kept.sum())

@@ -48,11 +48,18 @@ class StopRules:
 
     def at_point(self, point: Point) -> Stop | None:
         """The tests that need no previous point."""
-        if self.target is not None and point.value <= self.target:
-            return Status.TARGET, f"f = {point.value:.10g} <= target {self.target:.10g}"
+        reached = self.at_target(point)
+        if reached is not None:
+            return reached
         steepest = max_norm(gradient_of(point))
         if steepest <= self.gtol:
             return Status.GRADIENT, f"gradient: max|g| = {steepest:.3g} <= gtol = {self.gtol:.3g}"
+        return None
+
+    def at_target(self, point: Point) -> Stop | None:
+        """The test on f alone."""
+        if self.target is not None and point.value <= self.target:
+            return Status.TARGET, f"f = {point.value:.10g} <= target {self.target:.10g}"
         return None
 
     def after_move(self, before: Point, after: Point) -> Stop | None:
