@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from .program import Argument, Gradients, Program, Step
+from .program import Gradients, Program, Step
 
 Array = npt.NDArray[Any]
 
@@ -76,7 +76,7 @@ class Executor(Protocol):
     def derivative_source(self, resident: Any) -> Array:
         """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after ``start``."""
 
-    def trace(self, resident: Any, request: Request) -> Iterator[tuple[Step, Argument, Array]]:
+    def trace(self, resident: Any, request: Request) -> Iterator[tuple[Step, Array]]:
         """Run call by call and give what each wrote: ``(units, n)``, or ``(units,)`` for gradients."""
 
 
@@ -86,11 +86,14 @@ class Backend(Protocol):
     name: str
     micro_batch_bytes: int
 
+    def require(self, dtype: str) -> None:
+        """DeviceError where the device cannot compute in ``dtype``."""
+
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
 
     def executor(self, program: Program, dtype: str, capacity: int) -> Executor:
-        """Buffers and kernels for one dtype and capacity; DeviceError where the device cannot."""
+        """Buffers and kernels for one dtype and capacity."""
 
     def describe(self) -> str:
         """The device, in words."""

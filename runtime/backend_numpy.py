@@ -25,6 +25,9 @@ class NumpyBackend:
     name = "numpy"
     micro_batch_bytes = 32 * 2**20
 
+    def require(self, dtype: str) -> None:
+        """NumPy computes in both."""
+
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """Exactly ``samples``: nothing is padded."""
         return samples
@@ -98,12 +101,12 @@ class NumpyExecutor:
         """Y or Z of the last layer."""
         return self.buffers[self.program.factor_key(self.program.last)]
 
-    def trace(self, resident: NumpyResident, request: Request) -> Iterator[tuple[Step, Argument, Array]]:
+    def trace(self, resident: NumpyResident, request: Request) -> Iterator[tuple[Step, Array]]:
         """Step by step."""
         self.buffers = {**self._parameters, **resident.buffers}
         for step in calls(self.program, request):
             self._call(step)
-            yield step, step.writes, self.buffers[step.writes.key]
+            yield step, self.buffers[step.writes.key]
 
     # ------------------------------------------------------------------------------------------------------ calls
     def _call(self, step: Step) -> None:

@@ -16,7 +16,7 @@ from . import device as devices
 from .backend import Array, Request, Result, calls
 from .errors import DeviceError
 from .opencl_program import VECTOR_WIDTH, Binding, build, padded_vectors
-from .program import Argument, Program, Slice, Step
+from .program import Program, Slice, Step
 
 BATCH_KEYS = ("input", "target", "weight")
 
@@ -31,6 +31,10 @@ class OpenCLBackend:
         self.kind = devices.kind(self.device)
         self.micro_batch_bytes = (16 if self.kind == "cpu" else 256) * 2**20
 
+    def require(self, dtype: str) -> None:
+        """DeviceError where the device lacks fp64 for float64."""
+        devices.require(self.device, dtype)
+
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """A power of two of sample vectors, so that few capacities (and builds) serve all batch sizes."""
         width = self.width(dtype)
@@ -42,8 +46,7 @@ class OpenCLBackend:
         return VECTOR_WIDTH[self.kind, dtype]
 
     def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
-        """Buffers and kernels; DeviceError where the device lacks fp64 for float64."""
-        devices.require(self.device, dtype)
+        """Buffers and kernels."""
         return OpenCLExecutor(program, dtype, capacity, self.device, self.width(dtype))
 
     def describe(self) -> str:
@@ -115,6 +118,7 @@ class OpenCLExecutor:
         self.bindings = [Binding(unit, dtype, width, self.vectors) for unit in program.units]
         self.parameters = Flat(self, program.parameters, 1)
         self._staged = np.zeros(self.parameters.count, self.dtype)
+        self._pieces = [(host, slice(s.offset, s.stop)) for s, host in self.parameters.pieces(self._staged)]
         self._flats: dict[str, Flat] = {}
         self._buffers: dict[str, Any] = {}
         self._indices: dict[int, Any] = {}
@@ -159,8 +163,8 @@ class OpenCLExecutor:
 
     def set_parameters(self, parameters: Array) -> None:
         """One copy to the device."""
-        for piece, host in self.parameters.pieces(self._staged):
-            host[:] = parameters[piece.offset : piece.stop]
+        for host, part in self._pieces:
+            host[:] = parameters[part]
         cl.enqueue_copy(self.queue, self.parameters.buffer, self._staged, is_blocking=False)
 
     # -------------------------------------------------------------------------------------------------------- runs
@@ -183,12 +187,12 @@ class OpenCLExecutor:
         """Y or Z of the last layer."""
         return self._read(self.program.factor_key(self.program.last), resident.samples)
 
-    def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Argument, Array]]:
+    def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
         """Launch by launch, each read back."""
         for step in calls(self.program, request):
             self._run([self._launch(step)], resident)
             samples = resident.samples if step.writes.samples else None
-            yield step, step.writes, self._read(step.writes.key, samples, step.writes.extent.units)
+            yield step, self._read(step.writes.key, samples, step.writes.extent.units)
 
     def _run(self, launches: list[Launch], resident: OpenCLResident) -> None:
         queue, enqueue = self.queue, cl.enqueue_nd_range_kernel

@@ -72,6 +72,7 @@ class Network:
         self.program = Program(self.layers, self.loss)
         _admit(self.layers[-1], self.loss, self.program)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
+        self.backend.require(dtype)
         self.micro_batch = micro_batch or self._default_micro_batch()
         self.parameters: Floats = self.initial_parameters(seed)
         self._executors: dict[int, Executor] = {}

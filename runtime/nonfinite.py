@@ -48,13 +48,12 @@ def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any
     executor.set_parameters(values)
     for part, cut in batch.cut(network.micro_batch):
         resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=0)
-        for step, written, array in executor.trace(resident, request):
+        for step, array in executor.trace(resident, request):
             wrong = np.argwhere(~np.isfinite(array))
             if not wrong.size:
                 continue
             place = tuple(int(n) for n in wrong[0])
             label = network.program.units[step.unit].label
-            tensor = network.program.buffers[written.key].tensor
             sample = part.start + place[1] if len(place) > 1 else None
-            return NotFinite(step.unit, label, tensor, step.kernel.role, sample, place[0], float(array[place]))
+            return NotFinite(step.unit, label, step.kernel.output, step.kernel.role, sample, place[0], float(array[place]))
     return None

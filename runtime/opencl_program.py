@@ -118,18 +118,18 @@ def build(binding: Binding, device: Any) -> cl.Program:
     Raises DeviceError with the compiler's first error line.
     """
     file = f"opencl/{binding.unit.file}.cl"
-    source = binding.unit.folder.text(file)
-    return _build(str(binding.unit.folder.path / file), source, tuple(binding.options()), device)
-
-
-@lru_cache(maxsize=1024)
-def _build(path: str, source: str, options: tuple[str, ...], device: Any) -> cl.Program:
     try:
-        return cl.Program(context(device), source).build(options=list(options))
+        return _build(binding.unit.folder.text(file), tuple(binding.options()), device)
     except cl.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
         detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])
-        raise DeviceError(f"{path}: does not build on {device.name.strip()}: {detail}") from None
+        where = binding.unit.folder.path / file
+        raise DeviceError(f"{where}: does not build on {device.name.strip()}: {detail}") from None
+
+
+@lru_cache(maxsize=1024)
+def _build(source: str, options: tuple[str, ...], device: Any) -> cl.Program:
+    return cl.Program(context(device), source).build(options=list(options))
 
 
 def digest(binding: Binding) -> str:

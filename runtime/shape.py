@@ -25,7 +25,7 @@ class Shape:
         if isinstance(value, Shape):
             return value
         entries = [value] if _is_int(value) else list(value) if isinstance(value, Sequence) else None
-        if not entries:
+        if not entries or not all(_is_int(n) for entry in entries for n in (entry if isinstance(entry, Sequence) else [entry])):
             raise ShapeError(f"shape {value!r}: expected (maps, sizes...) or a size tuple per map")
         if all(_is_int(entry) for entry in entries):
             maps = (tuple(int(n) for n in entries[1:]),) * max(int(entries[0]), 0)

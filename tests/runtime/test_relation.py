@@ -8,9 +8,7 @@ from phiz.runtime.errors import ShapeError
 from phiz.runtime.relation import Relation, connect
 
 LISTS = st.integers(1, 6).flatmap(
-    lambda inputs: st.tuples(
-        st.just(inputs), st.lists(st.lists(st.integers(0, inputs - 1), max_size=5), min_size=1, max_size=6)
-    )
+    lambda inputs: st.tuples(st.just(inputs), st.lists(st.lists(st.integers(0, inputs - 1), max_size=5), min_size=1, max_size=6))
 )
 
 

@@ -1,0 +1,196 @@
+"""OpenCL against NumPy in both precisions, on batch sizes around the vector width, and the device's own subjects."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from phiz.runtime import device as devices
+from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.errors import DeviceError
+from phiz.runtime.generated import load_folder
+from phiz.runtime.layer import layer
+from phiz.runtime.manifest import TileInfo
+from phiz.runtime.network import Network, make_backend
+from phiz.runtime.opencl_program import padded_vectors, tile
+
+TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
+SPECS = [
+    layer("dense", units=9, activation="square"),
+    layer("dense", units=5, activation="tanh"),
+    layer("dense", units=3, activation="square"),
+]
+
+
+def pair(folder: Path, dtype: str, **options: Any) -> tuple[Network, Network]:
+    manifest = load_folder(folder)
+    first, second = (Network(SPECS, 4, "mse", backend=b, dtype=dtype, manifests=manifest, **options) for b in ("numpy", "opencl"))
+    return first, second
+
+
+def batch(samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(samples)
+    return random.normal(size=(samples, 4)), random.normal(size=(samples, 3)), random.uniform(0.1, 2, samples)
+
+
+def close(found: Any, expected: Any, dtype: str) -> None:
+    """Relative to the largest entry: single entries of a sum may cancel."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= TOLERANCE[dtype] * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_opencl_equals_numpy(folder: Path, dtype: str) -> None:
+    numpy, opencl = pair(folder, dtype, micro_batch=16)
+    p = numpy.parameters
+    for samples in (1, 7, 8, 9, 16, 37):
+        x, t, w = batch(samples)
+        for name in ("value_and_gradient", "losses", "value", "per_sample_gradients", "input_gradient"):
+            found, expected = (getattr(n, name)(p, x, t, w) for n in (opencl, numpy))
+            for a, b in zip(found, expected, strict=True) if name == "value_and_gradient" else [(found, expected)]:
+                close(a, b, dtype)
+        close(opencl.forward(p, x), numpy.forward(p, x), dtype)
+        chunks = [list(n.jacobian_chunks(p, x, t, chunk=5)) for n in (opencl, numpy)]
+        for (r, rows), (expected_r, expected_rows) in zip(*chunks, strict=True):
+            close(r, expected_r, dtype)
+            close(rows, expected_rows, dtype)
+        rows = opencl.per_sample_gradients(p, x, t, w)
+        close(rows.sum(axis=0), opencl.value_and_gradient(p, x, t, w)[1], dtype)
+
+
+def test_results_repeat_bit_for_bit(folder: Path) -> None:
+    _, network = pair(folder, "float32", micro_batch=16)
+    x, t, w = batch(41)
+    placed = network.place(x, t, w)
+    error, gradient = network.value_and_gradient(network.parameters, x, t, w)
+    for samples in (3, 41, 17):  # other sizes in between leave no trace
+        network.value_and_gradient(network.parameters, *batch(samples))
+        again, same = network.value_and_gradient(network.parameters, x, t, w)
+        kept, kept_gradient = network.value_and_gradient(network.parameters, placed)
+        assert again == error == kept
+        assert np.array_equal(same, gradient) and np.array_equal(kept_gradient, gradient)
+
+
+def test_forward_between_gradients_and_without_targets(folder: Path) -> None:
+    numpy, opencl = pair(folder, "float64", micro_batch=8)
+    x, t, w = batch(20)
+    p = numpy.parameters
+    for network in (numpy, opencl):
+        before = network.value_and_gradient(p, x, t, w)
+        outputs = network.forward(p, x[:5])
+        after = network.value_and_gradient(p, x, t, w)
+        assert before[0] == after[0] and np.array_equal(before[1], after[1])
+        close(outputs, numpy.forward(p, x)[:5], "float64")
+
+
+def test_an_abandoned_pass_does_no_harm(folder: Path) -> None:
+    _, network = pair(folder, "float64", micro_batch=4)
+    x, t, w = batch(20)
+    expected = network.value_and_gradient(network.parameters, x, t, w)
+    chunks = network.jacobian_chunks(network.parameters, x, t, chunk=4)
+    next(chunks)
+    chunks.close()
+    found = network.value_and_gradient(network.parameters, x, t, w)
+    assert found[0] == expected[0] and np.array_equal(found[1], expected[1])
+
+
+def test_first_nonfinite_on_the_device(folder: Path) -> None:
+    _, network = pair(folder, "float32")
+    x, t, _ = batch(11)
+    assert network.first_nonfinite(network.parameters, x, t) is None
+    p = network.parameters.copy()
+    p[: 9 * 4] = 1e30
+    x[:10] = 0
+    found = network.first_nonfinite(p, x, t)
+    assert found is not None and (found.layer, found.role, found.sample) == (0, "forward", 10)
+
+
+def test_programs_are_built_once(folder: Path) -> None:
+    from phiz.runtime.opencl_program import _build
+
+    _, first = pair(folder, "float32")
+    x, t, w = batch(8)
+    first.value_and_gradient(first.parameters, x, t, w)
+    before = _build.cache_info()
+    _, second = pair(folder, "float32")
+    second.value_and_gradient(second.parameters, x, t, w)
+    after = _build.cache_info()
+    assert after.misses == before.misses and after.hits > before.hits
+
+
+def test_a_kernel_that_does_not_build_is_named(folder: Path) -> None:
+    text = (folder / "opencl" / "dense.cl").read_text().replace("vec sum", "vector sum")
+    (folder / "opencl" / "dense.cl").write_text(text)
+    data = json.loads((folder / "manifest.json").read_text())
+    data["files"]["opencl/dense.cl"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(data))
+    _, network = pair(folder, "float32")
+    with pytest.raises(DeviceError, match=r"opencl/dense\.cl: does not build on .*vector") as caught:
+        network.forward(network.parameters, np.ones((2, 4)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extent,prefer,width", [(1, 4, 1), (4, 4, 4), (5, 4, 3), (6, 4, 3), (9, 4, 3), (16, 4, 4), (0, 4, 1)])
+def test_tiles_are_even(extent: int, prefer: int, width: int) -> None:
+    assert tile(TileInfo("E", prefer), {"E": extent}, 8) == width
+
+
+def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
+    manifest = load_folder(folder)
+    network = Network(SPECS, 4, "mse", backend="opencl", manifests=manifest)
+    backend = OpenCLBackend()
+    width = backend.width("float32")
+    for samples in (1, width, width + 1, 5 * width, 100):
+        capacity = backend.capacity(network.program, "float32", samples)
+        assert capacity >= samples and capacity % width == 0
+        assert capacity < 2 * samples + width
+    unit = network.program.units[0]
+    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None, 3), "OTHER": TileInfo(None, 2)})
+    units = (replace(unit, kernels=(kernel,)),)
+    assert [padded_vectors(units, n) for n in (1, 2, 3, 4, 6, 7)] == [1, 2, 6, 6, 6, 12]
+
+
+# --------------------------------------------------------------------------------------------------------- devices
+def test_the_device_is_found_and_works() -> None:
+    found = devices.discover()
+    assert found and all(info.compute_units >= 1 and info.global_memory > 0 for info in found)
+    device = devices.choose()
+    devices.self_test(device)
+    assert devices.choose(found[0].selector).name.strip() == found[0].name
+    assert "OpenCL" in OpenCLBackend().describe()
+
+
+def test_choosing_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError, match=r"no OpenCL device matches 'nosuch', there are 0:0"):
+        devices.choose("nosuch")
+    monkeypatch.setenv("PHIZ_DEVICE", "0:99")
+    with pytest.raises(DeviceError, match="0:99"):
+        devices.choose()
+    monkeypatch.setenv("PHIZ_DEVICE", "")
+    monkeypatch.setenv("PYOPENCL_CTX", "0")
+    assert devices.choose() == devices.all_devices()[0]
+
+
+def test_no_platform_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyopencl
+
+    def nothing() -> list[Any]:
+        raise pyopencl.LogicError("clGetPlatformIDs failed: PLATFORM_NOT_FOUND_KHR")
+
+    monkeypatch.setattr(pyopencl, "get_platforms", nothing)
+    with pytest.raises(DeviceError, match=r'no OpenCL platform found .*pip install "pyopencl\[pocl\]"'):
+        make_backend("opencl")
+    assert devices.discover() == []
+    assert make_backend("auto").name == "numpy"
+
+
+def test_no_fp64_is_said_before_anything_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_fp64", lambda device: False)
+    with pytest.raises(DeviceError, match=r"has no double precision \(fp64\)"):
+        pair(folder, "float64")
+    _, single = pair(folder, "float32")
+    assert single.forward(single.parameters, np.ones((2, 4))).shape == (2, 3)
