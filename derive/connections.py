@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row."""
+
+    symbol: sp.Symbol
+    relation: str
+    names: tuple[str, ...]
+
+    @property
+    def loops(self) -> tuple[sp.Symbol, ...]:
+        """The index variables of a reduction over the rows."""
+        return (self.symbol,)
+
+    def __getattr__(self, column: str) -> sp.Expr:
+        if column not in self.__dict__.get("names", ()):
+            raise AttributeError(f"relation {self.__dict__.get('relation')} has no column {column!r}")
+        return sp.Function(f"{self.relation}_{column}", integer=True, nonnegative=True)(self.symbol)
+
+
+@dataclass(frozen=True)
 class Connections:
     """Map ``i`` is fed by map ``j`` through kernel ``q``.
 
@@ -49,9 +68,8 @@ class Connections:
         if kind != "table":
             raise DefinitionError(f"layer {layer.name}: connections are full, own or table; got {kind!r}")
         i = layer.maps("i", "I", keyword)
-        row = layer.relation("D", i="I", j="J", q="Q").symbol
-        columns = [sp.Function(f"D_{c}", integer=True, nonnegative=True)(row) for c in "ijq"]
-        return cls(layer, "table", i, columns[1], (columns[2],), (row,), (columns[0] - i,), "Q")
+        rows = layer.relation("D", i="I", j="J", q="Q")
+        return cls(layer, "table", i, rows.j, (rows.q,), rows.loops, (rows.i - i,), "Q")
 
     def smallest(self, sizes: Iterable[sp.Expr]) -> Vector:
         """The size on which every connection of map i is defined: the intersection over D_i (ledger D2)."""

@@ -107,9 +107,10 @@ class Adjoint:
             e.subs(rename, simultaneous=True) - axis.symbol for e, axis in zip(access.index, target.axes, strict=True)
         ]
         equations += [c.subs(rename, simultaneous=True) for c in (reduction.constraints if reduction else ())]
+        bounds = tuple(b.subs(rename, simultaneous=True) for b in (reduction.bounds if reduction else ()))
         skipping = self._skipping(reduction)
         term = Term(tuple(self.builder.unknown(v, rename) for v in variables), tuple(equations), body, rename,
-                    target.axes, "sum", None, skipping)  # fmt: skip
+                    target.axes, "sum", None, skipping, bounds)  # fmt: skip
         return Contribution(stage, term, symbol)
 
     def _skipping(self, reduction: Reduction | None) -> tuple[Access, ...]:
@@ -123,7 +124,7 @@ class Adjoint:
         position = self.position_number(reduction) if reduction.combine == "max" else None
         unknowns = tuple(self.builder.unknown(v, {}) for v in reduction.variables)
         return Term(unknowns, reduction.constraints, reduction.body, {}, stage.axes, reduction.combine, position,
-                    self._skipping(reduction))  # fmt: skip
+                    self._skipping(reduction), reduction.bounds)  # fmt: skip
 
 
 def prove_shifts(definition: Definition) -> None:

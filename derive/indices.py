@@ -9,6 +9,7 @@ from typing import Literal
 import sympy as sp
 
 from .errors import DefinitionError
+from .integers import CeilDiv, FloorDiv
 
 AxisKind = Literal["map", "coordinate", "window", "unit", "parameter"]
 
@@ -60,6 +61,28 @@ class Vector:
     def __floordiv__(self, other: object) -> Vector:
         return self._with(other, lambda a, b: quotient(a, b))
 
+    def __le__(self, other: object) -> tuple[sp.Basic, ...]:
+        return self._compare(other, sp.Le)
+
+    def __lt__(self, other: object) -> tuple[sp.Basic, ...]:
+        return self._compare(other, sp.Lt)
+
+    def __ge__(self, other: object) -> tuple[sp.Basic, ...]:
+        return self._compare(other, sp.Ge)
+
+    def __gt__(self, other: object) -> tuple[sp.Basic, ...]:
+        return self._compare(other, sp.Gt)
+
+    def _compare(self, other: object, relation: Callable[[sp.Expr, sp.Expr], sp.Basic]) -> tuple[sp.Basic, ...]:
+        others = other if isinstance(other, Vector) else [sp.sympify(other)] * len(self)
+        if len(others) != len(self):
+            raise DefinitionError(f"vectors of {len(self)} and {len(others)} coordinates in one condition")
+        return tuple(relation(a, b) for a, b in zip(self, others, strict=True))
+
+    def equals(self, other: object) -> tuple[sp.Basic, ...]:
+        """One condition per coordinate, for ``where=``."""
+        return self._compare(other, sp.Eq)
+
     def ceildiv(self, other: object) -> Vector:
         """Elementwise ceil(a / b)."""
         return self._with(other, lambda a, b: -quotient(-a, b))
@@ -91,9 +114,14 @@ class SizeTable(Vector):
 
 def quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """floor(a / b), kept in one piece."""
-    from .integers import FloorDiv
-
     return FloorDiv(a, b)
+
+
+def size_expression(value: object) -> sp.Expr:
+    """A size as the index algebra holds it: SymPy's floor and ceiling of quotients become exact integer divisions."""
+    e = sp.sympify(value)
+    e = e.replace(sp.floor, lambda a: FloorDiv(*a.as_numer_denom()))
+    return e.replace(sp.ceiling, lambda a: CeilDiv(*a.as_numer_denom()))
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,7 @@ class AxisVariable:
 
 @dataclass(frozen=True)
 class RowVariable:
-    """A row of a relation; ``columns`` maps a column's name to the SymPy function of the row."""
+    """A row of a relation."""
 
     symbol: sp.Symbol
     relation: str

@@ -20,11 +20,40 @@ from typing import Any, Literal
 
 import sympy as sp
 
-from .connections import Connections
+from .connections import Connections, Rows
 from .errors import DefinitionError
-from .indices import AxisKind, AxisVariable, RelationInfo, RowVariable, SizeInfo, SizeTable, Vector
+from .functions import (
+    cos,
+    erf,
+    exp,
+    log,
+    maximum,
+    minimum,
+    piecewise,
+    root,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+)
+from .indices import (
+    AxisKind,
+    AxisVariable,
+    RelationInfo,
+    RowVariable,
+    SizeInfo,
+    SizeTable,
+    Vector,
+    size_expression,
+)
 from .stages import Definition, Stage, normalise
-from .tensors import Access, InputHandle, TensorHandle, flatten
+from .tensors import Access, Eq, InputHandle, Max, Sum, TensorHandle, flatten
+
+__all__ = [
+    "Definition", "Eq", "Family", "Layer", "Max", "Sum", "cos", "erf", "exp", "layer", "log", "maximum", "minimum",
+    "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
+]  # fmt: skip
 
 Option = int | str | bool
 
@@ -83,7 +112,7 @@ class Layer:
 
     def derived_size(self, name: str, value: object, minimum: int = 1) -> sp.Symbol:
         """A size computed from others."""
-        return self._declare_size(SizeInfo(name, "derived", value=sp.sympify(value), minimum=minimum))
+        return self._declare_size(SizeInfo(name, "derived", value=size_expression(value), minimum=minimum))
 
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
         """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""
@@ -104,7 +133,7 @@ class Layer:
 
     def axis(self, name: str, extent: object, kind: AxisKind = "map") -> sp.Symbol:
         """An index variable 0 <= name < extent."""
-        return self._axis(name, kind, sp.sympify(extent))
+        return self._axis(name, kind, size_expression(extent))
 
     def copy(self, symbol: sp.Symbol, name: str) -> sp.Symbol:
         """Another index variable with the range of ``symbol``."""
@@ -213,8 +242,14 @@ class Layer:
         """Which maps j of the layer below feed map i (the paper's D_i), and which kernel q each connection uses."""
         return Connections.declare(self, kind, Y, keyword)
 
-    def relation(self, name: str, **columns: str) -> RowVariable:
-        """An explicit list of rows; each keyword names a column and the size that bounds it."""
+    def relation(self, name: str, **columns: str) -> Rows:
+        """An explicit list of rows; each keyword names a column and the size that bounds it.
+
+        ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e, where=Eq(e.x, x))`` sums
+        over the rows whose column x is x.  A size that no one declared is one more than the column's largest entry.
+        """
+        if name in self.relations:
+            raise self._refuse(f"relation {name} is declared twice")
         info = RelationInfo(name, tuple(columns.items()))
         self.relations[name] = info
         row = RowVariable(index_symbol(f"{name.lower()}_row"), name)
@@ -222,7 +257,7 @@ class Layer:
         for column, size in columns.items():
             if size not in self.sizes_info:
                 self._declare_size(SizeInfo(size, "relation", relation=name, column=column, minimum=0))
-        return row
+        return Rows(row.symbol, name, tuple(columns))
 
     # ----------------------------------------------------------------------------------------------------- stages
     def stage(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:

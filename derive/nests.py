@@ -17,7 +17,7 @@ from .tensors import Access
 
 @dataclass(frozen=True)
 class Term:
-    """What a nest sums: ``body`` over ``unknowns`` where ``equations`` are 0, at the points ``outputs``.
+    """What a nest sums: ``body`` over ``unknowns`` where ``equations`` are 0 and ``bounds`` at least 0, at the points ``outputs``.
 
     ``rename`` gives the stage's own index variables other names where they collide with the outputs'.
     """
@@ -30,6 +30,7 @@ class Term:
     combine: str = "sum"
     position: sp.Expr | None = None
     skipping: tuple[Access, ...] = ()
+    bounds: tuple[sp.Expr, ...] = ()
 
 
 class NestBuilder:
@@ -73,7 +74,7 @@ class NestBuilder:
                 inside.extend(self._inside(access, term.rename))
         for access in term.skipping:
             inside.extend(self._inside(access, term.rename))
-        solution = solver.finish(inside)
+        solution = solver.finish(inside, term.bounds)
         located: dict[sp.Symbol, Access] = {}
         for symbol in sorted((s for s in term.body.free_symbols if s in self.accesses), key=str):
             access = self.accesses[symbol]

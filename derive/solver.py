@@ -1,7 +1,8 @@
 """The index solver: which loops, with which bounds, reach a given point of a tensor.
 
-Differentiating a reduction gives indicators 1{f(o, r) = p} (equation 65).  The solver removes them: it expresses as many variables as
-there are equations by the others, over the integers, and returns the remaining loops with tight bounds (ledger B, forms F1 and F2).
+Differentiating a reduction gives indicators 1{f(o, r) = p} (equation 65).  The solver removes them: it expresses as many
+variables as there are equations by the others, over the integers, and returns the remaining loops with tight bounds
+(ledger B, forms F1 and F2).
 """
 
 from __future__ import annotations
@@ -149,7 +150,10 @@ class IndexSolver:
         self.state.values[column] = key
         return True
 
-    def _candidates(self, equation: sp.Expr) -> list[tuple[tuple[int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
+    def _candidates(
+        self, equation: sp.Expr, pending: Sequence[sp.Expr]
+    ) -> list[tuple[tuple[int, int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
+        """Variables that ``equation`` could express; best is a unit coefficient and an appearance in no other equation."""
         terms, _ = self._terms(equation)
         found = []
         for atom, coefficient in terms.items():
@@ -159,7 +163,8 @@ class IndexSolver:
             unit = coefficient in (1, -1)
             if not unit and _sign(coefficient) == 0:
                 continue
-            rank = (0 if unit else 1, _SOLVE_FIRST[unknown.kind], str(atom))
+            appearances = sum(atom in e.free_symbols for e in pending)
+            rank = (0 if unit else 1, appearances, _SOLVE_FIRST[unknown.kind], str(atom))
             found.append((rank, atom, coefficient, equation))
         return found
 
@@ -184,7 +189,7 @@ class IndexSolver:
             if grouped is not None:
                 pending.remove(grouped)
                 continue
-            candidates = sorted((c for e in pending for c in self._candidates(e)), key=lambda c: c[0])
+            candidates = sorted((c for e in pending for c in self._candidates(e, pending)), key=lambda c: c[0])
             if candidates:
                 _, symbol, coefficient, equation = candidates[0]
                 pending.remove(equation)
@@ -206,8 +211,11 @@ class IndexSolver:
             return []
         return [e for e in (value, sp.expand(extent - 1 - value)) if not (e.is_nonnegative and e.is_number)]
 
-    def finish(self, inside: Sequence[tuple[sp.Expr, sp.Expr]]) -> Solution:
-        """Tight bounds for the loops that remain; ``inside`` lists further (value, extent) pairs with 0 <= value < extent."""
+    def finish(self, inside: Sequence[tuple[sp.Expr, sp.Expr]], bounds: Sequence[sp.Expr] = ()) -> Solution:
+        """Tight bounds for the loops that remain.
+
+        ``inside`` lists further (value, extent) pairs with 0 <= value < extent, ``bounds`` expressions that must be >= 0.
+        """
         state = self.state
         wanted: list[sp.Expr] = []
         for symbol, value in list(state.values.items()):
@@ -218,6 +226,7 @@ class IndexSolver:
             wanted.extend(self._in_range(value, extent))
         for value, extent in inside:
             wanted.extend(self._in_range(value, extent))
+        wanted.extend(self.substitute(e) for e in bounds)
         inequalities = list(dict.fromkeys(e for e in wanted if not self._always(e)))
         inequalities = self._collapse(inequalities)
         loops = self._ordered_loops()
@@ -241,6 +250,12 @@ class IndexSolver:
                 e = sp.expand(rest * quotient.divisor + coefficient * quotient.numerator)
         return e
 
+    def _written_out(self, e: sp.Expr) -> sp.Expr:
+        """``e`` with every quotient that is left in it as an integer division, so that a loop bound can hold it."""
+        for quotient in reversed(self.state.quotients):
+            e = e.subs(quotient.symbol, FloorDiv(quotient.numerator, quotient.divisor))
+        return e
+
     def _collapse(self, inequalities: list[sp.Expr]) -> list[sp.Expr]:
         """A loop that two bounds pin to one value becomes that value: equation 92's floor(x / K)."""
         for symbol in sorted(self.state.free, key=str):
@@ -256,6 +271,8 @@ class IndexSolver:
                     if sp.expand(slack - (positive - 1)) != 0:
                         continue
                     numerator = sp.expand(upper - negative * symbol)
+                    if symbol in self._written_out(numerator).free_symbols:
+                        continue  # the value would be defined by itself
                     kept = [e for e in inequalities if e is not upper and e is not lower]
                     return self._collapse(self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept))
         return inequalities
@@ -282,7 +299,7 @@ class IndexSolver:
         upper: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
         guards: list[Relational] = []
         for e in inequalities:
-            flat = self._numerators(e)
+            flat = self._written_out(self._numerators(e))
             inner = max((s for s in flat.free_symbols if s in order), key=lambda s: order[s], default=None)
             coefficient = flat.coeff(inner, 1) if inner is not None else sp.S.Zero
             sign = _sign(coefficient) if inner is not None else 0
@@ -316,14 +333,15 @@ class IndexSolver:
         """Form F2: divisor | c - d u leaves every (divisor / g)-th u, from a first one on; g | c stays as a guard."""
         strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
         for quotient in (q for q in self.state.quotients if q.exact):
-            numerator, k = quotient.numerator, quotient.divisor
+            numerator, k = self._written_out(quotient.numerator), quotient.divisor
             inner = max((s for s in numerator.free_symbols if s in order), key=lambda s: order[s], default=None)
             coefficient = numerator.coeff(inner, 1) if inner is not None else sp.S.Zero
             sign = _sign(coefficient) if inner is not None else 0
-            if inner is None or sign == 0 or inner in strides or self.state.unknowns[inner].kind == "row":
+            c = sp.expand(numerator - coefficient * inner) if inner is not None else numerator
+            unclear = inner is None or sign == 0 or inner in c.free_symbols or inner in strides
+            if unclear or self.state.unknowns[inner].kind == "row":
                 guards.append(Relational(Modulo(numerator, k), "==", sp.S.Zero))
                 continue
-            c = sp.expand(numerator - coefficient * inner)
             d = sp.expand(sign * coefficient)
             g = Gcd(k, d)
             step = FloorDiv(k, g)

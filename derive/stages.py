@@ -1,13 +1,13 @@
 """Stages of a definition: each a map or a reduction over earlier tensors, checked and brought to a normal form.
 
-Normal form: a stage is an expression that is *linear* in its reductions, with coefficients that hold no tensor.  Any other reduction,
-as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to every stage alike.
+Normal form: a stage is an expression that is *linear* in its reductions, with coefficients that hold no tensor.  Any other
+reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to every stage alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -87,7 +87,7 @@ def variables_in(definition: Definition | Layer, expression: sp.Expr) -> set[sp.
 def reduction_variables(definition: Definition | Layer, reduction: Reduction) -> set[sp.Symbol]:
     """The index variables outside ``reduction`` that its value depends on."""
     found = variables_in(definition, reduction.body)
-    for constraint in reduction.constraints:
+    for constraint in (*reduction.constraints, *reduction.bounds):
         found |= {s for s in constraint.free_symbols if s in definition.variables}
     for symbol in reduction.variables:
         variable = definition.variables.get(symbol)
@@ -117,6 +117,7 @@ class _Normaliser:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.stages: list[Stage] = []
+        self.sizes = {sp.Symbol(n, integer=True, nonnegative=True) for n in layer.sizes_info}
 
     def refuse(self, reason: str) -> DefinitionError:
         return DefinitionError(f"layer {self.layer.name}: {reason}")
@@ -124,14 +125,13 @@ class _Normaliser:
     def check(self, where: str, expression: sp.Expr, scope: set[sp.Symbol]) -> None:
         """Every symbol is known, every index is bound, every access is affine."""
         layer = self.layer
-        sizes = {sp.Symbol(n, integer=True, nonnegative=True) for n in layer.sizes_info}
         for symbol in sorted(expression.free_symbols, key=str):
             if symbol in layer.variables:
                 if symbol not in scope:
                     raise self.refuse(f"index {symbol} in {where} is neither an index of {where} nor reduced over")
             elif symbol in layer.accesses:
                 self._check_access(where, symbol, scope)
-            elif reduction_of(symbol) is None and symbol not in sizes:
+            elif reduction_of(symbol) is None and symbol not in self.sizes:
                 raise self.refuse(f"unknown symbol {symbol} in {where}: it is no access, no index and no size")
 
     def _check_access(self, where: str, symbol: sp.Symbol, scope: set[sp.Symbol]) -> None:
@@ -141,9 +141,7 @@ class _Normaliser:
             if unbound:
                 name = min(map(str, unbound))
                 raise self.refuse(f"index {name} of the access {symbol} in {where} is neither an index of {where} nor reduced over")
-            unknown = entry.free_symbols - set(self.layer.variables) - {
-                sp.Symbol(n, integer=True, nonnegative=True) for n in self.layer.sizes_info
-            }
+            unknown = entry.free_symbols - set(self.layer.variables) - self.sizes
             if unknown:
                 raise self.refuse(f"unknown symbol {min(map(str, unknown))} in the access {symbol}")
             if affine_terms(entry, scope) is None:
@@ -151,6 +149,15 @@ class _Normaliser:
                     f"the access {symbol} is not affine in the index variables; write the index as another variable and tie it "
                     "with where=Eq(...), or use a relation table"
                 )
+
+    def _check_condition(self, where: str, condition: sp.Expr, text: str, scope: set[sp.Symbol]) -> None:
+        for symbol in sorted(condition.free_symbols - scope, key=str):
+            if symbol in self.layer.variables:
+                raise self.refuse(f"index {symbol} in the condition {text} of {where} is not bound there")
+            if symbol not in self.sizes:
+                raise self.refuse(f"unknown symbol {symbol} in the condition {text} of {where}: it is no index and no size")
+        if affine_terms(condition, scope) is None:
+            raise self.refuse(f"the condition {text} in {where} is not affine in the index variables")
 
     def split(self, base: str, combine: str, reduction_symbol: sp.Symbol, axes: tuple[AxisVariable, ...]) -> sp.Symbol:
         """Give a reduction a stage of its own and return the access to it."""
@@ -160,7 +167,8 @@ class _Normaliser:
         own = tuple(a for a in axes if a.symbol in needed)
         missing = needed - {a.symbol for a in own}
         if missing:
-            raise self.refuse(f"index {min(map(str, missing))} of a reduction in {base} is neither an index of {base} nor reduced over")
+            name = min(map(str, missing))
+            raise self.refuse(f"index {name} of a reduction in {base} is neither an index of {base} nor reduced over")
         number = 1 + sum(s.name.startswith(f"{base}_{combine}") for s in self.stages)
         name = f"{base}_{combine}{number}"
         ragged = any(a.extent.atoms(AppliedUndef) for a in own)
@@ -184,10 +192,9 @@ class _Normaliser:
                 raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
         scope = {a.symbol for a in axes} | set(reduction.variables)
         self.check(base, expression, scope)
-        for constraint in reduction.constraints:
-            if affine_terms(constraint, scope) is None:
-                raise self.refuse(f"the condition {constraint} = 0 in {base} is not affine in the index variables")
-        return Reduction(reduction.combine, expression, reduction.variables, reduction.constraints)
+        for condition, sign in [(c, "=") for c in reduction.constraints] + [(c, ">=") for c in reduction.bounds]:
+            self._check_condition(base, condition, f"{condition} {sign} 0", scope)
+        return replace(reduction, body=expression)
 
     def normal(self, stage: Stage) -> Stage:
         expression = without_kinks(stage.expression)

@@ -27,12 +27,13 @@ class Access:
 
 @dataclass(frozen=True)
 class Reduction:
-    """``combine`` of ``body`` over ``variables`` where every expression of ``constraints`` is 0."""
+    """``combine`` of ``body`` over ``variables`` where every expression of ``constraints`` is 0 and of ``bounds`` at least 0."""
 
     combine: Literal["sum", "max"]
     body: sp.Expr
     variables: tuple[sp.Symbol, ...]
     constraints: tuple[sp.Expr, ...]
+    bounds: tuple[sp.Expr, ...] = ()
 
 
 _REDUCTIONS: dict[sp.Symbol, Reduction] = {}
@@ -58,6 +59,7 @@ def flatten(parts: tuple[object, ...]) -> list[object]:
 
 def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[object, ...], where: object) -> sp.Symbol:
     constraints: list[sp.Expr] = []
+    bounds: list[sp.Expr] = []
     for part in variables:
         constraints.extend(getattr(part, "constraints", ()))
     symbols = flatten(variables)
@@ -65,27 +67,48 @@ def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[objec
     if wrong:
         raise DefinitionError(f"a reduction runs over index variables; got {wrong[0]!r}")
     for condition in flatten((where,)) if where is not None else ():
-        if not isinstance(condition, sp.Equality):
-            raise DefinitionError(f"where= takes Eq(left, right) between affine index expressions; got {condition!r}")
-        constraints.append(condition.lhs - condition.rhs)
+        _sort_condition(condition, constraints, bounds)
     expression = sp.sympify(body)
     names = ", ".join(str(v) for v in symbols)
-    condition_text = "".join(f"; {c} = 0" for c in constraints)
+    condition_text = "".join(f"; {c} = 0" for c in constraints) + "".join(f"; {c} >= 0" for c in bounds)
     symbol = sp.Symbol(f"{combine}({expression}; {names}{condition_text})", real=True)
-    _REDUCTIONS[symbol] = Reduction(combine, expression, tuple(symbols), tuple(constraints))  # type: ignore[arg-type]
+    _REDUCTIONS[symbol] = Reduction(combine, expression, tuple(symbols), tuple(constraints), tuple(bounds))  # type: ignore[arg-type]
     return symbol
 
 
-def Sum(body: object, *variables: object, where: object = None) -> sp.Expr:  # noqa: N802 - reads like the sign
-    """The sum of ``body`` over index variables (symbols, vectors of symbols, connections).
+def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[sp.Expr]) -> None:
+    """Add a condition of ``where=`` as an expression that is 0 or one that is at least 0."""
+    if condition is sp.true:
+        return
+    if isinstance(condition, sp.Equality):
+        constraints.append(condition.lhs - condition.rhs)
+    elif isinstance(condition, sp.GreaterThan | sp.StrictGreaterThan):
+        bounds.append(condition.lhs - condition.rhs - (1 if isinstance(condition, sp.StrictGreaterThan) else 0))
+    elif isinstance(condition, sp.LessThan | sp.StrictLessThan):
+        bounds.append(condition.rhs - condition.lhs - (1 if isinstance(condition, sp.StrictLessThan) else 0))
+    else:
+        raise DefinitionError(
+            f"where= takes Eq, <=, <, >= and > between affine index expressions, any number of them; got {condition!r}"
+        )
 
-    ``where=Eq(left, right)`` keeps only the points where two affine index expressions agree; the index solver turns the
-    condition into loops, as in a transposed convolution ``where=Eq(k*y + u, x)``.
+
+def Eq(left: object, right: object) -> object:
+    """``left = right`` for ``where=``; with vectors one condition per coordinate."""
+    if isinstance(left, Vector):
+        return left.equals(right)
+    return right.equals(left) if isinstance(right, Vector) else sp.Eq(left, right)
+
+
+def Sum(body: object, *variables: object, where: object = None) -> sp.Expr:
+    """The sum of ``body`` over index variables (symbols, vectors of symbols, connections, rows of relations).
+
+    ``where=`` keeps only the points where conditions between affine index expressions hold: ``Eq(k*y + u, x)`` as in a
+    transposed convolution, ``y <= x`` as in a causal sum, or a tuple of several.  The index solver turns them into loops.
     """
     return _reduce("sum", body, variables, where)
 
 
-def Max(body: object, *variables: object, where: object = None) -> sp.Expr:  # noqa: N802
+def Max(body: object, *variables: object, where: object = None) -> sp.Expr:
     """The maximum of ``body``; its delta goes to the first maximiser in row-major order (ledger D8)."""
     return _reduce("max", body, variables, where)
 

@@ -67,7 +67,7 @@ def _sigmoid(z: float) -> float:
 FLOAT = Arithmetic(
     float,
     {
-        **{name: getattr(math, name) for name in "exp log sqrt sin cos tan asin acos atan sinh cosh tanh erf fabs".split()},
+        **{name: getattr(math, name) for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf", "fabs"]},
         "rsqrt": lambda z: 1 / math.sqrt(z),
         "sigmoid": _sigmoid,
         "softplus": lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))),
@@ -80,7 +80,7 @@ FLOAT = Arithmetic(
 EXACT = Arithmetic(
     sp.Rational,  # literals are exact decimals; functions build SymPy expressions
     {
-        **{name: getattr(sp, name) for name in "exp log sqrt sin cos tan asin acos atan sinh cosh tanh erf".split()},
+        **{name: getattr(sp, name) for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf"]},
         "sigmoid": lambda z: 1 / (1 + sp.exp(-z)),
         "softplus": lambda z: sp.log(1 + sp.exp(z)),
         "xlogy": lambda x, y: x * sp.log(y),
