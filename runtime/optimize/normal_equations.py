@@ -94,6 +94,7 @@ def damped_step(
     if found is None:
         name = "svd"
         found, rank = pseudo_inverse_times(_scaled(equations, damping, scale), right, cut_off)
+    found[equations.matrix.diagonal() == 0.0] = 0.0  # exactly, where the SVD leaves rounding
     square = float(found @ found)
     predicted = 0.5 * (float(found @ right) + damping * square)
     return DampedStep(found / scale, damping, predicted, math.sqrt(square), name, rank)
