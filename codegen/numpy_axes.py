@@ -34,7 +34,7 @@ from .products import product
 
 SAMPLE = "t"
 ZERO, ONE = Integer(0), Integer(1)
-Mode = Literal["tight", "full", "offset"]
+Mode = Literal["tight", "full", "upper", "offset"]
 
 
 class PrintError(ValueError):
@@ -121,10 +121,12 @@ class _Chooser:
 
     # ------------------------------------------------------------------------------------------------ what depends
     def mode(self, nest: int, loop: Loop) -> Mode:
-        """How ``loop`` gets its range: its tight bounds where they are Python numbers."""
+        """How ``loop`` gets its range: its tight bounds as far as they are Python numbers."""
         if not self.vectors(nest, loop.lower, loop.upper, loop.step):
             return "tight"
-        return "full" if loop.kind == "window" else "offset"
+        if loop.kind == "window":
+            return "full"
+        return "offset" if self.vectors(nest, loop.lower, loop.step, loop.extent) else "upper"
 
     def vectors(self, nest: int, *nodes: object) -> frozenset[str]:
         """The array axes that ``nodes`` depend on."""
@@ -207,7 +209,7 @@ class _Chooser:
                 yield nest, self.vectors(nest, loop.key)
             elif self.mode(nest, loop) == "full":
                 yield nest, self.vectors(nest, loop.extent)
-            elif self.mode(nest, loop) == "offset" and loop.name not in self.inner[nest]:
+            elif self.mode(nest, loop) != "tight" and loop.name not in self.inner[nest]:
                 yield nest, frozenset({loop.name})
 
     def _mesh_demands(self, nest: int, content: Nest) -> Iterator[tuple[int, frozenset[str]]]:
@@ -237,7 +239,7 @@ class _Chooser:
         modes = [self.mode(nest, loop) for loop in content.loops if isinstance(loop, Loop)]
         found = list(content.conditions if "full" in modes else content.guards)
         for loop in content.loops:
-            if isinstance(loop, Loop) and self.mode(nest, loop) == "offset":
+            if isinstance(loop, Loop) and self.mode(nest, loop) in ("upper", "offset"):
                 found.append(Condition(Name(loop.name), "<", loop.upper))
         if content.combine == "sum":
             found.extend(c for f in self.factors(nest) if isinstance(f, Load) for c in f.inside)
@@ -275,7 +277,8 @@ class _Chooser:
             return PythonLoop(loop.name, rows=loop)
         if self.mode(nest, loop) == "full":
             return PythonLoop(loop.name, stop=loop.extent)
-        return PythonLoop(loop.name, loop.lower, loop.upper, loop.step)
+        upper = loop.extent if self.mode(nest, loop) == "upper" else loop.upper
+        return PythonLoop(loop.name, loop.lower, upper, loop.step)
 
     def _domain(self, nest: int, loop: Loop | RowLoop) -> Domain:
         if isinstance(loop, RowLoop):

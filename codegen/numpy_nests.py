@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from ..derive.ir import Condition, Integer, IntOp, Let, Tensor, names
+from ..derive.ir import Condition, Integer, IntExpr, IntOp, Let, Tensor, names
 from .numpy_axes import SAMPLE, Domain, NestPlan, PrintError, PythonLoop
 from .numpy_scalars import Scalars
 from .numpy_scope import Scope
@@ -204,7 +204,9 @@ class _Nest:
             return f"for {loop.name} in {self._rows(loop)}:"
         if not loop.offsets:
             return f"for {loop.name} in range({self._bounds(loop)}):"
-        count = IntOp("ceildiv", (IntOp("add", (loop.stop, IntOp("mul", (Integer(-1), loop.start)))), loop.step))
+        count: IntExpr = IntOp("add", (loop.stop, IntOp("mul", (Integer(-1), loop.start))))
+        if loop.step != Integer(1):
+            count = IntOp("ceildiv", (count, loop.step))
         whole = self._closure(count) - self.defined  # arrays over the whole axis: inside, the loop narrows them
         for domain in self.plan.domains:
             if domain.name in whole:

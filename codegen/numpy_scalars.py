@@ -16,6 +16,7 @@ _FUNCTIONS = {
     "tanh": "np.tanh", "erf": "erf", "fabs": "np.abs", "sigmoid": "expit", "xlogy": "xlogy", "fmax": "np.fmax",
     "fmin": "np.fmin",
 }  # fmt: skip
+_OF_NUMBERS = {_FUNCTIONS[name]: f"math.{name}" for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf"]}
 
 
 class Scalars:
@@ -139,5 +140,7 @@ def _added(part: Value) -> str:
 
 
 def _call_text(function: str, parts: list[Value], literal: bool) -> str:
-    text = f"{function}({', '.join(p.text for p in parts)})"
-    return f"float({text})" if literal else text
+    arguments = ", ".join(p.text for p in parts)
+    if not literal:
+        return f"{function}({arguments})"
+    return f"{_OF_NUMBERS[function]}({arguments})" if function in _OF_NUMBERS else f"float({function}({arguments}))"

@@ -301,14 +301,22 @@ class Scope:
         if all(self._even(s, axis) for s in sides):
             return c.op != "!="
         moving = [s for s in sides if self.axes(s)]
-        if len(moving) != 1:
+        if len(moving) != 1 or c.op == "!=":
             return False
+        if c.op != "==":
+            return self._monotone(moving[0], axis)
         side = self._value(moving[0])
-        if not isinstance(side, IntOp) or len(side.args) != 2 or self.axes(side.args[1]):
+        return isinstance(side, IntOp) and side.op == "mod" and not self.axes(side.args[1]) and self._even(side.args[0], axis)
+
+    def _monotone(self, e: IntExpr, axis: str) -> bool:
+        """True where ``e`` never turns along ``axis``, so that what is below a bound is a range."""
+        e = self._value(e)
+        if self._even(e, axis):
+            return True
+        if not isinstance(e, IntOp) or e.op not in ("add", "mul", "min", "max", "floordiv", "ceildiv"):
             return False
-        if c.op == "==":
-            return side.op == "mod" and self._even(side.args[0], axis)
-        return c.op != "!=" and side.op in ("floordiv", "ceildiv") and self._even(side.args[0], axis)
+        moving = [a for a in e.args if self.axes(a)]
+        return len(moving) == 1 and (not e.op.endswith("div") or moving[0] == e.args[0]) and self._monotone(moving[0], axis)
 
     def _value(self, e: IntExpr) -> IntExpr:
         return self._value(self.lets[e.name]) if isinstance(e, Name) and e.name in self.lets else e

@@ -58,7 +58,8 @@ class Binding:
         self.unit = unit
         self.tiles = {name: tile(info, unit.sizes, vectors) for kernel in unit.kernels for name, info in kernel.tiles.items()}
         offsets, self.index = _index(unit)
-        scalars = {name: value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
+        # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own headers.
+        scalars = {f"SIZE_{name}": value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
         self.values: dict[str, Any] = {
             **scalars,
             **offsets,
@@ -66,9 +67,7 @@ class Binding:
             "REAL": REAL[dtype],
             "V": width,
             "TV": vectors,
-            "ACTIVATION": unit.activation,
-            "LOWER": unit.lower,
-            # Whole names as well: PoCL's tanh is itself a macro, so phi_##ACTIVATION would paste what it expands to.
+            # Whole names: PoCL's tanh is itself a macro, so pasting phi_ and tanh would paste what it expands to.
             "PHI": f"phi_{unit.activation}",
             "DPHI": f"dphi_{unit.lower}",
             "STORE_Z": int(unit.store_z),
@@ -80,7 +79,9 @@ class Binding:
         missing = [name for name in self.unit.macros if name not in self.values]
         if missing:
             raise ManifestError(f"{self.unit.file}.cl requires the unknown macro {missing[0]}; run: phiz generate")
-        return [f"-D{name}={self.values[name]}" for name in self.unit.macros]
+        # Literals carry no suffix, so that the same text serves both precisions.
+        single = ["-cl-single-precision-constant"] if self.values["REAL"] == "float" else []
+        return [*single, *(f"-D{name}={self.values[name]}" for name in self.unit.macros)]
 
     def global_size(self, sizes: tuple[str, ...], vectors: int) -> tuple[int, ...]:
         """The global size of a kernel for ``vectors`` sample vectors in use."""

@@ -65,6 +65,8 @@ class _Resolver:
         for size in self.info.sizes:
             self._connect()
             self.values[size.name] = self._value(size)
+            if size.table is not None:  # what a launch over ragged maps must cover
+                self.values[f"{size.name}_max"] = int(np.max(self.values[size.name], initial=0))
             self._at_least(size)
         self._connect()
         self._check()

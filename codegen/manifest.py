@@ -1,0 +1,167 @@
+"""``manifest.json``: everything that the runtime needs to know about the generated kernels, and a digest of every file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from ..derive.bounds import fan_in, range_checks
+from ..derive.engine import Derivation
+from ..derive.freeze import IntegerFreezer
+from ..derive.frozen_activation import FrozenActivation
+from ..derive.indices import SizeInfo
+from ..derive.ir import Kernel, Tensor
+from ..derive.loss_kernels import LossDerivation
+from .constants import ConstantPass
+from .expression_text import text
+from .opencl_kernel import KernelText
+from .signature import arguments, relations, sizes
+
+VERSION = 1
+
+
+def sha256(data: str | bytes) -> str:
+    """The hexadecimal SHA-256 of text (UTF-8) or bytes."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def ir_digest(kernels: Sequence[Kernel], extra: object = "") -> str:
+    """The digest of a derivation: equal if and only if the derived kernels are."""
+    return sha256(repr(kernels) + repr(extra))
+
+
+def _freezer(derivation: Derivation) -> IntegerFreezer:
+    definition = derivation.definition
+    columns = {f"{r.name}_{c}": (r.name, c) for r in definition.relations.values() for c, _ in r.columns}
+    return IntegerFreezer(frozenset(definition.sizes), columns)
+
+
+def _size(info: SizeInfo, freeze: IntegerFreezer) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": info.name, "source": info.source}
+    if info.source == "keyword":
+        record |= {"keyword": info.keyword, "entry": info.entry, "default": info.default}
+    for key in ("axis", "table", "index", "relation", "column"):
+        if getattr(info, key) is not None:
+            record[key] = getattr(info, key)
+    if info.value is not None:
+        record["value"] = text(freeze(info.value))
+    if info.smallest is not None:
+        relation, by, row = info.smallest
+        record["smallest"] = {"relation": relation, "by": by, "row": row}
+    record["minimum"] = info.minimum
+    if info.random is not None:
+        record["random"] = list(info.random)
+    return record
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    shape = [text(e) for e in tensor.shape]
+    return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
+
+
+def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText, constants: Mapping[str, object]) -> dict[str, Any]:
+    everything = {**tensors, kernel.output.name: kernel.output}
+    tiles = {
+        t.macro: {"extent": None if t.extent is None else text(t.extent), "prefer": t.prefer} for t in launch.schedule.tiles
+    }
+    return {
+        "name": kernel.name,
+        "role": kernel.role,
+        "target": kernel.target,
+        "arguments": list(arguments(kernel, tensors)),
+        "output": kernel.output.name,
+        "position": None if kernel.position is None else kernel.position.name,
+        "finish": kernel.finish,
+        "sizes": [s for s in sizes(kernel, everything) if s not in constants],
+        "relations": list(relations(kernel)),
+        "opencl": {"tiles": tiles, "global": list(launch.global_size), "index": launch.uses_index},
+    }
+
+
+def _initial(derivation: Derivation, name: str) -> dict[str, Any]:
+    rule = derivation.definition.initial[name]
+    if isinstance(rule, int | float):
+        return {"rule": "constant", "value": float(rule)}
+    if rule == "normal":
+        return {"rule": "normal"}
+    count = fan_in(derivation.definition, name)
+    if count is None:
+        return {"rule": "constant", "value": 0.0}
+    numerator, denominator = text(_plain(count.numerator)), text(_plain(count.denominator))
+    return {"rule": "uniform", "fan_in": numerator if denominator == "1" else f"{numerator}//({denominator})"}
+
+
+def _plain(e: sp.Expr) -> Any:
+    return IntegerFreezer(frozenset(s.name for s in e.free_symbols), {})(e)
+
+
+def layer_record(derivation: Derivation, kernels: Sequence[Kernel], launches: Mapping[str, KernelText], macros: Sequence[str],
+                 constants: ConstantPass) -> dict[str, Any]:  # fmt: skip
+    """The manifest entry of one layer variant.  ``kernels`` are those of the OpenCL file, after the constant pass."""
+    definition, freeze = derivation.definition, _freezer(derivation)
+    records = [_size(info, freeze) for info in definition.sizes.values()]
+    records += [
+        {"name": name, "source": "derived", "value": text(value), "minimum": 0}  # type: ignore[arg-type]
+        for name, value in constants.values.items()
+    ]
+    return {
+        "family": derivation.family.name,
+        "options": dict(derivation.options),
+        "choices": {k: list(v) for k, v in derivation.family.options.items()},
+        "doc": derivation.family.doc,
+        "digest": ir_digest(derivation.kernels, [dataclasses.astuple(s) for s in definition.sizes.values()]),
+        "sizes": records,
+        "relations": {r.name: {"columns": dict(r.columns)} for r in definition.relations.values()},
+        "input": definition.input.name,
+        "output": "Z",
+        "parameters": [p.name for p in definition.parameters],
+        "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
+        "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
+        "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": c.message} for c in range_checks(definition)],
+        "kernels": [_kernel(k, derivation.tensors, launches[k.name], constants.values) for k in kernels],
+        "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
+        "opencl": {"macros": list(macros)},
+    }
+
+
+def loss_record(derived: LossDerivation, launches: Mapping[str, KernelText], macros: Sequence[str]) -> dict[str, Any]:
+    """The manifest entry of one loss."""
+    loss = derived.loss
+    return {
+        "file": f"loss_{loss.name}",
+        "targets": list(loss.targets),
+        "outputs": list(loss.outputs),
+        "open": list(loss.open),
+        "digest": ir_digest(derived.kernels),
+        "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
+        "kernels": [_kernel(k, derived.tensors, launches[k.name], {}) for k in derived.kernels],
+        "pairs": {a: {"value": f"value_{a}", "delta": f"delta_{a}"} for a in derived.pairs},
+        "opencl": {"macros": list(macros)},
+    }
+
+
+def activation_record(activation: FrozenActivation) -> dict[str, Any]:
+    """The manifest entry of one activation."""
+    return {
+        "derivative_in": activation.derivative_in,
+        "range": list(activation.value_range),
+        "digest": sha256(repr(activation.phi) + repr(activation.dphi)),
+    }
+
+
+def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], layers: Mapping[str, Any],
+                  files: Mapping[str, str]) -> str:  # fmt: skip
+    """The whole manifest as deterministic JSON; ``files`` maps a path to its text."""
+    data = {
+        "version": VERSION,
+        "files": {path: sha256(content) for path, content in sorted(files.items())},
+        "activations": dict(activations),
+        "losses": dict(losses),
+        "layers": dict(sorted(layers.items())),
+    }
+    return json.dumps(data, indent=1) + "\n"

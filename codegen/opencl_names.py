@@ -1,0 +1,25 @@
+"""Names in OpenCL C: what the kernels' own text takes, and how a user's name gets out of its way."""
+
+from __future__ import annotations
+
+RESERVED = frozenset(
+    """
+    REAL V TV PHI DPHI STORE_Z CAT CAT_ LANES realv index vectors below z_out t t0 id tile lane_sum result
+    auto break case char const constant continue default do double else enum extern float for global goto half if inline int kernel
+    local long private register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    abs acos asin atan ceil clamp cos cosh cross degrees distance dot erf exp fabs floor fma fmax fmin fract hypot isnan ldexp length
+    log log1p mad max min mix modf normalize pow pown powr radians remainder rint round rsqrt select sign sin sinh smoothstep sqrt
+    step tan tanh tgamma trunc gamma floordiv ceildiv modulo sigmoid softplus xlogy uint uchar ulong ushort bool size_t
+    """.split()
+)
+
+
+def c_name(name: str) -> str:
+    """``name``, with an underscore where the kernels' own text uses it."""
+    return f"{name}_" if name in RESERVED else name
+
+
+def check_size_name(name: str) -> None:
+    """Sizes are macros and keep their names; raises ValueError for one that the kernels' text takes."""
+    if name in RESERVED:
+        raise ValueError(f"a size cannot be called {name}: the OpenCL kernels use that name; choose another symbol")

@@ -1,0 +1,35 @@
+"""Activations frozen into the IR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from .activations import Activation
+from .freeze import IntegerFreezer, ScalarFreezer
+from .ir import Expr, Temporary
+
+
+@dataclass(frozen=True)
+class FrozenActivation:
+    """phi(z) over ``Temporary("z")`` and phi' over ``Temporary(derivative_in)``, with the equations that they came from."""
+
+    name: str
+    phi: Expr
+    dphi: Expr
+    derivative_in: Literal["y", "z"]
+    value_range: tuple[float | None, float | None]
+    latex: str
+    text: str
+
+
+def freeze_activation(activation: Activation) -> FrozenActivation:
+    """Raises IRError, naming the activation, for a function that the IR lacks."""
+    freeze = ScalarFreezer(IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}")
+    in_y = activation.derivative_of_output
+    derivative = activation.derivative if in_y is None else in_y
+    latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
+    return FrozenActivation(activation.name, freeze(activation.phi), freeze(derivative), activation.derivative_in,
+                            activation.value_range, latex, f"phi(z) = {activation.phi}, phi' = {derivative}")  # fmt: skip
