@@ -64,10 +64,12 @@ def _sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
 
+SAME_NAMES = ("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
 FLOAT = Arithmetic(
     float,
     {
-        **{name: getattr(math, name) for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf", "fabs"]},
+        **{name: getattr(math, name) for name in SAME_NAMES},
+        "fabs": math.fabs,
         "rsqrt": lambda z: 1 / math.sqrt(z),
         "sigmoid": _sigmoid,
         "softplus": lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))),
@@ -80,7 +82,7 @@ FLOAT = Arithmetic(
 EXACT = Arithmetic(
     sp.Rational,  # literals are exact decimals; functions build SymPy expressions
     {
-        **{name: getattr(sp, name) for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf"]},
+        **{name: getattr(sp, name) for name in SAME_NAMES},
         "sigmoid": lambda z: 1 / (1 + sp.exp(-z)),
         "softplus": lambda z: sp.log(1 + sp.exp(z)),
         "xlogy": lambda x, y: x * sp.log(y),
