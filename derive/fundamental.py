@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from .errors import DefinitionError
 from .indices import AxisVariable
 from .nests import NestBuilder, Term
 from .stages import Definition, Stage, TensorInfo
@@ -125,45 +124,3 @@ class Adjoint:
         unknowns = tuple(self.builder.unknown(v, {}) for v in reduction.variables)
         return Term(unknowns, reduction.constraints, reduction.body, {}, stage.axes, reduction.combine, position,
                     self._skipping(reduction), reduction.bounds)  # fmt: skip
-
-
-def prove_shifts(definition: Definition) -> None:
-    """Prove that Z does not change with the definition's shifts, by propagating the tangent d/dshift through the stages.
-
-    A reduction whose tangent is a constant multiple of its own body is homogeneous in exp(shift): its tangent is that multiple of
-    its value.  Raises DefinitionError where the proof does not succeed.
-    """
-    for shift in sorted(definition.shifts):
-        rate: dict[str, sp.Expr] = {shift: sp.S.Zero}
-        tangent_is_one = shift
-        for stage in definition.stages:
-            if stage.name == shift:
-                continue
-
-            def tangent(e: sp.Expr, rates: dict[str, sp.Expr] = rate) -> sp.Expr:
-                total: sp.Expr = sp.S.Zero
-                for s in sorted(e.free_symbols, key=str):
-                    access = definition.accesses.get(s)
-                    if access is None:
-                        continue
-                    if access.tensor == tangent_is_one:
-                        total += sp.diff(e, s)
-                    elif rates.get(access.tensor, sp.S.Zero) != 0:
-                        total += sp.diff(e, s) * rates[access.tensor] * s
-                return sp.simplify(total)
-
-            if stage.reductions:
-                (_, reduction), *more = stage.reductions
-                change = tangent(reduction.body)
-                multiple = sp.S.Zero if change == 0 else sp.simplify(change / reduction.body)
-                if more or tangent(stage.expression) != 0 or multiple.free_symbols:
-                    raise DefinitionError(f"layer {definition.name}: could not prove that Z does not depend on {shift} (at {stage.name})")
-                rate[stage.name] = multiple
-            else:
-                change = tangent(stage.expression)
-                multiple = sp.S.Zero if change == 0 else sp.simplify(change / stage.expression)
-                if multiple.free_symbols:
-                    raise DefinitionError(f"layer {definition.name}: could not prove that Z does not depend on {shift} (at {stage.name})")
-                rate[stage.name] = multiple
-        if rate["Z"] != 0:
-            raise DefinitionError(f"layer {definition.name}: Z depends on {shift}, which is declared as a shift")
