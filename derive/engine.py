@@ -12,11 +12,12 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from .equations import EquationPrinter
-from .fundamental import Adjoint, Contribution, delta_name, position_name, prove_shifts
+from .fundamental import Adjoint, Contribution, delta_name, position_name
 from .heads import Head, derive_heads
 from .indices import AxisVariable
 from .ir import Accumulator, Axis, Call, Expr, Kernel, Name, Nest, Number, Size, Tensor, integers
 from .language import Family, Option
+from .shifts import prove_shifts
 from .stages import Definition, Stage, TensorInfo
 
 
