@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class sigmoid(sp.Function):  # noqa: N801 - reads like the function it is
+class sigmoid(sp.Function):
     """1 / (1 + exp(-z)), evaluated without overflow at either end."""
 
     nargs = 1
@@ -35,7 +35,7 @@ class sigmoid(sp.Function):  # noqa: N801 - reads like the function it is
         return body if exp is None else rf"{{{body}}}^{{{exp}}}"
 
 
-class softplus(sp.Function):  # noqa: N801
+class softplus(sp.Function):
     """log(1 + exp(z)), evaluated without overflow at either end."""
 
     nargs = 1
@@ -56,7 +56,7 @@ class softplus(sp.Function):  # noqa: N801
         return body if exp is None else rf"{{{body}}}^{{{exp}}}"
 
 
-class root(sp.Function):  # noqa: N801
+class root(sp.Function):
     """sqrt(s) for s >= 0 with the subgradient 0 at s = 0 (ledger D5)."""
 
     nargs = 1

@@ -33,7 +33,7 @@ def phi_tanh(z):
 
 def dphi_tanh(y):
     """phi'(z) of tanh, from y = phi(z)."""
-    return -y ** 2.0 + 1.0
+    return 1.0 - y ** 2.0
 
 
 def phi_scaled_tanh(z):
@@ -56,7 +56,6 @@ def phi_relu(z):
     return np.where(z > 0.0, z, 0.0)
 
 
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def dphi_relu(y):
     """phi'(z) of relu, from y = phi(z)."""
     return np.where(y > 0.0, 1.0, 0.0).astype(y.dtype)
@@ -71,7 +70,6 @@ def phi_leaky_relu(z):
     return np.where(z > 0.0, z, z / 100.0)
 
 
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def dphi_leaky_relu(y):
     """phi'(z) of leaky_relu, from y = phi(z)."""
     return np.where(y > 0.0, 1.0, 0.01).astype(y.dtype)
@@ -84,7 +82,7 @@ def phi_softplus(z):
 
 def dphi_softplus(y):
     """phi'(z) of softplus, from y = phi(z)."""
-    return -np.exp(-y) + 1.0
+    return 1.0 - np.exp(-y)
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")

@@ -13,7 +13,7 @@ def value_linear(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 def delta_linear(T, Y, weight, *, N):
@@ -45,7 +45,7 @@ def value_tanh(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 def delta_tanh(T, Y, weight, *, N):
@@ -61,7 +61,7 @@ def value_scaled_tanh(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 def delta_scaled_tanh(T, Y, weight, *, N):
@@ -78,7 +78,7 @@ def value_relu(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -95,7 +95,7 @@ def value_leaky_relu(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -112,7 +112,7 @@ def value_softplus(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 def delta_softplus(T, Y, weight, *, N):
@@ -120,7 +120,7 @@ def delta_softplus(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> delta (N, samples)
     """
-    return weight * (-np.exp(-Y) + 1.0) * ((-T + 1.0) / (-Y + 1.0) - T / Y)
+    return weight * (1.0 - np.exp(-Y)) * ((1.0 - T) / (1.0 - Y) - T / Y)
 
 
 def value_elu(T, Y, weight, *, N):
@@ -128,7 +128,7 @@ def value_elu(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -137,7 +137,7 @@ def delta_elu(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> delta (N, samples)
     """
-    return weight * np.where(Y > 0.0, (T - Y) / (Y ** 2.0 - Y), (Y + 1.0) * ((-T + 1.0) / (-Y + 1.0) - T / Y))
+    return weight * np.where(Y > 0.0, (T - Y) / (Y ** 2.0 - Y), (Y + 1.0) * ((1.0 - T) / (1.0 - Y) - T / Y))
 
 
 def value_gelu(T, Y, weight, *, N):
@@ -145,7 +145,7 @@ def value_gelu(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
-    return (-xlogy(T, Y) - xlogy(-T + 1.0, -Y + 1.0)).sum(axis=0) * weight
+    return (-xlogy(T, Y) - xlogy(1.0 - T, 1.0 - Y)).sum(axis=0) * weight
 
 
 def delta_gelu(T, Z, weight, *, N):
@@ -158,5 +158,5 @@ def delta_gelu(T, Z, weight, *, N):
     s1 = s0 * math.sqrt(2.0)
     s2 = erf(s1)
     s3 = s2 + 1.0
-    return (weight * ((-T + 1.0) / (-s0 * s3 + 1.0) - 2.0 * T / (Z * s3)) *
+    return (weight * ((1.0 - T) / (1.0 - s0 * s3) - 2.0 * T / (Z * s3)) *
         (0.5 + s2 / 2.0 + s1 * np.exp(-Z ** 2.0 / 2.0) / math.sqrt(3.141592653589793)))

@@ -119,7 +119,7 @@ def delta_softplus(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> delta (N, samples)
     """
-    return -T * weight * (-np.exp(-Y) + 1.0) / Y
+    return -T * weight * (1.0 - np.exp(-Y)) / Y
 
 
 def value_elu(T, Y, weight, *, N):

@@ -53,7 +53,7 @@ def delta_tanh(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> delta (N, samples)
     """
-    return weight * (-Y ** 2.0 + 1.0) * (Y - T)
+    return weight * (1.0 - Y ** 2.0) * (Y - T)
 
 
 def value_scaled_tanh(T, Y, weight, *, N):
@@ -80,7 +80,6 @@ def value_relu(T, Y, weight, *, N):
     return ((T - Y) ** 2.0).sum(axis=0) / 2.0 * weight
 
 
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def delta_relu(T, Y, weight, *, N):
     """delta[n] = Piecewise((-t + y, y > 0), (0, True))
 
@@ -97,7 +96,6 @@ def value_leaky_relu(T, Y, weight, *, N):
     return ((T - Y) ** 2.0).sum(axis=0) / 2.0 * weight
 
 
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def delta_leaky_relu(T, Y, weight, *, N):
     """delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
 
@@ -119,7 +117,7 @@ def delta_softplus(T, Y, weight, *, N):
 
     T (N, samples), Y (N, samples), weight (samples) -> delta (N, samples)
     """
-    return weight * (-np.exp(-Y) + 1.0) * (Y - T)
+    return weight * (1.0 - np.exp(-Y)) * (Y - T)
 
 
 def value_elu(T, Y, weight, *, N):
@@ -130,7 +128,6 @@ def value_elu(T, Y, weight, *, N):
     return ((T - Y) ** 2.0).sum(axis=0) / 2.0 * weight
 
 
-@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def delta_elu(T, Y, weight, *, N):
     """delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
 

@@ -1,0 +1,83 @@
+"""A user's definition file: Python that defines layers with ``@layer`` and activations with ``@activation``.
+
+Such a file runs with its user's rights, like any Python program; generated folders and weights never run anything of their own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..derive.activations import ACTIVATIONS, Activation
+from ..derive.errors import DefinitionError
+from ..derive.language import Family
+from ..derive.layers import LAYERS
+from ..derive.losses import LOSSES, Loss
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What one or more files define."""
+
+    families: tuple[Family, ...]
+    activations: tuple[Activation, ...]
+    losses: tuple[Loss, ...]
+
+
+BUILT_IN = Definitions(LAYERS, ACTIVATIONS, LOSSES)
+
+
+def load_definitions(paths: Iterable[str | Path]) -> Definitions:
+    """Run the files and collect their layers, activations and losses, in the order of definition.
+
+    Raises DefinitionError, naming the file, when it cannot be run or defines nothing.
+    """
+    families: list[Family] = []
+    activations: list[Activation] = []
+    losses: list[Loss] = []
+    for path in map(Path, paths):
+        names = _run(path)
+        found = [v for k, v in names.items() if isinstance(v, Family | Activation | Loss) and not k.startswith("_")]
+        own = [v for v in found if v not in (*LAYERS, *ACTIVATIONS, *LOSSES)]
+        if not own:
+            raise DefinitionError(f"{path}: defines no layer; a layer is a function under @layer() from phiz.derive")
+        families += [v for v in own if isinstance(v, Family)]
+        activations += [v for v in own if isinstance(v, Activation)]
+        losses += [v for v in own if isinstance(v, Loss)]
+    return Definitions(tuple(families), tuple(activations), tuple(losses))
+
+
+def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
+    """What a generated folder for ``user`` needs, and the layers to put into it.
+
+    Every kernel file holds every activation, so a new activation brings the built-in layers along.
+    """
+    names = {a.name for a in user.activations}
+    activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)
+    losses = {loss.name: loss for loss in (*LOSSES, *user.losses)}
+    own = {f.name for f in user.families}
+    families = user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
+    return Definitions(families, activations, tuple(losses.values())), families
+
+
+def _run(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise DefinitionError(f"{path}: no such definition file")
+    name = f"phiz_definitions_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DefinitionError(f"{path}: a definition file is a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except DefinitionError:
+        raise
+    except Exception as error:
+        raise DefinitionError(f"{path}: {type(error).__name__}: {error}") from error
+    finally:
+        del sys.modules[name]
+    return vars(module)
