@@ -353,5 +353,3 @@ class _Nest:
         self.code.add(f"{better} = ({found} < 0) | (~({value} <= {best}) & ~np.isnan({best}))")
         self.code.add(f"{best} = np.where({better}, {value}, {best})")
         self.code.add(f"{found} = np.where({better}, {aligned(number, largest.axes).text}, {found})")
-
-

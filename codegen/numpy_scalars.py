@@ -16,7 +16,8 @@ _FUNCTIONS = {
     "tanh": "np.tanh", "erf": "erf", "fabs": "np.abs", "sigmoid": "expit", "xlogy": "xlogy", "fmax": "np.fmax",
     "fmin": "np.fmin",
 }  # fmt: skip
-_OF_NUMBERS = {_FUNCTIONS[name]: f"math.{name}" for name in ["exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf"]}
+_LITERAL = ("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
+_OF_NUMBERS = {_FUNCTIONS[name]: f"math.{name}" for name in _LITERAL}
 
 
 class Scalars:
@@ -96,7 +97,7 @@ class Scalars:
         return Value(f"float({self.scope.integer(e.value)})", literal=True)
 
     def _select(self, e: Select, target: tuple[str, ...]) -> Value:
-        self.guarded = True
+        self.guarded |= any(_risky(node) for branch in (e.yes, e.no) for node in scalars(branch))
         left, right, yes, no = (self._print(part, target) for part in (e.test.left, e.test.right, e.yes, e.no))
         test = f"{left.within(COMPARE + 1)} {e.test.op} {right.within(COMPARE + 1)}"
         text = f"np.where({test}, {yes.text}, {no.text})"
@@ -107,6 +108,8 @@ class Scalars:
         literal = all(p.literal for p in parts)
         match e.function, parts:
             case "add", [first, *rest]:
+                if len(rest) == 1 and first.text.startswith("-") and not rest[0].text.startswith("-"):
+                    first, rest = rest[0], [first]
                 return Value(first.within(ADD) + "".join(_added(part) for part in rest), rank=ADD, literal=literal)
             case "mul", [_, *_]:
                 return Value(" * ".join(p.within(MULTIPLY) for p in parts), rank=MULTIPLY, literal=literal)
@@ -120,11 +123,26 @@ class Scalars:
                 return Value(f"1 / {_call_text('np.sqrt', [part], literal)}", rank=MULTIPLY, literal=literal)
             case "softplus", [part]:
                 return Value(_call_text("np.logaddexp", [Value("0"), part], literal), literal=literal)
+            case "xlogy", [_, _] if not literal:  # SciPy takes a Python number for a float64
+                typed = [Value(f"{self.dtype}.type({p.text})") if p.literal else p for p in parts]
+                return Value(_call_text("xlogy", typed, literal))
             case ("xlogy" | "fmax" | "fmin") as name, [_, _]:
                 return Value(_call_text(_FUNCTIONS[name], parts, literal), literal=literal)
             case name, [_] if name in _FUNCTIONS and name not in ("xlogy", "fmax", "fmin"):
                 return Value(_call_text(_FUNCTIONS[name], parts, literal), literal=literal)
         raise PrintError(f"{self.scope.where}: cannot print {e.function} of {len(e.args)} arguments")
+
+
+def _risky(node: object) -> bool:
+    """True for what may overflow or be undefined where the other branch is taken."""
+    match node:
+        case Call(function="add" | "mul" | "neg"):
+            return False
+        case Call(function="div", args=(_, Number())):
+            return False
+        case Call() | Temporary():
+            return True
+    return False
 
 
 def _negative(part: Value) -> Value:

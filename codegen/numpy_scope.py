@@ -188,9 +188,7 @@ class Scope:
             value = Value(f"({value.text} if {self.together(tests, array=False)} else {_zero(value)})", value.axes)
         return value
 
-    def read(
-        self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False
-    ) -> Value:
+    def read(self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False) -> Value:
         """``base[index]``, with ``clip`` limited to the range of each index."""
         axes = [self.axes(e) for e in index]
         if self._separate(axes):
