@@ -20,13 +20,19 @@ def polak_ribiere_plus(r_new: Vector, r: Vector) -> float:
     return max(dot(r_new, r_new - r) / dot(r, r), 0.0)
 
 
+def _lengthening(slope: float, slope_at_step: float) -> float:
+    """By how much the secant of phi' would have lengthened a step that stopped on the way down; 1 to 4."""
+    return min(max(slope / (slope - slope_at_step), 1.0), 4.0) if slope_at_step > slope else 4.0
+
+
 @dataclass
 class ConjugateGradient(Method):
     """PR+ with strong Wolfe, c2 = 0.1 (ledger D15).
 
     Restarts along -g where the direction does not descend and after `restart_every` steps since the last restart
-    (default: n, but at least 10).  The first trial step of a search repeats the last first-order change of f:
-    alpha = alpha_last slope_last / slope; the very first moves x by at most 1.
+    (default: n, but at least 10).  The first trial step of a search repeats the last first-order change of f,
+    alpha = alpha_last slope_last / slope, lengthened where the last step was too short; the very first moves x by at
+    most 1.
     """
 
     line_search: LineSearch = field(default_factory=lambda: StrongWolfe(c2=0.1))
@@ -66,7 +72,8 @@ class ConjugateGradient(Method):
             beta, since, note = 0.0, 0, note or "restart: as many steps as parameters"
         following = -new + new.dtype.type(beta) * direction
         alpha = end.result.alpha
-        return Move(end.point, alpha, lambda: self._commit(following, since, alpha * slope, beta), note)
+        change = slope * alpha * _lengthening(slope, dot(new, direction))
+        return Move(end.point, alpha, lambda: self._commit(following, since, change, beta), note)
 
     def _guess(self, g: Vector, slope: float) -> float:
         if self._last_change:

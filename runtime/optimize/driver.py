@@ -28,11 +28,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavePlan:
-    """Where the state goes: written every `every` iterations (0: never) and at the end; `resume` reads it first."""
+    """Where the state goes: written every `every` iterations (0: never) and at the end; `resume` reads it first.
+
+    `state`, a snapshot of another run, is where this one begins; for callers that keep it in a file of their own.
+    """
 
     file: str | os.PathLike[str] | None = None
     every: int = 0
     resume: bool = False
+    state: Mapping[str, Any] | None = None
 
 
 class Run:
@@ -81,7 +85,9 @@ class Run:
         return self._result(stop)
 
     def _begin(self, x0: Vector) -> Stop | None:
-        if self.save.resume and self.save.file is not None and Path(self.save.file).exists():
+        if self.save.state is not None:
+            self._read(self.save.state)
+        elif self.save.resume and self.save.file is not None and Path(self.save.file).exists():
             self._read(load_state(self.save.file))
         else:
             self.method.start(self.evaluator, x0)
@@ -154,7 +160,7 @@ class Run:
         self._raised_in_callback = True
         stop = self.callback(progress)
         self._raised_in_callback = False
-        if stop is True:
+        if isinstance(stop, (bool, np.bool_)) and stop:
             raise StopIteration
 
     def _record(self, step: float, note: str) -> None:
@@ -186,8 +192,14 @@ class Run:
         )
 
     def _chosen(self, status: Status) -> Point:
-        """The current point where a test on it succeeded, otherwise the best one seen."""
+        """The current point where a test on it succeeded, otherwise the best one seen.
+
+        The last point of a stochastic run gets its full value now, unless the run was interrupted.
+        """
         current, best = self.method.point, self.evaluator.best
+        if self.method.stochastic and current.finite and status not in (Status.INTERRUPTED, Status.RAISED):
+            self.evaluator.deadline = self.evaluator.max_evaluations = math.inf
+            return self.evaluator.value_and_gradient(current.x)
         if status.converged or best is None or best.value >= current.value:
             return current
         if best.gradient is not None or status in (Status.INTERRUPTED, Status.RAISED):
@@ -200,20 +212,22 @@ class Run:
         self.method.point = Point(x0, math.nan, None)
         return self._result(stop)
 
-    def _write(self) -> None:
-        point, best, counts = self.method.point, self.evaluator.best or self.method.point, self.evaluator
+    def snapshot(self) -> dict[str, Any]:
+        """Arrays, numbers and texts that, as `SavePlan.state` of a new run, continue this one bit for bit."""
+        point, best, counts = self.method.point, self.evaluator.best, self.evaluator
         state: dict[str, Any] = {
             "method": self.method.name, "size": counts.size, "dtype": str(counts.dtype), "nit": self.nit,
             "nfev": counts.nfev, "njev": counts.njev, "seconds": self._seconds(),
             "objective_seconds": counts.seconds, "history": self.history.to_json(),
-            "x": point.x, "fun": point.value, "best_x": best.x, "best_fun": best.value,
         }  # fmt: skip
-        for name, gradient in (("jac", point.gradient), ("best_jac", best.gradient)):
-            if gradient is not None:
-                state[name] = gradient
-        state.update({f"method_{key}": value for key, value in self.method.state().items()})
+        state.update(_fields(point, ""))
+        if best is not None:
+            state.update(_fields(best, "best_"))
+        return state | {f"method_{key}": value for key, value in self.method.state().items()}
+
+    def _write(self) -> None:
         if self.save.file is not None:
-            save_state(self.save.file, state)
+            save_state(self.save.file, self.snapshot())
 
     def _read(self, state: Mapping[str, Any]) -> None:
         counts = self.evaluator
@@ -223,12 +237,17 @@ class Run:
                 raise CheckpointError(f"{self.save.file}: expected a state of {key} {wanted}, got {state.get(key)}")
         self.method.evaluator = counts
         self.method.point = _point(state, "")
-        counts.best = _point(state, "best_")
+        counts.best = _point(state, "best_") if "best_x" in state else None
         counts.nfev, counts.njev, counts.seconds = state["nfev"], state["njev"], state["objective_seconds"]
         self.nit, self.seconds_before = state["nit"], state["seconds"]
         self.history = History.from_json(state["history"])
         own = {key.removeprefix("method_"): value for key, value in state.items() if key.startswith("method_")}
         self.method.restore(own)
+
+
+def _fields(point: Point, prefix: str) -> dict[str, Any]:
+    fields = {f"{prefix}x": point.x, f"{prefix}fun": point.value}
+    return fields if point.gradient is None else fields | {f"{prefix}jac": point.gradient}
 
 
 def _point(state: Mapping[str, Any], prefix: str) -> Point:

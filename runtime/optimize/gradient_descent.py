@@ -127,7 +127,7 @@ class GradientDescent(Method):
             new = self._evaluate(x + change, iteration + 1)
             if new.finite:
                 if halvings:
-                    note = f"step halved {halvings} times: {self.evaluator.failure}"
+                    note = f"step halved to {mu:.6g}: {self.evaluator.failure}"
                 return self._move(new, mu, change if not halvings else None, mean, factor, note)
             mu, factor = 0.5 * mu, 0.5 * factor
             change = -real(mu) * g

@@ -107,7 +107,7 @@ class LevenbergMarquardt(Method):
         stop = self._at_point()
         if stop is not None:
             return self.stay(stop)
-        damping, rejected = self._damping, 0
+        damping, rejected, blocked = self._damping, 0, False
         cut_off = self.cut_off or CUT_OFF[self.point.x.dtype]
         while damping.value <= self.max_damping:
             trial = damped_step(self._equations, damping.value, self._scale, cut_off, self.solver)
@@ -119,30 +119,37 @@ class LevenbergMarquardt(Method):
                 equations = self._linearise(x)
                 if equations is not None:
                     following = self._rule.accepted(damping, outcome)
-                    return self._accept(Point(x, value, None), equations, trial, following, rejected)
+                    return self._accept(Point(x, value, None), equations, trial, following, rejected, blocked)
                 outcome = Outcome(self.point.value, math.nan, trial.predicted)
             elif stop is not None:
-                return self.stay(stop)
+                return self.stay(self._blocked_stop() if blocked or value != value else stop)
+            blocked = blocked or outcome.after != outcome.after
             rejected += 1
             damping = self._rule.rejected(damping, outcome)
         why = f"; last: {self.evaluator.failure}" if self.evaluator.failure else ""
         return self.stay((Status.DAMPING, f"lm: no step lowers f up to lambda = {self.max_damping:.0e}{why}"))
 
     def _accept(
-        self, new: Point, equations: NormalEquations, trial: DampedStep, following: Damping, rejected: int
-    ) -> Move:
+        self, new: Point, equations: NormalEquations, trial: DampedStep, following: Damping, rejected: int, blocked: bool
+    ) -> Move:  # fmt: skip
         point = Point(new.x, new.value, equations.gradient.astype(new.x.dtype))
         scale = self._scaling_of(equations, self._scale)
         notes = [f"{rejected} rejected"] if rejected else []
         if trial.solver == "svd":
             notes.append(f"svd, rank {trial.rank} of {new.x.size}")
         stop = self._after(self.point.value - new.value, trial)
+        if stop is not None and blocked:
+            stop = self._blocked_stop()
 
         def commit() -> None:
             self._adopt(point, equations)
             self._scale, self._damping = scale, following
 
         return Move(point, trial.damping, commit, ", ".join(notes), stop)
+
+    def _blocked_stop(self) -> Stop:
+        """Steps became short because longer ones cannot be evaluated: no convergence."""
+        return Status.NOT_FINITE, f"only steps too short to count can be evaluated; last: {self.evaluator.failure}"
 
     def _at_point(self) -> Stop | None:
         value, equations = self.point.value, self._equations

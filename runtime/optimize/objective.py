@@ -124,7 +124,7 @@ class LeastSquares:
 def scalar(value: Any) -> float:
     """The one number in `value` (a float, or an array with a single element)."""
     if isinstance(value, float):
-        return value
+        return float(value)  # NumPy's float64 is a float too
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise OptionError(f"fun: expected one real number, got {array.dtype} of shape {array.shape}")

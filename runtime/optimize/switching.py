@@ -95,9 +95,11 @@ class _Watch:
     stopped_by_user: bool = False
 
     def __call__(self, progress: Progress) -> bool:
-        if self.callback is not None and self.callback(progress) is True:
-            self.stopped_by_user = True
-            return True
+        if self.callback is not None:
+            answer = self.callback(progress)
+            self.stopped_by_user = isinstance(answer, (bool, np.bool_)) and bool(answer)
+            if self.stopped_by_user:
+                return True
         return self.rule is not None and self.rule(progress)
 
 

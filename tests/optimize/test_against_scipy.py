@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.optimize
 from optimize_problems import PROBLEMS
-
 from phiz.runtime.optimize import minimize
 
 #: SciPy's name, and options that give both the same tolerances.

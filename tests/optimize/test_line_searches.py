@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import scipy.optimize
-
 from phiz.runtime.optimize import FunctionObjective
 from phiz.runtime.optimize.armijo import Armijo, Goldstein, armijo_holds, goldstein_holds
 from phiz.runtime.optimize.brackets import Bracket, bracket

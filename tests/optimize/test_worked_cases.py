@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from optimize_networks import Network, Quartic, assert_close, case
-
 from phiz.runtime.optimize import minimize
 from phiz.runtime.optimize.armijo import armijo_holds
 from phiz.runtime.optimize.bfgs import BFGS
@@ -132,7 +131,7 @@ def test_nonlinear_cg(name, search):
 
 
 def test_nonlinear_cg_clamps_beta_at_zero():
-    given, wanted = case("nonlinear_cg_prplus_quartic")
+    _, wanted = case("nonlinear_cg_prplus_quartic")
     assert wanted["beta_before_clamp"][3] < 0 == wanted["beta"][3]
 
 
