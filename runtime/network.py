@@ -160,6 +160,14 @@ class Network:
             losses[part] = result.losses
         return losses
 
+    def outputs_and_losses(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> tuple[Floats, Floats]:
+        """What ``forward`` and ``losses`` give, from one pass."""
+        batch = self._samples(inputs, targets, weights, True)
+        outputs, losses = np.empty((len(batch), self.output_shape.units), self.dtype), np.empty(len(batch), self.dtype)
+        for part, result in self._passes(parameters, batch, Request(outputs=True, losses=True)):
+            outputs[part], losses[part] = result.outputs, result.losses
+        return outputs.reshape(len(outputs), *self.output_shape.axes), losses
+
     def value(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> float:
         """E: the sum of the errors of all samples (equation 2), in float64."""
         batch = self._samples(inputs, targets, weights, True)
