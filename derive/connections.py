@@ -31,8 +31,10 @@ class Rows:
         return (self.symbol,)
 
     def __getattr__(self, column: str) -> sp.Expr:
-        if column not in self.__dict__.get("names", ()):
-            raise AttributeError(f"relation {self.__dict__.get('relation')} has no column {column!r}")
+        if column.startswith("_") or column == "constraints":
+            raise AttributeError(column)
+        if column not in self.names:
+            raise DefinitionError(f"relation {self.relation} has no column {column}; its columns are {', '.join(self.names)}")
         return sp.Function(f"{self.relation}_{column}", integer=True, nonnegative=True)(self.symbol)
 
 

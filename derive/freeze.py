@@ -8,6 +8,7 @@ from typing import Literal
 import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational as SymPyRelational
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 from . import integers
 from .functions import root, sigmoid, softplus
@@ -97,6 +98,15 @@ class IntegerFreezer:
 def _positive_first(e: sp.Expr) -> list[sp.Expr]:
     args = sorted(e.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), sp.default_sort_key(a)))
     return args
+
+
+def is_scalar_part(part: sp.Basic) -> bool:
+    """True where ``part``, without its arguments, is something that a scalar body can hold."""
+    if part.is_Atom:
+        return part.is_Symbol or part in (sp.pi, sp.E, sp.true, sp.false) or bool(part.is_Number and part.is_finite)
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, SymPyRelational)
+    size = isinstance(part, AppliedUndef) and part.is_integer
+    return size or isinstance(part, known) or type(part) in _SCALAR_FUNCTIONS or type(part) in _INTEGER_FUNCTIONS
 
 
 class ScalarFreezer:

@@ -58,6 +58,9 @@ class Vector:
     def __neg__(self) -> Vector:
         return Vector(-a for a in self.entries)
 
+    def __truediv__(self, other: object) -> Vector:
+        raise DefinitionError("indices and sizes are integers: // and ceildiv divide sizes, where=Eq(...) ties indices")
+
     def __floordiv__(self, other: object) -> Vector:
         return self._with(other, lambda a, b: quotient(a, b))
 

@@ -13,10 +13,12 @@ and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import sympy as sp
 
@@ -56,6 +58,7 @@ __all__ = [
 ]  # fmt: skip
 
 Option = int | str | bool
+_RESERVED = re.compile(r"t|s\d+|(delta|gradient|samplegradient|position)_.*")
 
 
 def _size_symbol(name: str) -> sp.Symbol:
@@ -84,10 +87,20 @@ class Layer:
     def _refuse(self, reason: str) -> DefinitionError:
         return DefinitionError(f"layer {self.name}: {reason}")
 
+    def _name(self, kind: str, name: str) -> None:
+        """Sizes, indices, tensors and relations share one space of names, which generated code uses as it is."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise self._refuse(f"{kind} {name!r}: a name is a Python identifier")
+        if _RESERVED.fullmatch(name):
+            raise self._refuse(f"{kind} {name}: the name is taken (t is the sample index, s0, s1, … are temporaries)")
+        groups = {"size": self.sizes_info, "index": map(str, self.variables), "tensor": self.tensors, "relation": self.relations}
+        for other, names in groups.items():
+            if name in names:
+                raise self._refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
+
     # ------------------------------------------------------------------------------------------------------ sizes
     def _declare_size(self, info: SizeInfo) -> sp.Symbol:
-        if info.name in self.sizes_info:
-            raise self._refuse(f"size {info.name} is declared twice")
+        self._name("size", info.name)
         self.sizes_info[info.name] = info
         return _size_symbol(info.name)
 
@@ -112,7 +125,10 @@ class Layer:
 
     def derived_size(self, name: str, value: object, minimum: int = 1) -> sp.Symbol:
         """A size computed from others."""
-        return self._declare_size(SizeInfo(name, "derived", value=size_expression(value), minimum=minimum))
+        expression = size_expression(value)
+        if not expression.is_integer:
+            raise self._refuse(f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes")
+        return self._declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
 
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
         """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""
@@ -126,8 +142,13 @@ class Layer:
     def _axis(self, name: str, kind: AxisKind, extent: sp.Expr) -> sp.Symbol:
         symbol = index_symbol(name)
         variable = AxisVariable(symbol, kind, extent)
-        if self.variables.get(symbol, variable) != variable:
+        if self.variables.get(symbol) == variable:
+            return symbol
+        if symbol in self.variables:
             raise self._refuse(f"index {name} is declared twice with different ranges")
+        self._name("index", name)
+        if not extent.is_integer:
+            raise self._refuse(f"the range {extent} of index {name} is not an integer")
         self.variables[symbol] = variable
         return symbol
 
@@ -166,12 +187,17 @@ class Layer:
 
     # ---------------------------------------------------------------------------------------------------- tensors
     def _declare(self, handle: TensorHandle) -> None:
-        if handle.name in self.tensors:
-            raise self._refuse(f"tensor {handle.name} is declared twice")
+        self._name("tensor", handle.name)
+        symbols = [a.symbol for a in handle.axes]
+        if len(set(symbols)) < len(symbols):
+            again = next(s for s in symbols if symbols.count(s) > 1)
+            raise self._refuse(f"{handle.name} has the index {again} twice; L.copy({again}, ...) makes another with its range")
         self.tensors[handle.name] = handle
 
     def input(self, rank: int | None = None, ragged: bool = False, name: str = "Y") -> InputHandle:
         """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all units."""
+        if any(t.kind == "input" for t in self.tensors.values()):
+            raise self._refuse(f"a second input {name}: a layer has exactly one input")
         count = self._declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
         j = AxisVariable(index_symbol("j"), "map" if rank else "unit", count)
         self.variables[j.symbol] = j
@@ -238,7 +264,7 @@ class Layer:
         return self.tensors[name]
 
     # ------------------------------------------------------------------------------------------------ connections
-    def connections(self, kind: Literal["full", "own", "table"], Y: InputHandle, keyword: str = "maps") -> Connections:
+    def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
         """Which maps j of the layer below feed map i (the paper's D_i), and which kernel q each connection uses."""
         return Connections.declare(self, kind, Y, keyword)
 
@@ -248,8 +274,7 @@ class Layer:
         ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e, where=Eq(e.x, x))`` sums
         over the rows whose column x is x.  A size that no one declared is one more than the column's largest entry.
         """
-        if name in self.relations:
-            raise self._refuse(f"relation {name} is declared twice")
+        self._name("relation", name)
         info = RelationInfo(name, tuple(columns.items()))
         self.relations[name] = info
         row = RowVariable(index_symbol(f"{name.lower()}_row"), name)
@@ -266,9 +291,9 @@ class Layer:
         def define(expression: object) -> TensorHandle:
             symbols = flatten(axes)
             for symbol in symbols:
-                if not isinstance(self.variables.get(symbol), AxisVariable):  # type: ignore[call-overload]
+                if not isinstance(self.variables.get(symbol), AxisVariable):
                     raise self._refuse(f"{name} is indexed by {symbol}, which is no declared index variable")
-            variables = tuple(self.variables[s] for s in symbols)  # type: ignore[index]
+            variables = tuple(self.variables[s] for s in symbols)
             is_ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)  # type: ignore[union-attr]
             handle = TensorHandle(self, name, "stage", variables, is_ragged)  # type: ignore[arg-type]
             self._declare(handle)
@@ -327,9 +352,14 @@ class Family:
     def define(self, **options: Option) -> Definition:
         """Run the definition for one choice of options."""
         layer = Layer(self.variant_name(options))
-        definition = self.function(layer, **options)
+        try:
+            definition = self.function(layer, **options)
+        except DefinitionError as error:
+            if str(error).startswith("layer "):
+                raise
+            raise DefinitionError(f"layer {layer.name}: {error}") from error
         if not isinstance(definition, Definition):
-            raise DefinitionError(f"layer {self.name}: the definition must return L.output(...)(Z), it returned {definition!r}")
+            raise DefinitionError(f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}")
         return definition
 
 

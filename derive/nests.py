@@ -44,6 +44,7 @@ class NestBuilder:
         }
         self.integer = IntegerFreezer(frozenset(definition.sizes), relations)
         self.extents = {t.name: t for t in definition.tensors.values()}
+        self._solved: dict[int, tuple[Term, tuple[Solution, dict[sp.Symbol, Access], sp.Expr]]] = {}  # keeps its terms alive
 
     def unknown(self, symbol: sp.Symbol, rename: Mapping[sp.Symbol, sp.Symbol]) -> Unknown:
         """``symbol`` as an unknown of the index solver, under its new name."""
@@ -62,6 +63,11 @@ class NestBuilder:
     # ------------------------------------------------------------------------------------------------------ nests
     def solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         """The solution, the accesses at the solution's indices, and the body with solved indices."""
+        if id(term) not in self._solved:
+            self._solved[id(term)] = (term, self._solve(term))
+        return self._solved[id(term)][1]
+
+    def _solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         known = {a.symbol: a.extent for a in term.outputs}
         solver = IndexSolver(f"layer {self.definition.name}", term.unknowns, known)
         solver.solve_equations(term.equations)

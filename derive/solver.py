@@ -140,6 +140,8 @@ class IndexSolver:
         if len(columns) != 1 or len(terms) != 1:
             return False
         column = columns[0]
+        if terms[column] not in (1, -1):
+            return False
         row = column.args[0]
         if row not in self.state.free or row in self.state.groups:
             return False

@@ -14,9 +14,17 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from .errors import DefinitionError
+from .freeze import is_scalar_part
 from .functions import without_kinks
 from .indices import AxisVariable, RelationInfo, RowVariable, SizeInfo
 from .tensors import Access, Reduction, TensorHandle, reduction_of
+
+_SYMPY_LOOPS: Mapping[type, str] = {
+    sp.Sum: "write Sum(body, index) of the definition language",
+    sp.Product: "products are no reductions; of positive factors write exp(Sum(log(factor), index))",
+    sp.Integral: "a layer's equation has no integrals",
+    sp.Derivative: "write the derivative out",
+}
 
 if TYPE_CHECKING:
     from .language import Layer
@@ -106,11 +114,11 @@ def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[s
         coefficient = remainder.coeff(atom, 1)
         if coefficient == 0:
             continue
-        if (coefficient.free_symbols & variables) or (atom in atoms and coefficient != 1 and coefficient != -1):
+        if (coefficient.free_symbols & variables) or not coefficient.is_integer:
             return None
         coefficients[atom] = coefficient
         remainder = sp.expand(remainder - coefficient * atom)
-    return None if remainder.free_symbols & variables else (coefficients, remainder)
+    return (coefficients, remainder) if remainder.is_integer and not remainder.free_symbols & variables else None
 
 
 class _Normaliser:
@@ -125,6 +133,7 @@ class _Normaliser:
     def check(self, where: str, expression: sp.Expr, scope: set[sp.Symbol]) -> None:
         """Every symbol is known, every index is bound, every access is affine."""
         layer = self.layer
+        self._check_functions(where, expression)
         for symbol in sorted(expression.free_symbols, key=str):
             if symbol in layer.variables:
                 if symbol not in scope:
@@ -133,6 +142,13 @@ class _Normaliser:
                 self._check_access(where, symbol, scope)
             elif reduction_of(symbol) is None and symbol not in self.sizes:
                 raise self.refuse(f"unknown symbol {symbol} in {where}: it is no access, no index and no size")
+
+    def _check_functions(self, where: str, expression: sp.Expr) -> None:
+        for part in sp.preorder_traversal(expression):
+            if type(part) in _SYMPY_LOOPS:
+                raise self.refuse(f"SymPy's {type(part).__name__} in {where}: {_SYMPY_LOOPS[type(part)]}")
+            if not is_scalar_part(part):
+                raise self.refuse(f"{where} uses {part}, and the kernels have no function {type(part).__name__}")
 
     def _check_access(self, where: str, symbol: sp.Symbol, scope: set[sp.Symbol]) -> None:
         access = self.layer.accesses[symbol]
@@ -146,8 +162,8 @@ class _Normaliser:
                 raise self.refuse(f"unknown symbol {min(map(str, unknown))} in the access {symbol}")
             if affine_terms(entry, scope) is None:
                 raise self.refuse(
-                    f"the access {symbol} is not affine in the index variables; write the index as another variable and tie it "
-                    "with where=Eq(...), or use a relation table"
+                    f"the access {symbol} in {where} is not affine in the index variables with integer factors; write the index as "
+                    "another variable and tie it with where=Eq(...), or read it from a relation"
                 )
 
     def _check_condition(self, where: str, condition: sp.Expr, text: str, scope: set[sp.Symbol]) -> None:
@@ -179,6 +195,12 @@ class _Normaliser:
 
     def body(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> Reduction:
         """The reduction with inner reductions replaced by stages."""
+        for symbol in reduction.variables:
+            if symbol not in self.layer.variables:
+                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
+            if symbol in {a.symbol for a in axes}:
+                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
+        reduction = self.merged(base, reduction)
         expression = without_kinks(reduction.body)
         inner_axes = axes + tuple(
             v for s in reduction.variables if isinstance(v := self.layer.variables.get(s), AxisVariable) and v not in axes
@@ -187,14 +209,30 @@ class _Normaliser:
             inner = reduction_of(symbol)
             assert inner is not None
             expression = expression.subs(symbol, self.split(base, inner.combine, symbol, inner_axes))
-        for symbol in reduction.variables:
-            if symbol not in self.layer.variables:
-                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
         scope = {a.symbol for a in axes} | set(reduction.variables)
         self.check(base, expression, scope)
         for condition, sign in [(c, "=") for c in reduction.constraints] + [(c, ">=") for c in reduction.bounds]:
             self._check_condition(base, condition, f"{condition} {sign} 0", scope)
         return replace(reduction, body=expression)
+
+    def merged(self, base: str, reduction: Reduction) -> Reduction:
+        """A sum of sums over what an outer row reaches is one sum: a stage cannot be indexed by the rows of a relation."""
+        rows = {s for s in reduction.variables if isinstance(self.layer.variables[s], RowVariable)}
+        for symbol in sorted((s for s in reduction.body.free_symbols if reduction_of(s) is not None), key=str):
+            inner = reduction_of(symbol)
+            assert inner is not None
+            if not rows & reduction_variables(self.layer, inner):
+                continue
+            factor = sp.expand(reduction.body).coeff(symbol, 1)
+            linear = sp.expand(reduction.body - factor * symbol) == 0 and symbol not in factor.free_symbols
+            if not (linear and inner.combine == reduction.combine == "sum"):
+                row = min(map(str, rows))
+                raise self.refuse(f"an inner reduction in {base} depends on {row} and is no factor of the sum over {row}; "
+                                  "a stage cannot be indexed by the rows of a relation")  # fmt: skip
+            combined = Reduction("sum", factor * inner.body, reduction.variables + inner.variables,
+                                 reduction.constraints + inner.constraints, reduction.bounds + inner.bounds)  # fmt: skip
+            return self.merged(base, combined)
+        return reduction
 
     def normal(self, stage: Stage) -> Stage:
         expression = without_kinks(stage.expression)
@@ -210,6 +248,9 @@ class _Normaliser:
             else:
                 kept.append((symbol, self.body(stage.name, reduction, stage.axes)))
         self.check(stage.name, expression, {a.symbol for a in stage.axes})
+        for symbol in sorted(expression.free_symbols & set(self.layer.accesses), key=str):
+            if self.layer.accesses[symbol].outside == "skip":
+                raise self.refuse(f"the clipped access {symbol} in {stage.name} stands under no reduction that could leave it out")
         return Stage(stage.name, stage.axes, expression, tuple(kept))
 
 
@@ -222,9 +263,12 @@ def normalise(layer: Layer) -> Definition:
     declared = list(layer.stages)
     for stage in declared:
         normaliser.stages.append(normaliser.normal(stage))
-    read = {layer.accesses[s].tensor for st in normaliser.stages for s in _accesses(layer, st)}
+    read = {"Z"}
+    for stage in reversed(normaliser.stages):
+        if stage.name in read:
+            read |= {layer.accesses[s].tensor for s in _accesses(layer, stage)}
     for handle in layer.tensors.values():
-        if handle.kind in ("input", "parameter") and handle.name not in read:
+        if handle.name not in read:
             raise DefinitionError(f"layer {layer.name}: {handle.name} is declared but Z does not depend on it")
     if sum(t.kind == "input" for t in layer.tensors.values()) != 1:
         raise DefinitionError(f"layer {layer.name}: a layer has exactly one input, declared with L.input(...)")

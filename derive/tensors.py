@@ -63,6 +63,8 @@ def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[objec
     for part in variables:
         constraints.extend(getattr(part, "constraints", ()))
     symbols = flatten(variables)
+    if not variables:
+        raise DefinitionError(f"a reduction needs an index variable to run over; {combine} of {body} has none")
     wrong = [v for v in symbols if not isinstance(v, sp.Symbol)]
     if wrong:
         raise DefinitionError(f"a reduction runs over index variables; got {wrong[0]!r}")
@@ -72,14 +74,16 @@ def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[objec
     names = ", ".join(str(v) for v in symbols)
     condition_text = "".join(f"; {c} = 0" for c in constraints) + "".join(f"; {c} >= 0" for c in bounds)
     symbol = sp.Symbol(f"{combine}({expression}; {names}{condition_text})", real=True)
-    _REDUCTIONS[symbol] = Reduction(combine, expression, tuple(symbols), tuple(constraints), tuple(bounds))  # type: ignore[arg-type]
+    _REDUCTIONS[symbol] = Reduction(combine, expression, tuple(symbols), tuple(constraints), tuple(bounds))
     return symbol
 
 
 def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[sp.Expr]) -> None:
     """Add a condition of ``where=`` as an expression that is 0 or one that is at least 0."""
-    if condition is sp.true:
+    if condition in (True, sp.true):
         return
+    if condition in (False, sp.false):
+        raise DefinitionError("a condition of where= never holds")
     if isinstance(condition, sp.Equality):
         constraints.append(condition.lhs - condition.rhs)
     elif isinstance(condition, sp.GreaterThan | sp.StrictGreaterThan):
