@@ -13,7 +13,7 @@ SUMMARY = "derive every layer and emit NumPy and OpenCL kernels, equations and t
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``phiz generate``."""
     parser.add_argument("files", nargs="*", metavar="FILE.py", help="definition files; without one the built-in layers")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: the package's generated/ for the built-in layers)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (built-in layers: generated/)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where the folder is stale")
 
 

@@ -13,7 +13,7 @@ ONE = Integer(1)
 def add(*terms: IntExpr) -> IntExpr:
     """The sum, with literals folded."""
     constant = sum(t.value for t in terms if isinstance(t, Integer))
-    rest = [t for t in terms if not isinstance(t, Integer)]
+    rest: list[IntExpr] = [t for t in terms if not isinstance(t, Integer)]
     if constant or not rest:
         rest.append(Integer(constant))
     return rest[0] if len(rest) == 1 else IntOp("add", tuple(rest))
@@ -22,7 +22,7 @@ def add(*terms: IntExpr) -> IntExpr:
 def multiply(*factors: IntExpr) -> IntExpr:
     """The product, with literals folded."""
     constant = 1
-    rest = []
+    rest: list[IntExpr] = []
     for factor in factors:
         if isinstance(factor, Integer):
             constant *= factor.value

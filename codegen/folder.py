@@ -48,7 +48,8 @@ def difference(folder: Path, files: Mapping[str, str]) -> list[str]:
             lines.append(f"{path}: is no longer generated")
             continue
         before = [] if old is None else old.splitlines()
-        lines.extend(difflib.unified_diff(before, new.splitlines(), f"{folder / path}", f"{path} (generated now)", lineterm="", n=2))
+        after = new.splitlines()
+        lines.extend(difflib.unified_diff(before, after, f"{folder / path}", f"{path} (generated now)", lineterm="", n=2))
     return lines
 
 

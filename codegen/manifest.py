@@ -106,7 +106,7 @@ def layer_record(derivation: Derivation, kernels: Sequence[Kernel], launches: Ma
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
     records += [
-        {"name": name, "source": "derived", "value": text(value), "minimum": 0}  # type: ignore[arg-type]
+        {"name": name, "source": "derived", "value": text(value), "minimum": 0}
         for name, value in constants.values.items()
     ]
     return {

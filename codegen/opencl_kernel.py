@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import (
     Axis,
+    Call,
     Column,
     Expr,
     Integer,
@@ -124,7 +125,9 @@ class KernelWriter:
         tiled = [a for a in kernel.axes if a.name in self.tiles]
         plain = [a for a in kernel.axes if a.name not in self.tiles]
         second = self._decode(lines, "id", "get_global_id(1)", [(c_name(a.name), _bound(a), None) for a in plain])
-        entries = [(f"{c_name(a.name)}0", _bound(a), self.tiles[a.name].macro) for a in tiled]
+        entries: list[tuple[str, str, str | None]] = [
+            (f"{c_name(a.name)}0", _bound(a), self.tiles[a.name].macro) for a in tiled
+        ]
         third = self._decode(lines, "tile", "get_global_id(2)", entries)
         for axis in plain:
             if names(axis.extent) or _is_table(axis.extent):
@@ -332,7 +335,7 @@ class KernelWriter:
         body = printer(nest.body)
         accumulator = f"acc{number}{self.place_index()}"
         if nest.combine == "sum":
-            lines.append(f"{accumulator} += {body};" if not body.startswith("-") else f"{accumulator} -= {_negated(printer, nest.body)};")
+            lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
             return lines
         assert nest.position is not None
         value = f"value{number}"
@@ -461,6 +464,6 @@ def _result_loads(kernel: Kernel) -> list[Load]:
     return found + list(loads(kernel.result))
 
 
-def _negated(printer: ScalarPrinter, e: Expr) -> str:
-    text = printer(e)
-    return text[1:]
+def _is_negated(e: Expr) -> bool:
+    """True where the whole body is a negation, whose sign moves into the accumulation."""
+    return isinstance(e, Call) and e.function == "neg"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-RESERVED = frozenset(
-    """
-    REAL V TV PHI DPHI STORE_Z CAT CAT_ LANES realv index vectors below z_out t t0 id tile lane_sum result
+_OWN = "REAL V TV PHI DPHI STORE_Z CAT CAT_ realv index vectors below z_out t t0 id tile lane_sum result floordiv ceildiv modulo"
+_KEYWORDS = """
     auto break case char const constant continue default do double else enum extern float for global goto half if inline int kernel
     local long private register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    abs acos asin atan ceil clamp cos cosh cross degrees distance dot erf exp fabs floor fma fmax fmin fract hypot isnan ldexp length
-    log log1p mad max min mix modf normalize pow pown powr radians remainder rint round rsqrt select sign sin sinh smoothstep sqrt
-    step tan tanh tgamma trunc gamma floordiv ceildiv modulo sigmoid softplus xlogy uint uchar ulong ushort bool size_t
-    """.split()
-)
+    bool uchar uint ulong ushort size_t
+"""
+_FUNCTIONS = """
+    abs acos asin atan ceil clamp cos cosh cross degrees distance dot erf exp fabs floor fma fmax fmin fract hypot isnan ldexp
+    length log log1p mad max min mix modf normalize pow pown powr radians remainder rint round rsqrt select sign sin sinh smoothstep sqrt
+    step tan tanh tgamma trunc gamma sigmoid softplus xlogy
+"""
+RESERVED = frozenset(f"{_OWN} {_KEYWORDS} {_FUNCTIONS}".split())
 
 
 def c_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """OpenCL C text of IR expressions.
 
-Scalars of a parameter are ``REAL``, values with samples are ``realv`` (V lanes, one sample each).  Literals are written without a suffix:
-programs for float32 are built with -cl-single-precision-constant.
+Scalars of a parameter are ``REAL``, values with samples are ``realv`` (V lanes, one sample each).  Literals are written without a
+suffix: programs for float32 are built with -cl-single-precision-constant.
 """
 
 from __future__ import annotations

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
 from ..derive.frozen_activation import FrozenActivation
+from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
 from .opencl_kernel import KernelText, KernelWriter, Line, NestText
 from .opencl_names import check_size_name
 from .opencl_printer import ScalarPrinter
+from .render import render
 from .schedule import choose
 from .signature import sizes
-from .render import render
 
 _INTEGER_FUNCTIONS = {
     "floordiv": "static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }",
@@ -58,8 +58,8 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     emitted = list(activations) if applies else []
     text = render(
         "opencl/module.cl.mako",
-        header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts, functions=_functions(kernels, emitted),
-        activations=[_activation(a) for a in emitted], layout=_layout, initial=_initial,
+        header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts,
+        functions=_functions(kernels, emitted), activations=[_activation(a) for a in emitted], layout=_layout, initial=_initial,
     )  # fmt: skip
     return OpenCLModule(text, {t.name: t for t in texts}, tuple(macros))
 

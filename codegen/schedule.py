@@ -1,7 +1,7 @@
 """Schedules: which axes a work item computes a tile of.
 
-The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's load
-can be reused; an axis that enters loop bounds or conditions must stay outside the tile, so that control flow is scalar.
+The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's
+load can be reused; an axis that enters loop bounds or conditions must stay outside the tile, so that control flow is scalar.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ class Activation:
     @cached_property
     def value_range(self) -> tuple[float | None, float | None]:
         """Infimum and supremum of phi over the reals; None where unbounded."""
-        near = [float(self.phi.subs(z, sp.Float(n / 8))) for n in range(-80, 81)]
-        far = [float(self.phi.subs(z, sp.Float(side * 1e6))) for side in (-1, 1)]
+        phi = sp.lambdify(z, self.phi.rewrite(sp.exp).rewrite(sp.Pow), "mpmath")
+        near = [float(phi(n / 8)) for n in range(-80, 81)]
+        far = [float(phi(side * 1e6)) for side in (-1, 1)]
         low, high = min(*near, *far), max(*near, *far)
         return (None if low <= -1e3 else low), (None if high >= 1e3 else high)
 

@@ -25,8 +25,8 @@ class RangeCheck:
 def _occurrences(definition: Definition) -> Iterator[tuple[Stage, sp.Symbol, Access, dict[sp.Symbol, sp.Expr]]]:
     """Every access with the extents of the variables in its scope."""
     for stage in definition.stages:
-        scopes = [(stage.expression, ())]
-        scopes += [(r.body, r.variables) for _, r in stage.reductions]  # type: ignore[misc]
+        scopes: list[tuple[sp.Expr, tuple[sp.Symbol, ...]]] = [(stage.expression, ())]
+        scopes += [(r.body, r.variables) for _, r in stage.reductions]
         for expression, extra in scopes:
             extents = {a.symbol: sp.sympify(a.extent) for a in stage.axes}
             for symbol in extra:

@@ -84,8 +84,8 @@ class _Engine:
         temporaries, result = self.builder.scalar(stage.expression, accumulators)
         latex, text = self.printer.forward(stage)
         position = self.tensors.get(position_name(stage.name))
-        return Kernel(f"forward_{stage.name}", "forward", stage.name, self.tensors[stage.name], self.axes(stage.axes), nests, result,
-                      "phi" if stage.name == "Z" else "", position, temporaries, latex, text)  # fmt: skip
+        return Kernel(f"forward_{stage.name}", "forward", stage.name, self.tensors[stage.name], self.axes(stage.axes), nests,
+                      result, "phi" if stage.name == "Z" else "", position, temporaries, latex, text)  # fmt: skip
 
     def _combine(self, contributions: list[Contribution], inline: bool = True) -> tuple[tuple[Nest, ...], Expr]:
         """One nest per occurrence; with ``inline`` a nest without loops and conditions is its body."""

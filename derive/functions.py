@@ -85,14 +85,14 @@ def piecewise(*branches: tuple[object, object]) -> sp.Expr:
 
 def maximum(a: object, b: object) -> sp.Expr:
     """max(a, b); a tie takes b, so that its derivative at a tie is that of b (``maximum(z, 0)`` has slope 0 at 0)."""
-    a, b = sp.sympify(a), sp.sympify(b)
-    return sp.Piecewise((a, a > b), (b, True))
+    first, second = sp.sympify(a), sp.sympify(b)
+    return sp.Piecewise((first, first > second), (second, True))
 
 
 def minimum(a: object, b: object) -> sp.Expr:
     """min(a, b); a tie takes b."""
-    a, b = sp.sympify(a), sp.sympify(b)
-    return sp.Piecewise((a, a < b), (b, True))
+    first, second = sp.sympify(a), sp.sympify(b)
+    return sp.Piecewise((first, first < second), (second, True))
 
 
 def without_kinks(expression: sp.Expr) -> sp.Expr:

@@ -1,8 +1,8 @@
 """Loss heads: a loss composed with a layer's coupled tail, such as cross-entropy with softmax (equation 30).
 
-The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units, equation 6
-cannot be applied unit by unit; the composition of tail and loss is differentiated instead, its terms cancel, and the result is proved
-by writing every sum out for small index sets.
+The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units, equation
+6 cannot be applied unit by unit; the composition of tail and loss is differentiated instead, its terms cancel, and the result is
+proved by writing every sum out for small index sets.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _is_elementwise(definition: Definition, stage: Stage) -> bool:
     if not stage.reductions:
         return True
     (accumulator, reduction), *more = stage.reductions
-    return not more and reduction.combine == "sum" and stage.expression == accumulator and not stage.axes and not reduction.constraints
+    whole = stage.expression == accumulator and not stage.axes and not reduction.constraints
+    return whole and not more and reduction.combine == "sum"
 
 
 class _Composer:
@@ -214,7 +215,7 @@ def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str
         if not composer.cancels(form):
             continue
         if not composer.prove(form):
-            raise DefinitionError(f"layer {definition.name}: the fused form with loss {loss.name} is not proved equal to the composition")
+            raise DefinitionError(f"layer {definition.name}: the fused form with loss {loss.name} is not proved")
         value, delta = _kernels(definition, builder, composer, form, tensors)
         kernels += [value, delta]
         heads[loss.name] = Head(loss.name, base.name, value.name, delta.name, delta.latex, delta.text)

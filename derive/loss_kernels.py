@@ -53,7 +53,7 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
         k: Tensor(k, info.kind, tuple(Size("N") for _ in info.axes), True)  # type: ignore[arg-type]
         for k, info in definition.tensors.items()
     }
-    places = {t_symbol: sp.Symbol("T[n]", real=True), y_symbol: sp.Symbol("Y[n]", real=True), z_symbol: sp.Symbol("Z[n]", real=True)}
+    places = {s: sp.Symbol(f"{k}[n]", real=True) for s, k in ((t_symbol, "T"), (y_symbol, "Y"), (z_symbol, "Z"))}
     weight = sp.Symbol("weight[]", real=True)
     axis = Axis("n", "unit", Size("N"))
     pairs: dict[str, Pair] = {}
@@ -69,6 +69,6 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
                               latex=rf"r = \sum_{{n}} {sp.latex(pair.value)}", text=f"r = sum over n of {pair.value}"))  # fmt: skip
         delta = pair.delta.subs(places, simultaneous=True)
         temporaries, value = builder.scalar(delta * weight, {})
-        kernels.append(Kernel(f"delta_{activation.name}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None, temporaries,
-                              latex=rf"\delta_n = {sp.latex(pair.delta)}", text=f"delta[n] = {pair.delta}"))  # fmt: skip
+        kernels.append(Kernel(f"delta_{activation.name}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None,
+                              temporaries, latex=rf"\delta_n = {sp.latex(pair.delta)}", text=f"delta[n] = {pair.delta}"))  # fmt: skip
     return LossDerivation(loss, pairs, tensors, tuple(kernels))

@@ -1,7 +1,7 @@
 """Error functions (Table 2) and, for every activation, the output delta of equation 6 (Table 3).
 
 A loss is one term rho(t, y) per output unit; r is their sum.  For an activation phi the pair (loss, phi) is the composition: its
-value in a form that does not overflow, and its delta d rho(t, phi(z))/dz, both proved equal to the composition before they are used.
+value in a form that does not overflow, and its delta d rho(t, phi(z))/dz, both proved equal to the composition.
 """
 
 from __future__ import annotations
@@ -74,26 +74,24 @@ def derive_pair(loss: Loss, activation: Activation) -> Pair:
     """Equation 6 for one pair.  Raises DefinitionError when the stable form cannot be proved equal to the definition."""
     outer = sp.diff(loss.rho, y)
     in_y = activation.derivative_of_output
-    if in_y is not None:
-        delta = _tidy(outer * in_y)
-    else:
-        delta = _tidy(outer.subs(y, activation.phi) * activation.derivative)
+    delta = _tidy(outer.subs(y, activation.phi) * activation.derivative if in_y is None else outer * in_y)
     value = loss.rho
     if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
         stable = expand_logarithms(loss.rho.subs(y, activation.phi))
         if not stable.has(sp.log):
-            if not is_zero(sp.diff(stable - loss.rho.subs(y, activation.phi), z)) or not _agree_at_zero(stable, loss, activation):
-                raise DefinitionError(f"loss {loss.name} with {activation.name}: the stable form is not proved equal to the definition")
+            difference = stable - loss.rho.subs(y, activation.phi)
+            if not is_zero(sp.diff(difference, z)) or not _zero_at_origin(difference):
+                pair = f"loss {loss.name} with {activation.name}"
+                raise DefinitionError(f"{pair}: the stable form is not proved equal to the definition")
             value = stable
     if activation.name == "linear":
         value, delta = value.subs(z, y), delta.subs(z, y)
     return Pair(loss, activation, value, delta)
 
 
-def _agree_at_zero(stable: sp.Expr, loss: Loss, activation: Activation) -> bool:
+def _zero_at_origin(difference: sp.Expr) -> bool:
     """Two functions with equal derivatives are equal when they agree at one point, z = 0, for every t."""
-    difference = (stable - loss.rho.subs(y, activation.phi)).subs(z, 0).rewrite(sp.exp)
-    return bool(sp.simplify(sp.expand_log(difference, force=True)) == 0)
+    return bool(sp.simplify(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True)) == 0)
 
 
 def _tidy(e: sp.Expr) -> sp.Expr:

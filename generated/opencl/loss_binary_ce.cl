@@ -108,7 +108,7 @@ __kernel void value_linear(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -202,7 +202,7 @@ __kernel void value_tanh(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -249,7 +249,7 @@ __kernel void value_scaled_tanh(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -296,7 +296,7 @@ __kernel void value_relu(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -343,7 +343,7 @@ __kernel void value_leaky_relu(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -390,7 +390,7 @@ __kernel void value_softplus(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -437,7 +437,7 @@ __kernel void value_elu(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
@@ -484,7 +484,7 @@ __kernel void value_gelu(__global const realv *restrict T,
         for (int t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
-            acc0[t] -= xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
+            acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
