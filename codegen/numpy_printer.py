@@ -120,6 +120,8 @@ class _KernelPrinter:
         unknown = sorted({load.tensor for load in loads(kernel)} - set(tensors))
         if unknown:
             raise PrintError(f"{self.where}: reads the undeclared tensor {unknown[0]}")
+        if len(kernel.axes) != len(kernel.output.shape):
+            raise PrintError(f"{self.where}: {len(kernel.axes)} axes for {len(kernel.output.shape)} indices of the output")
         self.arguments = arguments(kernel, tensors)
         self.keywords = (*sizes(kernel, tensors), *relations(kernel))
         taken = {*self.arguments, *self.keywords, kernel.output.name, "dphi", *self._variables()}
@@ -152,8 +154,6 @@ class _KernelPrinter:
     def function(self) -> Function:
         """The kernel as a function."""
         kernel = self.kernel
-        if len(kernel.axes) != len(kernel.output.shape):
-            raise PrintError(f"{self.where}: {len(kernel.axes)} axes for {len(kernel.output.shape)} indices of the output")
         late = self._samples_at_the_end()
         nests = [self._nest(n, late) for n in range(len(kernel.nests))]
         nests = [nest.inlined() if self._inlines(n, nest) else nest for n, nest in enumerate(nests)]
