@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from .evaluation import Evaluator, Point, StopRun
-from .interrupt import deferred_interrupt
+from .interrupt import InterruptGate
 from .memory import readable, require_memory
 from .method import Method, Move, Stop, gradient_of
 from .result import History, OptimizeResult, Progress, Record, Status
@@ -57,6 +57,7 @@ class Run:
         self.callback = callback
         self.save = save or SavePlan()
         self.history = History()
+        self.gate = InterruptGate()
         self.nit = 0
         self.seconds_before = 0.0
         self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
@@ -66,6 +67,10 @@ class Run:
 
     def minimize(self, x0: Vector) -> OptimizeResult:
         """Runs to the first rule that holds.  Exceptions at the very start pass through: there is nothing to keep."""
+        with self.gate:
+            return self._minimize(x0)
+
+    def _minimize(self, x0: Vector) -> OptimizeResult:
         self.started = time.perf_counter()
         if self.rules.time_limit is not None:
             self.evaluator.deadline = self.started + self.rules.time_limit
@@ -80,7 +85,7 @@ class Run:
         self.evaluator.strict = False
         stop = stop or self._iterate()
         if self.save.file is not None:
-            with deferred_interrupt():
+            with self.gate.closed():
                 self._write()
         return self._result(stop)
 
@@ -109,7 +114,7 @@ class Run:
                     return Status.MAX_ITERATIONS, f"{self.nit} iterations, the limit"
                 before = self.method.point
                 move = self.method.propose()
-                with deferred_interrupt():
+                with self.gate.closed():
                     self._commit(move)
                 stop = self._after(before, move)
                 if stop is not None:

