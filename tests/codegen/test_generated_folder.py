@@ -1,0 +1,84 @@
+"""The committed folder is what the generator emits now, whatever the hash seed; nothing foreign is touched when it writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phiz.codegen.folder import difference, existing, write
+from phiz.codegen.generate import Generated, generate
+from phiz.codegen.user_file import BUILT_IN
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def generated() -> Generated:
+    return generate(BUILT_IN.families, BUILT_IN.activations, BUILT_IN.losses)
+
+
+def test_the_committed_folder_is_up_to_date(generated: Generated) -> None:
+    assert difference(ROOT / "generated", generated.files) == []
+
+
+def test_a_stale_kernel_shows_as_a_diff(generated: Generated, tmp_path: Path) -> None:
+    write(tmp_path, generated.files)
+    path = tmp_path / "opencl" / "dense.cl"
+    path.write_text(path.read_text().replace("+=", "-=", 1))
+    lines = difference(tmp_path, generated.files)
+    assert any(line.startswith("-") and "-=" in line for line in lines)
+    assert write(tmp_path, generated.files) == ["opencl/dense.cl"]
+    assert difference(tmp_path, generated.files) == []
+
+
+def test_output_does_not_depend_on_the_hash_seed(generated: Generated) -> None:
+    program = (
+        "import hashlib, json; from phiz.codegen.generate import generate; from phiz.codegen.user_file import BUILT_IN as b;"
+        "f = generate(b.families, b.activations, b.losses).files;"
+        "print(hashlib.sha256(json.dumps(f, sort_keys=True).encode()).hexdigest())"
+    )
+    expected = hashlib.sha256(json.dumps(generated.files, sort_keys=True).encode()).hexdigest()
+    for seed in ("1", "20261"):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                              env={**os.environ, "PYTHONHASHSEED": seed})  # fmt: skip
+        assert done.stdout.strip() == expected
+
+
+def test_orphans_go_and_foreign_files_stay(generated: Generated, tmp_path: Path) -> None:
+    write(tmp_path, generated.files)
+    foreign = tmp_path / "numpy" / "mine.py"
+    foreign.write_text("x = 1\n")
+    fewer = {p: t for p, t in generated.files.items() if "dense_no_bias" not in p}
+    changed = write(tmp_path, fewer)
+    assert "numpy/dense_no_bias.py" in changed
+    assert not (tmp_path / "numpy" / "dense_no_bias.py").exists()
+    assert foreign.read_text() == "x = 1\n"
+
+
+def test_a_manifest_cannot_make_the_writer_delete_elsewhere(generated: Generated, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.py"
+    outside.write_text("keep")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"files": {"../outside.py": "", str(outside): ""}}))
+    assert set(existing(folder)) == {"manifest.json"}
+    write(folder, {"manifest.json": generated.files["manifest.json"]})
+    assert outside.read_text() == "keep"
+
+
+def test_the_manifest_lists_every_file_with_its_digest(generated: Generated) -> None:
+    listed = json.loads(generated.files["manifest.json"])["files"]
+    assert set(listed) == set(generated.files) - {"manifest.json"}
+    for path, digest in listed.items():
+        assert hashlib.sha256(generated.files[path].encode()).hexdigest() == digest
+
+
+def test_no_clock_and_no_path_in_generated_text(generated: Generated) -> None:
+    for path, text in generated.files.items():
+        assert str(ROOT) not in text and "20" + "26" not in text, path

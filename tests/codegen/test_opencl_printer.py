@@ -1,0 +1,88 @@
+"""Every function and operator of the IR, printed for OpenCL and run on the device, against Python's mathematics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyopencl as cl
+import pytest
+
+from phiz.codegen.opencl_source import opencl_source
+from phiz.derive.ir import FUNCTIONS, Axis, Call, Compare, Expr, IRError, Kernel, Load, Name, Number, Select, Size, Tensor
+
+POINTS = np.array([-30.0, -2.5, -1.0, -0.3, 0.0, 0.2, 0.75, 1.0, 3.0, 40.0, 0.5, 2.0])
+X = Load("x", (Name("i"),))
+TENSORS = {"x": Tensor("x", "input", (Size("I"),), True), "out": Tensor("out", "stage", (Size("I"),), True)}
+
+REFERENCE = {
+    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "rsqrt": lambda v: 1 / math.sqrt(v), "sin": math.sin, "cos": math.cos,
+    "tan": math.tan, "asin": math.asin, "acos": math.acos, "atan": math.atan, "sinh": math.sinh, "cosh": math.cosh,
+    "tanh": math.tanh, "erf": math.erf, "fabs": abs,
+    "sigmoid": lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0,
+    "softplus": lambda v: max(v, 0.0) + math.log1p(math.exp(-abs(v))),
+}  # fmt: skip
+DOMAIN = {"log": POINTS > 0, "sqrt": POINTS >= 0, "rsqrt": POINTS > 0, "asin": abs(POINTS) <= 1, "acos": abs(POINTS) <= 1}
+
+
+def evaluate(expression: Expr, dtype: str, width: int) -> np.ndarray:
+    """``expression`` of x at POINTS, through one generated kernel."""
+    kernel = Kernel("probe", "forward", "out", TENSORS["out"], (Axis("i", "map", Size("I")),), (), expression)
+    module = opencl_source([kernel], TENSORS, ["probe"], [])
+    context = cl.create_some_context(interactive=False)
+    queue = cl.CommandQueue(context)
+    vectors = -(-len(POINTS) // width)
+    host = np.zeros(vectors * width, dtype)
+    host[: len(POINTS)] = POINTS
+    values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "TV": vectors, "SIZE_I": 1, "TILE_probe_t": 1}
+    options = [f"-D{m}={values[m]}" for m in module.macros] + (["-cl-single-precision-constant"] if dtype == "float32" else [])
+    program = cl.Program(context, module.text).build(options=options)
+    source = cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=host)
+    target = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, host.nbytes)
+    program.probe(queue, (vectors, 1, 1), None, source, target, np.int32(vectors))
+    cl.enqueue_copy(queue, host, target)
+    return host[: len(POINTS)]
+
+
+@pytest.mark.parametrize("function", sorted(REFERENCE))
+def test_functions(function: str) -> None:
+    inside = DOMAIN.get(function, np.full(len(POINTS), True))
+    expected = np.array([REFERENCE[function](v) for v in POINTS[inside]])
+    got = evaluate(Call(function, (X,)), "float64", 4)[inside]
+    np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-15)
+    single = evaluate(Call(function, (X,)), "float32", 8)[inside]
+    exact = np.array([REFERENCE[function](float(v)) for v in POINTS[inside].astype(np.float32)])
+    np.testing.assert_allclose(single, exact, rtol=4e-6, atol=2e-7)
+
+
+def test_every_function_of_the_ir_is_covered() -> None:
+    assert set(REFERENCE) | {"xlogy", "fmax", "fmin"} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8, 16])
+def test_operators_and_selection_at_every_vector_width(width: int) -> None:
+    two = Number("2.0")
+    expression = Call("add", (
+        Call("div", (Call("neg", (X,)), Call("add", (Call("pow", (X, two)), Number("1.0"))))),
+        Select(Compare(X, ">", Number("0.0")), Call("mul", (X, two, X)), Number("-3.0")),
+        Call("xlogy", (Select(Compare(X, "==", Number("0.0")), X, Number("1.5")), Call("fabs", (X,)))),
+        Call("fmax", (X, Number("0.25"))), Call("fmin", (X, Number("0.25"))), Call("pow", (Call("fabs", (X,)), Number("1.5"))),
+    ))  # fmt: skip
+    expected = []
+    for v in POINTS:
+        logs = 0.0 if v == 0 else 1.5 * math.log(abs(v))
+        expected.append(-v / (v * v + 1) + (2 * v * v if v > 0 else -3.0) + logs + max(v, 0.25) + min(v, 0.25) + abs(v) ** 1.5)
+    np.testing.assert_allclose(evaluate(expression, "float64", width), expected, rtol=1e-13)
+    np.testing.assert_allclose(evaluate(expression, "float32", width), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_subtraction_and_division_keep_their_grouping() -> None:
+    a, b = Call("add", (X, Number("1.0"))), Call("add", (X, Call("neg", (Call("add", (X, Number("3.0"))),))))
+    expression = Call("div", (a, Call("mul", (b, Call("div", (Number("2.0"), Number("4.0")))))))
+    expected = (POINTS + 1) / ((POINTS - (POINTS + 3)) * (2 / 4))
+    np.testing.assert_allclose(evaluate(expression, "float64", 4), expected, rtol=1e-14)
+
+
+def test_an_unknown_function_is_refused() -> None:
+    with pytest.raises((IRError, KeyError)):
+        evaluate(Call("besselj", (X,)), "float64", 4)

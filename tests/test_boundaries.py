@@ -1,0 +1,93 @@
+"""The walls between the rooms: who may import whom, and what the templates may know."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phiz.derive.layers import LAYERS
+
+ROOT = Path(__file__).resolve().parent.parent
+FORBIDDEN = {
+    "derive": ("codegen", "runtime", "cli", "generated", "mako", "pyopencl"),
+    "codegen": ("runtime", "cli", "generated", "pyopencl"),
+    "runtime": ("derive", "codegen", "cli", "sympy", "mako"),
+}
+
+
+def imported(path: Path, room: str) -> set[str]:
+    """The rooms and packages that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {part for alias in node.names for part in [alias.name.removeprefix("phiz.").split(".")[0]]}
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").removeprefix("phiz.")
+            depth = len(path.relative_to(ROOT / room).parts)
+            if node.level == 0 or node.level > depth:
+                found.add(module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(FORBIDDEN))
+def test_no_room_imports_what_it_must_not_know(room: str) -> None:
+    for path in sorted((ROOT / room).rglob("*.py")):
+        wrong = imported(path, room) & set(FORBIDDEN[room])
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_runtime_runs_committed_kernels_without_sympy_and_mako() -> None:
+    program = """
+import sys
+import numpy as np
+from phiz.runtime.layer import layer
+from phiz.runtime.network import Network
+for backend in ("numpy", "opencl"):
+    network = Network([layer("convolution", maps=2, kernel=3), layer("softmax", maps=3)], (1, 5, 5), loss="ce", backend=backend)
+    network.value_and_gradient(network.parameters, np.ones((2, 1, 5, 5), np.float32), np.eye(3, dtype=np.float32)[:2])
+loaded = [m for m in ("sympy", "mako", "phiz.derive", "phiz.codegen") if m in sys.modules]
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def words(text: str) -> set[str]:
+    return {w.lower() for w in re.split(r"[^A-Za-z]+", text) if w}
+
+
+@pytest.mark.parametrize("folder", ["codegen", "runtime"])
+def test_no_template_and_no_pass_knows_a_layer(folder: str) -> None:
+    """Layers are data: their names occur in no template and in no code that generates or runs kernels."""
+    suffixes = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "opencl_program.py", "sizes.py")}[folder]
+    names = {f.name for f in LAYERS} - {"dense"}
+    for pattern in suffixes:
+        for path in sorted((ROOT / folder).rglob(pattern)):
+            text = _code_only(path)
+            found = [n for n in names if re.search(rf"\b{n}\b", text)]
+            assert not found, f"{path.relative_to(ROOT)} names {found}"
+
+
+def _code_only(path: Path) -> str:
+    """The text without docstrings and comments, which may give examples."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return text
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def test_templates_grep() -> None:
+    """The same for every template, word by word, dense included."""
+    names = {f.name for f in LAYERS}
+    parts = names | {"convolution", "pooling", "subsampling", "softmax", "dense", "radial", "irregular"}
+    for path in sorted((ROOT / "codegen" / "templates").rglob("*.mako")):
+        assert not (words(path.read_text(encoding="utf-8")) & parts), path
