@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,9 +15,12 @@ from .vector import Vector, dot, norm
 from .wolfe import StrongWolfe
 
 
-def polak_ribiere_plus(r_new: Vector, r: Vector) -> float:
-    """(168): beta = max{r_new^T (r_new - r) / r^T r, 0} with r = -gradient."""
-    return max(dot(r_new, r_new - r) / dot(r, r), 0.0)
+def polak_ribiere_plus(r_new: Vector, r: Vector, z_new: Vector | None = None, z: Vector | None = None) -> float:
+    """(168): beta = max{r_new^T (r_new - r) / r^T r, 0} with r = -gradient.
+
+    With a preconditioner, z = M^-1 r: beta = max{z_new^T (r_new - r) / z^T r, 0}.
+    """
+    return max(dot(r_new if z_new is None else z_new, r_new - r) / dot(r if z is None else z, r), 0.0)
 
 
 def _lengthening(slope: float, slope_at_step: float) -> float:
@@ -32,12 +35,14 @@ class ConjugateGradient(Method):
     Restarts along -g where the direction does not descend and after `restart_every` steps since the last restart
     (default: n, but at least 10).  The first trial step of a search repeats the last first-order change of f,
     alpha = alpha_last slope_last / slope, lengthened where the last step was too short; the very first moves x by at
-    most 1.
+    most 1.  preconditioner: v -> M^-1 v, M symmetric positive definite and the same throughout; restarts then go along
+    -M^-1 g.
     """
 
     line_search: LineSearch = field(default_factory=lambda: StrongWolfe(c2=0.1))
     restart_every: int | None = None
     first_step: float | None = None
+    preconditioner: Callable[[Vector], Vector] | None = None
 
     name: ClassVar[str] = "cg"
 
@@ -56,24 +61,30 @@ class ConjugateGradient(Method):
             direction, note = None, "restart: not a descent direction"
         steepest = direction is None
         if direction is None:
-            direction = -g
+            direction = self._steepest(g)
         slope = dot(direction, g)
         end = search(self.evaluator, self.line_search, self.point, direction, self._guess(g, slope))
         if not end.moved and not steepest:
             note = f"restart: {end.result.reason.value}"
-            direction, steepest, slope = -g, True, -dot(g, g)
+            direction, steepest = self._steepest(g), True
+            slope = dot(direction, g)
             end = search(self.evaluator, self.line_search, self.point, direction, self._guess(g, slope))
         if not end.moved:
             return self.stay(end.failure(self.evaluator), note)
         since = 1 if steepest else self._since_restart + 1
         new = gradient_of(end.point)
-        beta = polak_ribiere_plus(-new, -g)
+        descent = self._steepest(new)
+        beta = polak_ribiere_plus(-new, -g, descent, self._steepest(g))
         if since >= (self.restart_every or max(g.size, 10)):
             beta, since, note = 0.0, 0, note or "restart: as many steps as parameters"
-        following = -new + new.dtype.type(beta) * direction
+        following = descent + new.dtype.type(beta) * direction
         alpha = end.result.alpha
         change = slope * alpha * _lengthening(slope, dot(new, direction))
         return Move(end.point, alpha, lambda: self._commit(following, since, change, beta), note)
+
+    def _steepest(self, g: Vector) -> Vector:
+        """z = M^-1 (-g)."""
+        return -g if self.preconditioner is None else np.asarray(self.preconditioner(-g), dtype=g.dtype)
 
     def _guess(self, g: Vector, slope: float) -> float:
         if self._last_change:
