@@ -43,7 +43,7 @@ def describe_data(training: Dataset) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=16)
     for array in (training.inputs, training.targets):
         digest.update(str(array.shape).encode() + str(array.dtype).encode())
-        digest.update(memoryview(np.ascontiguousarray(array)))
+        digest.update(np.ascontiguousarray(array).data)
     return {"name": training.name, "task": training.task, "classes": list(training.classes), "digest": digest.hexdigest()}
 
 
