@@ -184,11 +184,16 @@ def test_convolution(case: int, dtype: type, T: int) -> None:
 
     at = [plus(times(k[r], Name(f"x{r}")), times(d[r], Name(f"u{r}")), minus(p[r])) for r in (0, 1)]
     inside = tuple(q for r in (0, 1) for q in (Condition(at[r], ">=", ZERO), Condition(at[r], "<", H[r])))
-    vector_bound = IntOp("max", (ZERO, plus(p[0], minus(Name("x0")))))  # bounds that depend on an array axis are left to conditions
-    windows = (window("u0", M[0], vector_bound, M[0]), window("u1", M[1], ZERO, M[1]))
+    first = [IntOp("ceildiv", (plus(p[r], times(Integer(-1), k[r], Name(f"x{r}"))), d[r])) for r in (0, 1)]
+    final = [plus(H[r], p[r], times(Integer(-1), k[r], Name(f"x{r}")), Integer(-1)) for r in (0, 1)]
+    windows = [  # bounds that depend on array axes: the whole window runs, and conditions narrow the axes
+        window(f"u{r}", M[r], IntOp("max", (ZERO, first[r])), IntOp("min", (M[r], plus(IntOp("floordiv", (final[r], d[r])), ONE))))
+        for r in (0, 1)
+    ]
     body = product(Load("w", (i, j, Name("u0"), Name("u1"))), Load("Y", (j, *at)))
     xs = [("x0", "coordinate", O[0]), ("x1", "coordinate", O[1])]
-    forward = kernel(tensor("Z", I, *O), [("i", "map", I), *xs], nest(body, loop("j", "map", J), *windows, conditions=inside))
+    tight = Nest((loop("j", "map", J), *windows), (), inside, (), body)
+    forward = kernel(tensor("Z", I, *O), [("i", "map", I), *xs], tight)
     want = np.zeros((3, env["O0"], env["O1"], T))
     for x0, x1, u0, u1, y0, y1 in taps(env):
         want[:, x0, x1] += np.einsum("ij,jt->it", weight[:, :, u0, u1], y[:, y0, y1])
