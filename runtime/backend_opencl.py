@@ -7,6 +7,7 @@ device buffer, so that a pass costs one write and one read of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,14 @@ class OpenCLBackend:
         devices.require(self.device, dtype)
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
-        """A power of two of sample vectors, so that few capacities (and builds) serve all batch sizes."""
-        width = self.width(dtype)
-        vectors = 1 << (max(1, -(-samples // width)) - 1).bit_length()
-        return padded_vectors(program.units, vectors) * width
+        """A power of four of sample vectors: few capacities, hence few builds, serve all batch sizes.
+
+        Only the vectors in use are computed, so a capacity above the need costs memory, not time.
+        """
+        needed, vectors = -(-samples // self.width(dtype)), 1
+        while vectors < needed:
+            vectors *= 4
+        return padded_vectors(program.units, vectors) * self.width(dtype)
 
     def width(self, dtype: str) -> int:
         """Samples per vector."""
@@ -64,12 +69,15 @@ class OpenCLResident:
 class Launch:
     """One kernel with its arguments set; re-set only what changes between micro-batches."""
 
-    def __init__(self, kernel: cl.Kernel, binding: Binding, step: Step, batch: list[tuple[int, str]], last: int) -> None:
+    def __init__(
+        self, kernel: cl.Kernel, binding: Binding, step: Step, batch: list[tuple[int, str]], last: int, grouped: bool
+    ) -> None:
         self.kernel, self.binding, self.step = kernel, binding, step
-        self.batch, self.last = batch, last
+        self.batch, self.last, self.grouped = batch, last, grouped
         self.resident: OpenCLResident | None = None
         self.vectors = -1
         self.size: tuple[int, ...] = ()
+        self.group: tuple[int, ...] | None = None
 
     def fit(self, resident: OpenCLResident) -> None:
         """Point the kernel at ``resident``."""
@@ -80,6 +88,7 @@ class Launch:
             self.vectors = resident.vectors
             self.kernel.set_arg(self.last, np.int32(self.vectors))
             self.size = self.binding.global_size(self.step.kernel.global_size, self.vectors)
+            self.group = work_group(self.size) if self.grouped else None
 
 
 class Flat:
@@ -201,7 +210,7 @@ class OpenCLExecutor:
                 if launch.resident is not resident:
                     launch.fit(resident)
                 if 0 not in launch.size:
-                    enqueue(queue, launch.kernel, launch.size, None)
+                    enqueue(queue, launch.kernel, launch.size, launch.group)
         except cl.Error as error:
             raise DeviceError(f"{self.device.name.strip()}: a kernel could not be launched ({error})") from None
 
@@ -229,7 +238,7 @@ class OpenCLExecutor:
                 batch.append((position, argument))
             else:
                 kernel.set_arg(position, argument)
-        launch = Launch(kernel, binding, step, batch, len(arguments))
+        launch = Launch(kernel, binding, step, batch, len(arguments), devices.kind(self.device) == "cpu")
         self._launches[key] = launch
         return launch
 
@@ -341,6 +350,22 @@ class OpenCLPending:
         for piece, part in flat.pieces(host):
             rows[:, piece.offset : piece.stop] = part.reshape(-1, flat.lanes)[:, : self.samples].T
         return rows
+
+
+def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
+    """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
+
+    PoCL compiles a kernel anew for every local size.  Left to itself it picks one that depends on the exact number of
+    samples, so that the last, smaller batch of an epoch costs seconds.
+    """
+    if 0 in size:
+        return size
+    first = next(n for n in (16, 4, 1) if size[0] % n == 0)
+    second = 1
+    if len(size) > 1:
+        groups = prod(size) // first
+        second = max(n for n in range(1, 64 // first + 1) if size[1] % n == 0 and (n == 1 or groups // n >= 16))
+    return (first, second, *(1 for _ in size[2:]))[: len(size)]
 
 
 def _transpose(host: Array, samples: Array, used: int) -> None:

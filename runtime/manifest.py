@@ -5,7 +5,7 @@ Reading and verifying a folder is ``generated.py``'s subject; the meaning of eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class SizeInfo:
     smallest: Smallest | None = None
     relation: str = ""
     column: str = ""
+    random: Sequence[int] | None = None  # least and largest value that verification draws
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class LayerInfo:
     name: str
     family: str
     options: Mapping[str, Any]
+    choices: Mapping[str, tuple[Any, ...]]  # the values of each option in this family, the default first
     doc: str
     digest: str
     sizes: tuple[SizeInfo, ...]
@@ -180,10 +182,10 @@ class Manifest:
 
     def variants(self, family: str) -> tuple[LayerInfo, ...]:
         """The variants of a family, the default options first; ShapeError with the known families otherwise."""
-        found = tuple(layer for layer in self.layers.values() if family in (layer.family, layer.name))
+        found = [layer for layer in self.layers.values() if family in (layer.family, layer.name)]
         if not found:
             raise ShapeError(f"unknown layer {family!r}, known are {', '.join(self.families)}")
-        return found
+        return tuple(sorted(found, key=_distance_from_default))
 
     def activation(self, name: str) -> ActivationInfo:
         """The activation ``name``; ShapeError with the known ones otherwise."""
@@ -196,6 +198,10 @@ class Manifest:
         if name not in self.losses:
             raise PhizError(f"unknown loss {name!r}, known are {', '.join(sorted(self.losses))}")
         return self.losses[name]
+
+
+def _distance_from_default(layer: LayerInfo) -> tuple[int, ...]:
+    return tuple(layer.choices[key].index(value) for key, value in layer.options.items() if key in layer.choices)
 
 
 def _kernel(where: str, kernels: tuple[KernelInfo, ...], name: str) -> KernelInfo:
@@ -267,6 +273,7 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         name,
         record["family"],
         record["options"],
+        {key: tuple(values) for key, values in record.get("choices", {}).items()},
         record["doc"],
         record["digest"],
         tuple(_size(size) for size in record["sizes"]),

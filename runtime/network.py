@@ -137,7 +137,7 @@ class Network:
         Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
-        executor = self._executor(min(len(batch), self.micro_batch))
+        executor = self.executor(min(len(batch), self.micro_batch))
         parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(self.micro_batch))
         return Placed(self, batch, executor, parts)
 
@@ -223,18 +223,24 @@ class Network:
     # ---------------------------------------------------------------------------------------------------- internal
     def row_chunk(self, rows_per_sample: int = 1) -> int:
         """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
-        row = max(1, self.parameter_count * rows_per_sample) * np.dtype(self.dtype).itemsize
-        return max(1, min(self.micro_batch, ROW_BYTES // row))
+        return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
 
-    def executor(self, samples: int) -> Executor:
-        """Buffers and kernels for passes of ``samples`` samples."""
-        return self._executor(samples)
+    def executor(self, samples: int, with_rows: bool = False) -> Executor:
+        """Buffers and kernels for passes of ``samples`` samples: at hand where one of up to 8 times the need is.
 
-    def _executor(self, samples: int) -> Executor:
+        Building kernels takes longer than any pass, and the capacity changes no bit of a result.  ``with_rows``: for a
+        gradient per sample, whose buffers ``ROW_BYTES`` bounds.
+        """
         capacity = self.backend.capacity(self.program, self.dtype, samples)
-        if capacity not in self._executors:
-            self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
+        most = min(8 * capacity, self._rows_within_bounds()) if with_rows else 8 * capacity
+        fitting = [c for c in self._executors if capacity <= c <= max(most, capacity)]
+        if fitting:
+            return self._executors[min(fitting)]
+        self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
         return self._executors[capacity]
+
+    def _rows_within_bounds(self) -> int:
+        return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
 
     def _default_micro_batch(self) -> int:
         per_sample = max(1, self.program.units_per_sample * np.dtype(self.dtype).itemsize)
@@ -309,7 +315,7 @@ class Network:
             for part, resident in samples.parts:
                 yield part, samples.executor.start(resident, request)
             return
-        executor = self._executor(min(len(samples), chunk))
+        executor = self.executor(min(len(samples), chunk), request.gradients == "sample")
         executor.set_parameters(parameters)
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)

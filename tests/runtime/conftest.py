@@ -93,6 +93,7 @@ typedef CAT(REAL, V) vec;
 CL_DENSE = (
     CL_HEAD
     + """
+enum { I = SIZE_I, J = SIZE_J };
 __kernel void forward_Z(__global const vec *Y, __global const REAL *w, __global const REAL *b, __global vec *out,
                         __global vec *z, int vectors)
 {
@@ -141,6 +142,7 @@ __kernel void samplegradient_b(__global const vec *delta, __global vec *out, int
 CL_MSE = (
     CL_HEAD
     + """
+enum { N = SIZE_N };
 #define VALUE(NAME, Y) \\
 __kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *r, int vectors) \\
 { \\
@@ -218,7 +220,7 @@ def manifest() -> dict[str, Any]:
             _kernel("samplegradient_b", "sample_gradient", "b", "delta_Z", "samplegradient_b", "", "I J", ["vectors", "I"]),
         ],
         "heads": {},
-        "opencl": {"macros": ["DPHI", "I", "J", "PHI", "REAL", "STORE_Z", "TV", "V"]},
+        "opencl": {"macros": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "TV", "V"]},
     }
     loss_kernels = [
         _kernel(name, "loss", "", f"T {f} weight", out, "", "N", grid)
@@ -250,7 +252,7 @@ def manifest() -> dict[str, Any]:
             "tanh": {"value": "value_y", "delta": "delta_tanh"},
             "square": {"value": "value_square", "delta": "delta_square"},
         },
-        "opencl": {"macros": ["N", "REAL", "TV", "V"]},
+        "opencl": {"macros": ["REAL", "SIZE_N", "TV", "V"]},
     }
     positive = {**mse, "targets": [0.0, None], "outputs": [0.0, 1.0], "open": [True, False], "digest": "positive-digest"}
     return {

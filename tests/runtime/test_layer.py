@@ -55,6 +55,7 @@ def convolution(rank: int, table: bool) -> dict[str, Any]:
     return {
         "family": "convolution",
         "options": {"rank": rank, "connections": "table" if table else "full"},
+        "choices": {"rank": [1, 2, 3], "connections": ["full", "table"]},
         "doc": "",
         "digest": "",
         "sizes": sizes,
@@ -82,6 +83,7 @@ def flat(family: str, output: str = "I") -> dict[str, Any]:
         **convolution(1, False),
         "family": family,
         "options": {"bias": True},
+        "choices": {"bias": [True, False]},
         "sizes": [
             {"name": "J", "source": "input", "axis": 0},
             {"name": "I", "source": "keyword", "keyword": "maps", "entry": None, "default": None, "minimum": 1},
@@ -99,7 +101,7 @@ def flat(family: str, output: str = "I") -> dict[str, Any]:
 
 
 LAYERS = {f"convolution_{r}d{'_table' * t}": convolution(r, t) for t in (False, True) for r in (1, 2, 3)}
-LAYERS |= {"dense": flat("dense"), "dense_no_bias": {**flat("dense"), "options": {"bias": False}}, "half": flat("half", "P - 1")}
+LAYERS |= {"a_dense_no_bias": {**flat("dense"), "options": {"bias": False}}, "dense": flat("dense"), "half": flat("half", "P - 1")}
 ACTIVATIONS = {n: {"derivative_in": "y", "range": [None, None], "digest": ""} for n in ("linear", "tanh")}
 
 
@@ -153,8 +155,8 @@ def test_padding_stands_for_both_sides(manifest: Manifest) -> None:
 
 def test_options_by_keyword_the_default_first(manifest: Manifest) -> None:
     assert put(manifest, 6, "dense", maps=2).info.name == "dense"
-    assert put(manifest, 6, "dense", maps=2, bias=False).info.name == "dense_no_bias"
-    assert put(manifest, 6, "dense_no_bias", maps=2).info.name == "dense_no_bias"
+    assert put(manifest, 6, "dense", maps=2, bias=False).info.name == "a_dense_no_bias"
+    assert put(manifest, 6, "a_dense_no_bias", maps=2).info.name == "a_dense_no_bias"
     with pytest.raises(ShapeError, match=r"bias = 'no', expected True or False"):
         put(manifest, 6, "dense", maps=2, bias="no")
 
