@@ -56,7 +56,7 @@ class Generator:
         self.files[f"opencl/{derivation.name}.cl"] = module.text
         self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
         self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
-        self.layers[derivation.name] = layer_record(derivation, lean, module.kernels, module.macros, constants)
+        self.layers[derivation.name] = layer_record(derivation, module.kernels, module.macros, constants)
 
     def loss(self, derived: LossDerivation) -> None:
         """Files and manifest entry of one loss with every activation."""

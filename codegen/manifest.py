@@ -64,7 +64,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
 
 
-def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText, constants: Mapping[str, object]) -> dict[str, Any]:
+def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -> dict[str, Any]:
     everything = {**tensors, kernel.output.name: kernel.output}
     tiles = {
         t.macro: {"extent": None if t.extent is None else text(t.extent), "prefer": t.prefer} for t in launch.schedule.tiles
@@ -77,7 +77,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText, c
         "output": kernel.output.name,
         "position": None if kernel.position is None else kernel.position.name,
         "finish": kernel.finish,
-        "sizes": [s for s in sizes(kernel, everything) if s not in constants],
+        "sizes": list(sizes(kernel, everything)),
         "relations": list(relations(kernel)),
         "opencl": {"tiles": tiles, "global": list(launch.global_size), "index": launch.uses_index},
     }
@@ -100,9 +100,9 @@ def _plain(e: sp.Expr) -> Any:
     return IntegerFreezer(frozenset(s.name for s in e.free_symbols), {})(e)
 
 
-def layer_record(derivation: Derivation, kernels: Sequence[Kernel], launches: Mapping[str, KernelText], macros: Sequence[str],
+def layer_record(derivation: Derivation, launches: Mapping[str, KernelText], macros: Sequence[str],
                  constants: ConstantPass) -> dict[str, Any]:  # fmt: skip
-    """The manifest entry of one layer variant.  ``kernels`` are those of the OpenCL file, after the constant pass."""
+    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL file has besides the definition's."""
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
     records += [
@@ -123,7 +123,7 @@ def layer_record(derivation: Derivation, kernels: Sequence[Kernel], launches: Ma
         "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
         "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
         "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": c.message} for c in range_checks(definition)],
-        "kernels": [_kernel(k, derivation.tensors, launches[k.name], constants.values) for k in kernels],
+        "kernels": [_kernel(k, derivation.tensors, launches[k.name]) for k in derivation.kernels],
         "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
         "opencl": {"macros": list(macros)},
     }
@@ -139,7 +139,7 @@ def loss_record(derived: LossDerivation, launches: Mapping[str, KernelText], mac
         "open": list(loss.open),
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
-        "kernels": [_kernel(k, derived.tensors, launches[k.name], {}) for k in derived.kernels],
+        "kernels": [_kernel(k, derived.tensors, launches[k.name]) for k in derived.kernels],
         "pairs": {a: {"value": f"value_{a}", "delta": f"delta_{a}"} for a in derived.pairs},
         "opencl": {"macros": list(macros)},
     }
