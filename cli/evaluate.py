@@ -1,0 +1,41 @@
+"""``phiz evaluate``: loss and accuracy of trained weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from .options import add_device, add_json
+from .output import print_rows, score_row
+
+SUMMARY = "loss and accuracy of trained weights"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of ``phiz evaluate``."""
+    parser.add_argument("weights", metavar="WEIGHTS", help="the weights.safetensors that phiz train wrote")
+    parser.add_argument("--data", metavar="NAME|PATH", help="other data than it was trained on")
+    parser.add_argument(
+        "--part",
+        choices=("test", "train", "validation", "all"),
+        help="which samples (default: test of its own data, all of other data)",
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="the column or array that holds the targets")
+    add_device(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit status 0."""
+    from ..runtime.evaluate import evaluate
+
+    found = evaluate(
+        arguments.weights, arguments.data, arguments.part, backend=arguments.backend, device=arguments.device,
+        target=arguments.target, manifests=arguments.kernels,
+    )  # fmt: skip
+    score = found.score
+    if arguments.json:
+        print(json.dumps({"data": found.data, "part": found.part, **vars(score)}, indent=1))
+        return 0
+    print_rows([("data", f"{found.data}, {found.part}, {score.samples} samples"), ("loss", f"{score.loss:.6g}"), score_row(score)])
+    return 0

@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--backend``, ``--device``, ``--kernels``."""
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "opencl", "numpy"),
+        default="auto",
+        help="what runs the kernels (auto: OpenCL where there is a device)",
+    )
+    parser.add_argument(
+        "--device", metavar="PLATFORM:DEVICE", help="the OpenCL device, by number or part of its name (see phiz doctor)"
+    )
+    parser.add_argument(
+        "--kernels",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder that phiz generate wrote, on top of the built-in one",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def assignment(text: str) -> tuple[str, int | float | bool | str]:
+    """``NAME=VALUE``; numbers and true/false become what they are."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    for convert in (int, float):
+        try:
+            return name, convert(value)
+        except ValueError:
+            continue
+    return name, {"true": True, "false": False}.get(value.lower(), value)
