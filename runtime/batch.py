@@ -16,6 +16,9 @@ from .shape import Shape
 if TYPE_CHECKING:
     from .network import Network
 
+#: Numbers that are checked at a time.
+PIECE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -91,26 +94,34 @@ def _squeezed(shape: Shape) -> tuple[int, ...]:
 
 def finite(values: Array, what: str, column: str) -> None:
     """NotFiniteError naming where ``values (N, columns)`` or ``(N,)`` first holds a NaN or an infinity."""
-    if np.isfinite(values).all():
-        return
-    where = np.argwhere(~np.isfinite(values))[0]
-    place = f"sample {where[0]}" + (f", {column} {where[1]}" if len(where) > 1 else "")
-    raise NotFiniteError(f"{what}: {values[tuple(where)]} at {place}")
+    for start, part in _pieces(values):
+        if np.isfinite(part).all():
+            continue
+        where = np.argwhere(~np.isfinite(part))[0]
+        place = f"sample {start + where[0]}" + (f", {column} {where[1]}" if len(where) > 1 else "")
+        raise NotFiniteError(f"{what}: {part[tuple(where)]} at {place}")
 
 
 def admissible(targets: Array, loss: LossInfo) -> None:
     """DataError naming the first target that ``loss`` does not admit."""
     low, high = loss.targets
-    wrong = np.zeros(targets.shape, bool)
-    if low is not None:
-        wrong |= targets < low
-    if high is not None:
-        wrong |= targets > high
-    if wrong.any():
-        sample, unit = np.argwhere(wrong)[0]
-        raise DataError(
-            f"targets: {targets[sample, unit]} at sample {sample}, unit {unit}; loss {loss.name} admits {interval(low, high)}"
-        )
+    for start, part in _pieces(targets):
+        wrong = np.zeros(part.shape, bool)
+        if low is not None:
+            wrong |= part < low
+        if high is not None:
+            wrong |= part > high
+        if wrong.any():
+            sample, unit = np.argwhere(wrong)[0]
+            place = f"{part[sample, unit]} at sample {start + sample}, unit {unit}"
+            raise DataError(f"targets: {place}; loss {loss.name} admits {interval(low, high)}")
+
+
+def _pieces(values: Array) -> Iterator[tuple[int, Array]]:
+    """Consecutive rows with their first number, few enough that checking them takes little memory and stays in the cache."""
+    step = max(1, PIECE // max(1, values[:1].size))
+    for start in range(0, len(values), step):
+        yield start, values[start : start + step]
 
 
 def interval(low: float | None, high: float | None) -> str:

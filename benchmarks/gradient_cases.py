@@ -1,0 +1,74 @@
+"""The networks and data that the gradient benchmark measures, the same for both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from phiz.runtime.datasets import load
+from phiz.runtime.layer import LayerSpec, layer
+from phiz.runtime.network import Network
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, the batches to measure, and what its inputs look like.
+
+    ``data``: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform pixels.
+    """
+
+    name: str
+    layers: tuple[LayerSpec, ...]
+    input_shape: Any
+    batches: tuple[int, ...]
+    data: str = "noise"
+    classes: int = 10
+
+    def network(self, backend: str = "opencl", micro_batch: int | None = None) -> Network:
+        """The phiz network, float32, seed 0."""
+        return Network(self.layers, self.input_shape, "ce", backend=backend, dtype="float32", seed=0, micro_batch=micro_batch)
+
+    def samples(self, count: int) -> tuple[Array, Array]:
+        """Inputs ``(count, *input shape)`` and one-hot targets ``(count, classes)``, float32."""
+        if self.data == "digits":
+            digits = load("digits", "float32")
+            chosen = np.arange(count) % len(digits)
+            return digits.inputs[chosen], digits.targets[chosen]
+        random = np.random.default_rng(count)
+        shape = self.input_shape if isinstance(self.input_shape, tuple) else (self.input_shape,)
+        inputs = random.random((count, *shape), dtype=np.float32)
+        return inputs, np.eye(self.classes, dtype=np.float32)[random.integers(0, self.classes, count)]
+
+
+LENET = (
+    layer("convolution", maps=6, kernel=5, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("convolution", maps=16, kernel=5, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("dense", maps=120, activation="tanh"),
+    layer("dense", maps=84, activation="tanh"),
+    layer("softmax", maps=10),
+)
+DIGITS = (
+    layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("convolution", maps=16, kernel=3, padding=1, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("dense", maps=32, activation="tanh"),
+    layer("softmax", maps=10),
+)
+DENSE = (layer("dense", maps=300, activation="tanh"), layer("dense", maps=100, activation="tanh"), layer("softmax", maps=10))
+
+CASES: Mapping[str, Case] = {
+    case.name: case
+    for case in (
+        Case("lenet", LENET, (1, 28, 28), (16, 128, 1024)),
+        Case("digits", DIGITS, (1, 8, 8), (1347,), data="digits"),
+        Case("dense", DENSE, 784, (128,)),
+    )
+}

@@ -1,0 +1,243 @@
+"""Time of every kernel of a gradient, and the arithmetic that its loops ask for.
+
+Floating-point operations are counted from the derived loops: bounds, guards and connections are evaluated, so a padded or a
+strided kernel counts what it sums and nothing else.  An accumulation, each operation of the body and each function count as one.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyopencl as cl
+from phiz.codegen.user_file import BUILT_IN
+from phiz.derive.engine import derive_definition
+from phiz.derive.ir import (
+    Axis,
+    Call,
+    Column,
+    Compare,
+    Condition,
+    Expr,
+    Integer,
+    IntExpr,
+    IntOp,
+    Kernel,
+    Let,
+    Loop,
+    Name,
+    Nest,
+    RowLoop,
+    Select,
+    Size,
+    names,
+)
+from phiz.derive.loss_kernels import derive_loss
+from phiz.runtime.backend import Request, calls
+from phiz.runtime.backend_opencl import OpenCLExecutor
+from phiz.runtime.network import Network
+from phiz.runtime.program import Step, Unit
+
+Array = npt.NDArray[Any]
+Numbers = int | Array
+COMPARE = {"==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+DIVIDE = {"floordiv": np.floor_divide, "ceildiv": lambda a, b: -(-a // b), "mod": np.mod, "gcd": np.gcd}
+FINISH = {"": 0, "phi": 1, "dphi": 2}
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """One kernel of a pass: median seconds, and operations for all samples of the micro-batch."""
+
+    layer: str
+    kernel: str
+    seconds: float
+    operations: int
+
+    @property
+    def gflops(self) -> float:
+        """10^9 operations per second."""
+        return self.operations / self.seconds / 1e9
+
+
+# ------------------------------------------------------------------------------------------------------ measuring
+def profile(network: Network, inputs: Array, targets: Array, repeats: int = 20) -> list[KernelTime]:
+    """Every kernel of one gradient over one micro-batch, in order, timed by the device on a profiling queue."""
+    placed = network.place(inputs[: network.micro_batch], targets[: network.micro_batch])
+    executor = placed.executor
+    if not isinstance(executor, OpenCLExecutor):
+        raise TypeError("kernels are timed on OpenCL only")
+    executor.set_parameters(network.parameters)
+    request = Request(losses=True, gradients="sum")
+    steps, seconds = calls(network.program, request), []
+    executor.queue.finish()
+    executor.queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
+    for _ in range(repeats + 1):
+        seconds.append([_time(executor, step, placed.parts[0][1]) for step in steps])
+    medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
+    found = []
+    for step, median in zip(steps, medians, strict=True):
+        unit = network.program.units[step.unit]
+        found.append(KernelTime(unit.label, step.kernel.name, median, operations(step, unit, network, len(placed))))
+    return found
+
+
+def _time(executor: OpenCLExecutor, step: Step, resident: Any) -> float:
+    launch = executor._launch(step)
+    launch.fit(resident)
+    event = cl.enqueue_nd_range_kernel(executor.queue, launch.kernel, launch.size, None)
+    event.wait()
+    return float(event.profile.end - event.profile.start) * 1e-9
+
+
+# ------------------------------------------------------------------------------------------------------- counting
+def operations(step: Step, unit: Unit, network: Network, samples: int) -> int:
+    """Floating-point operations of one kernel for ``samples`` samples."""
+    kernel = _kernel(step, network)
+    count = sum(_points(kernel.axes, nest, unit) * (_body(nest.body, nest.temporaries) + 1) for nest in kernel.nests)
+    per_output = _body(kernel.result, kernel.temporaries)
+    outputs = _points(kernel.axes, None, unit)
+    if kernel.sums_samples:
+        return count * samples + per_output * outputs
+    return (count + (per_output + FINISH[kernel.finish]) * outputs) * samples
+
+
+def _kernel(step: Step, network: Network) -> Kernel:
+    if step.unit < len(network.layers):
+        info = network.layers[step.unit].info
+        kernels = _layer_kernels(info.family, tuple(info.options.items()))
+    else:
+        kernels = _loss_kernels(network.loss.name)
+    return next(kernel for kernel in kernels if kernel.name == step.kernel.name)
+
+
+@cache
+def _layer_kernels(family: str, options: tuple[tuple[str, Any], ...]) -> tuple[Kernel, ...]:
+    return derive_definition(next(f for f in BUILT_IN.families if f.name == family), dict(options)).kernels
+
+
+@cache
+def _loss_kernels(name: str) -> tuple[Kernel, ...]:
+    return derive_loss(next(loss for loss in BUILT_IN.losses if loss.name == name), BUILT_IN.activations).kernels
+
+
+def _body(body: Expr, temporaries: Sequence[tuple[str, Expr]]) -> int:
+    return _arithmetic(body) + sum(_arithmetic(value) for _, value in temporaries)
+
+
+def _arithmetic(node: Expr | Compare) -> int:
+    match node:
+        case Call(function="neg", args=args):
+            return _arithmetic(args[0])
+        case Call(function=function, args=args):
+            own = len(args) - 1 if function in ("add", "mul") else 1
+            return own + sum(map(_arithmetic, args))
+        case Select(test=test, yes=yes, no=no):
+            return 1 + _arithmetic(test) + _arithmetic(yes) + _arithmetic(no)
+        case Compare(left=left, right=right):
+            return _arithmetic(left) + _arithmetic(right)
+    return 0
+
+
+class _Space:
+    """Points of a loop nest as columns: only the variables that something later reads are spread out."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.columns: dict[str, Array] = {}
+        self.times = np.ones(1, np.int64)
+
+    def value(self, e: IntExpr) -> Numbers:
+        """An integer expression at every point."""
+        match e:
+            case Integer(value=value):
+                return value
+            case Name(name=name):
+                return self.columns[name]
+            case Size(name=name, index=None):
+                return int(self.unit.sizes[name])
+            case Size(name=name, index=index):
+                return np.asarray(self.unit.sizes[name])[self.value(index)]
+            case Column(relation=relation, column=column, row=row):
+                return self.unit.relations[relation].columns[column][self.value(row)]
+            case IntOp(op=op, args=args):
+                return self._operation(op, [self.value(a) for a in args])
+        raise TypeError(e)
+
+    @staticmethod
+    def _operation(op: str, args: list[Numbers]) -> Numbers:
+        if op == "inverse":
+            return np.vectorize(lambda a, m: pow(int(a), -1, int(m)) if m > 1 else 0, otypes=[np.int64])(*args)
+        many = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
+        if op not in many:
+            return DIVIDE[op](*args)
+        result: Any = args[0]
+        for one in args[1:]:
+            result = many[op](result, one)
+        return result
+
+    def holds(self, condition: Condition) -> Array:
+        """Which points satisfy the condition."""
+        found = COMPARE[condition.op](self.value(condition.left), self.value(condition.right))
+        return np.broadcast_to(found, self.times.shape)
+
+    def extend(self, name: str, counts: Numbers, needed: bool, start: Numbers = 0, step: Numbers = 1) -> Array:
+        """Repeat every point ``counts`` times; gives the number of each repetition where they are spread out."""
+        counts = np.maximum(0, np.broadcast_to(np.asarray(counts), self.times.shape))
+        if not needed:
+            self.times = self.times * counts
+            return counts
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        number = np.arange(counts.sum()) - first
+        start, step = (np.repeat(np.broadcast_to(np.asarray(v), counts.shape), counts) for v in (start, step))
+        self.columns = {key: np.repeat(column, counts) for key, column in self.columns.items()}
+        self.times = np.repeat(self.times, counts)
+        self.columns[name] = start + step * number
+        return number
+
+    def axis(self, axis: Axis, needed: bool) -> None:
+        """An output axis."""
+        self.extend(axis.name, self.value(axis.extent), needed)
+
+    def loop(self, loop: Loop, needed: bool) -> None:
+        """A reduction with its tight bounds."""
+        lower, upper, step = self.value(loop.lower), self.value(loop.upper), self.value(loop.step)
+        self.extend(loop.name, -((lower - upper) // step), needed, lower, step)
+
+    def rows(self, loop: RowLoop, needed: bool) -> None:
+        """A loop over connections."""
+        relation = self.unit.relations[loop.relation]
+        if not loop.by:
+            self.extend(loop.name, relation.count, needed)
+            return
+        pointers, rows = relation.group(loop.by)
+        key = self.value(loop.key)
+        self.extend(loop.name, pointers[np.asarray(key) + 1] - pointers[key], needed, pointers[key])
+        if needed:
+            self.columns[loop.name] = rows[self.columns[loop.name]]
+
+
+def _points(axes: tuple[Axis, ...], nest: Nest | None, unit: Unit) -> int:
+    """How often the body of ``nest`` is evaluated for one sample; without a nest, the number of outputs."""
+    loops, lets, guards = (nest.loops, nest.lets, nest.guards) if nest else ((), (), ())
+    used = set().union(*(names(guard) for guard in guards)) if guards else set()
+    kept: list[Let] = []
+    for let in reversed(lets):
+        if let.name in used:
+            kept.insert(0, let)
+            used |= names(let.value)
+    space, levels = _Space(unit), (*axes, *loops)
+    for number, level in enumerate(levels):
+        needed = level.name in used.union(*(names(later) for later in levels[number + 1 :]))
+        {Axis: space.axis, Loop: space.loop, RowLoop: space.rows}[type(level)](level, needed)  # type: ignore[operator]
+    for let in kept:
+        space.columns[let.name] = np.broadcast_to(np.asarray(space.value(let.value)), space.times.shape)
+    inside = np.ones(space.times.shape, bool)
+    for guard in guards:
+        inside &= space.holds(guard)
+    return int(space.times[inside].sum())
