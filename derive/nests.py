@@ -86,7 +86,7 @@ class NestBuilder:
             access = self.accesses[symbol]
             index = tuple(self._at(e, term.rename, solution) for e in access.index)
             outside = "never" if symbol in hoisted or access.outside == "skip" else access.outside
-            located[symbol] = Access(access.tensor, index, outside)  # type: ignore[arg-type]
+            located[symbol] = Access(access.tensor, index, outside)
         body = self._at(term.body, term.rename, solution, expand=False)
         return solution, located, body
 

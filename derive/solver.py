@@ -162,6 +162,8 @@ class IndexSolver:
             unknown = self.state.unknowns.get(atom)
             if unknown is None or unknown.kind == "row":
                 continue
+            if atom in self._reached(sp.expand(equation - coefficient * atom)):
+                continue  # the value would be defined by itself
             unit = coefficient in (1, -1)
             if not unit and _sign(coefficient) == 0:
                 continue
@@ -230,7 +232,9 @@ class IndexSolver:
             wanted.extend(self._in_range(value, extent))
         wanted.extend(self.substitute(e) for e in bounds)
         inequalities = list(dict.fromkeys(e for e in wanted if not self._always(e)))
+        self._sort_quotients()
         inequalities = self._collapse(inequalities)
+        self._sort_quotients()
         loops = self._ordered_loops()
         conditions = [Relational(Modulo(q.numerator, q.divisor), "==", sp.S.Zero) for q in state.quotients if q.exact]
         conditions += [Relational(e, ">=", sp.S.Zero) for e in inequalities]
@@ -251,6 +255,27 @@ class IndexSolver:
                 rest = sp.expand(e - coefficient * quotient.symbol)
                 e = sp.expand(rest * quotient.divisor + coefficient * quotient.numerator)
         return e
+
+    def _reached(self, e: sp.Expr) -> set[sp.Symbol]:
+        """The symbols that ``e`` depends on, through quotients too."""
+        numerators = {q.symbol: q.numerator for q in self.state.quotients}
+        found: set[sp.Symbol] = set()
+        pending = set(e.free_symbols)
+        while pending:
+            symbol = pending.pop()
+            found.add(symbol)
+            pending |= (numerators[symbol].free_symbols if symbol in numerators else set()) - found
+        return found
+
+    def _sort_quotients(self) -> None:
+        """Every quotient after those that its numerator mentions."""
+        pending, ordered = list(self.state.quotients), []
+        while pending:
+            names = {q.symbol for q in pending}
+            ready = next(q for q in pending if not q.numerator.free_symbols & (names - {q.symbol}))
+            pending.remove(ready)
+            ordered.append(ready)
+        self.state.quotients = ordered
 
     def _written_out(self, e: sp.Expr) -> sp.Expr:
         """``e`` with every quotient that is left in it as an integer division, so that a loop bound can hold it."""
@@ -273,7 +298,7 @@ class IndexSolver:
                     if sp.expand(slack - (positive - 1)) != 0:
                         continue
                     numerator = sp.expand(upper - negative * symbol)
-                    if symbol in self._written_out(numerator).free_symbols:
+                    if symbol in self._reached(numerator):
                         continue  # the value would be defined by itself
                     kept = [e for e in inequalities if e is not upper and e is not lower]
                     return self._collapse(self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept))

@@ -27,6 +27,7 @@ from tests.layers import (
     locally_connected,
     maximum_pooling,
     maxout,
+    nested,
     norm_pooling,
     normalisation,
     resampling,
@@ -244,6 +245,29 @@ def graph_windows(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
     return Z
 
 
+STRIDED = {"x": [0, 2, 2, 3, 2], "y": [1, 0, 2, 1, 2]}
+
+
+def strided_graph(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    Z = np.zeros((len(p["w"]), Y.shape[1]))
+    for x, y in zip(*STRIDED.values(), strict=True):
+        Z[:, x] += p["w"] @ Y[:, s["k"] * y : s["k"] * y + s["M0"]].sum(1)
+    return Z
+
+
+def strided_rows(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    Z = np.zeros_like(Y)
+    for x, y in zip(*STRIDED.values(), strict=True):
+        if 0 <= s["k"] * y - 1 < Y.shape[1]:
+            Z[:, x] += Y[:, s["k"] * y - 1]
+    return Z
+
+
+def network_in_network(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    windows = np.lib.stride_tricks.sliding_window_view(Y, s["M0"], axis=1)
+    return np.tanh(p["v"] @ np.maximum(np.einsum("hju,jxu->hx", p["w"], windows), 0)).max(1)
+
+
 A, R, N, G = average_pooling, resampling, normalisation, gated
 TWO = {"rank": 2}
 CASES = [
@@ -320,6 +344,12 @@ CASES = [
     Case(attention.spatial_softmax, (2, 2, 3), softmax_of_maps, {}, TWO),
     Case(attention.causal_sum, (2, 5), lambda Y, p, s: np.cumsum(p["w"] * Y, axis=1)),
     Case(graph.graph_convolution, (2, 5), graph_mean, {"I": 2}, relations={"E": EDGES}),
+    Case(nested.strided_graph, (2, 5), strided_graph, {"I": 2, "k": 2, "M0": 3}, relations={"E": STRIDED}),
+    Case(nested.strided_rows, (2, 5), strided_rows, {"k": 2}, relations={"E": STRIDED}),
+    Case(nested.triangular, (2, 4), lambda Y, p, s: np.cumsum(Y, axis=1) * p["w"][:, None]),
+    Case(nested.min_max_pooling, (2, 3, 4), lambda Y, p, s: Y.max(2).min(1)),
+    Case(nested.network_in_network, (2, 5), network_in_network, {"I": 2, "R": 3, "M0": 2}),
+    Case(nested.variance_pooling, (2, 7), pooling(np.var, "K", tiled=True), {"K0": 3}),
     Case(graph.windowed_graph, (2, 3, 4), graph_windows, {"I": 2, "M0": 2}, relations={"E": TYPED}),
 ]  # fmt: skip
 
@@ -341,7 +371,7 @@ def test_forward_and_derivatives(case: Case) -> None:
 def test_every_definition_is_tried() -> None:
     modules = [
         attention, average_pooling, bilinear, depthwise, gated, graph, local_response_normalisation, locally_connected,
-        maximum_pooling, maxout, norm_pooling, normalisation, resampling, transposed_convolution,
+        maximum_pooling, maxout, nested, norm_pooling, normalisation, resampling, transposed_convolution,
     ]  # fmt: skip
     defined = {f.name for module in modules for f in vars(module).values() if isinstance(f, Family)}
     assert defined == {case.family.name for case in CASES}
