@@ -6,8 +6,10 @@ of different sizes, as a list with one array per map.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -117,6 +119,8 @@ class NumpyExecutor:
             arguments.append(self._dphi(step.factor, step.unit - 1))
         keywords = {name: unit.sizes[name] for name in step.kernel.sizes}
         keywords.update({name: unit.relations[name] for name in step.kernel.relations})
+        extra = {"samples": self.buffers["input"].shape[1], "dtype": self.dtype}
+        keywords.update({name: value for name, value in extra.items() if name in _keyword_only(function)})
         result = function(*arguments, **keywords)
         if step.position is not None:
             result, position = result
@@ -188,6 +192,13 @@ def _function(unit: Unit, name: str) -> Callable[..., Any]:
         return getattr(unit.folder.module(file), name)
     except AttributeError:
         raise ManifestError(f"{unit.folder.path / file}: has no kernel {name}; run: phiz generate") from None
+
+
+@cache
+def _keyword_only(function: Callable[..., Any]) -> frozenset[str]:
+    """A kernel whose arguments do not tell the number of samples or the dtype asks for them by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def activation_function(folder: Folder, name: str) -> Callable[[Array], Array]:
