@@ -46,8 +46,10 @@ class Result:
 class Pending(Protocol):
     """A pass that was started."""
 
-    def result(self) -> Result:
-        """Wait for it."""
+    def result(self, rows: Array | None = None) -> Result:
+        """Wait for it, at the latest when the pass after the next starts.  ``rows (n, parameters)``, which may be a view,
+        receives the per-sample gradients.
+        """
 
 
 class Executor(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
 from typing import Any
@@ -57,9 +57,12 @@ class Done:
 
     value: Result
 
-    def result(self) -> Result:
+    def result(self, rows: Array | None = None) -> Result:
         """What it gave."""
-        return self.value
+        if rows is None or self.value.sample_gradients is None:
+            return self.value
+        rows[:] = self.value.sample_gradients
+        return replace(self.value, sample_gradients=rows)
 
 
 class NumpyExecutor:
@@ -172,7 +175,7 @@ class NumpyExecutor:
         if request.gradients == "sum":
             gradient = self._joined("gradient_", ())
         if request.gradients == "sample":
-            sample_gradients = np.ascontiguousarray(self._joined("samplegradient_", buffers["input"].shape[1:]).T)
+            sample_gradients = self._joined("samplegradient_", buffers["input"].shape[1:]).T
         return Result(
             np.ascontiguousarray(buffers[f"output:{program.last}"].T) if request.outputs else None,
             buffers["loss"][0].copy() if request.losses else None,

@@ -7,7 +7,6 @@ device buffer, so that a pass costs one write and one read of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,12 @@ import pyopencl as cl
 from . import device as devices
 from .backend import Array, Request, Result, calls
 from .errors import DeviceError
+from .opencl_launch import Launch, work_group
+from .opencl_memory import Flat, OpenCLResident, to_columns, to_rows
 from .opencl_program import VECTOR_WIDTH, Binding, build, padded_vectors
-from .program import Program, Slice, Step
+from .program import Program, Step
+
+__all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 
 BATCH_KEYS = ("input", "target", "weight")
 
@@ -59,63 +62,6 @@ class OpenCLBackend:
         return f"OpenCL, {self.device.platform.name.strip()}, {self.device.name.strip()}"
 
 
-class OpenCLResident:
-    """A micro-batch on the device: ``samples`` real ones, ``vectors`` vectors in use."""
-
-    def __init__(self, samples: int, vectors: int, buffers: dict[str, cl.Buffer], staging: dict[str, Array]) -> None:
-        self.samples, self.vectors, self.buffers, self.staging = samples, vectors, buffers, staging
-
-
-class Launch:
-    """One kernel with its arguments set; re-set only what changes between micro-batches."""
-
-    def __init__(
-        self, kernel: cl.Kernel, binding: Binding, step: Step, batch: list[tuple[int, str]], last: int, grouped: bool
-    ) -> None:
-        self.kernel, self.binding, self.step = kernel, binding, step
-        self.batch, self.last, self.grouped = batch, last, grouped
-        self.resident: OpenCLResident | None = None
-        self.vectors = -1
-        self.size: tuple[int, ...] = ()
-        self.group: tuple[int, ...] | None = None
-
-    def fit(self, resident: OpenCLResident) -> None:
-        """Point the kernel at ``resident``."""
-        self.resident = resident
-        for position, key in self.batch:
-            self.kernel.set_arg(position, resident.buffers[key])
-        if resident.vectors != self.vectors:
-            self.vectors = resident.vectors
-            self.kernel.set_arg(self.last, np.int32(self.vectors))
-            self.size = self.binding.global_size(self.step.kernel.global_size, self.vectors)
-            self.group = work_group(self.size) if self.grouped else None
-
-
-class Flat:
-    """Tensors one after the other in one device buffer, each at an offset that a sub-buffer may have."""
-
-    def __init__(self, owner: OpenCLExecutor, slices: tuple[Slice, ...], lanes: int) -> None:
-        align = max(1, owner.device.mem_base_addr_align // 8 // owner.dtype.itemsize)
-        self.starts, end = [], 0
-        for piece in slices:
-            self.starts.append(end)
-            end += -(-max(1, piece.extent.units * lanes) // align) * align
-        self.slices, self.lanes, self.count = slices, lanes, max(1, end)
-        self.buffer = owner.allocate(self.count)
-        self.owner = owner
-
-    def view(self, number: int) -> Any:
-        """The sub-buffer of slice ``number``."""
-        size = self.owner.dtype.itemsize
-        length = max(1, self.slices[number].extent.units * self.lanes)
-        return self.buffer.get_sub_region(self.starts[number] * size, length * size)
-
-    def pieces(self, host: Array) -> Iterator[tuple[Slice, Array]]:
-        """Each slice with its part ``(units * lanes,)`` of a host copy of the whole."""
-        for piece, start in zip(self.slices, self.starts, strict=True):
-            yield piece, host[start : start + piece.extent.units * self.lanes]
-
-
 class OpenCLExecutor:
     """Runs one program at one capacity.  Kernels are built and buffers allocated when they are first needed."""
 
@@ -125,7 +71,7 @@ class OpenCLExecutor:
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.bindings = [Binding(unit, dtype, width, self.vectors) for unit in program.units]
-        self.parameters = Flat(self, program.parameters, 1)
+        self.parameters = self._flat(1)
         self._staged = np.zeros(self.parameters.count, self.dtype)
         self._pieces = [(host, slice(s.offset, s.stop)) for s, host in self.parameters.pieces(self._staged)]
         self._flats: dict[str, Flat] = {}
@@ -133,7 +79,11 @@ class OpenCLExecutor:
         self._indices: dict[int, Any] = {}
         self._launches: dict[tuple[int, str], Launch] = {}
         self._sequences: dict[tuple[str, Request], list[Launch]] = {}
-        self._slots: dict[tuple[int, bool], OpenCLResident] = {}
+        self._slots: dict[tuple[int, bool], tuple[OpenCLResident, dict[str, Array]]] = {}
+        self._hosts: dict[tuple[int, str], Array] = {}
+        self._turn = 0
+        self._vectors: dict[int, int] = {}
+        self._sent: dict[str, Any] = {}
         for number, piece in enumerate(program.parameters):
             self._buffers[f"{piece.layer}:{piece.name}"] = self.parameters.view(number)
 
@@ -141,23 +91,28 @@ class OpenCLExecutor:
     def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
         """Transpose to sample-innermost once, pad with copies of the last sample at weight 0, and send."""
         samples = len(inputs)
-        vectors = padded_vectors(self.program.units, -(-samples // self.width))
-        resident = self._slot(slot, targets is not None)
+        vectors = self._padded(-(-samples // self.width))
+        resident, staging = self._slot(slot, targets is not None)
         resident.samples, resident.vectors = samples, min(vectors, self.vectors)
         used = resident.vectors * self.width
-        staging = resident.staging
-        _transpose(staging["input"], inputs, used)
+        to_columns(staging["input"], inputs, used)
         if targets is not None:
-            _transpose(staging["target"], targets, used)
+            to_columns(staging["target"], targets, used)
         staging["weight"][0, :samples] = 1 if weights is None else weights
         staging["weight"][0, samples:] = 0
         for key, host in staging.items():
-            cl.enqueue_copy(self.queue, resident.buffers[key], host, is_blocking=False)
+            self._send(f"{slot} {key}", resident.buffers[key], host, wait=slot is None)
         for launch in self._launches.values():
             launch.resident = None if launch.resident is resident else launch.resident
         return resident
 
-    def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
+    def _padded(self, vectors: int) -> int:
+        if vectors not in self._vectors:
+            self._vectors[vectors] = padded_vectors(self.program.units, vectors)
+        return self._vectors[vectors]
+
+    def _slot(self, slot: int | None, targets: bool) -> tuple[OpenCLResident, dict[str, Array]]:
+        """Buffers on the device and on the host; those of a slot are kept."""
         if slot is not None and (slot, targets) in self._slots:
             return self._slots[slot, targets]
         program = self.program
@@ -165,16 +120,21 @@ class OpenCLExecutor:
         if not targets:
             del units["target"]
         staging = {key: np.zeros((count, self.capacity), self.dtype) for key, count in units.items()}
-        resident = OpenCLResident(0, 0, {k: self.allocate(host.size) for k, host in staging.items()}, staging)
+        resident = OpenCLResident({key: self.allocate(host.size) for key, host in staging.items()})
         if slot is not None:
-            self._slots[slot, targets] = resident
-        return resident
+            self._slots[slot, targets] = resident, staging
+        return resident, staging
+
+    def _send(self, key: str, buffer: Any, host: Array, wait: bool = False) -> None:
+        """Queue a copy to the device.  Its event is kept until the next one: PyOpenCL waits for an event that is dropped."""
+        event = cl.enqueue_copy(self.queue, buffer, host, is_blocking=wait)
+        self._sent[key] = None if wait else event
 
     def set_parameters(self, parameters: Array) -> None:
         """One copy to the device."""
         for host, part in self._pieces:
             host[:] = parameters[part]
-        cl.enqueue_copy(self.queue, self.parameters.buffer, self._staged, is_blocking=False)
+        self._send("parameters", self.parameters.buffer, self._staged)
 
     # -------------------------------------------------------------------------------------------------------- runs
     def start(self, resident: OpenCLResident, request: Request) -> OpenCLPending:
@@ -186,9 +146,10 @@ class OpenCLExecutor:
         """Queue the backward pass from ``delta``; padding lanes get delta 0."""
         key = f"delta:{self.program.last}"
         sequence = self._sequence("delta", request)
-        host = np.zeros((len(delta), self.capacity), self.dtype)
+        host = self._host(f"seed {key}", (len(delta), self.capacity))
         host[:, : resident.samples] = delta
-        cl.enqueue_copy(self.queue, self._buffer(key), host)
+        host[:, resident.samples :] = 0
+        self._send(f"{self._turn} {key}", self._buffer(key), host)
         self._run(sequence, resident)
         return OpenCLPending(self, resident.samples, request)
 
@@ -276,9 +237,13 @@ class OpenCLExecutor:
     def _adopt(self, prefix: str, lanes: int) -> None:
         if prefix in self._flats:
             return
-        flat = self._flats[prefix] = Flat(self, self.program.parameters, lanes)
+        flat = self._flats[prefix] = self._flat(lanes)
         for number, piece in enumerate(self.program.parameters):
             self._buffers[f"{piece.layer}:{prefix}{piece.name}"] = flat.view(number)
+
+    def _flat(self, lanes: int) -> Flat:
+        align = self.device.mem_base_addr_align // 8
+        return Flat(self.program.parameters, lanes, self.dtype.itemsize, align, self.allocate)
 
     def _index(self, unit: int) -> Any:
         if unit not in self._indices:
@@ -297,16 +262,25 @@ class OpenCLExecutor:
         return wide[:count, :samples]
 
     def queue_read(self, key: str) -> tuple[Array, Any]:
-        """A host array ``(units, T)`` of a buffer, valid when the event has come."""
-        host = np.empty((max(1, self.program.buffers[key].units), self.capacity), self.dtype)
+        """A host array ``(units, T)`` of a buffer, valid when the event has come and until the pass after the next."""
+        host = self._host(key, (max(1, self.program.buffers[key].units), self.capacity))
         return host, cl.enqueue_copy(self.queue, host, self._buffer(key), is_blocking=False)
 
     def queue_flat(self, prefix: str) -> tuple[Flat, Array, Any]:
-        """A host copy of all gradients, valid when the event has come."""
+        """A host copy of all gradients, valid when the event has come and until the pass after the next."""
         self._adopt(prefix, 1 if prefix == "gradient_" else self.capacity)
         flat = self._flats[prefix]
-        host = np.empty(flat.count, self.dtype)
+        host = self._host(prefix, (flat.count,))
         return flat, host, cl.enqueue_copy(self.queue, host, flat.buffer, is_blocking=False)
+
+    def turn(self) -> None:
+        """Results of the next pass go into the other one of two sets of host arrays: two passes may be on their way."""
+        self._turn ^= 1
+
+    def _host(self, key: str, shape: tuple[int, ...]) -> Array:
+        if (self._turn, key) not in self._hosts:
+            self._hosts[self._turn, key] = np.empty(shape, self.dtype)
+        return self._hosts[self._turn, key]
 
 
 class OpenCLPending:
@@ -314,6 +288,7 @@ class OpenCLPending:
 
     def __init__(self, owner: OpenCLExecutor, samples: int, request: Request) -> None:
         self.owner, self.samples = owner, samples
+        owner.turn()
         last = owner.program.last
         self.outputs = owner.queue_read(f"output:{last}") if request.outputs else None
         self.losses = owner.queue_read("loss") if request.losses else None
@@ -322,54 +297,26 @@ class OpenCLPending:
         self.gradients = owner.queue_flat(prefix) if prefix else None
         owner.queue.flush()
 
-    def result(self) -> Result:
+    def result(self, rows: Array | None = None) -> Result:
         """Wait and bring the results into sample-first order."""
         outputs, losses, below = (self._sample_first(read) for read in (self.outputs, self.losses, self.input_gradient))
-        gradient = sample_gradients = None
+        gradient = None
         if self.gradients is not None:
             flat, host, event = self.gradients
             event.wait()
             if flat.lanes == 1:
-                gradient = self._joined(flat, host)
+                gradient = np.concatenate([np.zeros(0, host.dtype), *(part for _, part in flat.pieces(host))])
             else:
-                sample_gradients = self._rows(flat, host)
-        return Result(outputs, None if losses is None else losses[:, 0], gradient, sample_gradients, below)
+                rows = np.empty((self.samples, self.owner.program.parameter_count), host.dtype) if rows is None else rows
+                for piece, part in flat.pieces(host):
+                    to_rows(part.reshape(-1, flat.lanes), rows[:, piece.offset : piece.stop])
+        return Result(outputs, None if losses is None else losses[:, 0], gradient, rows, below)
 
     def _sample_first(self, read: tuple[Array, Any] | None) -> Array | None:
         if read is None:
             return None
         host, event = read
         event.wait()
-        return np.ascontiguousarray(host[:, : self.samples].T)
-
-    def _joined(self, flat: Flat, host: Array) -> Array:
-        return np.concatenate([np.zeros(0, host.dtype), *(part for _, part in flat.pieces(host))])
-
-    def _rows(self, flat: Flat, host: Array) -> Array:
-        rows = np.empty((self.samples, self.owner.program.parameter_count), host.dtype)
-        for piece, part in flat.pieces(host):
-            rows[:, piece.offset : piece.stop] = part.reshape(-1, flat.lanes)[:, : self.samples].T
+        rows = np.empty((self.samples, len(host)), host.dtype)
+        to_rows(host, rows)
         return rows
-
-
-def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
-    """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
-
-    PoCL compiles a kernel anew for every local size.  Left to itself it picks one that depends on the exact number of
-    samples, so that the last, smaller batch of an epoch costs seconds.
-    """
-    if 0 in size:
-        return size
-    first = next(n for n in (16, 4, 1) if size[0] % n == 0)
-    second = 1
-    if len(size) > 1:
-        groups = prod(size) // first
-        second = max(n for n in range(1, 64 // first + 1) if size[1] % n == 0 and (n == 1 or groups // n >= 16))
-    return (first, second, *(1 for _ in size[2:]))[: len(size)]
-
-
-def _transpose(host: Array, samples: Array, used: int) -> None:
-    """Sample-first ``(n, units)`` into the columns of ``host``; padding columns repeat the last sample."""
-    count = len(samples)
-    host[:, :count] = samples.T
-    host[:, count:used] = host[:, count - 1 : count]

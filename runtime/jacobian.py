@@ -5,13 +5,14 @@ Row k is the backward pass with delta_Z = phi'(Z) e_k in the last layer: dy_k/dz
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .backend import Request
+from .backend import Pending, Request
 from .backend_numpy import activation_function
 from .batch import Batch
 
@@ -37,8 +38,17 @@ def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: i
             slope = activation_function(last.activation.folder, f"dphi_{last.activation.name}")(source)
         rows = np.empty((len(part), units, network.parameter_count), network.dtype)
         delta = np.zeros_like(slope)
+        pending: deque[tuple[int, Pending]] = deque()
         for unit in range(units):
             delta[unit] = slope[unit]
-            rows[:, unit] = executor.seeded(resident, delta, Request(gradients="sample")).result().sample_gradients
+            pending.append((unit, executor.seeded(resident, delta, Request(gradients="sample"))))
             delta[unit] = 0
+            if len(pending) == 2 or unit == units - 1:  # the device works on one row while the last one is transposed
+                _drain(pending, rows, 1 if unit < units - 1 else 0)
         yield (outputs - part.targets).reshape(-1), rows.reshape(-1, network.parameter_count)
+
+
+def _drain(pending: deque[tuple[int, Pending]], rows: Floats, left: int) -> None:
+    while len(pending) > left:
+        unit, ready = pending.popleft()
+        ready.result(rows[:, unit])

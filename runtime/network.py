@@ -143,8 +143,9 @@ class Network:
 
     def forward(self, parameters: Any, inputs: Any) -> Floats:
         """Outputs Y of the last layer, ``(N, *output shape)`` (``(N, units)`` where maps differ in size)."""
-        outputs = np.empty((len(inputs), self.output_shape.units), self.dtype)
-        for part, result in self._passes(parameters, self._samples(inputs), Request(outputs=True)):
+        batch = self._samples(inputs)
+        outputs = np.empty((len(batch), self.output_shape.units), self.dtype)
+        for part, result in self._passes(parameters, batch, Request(outputs=True)):
             outputs[part] = result.outputs
         return outputs.reshape(len(outputs), *self.output_shape.axes)
 
@@ -193,8 +194,8 @@ class Network:
         """Gradients of the error of each sample, ``(N, parameters)``."""
         batch = self._host(self._samples(inputs, targets, weights, True))
         gradients = np.empty((len(batch), self.parameter_count), self.dtype)
-        for part, result in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk()):
-            gradients[part] = result.sample_gradients
+        for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), gradients):
+            pass
         return gradients
 
     def input_gradient(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
@@ -291,9 +292,12 @@ class Network:
         return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
 
     def _passes(
-        self, parameters: Any, samples: Batch | Placed, request: Request, chunk: int | None = None
+        self, parameters: Any, samples: Batch | Placed, request: Request, chunk: int | None = None, rows_into: Floats | None = None
     ) -> Iterator[tuple[slice, Result]]:
-        """Run ``request`` over micro-batches, the next one uploaded while the device works on the last."""
+        """Run ``request`` over micro-batches, the next one uploaded while the device works on the last.
+
+        ``rows_into (N, parameters)`` receives the per-sample gradients.
+        """
         values = self._checked(parameters)
         pending: deque[tuple[slice, Pending]] = deque()
         try:
@@ -301,10 +305,10 @@ class Network:
                 pending.append((part, start))
                 if len(pending) == 2:
                     part, ready = pending.popleft()
-                    yield part, ready.result()
+                    yield part, ready.result(None if rows_into is None else rows_into[part])
             while pending:
                 part, ready = pending.popleft()
-                yield part, ready.result()
+                yield part, ready.result(None if rows_into is None else rows_into[part])
         finally:
             for _, left in pending:
                 left.result()

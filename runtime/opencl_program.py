@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from math import lcm
@@ -119,8 +120,15 @@ def build(binding: Binding, device: Any) -> cl.Program:
     Raises DeviceError with the compiler's first error line.
     """
     file = f"opencl/{binding.unit.file}.cl"
+    source = binding.unit.folder.text(file)
+    for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
+        if not re.search(rf"\b{binding.values[macro]}\b", source):
+            raise ManifestError(
+                f"{binding.unit.folder.path / file}: knows no {binding.values[macro]}; generate this layer in one run with "
+                "that activation: phiz generate"
+            )
     try:
-        return _build(binding.unit.folder.text(file), tuple(binding.options()), device)
+        return _build(source, tuple(binding.options()), device)
     except cl.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
         detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime import device as devices
 from phiz.runtime.backend_opencl import OpenCLBackend, work_group
-from phiz.runtime.errors import DeviceError
+from phiz.runtime.errors import DeviceError, ManifestError
 from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.manifest import TileInfo
@@ -134,6 +134,18 @@ def test_a_kernel_that_does_not_build_is_named(folder: Path) -> None:
     with pytest.raises(DeviceError, match=r"opencl/dense\.cl: does not build on .*vector") as caught:
         network.forward(network.parameters, np.ones((2, 4)))
     assert "\n" not in str(caught.value)
+
+
+def test_an_activation_that_the_kernels_lack_is_named(folder: Path) -> None:
+    """A layer generated before a user added an activation."""
+    data = json.loads((folder / "manifest.json").read_text())
+    data["activations"]["mine"] = {**data["activations"]["tanh"]}
+    (folder / "manifest.json").write_text(json.dumps(data))
+    network = Network(
+        [layer("dense", units=2, activation="mine"), SPECS[2]], 4, "mse", backend="opencl", manifests=load_folder(folder)
+    )
+    with pytest.raises(ManifestError, match=r"dense\.cl: knows no phi_mine; generate this layer in one run"):
+        network.forward(network.parameters, np.ones((2, 4)))
 
 
 @pytest.mark.parametrize("extent,prefer,width", [(1, 4, 1), (4, 4, 4), (5, 4, 3), (6, 4, 3), (9, 4, 3), (16, 4, 4), (0, 4, 1)])

@@ -92,9 +92,11 @@ def test_gradients_against_differences(name: str) -> None:
     np.testing.assert_allclose(network.per_sample_gradients(p, x, t, w).sum(axis=0), gradient, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype,tolerance", [("float64", 1e-11), ("float32", 1e-4)])
-@pytest.mark.parametrize("name", ["lenet", "ragged", "radial_norm", "binary"])
-def test_opencl_equals_numpy(name: str, dtype: str, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    "name,dtype", [("lenet", "float64"), ("lenet", "float32"), ("ragged", "float64"), ("ragged", "float32"), ("binary", "float32")]
+)
+def test_opencl_equals_numpy(name: str, dtype: str) -> None:
+    tolerance = {"float64": 1e-11, "float32": 1e-4}[dtype]
     numpy, opencl = (build(name, backend, dtype, micro_batch=16) for backend in ("numpy", "opencl"))
     p = numpy.parameters
     for count in (37, 1, 7, 8, 9):  # the largest first: its capacity serves the others
@@ -111,7 +113,7 @@ def test_opencl_equals_numpy(name: str, dtype: str, tolerance: float) -> None:
         assert again == found_error and np.array_equal(same, found)
 
 
-@pytest.mark.parametrize("name", ["lenet", "crossed_pooling", "irregular", "three_dimensions"])
+@pytest.mark.parametrize("name", ["lenet", "radial_norm", "crossed_pooling", "irregular"])
 def test_opencl_jacobian_equals_numpy(name: str) -> None:
     numpy, opencl = (build(name, backend) for backend in ("numpy", "opencl"))
     x, t, _ = samples(numpy, 11)

@@ -214,6 +214,9 @@ def test_bad_arrays(make: Make) -> None:
     p = network.parameters.copy()
     p[30 + 7] = np.inf
     bad(network, r"layer 1 \(dense\): parameter w is inf at entry 7", NotFiniteError, parameters=p)
+    for nothing in (3.0, None, []):
+        with pytest.raises((ShapeError, DataError), match="inputs: "):
+            network.forward(network.parameters, nothing)
     with pytest.raises(NotFiniteError, match="inputs: inf"):
         make(dtype="float32").value_and_gradient(network.parameters, np.full((4, 4), 1e300), t)
 
