@@ -252,6 +252,8 @@ class KernelWriter:
         lines.extend(Line(depth + line.depth, line.text) for line in self.body_lines(number, nest))
         for n in range(closers):
             lines.append(Line(depth - 1 - n, "}"))
+        if len(self.kernel.nests) > 1:  # every nest has its own names
+            lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
         return NestText(number, nest.combine, self.dimensions(), tuple(lines))
 
     def dimensions(self) -> str:
