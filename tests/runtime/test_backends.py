@@ -77,6 +77,19 @@ def test_results_repeat_bit_for_bit(folder: Path) -> None:
         assert np.array_equal(same, gradient) and np.array_equal(kept_gradient, gradient)
 
 
+def test_one_sample_per_work_item(folder: Path) -> None:
+    """The layout of GPUs: vectors of one sample, whatever device runs them here."""
+    backend = OpenCLBackend()
+    backend.kind = "gpu"
+    network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
+    numpy, _ = pair(folder, "float32")
+    x, t, w = batch(21)
+    assert network.executor(5).capacity == 16 and backend.width("float32") == 1
+    for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):
+        close(found, expected, "float32")
+    close(network.per_sample_gradients(numpy.parameters, x, t, w), numpy.per_sample_gradients(numpy.parameters, x, t, w), "float32")
+
+
 def test_forward_between_gradients_and_without_targets(folder: Path) -> None:
     numpy, opencl = pair(folder, "float64", micro_batch=8)
     x, t, w = batch(20)
