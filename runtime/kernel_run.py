@@ -1,0 +1,229 @@
+"""One file of kernels run kernel by kernel on arrays of one's choice, with NumPy or OpenCL: what verification looks at.
+
+The texts, macros and calling conventions are those that networks use; only the order of the calls and the arguments are the
+caller's.  Tensors go by their names in the definition.  Extra names: ``phi`` is the activation's output, ``factor`` holds what
+phi' of the layer below is computed from.  Arrays are ``(units, samples)``, or ``(units,)`` without samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .backend import Array
+from .backend_numpy import activation_function
+from .errors import ManifestError
+from .layer import Layer
+from .manifest import ActivationInfo, KernelInfo, LossInfo
+from .program import Unit
+from .sizes import Extent
+
+if TYPE_CHECKING:
+    from .backend_opencl import OpenCLBackend
+
+PHI, FACTOR = "phi", "factor"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A unit to be run: its tensors (extent, has samples), the name of its output, the activations around it."""
+
+    unit: Unit
+    tensors: Mapping[str, tuple[Extent, bool]]
+    output: str
+    activation: ActivationInfo | None = None
+    lower: ActivationInfo | None = None
+
+    def extent(self, name: str) -> tuple[Extent, bool]:
+        """Extent of tensor ``name``; ManifestError where it is not declared."""
+        try:
+            return self.tensors[name]
+        except KeyError:
+            raise ManifestError(f"{self.unit.file}: declares no tensor {name}; run: phiz generate") from None
+
+
+def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
+    """A layer above an activation ``lower``; Z is kept where something reads it, and where ``store_z`` asks for it."""
+    info = layer.info
+    read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
+    stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
+    unit = Unit(
+        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations, layer.activation.name,
+        lower.name, stored,
+    )  # fmt: skip
+    tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
+    tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
+    return Bench(unit, tensors, info.output, layer.activation, lower)
+
+
+def loss_bench(loss: LossInfo, units: int) -> Bench:
+    """A loss of ``units`` output units."""
+    unit = Unit(loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False)
+    whole, single = Extent((units,), None, units), Extent((), None, 1)
+    tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
+    return Bench(unit, tensors, "")
+
+
+class KernelRun(Protocol):
+    """Tensors of one bench, and its kernels run on them."""
+
+    bench: Bench
+    dtype: np.dtype[Any]
+
+    def put(self, name: str, value: Array) -> None:
+        """Set a tensor."""
+
+    def get(self, name: str) -> Array:
+        """The value of a tensor."""
+
+    def run(self, kernel: KernelInfo) -> None:
+        """Run one kernel on the tensors as they are."""
+
+
+class NumpyRun:
+    """With NumPy."""
+
+    def __init__(self, bench: Bench, dtype: str, samples: int) -> None:
+        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
+        self.arrays: dict[str, Array] = {}
+
+    def put(self, name: str, value: Array) -> None:
+        """Set a tensor; converted to the dtype of the run."""
+        self.arrays[name] = np.ascontiguousarray(value, dtype=self.dtype)
+
+    def get(self, name: str) -> Array:
+        """The value of a tensor."""
+        return self.arrays[PHI if name == self.bench.output and name not in self.arrays else name]
+
+    def run(self, kernel: KernelInfo) -> None:
+        """Call the function, then phi where the kernel is finished by it."""
+        unit = self.bench.unit
+        function = getattr(unit.folder.module(f"numpy/{unit.file}.py"), kernel.name)
+        arguments = [self._shaped(name) for name in kernel.arguments]
+        if kernel.finish == "dphi":
+            assert self.bench.lower is not None
+            arguments.append(_map(derivative(self.bench.lower), self._shaped(FACTOR)))
+        keywords = {name: unit.sizes[name] for name in kernel.sizes} | {name: unit.relations[name] for name in kernel.relations}
+        result = function(*arguments, **keywords)
+        if kernel.position is not None:
+            result, position = result
+            self._store(kernel.position, position)
+        self._store(kernel.output, result)
+        if kernel.finish == "phi":
+            assert self.bench.activation is not None
+            self._store(PHI, _map(value(self.bench.activation), result))
+
+    def _shaped(self, name: str) -> Any:
+        extent, samples = self.bench.extent(name)
+        flat = self.get(name)
+        tail = flat.shape[1:] if samples else ()
+        if extent.entries is None:
+            return flat.reshape(extent.shape + tail)
+        bounds = np.cumsum([prod(entry) for entry in extent.entries])[:-1]
+        return [part.reshape(entry + tail) for part, entry in zip(np.split(flat, bounds), extent.entries, strict=True)]
+
+    def _store(self, name: str, result: Any) -> None:
+        tail = (self.samples,) if self.bench.extent(name)[1] else ()
+        parts = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
+        self.arrays[name] = np.concatenate(parts) if parts else np.zeros((0, *tail), self.dtype)
+
+
+def value(activation: ActivationInfo) -> Callable[[Array], Array]:
+    """phi, with NumPy."""
+    return activation_function(activation.folder, f"phi_{activation.name}")
+
+
+def derivative(activation: ActivationInfo) -> Callable[[Array], Array]:
+    """phi' of what ``activation.derivative_in`` says, with NumPy."""
+    return activation_function(activation.folder, f"dphi_{activation.name}")
+
+
+def _map(function: Callable[[Array], Array], value: Any) -> Any:
+    return [function(entry) for entry in value] if isinstance(value, list) else function(value)
+
+
+class OpenCLRun:
+    """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0."""
+
+    def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend) -> None:
+        import pyopencl as cl
+
+        from . import device as devices
+        from .backend_opencl import work_group
+        from .opencl_program import Binding, build, padded_vectors
+
+        backend.require(dtype)
+        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
+        self._cl, self._build, self._device = cl, build, backend.device
+        self._group = work_group if backend.kind == "cpu" else lambda size: None
+        width = backend.width(dtype)
+        self._vectors = padded_vectors((bench.unit,), -(-samples // width))
+        self._lanes = width * self._vectors
+        self._context = devices.context(backend.device)
+        self._queue = cl.CommandQueue(self._context)
+        self._binding = Binding(bench.unit, dtype, width, self._vectors)
+        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+        self._index = cl.Buffer(self._context, flags, hostbuf=self._binding.index)
+        self._buffers: dict[str, Any] = {}
+        self._kernels: dict[str, Any] = {}
+
+    def put(self, name: str, value: Array) -> None:
+        """Set a tensor."""
+        units, samples = self._shape(name)
+        host = np.empty((units, self._lanes) if samples else (units,), self.dtype)
+        if samples:
+            host[:, : self.samples] = value
+            host[:, self.samples :] = 0 if name.startswith("delta") or name == "weight" else value[:, -1:]
+        else:
+            host[:] = value
+        if host.size:
+            self._cl.enqueue_copy(self._queue, self._buffer(name), host)
+
+    def get(self, name: str) -> Array:
+        """The value of a tensor."""
+        units, samples = self._shape(name)
+        host = np.empty((units, self._lanes) if samples else (units,), self.dtype)
+        if host.size:
+            self._cl.enqueue_copy(self._queue, host, self._buffer(name))
+        return host[:, : self.samples] if samples else host
+
+    def clear(self, name: str) -> None:
+        """Fill with NaN, so that an entry that no work item writes shows."""
+        units, samples = self._shape(name)
+        size = max(1, units * (self._lanes if samples else 1)) * self.dtype.itemsize
+        self._cl.enqueue_fill_buffer(self._queue, self._buffer(name), self.dtype.type(np.nan), 0, size)
+
+    def run(self, kernel: KernelInfo) -> None:
+        """Queue the kernel; ``get`` waits for it."""
+        size = self._binding.global_size(kernel.global_size, self._vectors)
+        if 0 in size:
+            return
+        if kernel.name not in self._kernels:
+            compiled = self._cl.Kernel(self._build(self._binding, self._device), kernel.name)
+            arguments = [self._buffer(name) for name in self._names(kernel)]
+            compiled.set_args(*arguments, *([self._index] if kernel.index else []), np.int32(self._vectors), np.int32(self._vectors))
+            self._kernels[kernel.name] = compiled
+        self._cl.enqueue_nd_range_kernel(self._queue, self._kernels[kernel.name], size, self._group(size))
+
+    def _names(self, kernel: KernelInfo) -> list[str]:
+        names = [*kernel.arguments, PHI if kernel.finish == "phi" else kernel.output]
+        names += [kernel.position] if kernel.position is not None else []
+        names += [kernel.output] if kernel.finish == "phi" else []
+        return names + ([FACTOR] if kernel.finish == "dphi" else [])
+
+    def _shape(self, name: str) -> tuple[int, bool]:
+        extent, samples = self.bench.extent(name)
+        return extent.units, samples
+
+    def _buffer(self, name: str) -> Any:
+        """Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear."""
+        key = PHI if name == self.bench.output and not self.bench.unit.store_z else name
+        if key not in self._buffers:
+            units, samples = self._shape(key)
+            size = max(1, units * (self._lanes if samples else 1)) * self.dtype.itemsize
+            self._buffers[key] = self._cl.Buffer(self._context, self._cl.mem_flags.READ_WRITE, size)
+        return self._buffers[key]
