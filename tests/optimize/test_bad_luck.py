@@ -198,7 +198,7 @@ def test_limits():
         return rosen(x)
 
     result = minimize(slow, [-1.2, 1.0], time_limit=0.1)
-    assert result.status is Status.TIME_LIMIT and result.seconds < 0.2 and result.fun < 5
+    assert result.status is Status.TIME_LIMIT and result.seconds < 5 and result.nfev < 60 and result.fun < 5
     result = minimize(rosen, [-1.2, 1.0], time_limit=0.0)
     assert result.status is Status.TIME_LIMIT and result.nit == 0
 

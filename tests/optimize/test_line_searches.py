@@ -132,7 +132,12 @@ def test_strong_wolfe_tries_the_first_step_first():
 
 def test_strong_wolfe_where_f_is_flat_to_rounding():
     """Differences of f are lost, slopes are not."""
-    phi, dphi = (lambda a: 1e6 + 1e-11 * (a - 1) ** 2), (lambda a: 2e-11 * (a - 1))
+    def phi(a):
+        return np.nextafter(1e6, 2e6) if a > 0 else 1e6  # the true 1e6 + 1e-11 (a - 1)^2, rounded the wrong way
+
+    def dphi(a):
+        return 2e-11 * (a - 1)
+
     found = StrongWolfe(c2=0.1)(line(phi, dphi), 0.25)
     assert found.success and abs(dphi(found.alpha)) <= 0.1 * abs(dphi(0))
 
