@@ -127,8 +127,8 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         "time_limit",
     )
     settings = Settings(**{name: getattr(arguments, name) for name in names}, options=dict(arguments.option))
-    names = ("data", "network", "backend", "dtype", "device", "seed", "test", "validation", "target", "task", "classes", "out")
-    return Recipe(**{name: getattr(arguments, name) for name in names}, settings=settings, manifests=arguments.kernels)
+    kinds = ("data", "network", "backend", "dtype", "device", "seed", "test", "validation", "target", "task", "classes", "out")
+    return Recipe(**{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels)
 
 
 def _document(trained: Trained) -> dict[str, Any]:

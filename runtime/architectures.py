@@ -50,8 +50,8 @@ def _head(outputs: int, classification: bool) -> LayerSpec:
 def _lenet_digits(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
     return (
         layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("convolution", maps=12, kernel=3, activation="tanh"),
         layer("max_pooling", window=2),
-        layer("convolution", maps=16, kernel=3, activation="tanh"),
         _head(outputs, classification),
     )
 
@@ -73,7 +73,7 @@ def _mlp(hidden: int, activation: str) -> Callable[[int, bool], tuple[LayerSpec,
 
 
 NAMED: dict[str, Named] = {
-    "lenet-digits": Named("convolutions and max pooling for 8x8 images, 1,898 parameters with 10 classes", _lenet_digits, True),
+    "lenet-digits": Named("two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes", _lenet_digits, True),
     "lenet": Named("the classical LeNet for 28x28 images, 61,706 parameters with 10 classes", _lenet, True),
     "mlp-digits": Named("one hidden layer of 64, 4,810 parameters on 8x8 digits", _mlp(64, "tanh")),
     "mlp": Named("one hidden layer of 16 tanh units", _mlp(16, "tanh")),

@@ -22,14 +22,15 @@ def observer(quiet: bool = False, stream: TextIO | None = None) -> Observer:
 
 
 def measures(epoch: Epoch) -> str:
-    """``loss 0.1234  accuracy 97.8 %  validation 0.2345 / 96.1 %``."""
-    words = [f"loss {epoch.loss:.4g}"]
-    if epoch.accuracy is not None:
-        words.append(f"accuracy {epoch.accuracy:.1%}")
-    if epoch.validation_loss is not None:
-        share = "" if epoch.validation_accuracy is None else f", {epoch.validation_accuracy:.1%}"
-        words.append(f"validation {epoch.validation_loss:.4g}{share}")
-    return "  ".join(words)
+    """``loss 0.1234, 97.8%  validation 0.2345, 96.1%``: short enough for a bar on 80 columns."""
+    words = f"loss {epoch.loss:.4g}{_share(epoch.accuracy)}"
+    if epoch.validation_loss is None:
+        return words
+    return f"{words}  validation {epoch.validation_loss:.4g}{_share(epoch.validation_accuracy)}"
+
+
+def _share(accuracy: float | None) -> str:
+    return "" if accuracy is None else f", {accuracy:.1%}"
 
 
 class Lines:
@@ -62,15 +63,15 @@ class Lines:
 
 
 class Bar:
-    """A bar with epoch, loss, accuracy, and time."""
+    """A bar with epoch, loss, accuracy, and the time that is left (at the end, that it took)."""
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[measures]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=Console(file=out),
+            TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[measures]}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True), console=Console(file=out),
         )  # fmt: skip
         self.shown = 0.0
 
