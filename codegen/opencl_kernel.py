@@ -424,7 +424,7 @@ class KernelWriter:
             parts.append("__global const realv *below")
         if uses_index(kernel, self.tensors):
             parts.append("__global const int *restrict index")
-        return (*parts, "const int vectors")
+        return (*parts, "const int vectors", "const int TV")
 
     def text(self) -> KernelText:
         """Everything that the template needs."""

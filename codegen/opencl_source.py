@@ -50,7 +50,7 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     for name in used:
         check_size_name(name)
     applies = {k.finish for k in kernels} - {""}
-    macros = ["REAL", "V", "TV", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
+    macros = ["REAL", "V", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
     macros += [f"{n}_rows" for n in _whole_relations(kernels)]
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]

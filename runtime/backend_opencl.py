@@ -40,14 +40,8 @@ class OpenCLBackend:
         devices.require(self.device, dtype)
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
-        """A power of four of sample vectors: few capacities, hence few builds, serve all batch sizes.
-
-        Only the vectors in use are computed, so a capacity above the need costs memory, not time.
-        """
-        needed, vectors = -(-samples // self.width(dtype)), 1
-        while vectors < needed:
-            vectors *= 4
-        return padded_vectors(program.units, vectors) * self.width(dtype)
+        """Whole vectors, and whole tiles of them."""
+        return padded_vectors(program.units, max(1, -(-samples // self.width(dtype)))) * self.width(dtype)
 
     def width(self, dtype: str) -> int:
         """Samples per vector."""
@@ -199,6 +193,7 @@ class OpenCLExecutor:
                 batch.append((position, argument))
             else:
                 kernel.set_arg(position, argument)
+        kernel.set_arg(len(arguments) + 1, np.int32(self.vectors))
         launch = Launch(kernel, binding, step, batch, len(arguments), devices.kind(self.device) == "cpu")
         self._launches[key] = launch
         return launch

@@ -67,7 +67,6 @@ class Binding:
             **self.tiles,
             "REAL": REAL[dtype],
             "V": width,
-            "TV": vectors,
             # Whole names: PoCL's tanh is itself a macro, so pasting phi_ and tanh would paste what it expands to.
             "PHI": f"phi_{unit.activation}",
             "DPHI": f"dphi_{unit.lower}",

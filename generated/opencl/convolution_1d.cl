@@ -2,16 +2,14 @@
 // layer: convolution_1d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 6bfaff2f1298ddf7aced58e29aa3dcfaaa887d7bf51b9903e1acacc3187891b2
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_H0
 #error "SIZE_H0 is not defined"
@@ -127,7 +125,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int x0 = get_global_id(1);
@@ -179,7 +178,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int y0 = get_global_id(1);
@@ -229,7 +229,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
 __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int u0 = get_global_id(1);
     int tile = get_global_id(2);
@@ -281,7 +282,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
 __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     int id = get_global_id(1);
@@ -328,7 +330,8 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
 __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -345,7 +348,8 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
 __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
     const int i = get_global_id(1);

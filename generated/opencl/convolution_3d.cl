@@ -2,16 +2,14 @@
 // layer: convolution_3d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 5d59da6ed128228b0756464e3b2c968ad4e16c42d586233a1f9fa5198c29b2f8
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_H0
 #error "SIZE_H0 is not defined"
@@ -175,7 +173,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int id = get_global_id(1);
@@ -240,7 +239,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     int id = get_global_id(1);
@@ -305,7 +305,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
 __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     int id = get_global_id(1);
     const int u2 = id % M2;
@@ -370,7 +371,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
 __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     int id = get_global_id(1);
@@ -429,7 +431,8 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
 __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -450,7 +453,8 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
 __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
     const int i = get_global_id(1);

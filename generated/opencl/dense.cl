@@ -2,16 +2,14 @@
 // layer: dense: Fully connected layer on the flattened maps below (equations 17, 18, 33).
 // definition: sha256 2595533df89d4109bab80e987533c14359e6dd90999e903e51ab87c645ac1e7f
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -97,7 +95,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i0 = get_global_id(2) * TILE_forward_Z_i;
@@ -144,7 +143,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j0 = get_global_id(2) * TILE_delta_Y_j;
@@ -186,7 +186,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
 __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     int tile = get_global_id(2);
     const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -233,7 +234,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
 __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     int id = get_global_id(1);
@@ -260,7 +262,8 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 // gradient_b[i] = sum over t of delta_Z[i]
 __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -275,7 +278,8 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 // samplegradient_b[i] = delta_Z[i]
 __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
     const int i = get_global_id(1);

@@ -2,16 +2,14 @@
 // layer: dense_no_bias: Fully connected layer on the flattened maps below (equations 17, 18, 33).
 // definition: sha256 64894f780aff4f0378570c64e42b5aa9ff39f6a5d82b198af8336d9dc8163b03
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -93,7 +91,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i0 = get_global_id(2) * TILE_forward_Z_i;
@@ -139,7 +138,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j0 = get_global_id(2) * TILE_delta_Y_j;
@@ -181,7 +181,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
 __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     int tile = get_global_id(2);
     const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -228,7 +229,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
 __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     int id = get_global_id(1);

@@ -2,16 +2,14 @@
 // layer: irregular: Every unit has its own list of (unit below, parameter) pairs; parameters are shared at will (ledger G4, G5).
 // definition: sha256 19d14b4756ce956ddf60b605758ccba9c8518d76c33419f3fb6428a49b60f860
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -121,7 +119,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i = get_global_id(1);
@@ -154,7 +153,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global realv *restrict delta_Y,
     __global const realv *below,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j = get_global_id(1);
@@ -183,7 +183,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int q = get_global_id(1);
     realv acc0;
@@ -204,7 +205,8 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     const int q = get_global_id(1);

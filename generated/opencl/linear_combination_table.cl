@@ -2,16 +2,14 @@
 // layer: linear_combination_table: Linear combination of the connected units below, without bias (equation 55, connections D).
 // definition: sha256 fc0085760fe44b953d23b79c75148ceb484edd682595ffb3cb822f94c8369f2a
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -121,7 +119,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i = get_global_id(1);
@@ -154,7 +153,8 @@ __kernel void delta_Y(__global const REAL *restrict a,
     __global realv *restrict delta_Y,
     __global const realv *below,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j = get_global_id(1);
@@ -183,7 +183,8 @@ __kernel void gradient_a(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int q = get_global_id(1);
     realv acc0;
@@ -204,7 +205,8 @@ __kernel void samplegradient_a(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_a,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_a_t;
     const int q = get_global_id(1);

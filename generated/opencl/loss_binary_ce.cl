@@ -2,16 +2,14 @@
 // layer: loss_binary_ce: error function with every activation (equation 6)
 // definition: sha256 d02e7e00dc7e12b66a246805d6b4492d33796eefcbb1a57908a3e53922b42d13
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_N
 #error "SIZE_N is not defined"
@@ -96,7 +94,8 @@ __kernel void value_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
@@ -124,7 +123,8 @@ __kernel void delta_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_linear_t;
     const int n = get_global_id(1);
@@ -143,7 +143,8 @@ __kernel void value_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
@@ -171,7 +172,8 @@ __kernel void delta_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_sigmoid_t;
     const int n = get_global_id(1);
@@ -190,7 +192,8 @@ __kernel void value_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
@@ -218,7 +221,8 @@ __kernel void delta_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_tanh_t;
     const int n = get_global_id(1);
@@ -237,7 +241,8 @@ __kernel void value_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
@@ -265,7 +270,8 @@ __kernel void delta_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_scaled_tanh_t;
     const int n = get_global_id(1);
@@ -284,7 +290,8 @@ __kernel void value_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
@@ -312,7 +319,8 @@ __kernel void delta_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_relu_t;
     const int n = get_global_id(1);
@@ -331,7 +339,8 @@ __kernel void value_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
@@ -359,7 +368,8 @@ __kernel void delta_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_leaky_relu_t;
     const int n = get_global_id(1);
@@ -378,7 +388,8 @@ __kernel void value_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
@@ -406,7 +417,8 @@ __kernel void delta_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_softplus_t;
     const int n = get_global_id(1);
@@ -425,7 +437,8 @@ __kernel void value_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
@@ -453,7 +466,8 @@ __kernel void delta_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_elu_t;
     const int n = get_global_id(1);
@@ -472,7 +486,8 @@ __kernel void value_gelu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
@@ -500,7 +515,8 @@ __kernel void delta_gelu(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_gelu_t;
     const int n = get_global_id(1);

@@ -2,16 +2,14 @@
 // layer: loss_mse: error function with every activation (equation 6)
 // definition: sha256 eddf3a8ff6e42fc38f1e46e0d00b19376eb41192ca8f91d99ee8f5df4e762dbd
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_N
 #error "SIZE_N is not defined"
@@ -94,7 +92,8 @@ __kernel void value_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
@@ -122,7 +121,8 @@ __kernel void delta_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_linear_t;
     const int n = get_global_id(1);
@@ -141,7 +141,8 @@ __kernel void value_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
@@ -169,7 +170,8 @@ __kernel void delta_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_sigmoid_t;
     const int n = get_global_id(1);
@@ -188,7 +190,8 @@ __kernel void value_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
@@ -216,7 +219,8 @@ __kernel void delta_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_tanh_t;
     const int n = get_global_id(1);
@@ -235,7 +239,8 @@ __kernel void value_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
@@ -263,7 +268,8 @@ __kernel void delta_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_scaled_tanh_t;
     const int n = get_global_id(1);
@@ -282,7 +288,8 @@ __kernel void value_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
@@ -310,7 +317,8 @@ __kernel void delta_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_relu_t;
     const int n = get_global_id(1);
@@ -329,7 +337,8 @@ __kernel void value_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
@@ -357,7 +366,8 @@ __kernel void delta_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_leaky_relu_t;
     const int n = get_global_id(1);
@@ -376,7 +386,8 @@ __kernel void value_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
@@ -404,7 +415,8 @@ __kernel void delta_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_softplus_t;
     const int n = get_global_id(1);
@@ -423,7 +435,8 @@ __kernel void value_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
@@ -451,7 +464,8 @@ __kernel void delta_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_elu_t;
     const int n = get_global_id(1);
@@ -470,7 +484,8 @@ __kernel void value_gelu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
@@ -498,7 +513,8 @@ __kernel void delta_gelu(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_gelu_t;
     const int n = get_global_id(1);

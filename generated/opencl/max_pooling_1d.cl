@@ -2,16 +2,14 @@
 // layer: max_pooling_1d: The largest value of each K-window; the first of tied values gets the delta (equations 98-100, ledger D7, D8).
 // definition: sha256 48eedff3ef24f6cd7868f16de514df4db5da859af5d39e5963057c2653b51ae8
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_H0
 #error "SIZE_H0 is not defined"
@@ -85,7 +83,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *restrict position_Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int id = get_global_id(1);
@@ -122,7 +121,8 @@ __kernel void delta_Y(__global const realv *restrict position_Z,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     int id = get_global_id(1);

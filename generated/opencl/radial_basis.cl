@@ -2,16 +2,14 @@
 // layer: radial_basis: Radial basis functions exp(-beta |y - c|^2), or exp(-beta |y - c|) as printed (equation 54, ledger D5).
 // definition: sha256 1fc230543dde23f254a29057b1b4726b78982b985954052ac1b6d5b6a357b368
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -101,7 +99,8 @@ enum { I = SIZE_I, J = SIZE_J };
 __kernel void forward_R(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global realv *restrict R,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_R_t;
     const int i0 = get_global_id(2) * TILE_forward_R_i;
@@ -144,7 +143,8 @@ __kernel void forward_Z(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i = get_global_id(1);
@@ -165,7 +165,8 @@ __kernel void delta_R(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_R_t;
     const int i = get_global_id(1);
@@ -185,7 +186,8 @@ __kernel void delta_Y(__global const realv *restrict Y,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j0 = get_global_id(2) * TILE_delta_Y_j;
@@ -229,7 +231,8 @@ __kernel void gradient_c(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     int tile = get_global_id(2);
     const int j0 = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
@@ -278,7 +281,8 @@ __kernel void samplegradient_c(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_c_t;
     int id = get_global_id(1);
@@ -308,7 +312,8 @@ __kernel void gradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -327,7 +332,8 @@ __kernel void samplegradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_beta_t;
     const int i = get_global_id(1);

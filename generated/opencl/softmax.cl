@@ -2,16 +2,14 @@
 // layer: softmax: Softmax of an affine map (equation 25), shifted by its maximum so that exp stays finite.
 // definition: sha256 20d123ee24037db84fc43c3fe8d39b143fc541ae2e00ba2a309c9591c784a3df
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_I
 #error "SIZE_I is not defined"
@@ -135,7 +133,8 @@ __kernel void forward_A(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict A,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_A_t;
     const int i0 = get_global_id(2) * TILE_forward_A_i;
@@ -178,7 +177,8 @@ __kernel void forward_A(__global const realv *restrict Y,
 __kernel void forward_m(__global const realv *restrict A,
     __global realv *restrict m,
     __global realv *restrict position_m,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_m_t;
     realv acc0[TILE_forward_m_t], position0[TILE_forward_m_t];
@@ -207,7 +207,8 @@ __kernel void forward_m(__global const realv *restrict A,
 __kernel void forward_E(__global const realv *restrict A,
     __global const realv *restrict m,
     __global realv *restrict E,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_E_t;
     const int i = get_global_id(1);
@@ -223,7 +224,8 @@ __kernel void forward_E(__global const realv *restrict A,
 // S[] = sum(E[k]; k)
 __kernel void forward_S(__global const realv *restrict E,
     __global realv *restrict S,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
@@ -249,7 +251,8 @@ __kernel void forward_Z(__global const realv *restrict E,
     __global const realv *restrict S,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i = get_global_id(1);
@@ -270,7 +273,8 @@ __kernel void delta_S(__global const realv *restrict E,
     __global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_S,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
@@ -299,7 +303,8 @@ __kernel void delta_E(__global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global const realv *restrict delta_S,
     __global realv *restrict delta_E,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_E_t;
     const int i = get_global_id(1);
@@ -318,7 +323,8 @@ __kernel void delta_A(__global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict delta_E,
     __global realv *restrict delta_A,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_A_t;
     const int i = get_global_id(1);
@@ -337,7 +343,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int j0 = get_global_id(2) * TILE_delta_Y_j;
@@ -379,7 +386,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
 __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     int tile = get_global_id(2);
     const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -426,7 +434,8 @@ __kernel void gradient_w(__global const realv *restrict Y,
 __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     int id = get_global_id(1);
@@ -453,7 +462,8 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 // gradient_b[i] = sum over t of delta_A[i]
 __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -468,7 +478,8 @@ __kernel void gradient_b(__global const realv *restrict delta_A,
 // samplegradient_b[i] = delta_A[i]
 __kernel void samplegradient_b(__global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
     const int i = get_global_id(1);
@@ -493,7 +504,8 @@ __kernel void head_mse_value(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
@@ -521,7 +533,8 @@ __kernel void head_mse_delta(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_mse_delta_t;
     const int i0 = get_global_id(2) * TILE_head_mse_delta_i;
@@ -573,7 +586,8 @@ __kernel void head_ce_value(__global const realv *restrict A,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
@@ -603,7 +617,8 @@ __kernel void head_ce_delta(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_ce_delta_t;
     const int i0 = get_global_id(2) * TILE_head_ce_delta_i;

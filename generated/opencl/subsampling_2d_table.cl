@@ -2,16 +2,14 @@
 // layer: subsampling_2d_table: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 9e95ab52b90fe49731eded57aac83d894c2141f539467a5d74576ced216177aa
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_H0
 #error "SIZE_H0 is not defined"
@@ -147,7 +145,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int id = get_global_id(1);
@@ -200,7 +199,8 @@ __kernel void delta_Y(__global const REAL *restrict alpha,
     __global realv *restrict delta_Y,
     __global const realv *below,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     int id = get_global_id(1);
@@ -238,7 +238,8 @@ __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int q = get_global_id(1);
     realv acc0;
@@ -267,7 +268,8 @@ __kernel void samplegradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     __global const int *restrict index,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_alpha_t;
     const int q = get_global_id(1);
@@ -302,7 +304,8 @@ __kernel void samplegradient_alpha(__global const realv *restrict Y,
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
 __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int i = get_global_id(1);
     realv acc0;
@@ -321,7 +324,8 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
 __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
     const int i = get_global_id(1);

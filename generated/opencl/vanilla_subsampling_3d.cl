@@ -2,16 +2,14 @@
 // layer: vanilla_subsampling_3d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 2a3b26c976b27eb1375e4f296ef39754bcb2ff40ddd8f2226a4f087921d7d4a4
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
 #endif
 #ifndef V
 #error "V is not defined"
-#endif
-#ifndef TV
-#error "TV is not defined"
 #endif
 #ifndef SIZE_H0
 #error "SIZE_H0 is not defined"
@@ -103,7 +101,8 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = 
 __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int id = get_global_id(1);
@@ -129,7 +128,8 @@ __kernel void forward_Z(__global const realv *restrict Y,
 __kernel void delta_Y(__global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
-    const int vectors)
+    const int vectors,
+    const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     int id = get_global_id(1);

@@ -34,12 +34,12 @@ def evaluate(expression: Expr, dtype: str, width: int) -> np.ndarray:
     vectors = -(-len(POINTS) // width)
     host = np.zeros(vectors * width, dtype)
     host[: len(POINTS)] = POINTS
-    values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "TV": vectors, "SIZE_I": 1, "TILE_probe_t": 1}
+    values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "SIZE_I": 1, "TILE_probe_t": 1}
     options = [f"-D{m}={values[m]}" for m in module.macros] + (["-cl-single-precision-constant"] if dtype == "float32" else [])
     program = cl.Program(context, module.text).build(options=options)
     source = cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=host)
     target = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, host.nbytes)
-    program.probe(queue, (vectors, 1, 1), None, source, target, np.int32(vectors))
+    program.probe(queue, (vectors, 1, 1), None, source, target, np.int32(vectors), np.int32(vectors))
     cl.enqueue_copy(queue, host, target)
     return host[: len(POINTS)]
 

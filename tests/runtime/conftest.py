@@ -95,7 +95,7 @@ CL_DENSE = (
     + """
 enum { I = SIZE_I, J = SIZE_J };
 __kernel void forward_Z(__global const vec *Y, __global const REAL *w, __global const REAL *b, __global vec *out,
-                        __global vec *z, int vectors)
+                        __global vec *z, int vectors, int TV)
 {
     const int t = get_global_id(0), i = get_global_id(1);
     vec sum = (vec)(b[i]);
@@ -105,33 +105,33 @@ __kernel void forward_Z(__global const vec *Y, __global const REAL *w, __global 
 #endif
     out[i * TV + t] = PHI(sum);
 }
-__kernel void delta_Y(__global const vec *delta, __global const REAL *w, __global vec *out, __global const vec *f, int vectors)
+__kernel void delta_Y(__global const vec *delta, __global const REAL *w, __global vec *out, __global const vec *f, int vectors, int TV)
 {
     const int t = get_global_id(0), j = get_global_id(1);
     vec sum = (vec)(0);
     for (int i = 0; i < I; i++) sum += w[i * J + j] * delta[i * TV + t];
     out[j * TV + t] = sum * DPHI(f[j * TV + t]);
 }
-__kernel void gradient_w(__global const REAL *delta, __global const REAL *Y, __global REAL *out, int vectors)
+__kernel void gradient_w(__global const REAL *delta, __global const REAL *Y, __global REAL *out, int vectors, int TV)
 {
     const int i = get_global_id(0), j = get_global_id(1);
     REAL sum = 0;
     for (int t = 0; t < vectors * V; t++) sum += delta[i * TV * V + t] * Y[j * TV * V + t];
     out[i * J + j] = sum;
 }
-__kernel void gradient_b(__global const REAL *delta, __global REAL *out, int vectors)
+__kernel void gradient_b(__global const REAL *delta, __global REAL *out, int vectors, int TV)
 {
     const int i = get_global_id(0);
     REAL sum = 0;
     for (int t = 0; t < vectors * V; t++) sum += delta[i * TV * V + t];
     out[i] = sum;
 }
-__kernel void samplegradient_w(__global const vec *delta, __global const vec *Y, __global vec *out, int vectors)
+__kernel void samplegradient_w(__global const vec *delta, __global const vec *Y, __global vec *out, int vectors, int TV)
 {
     const int t = get_global_id(0), i = get_global_id(1), j = get_global_id(2);
     out[(i * J + j) * TV + t] = delta[i * TV + t] * Y[j * TV + t];
 }
-__kernel void samplegradient_b(__global const vec *delta, __global vec *out, int vectors)
+__kernel void samplegradient_b(__global const vec *delta, __global vec *out, int vectors, int TV)
 {
     const int t = get_global_id(0), i = get_global_id(1);
     out[i * TV + t] = delta[i * TV + t];
@@ -144,7 +144,7 @@ CL_MSE = (
     + """
 enum { N = SIZE_N };
 #define VALUE(NAME, Y) \\
-__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *r, int vectors) \\
+__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *r, int vectors, int TV) \\
 { \\
     const int t = get_global_id(0); \\
     vec sum = (vec)(0); \\
@@ -152,7 +152,7 @@ __kernel void NAME(__global const vec *T, __global const vec *f, __global const 
     r[t] = weight[t] * sum / 2; \\
 }
 #define DELTA(NAME, Y, SLOPE) \\
-__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *out, int vectors) \\
+__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *out, int vectors, int TV) \\
 { \\
     const int t = get_global_id(0), n = get_global_id(1); \\
     vec v = f[n * TV + t]; \\
@@ -220,7 +220,7 @@ def manifest() -> dict[str, Any]:
             _kernel("samplegradient_b", "sample_gradient", "b", "delta_Z", "samplegradient_b", "", "I J", ["vectors", "I"]),
         ],
         "heads": {},
-        "opencl": {"macros": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "TV", "V"]},
+        "opencl": {"macros": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "V"]},
     }
     loss_kernels = [
         _kernel(name, "loss", "", f"T {f} weight", out, "", "N", grid)
@@ -252,7 +252,7 @@ def manifest() -> dict[str, Any]:
             "tanh": {"value": "value_y", "delta": "delta_tanh"},
             "square": {"value": "value_square", "delta": "delta_square"},
         },
-        "opencl": {"macros": ["REAL", "SIZE_N", "TV", "V"]},
+        "opencl": {"macros": ["REAL", "SIZE_N", "V"]},
     }
     positive = {**mse, "targets": [0.0, None], "outputs": [0.0, 1.0], "open": [True, False], "digest": "positive-digest"}
     return {

@@ -84,7 +84,7 @@ def test_one_sample_per_work_item(folder: Path) -> None:
     network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
     numpy, _ = pair(folder, "float32")
     x, t, w = batch(21)
-    assert network.executor(5).capacity == 16 and backend.width("float32") == 1
+    assert network.executor(5).capacity == 5 and backend.width("float32") == 1
     for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):
         close(found, expected, "float32")
     close(network.per_sample_gradients(numpy.parameters, x, t, w), numpy.per_sample_gradients(numpy.parameters, x, t, w), "float32")

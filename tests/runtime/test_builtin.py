@@ -141,7 +141,7 @@ def test_the_capacity_changes_no_bit() -> None:
     large.place(*samples(large, 64)[:2])  # a capacity at hand that also serves the small batch
     x, t, w = samples(small, 9)
     expected, found = (n.value_and_gradient(small.parameters, x, t, w) for n in (small, large))
-    assert [list(n._executors) for n in (small, large)] == [[32], [128]]
+    assert [list(n._executors) for n in (small, large)] == [[16], [64]]
     assert found[0] == expected[0] and np.array_equal(found[1], expected[1])
     assert np.array_equal(small.forward(small.parameters, x), large.forward(small.parameters, x))
 

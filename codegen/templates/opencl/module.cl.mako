@@ -40,7 +40,8 @@ ${layout(line, 1)}
 // ${line}
 % endfor
 //
-// Every tensor with samples is stored [map, coordinates..., sample]; a realv holds V samples and TV of them make up one unit.
+// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
+// first `vectors` of those are in use.
 
 % for macro in macros:
 #ifndef ${macro}
