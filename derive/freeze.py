@@ -9,6 +9,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational as SymPyRelational
 from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean
 
 from . import integers
 from .functions import root, sigmoid, softplus
@@ -205,7 +206,15 @@ def with_temporaries(e: sp.Expr) -> tuple[list[tuple[sp.Symbol, sp.Expr]], sp.Ex
         return [], e
     symbols = (sp.Symbol(f"s{n}", real=True) for n in range(1000))
     replacements, (body,) = sp.cse([e], symbols=symbols, order="canonical")
-    return list(replacements), body
+    kept: list[tuple[sp.Symbol, sp.Expr]] = []
+    conditions: dict[sp.Symbol, sp.Basic] = {}  # a condition is no number: it goes back to where it stood
+    for symbol, value in replacements:
+        value = value.xreplace(conditions)
+        if isinstance(value, Boolean):
+            conditions[symbol] = value
+        else:
+            kept.append((symbol, value))
+    return kept, body.xreplace(conditions)
 
 
 def temporary_lookup(

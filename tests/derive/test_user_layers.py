@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.derive.language import Family
+from scipy.special import erf
 
 from tests.harness import LayerRun, derived
 from tests.layers import (
@@ -31,6 +32,7 @@ from tests.layers import (
     norm_pooling,
     normalisation,
     resampling,
+    tails,
     transposed_convolution,
 )
 
@@ -255,6 +257,17 @@ def strided_graph(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
     return Z
 
 
+def tail_without_inverse(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    A = p["w"] @ Y
+    E = A * (1 + erf(A))
+    return np.sin(E) / (1 + (np.tanh(E) ** 2).sum()) + E
+
+
+def normalised_softmax(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    E = np.exp(p["w"] @ Y)
+    return E / np.linalg.norm(E)
+
+
 def strided_rows(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
     Z = np.zeros_like(Y)
     for x, y in zip(*STRIDED.values(), strict=True):
@@ -350,6 +363,9 @@ CASES = [
     Case(nested.min_max_pooling, (2, 3, 4), lambda Y, p, s: Y.max(2).min(1)),
     Case(nested.network_in_network, (2, 5), network_in_network, {"I": 2, "R": 3, "M0": 2}),
     Case(nested.variance_pooling, (2, 7), pooling(np.var, "K", tiled=True), {"K0": 3}),
+    Case(tails.squared_share, (3,), lambda Y, p, s: (p["w"] @ Y) ** 4 / ((p["w"] @ Y) ** 2).sum(), {"I": 3}),
+    Case(tails.tail_without_inverse, (3,), tail_without_inverse, {"I": 3}),
+    Case(tails.normalised_softmax, (3,), normalised_softmax, {"I": 3}),
     Case(graph.windowed_graph, (2, 3, 4), graph_windows, {"I": 2, "M0": 2}, relations={"E": TYPED}),
 ]  # fmt: skip
 
@@ -371,7 +387,8 @@ def test_forward_and_derivatives(case: Case) -> None:
 def test_every_definition_is_tried() -> None:
     modules = [
         attention, average_pooling, bilinear, depthwise, gated, graph, local_response_normalisation, locally_connected,
-        maximum_pooling, maxout, nested, norm_pooling, normalisation, resampling, transposed_convolution,
+        maximum_pooling, maxout, nested, norm_pooling, normalisation, resampling, tails,
+        transposed_convolution,
     ]  # fmt: skip
     defined = {f.name for module in modules for f in vars(module).values() if isinstance(f, Family)}
     assert defined == {case.family.name for case in CASES}
