@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .activations import y as y_symbol
-from .errors import DefinitionError
 from .indices import AxisVariable
 from .ir import Axis, Kernel, Nest, Tensor
 from .losses import LOSSES, Loss, expand_logarithms
@@ -74,7 +73,7 @@ def _is_elementwise(definition: Definition, stage: Stage) -> bool:
     if not stage.reductions:
         return True
     (accumulator, reduction), *more = stage.reductions
-    whole = stage.expression == accumulator and not stage.axes and not reduction.constraints
+    whole = stage.expression == accumulator and not stage.axes and not reduction.constraints and not reduction.bounds
     return whole and not more and reduction.combine == "sum"
 
 
@@ -137,9 +136,16 @@ class _Composer:
         for stage in maps:
             symbol = self.full[stage.name]
             if definition.has(symbol):
-                (inverse,) = sp.solve(sp.Eq(definition, self.full["Z"]), symbol)
-                e = e.subs(symbol, inverse)
+                e = e.subs(symbol, self._inverse(definition, symbol))
         return sp.cancel(sp.together(e))
+
+    def _inverse(self, definition: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+        """``symbol`` in terms of Z where that is unique, else ``symbol`` itself."""
+        try:
+            solutions = sp.solve(sp.Eq(definition, self.full["Z"]), symbol)
+        except NotImplementedError:
+            return symbol
+        return solutions[0] if len(solutions) == 1 else symbol
 
     def _sum(self, e: sp.Expr, totals: set[sp.Symbol], sums: list[tuple[sp.Symbol, sp.Expr]]) -> sp.Expr:
         """The sum of ``e`` over the units, with the factors that do not depend on the unit in front."""
@@ -152,9 +158,10 @@ class _Composer:
         return outside * symbol
 
     def cancels(self, form: _Form) -> bool:
-        """True where no division by a unit's own value is left."""
+        """True where no division by a unit's own value is left, nor a case distinction."""
         parts = [form.delta, *(e for _, e in form.sums)]
-        return all(sp.denom(sp.together(p)).is_number and not p.has(sp.exp) for p in parts)
+        left = (sp.exp, sp.Piecewise, sp.zoo, sp.nan)
+        return all(not p.has(*left) and sp.denom(sp.together(p)).is_number for p in parts)
 
     def prove(self, form: _Form, points: int = 3) -> bool:
         """Write every sum out over ``points`` units and compare with the composition, exactly."""
@@ -191,7 +198,7 @@ class _Composer:
 def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str, Head], tuple[Kernel, ...], dict[str, Tensor]]:
     """The fused loss kernels of a layer with a coupled tail, for every loss with which its terms cancel.
 
-    Raises DefinitionError where a fused form cannot be proved equal to the composition.
+    A fused form that cannot be proved equal to the composition is not offered.
     """
     found = coupled_tail(definition)
     if found is None:
@@ -212,10 +219,8 @@ def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str
     for loss in LOSSES:
         composer = _Composer(definition, base, tail, loss)
         form = composer.form()
-        if not composer.cancels(form):
+        if not composer.cancels(form) or not composer.prove(form):
             continue
-        if not composer.prove(form):
-            raise DefinitionError(f"layer {definition.name}: the fused form with loss {loss.name} is not proved")
         value, delta = _kernels(definition, builder, composer, form, tensors)
         kernels += [value, delta]
         heads[loss.name] = Head(loss.name, base.name, value.name, delta.name, delta.latex, delta.text)
