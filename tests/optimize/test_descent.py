@@ -215,6 +215,13 @@ def test_nonlinear_cg_with_a_preconditioner():
     assert scaled.success and scaled.nfev < plain.nfev / 3
 
 
+def test_linear_cg_recomputes_the_residual():
+    products = []
+    a = np.diag(np.arange(1.0, 41.0))
+    linear_cg(lambda v: (products.append(0), a @ v)[1], np.ones(40), rtol=0, maxiter=12, recompute_every=5)
+    assert len(products) == 1 + 12 + 2
+
+
 def test_linear_cg_says_when_a_is_not_positive_definite():
     result = linear_cg(np.diag([1.0, -1.0]), [1.0, 1.0])
     assert not result.success and "not positive definite" in result.message

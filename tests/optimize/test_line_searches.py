@@ -70,6 +70,7 @@ def test_minimisers_agree_with_scipy(name, alpha0, search):
     assert found.reason is LineSearchReason.CONVERGED
     assert found.alpha == pytest.approx(wanted, rel=2e-3 if name == "quartic" else 1e-5)
     assert found.value <= phi(0.0)
+    assert found.evaluations <= (75 if isinstance(search, GoldenSection) else 40)
 
 
 def test_brent_needs_no_more_evaluations_than_scipy():

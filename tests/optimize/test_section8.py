@@ -27,6 +27,7 @@ def test_error_curve_is_the_function_on_the_line(tmp_path):
     np.testing.assert_allclose(curve.slopes, [rosen(x + a * d)[1] @ d for a in alphas])
     assert curve.length == pytest.approx(np.linalg.norm(d))
     curve.save_csv(tmp_path / "curve.csv")
+    assert (tmp_path / "curve.csv").read_text().splitlines()[0] == "alpha,value,slope"
     table = np.loadtxt(tmp_path / "curve.csv", delimiter=",", skiprows=1)
     np.testing.assert_array_equal(table[:, 1], curve.values)
     assert [p.name for p in tmp_path.iterdir()] == ["curve.csv"]
