@@ -49,7 +49,7 @@ def _depths(line: str) -> list[int]:
 
 
 def _broken(line: str, width: int, indent: str) -> list[str]:
-    lines = []
+    lines: list[str] = []
     depths = _depths(line)
     while len(line) > width:
         least = len(indent) if lines else len(line) - len(line.lstrip())

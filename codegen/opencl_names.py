@@ -10,8 +10,8 @@ _KEYWORDS = """
 """
 _FUNCTIONS = """
     abs acos asin atan ceil clamp cos cosh cross degrees distance dot erf exp fabs floor fma fmax fmin fract hypot isnan ldexp
-    length log log1p mad max min mix modf normalize pow pown powr radians remainder rint round rsqrt select sign sin sinh smoothstep sqrt
-    step tan tanh tgamma trunc gamma sigmoid softplus xlogy
+    length log log1p mad max min mix modf normalize pow pown powr radians remainder rint round rsqrt select sign sin sinh
+    smoothstep sqrt step tan tanh tgamma trunc gamma sigmoid softplus xlogy
 """
 RESERVED = frozenset(f"{_OWN} {_KEYWORDS} {_FUNCTIONS}".split())
 

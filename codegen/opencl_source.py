@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ..derive.frozen_activation import FrozenActivation
 from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
-from .opencl_kernel import KernelText, KernelWriter, Line, NestText
+from .opencl_frame import Line
+from .opencl_kernel import KernelText, KernelWriter
 from .opencl_names import check_size_name
+from .opencl_nest import NestText
 from .opencl_printer import ScalarPrinter
 from .render import render
 from .schedule import choose

@@ -1,0 +1,135 @@
+"""What every part of an OpenCL kernel needs to know: its tensors' addresses, its tile, and how values are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..derive.ir import Expr, Integer, IntExpr, IntOp, Kernel, Load, Name, Size, Tensor, integers, names
+from .affine import add, multiply
+from .opencl_names import c_name
+from .opencl_printer import ScalarPrinter, condition, integer
+from .schedule import SAMPLES, Schedule, Tile
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text at a depth relative to its surroundings."""
+
+    depth: int
+    text: str
+
+
+class Frame:
+    """One kernel under one schedule."""
+
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
+        self.kernel, self.schedule = kernel, schedule
+        self.tensors = {**tensors, kernel.output.name: kernel.output}
+        self.tiles: dict[str, Tile] = {t.axis: t for t in schedule.tiles}
+        self.inner = [t.axis for t in schedule.tiles]
+
+    def unit(self, tensor: Tensor, index: Sequence[IntExpr]) -> IntExpr:
+        """The row-major number of a tensor's unit."""
+        if not index:
+            return Integer(0)
+        shape = tensor.shape
+        if tensor.ragged:
+            first = index[0]
+            inner: IntExpr = Integer(0)
+            for n in range(1, len(index)):
+                inner = add(multiply(inner, _with_map(shape[n], first)), index[n])
+            return add(Size(f"{tensor.layout}_at", first), inner)
+        number = index[0]
+        for n in range(1, len(index)):
+            number = add(multiply(number, shape[n]), index[n])
+        return number
+
+    def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
+        """``name[unit]``, or ``name[unit * TV + lane]`` for a tensor with samples."""
+        unit = integer(self.unit(tensor, index), 3 if tensor.samples else 0)
+        name = c_name(tensor.name)
+        if not tensor.samples:
+            return f"{name}[{unit}]"
+        return f"{name}[{lane}]" if unit == "0" else f"{name}[{unit} * TV + {lane}]"
+
+    def lane(self) -> str:
+        """The sample vector that a work item is at."""
+        if self.kernel.sums_samples:
+            return "t"
+        return "t0 + t" if SAMPLES in self.tiles else "t0"
+
+    def dimensions(self) -> str:
+        """The accumulators' array dimensions."""
+        return "".join(f"[{self.tiles[a].macro}]" for a in self.inner)
+
+    def place_index(self) -> str:
+        """The accumulators' subscript inside the tile loops."""
+        return "".join(f"[{counter(a)}]" for a in self.inner)
+
+    def tile_loop(self, axis: str) -> list[str]:
+        """The lines that open the loop over a tile, with the axis clamped to its extent."""
+        number, macro = counter(axis), self.tiles[axis].macro
+        lines = ["#pragma unroll", f"for (int {number} = 0; {number} < {macro}; ++{number}) {{"]
+        if axis != SAMPLES:
+            extent = self.tiles[axis].extent
+            assert extent is not None
+            lines.append(f"const int {c_name(axis)} = min({c_name(axis)}0 + {number}, {integer(extent)} - 1);")
+        return lines
+
+    def dependence(self, e: Load) -> tuple[str, ...]:
+        """The tiled axes that a load depends on, in tile order."""
+        used = names(e)
+        return tuple(a for a in self.inner if a in used or (a == SAMPLES and self.tensors[e.tensor].samples))
+
+    def declare(self, load: Load, variable: str) -> str:
+        """The line that reads ``load`` into ``variable``."""
+        kind = "realv" if self.tensors[load.tensor].samples else "REAL"
+        return f"const {kind} {variable} = {self.value(load)};"
+
+    def value(self, load: Load) -> str:
+        """The text that reads ``load``, 0 outside its tensor."""
+        tensor = self.tensors[load.tensor]
+        text = self.address(tensor, load.index, self.lane())
+        if not load.inside:
+            return text
+        zero = "(realv)(0.0)" if tensor.samples else "(REAL)0.0"
+        return f"({' && '.join(condition(c) for c in load.inside)}) ? {text} : {zero}"
+
+    def printer(self, placed: Mapping[Load, str], lines: list[str], temporaries: Sequence[tuple[str, Expr]]) -> ScalarPrinter:
+        """A scalar printer after the declarations of ``temporaries`` went to ``lines``."""
+        vector: set[str] = set()
+        accumulator = self.accumulator
+        for name, value in temporaries:
+            local = ScalarPrinter(self.tensors, placed.__getitem__, frozenset(vector), accumulator)
+            kind = "realv" if local.is_vector(value) else "REAL"
+            lines.append(f"const {kind} {c_name(name)} = {local(value)};")
+            if kind == "realv":
+                vector.add(name)
+        return ScalarPrinter(self.tensors, placed.__getitem__, frozenset(vector), accumulator)
+
+    def accumulator(self, nest: int) -> str:
+        """The value of a nest at the current place of the tile."""
+        return f"acc{nest}{self.place_index()}"
+
+
+def counter(axis: str) -> str:
+    """The variable that counts through the tile of ``axis``."""
+    return "t" if axis == SAMPLES else f"n_{axis}"
+
+
+def is_table(e: IntExpr) -> bool:
+    """True where ``e`` reads a table of sizes."""
+    return any(isinstance(i, Size) and i.index is not None for i in integers(e))
+
+
+def _with_map(e: IntExpr, first: IntExpr) -> IntExpr:
+    """A ragged tensor's extent for the map ``first``."""
+    match e:
+        case Name(name="_"):
+            return first
+        case Size(name=name, index=index) if index is not None:
+            return Size(name, _with_map(index, first))
+        case IntOp(op=op, args=args):
+            return IntOp(op, tuple(_with_map(a, first) for a in args))
+    return e
