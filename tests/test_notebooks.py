@@ -1,0 +1,56 @@
+"""Both notebooks run from top to bottom, show equations and a picture each, and their .ipynb hold the same cells."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+sys.path.insert(0, str(FOLDER))
+
+import build  # noqa: E402
+
+NAMES = ["01_from_equation_to_kernel", "02_your_own_layer"]
+
+
+def test_every_notebook_is_tested() -> None:
+    assert [source.stem for source in build.SOURCES] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_runs(name: str) -> None:
+    """A failing cell raises, with its traceback; its own assertions are part of it."""
+    notebook = build.execute(build.read(FOLDER / f"{name}.py"))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [output["data"] for output in outputs if output.output_type == "display_data"]
+    equations = [data["text/markdown"] for data in shown if "$$" in data.get("text/markdown", "")]
+    assert sum(text.count("$$") // 2 for text in equations) >= 4
+    assert any(r"\delta" in text and r"\sum" in text for text in equations)
+    assert any("image/png" in data for data in shown)
+    assert any("__kernel void" in data.get("text/markdown", "") for data in shown)
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_notebook_holds_the_same_cells(name: str) -> None:
+    assert not build.stale(FOLDER / f"{name}.py"), "run: python notebooks/build.py"
+
+
+def test_another_cell_is_noticed(tmp_path: Path) -> None:
+    source = tmp_path / "01_x.py"
+    source.write_text("# %% [markdown]\n# # Title\n\n# %%\nvalue = 1\n")
+    assert build.stale(source)
+    nbformat.write(build.read(source), source.with_suffix(".ipynb"))
+    assert not build.stale(source)
+    source.write_text(source.read_text().replace("value = 1", "value = 2"))
+    assert build.stale(source)
+
+
+def test_a_failing_cell_is_reported(tmp_path: Path) -> None:
+    source = tmp_path / "01_x.py"
+    source.write_text("# %%\nassert 1 == 2\n")
+    with pytest.raises(build.CellExecutionError, match="AssertionError"):
+        build.execute(build.read(source))
