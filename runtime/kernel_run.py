@@ -147,13 +147,16 @@ def _map(function: Callable[[Array], Array], value: Any) -> Any:
 
 
 class OpenCLRun:
-    """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0."""
+    """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0.
+
+    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.
+    """
 
     def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend) -> None:
         import pyopencl as cl
 
         from . import device as devices
-        from .backend_opencl import work_group
+        from .opencl_launch import work_group
         from .opencl_program import Binding, build, padded_vectors
 
         backend.require(dtype)
@@ -162,10 +165,11 @@ class OpenCLRun:
         self._group = work_group if backend.kind == "cpu" else lambda size: None
         width = backend.width(dtype)
         self._vectors = padded_vectors((bench.unit,), -(-samples // width))
-        self._lanes = width * self._vectors
+        self._capacity = padded_vectors((bench.unit,), self._vectors + 1)
+        self._used, self._lanes = width * self._vectors, width * self._capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
-        self._binding = Binding(bench.unit, dtype, width, self._vectors)
+        self._binding = Binding(bench.unit, dtype, width, self._capacity)
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
         self._index = cl.Buffer(self._context, flags, hostbuf=self._binding.index)
         self._buffers: dict[str, Any] = {}
@@ -177,7 +181,8 @@ class OpenCLRun:
         host = np.empty((units, self._lanes) if samples else (units,), self.dtype)
         if samples:
             host[:, : self.samples] = value
-            host[:, self.samples :] = 0 if name.startswith("delta") or name == "weight" else value[:, -1:]
+            host[:, self.samples : self._used] = 0 if name.startswith("delta") or name == "weight" else value[:, -1:]
+            host[:, self._used :] = np.nan
         else:
             host[:] = value
         if host.size:
@@ -205,7 +210,8 @@ class OpenCLRun:
         if kernel.name not in self._kernels:
             compiled = self._cl.Kernel(self._build(self._binding, self._device), kernel.name)
             arguments = [self._buffer(name) for name in self._names(kernel)]
-            compiled.set_args(*arguments, *([self._index] if kernel.index else []), np.int32(self._vectors), np.int32(self._vectors))
+            counts = np.int32(self._vectors), np.int32(self._capacity)
+            compiled.set_args(*arguments, *([self._index] if kernel.index else []), *counts)
             self._kernels[kernel.name] = compiled
         self._cl.enqueue_nd_range_kernel(self._queue, self._kernels[kernel.name], size, self._group(size))
 

@@ -15,7 +15,7 @@ DIFFERENCES = 1e-6
 #: Relative error of <delta, J v> against <J^T delta, v>.
 ADJOINT = 1e-7
 #: Least order at which a Taylor remainder may vanish.
-ORDER = 1.7
+ORDER = 1.5
 #: Relative error of a fused kernel against the kernels that it replaces, in float64.
 FUSED = 1e-9
 #: Relative error of OpenCL against NumPy.

@@ -86,6 +86,7 @@ def verify(
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
     setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
+    opened.cache_clear()  # the folder may have changed since the last run
     manifest, edited = opened(setting.folder)
     tasks = plan(manifest, names, cases)
     if backend != "numpy":

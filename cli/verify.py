@@ -1,0 +1,142 @@
+"""``phiz verify``: the gradient check of every generated kernel."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..runtime.verdict import Report, Row
+
+SUMMARY = "check derived kernels: finite differences, Taylor slope, NumPy against OpenCL"
+MOST_FAILURES = 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of ``phiz verify``."""
+    parser.add_argument("names", nargs="*", metavar="LAYER", help="layers, losses or activations; without one all of them")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines")
+    source.add_argument("--kernels", type=Path, metavar="DIR", help="check a folder that phiz generate wrote")
+    parser.add_argument("--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels")
+    parser.add_argument("--cases", type=int, default=20, metavar="N", help="random configurations per layer (default 20)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed draws other configurations")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every comparison to FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit status 1 where a comparison fails."""
+    from ..runtime.errors import PhizError
+    from ..runtime.files import write_atomically
+    from ..runtime.verify import verify
+
+    if arguments.seed < 0 or arguments.jobs < 1:
+        raise PhizError(f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and {arguments.jobs}")
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        raise PhizError(f"--json {arguments.json}: its folder does not exist")
+    with _subject(arguments) as (folder, names), _progress() as progress:
+        report = verify(names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress)
+    _print(report)
+    if arguments.json is not None:
+        write_atomically(arguments.json, (json.dumps(report.to_dict(), indent=1) + "\n").encode())
+    return 0 if report.passed else 1
+
+
+@contextlib.contextmanager
+def _subject(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[str]]]:
+    """The folder to check and the names in it; a definition file is derived into a temporary one."""
+    if arguments.definition is None:
+        yield arguments.kernels, arguments.names
+        return
+    from ..codegen.folder import write
+    from ..codegen.generate import generate
+    from ..codegen.user_file import combined, load_definitions
+
+    own = load_definitions([arguments.definition])
+    needed = combined(own)[0]
+    files = generate(needed.families, needed.activations, needed.losses).files
+    defined = [item.name for group in (own.families, own.activations, own.losses) for item in group]
+    with tempfile.TemporaryDirectory(prefix="phiz_verify_") as folder:
+        write(Path(folder), files)
+        yield Path(folder), arguments.names or defined
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, gone when it ends; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("verifying", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield progress
+
+
+# --------------------------------------------------------------------------------------------------------- the output
+def _print(report: Report) -> None:
+    """The worst row of every layer, backend and check, then every failure."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    worst = [(row, count) for row, count in report.worst() if row.passed]
+    if worst:
+        console.print(_table("worst of each check", worst))
+    failures = report.failures
+    if failures:
+        console.print(_table("failures", [(row, 1) for row in failures[:MOST_FAILURES]]))
+    if len(failures) > MOST_FAILURES:
+        print(f"… and {len(failures) - MOST_FAILURES} more failures; --json FILE has all of them")
+    for place in sorted({_place(row) for row in failures}):
+        print(f"FAIL {place}")
+    layers = len({(row.layer, row.configuration) for row in report.rows})
+    print(
+        f"{len(report.rows)} comparisons of {layers} configurations, {len(failures)} failed, "
+        f"seed {report.seed}, {report.seconds:.0f} s"
+    )
+
+
+def _place(row: Row) -> str:
+    kernel = f" kernel {row.kernel}" if row.kernel else ""
+    backend = f" ({row.backend}, {row.dtype})" if row.backend else ""
+    return f"{row.layer}:{kernel} {row.check}{backend}{': ' + row.note if row.note and row.check == 'error' else ''}"
+
+
+def _table(title: str, rows: list[tuple[Row, int]]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("layer", "backend", "check", "tensor", "index"):
+        table.add_column(name, no_wrap=True)
+    for name in ("value", "reference", "step", "error", "tolerance", "rows"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    table.add_column("configuration", overflow="fold", style="dim", min_width=24)
+    for row, count in rows:
+        style = None if row.passed else "red"
+        table.add_row(*_cells(row, count), style=style)
+    return table
+
+
+def _cells(row: Row, count: int) -> list[str]:
+    backend = f"{row.backend} {'f64' if row.dtype == 'float64' else 'f32'}" if row.backend else ""
+    configuration = f"{row.configuration}{'; ' + row.note if row.note else ''}"
+    index = ",".join(map(str, row.index))
+    step = f"{row.step:.0e}" if row.step else ""
+    numbers = [f"{row.value:.6g}", f"{row.reference:.6g}", step, f"{row.error:.1e}", f"{row.tolerance:.0e}", str(count)]
+    if row.check == "taylor":
+        numbers[3:5] = [f"{row.error:.2f}", f"≥ {row.tolerance}"]
+    return [row.layer, backend, row.check, row.tensor, index, *numbers, row.verdict, configuration]
