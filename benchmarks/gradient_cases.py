@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from phiz.runtime.architectures import NAMED
 from phiz.runtime.datasets import load
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.network import Network
@@ -54,21 +55,13 @@ LENET = (
     layer("dense", maps=84, activation="tanh"),
     layer("softmax", maps=10),
 )
-DIGITS = (
-    layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
-    layer("max_pooling", window=2),
-    layer("convolution", maps=16, kernel=3, padding=1, activation="tanh"),
-    layer("max_pooling", window=2),
-    layer("dense", maps=32, activation="tanh"),
-    layer("softmax", maps=10),
-)
 DENSE = (layer("dense", maps=300, activation="tanh"), layer("dense", maps=100, activation="tanh"), layer("softmax", maps=10))
 
 CASES: Mapping[str, Case] = {
     case.name: case
     for case in (
         Case("lenet", LENET, (1, 28, 28), (16, 128, 1024)),
-        Case("digits", DIGITS, (1, 8, 8), (1347,), data="digits"),
+        Case("digits", NAMED["lenet-digits"].build(10, True), (1, 8, 8), (1347,), data="digits"),
         Case("dense", DENSE, 784, (128,)),
     )
 }

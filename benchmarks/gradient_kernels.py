@@ -90,7 +90,7 @@ def profile(network: Network, inputs: Array, targets: Array, repeats: int = 20) 
 def _time(executor: OpenCLExecutor, step: Step, resident: Any) -> float:
     launch = executor._launch(step)
     launch.fit(resident)
-    event = cl.enqueue_nd_range_kernel(executor.queue, launch.kernel, launch.size, None)
+    event = cl.enqueue_nd_range_kernel(executor.queue, launch.kernel, launch.size, launch.group)
     event.wait()
     return float(event.profile.end - event.profile.start) * 1e-9
 

@@ -30,7 +30,13 @@ class TorchTwin:
 
     def _step(self, one: Layer, named: dict[tuple[int, str], Any]) -> Callable[[Any], Any]:
         functional = self.torch.nn.functional
-        phi = {"tanh": self.torch.tanh, "linear": lambda z: z}[one.activation.name]
+        phi = {
+            "linear": lambda z: z,
+            "tanh": self.torch.tanh,
+            "scaled_tanh": lambda z: 1.7159 * self.torch.tanh(z * (2 / 3)),
+            "relu": functional.relu,
+            "sigmoid": self.torch.sigmoid,
+        }[one.activation.name]
         w, b = named.get((one.index, "w")), named.get((one.index, "b"))
         match one.spec.family:
             case "convolution":

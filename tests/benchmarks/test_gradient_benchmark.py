@@ -43,7 +43,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     kernels = table(found.stdout, "layer")[2:]
     report = json.loads(file.read_text())
     assert report["torch"] is None and [row["batch"] for row in report["rows"]] == [5, 13]
-    assert len(kernels) - 1 == len(report["kernels"][0]["kernels"]) > 20  # the last line sums up
+    assert len(kernels) - 1 == len(report["kernels"][0]["kernels"]) > 15  # the last line sums up
     assert kernels[-1][0] == "all" and float(kernels[-1][2]) > 0
     assert {"forward_Z", "delta_Y", "gradient_w", "head_ce_delta"} <= {row[1] for row in kernels}
 
