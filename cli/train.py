@@ -94,8 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.recipe import carry_out
     from ..runtime.train import Ended
 
-    if not arguments.quiet:
-        logging.getLogger("phiz.runtime.recipe").setLevel(logging.INFO)
+    logging.getLogger("phiz.runtime.recipe").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
     trained = carry_out(_recipe(arguments), arguments.resume, observer(arguments.quiet))
     outcome = trained.outcome
     if not outcome.ended.well:

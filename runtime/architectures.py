@@ -74,7 +74,7 @@ def _mlp(hidden: int, activation: str) -> Callable[[int, bool], tuple[LayerSpec,
 
 NAMED: dict[str, Named] = {
     "lenet-digits": Named("two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes", _lenet_digits, True),
-    "lenet": Named("the classical LeNet for 28x28 images, 61,706 parameters with 10 classes", _lenet, True),
+    "lenet": Named("the classical LeNet for 28x28 images, 61,750 parameters with 10 classes", _lenet, True),
     "mlp-digits": Named("one hidden layer of 64, 4,810 parameters on 8x8 digits", _mlp(64, "tanh")),
     "mlp": Named("one hidden layer of 16 tanh units", _mlp(16, "tanh")),
     "linear": Named("no hidden layer: softmax or linear regression", lambda n, c: (_head(n, c),)),

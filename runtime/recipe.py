@@ -10,11 +10,14 @@ from pathlib import Path
 from . import pictures
 from .architectures import architecture, default_network
 from .datasets import Task
-from .errors import CheckpointError
+from .errors import CheckpointError, PhizError
 from .network import Network
 from .settings import Settings
 from .split import Split, load_split
 from .train import Observer, Outcome, train
+
+SEEDS = 2**32
+"""Seeds are below this: what scikit-learn's stratified draw takes."""
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class Trained:
 
 def carry_out(recipe: Recipe, resume: bool = False, observer: Observer | None = None) -> Trained:
     """Train, and leave weights, history and pictures in ``recipe.out``.  Raises: PhizError."""
+    if not 0 <= recipe.seed < SEEDS:
+        raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {recipe.seed}")
     folder = pictures.prepare_folder(recipe.out)
     file = folder / pictures.WEIGHTS
     if resume and not file.exists():

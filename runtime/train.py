@@ -157,7 +157,8 @@ class _Trainer:
         try:
             self._first(state)
             if self.ended is None:
-                self._conclude(self.optimizer.minimize(self.network.parameters.copy()))
+                with np.errstate(over="ignore", invalid="ignore"):  # found where they matter, and named
+                    self._conclude(self.optimizer.minimize(self.network.parameters.copy()))
         except KeyboardInterrupt:
             self._end(Ended.INTERRUPTED, "interrupted")
         finally:
@@ -191,7 +192,7 @@ class _Trainer:
         del self.optimizer.history.records[:-1]  # the training's own history has what is worth keeping
         number, rest = divmod(progress.nit, self.per_epoch)
         self.observer.step(progress.nit / self.per_epoch)
-        if rest == 0:
+        if rest == 0 and number > self._epochs_done():  # a method that stays where it is reports its last iteration again
             self._close_epoch(number, progress.x, progress.nfev, progress.step)
             if self.ended is None and time.perf_counter() >= self.next_write:
                 with self.gate.closed():
