@@ -45,6 +45,8 @@ def _size(info: SizeInfo, freeze: IntegerFreezer) -> dict[str, Any]:
     record: dict[str, Any] = {"name": info.name, "source": info.source}
     if info.source == "keyword":
         record |= {"keyword": info.keyword, "entry": info.entry, "default": info.default}
+    if info.source == "derived" and info.keyword is not None:
+        record |= {"keyword": info.keyword, "entry": info.entry}
     for key in ("axis", "table", "index", "relation", "column"):
         if getattr(info, key) is not None:
             record[key] = getattr(info, key)

@@ -74,14 +74,17 @@ class Connections:
         return cls(layer, "table", i, rows.j, (rows.q,), rows.loops, (rows.i - i,), "Q")
 
     def smallest(self, sizes: Iterable[sp.Expr]) -> Vector:
-        """The size on which every connection of map i is defined: the intersection over D_i (ledger D2)."""
+        """The size on which every connection of map i is defined: the intersection over D_i (ledger D2).
+
+        A map without connections has the size that the user gives as ``size=``.
+        """
         sizes = tuple(sizes)
         if not any(value.atoms(AppliedUndef) for value in sizes):
             return Vector(sizes)
         entries = []
         for r, value in enumerate(sizes):
             self.layer.sizes_info[f"X{r}"] = SizeInfo(
-                f"X{r}", "derived", value=value, table="I", index="i", smallest=("D", "i", str(self.loops[0])), minimum=1
+                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index="i", smallest=("D", "i", str(self.loops[0])), minimum=1
             )
             entries.append(sp.Function(f"X{r}", integer=True, positive=True)(self.i))
         return Vector(entries)

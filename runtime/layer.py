@@ -201,7 +201,7 @@ def _variant(where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connect
 
 def _keywords(where: str, info: LayerInfo, spec: LayerSpec) -> dict[str, Any]:
     """The keywords that are sizes; ``padding`` stands for both ``padding_low`` and ``padding_high``."""
-    known = {size.keyword for size in info.sizes if size.source == "keyword"}
+    known = {size.keyword for size in info.sizes if size.keyword}
     keywords = {}
     for key, value in spec.keywords.items():
         if key in known:

@@ -148,8 +148,19 @@ class _Resolver:
             return value(environment)
         rows = self.relations[size.smallest.relation].rows(size.smallest.by, number)
         if not len(rows):
-            raise self._fail(f"map {number} has no connections, so its size {size.name} is not determined")
+            return self._explicit(size, number)
         return min(value({**environment, size.smallest.row: int(row)}) for row in rows)
+
+    def _explicit(self, size: SizeInfo, number: int) -> int:
+        """The size of a map that no connection determines, from the keyword that gives it."""
+        given = self.keywords.get(size.keyword)
+        if given is None:
+            raise self._fail(f"map {number} has no connections, so its size is not determined: give it with {size.keyword}=")
+        count = sum(other.keyword == size.keyword for other in self.info.sizes)
+        try:
+            return int(_spread(given, size.entry, count, None))
+        except (TypeError, ValueError, IndexError):
+            raise self._fail(f"{size.keyword} = {given!r}, expected {_expected(size, count, None)}") from None
 
     def _at_least(self, size: SizeInfo) -> None:
         least = 0 if size.minimum is None else size.minimum

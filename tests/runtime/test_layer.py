@@ -229,7 +229,7 @@ def test_initial_values(manifest: Manifest) -> None:
         (9, {"maps": 1, "kernel": 3}, r"takes maps with 1 or 2 or 3 coordinates, the input is 9 \(0 coordinates\)"),
         ((1, 9, 9, 9, 9), {"maps": 1, "kernel": 3}, r"the input is 1×9×9×9×9 \(4 coordinates\)"),
         ((2, 9, 9), {"kernel": 3, "connections": [[0], [2]]}, r"layer 1 \(convolution\): relation D: connection 1 has j = 2"),
-        ((2, 9, 9), {"kernel": 3, "connections": [[0], []]}, "map 1 has no connections, so its size X0 is not determined"),
+        ((2, 9, 9), {"kernel": 3, "connections": [[0], []]}, "map 1 has no connections, so its size is not determined"),
         ((2, 9, 9), {"kernel": 3, "maps": 3, "connections": [[0], [1]]}, "2 lists of connections, expected 3"),
         ((2, 9, 9), {"kernel": [[3, 3]] * 3, "maps": 1}, r"kernel = .*, expected an integer or a list of 2 .* list of 2 \(one per"),
         ((2, 9, 9), {"kernel": [[3, 3], [10, 3]], "maps": 1}, r"size X0 of entry 0 would be 0"),
