@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Array
-from .errors import DeviceError
 from .finite_differences import STEPS, Moved, central, compare, taylor_slope
-from .kernel_run import FACTOR, PHI, Bench, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, value
+from .kernel_run import FACTOR, PHI, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, value
 from .manifest import ActivationInfo, KernelInfo, LayerInfo
 from .random_configuration import Configuration
 from .verdict import ADJOINT, BACKENDS, DIFFERENCES, ORDER, Row, Subject, relative
@@ -110,8 +109,8 @@ class LayerCheck:
             about = self._subject(backend, dtype)
             try:
                 yield from self._one(backend, dtype, about)
-            except (DeviceError, ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError) as error:
-                yield about.error("", "", f"{type(error).__name__}: {error}")
+            except KernelError as error:
+                yield about.error(error.kernel, "", str(error))
 
     def _one(self, backend: str, dtype: str, about: Subject) -> Iterator[Row]:
         layer = LayerRun(self._run(backend, dtype), self.info)
@@ -176,7 +175,7 @@ class LayerCheck:
         try:
             with np.errstate(all="ignore"):
                 found = {dtype: self._evaluated(point, dtype, names) for dtype in BACKENDS}
-        except (ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError):
+        except KernelError:
             return True  # a kernel that cannot be run is reported where it is checked
         wide, narrow = found["float64"], found["float32"]
         if not all(np.isfinite(array).all() for array in wide.values()):
@@ -330,7 +329,7 @@ class Gradients:
         for name in self.slopes:
             if not self._start(name).size:
                 continue
-            orders = []
+            orders: list[float] = []
             while len(orders) < 3 and max(orders, default=0.0) < ORDER:
                 orders.append(self._order(self._direction([name]), TAYLOR_STEPS[dtype]))
             tensor = f"gradient_{name}" if name else f"delta_{self.layer.info.input}"

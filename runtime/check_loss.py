@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .backend import Array
-from .errors import DeviceError
 from .finite_differences import Moved, compare
-from .kernel_run import Bench, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, loss_bench, value
+from .kernel_run import RAISED, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, loss_bench, value
 from .manifest import ActivationInfo, HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .random_configuration import Configuration
 from .verdict import BACKENDS, DIFFERENCES, FUSED, Row, Subject, relative
@@ -19,7 +18,6 @@ from .verdict import BACKENDS, DIFFERENCES, FUSED, Row, Subject, relative
 if TYPE_CHECKING:
     from .backend_opencl import OpenCLBackend
 
-UNREADY = (DeviceError, ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError)
 #: How far from a closed or open end of the admitted outputs values are drawn: rounding grows as 1/distance towards it.
 MARGIN = 0.05
 
@@ -39,7 +37,7 @@ def activation_rows(activation: ActivationInfo, generator: np.random.Generator) 
         yield about.row(
             "differences", f"dphi_{activation.name}", "phi'", slopes, found.numeric, found.errors(slopes), DIFFERENCES, found.steps,
         )  # fmt: skip
-    except UNREADY as error:
+    except RAISED as error:
         yield about.error(f"dphi_{activation.name}", "phi'", f"{type(error).__name__}: {error}")
 
 
@@ -100,8 +98,8 @@ class PairCheck:
             )
             try:
                 yield from self._one(about, opencl)
-            except UNREADY as error:
-                yield about.error("", "", f"{type(error).__name__}: {error}")
+            except KernelError as error:
+                yield about.error(error.kernel, "", str(error))
 
     def _one(self, about: Subject, opencl: OpenCLBackend | None) -> Iterator[Row]:
         run = self._run(about.backend, about.dtype, opencl)
@@ -210,8 +208,8 @@ class HeadCheck:
             about = Subject(self.info.name, f"{self.configuration}, loss {self.loss.name}", backend, dtype)
             try:
                 yield from self._one(about, opencl)
-            except UNREADY as error:
-                yield about.error("", "", f"{type(error).__name__}: {error}")
+            except KernelError as error:
+                yield about.error(error.kernel, "", str(error))
 
     def _one(self, about: Subject, opencl: OpenCLBackend | None) -> Iterator[Row]:
         run = self._run(about, opencl)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .backend import Array
 from .backend_numpy import activation_function
-from .errors import ManifestError
+from .errors import DeviceError, ManifestError, PhizError
 from .layer import Layer
 from .manifest import ActivationInfo, KernelInfo, LossInfo
 from .program import Unit
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from .backend_opencl import OpenCLBackend
 
 PHI, FACTOR = "phi", "factor"
+#: What wrong kernel text raises when it is called.
+RAISED = (ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError, SyntaxError, ImportError)
+
+
+class KernelError(PhizError):
+    """A kernel that cannot be run; ``kernel`` is its name."""
+
+    def __init__(self, kernel: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kernel = kernel
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,13 @@ class NumpyRun:
         return self.arrays[PHI if name == self.bench.output and name not in self.arrays else name]
 
     def run(self, kernel: KernelInfo) -> None:
-        """Call the function, then phi where the kernel is finished by it."""
+        """Call the function, then phi where the kernel is finished by it; KernelError where that raises."""
+        try:
+            self._call(kernel)
+        except RAISED as error:
+            raise KernelError(kernel.name, f"{type(error).__name__}: {error}") from None
+
+    def _call(self, kernel: KernelInfo) -> None:
         unit = self.bench.unit
         function = getattr(unit.folder.module(f"numpy/{unit.file}.py"), kernel.name)
         arguments = [self._shaped(name) for name in kernel.arguments]
@@ -203,7 +219,13 @@ class OpenCLRun:
         self._cl.enqueue_fill_buffer(self._queue, self._buffer(name), self.dtype.type(np.nan), 0, size)
 
     def run(self, kernel: KernelInfo) -> None:
-        """Queue the kernel; ``get`` waits for it."""
+        """Queue the kernel; ``get`` waits for it.  KernelError where it cannot be built or queued."""
+        try:
+            self._queue_up(kernel)
+        except (DeviceError, ManifestError, self._cl.Error) as error:
+            raise KernelError(kernel.name, str(error)) from None
+
+    def _queue_up(self, kernel: KernelInfo) -> None:
         size = self._binding.global_size(kernel.global_size, self._vectors)
         if 0 in size:
             return

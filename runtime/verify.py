@@ -171,6 +171,11 @@ def _opencl() -> OpenCLBackend:
 
 def perform(setting: Setting, task: Task) -> list[Row]:
     """The rows of one task."""
+    with np.errstate(all="ignore"):  # a NaN is judged, not warned of
+        return _perform(setting, task)
+
+
+def _perform(setting: Setting, task: Task) -> list[Row]:
     manifest, _ = opened(setting.folder)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
