@@ -140,12 +140,9 @@ class _Composer:
         return sp.cancel(sp.together(e))
 
     def _inverse(self, definition: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
-        """``symbol`` in terms of Z where that is unique, else ``symbol`` itself."""
-        try:
-            solutions = sp.solve(sp.Eq(definition, self.full["Z"]), symbol)
-        except NotImplementedError:
-            return symbol
-        return solutions[0] if len(solutions) == 1 else symbol
+        """``symbol`` in terms of Z where Z is linear in it, else ``symbol`` itself."""
+        factor = sp.diff(definition, symbol)
+        return symbol if factor.has(symbol) else (self.full["Z"] - definition.subs(symbol, 0)) / factor
 
     def _sum(self, e: sp.Expr, totals: set[sp.Symbol], sums: list[tuple[sp.Symbol, sp.Expr]]) -> sp.Expr:
         """The sum of ``e`` over the units, with the factors that do not depend on the unit in front."""
