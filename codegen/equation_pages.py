@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from ..derive.engine import Derivation
 from ..derive.loss_kernels import LossDerivation
 
@@ -15,7 +17,7 @@ _HEADINGS = {
 
 def layer_page(derivation: Derivation) -> str:
     """The page of one layer variant."""
-    lines = [f"# {derivation.name}", "", derivation.family.doc, ""]
+    lines = [f"# {derivation.name}", "", derivation.family.doc, "", *_definition(derivation)]
     for role, heading in _HEADINGS.items():
         kernels = [k for k in derivation.kernels if k.role == role]
         if not kernels:
@@ -24,6 +26,14 @@ def layer_page(derivation: Derivation) -> str:
         for kernel in kernels:
             lines += ["$$", kernel.latex, "$$", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _definition(derivation: Derivation) -> list[str]:
+    try:
+        source = inspect.getsource(derivation.family.function).rstrip()
+    except OSError:  # typed at a prompt: there is no file to quote
+        return []
+    return ["## Definition", "", "```python", source, "```", ""]
 
 
 def loss_page(derived: LossDerivation) -> str:

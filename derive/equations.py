@@ -131,8 +131,29 @@ class EquationPrinter:
     def _conditions(self, s: Sum) -> str:
         if not s.solution.conditions:
             return ""
-        parts = [self.condition(c) for c in s.solution.conditions]
+        parts = self._ranges(list(s.solution.conditions))
         return rf"\, \mathbb{{1}}\left\{{{', '.join(parts)}\right\}}"
+
+    def _ranges(self, conditions: list[Relational]) -> list[str]:
+        """The conditions as text; a lower and an upper bound of one expression become 0 <= expression < extent."""
+        parts: list[str] = []
+        while conditions:
+            first = conditions.pop(0)
+            upper = next((c for c in conditions if self._bounds_together(first, c)), None)
+            if upper is None:
+                parts.append(self.condition(first))
+            else:
+                conditions.remove(upper)
+                extent = sp.expand(first.left + upper.left + 1)
+                parts.append(rf"0 \le {self.latex(first.left)} < {self.latex(extent)}")
+        return parts
+
+    @staticmethod
+    def _bounds_together(low: Relational, high: Relational) -> bool:
+        if not (low.op == high.op == ">=" and low.right == high.right == 0):
+            return False
+        extent = sp.expand(low.left + high.left + 1)
+        return bool(extent.is_Symbol or isinstance(extent, AppliedUndef))
 
     def condition(self, c: Relational) -> str:
         """An index condition: a | b for a vanishing remainder, and no negative terms."""
