@@ -80,7 +80,7 @@ def test_options_reach_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_table_is_evaluated_in_the_units_of_its_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
-    rows = [f"{a:.4f},{b:.4f},{'big' if a + b > 0 else 'small'}" for a, b in random.normal(3, 40, size=(80, 2)) - 3]
+    rows = [f"{a:.4f},{b:.4f},{'big' if a + b > 1000 else 'small'}" for a, b in random.normal(500, 40, size=(80, 2))]
     (tmp_path / "data.csv").write_text("a,b,size\n" + "\n".join(rows) + "\n")
     (tmp_path / "new.csv").write_text("a,b,size\n" + "\n".join(rows[:20]) + "\n")
     arguments = ["--data", str(tmp_path / "data.csv"), "--target", "size", "--optimizer", "lbfgs", "--json", "--epochs", "30"]
@@ -185,6 +185,15 @@ def test_the_commands_that_exist_are_listed(capsys: pytest.CaptureFixture[str]) 
     assert {"doctor", "train", "evaluate"} <= there
     listed = {line.split()[0] for line in out.splitlines() if line.startswith("    ") and not line.startswith("     ")}
     assert there == listed
+
+
+def test_a_fault_of_the_program_is_not_passed_off_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> list[object]:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("phiz.runtime.doctor.examine", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["doctor"])
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
