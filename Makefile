@@ -29,5 +29,8 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@
 
+notebooks: install
+	$(BIN)/python notebooks/build.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info runs

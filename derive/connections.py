@@ -84,7 +84,8 @@ class Connections:
         entries = []
         for r, value in enumerate(sizes):
             self.layer.sizes_info[f"X{r}"] = SizeInfo(
-                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index="i", smallest=("D", "i", str(self.loops[0])), minimum=1
-            )
+                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index="i", minimum=1,
+                smallest=("D", "i", str(self.loops[0])),
+            )  # fmt: skip
             entries.append(sp.Function(f"X{r}", integer=True, positive=True)(self.i))
         return Vector(entries)

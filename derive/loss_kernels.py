@@ -70,5 +70,5 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
         delta = pair.delta.subs(places, simultaneous=True)
         temporaries, value = builder.scalar(delta * weight, {})
         kernels.append(Kernel(f"delta_{activation.name}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None,
-                              temporaries, latex=rf"\delta_n = {sp.latex(pair.delta)}", text=f"delta[n] = {pair.delta}"))  # fmt: skip
+                              temporaries, rf"\delta_n = {sp.latex(pair.delta)}", f"delta[n] = {pair.delta}"))  # fmt: skip
     return LossDerivation(loss, pairs, tensors, tuple(kernels))

@@ -15,17 +15,18 @@ from .program import Step
 def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
     """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
 
+    A work group costs about as much as a small work item, so tiles share one too.
+
     PoCL compiles a kernel anew for every local size.  Left to itself it picks one that depends on the exact number of
     samples, so that the last, smaller batch of an epoch costs seconds.
     """
     if 0 in size:
         return size
-    first = next(n for n in (16, 4, 1) if size[0] % n == 0)
-    second = 1
-    if len(size) > 1:
-        groups = prod(size) // first
-        second = max(n for n in range(1, 64 // first + 1) if size[1] % n == 0 and (n == 1 or groups // n >= 16))
-    return (first, second, *(1 for _ in size[2:]))[: len(size)]
+    group = [next(n for n in (16, 4, 1) if size[0] % n == 0)]
+    for extent in size[1:]:
+        room, groups = 64 // prod(group), prod(size) // prod(group)
+        group.append(max(n for n in range(1, room + 1) if extent % n == 0 and (n == 1 or groups // n >= 16)))
+    return tuple(group)
 
 
 class Launch:

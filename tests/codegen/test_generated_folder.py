@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from phiz.codegen.folder import difference, existing, write
 from phiz.codegen.generate import Generated, generate
 from phiz.codegen.user_file import BUILT_IN

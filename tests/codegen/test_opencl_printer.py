@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pyopencl as cl
 import pytest
-
 from phiz.codegen.opencl_source import opencl_source
 from phiz.derive.ir import FUNCTIONS, Axis, Call, Compare, Expr, IRError, Kernel, Load, Name, Number, Select, Size, Tensor
 
