@@ -341,7 +341,7 @@ def make_backend(name: str, device: str | None = None) -> Backend:
             return NumpyBackend()
         raise DeviceError(f'PyOpenCL cannot be imported ({error}); run: pip install "pyopencl[pocl]"') from None
     except DeviceError:
-        if name == "auto":
+        if name == "auto" and device is None:  # a device that was asked for and is not there is an error
             return NumpyBackend()
         raise
 

@@ -176,8 +176,9 @@ def test_no_double_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 
 
 def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "train", "--backend", "opencl", "--device", "9:9", "--out", str(tmp_path / "out"))
-    assert "no OpenCL device matches '9:9'" in line
+    for backend in ("opencl", "auto"):
+        line = refused(capsys, "train", "--backend", backend, "--device", "9:9", "--out", str(tmp_path / "out"))
+        assert "no OpenCL device matches '9:9'" in line
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
