@@ -56,6 +56,15 @@ def _lenet_digits(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
     )
 
 
+def _lenet_digits_small(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
+    return (
+        layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("max_pooling", window=2),
+        _head(outputs, classification),
+    )
+
+
 def _lenet(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
     return (
         layer("convolution", maps=6, kernel=5, padding=2, activation="scaled_tanh"),
@@ -74,6 +83,7 @@ def _mlp(hidden: int, activation: str) -> Callable[[int, bool], tuple[LayerSpec,
 
 NAMED: dict[str, Named] = {
     "lenet-digits": Named("two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes", _lenet_digits, True),
+    "lenet-digits-small": Named("the same with eight maps twice, 1,954 parameters", _lenet_digits_small, True),
     "lenet": Named("the classical LeNet for 28x28 images, 61,750 parameters with 10 classes", _lenet, True),
     "mlp-digits": Named("one hidden layer of 64, 4,810 parameters on 8x8 digits", _mlp(64, "tanh")),
     "mlp": Named("one hidden layer of 16 tanh units", _mlp(16, "tanh")),
