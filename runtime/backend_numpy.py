@@ -123,7 +123,7 @@ class NumpyExecutor:
         keywords = {name: unit.sizes[name] for name in step.kernel.sizes}
         keywords.update({name: unit.relations[name] for name in step.kernel.relations})
         extra = {"samples": self.buffers["input"].shape[1], "dtype": self.dtype}
-        keywords.update({name: value for name, value in extra.items() if name in _keyword_only(function)})
+        keywords.update({name: value for name, value in extra.items() if name in keyword_only(function)})
         result = function(*arguments, **keywords)
         if step.position is not None:
             result, position = result
@@ -198,7 +198,7 @@ def _function(unit: Unit, name: str) -> Callable[..., Any]:
 
 
 @cache
-def _keyword_only(function: Callable[..., Any]) -> frozenset[str]:
+def keyword_only(function: Callable[..., Any]) -> frozenset[str]:
     """A kernel whose arguments do not tell the number of samples or the dtype asks for them by name."""
     parameters = inspect.signature(function).parameters.values()
     return frozenset(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

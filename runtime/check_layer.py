@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 TAYLOR_STEPS = {
     "float64": [2.0**-n for n in range(4, 17)],
-    "float32": [2.0**-n for n in range(1, 10)],
+    "float32": [2.0**-n for n in range(1, 15)],
 }
 #: A direction along which the rounding of E is measured: too small a move for its curvature to show.
 STILL = {"float64": 2.0**-36, "float32": 2.0**-18}
 #: Differences are relative to at least this part of the sum of |c Y|.
 FLOOR = 1e-3
+#: Outputs count as at least this large: what cancels to 0 exactly (a normalised single value) leaves rounding of its parts.
+LEAST = 0.1
 DRAWS = 12
 
 
@@ -182,8 +184,18 @@ class LayerCheck:
             return False
         if any((relative(narrow[name], wide[name]) > BACKENDS["float32"] / 5).any() for name in names):
             return False
-        size = float(np.max(np.sum(np.abs(point.weights * wide[PHI]), axis=0), initial=0.0))
-        return size > 0 and all(np.max(np.abs(wide[name]), initial=0.0) >= FLOOR * size for name in wanted if wide[name].size)
+        size = float(np.max(sizes_of(point, wide[PHI]), initial=0.0))
+        return all(np.max(np.abs(wide[name]), initial=0.0) >= FLOOR * size for name in wanted if wide[name].size)
+
+    @property
+    def undefined(self) -> bool:
+        """True where a stage is not finite at any point (the largest, or the mean, of no value): it has no derivative."""
+        try:
+            stages = [kernel.output for kernel in self.info.kernels if kernel.role == "forward"]
+            found = self._evaluated(self.point, "float64", stages)
+        except KernelError:
+            return False
+        return any(not np.isfinite(array).all() for array in found.values())
 
     def _evaluated(self, point: Point, dtype: str, names: Sequence[str]) -> dict[str, Array]:
         layer = LayerRun(self._run("numpy", dtype), self.info)
@@ -231,6 +243,11 @@ class LayerCheck:
         return names + ([kernel.position] if kernel.position is not None else [])
 
 
+def sizes_of(point: Point, outputs: Array) -> Array:
+    """The size of E of every sample, ``(samples,)``: the sum of its terms' absolute values."""
+    return np.sum(np.abs(point.weights) * np.maximum(np.abs(outputs), LEAST), axis=0)
+
+
 @dataclass
 class Gradients:
     """Gradients of one layer on one backend, against the function values of the same backend."""
@@ -245,7 +262,8 @@ class Gradients:
         layer.place(self.point)
         outputs = layer.outputs()
         layer.backward(self.point.weights)
-        self.size = float(np.max(np.sum(np.abs(self.point.weights * outputs), axis=0), initial=0.0))
+        sizes = sizes_of(self.point, outputs)
+        self.size, self.total = float(np.max(sizes, initial=0.0)), float(np.sum(sizes))
         self.slopes: dict[str, Array] = {"": layer.got(f"delta_{info.input}")}
         self.slopes |= {name: layer.got(f"gradient_{name}") for name in info.parameters}
         self.samples = {name: layer.got(f"samplegradient_{name}") for name in info.parameters}
@@ -338,7 +356,7 @@ class Gradients:
     def _order(self, direction: Mapping[str, Array], steps: Sequence[float]) -> float:
         start, _, _ = self._along(direction, 0.0)
         unit = np.finfo(self.layer.run.dtype).eps
-        rounding = max(self._rounding(direction, start), float(unit) * self.size)
+        rounding = max(self._rounding(direction, start), float(unit) * self.total)
         bounds: dict[float, float] = {}
 
         def remainder(step: float) -> float:

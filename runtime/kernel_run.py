@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .backend import Array
-from .backend_numpy import activation_function
+from .backend_numpy import activation_function, keyword_only
 from .errors import DeviceError, ManifestError, PhizError
 from .layer import Layer
 from .manifest import ActivationInfo, KernelInfo, LossInfo
@@ -124,6 +124,8 @@ class NumpyRun:
             assert self.bench.lower is not None
             arguments.append(_map(derivative(self.bench.lower), self._shaped(FACTOR)))
         keywords = {name: unit.sizes[name] for name in kernel.sizes} | {name: unit.relations[name] for name in kernel.relations}
+        extra = {"samples": self.samples, "dtype": self.dtype}
+        keywords |= {name: given for name, given in extra.items() if name in keyword_only(function)}
         result = function(*arguments, **keywords)
         if kernel.position is not None:
             result, position = result

@@ -39,6 +39,8 @@ LINEAR = "linear"
 #: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
 LOSS_SIZE_OPENCL = (3, 5)
+#: How often a configuration is drawn again whose stages are not finite.
+REDRAWN = 20
 
 
 @dataclass(frozen=True)
@@ -186,12 +188,18 @@ def _perform(setting: Setting, task: Task) -> list[Row]:
     if task.kind == "loss":
         return _loss_rows(manifest, task, generator, opencl, numpy)
     info = manifest.layers[task.name]
+    lower = manifest.activation(task.lower)
     configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
     if task.kind == "head":
-        check = HeadCheck(configuration, manifest.loss(task.loss), manifest.activation(LINEAR), generator)
-        return list(check.rows(opencl, numpy))
-    lower = manifest.activation(task.lower)
-    return list(LayerCheck(configuration, lower, generator, opencl, numpy).rows())
+        head = HeadCheck(configuration, manifest.loss(task.loss), manifest.activation(LINEAR), generator)
+        return list(head.rows(opencl, numpy))
+    check = LayerCheck(configuration, lower, generator, opencl, numpy)
+    for _ in range(REDRAWN):
+        if not check.undefined:
+            break
+        configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
+        check = LayerCheck(configuration, lower, generator, opencl, numpy)
+    return list(check.rows())
 
 
 def _loss_rows(
