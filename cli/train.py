@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--network",
         metavar="NAME|FILE",
-        help="lenet-digits, lenet-digits-small, lenet, mlp-digits, mlp, linear; or a .json or .toml file (default: what fits the data)",
+        help="lenet-digits, lenet-digits-small, lenet, mlp-digits, mlp, linear; or a .json or .toml file "
+        "(default: what fits the data)",
     )
     what.add_argument("--target", metavar="COLUMN", help="the column or array that holds the targets")
     what.add_argument("--task", choices=("classification", "regression"), help="what the targets are (default: by their look)")

@@ -46,7 +46,14 @@ def build(source: Any, data: Dataset) -> Network:
 
 @pytest.mark.parametrize(
     ("name", "size", "count"),
-    [("lenet-digits", 8, 2046), ("lenet-digits-small", 8, 1954), ("lenet", 28, 61750), ("mlp-digits", 8, 4810), ("linear", 8, 650), ("mlp", 8, 1210)],
+    [
+        ("lenet-digits", 8, 2046),
+        ("lenet-digits-small", 8, 1954),
+        ("lenet", 28, 61750),
+        ("mlp-digits", 8, 4810),
+        ("linear", 8, 650),
+        ("mlp", 8, 1210),
+    ],
 )
 def test_named_networks_have_the_parameters_that_they_say(name: str, size: int, count: int) -> None:
     net = build(name, images(size))
