@@ -49,11 +49,11 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     relations = _relations(kernels)
     scalars = [name for name in used if name not in tables]
     scalars += [f"{name}_max" for name in tables if not name.endswith("_at")]
+    scalars += [f"{name}_rows" for name in _whole_relations(kernels)]
     for name in used:
         check_size_name(name)
     applies = {k.finish for k in kernels} - {""}
     macros = ["REAL", "V", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
-    macros += [f"{n}_rows" for n in _whole_relations(kernels)]
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)

@@ -65,24 +65,31 @@ def _is_tied(definition: Definition, stage: Stage) -> bool:
 
 def _extremes(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extent: sp.Expr,
               extents: dict[sp.Symbol, sp.Expr]) -> list[sp.Expr]:  # fmt: skip
-    """The smallest index, and extent - 1 - the largest; empty where the index is the tensor's own axis."""
+    """The smallest index, and extent - 1 - the largest; empty where the index is the tensor's own axis or a relation's entry."""
     if isinstance(entry, AppliedUndef) or (entry.is_Symbol and sp.expand(extents.get(entry, sp.S.NaN) - extent) == 0):
         return []
-    terms = affine_terms(entry, set(extents))
-    assert terms is not None
-    coefficients, constant = terms
-    low = high = constant
-    for variable, coefficient in coefficients.items():
-        span = extents.get(variable)
-        ragged = span is None or bool(span.atoms(AppliedUndef)) or bool(extent.atoms(AppliedUndef))
-        negative = coefficient.could_extract_minus_sign()
-        if ragged:
-            raise DefinitionError(
-                f"layer {definition.name}: whether the access {symbol} stays inside depends on the maps; write .padded or .clipped"
-            )
-        assert span is not None
-        low, high = (low + coefficient * (span - 1), high) if negative else (low, high + coefficient * (span - 1))
-    return [sp.expand(low), sp.expand(extent - 1 - high)]
+    low, high = (_extreme(definition, symbol, entry, extents, side) for side in (-1, 1))
+    if any(e.atoms(AppliedUndef) or e.free_symbols & set(extents) for e in (low, high, extent)):
+        raise DefinitionError(
+            f"layer {definition.name}: whether the access {symbol} stays inside depends on the maps; write .padded or .clipped"
+        )
+    return [low, sp.expand(extent - 1 - high)]
+
+
+def _extreme(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extents: dict[sp.Symbol, sp.Expr], side: int) -> sp.Expr:
+    """The largest (side 1) or smallest (-1) value of an affine index; a range may depend on the variables outside it."""
+    value = sp.expand(entry)
+    pending = sorted(extents, key=str)
+    while present := [v for v in pending if value.has(v)]:
+        inner = next(v for v in present if not any(extents[o].has(v) for o in present if o is not v))
+        terms = affine_terms(value, set(extents))
+        coefficient = None if terms is None else terms[0].get(inner)
+        if coefficient is None:
+            return value
+        at_top = coefficient.could_extract_minus_sign() == (side < 0)
+        value = sp.expand(value.subs(inner, extents[inner] - 1 if at_top else 0))
+        pending.remove(inner)
+    return value
 
 
 @dataclass(frozen=True)

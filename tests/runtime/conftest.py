@@ -105,7 +105,8 @@ __kernel void forward_Z(__global const vec *Y, __global const REAL *w, __global 
 #endif
     out[i * TV + t] = PHI(sum);
 }
-__kernel void delta_Y(__global const vec *delta, __global const REAL *w, __global vec *out, __global const vec *f, int vectors, int TV)
+__kernel void delta_Y(__global const vec *delta, __global const REAL *w, __global vec *out, __global const vec *f, int vectors,
+                      int TV)
 {
     const int t = get_global_id(0), j = get_global_id(1);
     vec sum = (vec)(0);
@@ -144,7 +145,8 @@ CL_MSE = (
     + """
 enum { N = SIZE_N };
 #define VALUE(NAME, Y) \\
-__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *r, int vectors, int TV) \\
+__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *r, int vectors, \\
+                   int TV) \\
 { \\
     const int t = get_global_id(0); \\
     vec sum = (vec)(0); \\
@@ -152,7 +154,8 @@ __kernel void NAME(__global const vec *T, __global const vec *f, __global const 
     r[t] = weight[t] * sum / 2; \\
 }
 #define DELTA(NAME, Y, SLOPE) \\
-__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *out, int vectors, int TV) \\
+__kernel void NAME(__global const vec *T, __global const vec *f, __global const vec *weight, __global vec *out, int vectors, \\
+                   int TV) \\
 { \\
     const int t = get_global_id(0), n = get_global_id(1); \\
     vec v = f[n * TV + t]; \\

@@ -240,7 +240,8 @@ def test_the_built_in_folder_is_whole() -> None:
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_a_map_without_connections_is_its_bias(backend: str) -> None:
     """Z_i = b_i on the size that the user gives (ledger G3)."""
-    spec = layer("convolution", maps=2, kernel=3, connections=[[0, 1], []], size=(4, 4), initial={"b": {"rule": "constant", "value": 0.75}})
+    bias = {"b": {"rule": "constant", "value": 0.75}}
+    spec = layer("convolution", maps=2, kernel=3, connections=[[0, 1], []], size=(4, 4), initial=bias)
     network = Network([spec], (2, 6, 6), loss="mse", backend=backend, dtype="float64")
     x = np.random.default_rng(3).normal(size=(3, 2, 6, 6))
     maps = network.forward(network.parameters, x).reshape(3, 2, 4, 4)
