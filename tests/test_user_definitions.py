@@ -1,0 +1,46 @@
+"""Definitions that the project does not name, all the way: derived, generated, built, and checked on both backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from phiz.codegen.folder import write
+from phiz.codegen.generate import generate
+from phiz.codegen.user_file import combined, load_definitions
+from phiz.runtime.generated import load_folder
+from phiz.runtime.verify import verify
+
+FILES = sorted(p for p in (Path(__file__).parent / "layers").glob("*.py") if p.name != "__init__.py")
+UNDEFINED = ("clipped_average_pooling",)
+"""A window wholly in the padding has no mean: some of the configurations that are drawn have no value."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One generated folder with every definition."""
+    definitions, _ = combined(load_definitions(FILES))
+    path = tmp_path_factory.mktemp("definitions")
+    write(path, generate(definitions.families, definitions.activations, definitions.losses).files)
+    return path
+
+
+BUILT = (
+    "average_pooling", "depthwise", "locally_connected", "transposed", "local_response", "norm_pooling", "bilinear", "gated",
+    "layer_normalisation", "strided_rows", "triangular",
+)  # fmt: skip
+"""The definitions that are built for OpenCL here; building all of them takes a minute."""
+
+
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+def test_every_definition_passes_the_gradient_check(folder: Path, backend: str) -> None:
+    known = load_folder(folder).layers
+    names = sorted(n for n in known if not n.endswith(("_1d", "_3d")) and not n.startswith(UNDEFINED))
+    assert len(names) > 40
+    if backend == "opencl":
+        assert all(any(n.startswith(b) for n in names) for b in BUILT)
+        names = [n for n in names if n.startswith(BUILT)]
+    report = verify(names, folder, backend, cases=1, seed=5)
+    failed = [f"{row.layer}: {row.kernel} {row.tensor} {row.check} {row.error} {row.note}" for row in report.rows if not row.passed]
+    assert not failed, "\n".join(failed)
+    assert {row.layer for row in report.rows} >= set(names)
