@@ -34,6 +34,7 @@ FLOOR = 1e-3
 #: Outputs count as at least this large: what cancels to 0 exactly (a normalised single value) leaves rounding of its parts.
 LEAST = 0.1
 DRAWS = 12
+DIRECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -342,13 +343,16 @@ class Gradients:
         return errors, linear, bound
 
     def taylor(self) -> Iterator[Row]:
-        """The order of the remainder, tensor by tensor.  Up to three directions, since one may cross a kink anywhere."""
+        """The order of the remainder, tensor by tensor.
+
+        Further directions are tried where kinks that one crosses blur the order; a wrong gradient gives 1 along all.
+        """
         dtype = self.layer.run.dtype.name
         for name in self.slopes:
             if not self._start(name).size:
                 continue
             orders: list[float] = []
-            while len(orders) < 3 and max(orders, default=0.0) < ORDER:
+            while len(orders) < DIRECTIONS and max(orders, default=0.0) < ORDER:
                 orders.append(self._order(self._direction([name]), TAYLOR_STEPS[dtype]))
             tensor = f"gradient_{name}" if name else f"delta_{self.layer.info.input}"
             yield self.about.order(self._kernel(tensor), tensor, max(orders))

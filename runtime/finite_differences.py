@@ -20,6 +20,8 @@ Moved = Callable[[int, float], Floats]
 STEPS = (1e-4, 1e-5, 1e-6)
 #: One-sided derivatives that differ by more than this (relative) show a kink at the point itself.
 KINK = 1e-3
+#: A Taylor remainder this many times above the bound of its rounding has an order that can be read.
+CLEAR = 4
 
 
 def central(moved: Moved, entry: int, step: float) -> Floats:
@@ -97,10 +99,12 @@ def taylor_slope(remainder: Callable[[float], float], rounding: Callable[[float]
     ``steps`` halve from one to the next.  The order is read at the smallest step whose remainder stands clear of
     ``rounding(e)``, where kinks that a larger step crosses no longer matter; infinite where no remainder does (f is linear).
     """
-    remainders = [remainder(step) for step in steps]
-    if not np.isfinite(remainders).all():
+    remainders = np.array([remainder(step) for step in steps])
+    lost = np.flatnonzero(~np.isfinite(remainders))
+    first = int(lost[-1]) + 1 if lost.size else 0  # a large step may leave the domain of f
+    if first > len(steps) - 3:
         return 0.0
-    clear = [k for k, step in enumerate(steps) if remainders[k] > 32 * rounding(step)]
+    clear = [k for k in range(first, len(steps)) if remainders[k] > CLEAR * rounding(steps[k])]
     if not clear:
         return float("inf")
     last = min(max(clear), len(steps) - 2)
