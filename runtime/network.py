@@ -246,7 +246,7 @@ class Network:
     def _default_micro_batch(self) -> int:
         per_sample = max(1, self.program.units_per_sample * np.dtype(self.dtype).itemsize)
         fitting = max(1, self.backend.micro_batch_bytes // per_sample)
-        return int(min(1024, max(16, 1 << (fitting.bit_length() - 1))))
+        return int(min(2048, max(16, 1 << (fitting.bit_length() - 1))))
 
     def _batch(self, inputs: Any, targets: Any, weights: Any, with_targets: bool) -> Batch:
         samples = rows(inputs, self.input_shape, self.dtype, "inputs")
