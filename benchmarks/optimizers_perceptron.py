@@ -94,6 +94,9 @@ def pytorch(parts: Split, network: Network, alpha: float, iterations: int) -> tu
     """The same with torch.optim.LBFGS and its strong Wolfe search, gradients by autograd."""
     import torch
 
+    torch.set_num_threads(1)
+    first = torch.zeros(1, requires_grad=True)
+    torch.optim.LBFGS([first]).step(lambda: first.sum())  # the first step ever imports PyTorch's compiler
     samples = torch.from_numpy(parts.train.inputs.reshape(len(parts.train), -1))
     labels = torch.from_numpy(parts.train.labels)
     matrices, biases = weights(network)
