@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..derive.ir import (
+    FUNCTIONS,
     Accumulator,
     Call,
     Column,
@@ -31,7 +32,6 @@ from ..derive.ir import (
 from .opencl_names import c_name
 
 _ATOM, _UNARY, _MUL, _ADD, _COMPARE, _TERNARY = 5, 4, 3, 2, 1, 0
-_FUNCTIONS = {"rsqrt": "rsqrt"}
 
 
 def integer(e: IntExpr, above: int = 0) -> str:
@@ -135,10 +135,10 @@ class ScalarPrinter:
                 return f"{self(a, _MUL)} / {self(b, _MUL + 1)}", _MUL
             case Call(function="pow", args=(base, exponent)):
                 return self._power(base, exponent)
-            case Call(function=function, args=args):
+            case Call(function=function, args=args) if function in FUNCTIONS:
                 vector = any(self.is_vector(a) for a in args)
                 parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return f"{_FUNCTIONS.get(function, function)}({', '.join(parts)})", _ATOM
+                return f"{function}({', '.join(parts)})", _ATOM
         raise IRError(f"OpenCL has no form for {e}")
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:
