@@ -1,4 +1,4 @@
-"""Both notebooks run from top to bottom, show equations and a picture each, and their .ipynb hold the same cells."""
+"""The notebooks run from top to bottom and show equations and pictures, and their .ipynb hold the same cells."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ sys.path.insert(0, str(FOLDER))
 
 import build  # noqa: E402
 
-NAMES = ["01_from_equation_to_kernel", "02_your_own_layer"]
+DERIVING = ["01_from_equation_to_kernel", "02_your_own_layer"]
+NAMES = [*DERIVING, "03_optimizers"]
 
 
 def test_every_notebook_is_tested() -> None:
     assert [source.stem for source in build.SOURCES] == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DERIVING)
 def test_the_notebook_runs(name: str) -> None:
     """A failing cell raises, with its traceback; its own assertions are part of it."""
     notebook = build.execute(build.read(FOLDER / f"{name}.py"))
@@ -31,6 +32,17 @@ def test_the_notebook_runs(name: str) -> None:
     assert any(r"\delta" in text and r"\sum" in text for text in equations)
     assert any("image/png" in data for data in shown)
     assert any("__kernel void" in data.get("text/markdown", "") for data in shown)
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_the_optimizers_run_side_by_side() -> None:
+    """Its assertions say who must be ahead of whom; here: a picture per section, a line per method, nothing on stderr."""
+    notebook = build.execute(build.read(FOLDER / "03_optimizers.py"))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
+    printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
+    for method in ("gd", "momentum", "cg", "lbfgs", "bfgs", "lm"):
+        assert printed.count(f"\n{method} ") + printed.startswith(f"{method} ") >= 3, method
     assert not [output for output in outputs if output.get("name") == "stderr"]
 
 
