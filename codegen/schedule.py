@@ -12,6 +12,9 @@ from ..derive.ir import Axis, IntExpr, Kernel, Load, Tensor, loads, names
 
 SAMPLES = "t"
 
+# Sixteen vector registers hold the accumulators and the operands of one step: 4 x 2 with one scalar operand, 3 x 3 with two vectors.
+SCALAR_TILE, SAMPLE_TILE, VECTOR_TILE = 4, 2, 3
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -75,10 +78,10 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     candidates.sort(key=lambda a: -_reuse(a, kernel))
     prefix = f"TILE_{kernel.name}_"
     if kernel.sums_samples:
-        tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, 4) for a in candidates[:2]]
+        tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, VECTOR_TILE) for a in candidates[:2]]
         return Schedule(tuple(tiles))
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, 4) for a in candidates[:1]]
-    return Schedule((*tiles, Tile(SAMPLES, f"{prefix}{SAMPLES}", None, 2 if tiles else 1)))
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, SCALAR_TILE) for a in candidates[:1]]
+    return Schedule((*tiles, Tile(SAMPLES, f"{prefix}{SAMPLES}", None, SAMPLE_TILE if tiles else 1)))
 
 
 def is_invariant(load: Load, axis: str) -> bool:
