@@ -12,7 +12,7 @@ from ..derive.ir import Axis, IntExpr, Kernel, Load, Tensor, loads, names
 
 SAMPLES = "t"
 
-# Sixteen vector registers hold the accumulators and the operands of one step: 4 x 2 with one scalar operand, 3 x 3 with two vectors.
+# Sixteen vector registers hold accumulators and operands: 4 x 2 where one operand is a scalar, 3 x 3 where both are vectors.
 SCALAR_TILE, SAMPLE_TILE, VECTOR_TILE = 4, 2, 3
 
 
