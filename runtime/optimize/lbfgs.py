@@ -12,7 +12,7 @@ from ..errors import CheckpointError
 from .errors import OptionError
 from .line_search import LineSearch
 from .method import Method, Move, StateDict, field_of, gradient_of, search
-from .vector import Vector, dot, norm
+from .vector import Vector, add_scaled, dot, norm
 from .wolfe import StrongWolfe
 
 CURVATURE_FLOOR = 1e-10
@@ -55,18 +55,16 @@ class CorrectionPairs:
     def times(self, gradient: Vector) -> Vector:
         """H_k g by the two loops of Algorithm 2; g is left alone."""
         g = gradient.copy()
-        work = np.empty_like(g)
         rows = self.newest_first()
         gamma = np.empty(len(rows))
-        real = g.dtype.type
         for at, i in enumerate(rows):
             gamma[at] = self.rho[i] * dot(self.s[i], g)
-            g -= np.multiply(self.y[i], real(gamma[at]), out=work)
-        g *= real(self.scale)
+            add_scaled(g, -gamma[at], self.y[i])
+        g *= g.dtype.type(self.scale)
         for at in range(len(rows) - 1, -1, -1):
             i = rows[at]
             beta = self.rho[i] * dot(self.y[i], g)
-            g += np.multiply(self.s[i], real(gamma[at] - beta), out=work)
+            add_scaled(g, gamma[at] - beta, self.s[i])
         return g
 
 

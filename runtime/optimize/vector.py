@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import blas
 
 from ..errors import NotFiniteError, ShapeError
 
@@ -24,6 +25,19 @@ def dot(a: Vector, b: Vector) -> float:
     whole = a.size - a.size % _BLOCK
     blocks = np.matmul(a[:whole].reshape(-1, 1, _BLOCK), b[:whole].reshape(-1, _BLOCK, 1))
     return float(blocks.sum(dtype=np.float64)) + float(a[whole:] @ b[whole:])
+
+
+def add_scaled(target: Vector, factor: float, a: Vector) -> None:
+    """target += factor a, in place; both (n,), contiguous, of one dtype.
+
+    Short vectors go through BLAS, which is one call for two and rounds once; longer ones do not, as its threads would share
+    them out and the rounding at their borders could depend on how many there are.
+    """
+    if a.size > _BLOCK:
+        target += a * a.dtype.type(factor)
+        return
+    axpy = blas.saxpy if a.dtype == np.float32 else blas.daxpy
+    axpy(a, target, a=factor)
 
 
 def norm(a: Vector) -> float:

@@ -19,6 +19,7 @@ from phiz.runtime.optimize import Status, minimize, predict_memory
 from phiz.runtime.optimize.errors import MemoryRefusedError
 from phiz.runtime.optimize.normal_equations import accumulate
 from phiz.runtime.optimize.residuals import gauss_newton_softmax
+from phiz.runtime.optimize.vector import add_scaled
 from phiz.runtime.part import Part
 from phiz.runtime.split import load_split
 
@@ -265,3 +266,15 @@ def test_steps_into_infinity_are_shortened() -> None:
     goal = NetworkObjective(Part(network, data))
     result = minimize(goal, 1e-18 * network.parameters, "lbfgs", maxiter=20, first_step=1e20)
     assert np.isfinite(result.fun) and np.isfinite(result.x).all() and result.fun <= result.history[0].fun
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 33, 8192, 8193, 20_001])
+def test_add_scaled_is_in_place_and_rounds_like_numpy(size: int, dtype: Any) -> None:
+    random = np.random.default_rng(size)
+    target, a = random.normal(size=size).astype(dtype), random.normal(size=(2, size)).astype(dtype)[1]
+    exact = target.astype(np.longdouble) - np.longdouble(dtype(0.3)) * a
+    kept = target
+    add_scaled(target, float(dtype(-0.3)), a)
+    assert kept is target
+    np.testing.assert_allclose(target, exact.astype(dtype), rtol=0, atol=4 * np.finfo(dtype).eps)
