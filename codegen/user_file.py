@@ -53,11 +53,12 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
 def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
     """What a generated folder for ``user`` needs, and the layers to put into it.
 
-    Every kernel file holds every activation, so a new activation brings the built-in layers along.
+    The runtime lays the folder on top of the built-in one.  Every kernel file holds every activation, so a new activation brings
+    the built-in layers and losses along; a new layer comes alone.
     """
     names = {a.name for a in user.activations}
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)
-    losses = {loss.name: loss for loss in (*LOSSES, *user.losses)}
+    losses = {loss.name: loss for loss in (*(LOSSES if user.activations else ()), *user.losses)}
     own = {f.name for f in user.families}
     families = user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
     return Definitions(families, activations, tuple(losses.values())), families
