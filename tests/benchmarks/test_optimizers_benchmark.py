@@ -43,6 +43,7 @@ def test_both_sides_of_a_duel_reach_the_loss_that_is_compared(method: str) -> No
     assert len(networks.ratios([{"problem": "p", "method": method, "rival": "SciPy"} | row])) == 1
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_scikit_learn_minimises_the_same_function_from_the_same_start() -> None:
     """No iteration: its start is ours.  Many: its own loss is our objective at its end."""
     parts = load_split("digits", "float64", 0)
