@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
 from .freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
 from .indices import AxisVariable, RowVariable
-from .ir import Accumulator, Expr, IntExpr, Let, Load, Loop, Nest, RowLoop
+from .ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, RowLoop
 from .solver import IndexSolver, Solution, SolvedLoop, Unknown
 from .stages import Definition
 from .tensors import Access
@@ -102,15 +102,7 @@ class NestBuilder:
     def nest(self, term: Term) -> Nest:
         """The frozen nest of ``term``."""
         solution, located, body = self.solve(term)
-        lookup = self._lookup(located, {})
-        replacements, inner = with_temporaries(body)
-        names: set[sp.Symbol] = set()
-        temporaries: list[tuple[str, Expr]] = []
-        for symbol, value in replacements:
-            freeze = ScalarFreezer(self.integer, temporary_lookup(set(names), lookup), f"layer {self.definition.name}")
-            temporaries.append((symbol.name, freeze(value)))
-            names.add(symbol)
-        freeze = ScalarFreezer(self.integer, temporary_lookup(names, lookup), f"layer {self.definition.name}")
+        temporaries, frozen = self._freeze(body, self._lookup(located, {}))
         position = None
         if term.position is not None:
             position = self.integer(self._at(term.position, term.rename, solution))
@@ -119,27 +111,31 @@ class NestBuilder:
             lets=tuple(Let(s.name, self.integer(v)) for s, v in solution.quotients),
             conditions=tuple(self.integer.condition(c.left, c.op, c.right) for c in solution.conditions),
             guards=tuple(self.integer.condition(c.left, c.op, c.right) for c in solution.guards),
-            body=freeze(inner),
+            body=frozen,
             combine="max" if term.combine == "max" else "sum",
             position=position,
-            temporaries=tuple(temporaries),
+            temporaries=temporaries,
         )
 
     def scalar(self, e: sp.Expr, accumulators: Mapping[sp.Symbol, int]) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A map expression over the output axes, frozen, with its temporaries."""
         located = {s: self.accesses[s] for s in e.free_symbols if s in self.accesses}
-        lookup = self._lookup(located, accumulators)
+        return self._freeze(e, self._lookup(located, accumulators))
+
+    def _freeze(self, e: sp.Expr, lookup: Callable[[sp.Symbol], Expr | None]) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
+        """A scalar body as temporaries, in order, and the expression that uses them."""
+        where = f"layer {self.definition.name}"
         replacements, inner = with_temporaries(e)
         names: set[sp.Symbol] = set()
         temporaries: list[tuple[str, Expr]] = []
         for symbol, value in replacements:
-            freeze = ScalarFreezer(self.integer, temporary_lookup(set(names), lookup), f"layer {self.definition.name}")
-            temporaries.append((symbol.name, freeze(value)))
+            temporaries.append((symbol.name, ScalarFreezer(self.integer, temporary_lookup(set(names), lookup), where)(value)))
             names.add(symbol)
-        freeze = ScalarFreezer(self.integer, temporary_lookup(names, lookup), f"layer {self.definition.name}")
-        return tuple(temporaries), freeze(inner)
+        return tuple(temporaries), ScalarFreezer(self.integer, temporary_lookup(names, lookup), where)(inner)
 
-    def _lookup(self, located: Mapping[sp.Symbol, Access], accumulators: Mapping[sp.Symbol, int]):  # type: ignore[no-untyped-def]
+    def _lookup(
+        self, located: Mapping[sp.Symbol, Access], accumulators: Mapping[sp.Symbol, int]
+    ) -> Callable[[sp.Symbol], Expr | None]:
         def find(symbol: sp.Symbol) -> Expr | None:
             if symbol in accumulators:
                 return Accumulator(accumulators[symbol])
@@ -151,7 +147,7 @@ class NestBuilder:
 
         return find
 
-    def _conditions(self, access: Access):  # type: ignore[no-untyped-def]
+    def _conditions(self, access: Access) -> tuple[Condition, ...]:
         if access.outside == "never":
             return ()
         conditions = []
