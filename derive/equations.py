@@ -76,7 +76,8 @@ class EquationPrinter:
         """A tensor at an index: the map as a subscript, the coordinates outside brackets, as in equation 1."""
         symbol, level = self._symbol(name)
         parts = [self.latex(e) for e in index]
-        plain = f"{symbol}{'' if not level else f'^{{{level}}}'}"
+        base = f"{{{symbol}}}" if "_" in symbol else symbol  # LaTeX refuses a second subscript
+        plain = f"{base}{'' if not level else f'^{{{level}}}'}"
         if not parts:
             return plain
         info = self.derived.builder.extents.get(name) or self.definition.tensors.get(name.removeprefix("delta_"))
