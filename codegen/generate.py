@@ -40,7 +40,6 @@ class Generator:
 
     def __init__(self, activations: Sequence[Activation]) -> None:
         self.activations = [freeze_activation(a) for a in activations]
-        self.plain = list(activations)
         self.files: dict[str, str] = {}
         self.layers: dict[str, object] = {}
         self.losses: dict[str, object] = {}

@@ -7,11 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Literal, Protocol
-
-from mako.template import Template
 
 from ..derive.ir import Accumulator, Axis, Expr, IntExpr, Kernel, Tensor, loads, names
 from .numpy_axes import SAMPLE, Domain, Plan, PrintError, choose, scalars
@@ -20,9 +16,9 @@ from .numpy_scalars import Scalars
 from .numpy_scope import Scope
 from .numpy_text import comments, docstring, wrapped
 from .numpy_values import ATOM, Value, aligned, multiply
+from .render import render
 from .signature import arguments, relations, sizes
 
-_TEMPLATES = Path(__file__).parent / "templates" / "numpy"
 _Outputs = Sequence[tuple[Tensor, Value]]
 _RESERVED = frozenset({"np", "math", "span", "erf", "expit", "xlogy", SAMPLE})
 
@@ -80,7 +76,8 @@ def numpy_activations_source(activations: Sequence[Activation], header: Mapping[
 def _module(template: str, functions: Sequence[Function], header: Mapping[str, str]) -> str:
     body = "\n".join(line for f in functions for line in f.body)
     special = [name for name in ("erf", "expit", "xlogy") if re.search(rf"\b{name}\(", body)]
-    text = _template(template).render(
+    text = render(
+        f"numpy/{template}",
         header=comments(header),
         functions=functions,
         docstring=docstring,
@@ -90,11 +87,6 @@ def _module(template: str, functions: Sequence[Function], header: Mapping[str, s
         uses_span="span(" in body,
     )
     return re.sub(r"\n{4,}", "\n\n\n", str(text)).strip() + "\n"
-
-
-@cache
-def _template(name: str) -> Template:
-    return Template(filename=str(_TEMPLATES / name), strict_undefined=True, input_encoding="utf-8")
 
 
 def _elementwise(name: str, argument: str, expression: Expr, about: str) -> Function:

@@ -11,7 +11,7 @@ from mako.lookup import TemplateLookup
 @cache
 def _lookup() -> TemplateLookup:
     folder = Path(__file__).parent / "templates"
-    return TemplateLookup(directories=[str(folder)], strict_undefined=True)
+    return TemplateLookup(directories=[str(folder)], strict_undefined=True, input_encoding="utf-8")
 
 
 def render(template: str, **values: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..derive.ir import Axis, IntExpr, Kernel, Load, Tensor, loads, names
+from ..derive.ir import Axis, IntExpr, Kernel, Tensor, loads, names
 
 SAMPLES = "t"
 
@@ -82,8 +82,3 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
         return Schedule(tuple(tiles))
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, SCALAR_TILE) for a in candidates[:1]]
     return Schedule((*tiles, Tile(SAMPLES, f"{prefix}{SAMPLES}", None, SAMPLE_TILE if tiles else 1)))
-
-
-def is_invariant(load: Load, axis: str) -> bool:
-    """True where ``load`` does not depend on ``axis``."""
-    return axis not in names(load)

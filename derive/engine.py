@@ -15,7 +15,7 @@ from .equations import EquationPrinter
 from .fundamental import Adjoint, Contribution, delta_name, position_name
 from .heads import Head, derive_heads
 from .indices import AxisVariable
-from .ir import Accumulator, Axis, Call, Expr, Kernel, Name, Nest, Number, Size, Tensor, integers
+from .ir import Accumulator, Axis, Call, Expr, Kernel, Nest, Number, Tensor
 from .language import Family, Option
 from .shifts import prove_shifts
 from .stages import Definition, Stage, TensorInfo
@@ -156,11 +156,3 @@ def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivati
 def derive_family(family: Family) -> list[Derivation]:
     """Derive every variant of a layer."""
     return [derive_definition(family, options) for options in family.variants()]
-
-
-def sizes_used(kernel: Kernel) -> list[str]:
-    """The size names that a kernel needs, sorted."""
-    return sorted({i.name for i in integers(kernel) if isinstance(i, Size)})
-
-
-__all__ = ["Derivation", "Name", "derive_definition", "derive_family", "sizes_used"]
