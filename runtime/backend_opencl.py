@@ -6,7 +6,7 @@ device buffer, so that a pass costs one write and one read of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from .backend import Array, Request, Result, calls
 from .errors import DeviceError
 from .opencl_launch import Launch, work_group
 from .opencl_memory import Flat, OpenCLResident, to_columns, to_rows
-from .opencl_program import VECTOR_WIDTH, Binding, build, padded_vectors
-from .program import Program, Step
+from .opencl_plan import Plan
+from .opencl_program import build
+from .program import Program, Step, Unit
+from .schedule import Defaults, Schedules
 
 __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 
@@ -26,12 +28,16 @@ BATCH_KEYS = ("input", "target", "weight")
 
 
 class OpenCLBackend:
-    """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none."""
+    """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
+
+    ``schedules``: how each kernel runs; by default nothing is tuned.
+    """
 
     name = "opencl"
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(self, device: str | None = None, schedules: Schedules | None = None) -> None:
         self.device = devices.choose(device)
+        self.schedules = schedules or Defaults()
         self.kind = devices.kind(self.device)
         self.micro_batch_bytes = (16 if self.kind == "cpu" else 256) * 2**20
 
@@ -41,15 +47,19 @@ class OpenCLBackend:
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """Whole vectors, and whole tiles of them."""
-        return padded_vectors(program.units, max(1, -(-samples // self.width(dtype)))) * self.width(dtype)
+        return self.plan(program.units, dtype, samples).capacity
 
     def width(self, dtype: str) -> int:
-        """Samples per vector."""
-        return VECTOR_WIDTH[self.kind, dtype]
+        """Samples per vector, where a kernel's schedule says nothing else."""
+        return devices.vector_width(self.device, self.kind, dtype)
+
+    def plan(self, units: Sequence[Unit], dtype: str, samples: int) -> Plan:
+        """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
+        return Plan(units, self.schedules, dtype, self.width(dtype), samples)
 
     def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
         """Buffers and kernels."""
-        return OpenCLExecutor(program, dtype, capacity, self.device, self.width(dtype))
+        return OpenCLExecutor(program, dtype, self.plan(program.units, dtype, capacity), self.device)
 
     def describe(self) -> str:
         """Platform and device."""
@@ -59,12 +69,11 @@ class OpenCLBackend:
 class OpenCLExecutor:
     """Runs one program at one capacity.  Kernels are built and buffers allocated when they are first needed."""
 
-    def __init__(self, program: Program, dtype: str, capacity: int, device: Any, width: int) -> None:
-        self.program, self.dtype, self.capacity, self.device = program, np.dtype(dtype), capacity, device
-        self.width, self.vectors = width, capacity // width
+    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any) -> None:
+        self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
+        self.capacity = plan.capacity
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
-        self.bindings = [Binding(unit, dtype, width, self.vectors) for unit in program.units]
         self.parameters = self._flat(1)
         self._staged = np.zeros(self.parameters.count, self.dtype)
         self._pieces = [(host, slice(s.offset, s.stop)) for s, host in self.parameters.pieces(self._staged)]
@@ -76,7 +85,6 @@ class OpenCLExecutor:
         self._slots: dict[tuple[int, bool], tuple[OpenCLResident, dict[str, Array]]] = {}
         self._hosts: dict[tuple[int, str], Array] = {}
         self._turn = 0
-        self._vectors: dict[int, int] = {}
         self._sent: dict[str, Any] = {}
         for number, piece in enumerate(program.parameters):
             self._buffers[f"{piece.layer}:{piece.name}"] = self.parameters.view(number)
@@ -85,10 +93,9 @@ class OpenCLExecutor:
     def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
         """Transpose to sample-innermost once, pad with copies of the last sample at weight 0, and send."""
         samples = len(inputs)
-        vectors = self._padded(-(-samples // self.width))
         resident, staging = self._slot(slot, targets is not None)
-        resident.samples, resident.vectors = samples, min(vectors, self.vectors)
-        used = resident.vectors * self.width
+        resident.samples, resident.used = samples, self.plan.padded(samples)
+        used = resident.used
         to_columns(staging["input"], inputs, used)
         if targets is not None:
             to_columns(staging["target"], targets, used)
@@ -99,11 +106,6 @@ class OpenCLExecutor:
         for launch in self._launches.values():
             launch.resident = None if launch.resident is resident else launch.resident
         return resident
-
-    def _padded(self, vectors: int) -> int:
-        if vectors not in self._vectors:
-            self._vectors[vectors] = padded_vectors(self.program.units, vectors)
-        return self._vectors[vectors]
 
     def _slot(self, slot: int | None, targets: bool) -> tuple[OpenCLResident, dict[str, Array]]:
         """Buffers on the device and on the host; those of a slot are kept."""
@@ -184,7 +186,7 @@ class OpenCLExecutor:
         key = (step.unit, step.kernel.name)
         if key in self._launches:
             return self._launches[key]
-        binding = self.bindings[step.unit]
+        binding = self.plan.binding(step.unit, step.kernel.name)
         kernel = cl.Kernel(build(binding, self.device), step.kernel.name)
         batch: list[tuple[int, str]] = []
         arguments = self._arguments(step)
@@ -193,8 +195,9 @@ class OpenCLExecutor:
                 batch.append((position, argument))
             else:
                 kernel.set_arg(position, argument)
-        kernel.set_arg(len(arguments) + 1, np.int32(self.vectors))
-        launch = Launch(kernel, binding, step, batch, len(arguments), devices.kind(self.device) == "cpu")
+        kernel.set_arg(len(arguments) + 1, np.int32(self.capacity // binding.width))
+        group = self.plan.kernels[step.unit, step.kernel.name].group
+        launch = Launch(kernel, binding, step, batch, len(arguments), group, devices.kind(self.device) == "cpu")
         self._launches[key] = launch
         return launch
 
@@ -243,7 +246,7 @@ class OpenCLExecutor:
     def _index(self, unit: int) -> Any:
         if unit not in self._indices:
             flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-            self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.bindings[unit].index)
+            self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.plan.binding(unit).index)
         return self._indices[unit]
 
     def _read(self, key: str, samples: int | None, units: int | None = None) -> Array:

@@ -79,6 +79,19 @@ def kind(device: Any) -> str:
     return "gpu" if device.type & cl.device_type.GPU else "other"
 
 
+#: PoCL miscompiles vectors of more than 4 doubles.
+MOST_DOUBLES = 4
+
+
+def vector_width(device: Any, kind: str, dtype: str) -> int:
+    """Samples per vector: 1 on a GPU; on a CPU 8 floats (AVX) or 16 (AVX-512), and 4 doubles."""
+    if kind == "gpu":
+        return 1
+    if dtype == "float64":
+        return MOST_DOUBLES
+    return 16 if device.native_vector_width_float >= 16 else 8
+
+
 def has_fp64(device: Any) -> bool:
     """Whether the device computes in double precision."""
     return bool(device.double_fp_config)

@@ -174,22 +174,19 @@ class OpenCLRun:
         import pyopencl as cl
 
         from . import device as devices
-        from .opencl_launch import work_group
-        from .opencl_program import Binding, build, padded_vectors
+        from .opencl_launch import local_size
+        from .opencl_program import build
 
         backend.require(dtype)
         self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
         self._cl, self._build, self._device = cl, build, backend.device
-        self._group = work_group if backend.kind == "cpu" else lambda size: None
-        width = backend.width(dtype)
-        self._vectors = padded_vectors((bench.unit,), -(-samples // width))
-        self._capacity = padded_vectors((bench.unit,), self._vectors + 1)
-        self._used, self._lanes = width * self._vectors, width * self._capacity
+        self._local_size, self._grouped = local_size, backend.kind == "cpu"
+        self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
+        self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
-        self._binding = Binding(bench.unit, dtype, width, self._capacity)
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-        self._index = cl.Buffer(self._context, flags, hostbuf=self._binding.index)
+        self._index = cl.Buffer(self._context, flags, hostbuf=self._plan.binding(0).index)
         self._buffers: dict[str, Any] = {}
         self._kernels: dict[str, Any] = {}
 
@@ -228,16 +225,18 @@ class OpenCLRun:
             raise KernelError(kernel.name, str(error)) from None
 
     def _queue_up(self, kernel: KernelInfo) -> None:
-        size = self._binding.global_size(kernel.global_size, self._vectors)
+        plan, binding = self._plan.kernels[0, kernel.name], self._plan.binding(0, kernel.name)
+        size = binding.global_size(kernel.global_size, self._used // plan.width)
         if 0 in size:
             return
         if kernel.name not in self._kernels:
-            compiled = self._cl.Kernel(self._build(self._binding, self._device), kernel.name)
+            compiled = self._cl.Kernel(self._build(binding, self._device), kernel.name)
             arguments = [self._buffer(name) for name in self._names(kernel)]
-            counts = np.int32(self._vectors), np.int32(self._capacity)
+            counts = np.int32(self._used // plan.width), np.int32(self._lanes // plan.width)
             compiled.set_args(*arguments, *([self._index] if kernel.index else []), *counts)
             self._kernels[kernel.name] = compiled
-        self._cl.enqueue_nd_range_kernel(self._queue, self._kernels[kernel.name], size, self._group(size))
+        local = self._local_size(size, plan.group, self._grouped)
+        self._cl.enqueue_nd_range_kernel(self._queue, self._kernels[kernel.name], size, local)
 
     def _names(self, kernel: KernelInfo) -> list[str]:
         names = [*kernel.arguments, PHI if kernel.finish == "phi" else kernel.output]

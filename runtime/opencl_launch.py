@@ -29,20 +29,35 @@ def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(group)
 
 
+def local_size(size: tuple[int, ...], wanted: tuple[int, ...] | None, grouped: bool) -> tuple[int, ...] | None:
+    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's."""
+    if wanted is not None and 0 not in size and all(n % k == 0 for n, k in zip(size, wanted, strict=True)):
+        return wanted
+    return work_group(size) if grouped else None
+
+
 class Launch:
     """One kernel with its arguments set; re-set only what changes between micro-batches.
 
     ``batch`` are the positions of the arguments that come with a micro-batch, and their keys; ``last`` is the position of the
-    number of sample vectors.  ``grouped``: with a local size of its own choice (CPU), else the driver's.
+    number of sample vectors.  ``group``: the local size of the kernel's schedule, taken where it divides the global size.
+    ``grouped``: else with a local size of its own choice (CPU), or the driver's.
     """
 
     def __init__(
-        self, kernel: cl.Kernel, binding: Binding, step: Step, batch: list[tuple[int, str]], last: int, grouped: bool
+        self,
+        kernel: cl.Kernel,
+        binding: Binding,
+        step: Step,
+        batch: list[tuple[int, str]],
+        last: int,
+        group: tuple[int, ...] | None,
+        grouped: bool,
     ) -> None:
         self.kernel, self.binding, self.step = kernel, binding, step
-        self.batch, self.last, self.grouped = batch, last, grouped
+        self.batch, self.last, self.wanted, self.grouped = batch, last, group, grouped
         self.resident: Any = None
-        self.vectors = -1
+        self.used = -1
         self.size: tuple[int, ...] = ()
         self.group: tuple[int, ...] | None = None
         self._sizes: dict[int, tuple[tuple[int, ...], tuple[int, ...] | None]] = {}
@@ -52,10 +67,11 @@ class Launch:
         self.resident = resident
         for position, key in self.batch:
             self.kernel.set_arg(position, resident.buffers[key])
-        if resident.vectors != self.vectors:
-            self.vectors = resident.vectors
-            self.kernel.set_arg(self.last, np.int32(self.vectors))
-            if self.vectors not in self._sizes:
-                size = self.binding.global_size(self.step.kernel.global_size, self.vectors)
-                self._sizes[self.vectors] = size, work_group(size) if self.grouped else None
-            self.size, self.group = self._sizes[self.vectors]
+        if resident.used != self.used:
+            self.used = resident.used
+            vectors = self.used // self.binding.width
+            self.kernel.set_arg(self.last, np.int32(vectors))
+            if vectors not in self._sizes:
+                size = self.binding.global_size(self.step.kernel.global_size, vectors)
+                self._sizes[vectors] = size, local_size(size, self.wanted, self.grouped)
+            self.size, self.group = self._sizes[vectors]

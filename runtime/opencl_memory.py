@@ -39,11 +39,11 @@ class Flat:
 
 
 class OpenCLResident:
-    """A micro-batch on the device: ``samples`` real ones, ``vectors`` vectors in use."""
+    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers."""
 
     def __init__(self, buffers: dict[str, Any]) -> None:
         self.buffers = buffers
-        self.samples = self.vectors = 0
+        self.samples = self.used = 0
 
 
 def to_columns(host: Array, samples: Array, used: int) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from math import lcm
 from typing import Any
 
 import numpy as np
@@ -15,49 +14,18 @@ import pyopencl as cl
 from .device import context
 from .errors import DeviceError, ManifestError
 from .expression import expression
-from .manifest import TileInfo
 from .program import Unit
 
-#: Samples per vector by kind of device and dtype; a GPU's work items are its lanes.
-VECTOR_WIDTH = {
-    ("cpu", "float32"): 8,
-    ("cpu", "float64"): 4,
-    ("gpu", "float32"): 1,
-    ("gpu", "float64"): 1,
-    ("other", "float32"): 4,
-    ("other", "float64"): 2,
-}
 REAL = {"float32": "float", "float64": "double"}
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
 
-def tile(info: TileInfo, sizes: Mapping[str, Any], vectors: int) -> int:
-    """The width of a tile: an even split of its extent into pieces of about ``prefer``; over the samples, ``prefer`` itself."""
-    if info.extent is None:
-        return max(1, min(info.prefer, vectors))
-    extent = expression(info.extent)(sizes)
-    pieces = -(-extent // info.prefer)
-    return -(-extent // pieces) if pieces else 1
-
-
-def padded_vectors(units: tuple[Unit, ...], vectors: int) -> int:
-    """The least count >= ``vectors`` that every tile over the samples divides."""
-    preferred = [t.prefer for u in units for k in u.kernels for t in k.tiles.values() if t.extent is None]
-    while True:
-        step = lcm(1, *(max(1, min(prefer, vectors)) for prefer in preferred))
-        rounded = -(-vectors // step) * step
-        if rounded == vectors:
-            return vectors
-        vectors = rounded
-
-
 class Binding:
-    """The macros of one unit at one dtype and capacity, and the index tables that its kernels read."""
+    """The macros of one unit at one dtype, vector width and set of tiles, and the index tables that its kernels read."""
 
-    def __init__(self, unit: Unit, dtype: str, width: int, vectors: int) -> None:
-        self.unit = unit
-        self.tiles = {name: tile(info, unit.sizes, vectors) for kernel in unit.kernels for name, info in kernel.tiles.items()}
+    def __init__(self, unit: Unit, dtype: str, width: int, tiles: Mapping[str, int]) -> None:
+        self.unit, self.width, self.tiles = unit, width, dict(tiles)
         offsets, self.index = _index(unit)
         # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own headers.
         scalars = {f"SIZE_{name}": value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}

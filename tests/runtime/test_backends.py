@@ -17,7 +17,8 @@ from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.manifest import TileInfo
 from phiz.runtime.network import Network, make_backend
-from phiz.runtime.opencl_program import padded_vectors, tile
+from phiz.runtime.opencl_plan import Plan, tile
+from phiz.runtime.schedule import Defaults
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 SPECS = [
@@ -176,9 +177,12 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
         assert capacity >= samples and capacity % width == 0
         assert capacity < 4 * samples + width
     unit = network.program.units[0]
-    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None, 3), "OTHER": TileInfo(None, 2)})
-    units = (replace(unit, kernels=(kernel,)),)
-    assert [padded_vectors(units, n) for n in (1, 2, 3, 4, 6, 7)] == [1, 2, 6, 6, 6, 12]
+    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None, 3)})
+    other = replace(unit.kernels[0], name="other", tiles={"TILE": TileInfo(None, 2)})
+    units = (replace(unit, kernels=(kernel, other)),)
+    plans = [Plan(units, Defaults(), "float32", 4, 4 * vectors) for vectors in (1, 2, 3, 4, 6, 7)]
+    assert [plan.capacity // 4 for plan in plans] == [1, 2, 6, 6, 6, 12]
+    assert [plan.padded(9) for plan in plans] == [12] * 6
 
 
 @settings(max_examples=200)

@@ -1,0 +1,76 @@
+"""From the schedules of a network's kernels to numbers: vector widths, tile sizes, and how many samples a pass is padded to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import lcm
+from typing import Any
+
+from .expression import expression
+from .manifest import KernelInfo, TileInfo
+from .opencl_program import Binding
+from .program import Unit
+from .schedule import Schedule, Schedules
+
+
+def tile(info: TileInfo, sizes: Mapping[str, Any], vectors: int, wanted: int | None = None) -> int:
+    """The width of a tile: an even split of its extent into pieces of about ``wanted``; over the samples, ``wanted`` itself."""
+    aim = info.prefer if wanted is None else wanted
+    if info.extent is None:
+        return max(1, min(aim, vectors))
+    extent = expression(info.extent)(sizes)
+    pieces = -(-extent // aim)
+    return -(-extent // pieces) if pieces else 1
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``)."""
+
+    width: int
+    tiles: Mapping[str, int]
+    group: tuple[int, ...] | None
+    sample_tile: int
+
+    @property
+    def step(self) -> int:
+        """What the number of samples in use must be a multiple of."""
+        return self.width * self.sample_tile
+
+
+def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int) -> KernelPlan:
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
+    own = schedule.width or width
+    vectors = -(-samples // own)
+    tiles = {name: tile(info, unit.sizes, vectors, schedule.tiles.get(name)) for name, info in kernel.tiles.items()}
+    over_samples = next((tiles[name] for name, info in kernel.tiles.items() if info.extent is None), 1)
+    return KernelPlan(own, tiles, schedule.group, over_samples)
+
+
+class Plan:
+    """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide."""
+
+    def __init__(self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int) -> None:
+        self.units, self.dtype, self.width = tuple(units), dtype, width
+        self.kernels = {
+            (number, kernel.name): plan_kernel(unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples)
+            for number, unit in enumerate(units)
+            for kernel in unit.kernels
+        }
+        self.lanes = lcm(width, *(kernel.width for kernel in self.kernels.values()))
+        step = lcm(self.lanes, *(kernel.step for kernel in self.kernels.values()))
+        self.capacity = -(-max(1, samples) // step) * step
+        self._bindings: dict[tuple[int, int], Binding] = {}
+
+    def padded(self, samples: int) -> int:
+        """``samples`` rounded up to whole vectors of every kernel: lanes that are computed and hold finite numbers."""
+        return -(-max(1, samples) // self.lanes) * self.lanes
+
+    def binding(self, unit: int, kernel: str = "") -> Binding:
+        """The macros that ``kernel`` is built with; one program serves all kernels of a unit that share a vector width."""
+        width = self.kernels[unit, kernel].width if kernel else self.width
+        if (unit, width) not in self._bindings:
+            tiles = {m: size for (u, _), plan in self.kernels.items() if u == unit for m, size in plan.tiles.items()}
+            self._bindings[unit, width] = Binding(self.units[unit], self.dtype, width, tiles)
+        return self._bindings[unit, width]

@@ -1,0 +1,56 @@
+"""How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group.
+
+A committed kernel leaves these open as macros and launch sizes.  ``Schedule()`` leaves everything to the defaults; the tuner
+fills in what it measured to be faster.  A schedule never changes which numbers a kernel computes, only their order of addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .manifest import KernelInfo
+    from .program import Unit
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
+
+    ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.
+    """
+
+    tiles: Mapping[str, int] = field(default_factory=dict)
+    width: int | None = None
+    group: tuple[int, ...] | None = None
+
+
+DEFAULT = Schedule()
+
+
+class Schedules(Protocol):
+    """Where the schedules of a device come from."""
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The schedule of ``kernel`` in passes of up to ``samples`` samples."""
+
+
+class Defaults:
+    """Nothing was tuned."""
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The default, whatever the kernel."""
+        return DEFAULT
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Schedules by kernel: what the tuner and its tests run candidates with.  Keys: (file, kernel)."""
+
+    chosen: Mapping[tuple[str, str], Schedule]
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The schedule given for the kernel of that file, else the default."""
+        return self.chosen.get((unit.file, kernel.name), DEFAULT)
