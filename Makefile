@@ -15,7 +15,7 @@ test: lint
 lint: install
 	$(BIN)/ruff check .
 	mkdir -p build/typing/phiz
-	for room in derive codegen generated runtime cli; do ln -sfn "$(CURDIR)/$$room" build/typing/phiz/$$room; done
+	for room in derive codegen generated runtime cli benchmarks; do ln -sfn "$(CURDIR)/$$room" build/typing/phiz/$$room; done
 	MYPYPATH=build/typing $(BIN)/mypy -p phiz
 
 generate: install

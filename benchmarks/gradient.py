@@ -1,6 +1,6 @@
 """Time and peak memory of one gradient (value and all parameter gradients, float32) beside PyTorch's eager mode.
 
-    python benchmarks/gradient.py [--cases NAME ...] [--batches N ...] [--rounds N] [--threads N] [--kernels] [--json FILE]
+    python -m phiz.benchmarks.gradient [--cases NAME ...] [--batches N ...] [--rounds N] [--threads N] [--kernels] [--json FILE]
 
 Both sides run in one process on the same network, data and parameters, in alternation, warm, with the same number of threads;
 before anything is timed their losses and gradients are compared.  "phiz" takes host arrays at every call (checked and brought
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradient_memory import limit_threads, peak_bytes
+from .gradient_memory import limit_threads, peak_bytes
 
 TOLERANCE = 1e-4
 MEMORY_SAMPLES = (1_000, 10_000)
@@ -79,8 +79,8 @@ def alternate(sides: Mapping[str, Callable[[], object]], rounds: int, seconds: f
 
 def measure(name: str, batch: int, options: argparse.Namespace, with_torch: bool) -> Row:
     """One row: a case at a batch size."""
-    from gradient_cases import CASES
-    from gradient_torch import TorchTwin
+    from .gradient_cases import CASES
+    from .gradient_torch import TorchTwin
 
     network = CASES[name].network(options.backend)
     inputs, targets = CASES[name].samples(batch)
@@ -140,14 +140,14 @@ def times_table(rows: Sequence[Row], backend: str, with_torch: bool) -> str:
 
 def kernels_table(name: str, batch: int, backend: str) -> tuple[str, list[Row]]:
     """Time and rate of every kernel of one micro-batch."""
-    from gradient_cases import CASES
-    from gradient_kernels import profile
+    from .gradient_cases import CASES
+    from .gradient_kernels import profile
 
     network = CASES[name].network(backend)
     inputs, targets = CASES[name].samples(min(batch, network.micro_batch))
     found = profile(network, inputs, targets)
     total = sum(k.seconds for k in found)
-    rows = [
+    rows: list[Row] = [
         {"layer": k.layer, "kernel": k.kernel, "ms": 1e3 * k.seconds, "flops": k.operations, "gflops": k.gflops} for k in found
     ]
     lines = [_kernel_line(row, total) for row in sorted(rows, key=lambda row: -row["ms"])]
@@ -183,8 +183,8 @@ def main(given: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 1 where the sides disagree."""
     options = arguments(given)
     limit_threads(options.threads)
-    from gradient_cases import CASES
-    from gradient_torch import torch_version
+    from .gradient_cases import CASES
+    from .gradient_torch import torch_version
 
     for name in options.cases:
         if name not in CASES:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from phiz.runtime.architectures import NAMED
-from phiz.runtime.datasets import load
-from phiz.runtime.layer import LayerSpec, layer
-from phiz.runtime.network import Network
+
+from ..runtime.architectures import NAMED
+from ..runtime.datasets import load
+from ..runtime.layer import LayerSpec, layer
+from ..runtime.network import Network
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,7 @@ strided kernel counts what it sums and nothing else.  An accumulation, each oper
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyopencl as cl
-from phiz.codegen.user_file import BUILT_IN
-from phiz.derive.engine import derive_definition
-from phiz.derive.ir import (
+
+from ..codegen.user_file import BUILT_IN
+from ..derive.engine import derive_definition
+from ..derive.ir import (
     Axis,
     Call,
     Column,
@@ -37,16 +38,21 @@ from phiz.derive.ir import (
     Size,
     names,
 )
-from phiz.derive.loss_kernels import derive_loss
-from phiz.runtime.backend import Request, calls
-from phiz.runtime.backend_opencl import OpenCLExecutor
-from phiz.runtime.network import Network
-from phiz.runtime.program import Step, Unit
+from ..derive.loss_kernels import derive_loss
+from ..runtime.backend import Request, calls
+from ..runtime.backend_opencl import OpenCLExecutor
+from ..runtime.network import Network
+from ..runtime.program import Step, Unit
 
 Array = npt.NDArray[Any]
 Numbers = int | Array
 COMPARE = {"==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-DIVIDE = {"floordiv": np.floor_divide, "ceildiv": lambda a, b: -(-a // b), "mod": np.mod, "gcd": np.gcd}
+DIVIDE: dict[str, Callable[..., Any]] = {
+    "floordiv": np.floor_divide,
+    "ceildiv": lambda a, b: -(-a // b),
+    "mod": np.mod,
+    "gcd": np.gcd,
+}
 FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 
@@ -161,7 +167,7 @@ class _Space:
                 return self.columns[name]
             case Size(name=name, index=None):
                 return int(self.unit.sizes[name])
-            case Size(name=name, index=index):
+            case Size(name=name, index=index) if index is not None:
                 return np.asarray(self.unit.sizes[name])[self.value(index)]
             case Column(relation=relation, column=column, row=row):
                 return self.unit.relations[relation].columns[column][self.value(row)]
@@ -175,7 +181,8 @@ class _Space:
             return np.vectorize(lambda a, m: pow(int(a), -1, int(m)) if m > 1 else 0, otypes=[np.int64])(*args)
         many = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
         if op not in many:
-            return DIVIDE[op](*args)
+            divided: Numbers = DIVIDE[op](*args)
+            return divided
         result: Any = args[0]
         for one in args[1:]:
             result = many[op](result, one)
@@ -188,15 +195,15 @@ class _Space:
 
     def extend(self, name: str, counts: Numbers, needed: bool, start: Numbers = 0, step: Numbers = 1) -> Array:
         """Repeat every point ``counts`` times; gives the number of each repetition where they are spread out."""
-        counts = np.maximum(0, np.broadcast_to(np.asarray(counts), self.times.shape))
+        each: Array = np.maximum(0, np.broadcast_to(np.asarray(counts), self.times.shape))
         if not needed:
-            self.times = self.times * counts
-            return counts
-        first = np.repeat(np.cumsum(counts) - counts, counts)
-        number = np.arange(counts.sum()) - first
-        start, step = (np.repeat(np.broadcast_to(np.asarray(v), counts.shape), counts) for v in (start, step))
-        self.columns = {key: np.repeat(column, counts) for key, column in self.columns.items()}
-        self.times = np.repeat(self.times, counts)
+            self.times = self.times * each
+            return each
+        first = np.repeat(np.cumsum(each) - each, each)
+        number: Array = np.arange(each.sum()) - first
+        start, step = (np.repeat(np.broadcast_to(np.asarray(v), each.shape), each) for v in (start, step))
+        self.columns = {key: np.repeat(column, each) for key, column in self.columns.items()}
+        self.times = np.repeat(self.times, each)
         self.columns[name] = start + step * number
         return number
 

@@ -3,7 +3,7 @@
 Before the measurement the same gradient has run once and was thrown away, so that neither compilers nor libraries that load
 on first use are counted.  The data set is resident before as well: what counts is what the gradient itself needs.
 
-    python benchmarks/gradient_memory.py SIDE CASE SAMPLES THREADS     (prints {"bytes": n} or {"bytes": null})
+    python -m phiz.benchmarks.gradient_memory SIDE CASE SAMPLES THREADS     (prints {"bytes": n} or {"bytes": null})
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def peak_bytes(side: str, case: str, samples: int, threads: int) -> int | None:
     """Bytes that one gradient of ``case`` needs; None where the system does not tell (no /proc)."""
-    command = [sys.executable, str(Path(__file__).resolve()), side, case, str(samples), str(threads)]
+    command = [sys.executable, "-m", __name__, side, case, str(samples), str(threads)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
         raise RuntimeError(f"memory of {side} {case} {samples}: {found.stderr.strip().splitlines()[-1]}")
@@ -50,8 +50,8 @@ def _settle() -> None:
 
 
 def _measure(side: str, name: str, samples: int, threads: int) -> int | None:
-    from gradient_cases import CASES
-    from gradient_torch import TorchTwin
+    from .gradient_cases import CASES
+    from .gradient_torch import TorchTwin
 
     case = CASES[name]
     inputs, targets = case.samples(samples)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from phiz.runtime.layer import Layer
-from phiz.runtime.network import Network
+
+from ..runtime.layer import Layer
+from ..runtime.network import Network
 
 Array = npt.NDArray[Any]
 

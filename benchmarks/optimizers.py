@@ -1,6 +1,6 @@
 """Our optimizers against SciPy's (and PyTorch's LBFGS where installed), on the same functions from the same starts.
 
-    python benchmarks/optimizers.py [--repeats N] [--json FILE]
+    python -m phiz.benchmarks.optimizers [--repeats N] [--json FILE]
 
 Prints, per method: problems solved, evaluations (median ratio ours / theirs) and time; then Levenberg-Marquardt on two
 function fits, to the loss that SciPy ends at; then the share of a run that L-BFGS spends on its own vectors.
@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ import scipy.optimize
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "optimize"))
 from optimize_networks import Network
 from optimize_problems import PROBLEMS
-from phiz.runtime.optimize import OptimizeResult, minimize
+
+from ..runtime.optimize import OptimizeResult, minimize
 
 Row = dict[str, Any]
-RIVALS: dict[str, tuple[str, dict[str, float]]] = {
+RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
     "bfgs": ("BFGS", {}),
     "lbfgs": ("L-BFGS-B", {"ftol": 2.220446049250313e-09}),
     "cg": ("CG", {}),
@@ -51,19 +53,20 @@ def gradient_methods(repeats: int) -> list[Row]:
         for problem in PROBLEMS:
             f, x0 = problem.value_and_gradient, problem.x0
             settings = options | {"maxiter": 5000}
-            ours, seconds = timed(lambda f=f, x0=x0, m=method, o=options: minimize(f, x0, m, maxiter=5000, **o), repeats)
+            ours, seconds = timed(partial(minimize, f, x0, method, maxiter=5000, **options), repeats)
             theirs, their_seconds = timed(
-                lambda f=f, x0=x0, n=name, o=settings: scipy.optimize.minimize(f, x0, jac=True, method=n, options=o),
+                partial(scipy.optimize.minimize, f, x0, jac=True, method=name, options=settings),
                 repeats,
             )
             rows.append(row(method, problem.name, ours, seconds, theirs.fun, theirs.nfev, their_seconds))
     for problem in PROBLEMS:
         if problem.residual(problem.x0).size < problem.x0.size:
             continue
-        ours, seconds = timed(lambda p=problem: minimize(p, p.x0, "lm", maxfev=2000), repeats)
+        ours, seconds = timed(partial(minimize, problem, problem.x0, "lm", maxfev=2000), repeats)
         theirs, their_seconds = timed(
-            lambda p=problem: scipy.optimize.least_squares(
-                p.residual, p.x0, jac=p.jacobian, method="lm", x_scale="jac", max_nfev=2000
+            partial(
+                scipy.optimize.least_squares, problem.residual, problem.x0, jac=problem.jacobian, method="lm", x_scale="jac",
+                max_nfev=2000,
             ),
             repeats,
         )
@@ -162,7 +165,7 @@ def torch_lbfgs(repeats: int) -> list[Row]:
 
         (fun, calls), their_seconds = timed(run, repeats)
         ours, seconds = timed(
-            lambda x0=x0: minimize(scipy.optimize.rosen, x0, "lbfgs", jac=scipy.optimize.rosen_der), repeats
+            partial(minimize, scipy.optimize.rosen, x0, "lbfgs", jac=scipy.optimize.rosen_der), repeats
         )
         rows.append({"problem": f"rosenbrock-{size}", "fun": ours.fun, "evaluations": ours.nfev, "seconds": seconds,
                      "torch_fun": fun, "torch_evaluations": calls, "torch_seconds": their_seconds})  # fmt: skip

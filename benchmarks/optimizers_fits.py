@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
-from phiz.runtime.datasets import from_arrays
-from phiz.runtime.layer import layer
-from phiz.runtime.network import Network
-from phiz.runtime.objective import NetworkObjective
-from phiz.runtime.optimize import OptimizeResult, minimize
-from phiz.runtime.part import Part
+
+from ..runtime.datasets import from_arrays
+from ..runtime.layer import layer
+from ..runtime.network import Network
+from ..runtime.objective import NetworkObjective
+from ..runtime.optimize import OptimizeResult, minimize
+from ..runtime.part import Part
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "optimize"))
 from optimize_networks import Network as HandWritten

@@ -1,6 +1,6 @@
 """Optimizers on networks: ours against SciPy, scikit-learn and PyTorch, on the same objective from the same start.
 
-    python benchmarks/optimizers_networks.py [--repeats N] [--quick] [--only PART] [--json FILE]
+    python -m phiz.benchmarks.optimizers_networks [--repeats N] [--quick] [--only PART] [--json FILE]
 
 Who is compared evaluates the very same phiz network.  Every evaluation is recorded with its time, and both are asked when they
 first were as low as the higher of their two last losses.  BLAS runs on one thread, which is faster at these sizes.  Runs of the
@@ -22,15 +22,16 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
-from optimizers_fits import function_fits
-from optimizers_perceptron import one_hidden_layer
-from phiz.runtime.architectures import architecture
-from phiz.runtime.network import Network
-from phiz.runtime.objective import NetworkObjective
-from phiz.runtime.optimize import minimize
-from phiz.runtime.part import Part
-from phiz.runtime.split import load_split
 from threadpoolctl import threadpool_limits
+
+from ..runtime.architectures import architecture
+from ..runtime.network import Network
+from ..runtime.objective import NetworkObjective
+from ..runtime.optimize import minimize
+from ..runtime.part import Part
+from ..runtime.split import load_split
+from .optimizers_fits import function_fits
+from .optimizers_perceptron import one_hidden_layer
 
 Row = dict[str, Any]
 SCIPY = {"lbfgs": ("L-BFGS-B", {"maxfun": 10**6, "ftol": 0.0}), "cg": ("CG", {}), "bfgs": ("BFGS", {})}

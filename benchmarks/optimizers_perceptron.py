@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from phiz.runtime.architectures import architecture
-from phiz.runtime.network import Network
-from phiz.runtime.objective import NetworkObjective
-from phiz.runtime.optimize import minimize
-from phiz.runtime.part import Part
-from phiz.runtime.split import Split, load_split
+
+from ..runtime.architectures import architecture
+from ..runtime.network import Network
+from ..runtime.objective import NetworkObjective
+from ..runtime.optimize import minimize
+from ..runtime.part import Part
+from ..runtime.split import Split, load_split
 
 Row = dict[str, Any]
 Weights = list[np.ndarray]

@@ -13,9 +13,9 @@ from phiz.derive.layers import LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN = {
-    "derive": ("codegen", "runtime", "cli", "generated", "mako", "pyopencl"),
-    "codegen": ("runtime", "cli", "generated", "pyopencl"),
-    "runtime": ("derive", "codegen", "cli", "sympy", "mako"),
+    "derive": ("codegen", "runtime", "cli", "benchmarks", "generated", "mako", "pyopencl"),
+    "codegen": ("runtime", "cli", "benchmarks", "generated", "pyopencl"),
+    "runtime": ("derive", "codegen", "cli", "benchmarks", "sympy", "mako"),
 }
 
 

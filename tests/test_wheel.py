@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("derive", "codegen", "generated", "runtime", "cli")
+ROOMS = ("derive", "codegen", "generated", "runtime", "cli", "benchmarks")
 SUFFIXES = (".py", ".mako", ".cl", ".md", ".json", ".typed")
 
 

@@ -12,15 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phiz.benchmarks import gradient
+from phiz.benchmarks.gradient_kernels import operations, profile
+from phiz.benchmarks.gradient_memory import peak_bytes
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.network import Network
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
-
-import gradient  # noqa: E402
-from gradient_kernels import operations, profile  # noqa: E402
-from gradient_memory import peak_bytes  # noqa: E402
 
 
 def table(text: str, first: str) -> list[list[str]]:
@@ -33,7 +29,7 @@ def table(text: str, first: str) -> list[list[str]]:
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    command = [sys.executable, str(FOLDER / "gradient.py"), "--cases", "digits", "--batches", "5", "13", "--rounds", "2",
+    command = [sys.executable, "-m", "phiz.benchmarks.gradient", "--cases", "digits", "--batches", "5", "13", "--rounds", "2",
                "--block", "0.001", "--no-torch", "--no-memory", "--kernels", "--json", str(file)]  # fmt: skip
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     header, rule, *rows = table(found.stdout, "network")

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from phiz.benchmarks import optimizers_fits as fits
+from phiz.benchmarks import optimizers_networks as networks
+from phiz.benchmarks import optimizers_perceptron as perceptron
 from phiz.runtime.objective import NetworkObjective
 from phiz.runtime.part import Part
 from phiz.runtime.split import load_split
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
-
-import optimizers_fits as fits  # noqa: E402
-import optimizers_networks as networks  # noqa: E402
-import optimizers_perceptron as perceptron  # noqa: E402
 
 
 def test_a_recorded_objective_counts_up_to_the_first_value_that_is_low_enough() -> None:
