@@ -68,9 +68,9 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -> dict[str, Any]:
     everything = {**tensors, kernel.output.name: kernel.output}
-    tiles = {
-        t.macro: {"extent": None if t.extent is None else text(t.extent), "prefer": t.prefer} for t in launch.schedule.tiles
-    }
+    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    tiles = {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles}
+    operands = [[macros[a] for a in operand.axes] for operand in launch.schedule.operands]
     return {
         "name": kernel.name,
         "role": kernel.role,
@@ -81,7 +81,12 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
         "finish": kernel.finish,
         "sizes": list(sizes(kernel, everything)),
         "relations": list(relations(kernel)),
-        "opencl": {"tiles": tiles, "global": list(launch.global_size), "index": launch.uses_index},
+        "opencl": {
+            "tiles": tiles,
+            "operands": operands,
+            "global": list(launch.global_size),
+            "index": launch.uses_index,
+        },
     }
 
 

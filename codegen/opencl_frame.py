@@ -74,7 +74,7 @@ class Frame:
         if axis != SAMPLES:
             extent = self.tiles[axis].extent
             assert extent is not None
-            lines.append(f"const int {c_name(axis)} = min({c_name(axis)}0 + {number}, {integer(extent)} - 1);")
+            lines.append(f"const int {c_name(axis)} = lesser({c_name(axis)}0 + {number}, {integer(extent)} - 1);")
         return lines
 
     def dependence(self, e: Load) -> tuple[str, ...]:

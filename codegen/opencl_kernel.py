@@ -10,7 +10,7 @@ from .opencl_frame import Frame, Line, counter, is_table
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
-from .schedule import SAMPLES, Schedule
+from .schedule import SAMPLES, Schedule, bounded
 from .signature import arguments
 
 
@@ -22,6 +22,7 @@ class KernelText:
     comment: tuple[str, ...]
     parameters: tuple[str, ...]
     decode: tuple[str, ...]
+    bounds: tuple[str, ...]
     nests: tuple[NestText, ...]
     store: tuple[Line, ...]
     global_size: tuple[str, str, str]
@@ -59,6 +60,10 @@ class KernelWriter:
             (f"{c_name(a.name)}0", _bound(a), self.frame.tiles[a.name].macro) for a in tiled
         ]
         third = self._decode(lines, "tile", "get_global_id(2)", entries)
+        for axis in tiled:
+            if any(bounded(nest, axis.name) for nest in kernel.nests):
+                name, macro = c_name(axis.name), self.frame.tiles[axis.name].macro
+                lines.append(f"const int {name}_last = lesser({name}0 + {macro} - 1, {_bound(axis)} - 1);")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
@@ -85,7 +90,24 @@ class KernelWriter:
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every place of the tile."""
-        kernel, lines, depth = self.kernel, [], 0
+        lines, depth = self._places()
+        body: list[str] = []
+        result, is_vector = self._result(body)
+        index = tuple(Name(a.name) for a in self.kernel.axes)
+        target = self.frame.address(self.kernel.output, index, self.frame.lane())
+        if self.kernel.sums_samples:
+            body.append(f"{target} = lane_sum({result});")
+        else:
+            body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+            body.extend(self._finish(target))
+        if self.kernel.position is not None:
+            place = self.frame.address(self.kernel.position, index, self.frame.lane())
+            body.append(f"{place} = position0{self.frame.place_index()};")
+        return _closed(lines, body, depth)
+
+    def _places(self) -> tuple[list[Line], int]:
+        """The loops over the tile, and the depth inside them; places past the end are skipped."""
+        lines, depth = [], 0
         for axis in self.frame.inner:
             for text in self.frame.tile_loop(axis):
                 lines.append(Line(depth, text))
@@ -94,27 +116,16 @@ class KernelWriter:
                 extent = self.frame.tiles[axis].extent
                 assert extent is not None
                 lines.append(Line(depth, f"if ({c_name(axis)}0 + {counter(axis)} >= {integer(extent)}) continue;"))
-        body: list[str] = []
+        return lines, depth
+
+    def _result(self, body: list[str]) -> tuple[str, bool]:
+        """The result at the current place, and whether it is a vector; what it needs goes to ``body``."""
         placed: dict[Load, str] = {}
-        for n, load in enumerate(dict.fromkeys(_result_loads(kernel))):
+        for n, load in enumerate(dict.fromkeys(_result_loads(self.kernel))):
             placed[load] = f"{c_name(load.tensor)}_r{n}"
             body.append(self.frame.declare(load, placed[load]))
-        printer = self.frame.printer(placed, body, kernel.temporaries)
-        index = tuple(Name(a.name) for a in kernel.axes)
-        target = self.frame.address(kernel.output, index, self.frame.lane())
-        result = printer(kernel.result)
-        if kernel.sums_samples:
-            body.append(f"{target} = lane_sum({result});")
-        else:
-            is_vector = printer.is_vector(kernel.result)
-            body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
-            body.extend(self._finish(target))
-        if kernel.position is not None:
-            place = self.frame.address(kernel.position, index, self.frame.lane())
-            body.append(f"{place} = position0{self.frame.place_index()};")
-        lines.extend(Line(depth, text) for text in body)
-        lines.extend(Line(depth - 1 - n, "}") for n in range(len(self.frame.inner)))
-        return lines
+        printer = self.frame.printer(placed, body, self.kernel.temporaries)
+        return printer(self.kernel.result), printer.is_vector(self.kernel.result)
 
     def _finish(self, target: str) -> list[str]:
         place = target[target.index("[") :]
@@ -148,8 +159,15 @@ class KernelWriter:
         decode, size = self.launch()
         writer = NestWriter(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
-        return KernelText(self.kernel.name, tuple(self.kernel.text.splitlines()), self.parameters(), decode, nests,
-                          tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule)  # fmt: skip
+        return KernelText(
+            self.kernel.name, tuple(self.kernel.text.splitlines()), self.parameters(), decode, tuple(writer.bounds), nests,
+            tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+        )  # fmt: skip
+
+
+def _closed(lines: list[Line], body: list[str], depth: int) -> list[Line]:
+    """``lines``, the body at ``depth``, and the closing braces."""
+    return [*lines, *(Line(depth, text) for text in body), *(Line(depth - 1 - n, "}") for n in range(depth))]
 
 
 def _bound(axis: Axis) -> str:

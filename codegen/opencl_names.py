@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_OWN = "REAL V TV PHI DPHI STORE_Z CAT CAT_ realv index vectors below z_out t t0 id tile lane_sum result floordiv ceildiv modulo"
+_OWN = """
+    REAL V TV PHI DPHI STORE_Z CAT CAT_ WIDE realv index vectors below z_out t t0 id tile lane_sum result
+    floordiv ceildiv modulo lesser greater
+"""
 _KEYWORDS = """
     auto break case char const constant continue default do double else enum extern float for global goto half if inline int kernel
     local long private register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while

@@ -27,6 +27,8 @@ class NestWriter:
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.kernel = frame, frame.kernel
+        self.bounds: list[str] = []  # functions that give bounds for a place of the tile
+        self._masks: dict[str, list[str]] = {}  # per tiled axis, the tests of the nest that is being written
 
     def extents(self, nest: Nest) -> dict[str, IntExpr]:
         """The ranges of the output axes and of the nest's loops."""
@@ -34,7 +36,7 @@ class NestWriter:
         found.update({loop.name: loop.extent for loop in nest.loops if isinstance(loop, Loop)})
         return found
 
-    def loop_lines(self, nest: Nest, loop: Loop | RowLoop) -> list[str]:
+    def loop_lines(self, number: int, nest: Nest, loop: Loop | RowLoop) -> list[str]:
         """The line that opens ``loop``, after the lines that it needs."""
         name = c_name(loop.name)
         if isinstance(loop, RowLoop):
@@ -47,7 +49,11 @@ class NestWriter:
                 f"const int {name} = {group}_rows(n_{name});",
             ]
         extents = self.extents(nest)
-        lower, upper = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        tiled = [a for a in self.frame.inner if a in names(loop.lower) | names(loop.upper)]
+        if tiled:
+            lower, upper = self._union(number, loop, tiled[0], extents)
+        else:
+            lower, upper = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
         step = f"++{name}" if loop.step == Integer(1) else f"{name} += {integer(loop.step)}"
         lines = []
         if not lower.isidentifier() and not lower.isdigit():
@@ -58,6 +64,34 @@ class NestWriter:
             upper = f"{name}_end"
         return [*lines, f"for (int {name} = {lower}; {name} < {upper}; {step}) {{"]
 
+    def _union(self, number: int, loop: Loop, axis: str, extents: Mapping[str, IntExpr]) -> tuple[str, str]:
+        """Bounds over a whole tile of ``axis``, in which they are monotone; each place of the tile tests its own.
+
+        Each bound becomes a function of the variables that it depends on.
+        """
+        name, place = c_name(loop.name), c_name(axis)
+        tests, found = self._masks.setdefault(axis, []), []
+        texts = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        for which, compare, bound, text in zip(("begin", "end"), ("<", ">="), (loop.lower, loop.upper), texts, strict=True):
+            if axis not in names(bound):
+                found.append(text)
+                continue
+            variables = [c_name(n) for n in sorted(names(bound))]
+            function = f"{self.kernel.name}_{name}_{which}{number or ''}"
+            self.bounds.append(f"static int {function}({', '.join(f'int {v}' for v in variables)}) {{ return {text}; }}")
+            first, last, own = (
+                f"{function}({', '.join(at if v == place else v for v in variables)})"
+                for at in (f"{place}0", f"{place}_last", place)
+            )
+            found.append(f"{'lesser' if which == 'begin' else 'greater'}({first}, {last})")
+            tests.append(f"{name} {compare} {own}")
+        return found[0], found[1]
+
+    def tile_loop(self, axis: str) -> list[str]:
+        """The loop over a tile; places outside their own bounds are skipped."""
+        tests = self._masks.get(axis, [])
+        return [*self.frame.tile_loop(axis), *([f"if ({' || '.join(tests)}) continue;"] if tests else [])]
+
     def _lower(self, e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
         """A lower bound; a term that can never exceed 0 is dropped at compile time."""
         if isinstance(e, IntOp) and e.op == "max" and e.args[0] == Integer(0):
@@ -65,7 +99,7 @@ class NestWriter:
             for term in e.args[1:]:
                 corner = extreme(term, extents, largest=True)
                 value = integer(term)
-                inner = f"max({text}, {value})"
+                inner = f"greater({text}, {value})"
                 text = inner if corner is None else f"({integer(corner, 2)} <= 0 ? {text} : {inner})"
             return text
         return integer(e)
@@ -76,7 +110,7 @@ class NestWriter:
             text = integer(extent)
             for term in e.args[1:]:
                 corner = extreme(term, extents, largest=False)
-                inner = f"min({text}, {integer(term)})"
+                inner = f"lesser({text}, {integer(term)})"
                 plain = corner is None or bool(names(extent)) or is_table(extent)
                 text = inner if plain or corner is None else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
             return text
@@ -85,6 +119,7 @@ class NestWriter:
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         lines: list[Line] = []
+        self._masks = {}
         depth = 0
         known = {a.name for a in self.kernel.axes}
         lets, guards = list(nest.lets), list(nest.guards)
@@ -112,7 +147,7 @@ class NestWriter:
 
         settle()
         for loop in nest.loops:
-            for text in self.loop_lines(nest, loop):
+            for text in self.loop_lines(number, nest, loop):
                 opens = text.endswith("{")
                 lines.append(Line(depth, text))
                 depth += opens
@@ -150,7 +185,7 @@ class NestWriter:
                     lines.append(Line(depth, self.frame.declare(load, variables[load])))
                     placed[load] = variables[load]
             if level < len(self.frame.inner):
-                for text in self.frame.tile_loop(self.frame.inner[level]):
+                for text in self.tile_loop(self.frame.inner[level]):
                     lines.append(Line(depth, text))
                     depth += text.endswith("{")
         lines.extend(Line(depth, text) for text in self._accumulate(number, nest, placed))
@@ -163,7 +198,7 @@ class NestWriter:
         lines.append(Line(0, f"{kind} {variable}{dimensions};"))
         depth = 0
         for axis in axes:
-            for text in self.frame.tile_loop(axis):
+            for text in self.tile_loop(axis):
                 lines.append(Line(depth, text))
                 depth += text.endswith("{")
         place = variable + "".join(f"[{counter(a)}]" for a in axes)

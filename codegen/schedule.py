@@ -1,36 +1,45 @@
 """Schedules: which axes a work item computes a tile of.
 
 The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's
-load can be reused; an axis that enters loop bounds or conditions must stay outside the tile, so that control flow is scalar.
+load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control flow is scalar.  One
+that enters the bounds of a loop may be tiled where the bounds are monotone in it: the loop then runs over the union of the bounds
+of the tile, and each place skips what lies outside its own; where the bounds are the same for all places, nothing is tested.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..derive.ir import Axis, IntExpr, Kernel, Tensor, loads, names
+from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Tensor, integers, loads, names
 
 SAMPLES = "t"
 
-# Sixteen vector registers hold accumulators and operands: 4 x 2 where one operand is a scalar, 3 x 3 where both are vectors.
-SCALAR_TILE, SAMPLE_TILE, VECTOR_TILE = 4, 2, 3
+#: Tiled axes besides the samples.  Two where the samples are a third; where they are summed, three.
+MOST_AXES, MOST_SUMMED = 2, 3
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tiled axis: the macro that holds its size, the axis' extent (None for samples) and the size to aim at."""
+    """A tiled axis: the macro that holds its size, and the axis' extent (None for samples)."""
 
     axis: str
     macro: str
     extent: IntExpr | None
-    prefer: int
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A value that the innermost body loads: the tiled axes that it depends on, the samples among them."""
+
+    axes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Register tiles of one kernel, outermost first; the sample tile comes last."""
+    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile."""
 
     tiles: tuple[Tile, ...]
+    operands: tuple[Operand, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -38,12 +47,17 @@ class Schedule:
         return tuple(t.axis for t in self.tiles)
 
 
-def _control_names(kernel: Kernel) -> frozenset[str]:
-    """Variables that bounds, keys, solved indices and conditions depend on."""
+def _condition_names(kernel: Kernel) -> frozenset[str]:
+    """Variables that keys, solved indices, conditions and other axes' extents depend on."""
     found: set[str] = set()
     for nest in kernel.nests:
-        for part in (*nest.loops, *nest.lets, *nest.conditions, *nest.guards):
+        for loop in nest.loops:
+            if not isinstance(loop, Loop):
+                found |= names(loop)
+        for part in (*nest.lets, *nest.guards):
             found |= names(part)
+        if any(not isinstance(loop, Loop) for loop in nest.loops):
+            found |= {name for loop in nest.loops if isinstance(loop, Loop) for name in names(loop)}
     for load in loads(kernel):
         for condition in load.inside:
             found |= names(condition)
@@ -52,10 +66,47 @@ def _control_names(kernel: Kernel) -> frozenset[str]:
     return frozenset(found)
 
 
+def _monotone(e: IntExpr) -> bool:
+    """True where ``e`` is monotone in every variable of a single axis: sums, products with sizes, divisions by sizes, min, max."""
+    for part in integers(e):
+        if not isinstance(part, IntOp):
+            continue
+        if part.op in ("mod", "gcd", "inverse") and names(part):
+            return False
+        if part.op == "mul" and sum(bool(names(a)) for a in part.args) > 1:
+            return False
+        if part.op in ("floordiv", "ceildiv") and names(part.args[1]):
+            return False
+    return True
+
+
+def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
+    """The loops of ``nest`` whose bounds depend on ``axis``."""
+    return tuple(loop for loop in nest.loops if isinstance(loop, Loop) and axis in names(loop.lower) | names(loop.upper))
+
+
+def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
+    """True where every bound that depends on ``axis`` can be taken over a whole tile of it."""
+    for nest in kernel.nests:
+        for loop in nest.loops:
+            if isinstance(loop, Loop) and axis in names(loop.step) | names(loop.extent):
+                return False
+        for loop in bounded(nest, axis):
+            for bound in (loop.lower, loop.upper):
+                if not _monotone(bound) or names(bound) & set(tiled):
+                    return False
+            if loop.step != Integer(1):
+                return False
+    return True
+
+
+def _operands(kernel: Kernel) -> list[Load]:
+    return list(dict.fromkeys(load for nest in kernel.nests for load in loads(nest)))
+
+
 def _reuse(axis: Axis, kernel: Kernel) -> int:
     """How many loads of the nests do not depend on ``axis``."""
-    operands = {load for nest in kernel.nests for load in loads(nest)}
-    return sum(axis.name not in names(load) for load in operands)
+    return sum(axis.name not in names(load) for load in _operands(kernel))
 
 
 def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
@@ -69,16 +120,33 @@ def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
+    """The axes to tile: first those that no bound depends on, by reuse; then others, the contiguous one first."""
+    contraction = [n for n in kernel.nests if n.combine == "sum" and (n.loops or kernel.sums_samples)]
+    if not contraction or any(n.combine == "max" for n in kernel.nests):
+        return []
+    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
+    candidates = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0]
+    free = [a for a in candidates if not any(bounded(n, a.name) for n in kernel.nests)]
+    free.sort(key=lambda a: -_reuse(a, kernel))
+    held = [a for a in reversed(candidates) if a not in free]
+    most = MOST_SUMMED if kernel.sums_samples else MOST_AXES
+    # at most two free ones, so that a window or a coordinate finds room: where maps are few it has all the reuse there is
+    chosen = free[: 2 if held else most]
+    for axis in held:
+        if len(chosen) < most and _tileable_bounds(kernel, axis.name, tuple(a.name for a in chosen)):
+            chosen.append(axis)
+    return chosen
+
+
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
-    """The default schedule: up to two tiled axes, the samples among them where the kernel writes samples."""
-    heavy = [n for n in kernel.nests if n.combine == "sum" and (n.loops or kernel.sums_samples)]
-    maximum = any(n.combine == "max" for n in kernel.nests)
-    fixed = _control_names(kernel) | _ragged_keys(kernel, tensors)
-    candidates = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0] if heavy and not maximum else []
-    candidates.sort(key=lambda a: -_reuse(a, kernel))
+    """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
-    if kernel.sums_samples:
-        tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, VECTOR_TILE) for a in candidates[:2]]
-        return Schedule(tuple(tiles))
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent, SCALAR_TILE) for a in candidates[:1]]
-    return Schedule((*tiles, Tile(SAMPLES, f"{prefix}{SAMPLES}", None, SAMPLE_TILE if tiles else 1)))
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
+    if not kernel.sums_samples:
+        tiles.append(Tile(SAMPLES, f"{prefix}{SAMPLES}", None))
+    found = {}
+    for load in _operands(kernel):
+        used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())
+        found[load] = Operand(tuple(t.axis for t in tiles if t.axis in used))
+    return Schedule(tuple(tiles), tuple(found.values()))

@@ -55,7 +55,7 @@ class OpenCLBackend:
 
     def plan(self, units: Sequence[Unit], dtype: str, samples: int) -> Plan:
         """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
-        return Plan(units, self.schedules, dtype, self.width(dtype), samples)
+        return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
 
     def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
         """Buffers and kernels."""

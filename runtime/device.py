@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DeviceError
+from .register_tiles import Machine
 
 REMEDY = 'install one with: pip install "pyopencl[pocl]"'
 
@@ -79,6 +80,8 @@ def kind(device: Any) -> str:
     return "gpu" if device.type & cl.device_type.GPU else "other"
 
 
+#: Work items that a GPU's compute unit needs to hide its latencies.
+WORK_ITEMS_PER_UNIT = 256
 #: PoCL miscompiles vectors of more than 4 doubles.
 MOST_DOUBLES = 4
 
@@ -90,6 +93,14 @@ def vector_width(device: Any, kind: str, dtype: str) -> int:
     if dtype == "float64":
         return MOST_DOUBLES
     return 16 if device.native_vector_width_float >= 16 else 8
+
+
+def machine(device: Any, kind: str) -> Machine:
+    """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), and the work items that keep the device busy."""
+    units = int(device.max_compute_units)
+    if kind == "gpu":
+        return Machine(64, units * WORK_ITEMS_PER_UNIT)
+    return Machine(32 if device.native_vector_width_float >= 16 else 16, units)
 
 
 def has_fp64(device: Any) -> bool:

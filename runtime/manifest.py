@@ -60,15 +60,18 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class TileInfo:
-    """A register tile: as even as possible over ``extent``, about ``prefer`` wide."""
+    """A register tile over an axis of ``extent``, an expression in the sizes; None for the samples."""
 
     extent: str | None
-    prefer: int
 
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it."""
+    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it.
+
+    ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
+    that the innermost body loads, the tiles that it depends on.
+    """
 
     name: str
     role: str  # forward | delta | gradient | sample_gradient | loss
@@ -80,6 +83,7 @@ class KernelInfo:
     sizes: tuple[str, ...]
     relations: tuple[str, ...]
     tiles: Mapping[str, TileInfo]
+    operands: tuple[tuple[str, ...], ...]
     global_size: tuple[str, ...]
     index: bool
 
@@ -262,7 +266,8 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         record.get("finish", ""),
         tuple(record["sizes"]),
         tuple(record["relations"]),
-        {name: TileInfo(tile["extent"], int(tile["prefer"])) for name, tile in opencl["tiles"].items()},
+        {macro: TileInfo(extent) for macro, extent in opencl["tiles"].items()},
+        tuple(tuple(operand) for operand in opencl["operands"]),
         tuple(str(size) for size in opencl["global"]),
         bool(record.get("index", opencl.get("index", False))),
     )

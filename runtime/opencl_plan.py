@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import lcm
-from typing import Any
+from math import lcm, prod
 
 from .expression import expression
-from .manifest import KernelInfo, TileInfo
+from .manifest import KernelInfo
 from .opencl_program import Binding
 from .program import Unit
+from .register_tiles import Machine, best_tile, tile_problem
 from .schedule import Schedule, Schedules
-
-
-def tile(info: TileInfo, sizes: Mapping[str, Any], vectors: int, wanted: int | None = None) -> int:
-    """The width of a tile: an even split of its extent into pieces of about ``wanted``; over the samples, ``wanted`` itself."""
-    aim = info.prefer if wanted is None else wanted
-    if info.extent is None:
-        return max(1, min(aim, vectors))
-    extent = expression(info.extent)(sizes)
-    pieces = -(-extent // aim)
-    return -(-extent // pieces) if pieces else 1
 
 
 @dataclass(frozen=True)
@@ -39,22 +29,39 @@ class KernelPlan:
         return self.width * self.sample_tile
 
 
-def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int) -> KernelPlan:
+def plan_kernel(
+    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine
+) -> KernelPlan:
     """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
     own = schedule.width or width
     vectors = -(-samples // own)
-    tiles = {name: tile(info, unit.sizes, vectors, schedule.tiles.get(name)) for name, info in kernel.tiles.items()}
-    over_samples = next((tiles[name] for name, info in kernel.tiles.items() if info.extent is None), 1)
+    extents = {
+        macro: vectors if info.extent is None else int(expression(info.extent)(unit.sizes)) for macro, info in kernel.tiles.items()
+    }
+    # with whole axes as tiles, what is left are the work items over the other axes
+    whole = {**unit.sizes, **{macro: max(1, extent) for macro, extent in extents.items()}, "vectors": vectors}
+    others = prod(int(expression(size)(whole)) for size in kernel.global_size)
+    samples_tiled = any(info.extent is None for info in kernel.tiles.values())
+    best = best_tile(tile_problem(extents, kernel.operands, others, samples_tiled), machine)
+    tiles = dict(zip(extents, best, strict=True))
+    for macro, wanted in schedule.tiles.items():
+        if macro in tiles:
+            tiles[macro] = max(1, min(wanted, extents[macro]))
+    over_samples = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
     return KernelPlan(own, tiles, schedule.group, over_samples)
 
 
 class Plan:
     """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide."""
 
-    def __init__(self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int) -> None:
+    def __init__(
+        self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine
+    ) -> None:
         self.units, self.dtype, self.width = tuple(units), dtype, width
         self.kernels = {
-            (number, kernel.name): plan_kernel(unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples)
+            (number, kernel.name): plan_kernel(
+                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine
+            )
             for number, unit in enumerate(units)
             for kernel in unit.kernels
         }

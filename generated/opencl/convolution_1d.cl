@@ -62,17 +62,26 @@
 #ifndef TILE_forward_Z_t
 #error "TILE_forward_Z_t is not defined"
 #endif
+#ifndef TILE_forward_Z_x0
+#error "TILE_forward_Z_x0 is not defined"
+#endif
 #ifndef TILE_gradient_w_i
 #error "TILE_gradient_w_i is not defined"
 #endif
 #ifndef TILE_gradient_w_j
 #error "TILE_gradient_w_j is not defined"
 #endif
+#ifndef TILE_gradient_w_u0
+#error "TILE_gradient_w_u0 is not defined"
+#endif
 #ifndef TILE_samplegradient_b_t
 #error "TILE_samplegradient_b_t is not defined"
 #endif
 #ifndef TILE_samplegradient_w_i
 #error "TILE_samplegradient_w_i is not defined"
+#endif
+#ifndef TILE_samplegradient_w_j
+#error "TILE_samplegradient_w_j is not defined"
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
@@ -83,6 +92,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -94,6 +109,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
@@ -120,7 +138,9 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inverse0 = SIZE_inverse0, k0 = SIZE_k0, p0 = SIZE_p0 };
 
 // Z[i, x0] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0]*w[i, j, u0]; j, u0)
-__kernel void forward_Z(__global const realv *restrict Y,
+static int forward_Z_u0_begin(int x0) { return (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))); }
+static int forward_Z_u0_end(int x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -129,52 +149,72 @@ __kernel void forward_Z(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int x0 = get_global_id(1);
-    const int i0 = get_global_id(2) * TILE_forward_Z_i;
-    realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
+    int tile = get_global_id(2);
+    const int x00 = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
+    tile /= ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0);
+    const int i0 = tile * TILE_forward_Z_i;
+    const int x0_last = lesser(x00 + TILE_forward_Z_x0 - 1, X0 - 1);
+    realv acc0[TILE_forward_Z_i][TILE_forward_Z_x0][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
+        for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                acc0[n_i][n_x0][t] = (realv)(0.0);
+            }
         }
     }
     for (int j = 0; j < J; ++j) {
-        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : max(0, ceildiv(p0 - k0 * x0, d0)));
-        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : min(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+        const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x0_last));
+        const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x0_last));
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            realv Y_0[TILE_forward_Z_t];
+            realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+            for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                const int x0 = lesser(x00 + n_x0, X0 - 1);
+                if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+#pragma unroll
+                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                }
             }
 #pragma unroll
             for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                const int i = min(i0 + n_i, I - 1);
+                const int i = lesser(i0 + n_i, I - 1);
                 const REAL w_1 = w[(i * J + j) * M0 + u0];
 #pragma unroll
-                for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                    acc0[n_i][t] += Y_0[t] * w_1;
+                for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                    const int x0 = lesser(x00 + n_x0, X0 - 1);
+                    if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+#pragma unroll
+                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                    }
                 }
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            const REAL b_r0 = b[i];
-            const realv result = b_r0 + acc0[n_i][t];
+        for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            const int x0 = lesser(x00 + n_x0, X0 - 1);
+            if (x00 + n_x0 >= X0) continue;
+#pragma unroll
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                const REAL b_r0 = b[i];
+                const realv result = b_r0 + acc0[n_i][n_x0][t];
 #if STORE_Z
-            z_out[(i * X0 + x0) * TV + t0 + t] = result;
+                z_out[(i * X0 + x0) * TV + t0 + t] = result;
 #endif
-            Z[(i * X0 + x0) * TV + t0 + t] = PHI(result);
+                Z[(i * X0 + x0) * TV + t0 + t] = PHI(result);
+            }
         }
     }
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -192,8 +232,8 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
     if (modulo(p0 + y0, gcd0) == 0) {
         for (int i = 0; i < I; ++i) {
-            const int u0_begin = max(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - max(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : min(M0, floordiv(p0 + y0, d0) + 1));
+            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                 const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 realv delta_Z_0[TILE_delta_Y_t];
@@ -203,7 +243,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
                 }
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                    const int j = min(j0 + n_j, J - 1);
+                    const int j = lesser(j0 + n_j, J - 1);
                     const REAL w_1 = w[(i * J + j) * M0 + u0];
 #pragma unroll
                     for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -215,7 +255,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = min(j0 + n_j, J - 1);
+        const int j = lesser(j0 + n_j, J - 1);
         if (j0 + n_j >= J) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -226,109 +266,153 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j, u0] = sum over x0, t of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
-__kernel void gradient_w(__global const realv *restrict Y,
+static int gradient_w_x0_begin(int u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
+static int gradient_w_x0_end(int u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    const int u0 = get_global_id(1);
     int tile = get_global_id(2);
+    const int u00 = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
+    tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
     const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const int i0 = tile * TILE_gradient_w_i;
-    realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+    const int u0_last = lesser(u00 + TILE_gradient_w_u0 - 1, M0 - 1);
+    realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u0];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            acc0[n_i][n_j] = (realv)(0.0);
+            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                acc0[n_i][n_j][n_u0] = (realv)(0.0);
+            }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : max(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : min(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u0_last));
+    const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u0_last));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
         for (int t = 0; t < vectors; ++t) {
-            realv Y_0[TILE_gradient_w_j];
+            realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = min(j0 + n_j, J - 1);
-                Y_0[n_j] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                    const int u0 = lesser(u00 + n_u0, M0 - 1);
+                    if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+                    Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                }
             }
 #pragma unroll
             for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const int i = min(i0 + n_i, I - 1);
+                const int i = lesser(i0 + n_i, I - 1);
                 const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = min(j0 + n_j, J - 1);
-                    acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                    const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                    for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                        const int u0 = lesser(u00 + n_u0, M0 - 1);
+                        if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+                        acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                    }
                 }
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             if (j0 + n_j >= J) continue;
-            gradient_w[(i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j]);
+#pragma unroll
+            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                const int u0 = lesser(u00 + n_u0, M0 - 1);
+                if (u00 + n_u0 >= M0) continue;
+                gradient_w[(i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
+            }
         }
     }
 }
 
 // samplegradient_w[i, j, u0] = sum over x0 of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
-    const int u0 = id % M0;
-    id /= M0;
-    const int j = id;
-    const int i0 = get_global_id(2) * TILE_samplegradient_w_i;
-    realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+    const int u0 = get_global_id(1);
+    int tile = get_global_id(2);
+    const int j0 = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
+    const int i0 = tile * TILE_samplegradient_w_i;
+    realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
+        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                acc0[n_i][n_j][t] = (realv)(0.0);
+            }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : max(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : min(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        realv Y_0[TILE_samplegradient_w_t];
+        realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-            Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+            }
+        }
+        realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+        for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+            const int i = lesser(i0 + n_i, I - 1);
+#pragma unroll
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
+            }
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t0 + t];
-                acc0[n_i][t] += Y_0[t] * delta_Z_1;
+            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                }
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-            const realv result = acc0[n_i][t];
-            samplegradient_w[((i * J + j) * M0 + u0) * TV + t0 + t] = result;
+        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const int j = lesser(j0 + n_j, J - 1);
+            if (j0 + n_j >= J) continue;
+#pragma unroll
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                const realv result = acc0[n_i][n_j][t];
+                samplegradient_w[((i * J + j) * M0 + u0) * TV + t0 + t] = result;
+            }
         }
     }
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-__kernel void gradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
@@ -346,7 +430,7 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-__kernel void samplegradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)

@@ -149,6 +149,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -160,6 +166,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
@@ -204,7 +213,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[D_q(d_row), u0, u1]; d_row, u0, u1; -i + D_i(d_row) = 0)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -228,11 +237,11 @@ __kernel void forward_Z(__global const realv *restrict Y,
     }
     for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const int d_row = D_by_i_rows(n_d_row);
-        const int u0_begin = max(0, ceildiv(p0 - k0 * x0, d0));
-        const int u0_end = min(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
+        const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = max(0, ceildiv(p1 - k1 * x1, d1));
-            const int u1_end = min(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
+            const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
+            const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
@@ -255,7 +264,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j, u0, u1 of delta_Z[D_i(d_row), x0, x1]*w[D_q(d_row), u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -279,12 +288,12 @@ __kernel void delta_Y(__global const REAL *restrict w,
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
         for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
             const int d_row = D_by_j_rows(n_d_row);
-            const int u0_begin = max(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - max(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const int u0_end = min(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                 const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = max(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - max(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
-                const int u1_end = min(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
+                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
+                const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                     const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -305,7 +314,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-__kernel void gradient_w(__global const realv *restrict Y,
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
@@ -324,11 +333,11 @@ __kernel void gradient_w(__global const realv *restrict Y,
     acc0 = (realv)(0.0);
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const int d_row = D_by_q_rows(n_d_row);
-        const int x0_begin = max(0, ceildiv(p0 - d0 * u0, k0));
-        const int x0_end = min(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+        const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = max(0, ceildiv(p1 - d1 * u1, k1));
-            const int x1_end = min(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+            const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+            const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 for (int t = 0; t < vectors; ++t) {
                     const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t];
@@ -342,7 +351,7 @@ __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
@@ -364,11 +373,11 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
     }
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const int d_row = D_by_q_rows(n_d_row);
-        const int x0_begin = max(0, ceildiv(p0 - d0 * u0, k0));
-        const int x0_end = min(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+        const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = max(0, ceildiv(p1 - d1 * u1, k1));
-            const int x1_end = min(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+            const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+            const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -387,7 +396,7 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-__kernel void gradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
@@ -410,7 +419,7 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-__kernel void samplegradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,

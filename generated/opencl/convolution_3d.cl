@@ -110,17 +110,26 @@
 #ifndef TILE_forward_Z_t
 #error "TILE_forward_Z_t is not defined"
 #endif
+#ifndef TILE_forward_Z_x2
+#error "TILE_forward_Z_x2 is not defined"
+#endif
 #ifndef TILE_gradient_w_i
 #error "TILE_gradient_w_i is not defined"
 #endif
 #ifndef TILE_gradient_w_j
 #error "TILE_gradient_w_j is not defined"
 #endif
+#ifndef TILE_gradient_w_u2
+#error "TILE_gradient_w_u2 is not defined"
+#endif
 #ifndef TILE_samplegradient_b_t
 #error "TILE_samplegradient_b_t is not defined"
 #endif
 #ifndef TILE_samplegradient_w_i
 #error "TILE_samplegradient_w_i is not defined"
+#endif
+#ifndef TILE_samplegradient_w_j
+#error "TILE_samplegradient_w_j is not defined"
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
@@ -131,6 +140,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -142,6 +157,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
@@ -168,7 +186,9 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SIZE_M1, M2 = SIZE_M2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2, d0 = SIZE_d0, d1 = SIZE_d1, d2 = SIZE_d2, gcd0 = SIZE_gcd0, gcd1 = SIZE_gcd1, gcd2 = SIZE_gcd2, inverse0 = SIZE_inverse0, inverse1 = SIZE_inverse1, inverse2 = SIZE_inverse2, k0 = SIZE_k0, k1 = SIZE_k1, k2 = SIZE_k2, p0 = SIZE_p0, p1 = SIZE_p1, p2 = SIZE_p2 };
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*w[i, j, u0, u1, u2]; j, u0, u1, u2)
-__kernel void forward_Z(__global const realv *restrict Y,
+static int forward_Z_u2_begin(int x2) { return (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2))); }
+static int forward_Z_u2_end(int x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -178,40 +198,54 @@ __kernel void forward_Z(__global const realv *restrict Y,
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int id = get_global_id(1);
-    const int x2 = id % X2;
-    id /= X2;
     const int x1 = id % X1;
     id /= X1;
     const int x0 = id;
-    const int i0 = get_global_id(2) * TILE_forward_Z_i;
-    realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
+    int tile = get_global_id(2);
+    const int x20 = tile % ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2) * TILE_forward_Z_x2;
+    tile /= ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2);
+    const int i0 = tile * TILE_forward_Z_i;
+    const int x2_last = lesser(x20 + TILE_forward_Z_x2 - 1, X2 - 1);
+    realv acc0[TILE_forward_Z_i][TILE_forward_Z_x2][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
+        for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                acc0[n_i][n_x2][t] = (realv)(0.0);
+            }
         }
     }
     for (int j = 0; j < J; ++j) {
-        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : max(0, ceildiv(p0 - k0 * x0, d0)));
-        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : min(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : max(0, ceildiv(p1 - k1 * x1, d1)));
-            const int u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : min(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+            const int u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+            const int u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                const int u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : max(0, ceildiv(p2 - k2 * x2, d2)));
-                const int u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : min(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
+                const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x2_last));
+                const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x2_last));
                 for (int u2 = u2_begin; u2 < u2_end; ++u2) {
-                    realv Y_0[TILE_forward_Z_t];
+                    realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        Y_0[t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                    for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                        const int x2 = lesser(x20 + n_x2, X2 - 1);
+                        if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
+#pragma unroll
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            Y_0[n_x2][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                        }
                     }
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = min(i0 + n_i, I - 1);
+                        const int i = lesser(i0 + n_i, I - 1);
                         const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                            acc0[n_i][t] += Y_0[t] * w_1;
+                        for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                            const int x2 = lesser(x20 + n_x2, X2 - 1);
+                            if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
+#pragma unroll
+                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                            }
                         }
                     }
                 }
@@ -220,22 +254,27 @@ __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            const REAL b_r0 = b[i];
-            const realv result = b_r0 + acc0[n_i][t];
+        for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+            const int x2 = lesser(x20 + n_x2, X2 - 1);
+            if (x20 + n_x2 >= X2) continue;
+#pragma unroll
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                const REAL b_r0 = b[i];
+                const realv result = b_r0 + acc0[n_i][n_x2][t];
 #if STORE_Z
-            z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
+                z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
 #endif
-            Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = PHI(result);
+                Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = PHI(result);
+            }
         }
     }
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over i, u0, u1, u2 of delta_Z[i, x0, x1, x2]*w[i, j, u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0 and x2 >= 0 and X2 - x2 - 1 >= 0
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -258,16 +297,16 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
         for (int i = 0; i < I; ++i) {
-            const int u0_begin = max(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - max(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : min(M0, floordiv(p0 + y0, d0) + 1));
+            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                 const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = max(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - max(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : min(M1, floordiv(p1 + y1, d1) + 1));
+                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                     const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                    const int u2_begin = max(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - max(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-                    const int u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : min(M2, floordiv(p2 + y2, d2) + 1));
+                    const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
+                    const int u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
                     for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                         const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -277,7 +316,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
                         }
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = min(j0 + n_j, J - 1);
+                            const int j = lesser(j0 + n_j, J - 1);
                             const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
 #pragma unroll
                             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -291,7 +330,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = min(j0 + n_j, J - 1);
+        const int j = lesser(j0 + n_j, J - 1);
         if (j0 + n_j >= J) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -302,52 +341,67 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0
-__kernel void gradient_w(__global const realv *restrict Y,
+static int gradient_w_x2_begin(int u2) { return (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2))); }
+static int gradient_w_x2_end(int u2) { return (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1)); }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
     int id = get_global_id(1);
-    const int u2 = id % M2;
-    id /= M2;
     const int u1 = id % M1;
     id /= M1;
     const int u0 = id;
     int tile = get_global_id(2);
+    const int u20 = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
+    tile /= ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2);
     const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const int i0 = tile * TILE_gradient_w_i;
-    realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+    const int u2_last = lesser(u20 + TILE_gradient_w_u2 - 1, M2 - 1);
+    realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u2];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            acc0[n_i][n_j] = (realv)(0.0);
+            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                acc0[n_i][n_j][n_u2] = (realv)(0.0);
+            }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : max(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : min(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : max(0, ceildiv(p1 - d1 * u1, k1)));
-        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : min(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : max(0, ceildiv(p2 - d2 * u2, k2)));
-            const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : min(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+            const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u2_last));
+            const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u2_last));
             for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                 for (int t = 0; t < vectors; ++t) {
-                    realv Y_0[TILE_gradient_w_j];
+                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = min(j0 + n_j, J - 1);
-                        Y_0[n_j] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                        const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                        for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                            const int u2 = lesser(u20 + n_u2, M2 - 1);
+                            if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
+                            Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                        }
                     }
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = min(i0 + n_i, I - 1);
+                        const int i = lesser(i0 + n_i, I - 1);
                         const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = min(j0 + n_j, J - 1);
-                            acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                            const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                const int u2 = lesser(u20 + n_u2, M2 - 1);
+                                if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
+                                acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                            }
                         }
                     }
                 }
@@ -356,19 +410,24 @@ __kernel void gradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             if (j0 + n_j >= J) continue;
-            gradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j]);
+#pragma unroll
+            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                const int u2 = lesser(u20 + n_u2, M2 - 1);
+                if (u20 + n_u2 >= M2) continue;
+                gradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
+            }
         }
     }
 }
 
 // samplegradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
@@ -380,37 +439,56 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
     id /= M2;
     const int u1 = id % M1;
     id /= M1;
-    const int u0 = id % M0;
-    id /= M0;
-    const int j = id;
-    const int i0 = get_global_id(2) * TILE_samplegradient_w_i;
-    realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+    const int u0 = id;
+    int tile = get_global_id(2);
+    const int j0 = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
+    const int i0 = tile * TILE_samplegradient_w_i;
+    realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
+        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                acc0[n_i][n_j][t] = (realv)(0.0);
+            }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : max(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : min(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : max(0, ceildiv(p1 - d1 * u1, k1)));
-        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : min(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : max(0, ceildiv(p2 - d2 * u2, k2)));
-            const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : min(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+            const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
+            const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
             for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                realv Y_0[TILE_samplegradient_w_t];
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        Y_0[n_j][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const int i = lesser(i0 + n_i, I - 1);
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
+                    }
                 }
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = min(i0 + n_i, I - 1);
+                    const int i = lesser(i0 + n_i, I - 1);
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
-                        acc0[n_i][t] += Y_0[t] * delta_Z_1;
+                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const int j = lesser(j0 + n_j, J - 1);
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        }
                     }
                 }
             }
@@ -418,18 +496,23 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-            const realv result = acc0[n_i][t];
-            samplegradient_w[((((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2) * TV + t0 + t] = result;
+        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const int j = lesser(j0 + n_j, J - 1);
+            if (j0 + n_j >= J) continue;
+#pragma unroll
+            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                const realv result = acc0[n_i][n_j][t];
+                samplegradient_w[((((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2) * TV + t0 + t] = result;
+            }
         }
     }
 }
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-__kernel void gradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
@@ -451,7 +534,7 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-__kernel void samplegradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)

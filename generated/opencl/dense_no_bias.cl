@@ -53,6 +53,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -64,6 +70,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv phi_linear(realv z) { return z; }
@@ -87,7 +96,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // Z[i] = sum(Y[j]*w[i, j]; j)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global realv *restrict Z,
     __global realv *z_out,
@@ -110,7 +119,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -120,7 +129,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -134,7 +143,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -157,7 +166,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -167,7 +176,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = min(j0 + n_j, J - 1);
+        const int j = lesser(j0 + n_j, J - 1);
         if (j0 + n_j >= J) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -178,7 +187,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]
-__kernel void gradient_w(__global const realv *restrict Y,
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
@@ -198,27 +207,27 @@ __kernel void gradient_w(__global const realv *restrict Y,
         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             Y_0[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const realv delta_Z_1 = delta_Z[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = min(j0 + n_j, J - 1);
+                const int j = lesser(j0 + n_j, J - 1);
                 acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             if (j0 + n_j >= J) continue;
             gradient_w[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -226,7 +235,7 @@ __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_Z[i]
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,

@@ -71,6 +71,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -82,6 +88,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv phi_linear(realv z) { return z; }
@@ -114,7 +123,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i] = sum(Y[D_j(d_row)]*w[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global realv *restrict Z,
     __global realv *z_out,
@@ -148,7 +157,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of delta_Z[D_i(d_row)]*w[D_q(d_row)]
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -179,7 +188,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[q] = sum over d_row in D with q = q, t of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-__kernel void gradient_w(__global const realv *restrict Y,
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
@@ -201,7 +210,7 @@ __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,

@@ -74,6 +74,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -85,12 +91,15 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_linear(__global const realv *restrict T,
+WIDE __kernel void value_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -119,7 +128,7 @@ __kernel void value_linear(__global const realv *restrict T,
 }
 
 // delta[n] = (t - y)/(y**2 - y)
-__kernel void delta_linear(__global const realv *restrict T,
+WIDE __kernel void delta_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -139,7 +148,7 @@ __kernel void delta_linear(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*z + softplus(z)
-__kernel void value_sigmoid(__global const realv *restrict T,
+WIDE __kernel void value_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -168,7 +177,7 @@ __kernel void value_sigmoid(__global const realv *restrict T,
 }
 
 // delta[n] = -t + y
-__kernel void delta_sigmoid(__global const realv *restrict T,
+WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -188,7 +197,7 @@ __kernel void delta_sigmoid(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_tanh(__global const realv *restrict T,
+WIDE __kernel void value_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -217,7 +226,7 @@ __kernel void value_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(y + 1)/y
-__kernel void delta_tanh(__global const realv *restrict T,
+WIDE __kernel void delta_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -237,7 +246,7 @@ __kernel void delta_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_scaled_tanh(__global const realv *restrict T,
+WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -266,7 +275,7 @@ __kernel void value_scaled_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(10000*y - 17159)*(10000*y + 17159)/(257385000*y*(y - 1))
-__kernel void delta_scaled_tanh(__global const realv *restrict T,
+WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -286,7 +295,7 @@ __kernel void delta_scaled_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_relu(__global const realv *restrict T,
+WIDE __kernel void value_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -315,7 +324,7 @@ __kernel void value_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), (0, True))
-__kernel void delta_relu(__global const realv *restrict T,
+WIDE __kernel void delta_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -335,7 +344,7 @@ __kernel void delta_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_leaky_relu(__global const realv *restrict T,
+WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -364,7 +373,7 @@ __kernel void value_leaky_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((t - y)/(100*y**2 - 100*y), True))
-__kernel void delta_leaky_relu(__global const realv *restrict T,
+WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -384,7 +393,7 @@ __kernel void delta_leaky_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_softplus(__global const realv *restrict T,
+WIDE __kernel void value_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -413,7 +422,7 @@ __kernel void value_softplus(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t/y + (1 - t)/(1 - y))
-__kernel void delta_softplus(__global const realv *restrict T,
+WIDE __kernel void delta_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -433,7 +442,7 @@ __kernel void delta_softplus(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_elu(__global const realv *restrict T,
+WIDE __kernel void value_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -462,7 +471,7 @@ __kernel void value_elu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((y + 1)*(-t/y + (1 - t)/(1 - y)), True))
-__kernel void delta_elu(__global const realv *restrict T,
+WIDE __kernel void delta_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -482,7 +491,7 @@ __kernel void delta_elu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-__kernel void value_gelu(__global const realv *restrict T,
+WIDE __kernel void value_gelu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -511,7 +520,7 @@ __kernel void value_gelu(__global const realv *restrict T,
 }
 
 // delta[n] = (-2*t/(z*(erf(sqrt(2)*z/2) + 1)) + (1 - t)/(-z*(erf(sqrt(2)*z/2) + 1)/2 + 1))*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-__kernel void delta_gelu(__global const realv *restrict T,
+WIDE __kernel void delta_gelu(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta,

@@ -74,6 +74,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -85,10 +91,13 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 enum { N = SIZE_N };
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_linear(__global const realv *restrict T,
+WIDE __kernel void value_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -117,7 +126,7 @@ __kernel void value_linear(__global const realv *restrict T,
 }
 
 // delta[n] = -t + y
-__kernel void delta_linear(__global const realv *restrict T,
+WIDE __kernel void delta_linear(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -137,7 +146,7 @@ __kernel void delta_linear(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_sigmoid(__global const realv *restrict T,
+WIDE __kernel void value_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -166,7 +175,7 @@ __kernel void value_sigmoid(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(-y**2 + y)
-__kernel void delta_sigmoid(__global const realv *restrict T,
+WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -186,7 +195,7 @@ __kernel void delta_sigmoid(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_tanh(__global const realv *restrict T,
+WIDE __kernel void value_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -215,7 +224,7 @@ __kernel void value_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - y**2)*(-t + y)
-__kernel void delta_tanh(__global const realv *restrict T,
+WIDE __kernel void delta_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -235,7 +244,7 @@ __kernel void delta_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_scaled_tanh(__global const realv *restrict T,
+WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -264,7 +273,7 @@ __kernel void value_scaled_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (17159/15000 - 20000*y**2/51477)*(-t + y)
-__kernel void delta_scaled_tanh(__global const realv *restrict T,
+WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -284,7 +293,7 @@ __kernel void delta_scaled_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_relu(__global const realv *restrict T,
+WIDE __kernel void value_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -313,7 +322,7 @@ __kernel void value_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), (0, True))
-__kernel void delta_relu(__global const realv *restrict T,
+WIDE __kernel void delta_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -333,7 +342,7 @@ __kernel void delta_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_leaky_relu(__global const realv *restrict T,
+WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -362,7 +371,7 @@ __kernel void value_leaky_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
-__kernel void delta_leaky_relu(__global const realv *restrict T,
+WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -382,7 +391,7 @@ __kernel void delta_leaky_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_softplus(__global const realv *restrict T,
+WIDE __kernel void value_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -411,7 +420,7 @@ __kernel void value_softplus(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t + y)
-__kernel void delta_softplus(__global const realv *restrict T,
+WIDE __kernel void delta_softplus(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -431,7 +440,7 @@ __kernel void delta_softplus(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_elu(__global const realv *restrict T,
+WIDE __kernel void value_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -460,7 +469,7 @@ __kernel void value_elu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
-__kernel void delta_elu(__global const realv *restrict T,
+WIDE __kernel void delta_elu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
@@ -480,7 +489,7 @@ __kernel void delta_elu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-__kernel void value_gelu(__global const realv *restrict T,
+WIDE __kernel void value_gelu(__global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -509,7 +518,7 @@ __kernel void value_gelu(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + z*(erf(sqrt(2)*z/2) + 1)/2)*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-__kernel void delta_gelu(__global const realv *restrict T,
+WIDE __kernel void delta_gelu(__global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta,

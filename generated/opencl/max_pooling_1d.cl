@@ -44,6 +44,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -55,6 +61,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
@@ -79,7 +88,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = max(Y[i, K0*x0 + u0]; u0)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *restrict position_Z,
     __global realv *z_out,
@@ -117,7 +126,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * Piecewise((delta_Z[j, x0], Eq(position_Z[j, x0], -K0*x0 + y0)), (0, True)) where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-__kernel void delta_Y(__global const realv *restrict position_Z,
+WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

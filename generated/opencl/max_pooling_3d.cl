@@ -62,6 +62,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -73,6 +79,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
@@ -97,7 +106,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = max(Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]; u0, u1, u2)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *restrict position_Z,
     __global realv *z_out,
@@ -143,7 +152,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * Piecewise((delta_Z[j, x0, x1, x2], Eq(position_Z[j, x0, x1, x2], K1*K2*(-K0*x0 + y0) - K2*x2 + K2*(-K1*x1 + y1) + y2)), (0, True)) where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-__kernel void delta_Y(__global const realv *restrict position_Z,
+WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -62,6 +62,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -73,6 +79,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv phi_linear(realv z) { return z; }
@@ -96,7 +105,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // R[i] = sum((Y[j] - c[i, j])**2; j)
-__kernel void forward_R(__global const realv *restrict Y,
+WIDE __kernel void forward_R(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
@@ -118,7 +127,7 @@ __kernel void forward_R(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const REAL c_1 = c[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -128,7 +137,7 @@ __kernel void forward_R(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -139,7 +148,7 @@ __kernel void forward_R(__global const realv *restrict Y,
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
-__kernel void forward_Z(__global const REAL *restrict beta,
+WIDE __kernel void forward_Z(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
@@ -161,7 +170,7 @@ __kernel void forward_Z(__global const REAL *restrict beta,
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*Piecewise((1/(2*root(R[i])), R[i] > 0), (0, True))*exp(-beta[i]*root(R[i]))
-__kernel void delta_R(__global const REAL *restrict beta,
+WIDE __kernel void delta_R(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
@@ -190,7 +199,7 @@ __kernel void delta_R(__global const REAL *restrict beta,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-__kernel void delta_Y(__global const realv *restrict Y,
+WIDE __kernel void delta_Y(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
@@ -214,7 +223,7 @@ __kernel void delta_Y(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             const REAL c_2 = c[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -225,7 +234,7 @@ __kernel void delta_Y(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = min(j0 + n_j, J - 1);
+        const int j = lesser(j0 + n_j, J - 1);
         if (j0 + n_j >= J) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -236,7 +245,7 @@ __kernel void delta_Y(__global const realv *restrict Y,
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-__kernel void gradient_c(__global const realv *restrict Y,
+WIDE __kernel void gradient_c(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
@@ -257,16 +266,16 @@ __kernel void gradient_c(__global const realv *restrict Y,
         realv Y_2[TILE_gradient_c_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             Y_2[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const realv delta_R_0 = delta_R[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-                const int j = min(j0 + n_j, J - 1);
+                const int j = lesser(j0 + n_j, J - 1);
                 const REAL c_1 = c[i * J + j];
                 acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
             }
@@ -274,11 +283,11 @@ __kernel void gradient_c(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             if (j0 + n_j >= J) continue;
             gradient_c[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -286,7 +295,7 @@ __kernel void gradient_c(__global const realv *restrict Y,
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-__kernel void samplegradient_c(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
@@ -317,7 +326,7 @@ __kernel void samplegradient_c(__global const realv *restrict Y,
 }
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
-__kernel void gradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
@@ -338,7 +347,7 @@ __kernel void gradient_beta(__global const REAL *restrict beta,
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
-__kernel void samplegradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,

@@ -95,6 +95,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -106,6 +112,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv phi_linear(realv z) { return z; }
@@ -129,7 +138,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // A[i] = b[i] + sum(Y[j]*w[i, j]; j)
-__kernel void forward_A(__global const realv *restrict Y,
+WIDE __kernel void forward_A(__global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict A,
@@ -152,7 +161,7 @@ __kernel void forward_A(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_A_t; ++t) {
@@ -162,7 +171,7 @@ __kernel void forward_A(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_A_t; ++t) {
@@ -174,7 +183,7 @@ __kernel void forward_A(__global const realv *restrict Y,
 }
 
 // m[] = max(A[k]; k)
-__kernel void forward_m(__global const realv *restrict A,
+WIDE __kernel void forward_m(__global const realv *restrict A,
     __global realv *restrict m,
     __global realv *restrict position_m,
     const int vectors,
@@ -204,7 +213,7 @@ __kernel void forward_m(__global const realv *restrict A,
 }
 
 // E[i] = exp(A[i] - m[])
-__kernel void forward_E(__global const realv *restrict A,
+WIDE __kernel void forward_E(__global const realv *restrict A,
     __global const realv *restrict m,
     __global realv *restrict E,
     const int vectors,
@@ -222,7 +231,7 @@ __kernel void forward_E(__global const realv *restrict A,
 }
 
 // S[] = sum(E[k]; k)
-__kernel void forward_S(__global const realv *restrict E,
+WIDE __kernel void forward_S(__global const realv *restrict E,
     __global realv *restrict S,
     const int vectors,
     const int TV)
@@ -247,7 +256,7 @@ __kernel void forward_S(__global const realv *restrict E,
 }
 
 // Z[i] = E[i]/S[]
-__kernel void forward_Z(__global const realv *restrict E,
+WIDE __kernel void forward_Z(__global const realv *restrict E,
     __global const realv *restrict S,
     __global realv *restrict Z,
     __global realv *z_out,
@@ -269,7 +278,7 @@ __kernel void forward_Z(__global const realv *restrict E,
 }
 
 // delta_S[] = sum over i of -E[i]*delta_Z[i]/S[]**2
-__kernel void delta_S(__global const realv *restrict E,
+WIDE __kernel void delta_S(__global const realv *restrict E,
     __global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_S,
@@ -299,7 +308,7 @@ __kernel void delta_S(__global const realv *restrict E,
 
 // delta_E[i] = delta_S[]
 //     + delta_Z[i]/S[]
-__kernel void delta_E(__global const realv *restrict S,
+WIDE __kernel void delta_E(__global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global const realv *restrict delta_S,
     __global realv *restrict delta_E,
@@ -319,7 +328,7 @@ __kernel void delta_E(__global const realv *restrict S,
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m[])
-__kernel void delta_A(__global const realv *restrict A,
+WIDE __kernel void delta_A(__global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict delta_E,
     __global realv *restrict delta_A,
@@ -339,7 +348,7 @@ __kernel void delta_A(__global const realv *restrict A,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
-__kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -362,7 +371,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -372,7 +381,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = min(j0 + n_j, J - 1);
+        const int j = lesser(j0 + n_j, J - 1);
         if (j0 + n_j >= J) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -383,7 +392,7 @@ __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
-__kernel void gradient_w(__global const realv *restrict Y,
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
@@ -403,27 +412,27 @@ __kernel void gradient_w(__global const realv *restrict Y,
         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             Y_0[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
             const realv delta_A_1 = delta_A[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = min(j0 + n_j, J - 1);
+                const int j = lesser(j0 + n_j, J - 1);
                 acc0[n_i][n_j] += Y_0[n_j] * delta_A_1;
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = min(j0 + n_j, J - 1);
+            const int j = lesser(j0 + n_j, J - 1);
             if (j0 + n_j >= J) continue;
             gradient_w[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -431,7 +440,7 @@ __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
-__kernel void samplegradient_w(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
     const int vectors,
@@ -460,7 +469,7 @@ __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
-__kernel void gradient_b(__global const realv *restrict delta_A,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
@@ -476,7 +485,7 @@ __kernel void gradient_b(__global const realv *restrict delta_A,
 }
 
 // samplegradient_b[i] = delta_A[i]
-__kernel void samplegradient_b(__global const realv *restrict delta_A,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
@@ -500,7 +509,7 @@ __kernel void samplegradient_b(__global const realv *restrict delta_A,
 }
 
 // r = sum over i of (T[i] - Z[i])**2/2
-__kernel void head_mse_value(__global const realv *restrict Z,
+WIDE __kernel void head_mse_value(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
@@ -529,7 +538,7 @@ __kernel void head_mse_value(__global const realv *restrict Z,
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
-__kernel void head_mse_delta(__global const realv *restrict Z,
+WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
@@ -557,7 +566,7 @@ __kernel void head_mse_delta(__global const realv *restrict Z,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
 #pragma unroll
             for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
@@ -566,7 +575,7 @@ __kernel void head_mse_delta(__global const realv *restrict Z,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
@@ -580,7 +589,7 @@ __kernel void head_mse_delta(__global const realv *restrict Z,
 }
 
 // r = sum over i of T[i]*(-A[i] + m[] + log(S[]))
-__kernel void head_ce_value(__global const realv *restrict A,
+WIDE __kernel void head_ce_value(__global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict S,
     __global const realv *restrict T,
@@ -613,7 +622,7 @@ __kernel void head_ce_value(__global const realv *restrict A,
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
-__kernel void head_ce_delta(__global const realv *restrict Z,
+WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
@@ -636,7 +645,7 @@ __kernel void head_ce_delta(__global const realv *restrict Z,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-            const int i = min(i0 + n_i, I - 1);
+            const int i = lesser(i0 + n_i, I - 1);
 #pragma unroll
             for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t];
@@ -645,7 +654,7 @@ __kernel void head_ce_delta(__global const realv *restrict Z,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        const int i = min(i0 + n_i, I - 1);
+        const int i = lesser(i0 + n_i, I - 1);
         if (i0 + n_i >= I) continue;
 #pragma unroll
         for (int t = 0; t < TILE_head_ce_delta_t; ++t) {

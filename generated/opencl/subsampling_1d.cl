@@ -53,6 +53,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -64,6 +70,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
@@ -88,7 +97,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = b[i] + sum(Y[i, K0*x0 + u0]*alpha[i]; u0)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -109,7 +118,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
         const REAL alpha_1 = alpha[i];
 #pragma unroll
         for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const int x0 = min(x00 + n_x0, X0 - 1);
+            const int x0 = lesser(x00 + n_x0, X0 - 1);
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const realv Y_0 = Y[(i * H0 + u0 + K0 * x0) * TV + t0 + t];
@@ -119,7 +128,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = min(x00 + n_x0, X0 - 1);
+        const int x0 = lesser(x00 + n_x0, X0 - 1);
         if (x00 + n_x0 >= X0) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -134,7 +143,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * alpha[j]*delta_Z[j, x0] where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-__kernel void delta_Y(__global const REAL *restrict alpha,
+WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -167,7 +176,7 @@ __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[i] = sum over x0, u0, t of Y[i, K0*x0 + u0]*delta_Z[i, x0]
-__kernel void gradient_alpha(__global const realv *restrict Y,
+WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
@@ -189,7 +198,7 @@ __kernel void gradient_alpha(__global const realv *restrict Y,
 }
 
 // samplegradient_alpha[i] = sum over x0, u0 of Y[i, K0*x0 + u0]*delta_Z[i, x0]
-__kernel void samplegradient_alpha(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     const int vectors,
@@ -219,7 +228,7 @@ __kernel void samplegradient_alpha(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-__kernel void gradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
@@ -237,7 +246,7 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-__kernel void samplegradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)

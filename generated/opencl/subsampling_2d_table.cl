@@ -83,6 +83,9 @@
 #ifndef TILE_forward_Z_x0
 #error "TILE_forward_Z_x0 is not defined"
 #endif
+#ifndef TILE_forward_Z_x1
+#error "TILE_forward_Z_x1 is not defined"
+#endif
 #ifndef TILE_samplegradient_alpha_t
 #error "TILE_samplegradient_alpha_t is not defined"
 #endif
@@ -95,6 +98,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -106,6 +115,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
@@ -139,7 +151,7 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, K0 = SIZE_K0, K1 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1] = b[i] + sum(Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1]*alpha[D_q(d_row)]; d_row, u0, u1; -i + D_i(d_row) = 0)
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -149,15 +161,17 @@ __kernel void forward_Z(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
-    const int x1 = id % X1;
-    id /= X1;
-    const int i = id;
-    const int x00 = get_global_id(2) * TILE_forward_Z_x0;
-    realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
+    const int i = get_global_id(1);
+    int tile = get_global_id(2);
+    const int x10 = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
+    const int x00 = tile * TILE_forward_Z_x0;
+    realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            acc0[n_x0][t] = (realv)(0.0);
+        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                acc0[n_x0][n_x1][t] = (realv)(0.0);
+            }
         }
     }
     for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
@@ -167,11 +181,15 @@ __kernel void forward_Z(__global const realv *restrict Y,
                 const REAL alpha_1 = alpha[D_q(d_row)];
 #pragma unroll
                 for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = min(x00 + n_x0, X0 - 1);
+                    const int x0 = lesser(x00 + n_x0, X0 - 1);
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t0 + t];
-                        acc0[n_x0][t] += Y_0 * alpha_1;
+                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const int x1 = lesser(x10 + n_x1, X1 - 1);
+#pragma unroll
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t0 + t];
+                            acc0[n_x0][n_x1][t] += Y_0 * alpha_1;
+                        }
                     }
                 }
             }
@@ -179,22 +197,27 @@ __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = min(x00 + n_x0, X0 - 1);
+        const int x0 = lesser(x00 + n_x0, X0 - 1);
         if (x00 + n_x0 >= X0) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            const REAL b_r0 = b[i];
-            const realv result = b_r0 + acc0[n_x0][t];
+        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const int x1 = lesser(x10 + n_x1, X1 - 1);
+            if (x10 + n_x1 >= X1) continue;
+#pragma unroll
+            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                const REAL b_r0 = b[i];
+                const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
-            z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
+                z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
 #endif
-            Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
+                Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
+            }
         }
     }
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-__kernel void delta_Y(__global const REAL *restrict alpha,
+WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -234,7 +257,7 @@ __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[q] = sum over d_row in D with q = q, x0, x1, u0, u1, t of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1]*delta_Z[D_i(d_row), x0, x1]
-__kernel void gradient_alpha(__global const realv *restrict Y,
+WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
@@ -264,7 +287,7 @@ __kernel void gradient_alpha(__global const realv *restrict Y,
 }
 
 // samplegradient_alpha[q] = sum over d_row in D with q = q, x0, x1, u0, u1 of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1]*delta_Z[D_i(d_row), x0, x1]
-__kernel void samplegradient_alpha(__global const realv *restrict Y,
+WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     __global const int *restrict index,
@@ -302,7 +325,7 @@ __kernel void samplegradient_alpha(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-__kernel void gradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
@@ -322,7 +345,7 @@ __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-__kernel void samplegradient_b(__global const realv *restrict delta_Z,
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)

@@ -44,6 +44,12 @@
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -55,6 +61,9 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
@@ -80,7 +89,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = Y[i, K0*x0]
-__kernel void forward_Z(__global const realv *restrict Y,
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
@@ -103,7 +112,7 @@ __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * delta_Z[j, x0] where x0 = floor(y0, K0) if mod(y0, K0) == 0 and X0 - x0 - 1 >= 0
-__kernel void delta_Y(__global const realv *restrict delta_Z,
+WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,

@@ -183,7 +183,7 @@ def _kernel(
         "finish": finish,
         "sizes": sizes.split(),
         "relations": [],
-        "opencl": {"tiles": {}, "global": grid},
+        "opencl": {"tiles": {}, "operands": [], "global": grid},
     }
 
 

@@ -17,8 +17,9 @@ from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.manifest import TileInfo
 from phiz.runtime.network import Network, make_backend
-from phiz.runtime.opencl_plan import Plan, tile
-from phiz.runtime.schedule import Defaults
+from phiz.runtime.opencl_plan import Plan
+from phiz.runtime.register_tiles import Machine
+from phiz.runtime.schedule import Fixed, Schedule
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 SPECS = [
@@ -162,11 +163,6 @@ def test_an_activation_that_the_kernels_lack_is_named(folder: Path) -> None:
         network.forward(network.parameters, np.ones((2, 4)))
 
 
-@pytest.mark.parametrize("extent,prefer,width", [(1, 4, 1), (4, 4, 4), (5, 4, 3), (6, 4, 3), (9, 4, 3), (16, 4, 4), (0, 4, 1)])
-def test_tiles_are_even(extent: int, prefer: int, width: int) -> None:
-    assert tile(TileInfo("E", prefer), {"E": extent}, 8) == width
-
-
 def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
     manifest = load_folder(folder)
     network = Network(SPECS, 4, "mse", backend="opencl", manifests=manifest)
@@ -177,12 +173,25 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
         assert capacity >= samples and capacity % width == 0
         assert capacity < 4 * samples + width
     unit = network.program.units[0]
-    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None, 3)})
-    other = replace(unit.kernels[0], name="other", tiles={"TILE": TileInfo(None, 2)})
+    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None)}, operands=(("TILE",),))
+    other = replace(kernel, name="other", tiles={"OTHER": TileInfo(None)}, operands=(("OTHER",),))
     units = (replace(unit, kernels=(kernel, other)),)
-    plans = [Plan(units, Defaults(), "float32", 4, 4 * vectors) for vectors in (1, 2, 3, 4, 6, 7)]
+    wanted = {(unit.file, kernel.name): Schedule({"TILE": 3}), (unit.file, "other"): Schedule({"OTHER": 2})}
+    plans = [Plan(units, Fixed(wanted), "float32", 4, 4 * vectors, Machine(16, 2)) for vectors in (1, 2, 3, 4, 6, 7)]
     assert [plan.capacity // 4 for plan in plans] == [1, 2, 6, 6, 6, 12]
     assert [plan.padded(9) for plan in plans] == [12] * 6
+
+
+def test_kernels_of_one_pass_may_differ_in_vector_width(folder: Path) -> None:
+    numpy, _ = pair(folder, "float32")
+    unit = numpy.program.units[0]
+    widths = zip(unit.kernels, (1, 4, 2, 8, 16), strict=False)
+    wanted = {(unit.file, kernel.name): Schedule(width=width) for kernel, width in widths}
+    backend = OpenCLBackend(schedules=Fixed(wanted))
+    network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
+    x, t, w = batch(21)
+    for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):
+        close(found, expected, "float32")
 
 
 @settings(max_examples=200)

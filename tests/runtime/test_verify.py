@@ -50,7 +50,7 @@ def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: b
 def flipped(file: str, kernel: str) -> str:
     """The text of a generated file with one sign changed in one kernel."""
     text = (builtin_path() / file).read_text()
-    opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"__kernel void {}\(", r"\n(?=__kernel )")
+    opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"__kernel void {}\(", r"\n(?=WIDE __kernel )")
     start = re.search(opening.format(kernel), text)
     assert start is not None, kernel
     stop = re.search(ending, text[start.start() :])

@@ -9,7 +9,10 @@ static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
 % for line in k.comment:
 // ${line}
 % endfor
-__kernel void ${k.name}(${",\n    ".join(k.parameters)})
+% for line in k.bounds:
+${line}
+% endfor
+WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 {
 % for line in k.decode:
     ${line}
@@ -54,6 +57,12 @@ ${layout(line, 1)}
 #endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
+// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
+#if defined(__clang__) && V == 16
+#define WIDE __attribute__((min_vector_width(512)))
+#else
+#define WIDE
+#endif
 #if V == 1
 typedef REAL realv;
 static REAL lane_sum(realv v) { return v; }
@@ -64,6 +73,9 @@ static REAL lane_sum${lanes}(CAT(REAL, ${lanes}) v) { return ${"v.x + v.y" if la
 % endfor
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// min and max are calls that PoCL does not inline; these are folded.
+static int lesser(int a, int b) { return a < b ? a : b; }
+static int greater(int a, int b) { return a > b ? a : b; }
 % for function in functions:
 ${function}
 % endfor

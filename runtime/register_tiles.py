@@ -1,0 +1,99 @@
+"""Default tile sizes from counted loads: the register-level counterpart of the paper's Algorithm 4.
+
+A work item keeps a tile of accumulators in registers, so that every value it loads feeds several of them.  For a tile with F places
+and L loads per step of the reduction, a core that starts ``PER_CYCLE`` multiply-adds and as many loads a cycle, with a latency of
+``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+PER_CYCLE = 2.0
+LATENCY = 4.0
+#: Cycles of a step that no tile avoids: counting, branching, addresses.
+OVERHEAD = 1.0
+#: Accesses that an accumulator without a register costs per step: what the compiler keeps in memory is a whole array.
+SPILL = 16
+#: The widest tile over one axis, and the most accumulators.
+WIDEST, MOST_PLACES = 8, 64
+POWERS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What tiles must fit: vector registers of a work item, and how many work items keep the device busy."""
+
+    registers: int
+    work_items: int
+
+
+@dataclass(frozen=True)
+class TileProblem:
+    """Tiles of one kernel.
+
+    ``extents``: of each tiled axis, outermost first; ``samples``: the last one is the samples'.  ``operands``: for each load, the
+    numbers of the axes that it depends on.
+    ``others``: work items over the axes that are not tiled.
+    """
+
+    extents: tuple[int, ...]
+    operands: tuple[tuple[int, ...], ...]
+    others: int
+    samples: bool
+
+
+def splits(extent: int, widest: int = WIDEST) -> list[int]:
+    """Tile widths that cut ``extent`` into pieces as even as possible, ascending."""
+    if extent < 1:
+        return [1]
+    return sorted({-(-extent // pieces) for pieces in range(-(-extent // widest), extent + 1)})
+
+
+def loads(problem: TileProblem, tile: Sequence[int]) -> int:
+    """Loads per step of the reduction."""
+    return sum(prod(tile[a] for a in operand) for operand in problem.operands)
+
+
+def registers(problem: TileProblem, tile: Sequence[int]) -> int:
+    """Accumulators, operands that are kept over an outer axis of the tile, and the one in flight."""
+    kept = [prod(tile[a] for a in o) for o in problem.operands if o != tuple(range(len(o)))]
+    return prod(tile) + sum(kept) + 1
+
+
+def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
+    """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
+    places, spilled = prod(tile), max(0, registers(problem, tile) - machine.registers)
+    count = loads(problem, tile) + SPILL * spilled
+    step = max(places / PER_CYCLE, count / PER_CYCLE, LATENCY) + OVERHEAD
+    pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
+    waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
+    items = problem.others * prod(pieces)
+    rounds = -(-items // machine.work_items)
+    idle = rounds * machine.work_items / max(1, items) if items < 4 * machine.work_items else 1.0
+    return step / places * waste * idle
+
+
+def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
+    widths = [splits(extent) for extent in problem.extents]
+    if problem.samples:  # powers of two: a capacity that all tiles divide stays small
+        widths[-1] = [n for n in POWERS if n <= max(1, problem.extents[-1])]
+    for tile in product(*widths):
+        if prod(tile) <= MOST_PLACES:
+            yield tile
+
+
+@lru_cache(maxsize=4096)
+def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
+    """The tile with the fewest predicted cycles; of equals the smallest, then the first in ascending order."""
+    return min(_candidates(problem), key=lambda tile: (round(cycles(problem, tile, machine), 9), prod(tile), tile))
+
+
+def tile_problem(tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool) -> TileProblem:
+    """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'."""
+    numbers = {macro: n for n, macro in enumerate(tiles)}
+    return TileProblem(tuple(tiles.values()), tuple(tuple(numbers[m] for m in o) for o in operands), others, samples)

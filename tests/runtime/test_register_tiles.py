@@ -1,0 +1,65 @@
+"""Default tiles: counted loads against a walk over the tile, the choice against all tiles, and known shapes."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phiz.runtime.register_tiles import Machine, TileProblem, best_tile, cycles, loads, registers, splits, tile_problem
+
+CPU = Machine(registers=32, work_items=2)
+
+
+@pytest.mark.parametrize(
+    ("extent", "widths"),
+    [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 5]), (6, [1, 2, 3, 6]), (9, [1, 2, 3, 5]), (16, [1, 2, 3, 4, 6, 8]), (0, [1])],
+)
+def test_splits_are_even(extent: int, widths: list[int]) -> None:
+    assert splits(extent) == widths
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_loads_are_those_of_a_walk_over_the_tile(data: st.DataObject) -> None:
+    axes = data.draw(st.integers(1, 3))
+    tile = data.draw(st.tuples(*[st.integers(1, 4)] * axes))
+    operands = data.draw(st.lists(st.sets(st.integers(0, axes - 1)).map(sorted).map(tuple), min_size=1, max_size=3, unique=True))
+    problem = TileProblem((8,) * axes, tuple(operands), 1, False)
+    # a value is loaded once for each combination of the axes that it depends on
+    walked = {(n, *(place[a] for a in o)) for place in product(*map(range, tile)) for n, o in enumerate(operands)}
+    assert loads(problem, tile) == len(walked)
+
+
+def test_registers_count_what_is_kept_over_an_outer_axis() -> None:
+    # 4 maps x 2 vectors: 8 accumulators, both vectors of Y over the maps, the weight in flight
+    assert registers(TileProblem((16, 8), ((1,), (0,)), 64, True), (4, 2)) == 8 + 2 + 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    extents=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    others=st.integers(1, 50),
+    samples=st.booleans(),
+    registers_=st.sampled_from([16, 32]),
+)
+def test_the_choice_is_the_best_of_all_even_tiles(extents: tuple[int, int], others: int, samples: bool, registers_: int) -> None:
+    machine = Machine(registers_, 2)
+    problem = TileProblem(extents, ((0,), (1,)), others, samples)
+    chosen = best_tile(problem, machine)
+    last = [n for n in (1, 2, 4, 8) if n <= extents[1]] if samples else splits(extents[1])
+    least = min(cycles(problem, tile, machine) for tile in product(splits(extents[0]), last))
+    assert cycles(problem, chosen, machine) == pytest.approx(least, rel=1e-8)
+
+
+def test_few_maps_are_made_up_for_by_the_window() -> None:
+    """One input map: the delta is loaded once for five taps of the window."""
+    operands = [["j", "u"], ["i"]]
+    one = tile_problem({"i": 6, "j": 1, "u": 5}, operands, others=5, samples=False)
+    many = tile_problem({"i": 16, "j": 6, "u": 5}, operands, others=5, samples=False)
+    assert best_tile(one, CPU)[2] == 5 and best_tile(many, CPU)[1] > 1
+
+
+def test_few_samples_are_made_up_for_by_a_coordinate() -> None:
+    operands = [["x", "t"], ["i"]]
+    tiles = [best_tile(tile_problem({"i": 16, "x": 8, "t": v}, operands, 64, True), CPU) for v in (1, 8)]
+    assert tiles[0][1] > 1 and tiles[1][1] == 1
