@@ -1,0 +1,137 @@
+"""What a measured time depends on: the text and macros of the kernel, its sizes, and the device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import device as devices
+from .. import opencl_plan, register_tiles
+from ..manifest import KernelInfo
+from ..program import Unit
+
+#: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
+#: none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
+NEAR, LEAST_NEAR = 2, 16
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device, exactly: its timings hold for no other."""
+
+    platform: str
+    device: str
+    driver: str
+    cpu: str
+    units: int
+
+    def record(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def place(device: Any) -> Place:
+    """Where ``device`` is."""
+    info = devices.describe(device)
+    cpu = cpu_model() if info.kind == "cpu" else ""
+    version = device.platform.version.strip()
+    return Place(info.platform, info.name, f"{info.driver}; {info.version}; {version}", cpu, info.compute_units)
+
+
+@dataclass(frozen=True)
+class DeviceClass:
+    """A device, roughly: what shipped schedules are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
+
+    platform: str
+    release: str
+    kind: str
+    floats: int
+    units: int
+
+    def record(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def device_class(device: Any) -> DeviceClass:
+    """The class of ``device``: platform and release of its driver, kind, floats per vector register."""
+    info = devices.describe(device)
+    release = ".".join(info.driver.replace("-", ".").split(".")[:2])
+    return DeviceClass(info.platform, release, info.kind, int(device.native_vector_width_float), max(4, power(info.compute_units)))
+
+
+def power(number: int) -> int:
+    """The least power of two of at least ``number``."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+def sample_classes(samples: int) -> tuple[int, ...]:
+    """The class of a number of samples, then those that may stand in for it, nearest first."""
+    own = power(samples)
+    others = [n for step in range(1, NEAR + 1) for n in (own << step, own >> step)]
+    return (own, *(n for n in others if n >= LEAST_NEAR and own >= LEAST_NEAR))
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+@cache
+def defaults_digest() -> str:
+    """Of the code that chooses the default tiles: what a time was compared with."""
+    digest = hashlib.sha256()
+    for module in (opencl_plan, register_tiles):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> dict[str, Any]:
+    """What of a kernel its time depends on.  ``samples``: the class.  Tables and connections by digest."""
+    sizes = {name: int(value) for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
+    return {
+        "file": unit.file,
+        "kernel": kernel.name,
+        "source": unit.folder.digests[f"opencl/{unit.file}.cl"],
+        "defaults": defaults_digest(),
+        "dtype": dtype,
+        "phi": unit.activation,
+        "dphi": unit.lower,
+        "store_z": unit.store_z,
+        "samples": samples,
+        "sizes": {name: sizes[name] for name in sorted(sizes)},
+        "tables": _tables(unit),
+    }
+
+
+def _tables(unit: Unit) -> str:
+    """A digest of all tables of sizes and connections; "" where there are none."""
+    digest, any_table = hashlib.sha256(), False
+    for name in sorted(unit.sizes):
+        if isinstance(unit.sizes[name], np.ndarray):
+            digest.update(name.encode() + unit.sizes[name].tobytes())
+            any_table = True
+    for name in sorted(unit.relations):
+        for column in unit.relations[name].columns:
+            for table in unit.relations[name].group(column):
+                digest.update(f"{name} {column}".encode() + np.ascontiguousarray(table).tobytes())
+                any_table = True
+    return digest.hexdigest()[:16] if any_table else ""
+
+
+def key(kernel: Mapping[str, Any], where: Mapping[str, Any]) -> str:
+    """One text for a kernel at a place."""
+    return hashlib.sha256(json.dumps([kernel, where], sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,84 @@
+"""The order in which candidates are tried: by predicted cost, then one tunable at a time, until nothing is left or time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ..schedule import DEFAULT, Schedule
+from .record import Trialled, canonical
+from .space import Space
+
+#: Tilings that are tried by their predicted cost alone, before the search goes on from the best of them.
+FIRST = 10
+#: A neighbour becomes the new best where it is this much faster.
+BETTER = 0.98
+
+Judge = Callable[[Schedule, float], Trialled]
+
+
+@dataclass
+class Search:
+    """The candidates of one kernel.
+
+    ``judge(schedule, best ratio)`` tries one; ``known``: what was tried before, by ``canonical``, and is not tried again.
+    ``proceed()`` is asked before every trial; once False, the search is not ``complete``.
+    """
+
+    space: Space
+    judge: Judge
+    proceed: Callable[[], bool] = lambda: True
+    known: dict[str, Trialled] = field(default_factory=dict)
+    complete: bool = False
+    _stopped: bool = False
+
+    @property
+    def trials(self) -> tuple[Trialled, ...]:
+        """All that was tried, in order."""
+        return tuple(self.known.values())
+
+    @property
+    def best(self) -> Trialled:
+        """The fastest that was not refused, the default among them."""
+        timed = [trial for trial in self.known.values() if not trial.refused]
+        return min(timed, key=lambda trial: trial.ratio, default=Trialled(DEFAULT, ratio=1.0))
+
+    def run(self) -> Iterator[Trialled]:
+        """Every candidate that is tried now, as it was judged."""
+        default = self.space.schedule({})
+        for schedule in self.space.tilings()[: FIRST + 1]:
+            if canonical(schedule) == canonical(default):
+                continue
+            yield from self._try(schedule)
+            if self._stopped:
+                return
+        yield from self._descend(default)
+
+    def _try(self, schedule: Schedule) -> Iterator[Trialled]:
+        name = canonical(schedule)
+        if name in self.known:
+            return
+        if not self.proceed():
+            self._stopped = True
+            return
+        self.known[name] = self.judge(schedule, min(1.0, self.best.ratio))
+        yield self.known[name]
+
+    def _descend(self, default: Schedule) -> Iterator[Trialled]:
+        """From the best: one tunable's neighbours after the other, on from each that is faster, until none is."""
+        best = self.best
+        current = best if best.ratio < 1.0 else Trialled(default, ratio=1.0)
+        while True:
+            for schedule in self.space.neighbours(current.schedule):
+                if canonical(schedule) == canonical(default):
+                    continue
+                yield from self._try(schedule)
+                if self._stopped:
+                    return
+                found = self.known[canonical(schedule)]
+                if not found.refused and found.ratio < BETTER * current.ratio:
+                    current = found
+                    break
+            else:
+                self.complete = True
+                return

@@ -1,0 +1,54 @@
+"""Schedules that come with phiz, written from what was tuned on a machine of the class that they are for.
+
+``phiz tune --network NAME --batch N --budget SECONDS --ship runtime/tuner/shipped/FILE.json``, once per network and batch: each run
+adds its kernels, replaces those that it measured again, and drops those whose source has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import PhizError
+from ..files import reason, write_atomically
+from ..generated import builtin
+from ..schedule import DEFAULT
+from .cache import MALFORMED, decoded, encoded
+from .identity import defaults_digest, device_class, key
+from .record import Entry
+
+
+def ship(path: Path, entries: Iterable[Entry], device: Any) -> int:
+    """Add to ``path`` those of ``entries`` that win, for the class of ``device``; returns how many the file then has.
+
+    Raises PhizError where the file is there and is none of ours, or cannot be written.
+    """
+    where = device_class(device).record()
+    known = {name: entry for name, entry in _read(path).items() if current(entry)}
+    for entry in entries:
+        name = key(entry.kernel, where)
+        known.pop(name, None)
+        if entry.schedule != DEFAULT:
+            known[name] = replace(entry, place=where, trials=())
+    write_atomically(path, encoded(known))
+    return len(known)
+
+
+def current(entry: Entry) -> bool:
+    """Whether the kernel that comes with phiz is still the one that was measured."""
+    file = f"opencl/{entry.kernel.get('file')}.cl"
+    digests = next(iter(builtin().layers.values())).folder.digests
+    return entry.kernel.get("source") == digests.get(file) and entry.kernel.get("defaults") == defaults_digest()
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    if not path.exists():
+        return {}
+    try:
+        return decoded(path.read_bytes())[0]
+    except OSError as error:
+        raise PhizError(f"{path}: cannot be read: {reason(error)}") from error
+    except MALFORMED as error:
+        raise PhizError(f"{path}: expected shipped schedules, got: {reason(error)}") from None

@@ -1,0 +1,1 @@
+"""Schedules measured on classes of devices, as data: written by ``phiz tune --ship``."""

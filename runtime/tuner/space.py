@@ -1,0 +1,155 @@
+"""The legal schedules of one kernel at its sizes on one device: every tunable that its manifest lists, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import lcm, prod
+from typing import Any
+
+import numpy as np
+
+from ..expression import expression
+from ..manifest import KernelInfo
+from ..opencl_plan import KernelPlan, plan_kernel
+from ..program import Unit
+from ..register_tiles import MOST_PLACES, WIDEST, splits
+from ..schedule import DEFAULT, Schedule
+from . import local_sizes, predicted
+from .local_sizes import Image
+from .traits import Traits
+
+#: Work items of a group that every CPU driver was seen to take.
+USUAL_GROUP = 64
+#: Work groups that are tried beside one choice of tiles.
+MOST_GROUPS = 5
+
+
+@dataclass(frozen=True)
+class Space:
+    """The schedules of ``kernel`` for passes of ``samples`` samples in ``dtype``.
+
+    ``image``: what Algorithm 4 sees of it, None where it does not apply.
+    """
+
+    unit: Unit
+    kernel: KernelInfo
+    dtype: str
+    samples: int
+    device: Traits
+    image: Image | None = None
+
+    def plan(self, schedule: Schedule) -> KernelPlan:
+        """The schedule in numbers."""
+        return plan_kernel(self.unit, self.kernel, schedule, self.device.width, self.samples, self.device.machine)
+
+    @cached_property
+    def default(self) -> KernelPlan:
+        """The default in numbers."""
+        return self.plan(DEFAULT)
+
+    def vectors(self, width: int) -> int:
+        """Vectors in use of ``width`` samples."""
+        lanes = lcm(width, self.device.width)
+        return -(-self.samples // lanes) * lanes // width
+
+    def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
+        """Work items of a launch."""
+        environment = {**self.unit.sizes, **plan.tiles, "vectors": self.vectors(plan.width)}
+        return tuple(int(expression(size)(environment)) for size in self.kernel.global_size)
+
+    def illegal(self, schedule: Schedule) -> str:
+        """Why the schedule is not legal; "" where it is."""
+        width = schedule.width or self.device.width
+        if width not in self.device.widths:
+            return f"width {width}, expected one of {', '.join(map(str, self.device.widths))}"
+        extents = predicted.extents(self.unit, self.kernel, -(-self.samples // width))
+        for macro, size in schedule.tiles.items():
+            if macro not in extents:
+                return f"{self.kernel.name} has no tile {macro}"
+            if not 1 <= size <= max(1, extents[macro]):
+                return f"{macro} = {size}, expected 1 to {extents[macro]}"
+        plan = self.plan(schedule)
+        if prod(plan.tiles.values()) > MOST_PLACES:
+            return f"{prod(plan.tiles.values())} accumulators, expected at most {MOST_PLACES}"
+        items = self.global_size(plan)
+        if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
+            return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
+        return ""
+
+    def unproven(self, schedule: Schedule) -> str:
+        """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
+        if (schedule.width or self.device.width) > self.device.width:
+            return f"vectors of {schedule.width}, wider than the device's {self.device.width}"
+        if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
+            return f"a work group of {prod(schedule.group)}"
+        return ""
+
+    # ------------------------------------------------------------------------------------------------- the tunables
+    def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
+        """Even splits of the tile's extent; over the samples, what fits."""
+        extent = predicted.extents(self.unit, self.kernel, -(-self.samples // width))[macro]
+        if self.kernel.tiles[macro].extent is not None:
+            return tuple(splits(extent))
+        return tuple(n for n in (1, 2, 3, 4, 6, 8) if n <= min(WIDEST, max(1, extent)))
+
+    @cached_property
+    def start(self) -> int:
+        """Algorithm 4's number of neighbouring work items."""
+        return local_sizes.neighbours_of(self.image, self.device, np.dtype(self.dtype).itemsize)
+
+    def groups(self, schedule: Schedule) -> list[tuple[int, ...]]:
+        """Work groups for the tiles and width of ``schedule``."""
+        return local_sizes.groups(self.global_size(self.plan(schedule)), self.device, self.start)
+
+    def schedule(self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None) -> Schedule:
+        """With every tile spelled out, so that later defaults do not change it; the device's own width is left out."""
+        own = width or self.device.width
+        sizes = self.plan(Schedule(dict(tiles), own)).tiles
+        return Schedule(dict(sizes), None if own == self.device.width else own, group)
+
+    def tilings(self, width: int | None = None) -> list[Schedule]:
+        """Every combination of tile sizes, by predicted cost."""
+        own = width or self.device.width
+        macros = list(self.kernel.tiles)
+        values = [self.tile_values(macro, own) for macro in macros]
+        found = [dict(zip(macros, sizes, strict=True)) for sizes in product(*values) if prod(sizes) <= MOST_PLACES]
+        found.sort(key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device))
+        return [self.schedule(tiles, own) for tiles in found]
+
+    def neighbours(self, schedule: Schedule) -> Iterator[Schedule]:
+        """Schedules that differ in one tunable: the next tile sizes, the next widths, every work group."""
+        width = schedule.width or self.device.width
+        tiles = self.plan(schedule).tiles
+        for macro in self.kernel.tiles:
+            for size in _beside(self.tile_values(macro, width), tiles[macro]):
+                yield self.schedule({**tiles, macro: size}, width)
+        for other in _beside(self.device.widths, width):
+            yield self.schedule(tiles, other)
+        for group in self.groups(schedule)[:MOST_GROUPS]:
+            if group != schedule.group:
+                yield self.schedule(tiles, width, group)
+
+    def drawn(self, generator: np.random.Generator) -> Schedule:
+        """A random legal schedule."""
+        while True:
+            width = int(generator.choice(self.device.widths))
+            tiles = {macro: int(generator.choice(self.tile_values(macro, width))) for macro in self.kernel.tiles}
+            schedule = self.schedule(tiles, width)
+            groups: list[Any] = [None, *self.groups(schedule)]
+            schedule = self.schedule(tiles, width, groups[int(generator.integers(len(groups)))])
+            if not self.illegal(schedule):
+                return schedule
+
+
+def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:
+    """Whether ``kernel`` may run with ``schedule`` on ``device``."""
+    return not Space(unit, kernel, dtype, samples, device).illegal(schedule)
+
+
+def _beside(values: tuple[int, ...], value: int) -> list[int]:
+    """The next smaller and the next larger of ascending ``values``."""
+    below, above = [v for v in values if v < value], [v for v in values if v > value]
+    return [*below[-1:], *above[:1]]

@@ -1,0 +1,57 @@
+"""What the tuner asks of a device (the paper's T9: U, S, M, S_l,max and the rest), as plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import device as devices
+from ..register_tiles import Machine
+
+if TYPE_CHECKING:
+    from ..backend_opencl import OpenCLBackend
+
+
+@dataclass(frozen=True)
+class Traits:
+    """One device in one dtype.
+
+    ``width``: samples per vector by default; ``widest``: the most that is legal.  ``work_group``: work items of a group at most;
+    ``work_items``: of each axis.  ``units``: compute units.  ``local_memory`` bytes.  ``machine``: see ``register_tiles``.
+    """
+
+    kind: str
+    width: int
+    widest: int
+    work_group: int
+    work_items: tuple[int, ...]
+    units: int
+    local_memory: int
+    machine: Machine
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Every legal number of samples per vector."""
+        return tuple(n for n in (1, 2, 4, 8, 16) if n <= self.widest)
+
+
+def traits(backend: OpenCLBackend, dtype: str) -> Traits:
+    """Of the backend's device."""
+    device = backend.device
+    return Traits(
+        backend.kind,
+        backend.width(dtype),
+        _widest(device, dtype),
+        int(device.max_work_group_size),
+        tuple(int(n) for n in device.max_work_item_sizes),
+        int(device.max_compute_units),
+        int(device.local_mem_size),
+        devices.machine(device, backend.kind),
+    )
+
+
+def _widest(device: Any, dtype: str) -> int:
+    """PoCL miscompiles wider vectors of doubles in ways that a comparison on some numbers need not show."""
+    if dtype == "float64" and "portable computing" in device.platform.name.lower():
+        return devices.MOST_DOUBLES
+    return 16
