@@ -114,6 +114,17 @@ def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
     return _from_record(path, _read(path), data)
 
 
+def stated_shape(path: Path) -> tuple[Any, ...] | None:
+    """The ``input_shape`` that a network file states, None where it leaves it to the data.  Raises: PhizError."""
+    if path.suffix.lower() not in (".json", ".toml") and not path.exists():
+        raise PhizError(f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+    shape = _read(path).get("input_shape")
+    if shape is None:
+        return None
+    listed = _listed(shape)
+    return listed if isinstance(listed, tuple) else (listed,)
+
+
 def _named(name: str, data: Dataset) -> Architecture:
     entry = NAMED[name]
     if entry.images and len(data.sample_shape) != 3:

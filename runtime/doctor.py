@@ -14,6 +14,7 @@ import platformdirs
 from . import device as devices
 from .errors import PhizError
 from .generated import builtin, builtin_path
+from .tuner.cache import cache_folder
 
 PACKAGES = ("numpy", "scipy", "pyopencl", "pocl-binary-distribution", "safetensors", "matplotlib", "scikit-learn")
 
@@ -80,7 +81,7 @@ def _devices() -> Iterator[Finding]:
 
 def _caches() -> Iterator[Finding]:
     pocl = os.environ.get("POCL_CACHE_DIR") or platformdirs.user_cache_dir("pocl")
-    places = (("pocl", pocl), ("pyopencl", platformdirs.user_cache_dir("pyopencl")), ("phiz", platformdirs.user_cache_dir("phiz")))
+    places = (("pocl", pocl), ("pyopencl", platformdirs.user_cache_dir("pyopencl")), ("phiz", str(cache_folder())))
     for name, path in places:
         yield _cache(name, Path(path))
 

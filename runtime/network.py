@@ -327,15 +327,21 @@ class Network:
 
 
 def make_backend(name: str, device: str | None = None) -> Backend:
-    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise."""
+    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise.
+
+    OpenCL runs with the schedules that were tuned for the device (``phiz tune``).
+    """
     if name == "numpy":
         return NumpyBackend()
     if name not in ("opencl", "auto"):
         raise PhizError(f"unknown backend {name!r}, expected numpy, opencl or auto")
     try:
         from .backend_opencl import OpenCLBackend
+        from .tuner.lookup import Tuned
 
-        return OpenCLBackend(device)
+        backend = OpenCLBackend(device)
+        backend.schedules = Tuned(backend.device)
+        return backend
     except ImportError as error:
         if name == "auto":
             return NumpyBackend()
