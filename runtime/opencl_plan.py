@@ -10,7 +10,7 @@ from .expression import expression
 from .manifest import KernelInfo
 from .opencl_program import Binding
 from .program import Unit
-from .register_tiles import Machine, best_tile, tile_problem
+from .register_tiles import Machine, TileProblem, best_tile, tile_problem
 from .schedule import Schedule, Schedules
 
 
@@ -29,20 +29,29 @@ class KernelPlan:
         return self.width * self.sample_tile
 
 
-def plan_kernel(
-    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine
-) -> KernelPlan:
-    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
-    own = schedule.width or width
-    vectors = -(-samples // own)
-    extents = {
+def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int) -> dict[str, int]:
+    """The extent of every tiled axis by macro; that of the samples is their number of vectors."""
+    return {
         macro: vectors if info.extent is None else int(expression(info.extent)(unit.sizes)) for macro, info in kernel.tiles.items()
     }
+
+
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples."""
+    extents = tile_extents(unit, kernel, vectors)
     # with whole axes as tiles, what is left are the work items over the other axes
     whole = {**unit.sizes, **{macro: max(1, extent) for macro, extent in extents.items()}, "vectors": vectors}
     others = prod(int(expression(size)(whole)) for size in kernel.global_size)
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
-    best = best_tile(tile_problem(extents, kernel.operands, others, samples_tiled), machine)
+    return tile_problem(extents, kernel.operands, others, samples_tiled)
+
+
+def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine) -> KernelPlan:
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
+    own = schedule.width or width
+    vectors = -(-samples // own)
+    extents = tile_extents(unit, kernel, vectors)
+    best = best_tile(kernel_problem(unit, kernel, vectors), machine)
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:
@@ -54,14 +63,10 @@ def plan_kernel(
 class Plan:
     """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide."""
 
-    def __init__(
-        self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine
-    ) -> None:
+    def __init__(self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine) -> None:
         self.units, self.dtype, self.width = tuple(units), dtype, width
         self.kernels = {
-            (number, kernel.name): plan_kernel(
-                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine
-            )
+            (number, kernel.name): plan_kernel(unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine)
             for number, unit in enumerate(units)
             for kernel in unit.kernels
         }

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..expression import expression
 from ..manifest import KernelInfo
-from ..opencl_plan import KernelPlan, plan_kernel
+from ..opencl_plan import KernelPlan, plan_kernel, tile_extents
 from ..program import Unit
 from ..register_tiles import MOST_PLACES, WIDEST, splits
 from ..schedule import DEFAULT, Schedule
@@ -65,7 +65,7 @@ class Space:
         width = schedule.width or self.device.width
         if width not in self.device.widths:
             return f"width {width}, expected one of {', '.join(map(str, self.device.widths))}"
-        extents = predicted.extents(self.unit, self.kernel, -(-self.samples // width))
+        extents = tile_extents(self.unit, self.kernel, -(-self.samples // width))
         for macro, size in schedule.tiles.items():
             if macro not in extents:
                 return f"{self.kernel.name} has no tile {macro}"
@@ -90,7 +90,7 @@ class Space:
     # ------------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
         """Even splits of the tile's extent; over the samples, what fits."""
-        extent = predicted.extents(self.unit, self.kernel, -(-self.samples // width))[macro]
+        extent = tile_extents(self.unit, self.kernel, -(-self.samples // width))[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
         return tuple(n for n in (1, 2, 3, 4, 6, 8) if n <= min(WIDEST, max(1, extent)))
