@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..runtime.architectures import NAMED
+from ..runtime.backend import Backend
 from ..runtime.datasets import load
 from ..runtime.layer import LayerSpec, layer
 from ..runtime.network import Network
@@ -22,6 +23,8 @@ class Case:
     """A network, the batches to measure, and what its inputs look like.
 
     ``data``: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform pixels.
+    ``micro_batch``: for cases that are to run in one pass whatever the device's cache holds.
+    ``definition``: the file of ``tests/layers`` that defines a layer of the case.
     """
 
     name: str
@@ -30,10 +33,23 @@ class Case:
     batches: tuple[int, ...]
     data: str = "noise"
     classes: int = 10
+    loss: str = "ce"
+    micro_batch: int | None = None
+    definition: str = ""
 
-    def network(self, backend: str = "opencl", micro_batch: int | None = None) -> Network:
-        """The phiz network, float32, seed 0."""
-        return Network(self.layers, self.input_shape, "ce", backend=backend, dtype="float32", seed=0, micro_batch=micro_batch)
+    def network(
+        self, backend: str | Backend = "opencl", micro_batch: int | None = None, manifests: Sequence[str] = (),
+        device: str | None = None,
+    ) -> Network:  # fmt: skip
+        """The phiz network, float32, seed 0; ``manifests`` holds the generated folder of the ``definition``."""
+        return Network(
+            self.layers, self.input_shape, self.loss, backend=backend, dtype="float32", seed=0,
+            micro_batch=micro_batch or self.micro_batch, manifests=manifests, device=device,
+        )  # fmt: skip
+
+    def at(self, batch: int) -> Case:
+        """This case for another batch."""
+        return self if self.micro_batch is None else replace(self, micro_batch=batch)
 
     def samples(self, count: int) -> tuple[Array, Array]:
         """Inputs ``(count, *input shape)`` and one-hot targets ``(count, classes)``, float32."""
