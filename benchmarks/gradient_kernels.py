@@ -42,6 +42,7 @@ from ..derive.loss_kernels import derive_loss
 from ..runtime.backend import Request, calls
 from ..runtime.backend_opencl import OpenCLExecutor
 from ..runtime.network import Network
+from ..runtime.opencl_launch import Launch
 from ..runtime.program import Step, Unit
 
 Array = npt.NDArray[Any]
@@ -81,10 +82,10 @@ def profile(network: Network, inputs: Array, targets: Array, repeats: int = 20) 
     executor.set_parameters(network.parameters)
     request = Request(losses=True, gradients="sum")
     steps, seconds = calls(network.program, request), []
-    executor.queue.finish()
-    executor.queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
+    bound = executor.bound("loss", placed.parts[0][1], request)
+    queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
     for _ in range(repeats + 1):
-        seconds.append([_time(executor, step, placed.parts[0][1]) for step in steps])
+        seconds.append([_time(queue, launch, bound.resident.used) for launch in bound.kind.launches.launches])
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
     found = []
     for step, median in zip(steps, medians, strict=True):
@@ -93,10 +94,9 @@ def profile(network: Network, inputs: Array, targets: Array, repeats: int = 20) 
     return found
 
 
-def _time(executor: OpenCLExecutor, step: Step, resident: Any) -> float:
-    launch = executor._launch(step)
-    launch.fit(resident)
-    event = cl.enqueue_nd_range_kernel(executor.queue, launch.kernel, launch.size, launch.group)
+def _time(queue: cl.CommandQueue, launch: Launch, used: int) -> float:
+    size, group = launch.sizes(used)
+    event = cl.enqueue_nd_range_kernel(queue, launch.kernel, size, group)
     event.wait()
     return float(event.profile.end - event.profile.start) * 1e-9
 

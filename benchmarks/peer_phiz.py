@@ -53,7 +53,7 @@ def _host_pass(subject: Subject) -> Form:
         executor = network.executor(len(inputs))
         executor.set_parameters(subject.parameters)
         resident = executor.upload(inputs, None, None, slot=0)
-        kept["outputs"] = executor.start(resident, Request(outputs=True)).result()
+        kept["outputs"] = executor.start(resident, Request(outputs=True, keep=True)).result()
         kept["rest"] = executor.seeded(resident, subject.delta.T, BACKWARD).result()
 
     return Form(call, lambda: passed(kept["outputs"].outputs, kept["rest"].input_gradient, [kept["rest"].gradient]))
@@ -87,22 +87,23 @@ def _placed(subject: Subject) -> Form:
 
 def _resident(subject: Subject, executor: OpenCLExecutor, resident: Any) -> Form:
     """Kernels alone: outputs, deltas and gradients stay on the device, as those of the peers stay where they are computed."""
-    forward = executor._sequence("loss", Request())
+    both = subject.work.mode == "pass"
 
     def results() -> Results:
-        outputs = executor.start(resident, Request(outputs=True)).result().outputs
+        outputs = executor.start(resident, Request(outputs=True, keep=both)).result().outputs
         assert outputs is not None
-        if subject.work.mode == "forward":
+        if not both:
             return {"outputs": outputs}
         rest = executor.seeded(resident, subject.delta.T, BACKWARD).result()
         assert rest.input_gradient is not None and rest.gradient is not None
         return passed(outputs, rest.input_gradient, [rest.gradient])
 
-    results()  # places the delta
-    backward = executor._sequence("delta", BACKWARD) if subject.work.mode == "pass" else []
+    passes = [executor.bound("loss", resident, Request(keep=both))]
+    passes += [executor.bound("delta", resident, BACKWARD, subject.delta.T)] if both else []
 
     def call() -> None:
-        executor._run([*forward, *backward], resident)
+        for one in passes:
+            one.run()
         executor.queue.finish()
 
     return Form(call, results)

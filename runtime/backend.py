@@ -15,12 +15,13 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What one pass over a micro-batch computes."""
+    """What one pass over a micro-batch computes.  ``keep``: ``seeded`` and ``derivative_source`` follow it."""
 
     outputs: bool = False
     losses: bool = False
     gradients: Gradients = "none"
     input_gradient: bool = False
+    keep: bool = False
 
     @property
     def backward(self) -> bool:
@@ -44,11 +45,13 @@ class Result:
 
 
 class Pending(Protocol):
-    """A pass that was started."""
+    """A pass that was started.  Its result is taken once."""
 
-    def result(self, rows: Array | None = None) -> Result:
-        """Wait for it, at the latest when the pass after the next starts.  ``rows (n, parameters)``, which may be a view,
-        receives the per-sample gradients.
+    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
+        """Wait for it.
+
+        ``rows (n, parameters)``, which may be a view, receives the per-sample gradients.  ``total (parameters,)``: the summed
+        gradient is added to it, and left out of the result.
         """
 
 
@@ -63,7 +66,7 @@ class Executor(Protocol):
     def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> Any:
         """Bring sample-first arrays (``(n, units)``, n <= capacity) into the backend's layout.
 
-        ``slot`` 0 or 1 reuses buffers: its last pass must have ended.  None makes buffers of their own.
+        A ``slot`` (0, 1) reuses buffers: the last pass on it must have ended.  None makes buffers of their own.
         """
 
     def set_parameters(self, parameters: Array) -> None:
@@ -73,10 +76,12 @@ class Executor(Protocol):
         """Forward, and what ``request`` asks for; does not wait."""
 
     def seeded(self, resident: Any, delta: Array, request: Request) -> Pending:
-        """Backward alone, after ``start`` on the same micro-batch, from ``delta (units, n)`` of the last layer's Z."""
+        """Backward alone, after a ``start`` with ``keep`` on the same micro-batch whose result was taken, from
+        ``delta (units, n)`` of the last layer's Z.
+        """
 
     def derivative_source(self, resident: Any) -> Array:
-        """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after ``start``."""
+        """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after a ``start`` with ``keep``."""
 
     def trace(self, resident: Any, request: Request) -> Iterator[tuple[Step, Array]]:
         """Run call by call and give what each wrote: ``(units, n)``, or ``(units,)`` for gradients."""

@@ -57,12 +57,16 @@ class Done:
 
     value: Result
 
-    def result(self, rows: Array | None = None) -> Result:
+    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
         """What it gave."""
-        if rows is None or self.value.sample_gradients is None:
-            return self.value
-        rows[:] = self.value.sample_gradients
-        return replace(self.value, sample_gradients=rows)
+        value = self.value
+        if total is not None and value.gradient is not None:
+            total += value.gradient
+            value = replace(value, gradient=None)
+        if rows is not None and value.sample_gradients is not None:
+            rows[:] = value.sample_gradients
+            value = replace(value, sample_gradients=rows)
+        return value
 
 
 class NumpyExecutor:

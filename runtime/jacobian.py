@@ -30,7 +30,7 @@ def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: i
     for _, part in batch.cut(chunk):
         executor.set_parameters(parameters)
         resident = executor.upload(part.inputs, part.targets, None, slot=0)
-        outputs = executor.start(resident, Request(outputs=True)).result().outputs
+        outputs = executor.start(resident, Request(outputs=True, keep=True)).result().outputs
         assert outputs is not None and part.targets is not None
         source = executor.derivative_source(resident)
         slope = np.ones_like(source)

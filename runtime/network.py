@@ -76,6 +76,7 @@ class Network:
         self.micro_batch = micro_batch or self._default_micro_batch()
         self.parameters: Floats = self.initial_parameters(seed)
         self._executors: dict[int, Executor] = {}
+        self._fitting: dict[tuple[int, bool], Executor] = {}
 
     # ------------------------------------------------------------------------------------------------- description
     @property
@@ -185,16 +186,15 @@ class Network:
         batch = self._samples(inputs, targets, weights, True)
         error = 0.0
         gradient = np.zeros(self.parameter_count)
-        for _, result in self._passes(parameters, batch, Request(losses=True, gradients="sum")):
+        for _, result in self._passes(parameters, batch, Request(losses=True, gradients="sum"), total=gradient):
             error += _sum(result)
-            gradient += _present(result.gradient)
         return error, gradient
 
     def per_sample_gradients(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
         """Gradients of the error of each sample, ``(N, parameters)``."""
         batch = self._host(self._samples(inputs, targets, weights, True))
         gradients = np.empty((len(batch), self.parameter_count), self.dtype)
-        for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), gradients):
+        for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), rows_into=gradients):
             pass
         return gradients
 
@@ -232,13 +232,18 @@ class Network:
         Building kernels takes longer than any pass, and the capacity changes no bit of a result.  ``with_rows``: for a
         gradient per sample, whose buffers ``ROW_BYTES`` bounds.
         """
+        if (samples, with_rows) not in self._fitting:
+            self._fitting[samples, with_rows] = self._executor(samples, with_rows)
+        return self._fitting[samples, with_rows]
+
+    def _executor(self, samples: int, with_rows: bool) -> Executor:
         capacity = self.backend.capacity(self.program, self.dtype, samples)
         most = min(8 * capacity, self._rows_within_bounds()) if with_rows else 8 * capacity
         fitting = [c for c in self._executors if capacity <= c <= max(most, capacity)]
-        if fitting:
-            return self._executors[min(fitting)]
-        self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
-        return self._executors[capacity]
+        if not fitting:
+            self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
+            return self._executors[capacity]
+        return self._executors[min(fitting)]
 
     def _rows_within_bounds(self) -> int:
         return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
@@ -292,23 +297,33 @@ class Network:
         return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
 
     def _passes(
-        self, parameters: Any, samples: Batch | Placed, request: Request, chunk: int | None = None, rows_into: Floats | None = None
+        self,
+        parameters: Any,
+        samples: Batch | Placed,
+        request: Request,
+        chunk: int | None = None,
+        *,
+        rows_into: Floats | None = None,
+        total: Floats | None = None,
     ) -> Iterator[tuple[slice, Result]]:
         """Run ``request`` over micro-batches, the next one uploaded while the device works on the last.
 
-        ``rows_into (N, parameters)`` receives the per-sample gradients.
+        ``rows_into (N, parameters)`` receives the per-sample gradients; the summed gradients are added to ``total``.
         """
         values = self._checked(parameters)
         pending: deque[tuple[slice, Pending]] = deque()
+
+        def taken() -> tuple[slice, Result]:
+            part, ready = pending.popleft()
+            return part, ready.result(None if rows_into is None else rows_into[part], total)
+
         try:
-            for part, start in self._parts(samples, request, chunk or self.micro_batch, values):
-                pending.append((part, start))
+            for started in self._parts(samples, request, chunk or self.micro_batch, values):
+                pending.append(started)
                 if len(pending) == 2:
-                    part, ready = pending.popleft()
-                    yield part, ready.result(None if rows_into is None else rows_into[part])
+                    yield taken()
             while pending:
-                part, ready = pending.popleft()
-                yield part, ready.result(None if rows_into is None else rows_into[part])
+                yield taken()
         finally:
             for _, left in pending:
                 left.result()

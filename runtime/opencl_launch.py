@@ -1,18 +1,23 @@
-"""Launches: a kernel with its arguments set, and the local size it runs with."""
+"""Launches: kernels with their arguments set, the local sizes they run with, and all launches of a pass in one go."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import pyopencl as cl
 
+from .opencl_memory import Region
 from .opencl_program import Binding
 from .program import Step
 
+Size = tuple[int, ...]
 
-def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
+
+def work_group(size: Size) -> Size:
     """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
 
     A work group costs about as much as a small work item, so tiles share one too.
@@ -29,49 +34,73 @@ def work_group(size: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(group)
 
 
-def local_size(size: tuple[int, ...], wanted: tuple[int, ...] | None, grouped: bool) -> tuple[int, ...] | None:
+def local_size(size: Size, wanted: Size | None, grouped: bool) -> Size | None:
     """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's."""
     if wanted is not None and 0 not in size and all(n % k == 0 for n, k in zip(size, wanted, strict=True)):
         return wanted
     return work_group(size) if grouped else None
 
 
-class Launch:
-    """One kernel with its arguments set; re-set only what changes between micro-batches.
+def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
+    """Set an ``int`` argument; PyOpenCL's own way there takes as long as several launches."""
+    getattr(kernel, "_set_arg_buf", kernel.set_arg)(position, np.int32(number))
 
-    ``batch`` are the positions of the arguments that come with a micro-batch, and their keys; ``last`` is the position of the
-    number of sample vectors.  ``group``: the local size of the kernel's schedule, taken where it divides the global size.
-    ``grouped``: else with a local size of its own choice (CPU), or the driver's.
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel of a pass, its arguments set but for those that change from pass to pass.
+
+    ``moving``: positions and keys of those that come with the micro-batch or receive results.  ``last``: position of the number
+    of sample vectors of ``binding.width``.  ``wanted``: the local size of the kernel's schedule, taken where it divides the
+    global size; ``grouped``: else with a local size of our own choice (CPU), or the driver's.
     """
 
-    def __init__(
-        self,
-        kernel: cl.Kernel,
-        binding: Binding,
-        step: Step,
-        batch: list[tuple[int, str]],
-        last: int,
-        group: tuple[int, ...] | None,
-        grouped: bool,
-    ) -> None:
-        self.kernel, self.binding, self.step = kernel, binding, step
-        self.batch, self.last, self.wanted, self.grouped = batch, last, group, grouped
-        self.resident: Any = None
-        self.used = -1
-        self.size: tuple[int, ...] = ()
-        self.group: tuple[int, ...] | None = None
-        self._sizes: dict[int, tuple[tuple[int, ...], tuple[int, ...] | None]] = {}
+    step: Step
+    kernel: cl.Kernel
+    binding: Binding
+    moving: tuple[tuple[int, str], ...]
+    last: int
+    wanted: Size | None
+    grouped: bool
 
-    def fit(self, resident: Any) -> None:
-        """Point the kernel at ``resident``, an ``OpenCLResident``."""
-        self.resident = resident
-        for position, key in self.batch:
-            self.kernel.set_arg(position, resident.buffers[key])
-        if resident.used != self.used:
-            self.used = resident.used
-            vectors = self.used // self.binding.width
-            self.kernel.set_arg(self.last, np.int32(vectors))
-            if vectors not in self._sizes:
-                size = self.binding.global_size(self.step.kernel.global_size, vectors)
-                self._sizes[vectors] = size, local_size(size, self.wanted, self.grouped)
-            self.size, self.group = self._sizes[vectors]
+    def sizes(self, used: int) -> tuple[Size, Size | None]:
+        """Global and local size for ``used`` lanes."""
+        size = self.binding.global_size(self.step.kernel.global_size, used // self.binding.width)
+        return size, local_size(size, self.wanted, self.grouped)
+
+
+class LaunchList:
+    """The launches of one kind of pass, in order.  Arguments are set again only where they changed since the last pass."""
+
+    def __init__(self, launches: Sequence[Launch]) -> None:
+        self.launches = tuple(launches)
+        self._moving = [(one.kernel, position, key) for one in launches for position, key in one.moving]
+        self._regions: tuple[Region, ...] = ()
+        self._used = -1
+        self._sizes: dict[int, list[tuple[cl.Kernel, Size, Size | None]]] = {}
+        self._ready: list[tuple[cl.Kernel, Size, Size | None]] = []
+
+    def fit(self, regions: tuple[Region, ...], used: int) -> None:
+        """Compute on ``used`` lanes, with the moving arguments that ``regions`` hold between them."""
+        if used != self._used:
+            self._resize(used)
+        if regions != self._regions:
+            given = {key: argument for region in regions for key, argument in region.arguments.items()}
+            for kernel, position, key in self._moving:
+                kernel.set_arg(position, given[key])
+            self._regions = regions
+
+    def _resize(self, used: int) -> None:
+        if used not in self._sizes:
+            sizes = [(one.kernel, *one.sizes(used)) for one in self.launches]
+            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1]]
+        for one in self.launches:
+            set_number(one.kernel, one.last, used // one.binding.width)
+        self._used, self._ready = used, self._sizes[used]
+
+    def run(self, queue: cl.CommandQueue) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        event, enqueue = None, cl.enqueue_nd_range_kernel
+        for kernel, size, group in self._ready:
+            event = enqueue(queue, kernel, size, group)
+        return event

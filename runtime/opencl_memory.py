@@ -1,49 +1,168 @@
-"""Memory of the OpenCL backend: tensors in one flat buffer, micro-batches on the device, transposition."""
+"""Memory of the OpenCL backend: regions that host and device share or copy, micro-batches, transposition.
+
+Where the device has fine-grained shared virtual memory of its own (CPUs), host and kernels work on the same bytes and nothing is
+ever copied or mapped; the host may touch (and free) them whenever no pass that uses them is on its way.  Elsewhere a region is a
+device buffer with a host array beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pyopencl as cl
 
 from .backend import Array
-from .program import Slice
+from .device import kind
+from .errors import DeviceError
+from .memory_plan import Layout
 
 #: Columns that are transposed at a time, so that both sides stay in the cache.
 BLOCK = 64
+#: Bytes that the widest OpenCL type is aligned to.
+WIDEST = 128
 
 
-class Flat:
-    """Tensors one after the other in one device buffer, each at an offset that a sub-buffer may have.
+def shares_memory(device: Any) -> bool:
+    """Whether host and ``device`` may work on the same bytes without commands: a CPU with fine-grained buffers."""
+    try:
+        found = device.svm_capabilities
+    except cl.Error:  # before OpenCL 2.0
+        return False
+    return kind(device) == "cpu" and bool(found & cl.device_svm_capabilities.FINE_GRAIN_BUFFER)
 
-    ``lanes`` numbers per entry: 1, or the capacity for per-sample gradients.  ``align`` bytes.
-    """
 
-    def __init__(self, slices: tuple[Slice, ...], lanes: int, itemsize: int, align: int, allocate: Callable[[int], Any]) -> None:
-        step = max(1, align // itemsize)
-        self.starts, end = [], 0
-        for piece in slices:
-            self.starts.append(end)
-            end += -(-max(1, piece.extent.units * lanes) // step) * step
-        self.slices, self.lanes, self.count, self.itemsize = slices, lanes, max(1, end), itemsize
-        self.buffer = allocate(self.count)
+class Memory:
+    """Allocates for one queue.  ``shared``: see ``shares_memory``."""
 
-    def view(self, number: int) -> Any:
-        """The sub-buffer of slice ``number``."""
-        length = max(1, self.slices[number].extent.units * self.lanes)
-        return self.buffer.get_sub_region(self.starts[number] * self.itemsize, length * self.itemsize)
+    def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any]) -> None:
+        self.queue, self.dtype, self.device = queue, dtype, queue.device
+        self.shared = shares_memory(self.device)
+        self.align = max(1, max(WIDEST, self.device.mem_base_addr_align // 8) // dtype.itemsize)
 
-    def pieces(self, host: Array) -> Iterator[tuple[Slice, Array]]:
-        """Each slice with its part ``(units * lanes,)`` of a host copy of the whole."""
-        for piece, start in zip(self.slices, self.starts, strict=True):
-            yield piece, host[start : start + piece.extent.units * self.lanes]
+    def fits(self, count: int) -> bool:
+        """Whether the device gives out that many numbers at once."""
+        return bool(count * self.dtype.itemsize <= self.device.max_mem_alloc_size)
+
+    def block(self, count: int) -> Any:
+        """Room for ``count`` numbers; DeviceError where the device has none."""
+        size = max(1, count) * self.dtype.itemsize
+        context = self.queue.context
+        try:
+            if self.shared:
+                return cl.fsvm_empty(context, max(1, count), self.dtype, alignment=WIDEST)
+            return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
+        except (cl.Error, MemoryError) as error:
+            raise DeviceError(f"{self.device.name.strip()}: no room for a buffer of {size} bytes ({error})") from None
+
+    def region(self, layout: Layout, block: Any = None) -> Region:
+        """Tensors at their places in ``block``, or in a block of their own."""
+        block = self.block(layout.total) if block is None else block
+        return (SharedRegion if self.shared else CopiedRegion)(self, layout, block)
+
+    def packed(self, counts: Mapping[str, int]) -> Region:
+        """A region with tensors of ``counts`` numbers, one after the other."""
+        return self.region(Layout.packed(counts, self.align))
+
+
+class Region(Protocol):
+    """Tensors on the device.  ``arguments``: what a kernel is given for each."""
+
+    layout: Layout
+    arguments: dict[str, Any]
+
+    def host(self, key: str) -> Array:
+        """A tensor on the host, flat: what is written there reaches the kernels with ``send``, what they wrote is there
+        when the event of ``fetch`` has come.
+        """
+
+    def send(self, keys: Iterable[str]) -> None:
+        """Queue the way to the device of what the host wrote."""
+
+    def fetch(self, keys: Iterable[str], after: Any) -> Any:
+        """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
+
+    def another(self) -> Region:
+        """One for the next pass, while the results of this one are still to be read."""
+
+
+class SharedRegion:
+    """The same bytes for both: nothing to send, nothing to fetch."""
+
+    def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
+        self.memory, self.layout, self.block = memory, layout, block
+        self.arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
+
+    def host(self, key: str) -> Array:
+        """The bytes that kernels see."""
+        start = self.layout.offsets[key]
+        return self.block[start : start + self.layout.counts[key]]
+
+    def send(self, keys: Iterable[str]) -> None:
+        """They are there."""
+
+    def fetch(self, keys: Iterable[str], after: Any) -> Any:
+        """They are there as soon as the kernels have ended."""
+        return after
+
+    def another(self) -> Region:
+        """Bytes of its own."""
+        return self.memory.region(self.layout)
+
+
+class CopiedRegion:
+    """A device buffer, and an array on the host that is made when it is first touched."""
+
+    def __init__(self, memory: Memory, layout: Layout, block: cl.Buffer) -> None:
+        self.memory, self.layout, self.block = memory, layout, block
+        size = memory.dtype.itemsize
+        self.arguments = {
+            key: block.get_sub_region(start * size, max(1, layout.counts[key]) * size) for key, start in layout.offsets.items()
+        }
+        self._host: Array | None = None
+        self._sent: dict[str, Any] = {}
+
+    def host(self, key: str) -> Array:
+        """A part of the host's copy."""
+        start = self.layout.offsets[key]
+        return self._whole()[start : start + self.layout.counts[key]]
+
+    def _whole(self) -> Array:
+        if self._host is None:
+            self._host = np.empty(max(1, self.layout.total), self.memory.dtype)
+        return self._host
+
+    def send(self, keys: Iterable[str]) -> None:
+        """Copies.  Events are kept until the next one: PyOpenCL waits for an event that is dropped."""
+        for key in keys:
+            if self.layout.counts[key]:
+                self._sent[key] = cl.enqueue_copy(self.memory.queue, self.arguments[key], self.host(key), is_blocking=False)
+
+    def fetch(self, keys: Iterable[str], after: Any) -> Any:
+        """One copy of the stretch that holds them all."""
+        places = [(self.layout.offsets[key], self.layout.counts[key]) for key in keys if self.layout.counts[key]]
+        if not places:
+            return after
+        start, stop = min(offset for offset, _ in places), max(offset + count for offset, count in places)
+        target, size = self._whole()[start:stop], self.memory.dtype.itemsize
+        return cl.enqueue_copy(self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False)
+
+    def another(self) -> Region:
+        """A host array of its own.  The queue is in order: the copy is made before the next pass writes to the device."""
+        return self.memory.region(self.layout, self.block)
 
 
 class OpenCLResident:
     """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers."""
 
-    def __init__(self, buffers: dict[str, Any]) -> None:
-        self.buffers = buffers
+    def __init__(self, region: Region, capacity: int) -> None:
+        self.region, self.capacity = region, capacity
         self.samples = self.used = 0
+
+    def columns(self, key: str) -> Array:
+        """A tensor on the host, ``(units, capacity)``."""
+        return self.region.host(key).reshape(-1, self.capacity)
 
 
 def to_columns(host: Array, samples: Array, used: int) -> None:
@@ -51,7 +170,8 @@ def to_columns(host: Array, samples: Array, used: int) -> None:
     count = len(samples)
     for start in range(0, host.shape[0], BLOCK):
         host[start : start + BLOCK, :count] = samples[:, start : start + BLOCK].T
-    host[:, count:used] = host[:, count - 1 : count]
+    if used > count:
+        host[:, count:used] = host[:, count - 1 : count]
 
 
 def to_rows(host: Array, rows: Array) -> None:

@@ -22,6 +22,7 @@ from .errors import ManifestError, PhizError
 from .generated import Folder
 from .layer import Layer
 from .manifest import HeadInfo, KernelInfo, LayerInfo, LossInfo
+from .memory_plan import Use
 from .relation import Relation
 from .sizes import Extent
 
@@ -76,6 +77,23 @@ class Step:
     position: Argument | None = None
     z: str | None = None
     factor: Argument | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The buffers in the order of the kernel's arguments; Z's place takes the output where Z is not stored."""
+        keys = [argument.key for argument in self.reads] + [self.writes.key]
+        if self.position is not None:
+            keys.append(self.position.key)
+        if self.kernel.finish == "phi":
+            keys.append(self.z or self.writes.key)
+        return (*keys, self.factor.key) if self.factor is not None else tuple(keys)
+
+    @property
+    def use(self) -> Use:
+        """The buffers that the call reads and writes."""
+        read = (*self.reads, self.factor) if self.factor is not None else self.reads
+        written = (self.writes.key, None if self.position is None else self.position.key, self.z)
+        return Use(tuple(argument.key for argument in read), tuple(key for key in written if key is not None))
 
 
 @dataclass(frozen=True)

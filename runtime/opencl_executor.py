@@ -1,0 +1,331 @@
+"""One program at one capacity on an OpenCL device: planned memory, passes queued without a wait between their kernels.
+
+Tensors are ``[units, T]`` with the capacity T a multiple of the vector width.  Where they lie:
+
+| what | where | how long |
+|---|---|---|
+| parameters | a region of their own | until the next ``set_parameters`` |
+| inputs, targets, weights | the region of the micro-batch | as long as that |
+| what a pass gives, and the delta that a seeded one starts from | a frame, taken for the pass | until its result was read |
+| what the forward steps of a pass with ``keep`` write | the kept region | until the next such pass |
+| everything else | scratch memory, shared by all kinds of passes; tensors that do not live together overlap | the pass |
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyopencl as cl
+
+from . import device as devices
+from .backend import Array, Request, Result, calls
+from .errors import DeviceError
+from .memory_plan import Layout, plan_memory
+from .opencl_launch import Launch, LaunchList, set_number
+from .opencl_memory import Memory, OpenCLResident, Region, to_columns, to_rows
+from .opencl_plan import Plan
+from .opencl_program import build
+from .program import Program, Step
+
+BATCH_KEYS = ("input", "target", "weight")
+PREFIX = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
+Start = Literal["loss", "delta"]
+
+
+class Pass:
+    """One kind of pass: its launches, where its tensors lie, and frames that no pass uses at the moment.
+
+    ``framed`` and ``kept``: the results in the frame, and those in the kept region.  ``gradients``: the key of each parameter's
+    gradient, and its part of the flat vector.
+    """
+
+    def __init__(
+        self,
+        launches: list[Launch],
+        where: Mapping[str, Region],
+        frame: Region,
+        results: Sequence[str],
+        gradients: Sequence[tuple[str, slice]],
+    ) -> None:
+        self.launches, self.where, self.frames = LaunchList(launches), where, [frame]
+        self.framed = tuple(key for key in results if key not in where)
+        self.kept = tuple(key for key in results if key in where)
+        self.gradients = tuple(gradients)
+        self._pattern = frame
+
+    def frame(self) -> Region:
+        """One for the next pass; two passes that are on their way have one each."""
+        return self.frames.pop() if self.frames else self._pattern.another()
+
+
+class OpenCLExecutor:
+    """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed."""
+
+    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any) -> None:
+        self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
+        self.capacity = plan.capacity
+        self.context = devices.context(device)
+        self.queue = cl.CommandQueue(self.context)
+        self.memory = Memory(self.queue, self.dtype)
+        self._pieces = [(f"{s.layer}:{s.name}", slice(s.offset, s.stop)) for s in program.parameters]
+        self._parameters = self.memory.packed({key: part.stop - part.start for key, part in self._pieces})
+        self._slots: dict[tuple[int, bool], OpenCLResident] = {}
+        self._passes: dict[tuple[Start, Request], Pass] = {}
+        self._scratch: tuple[Any, int] = None, -1
+        self._kept: Region | None = None
+        self._indices: dict[int, Any] = {}
+        self.flying: deque[OpenCLPending] = deque()  # holds on to the memory that queued passes use
+
+    # -------------------------------------------------------------------------------------------------------- data
+    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
+        """Transpose to sample-innermost once, and pad with copies of the last sample at weight 0."""
+        samples = len(inputs)
+        resident = self._slot(slot, targets is not None)
+        resident.samples, resident.used = samples, self.plan.padded(samples)
+        to_columns(resident.columns("input"), inputs, resident.used)
+        if targets is not None:
+            to_columns(resident.columns("target"), targets, resident.used)
+        weight = resident.columns("weight")[0]
+        weight[:samples] = 1 if weights is None else weights
+        weight[samples:] = 0
+        resident.region.send(resident.region.arguments)
+        return resident
+
+    def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
+        if slot is not None and (slot, targets) in self._slots:
+            return self._slots[slot, targets]
+        program = self.program
+        units = {"input": program.layers[0].input.units, "target": program.layers[-1].output.units, "weight": 1}
+        if not targets:
+            del units["target"]
+        resident = OpenCLResident(self.memory.packed({key: n * self.capacity for key, n in units.items()}), self.capacity)
+        if slot is not None:
+            self._slots[slot, targets] = resident
+        return resident
+
+    def set_parameters(self, parameters: Array) -> None:
+        """Into the device's memory, each where its kernels expect it."""
+        self._settle()
+        for key, part in self._pieces:
+            self._parameters.host(key)[:] = parameters[part]
+        self._parameters.send(self._parameters.arguments)
+
+    def _settle(self) -> None:
+        """Passes whose results nobody took may still be at work."""
+        if self.flying:
+            self.flying[-1].wait()
+
+    def __del__(self) -> None:
+        if hasattr(self, "flying"):
+            self._settle()
+
+    # -------------------------------------------------------------------------------------------------------- runs
+    def start(self, resident: OpenCLResident, request: Request) -> OpenCLPending:
+        """Queue the pass."""
+        return self._queue_up(self._pass("loss", request), resident, request)
+
+    def seeded(self, resident: OpenCLResident, delta: Array, request: Request) -> OpenCLPending:
+        """Queue the backward pass from ``delta``; padding lanes get delta 0."""
+        kind = self._pass("delta", request)
+        frame = kind.frame()
+        self._seed(frame, resident, delta)
+        return self._queue_up(kind, resident, request, frame)
+
+    def _seed(self, frame: Region, resident: OpenCLResident, delta: Array) -> None:
+        key = f"delta:{self.program.last}"
+        seed = frame.host(key).reshape(-1, self.capacity)
+        seed[:, : resident.samples] = delta
+        seed[:, resident.samples :] = 0
+        frame.send([key])
+
+    def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
+        frame = kind.frame() if frame is None else frame
+        kind.launches.fit((resident.region, frame), resident.used)
+        try:
+            event = kind.launches.run(self.queue)
+            pending = OpenCLPending(self, kind, frame, resident, request, event)
+            self.queue.flush()
+        except cl.Error as error:
+            self.queue.finish()
+            raise DeviceError(f"{self.device.name.strip()}: a kernel could not be launched ({error})") from None
+        self.flying.append(pending)
+        return pending
+
+    def derivative_source(self, resident: OpenCLResident) -> Array:
+        """Y or Z of the last layer."""
+        key, region = self.program.factor_key(self.program.last), self.kept()
+        event = region.fetch([key], None)
+        if event is not None:
+            event.wait()
+        return region.host(key).reshape(-1, self.capacity)[:, : resident.samples].copy()
+
+    def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
+        """Launch by launch, each waited for and read."""
+        kind = self._pass("loss", request)
+        frame = kind.frame()
+        for launch in kind.launches.launches:
+            alone = LaunchList([launch])
+            alone.fit((resident.region, frame), resident.used)
+            event, argument = alone.run(self.queue), launch.step.writes
+            region = kind.where.get(argument.key, frame)
+            event = region.fetch([argument.key], event)
+            if event is not None:
+                event.wait()
+            host = region.host(argument.key)
+            units = argument.extent.units
+            rows = host.reshape(-1, self.capacity)[:units, : resident.samples] if argument.samples else host[:units]
+            yield launch.step, rows.copy()
+
+    def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
+        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued by themselves."""
+        kind = self._new_pass(start, request)
+        frame = kind.frame()
+        if delta is not None:
+            self._seed(frame, resident, delta)
+        kind.launches.fit((resident.region, frame), resident.used)
+        return BoundPass(self, kind, frame, resident)
+
+    # ------------------------------------------------------------------------------------------------------ passes
+    def _pass(self, start: Start, request: Request) -> Pass:
+        if (start, request) not in self._passes:
+            self._passes[start, request] = self._new_pass(start, request)
+        return self._passes[start, request]
+
+    def _new_pass(self, start: Start, request: Request) -> Pass:
+        program = self.program
+        backward = program.backward("delta", request.gradients, request.input_gradient)
+        steps = calls(program, request) if start == "loss" else backward
+        where = dict.fromkeys(self._parameters.arguments, self._parameters)
+        if request.keep or start == "delta":
+            where |= dict.fromkeys(self.kept().arguments, self.kept())
+        prefix = PREFIX[request.gradients]
+        gradients = [(f"{s.layer}:{prefix}{s.name}", slice(s.offset, s.stop)) for s in program.parameters if prefix]
+        results = [*([f"output:{program.last}"] if request.outputs else []), *(["loss"] if request.losses else [])]
+        results += [*(key for key, _ in gradients), *(["delta:-1"] if request.input_gradient else [])]
+        # The delta that a seeded pass starts from comes last in the frame: what is read back lies in one stretch before it.
+        seeds = [f"delta:{program.last}"] if start == "delta" else []
+        frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
+        elsewhere = {*where, *results, *seeds, *BATCH_KEYS}
+        counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
+        where |= self._in_scratch(plan_memory([step.use for step in steps], counts, self.memory.align))
+        return Pass([self._launch(step, where) for step in steps], where, frame, results, gradients)
+
+    def _count(self, key: str) -> int:
+        info = self.program.buffers[key]
+        return info.units * (self.capacity if info.samples else 1)
+
+    def kept(self) -> Region:
+        """What the forward steps write, side by side."""
+        if self._kept is None:
+            written = dict.fromkeys(key for step in self.program.forward for key in step.use.writes)
+            self._kept = self.memory.packed({key: self._count(key) for key in written})
+        return self._kept
+
+    def _in_scratch(self, layout: Layout) -> dict[str, Region]:
+        """Where the tensors of ``layout`` lie.  Scratch memory that is too small is replaced, and passes over it are forgotten."""
+        if not self.memory.fits(layout.total):
+            return {key: self.memory.packed({key: count}) for key, count in layout.counts.items()}
+        if layout.total > self._scratch[1]:
+            self._settle()
+            self._passes.clear()
+            self._scratch = None, -1  # the old one is gone before the new one comes
+            self._scratch = self.memory.block(layout.total), layout.total
+        return dict.fromkeys(layout.offsets, self.memory.region(layout, self._scratch[0]))
+
+    def _launch(self, step: Step, where: Mapping[str, Region]) -> Launch:
+        binding = self.plan.binding(step.unit, step.kernel.name)
+        kernel = cl.Kernel(build(binding, self.device), step.kernel.name)
+        moving = []
+        for position, key in enumerate(step.keys):
+            if key in where:
+                kernel.set_arg(position, where[key].arguments[key])
+            else:
+                moving.append((position, key))
+        last = len(step.keys)
+        if step.kernel.index:
+            kernel.set_arg(last, self._index(step.unit))
+            last += 1
+        set_number(kernel, last + 1, self.capacity // binding.width)
+        wanted = self.plan.kernels[step.unit, step.kernel.name].group
+        return Launch(step, kernel, binding, tuple(moving), last, wanted, devices.kind(self.device) == "cpu")
+
+    def _index(self, unit: int) -> Any:
+        if unit not in self._indices:
+            flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+            self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.plan.binding(unit).index)
+        return self._indices[unit]
+
+
+@dataclass(frozen=True)
+class BoundPass:
+    """Kernels with all their arguments set, for benchmarks: what they compute stays on the device."""
+
+    owner: OpenCLExecutor
+    kind: Pass
+    frame: Region
+    resident: OpenCLResident
+
+    def run(self) -> None:
+        """Queue them all."""
+        self.kind.launches.run(self.owner.queue)
+
+
+class OpenCLPending:
+    """The results of a pass, on their way into its frame."""
+
+    def __init__(
+        self, owner: OpenCLExecutor, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
+    ) -> None:
+        self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
+        self.samples = resident.samples
+        self.event = frame.fetch(kind.framed, event)
+        if kind.kept:
+            self.event = owner.kept().fetch(kind.kept, self.event)
+
+    def wait(self) -> None:
+        """Until all of it is on the host."""
+        if self.event is not None:
+            self.event.wait()
+            self.event = None
+        flying = self.owner.flying
+        if self in flying:  # the queue is in order: those before have ended as well
+            while flying.popleft() is not self:
+                pass
+
+    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
+        """Wait, bring the results into sample-first order, and give the frame back."""
+        self.wait()
+        request, last = self.request, self.owner.program.last
+        outputs = self._sample_first(f"output:{last}") if request.outputs else None
+        losses = self._host("loss")[: self.samples].copy() if request.losses else None
+        below = self._sample_first("delta:-1") if request.input_gradient else None
+        gradient = None
+        if request.gradients == "sum":
+            gradient = self._sum(total)
+        elif request.gradients == "sample":
+            rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
+            for key, part in self.kind.gradients:
+                to_rows(self._host(key).reshape(-1, self.owner.capacity), rows[:, part])
+        self.kind.frames.append(self.frame)
+        return Result(outputs, losses, gradient, rows, below)
+
+    def _sum(self, total: Array | None) -> Array | None:
+        """Added to ``total``, or as a vector of its own."""
+        if total is None:
+            return np.concatenate([np.zeros(0, self.owner.dtype), *(self._host(key) for key, _ in self.kind.gradients)])
+        for key, part in self.kind.gradients:
+            total[part] += self._host(key)
+        return None
+
+    def _host(self, key: str) -> Array:
+        return (self.owner.kept() if key in self.kind.kept else self.frame).host(key)
+
+    def _sample_first(self, key: str) -> Array:
+        host = self._host(key).reshape(-1, self.owner.capacity)
+        rows = np.empty((self.samples, len(host)), host.dtype)
+        to_rows(host, rows)
+        return rows
