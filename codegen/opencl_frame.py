@@ -68,14 +68,10 @@ class Frame:
         return "".join(f"[{counter(a)}]" for a in self.inner)
 
     def tile_loop(self, axis: str) -> list[str]:
-        """The lines that open the loop over a tile, with the axis clamped to its extent."""
-        number, macro = counter(axis), self.tiles[axis].macro
+        """The lines that open the loop over a tile."""
+        number, macro, place = counter(axis), self.tiles[axis].macro, c_name(axis)
         lines = ["#pragma unroll", f"for (int {number} = 0; {number} < {macro}; ++{number}) {{"]
-        if axis != SAMPLES:
-            extent = self.tiles[axis].extent
-            assert extent is not None
-            lines.append(f"const int {c_name(axis)} = lesser({c_name(axis)}0 + {number}, {integer(extent)} - 1);")
-        return lines
+        return lines if axis == SAMPLES else [*lines, f"const int {place} = {place}0 + {number};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""

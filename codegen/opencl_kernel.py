@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
-from .opencl_frame import Frame, Line, counter, is_table
+from .opencl_frame import Frame, Line, is_table
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
-from .schedule import SAMPLES, Schedule, bounded
+from .schedule import SAMPLES, Schedule
 from .signature import arguments
 
 
@@ -57,13 +57,13 @@ class KernelWriter:
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "get_global_id(1)", [(c_name(a.name), _bound(a), None) for a in plain])
         entries: list[tuple[str, str, str | None]] = [
-            (f"{c_name(a.name)}0", _bound(a), self.frame.tiles[a.name].macro) for a in tiled
+            (f"{c_name(a.name)}_first", _bound(a), self.frame.tiles[a.name].macro) for a in tiled
         ]
         third = self._decode(lines, "tile", "get_global_id(2)", entries)
         for axis in tiled:
-            if any(bounded(nest, axis.name) for nest in kernel.nests):
-                name, macro = c_name(axis.name), self.frame.tiles[axis.name].macro
-                lines.append(f"const int {name}_last = lesser({name}0 + {macro} - 1, {_bound(axis)} - 1);")
+            # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
+            name, macro = c_name(axis.name), self.frame.tiles[axis.name].macro
+            lines.append(f"const int {name}0 = lesser({name}_first, {_bound(axis)} - {macro});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
@@ -106,16 +106,14 @@ class KernelWriter:
         return _closed(lines, body, depth)
 
     def _places(self) -> tuple[list[Line], int]:
-        """The loops over the tile, and the depth inside them; places past the end are skipped."""
+        """The loops over the tile, and the depth inside them; places that the tile before it stores are skipped."""
         lines, depth = [], 0
         for axis in self.frame.inner:
             for text in self.frame.tile_loop(axis):
                 lines.append(Line(depth, text))
                 depth += text.endswith("{")
             if axis != SAMPLES:
-                extent = self.frame.tiles[axis].extent
-                assert extent is not None
-                lines.append(Line(depth, f"if ({c_name(axis)}0 + {counter(axis)} >= {integer(extent)}) continue;"))
+                lines.append(Line(depth, f"if ({c_name(axis)} < {c_name(axis)}_first) continue;"))
         return lines, depth
 
     def _result(self, body: list[str]) -> tuple[str, bool]:

@@ -81,7 +81,7 @@ class NestWriter:
             self.bounds.append(f"static int {function}({', '.join(f'int {v}' for v in variables)}) {{ return {text}; }}")
             first, last, own = (
                 f"{function}({', '.join(at if v == place else v for v in variables)})"
-                for at in (f"{place}0", f"{place}_last", place)
+                for at in (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place)
             )
             found.append(f"{'lesser' if which == 'begin' else 'greater'}({first}, {last})")
             tests.append(f"{name} {compare} {own}")

@@ -150,10 +150,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     int tile = get_global_id(2);
-    const int x00 = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
+    const int x0_first = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
     tile /= ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0);
-    const int i0 = tile * TILE_forward_Z_i;
-    const int x0_last = lesser(x00 + TILE_forward_Z_x0 - 1, X0 - 1);
+    const int i_first = tile * TILE_forward_Z_i;
+    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x0][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
         for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
@@ -163,13 +164,13 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
     for (int j = 0; j < J; ++j) {
-        const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x0_last));
-        const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x0_last));
+        const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
+        const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
             realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
             for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                const int x0 = lesser(x00 + n_x0, X0 - 1);
+                const int x0 = x00 + n_x0;
                 if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
 #pragma unroll
                 for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -178,11 +179,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
             }
 #pragma unroll
             for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                const int i = lesser(i0 + n_i, I - 1);
+                const int i = i0 + n_i;
                 const REAL w_1 = w[(i * J + j) * M0 + u0];
 #pragma unroll
                 for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = lesser(x00 + n_x0, X0 - 1);
+                    const int x0 = x00 + n_x0;
                     if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
 #pragma unroll
                     for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -194,12 +195,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const int x0 = lesser(x00 + n_x0, X0 - 1);
-            if (x00 + n_x0 >= X0) continue;
+            const int x0 = x00 + n_x0;
+            if (x0 < x0_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
@@ -223,7 +224,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
     const int y0 = get_global_id(1);
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -243,7 +245,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                 }
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                    const int j = lesser(j0 + n_j, J - 1);
+                    const int j = j0 + n_j;
                     const REAL w_1 = w[(i * J + j) * M0 + u0];
 #pragma unroll
                     for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -255,8 +257,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -275,12 +277,14 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int TV)
 {
     int tile = get_global_id(2);
-    const int u00 = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
+    const int u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
     tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
-    const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i0 = tile * TILE_gradient_w_i;
-    const int u0_last = lesser(u00 + TILE_gradient_w_u0 - 1, M0 - 1);
+    const int i_first = tile * TILE_gradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const int u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u0];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -289,31 +293,31 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
             }
         }
     }
-    const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u0_last));
-    const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u0_last));
+    const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
+    const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
         for (int t = 0; t < vectors; ++t) {
             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
 #pragma unroll
                 for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                    const int u0 = lesser(u00 + n_u0, M0 - 1);
+                    const int u0 = u00 + n_u0;
                     if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
                     Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
                 }
             }
 #pragma unroll
             for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const int i = lesser(i0 + n_i, I - 1);
+                const int i = i0 + n_i;
                 const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = lesser(j0 + n_j, J - 1);
+                    const int j = j0 + n_j;
 #pragma unroll
                     for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                        const int u0 = lesser(u00 + n_u0, M0 - 1);
+                        const int u0 = u00 + n_u0;
                         if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
                         acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
                     }
@@ -323,16 +327,16 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                const int u0 = lesser(u00 + n_u0, M0 - 1);
-                if (u00 + n_u0 >= M0) continue;
+                const int u0 = u00 + n_u0;
+                if (u0 < u0_first) continue;
                 gradient_w[(i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
             }
         }
@@ -349,9 +353,11 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
     const int u0 = get_global_id(1);
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i0 = tile * TILE_samplegradient_w_i;
+    const int i_first = tile * TILE_samplegradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
@@ -366,7 +372,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                 Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
@@ -375,7 +381,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
         for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                 delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
@@ -383,10 +389,10 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
 #pragma unroll
             for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                     acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
@@ -396,12 +402,12 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];

@@ -175,10 +175,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int x0 = get_global_id(1);
     int tile = get_global_id(2);
-    const int x10 = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
-    const int i0 = tile * TILE_forward_Z_i;
-    const int x1_last = lesser(x10 + TILE_forward_Z_x1 - 1, X1 - 1);
+    const int i_first = tile * TILE_forward_Z_i;
+    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const int x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x1][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
@@ -191,13 +192,13 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
         const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x1_last));
-            const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x1_last));
+            const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
+            const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                 realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
                 for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                    const int x1 = lesser(x10 + n_x1, X1 - 1);
+                    const int x1 = x10 + n_x1;
                     if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
 #pragma unroll
                     for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -206,11 +207,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
                 }
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const int i = lesser(i0 + n_i, I - 1);
+                    const int i = i0 + n_i;
                     const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #pragma unroll
                     for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = lesser(x10 + n_x1, X1 - 1);
+                        const int x1 = x10 + n_x1;
                         if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
 #pragma unroll
                         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -223,12 +224,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = lesser(x10 + n_x1, X1 - 1);
-            if (x10 + n_x1 >= X1) continue;
+            const int x1 = x10 + n_x1;
+            if (x1 < x1_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
@@ -255,7 +256,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id;
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -279,7 +281,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                     }
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                        const int j = lesser(j0 + n_j, J - 1);
+                        const int j = j0 + n_j;
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #pragma unroll
                         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -292,8 +294,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -313,12 +315,14 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
 {
     const int u0 = get_global_id(1);
     int tile = get_global_id(2);
-    const int u10 = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
+    const int u1_first = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
     tile /= ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1);
-    const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i0 = tile * TILE_gradient_w_i;
-    const int u1_last = lesser(u10 + TILE_gradient_w_u1 - 1, M1 - 1);
+    const int i_first = tile * TILE_gradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const int u10 = lesser(u1_first, M1 - TILE_gradient_w_u1);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -330,31 +334,31 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
     const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u1_last));
-        const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u1_last));
+        const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
+        const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
             for (int t = 0; t < vectors; ++t) {
                 realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = lesser(j0 + n_j, J - 1);
+                    const int j = j0 + n_j;
 #pragma unroll
                     for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                        const int u1 = lesser(u10 + n_u1, M1 - 1);
+                        const int u1 = u10 + n_u1;
                         if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
                         Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
                     }
                 }
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = lesser(i0 + n_i, I - 1);
+                    const int i = i0 + n_i;
                     const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = lesser(j0 + n_j, J - 1);
+                        const int j = j0 + n_j;
 #pragma unroll
                         for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                            const int u1 = lesser(u10 + n_u1, M1 - 1);
+                            const int u1 = u10 + n_u1;
                             if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
                             acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
                         }
@@ -365,16 +369,16 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                const int u1 = lesser(u10 + n_u1, M1 - 1);
-                if (u10 + n_u1 >= M1) continue;
+                const int u1 = u10 + n_u1;
+                if (u1 < u1_first) continue;
                 gradient_w[((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(acc0[n_i][n_j][n_u1]);
             }
         }
@@ -394,9 +398,11 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     id /= M1;
     const int u0 = id;
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i0 = tile * TILE_samplegradient_w_i;
+    const int i_first = tile * TILE_samplegradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
@@ -414,7 +420,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                     Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
@@ -423,7 +429,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
             for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = lesser(i0 + n_i, I - 1);
+                const int i = i0 + n_i;
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                     delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
@@ -431,10 +437,10 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
             }
 #pragma unroll
             for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = lesser(i0 + n_i, I - 1);
+                const int i = i0 + n_i;
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = lesser(j0 + n_j, J - 1);
+                    const int j = j0 + n_j;
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                         acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
@@ -445,12 +451,12 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];

@@ -202,10 +202,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     id /= X1;
     const int x0 = id;
     int tile = get_global_id(2);
-    const int x20 = tile % ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2) * TILE_forward_Z_x2;
+    const int x2_first = tile % ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2) * TILE_forward_Z_x2;
     tile /= ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2);
-    const int i0 = tile * TILE_forward_Z_i;
-    const int x2_last = lesser(x20 + TILE_forward_Z_x2 - 1, X2 - 1);
+    const int i_first = tile * TILE_forward_Z_i;
+    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const int x20 = lesser(x2_first, X2 - TILE_forward_Z_x2);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x2][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
         for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
@@ -221,13 +222,13 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
             const int u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
             const int u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x2_last));
-                const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x2_last));
+                const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
+                const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
                 for (int u2 = u2_begin; u2 < u2_end; ++u2) {
                     realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
                     for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                        const int x2 = lesser(x20 + n_x2, X2 - 1);
+                        const int x2 = x20 + n_x2;
                         if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
 #pragma unroll
                         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -236,11 +237,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
                     }
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = lesser(i0 + n_i, I - 1);
+                        const int i = i0 + n_i;
                         const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
 #pragma unroll
                         for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                            const int x2 = lesser(x20 + n_x2, X2 - 1);
+                            const int x2 = x20 + n_x2;
                             if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
 #pragma unroll
                             for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -254,12 +255,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-            const int x2 = lesser(x20 + n_x2, X2 - 1);
-            if (x20 + n_x2 >= X2) continue;
+            const int x2 = x20 + n_x2;
+            if (x2 < x2_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
@@ -288,7 +289,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id;
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -316,7 +318,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                         }
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = lesser(j0 + n_j, J - 1);
+                            const int j = j0 + n_j;
                             const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
 #pragma unroll
                             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -330,8 +332,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -354,12 +356,14 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     id /= M1;
     const int u0 = id;
     int tile = get_global_id(2);
-    const int u20 = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
+    const int u2_first = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
     tile /= ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2);
-    const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i0 = tile * TILE_gradient_w_i;
-    const int u2_last = lesser(u20 + TILE_gradient_w_u2 - 1, M2 - 1);
+    const int i_first = tile * TILE_gradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const int u20 = lesser(u2_first, M2 - TILE_gradient_w_u2);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u2];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -374,31 +378,31 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
         const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u2_last));
-            const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u2_last));
+            const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1));
+            const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
             for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                 for (int t = 0; t < vectors; ++t) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = lesser(j0 + n_j, J - 1);
+                        const int j = j0 + n_j;
 #pragma unroll
                         for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                            const int u2 = lesser(u20 + n_u2, M2 - 1);
+                            const int u2 = u20 + n_u2;
                             if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
                             Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
                         }
                     }
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = lesser(i0 + n_i, I - 1);
+                        const int i = i0 + n_i;
                         const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = lesser(j0 + n_j, J - 1);
+                            const int j = j0 + n_j;
 #pragma unroll
                             for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                                const int u2 = lesser(u20 + n_u2, M2 - 1);
+                                const int u2 = u20 + n_u2;
                                 if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
                                 acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
                             }
@@ -410,16 +414,16 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                const int u2 = lesser(u20 + n_u2, M2 - 1);
-                if (u20 + n_u2 >= M2) continue;
+                const int u2 = u20 + n_u2;
+                if (u2 < u2_first) continue;
                 gradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
             }
         }
@@ -441,9 +445,11 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     id /= M1;
     const int u0 = id;
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i0 = tile * TILE_samplegradient_w_i;
+    const int i_first = tile * TILE_samplegradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
@@ -464,7 +470,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = lesser(j0 + n_j, J - 1);
+                    const int j = j0 + n_j;
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                         Y_0[n_j][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
@@ -473,7 +479,7 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = lesser(i0 + n_i, I - 1);
+                    const int i = i0 + n_i;
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                         delta_Z_1[n_i][t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
@@ -481,10 +487,10 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
                 }
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = lesser(i0 + n_i, I - 1);
+                    const int i = i0 + n_i;
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                        const int j = lesser(j0 + n_j, J - 1);
+                        const int j = j0 + n_j;
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                             acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
@@ -496,12 +502,12 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];

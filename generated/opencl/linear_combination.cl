@@ -104,7 +104,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i0 = get_global_id(2) * TILE_forward_Z_i;
+    const int i_first = get_global_id(2) * TILE_forward_Z_i;
+    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -119,7 +120,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const REAL a_1 = a[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -129,8 +130,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
             const realv result = acc0[n_i][t];
@@ -151,7 +152,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -166,7 +168,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             const REAL a_0 = a[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -176,8 +178,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -194,9 +196,11 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
     const int TV)
 {
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
+    const int j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
     tile /= ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j);
-    const int i0 = tile * TILE_gradient_a_i;
+    const int i_first = tile * TILE_gradient_a_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_a_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_a_j);
     realv acc0[TILE_gradient_a_i][TILE_gradient_a_j];
     for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
@@ -207,28 +211,28 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
         realv Y_0[TILE_gradient_a_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             Y_0[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const realv delta_Z_1 = delta_Z[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
                 acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
             gradient_a[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }

@@ -112,7 +112,8 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_R_t;
-    const int i0 = get_global_id(2) * TILE_forward_R_i;
+    const int i_first = get_global_id(2) * TILE_forward_R_i;
+    const int i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
     for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
         for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -127,7 +128,7 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const REAL c_1 = c[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -137,8 +138,8 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_R_t; ++t) {
             const realv result = acc0[n_i][t];
@@ -199,7 +200,8 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -214,7 +216,7 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             const REAL c_2 = c[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -225,8 +227,8 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -244,9 +246,11 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     const int TV)
 {
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
+    const int j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
-    const int i0 = tile * TILE_gradient_c_i;
+    const int i_first = tile * TILE_gradient_c_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_c_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_c_j);
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
     for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -257,16 +261,16 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
         realv Y_2[TILE_gradient_c_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             Y_2[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const realv delta_R_0 = delta_R[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
                 const REAL c_1 = c[i * J + j];
                 acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
             }
@@ -274,12 +278,12 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
             gradient_c[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }

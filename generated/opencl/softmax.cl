@@ -146,7 +146,8 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_forward_A_t;
-    const int i0 = get_global_id(2) * TILE_forward_A_i;
+    const int i_first = get_global_id(2) * TILE_forward_A_i;
+    const int i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
     for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
         for (int t = 0; t < TILE_forward_A_t; ++t) {
@@ -161,7 +162,7 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_forward_A_t; ++t) {
@@ -171,8 +172,8 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_A_t; ++t) {
             const REAL b_r0 = b[i];
@@ -356,7 +357,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j0 = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -371,7 +373,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             const REAL w_1 = w[i * J + j];
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -381,8 +383,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     }
 #pragma unroll
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = lesser(j0 + n_j, J - 1);
-        if (j0 + n_j >= J) continue;
+        const int j = j0 + n_j;
+        if (j < j_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
@@ -399,9 +401,11 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int TV)
 {
     int tile = get_global_id(2);
-    const int j0 = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i0 = tile * TILE_gradient_w_i;
+    const int i_first = tile * TILE_gradient_w_i;
+    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -412,28 +416,28 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
+            const int j = j0 + n_j;
             Y_0[n_j] = Y[j * TV + t];
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
             const realv delta_A_1 = delta_A[i * TV + t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = lesser(j0 + n_j, J - 1);
+                const int j = j0 + n_j;
                 acc0[n_i][n_j] += Y_0[n_j] * delta_A_1;
             }
         }
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = lesser(j0 + n_j, J - 1);
-            if (j0 + n_j >= J) continue;
+            const int j = j0 + n_j;
+            if (j < j_first) continue;
             gradient_w[i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
@@ -546,7 +550,8 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_mse_delta_t;
-    const int i0 = get_global_id(2) * TILE_head_mse_delta_i;
+    const int i_first = get_global_id(2) * TILE_head_mse_delta_i;
+    const int i0 = lesser(i_first, I - TILE_head_mse_delta_i);
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
     for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
         for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
@@ -566,7 +571,7 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
 #pragma unroll
             for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
@@ -575,8 +580,8 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];
@@ -630,7 +635,8 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     const int TV)
 {
     const int t0 = get_global_id(0) * TILE_head_ce_delta_t;
-    const int i0 = get_global_id(2) * TILE_head_ce_delta_i;
+    const int i_first = get_global_id(2) * TILE_head_ce_delta_i;
+    const int i0 = lesser(i_first, I - TILE_head_ce_delta_i);
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
     for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
         for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
@@ -645,7 +651,7 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
         }
 #pragma unroll
         for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-            const int i = lesser(i0 + n_i, I - 1);
+            const int i = i0 + n_i;
 #pragma unroll
             for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t];
@@ -654,8 +660,8 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     }
 #pragma unroll
     for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        const int i = lesser(i0 + n_i, I - 1);
-        if (i0 + n_i >= I) continue;
+        const int i = i0 + n_i;
+        if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];

@@ -107,7 +107,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 {
     const int t0 = get_global_id(0) * TILE_forward_Z_t;
     const int i = get_global_id(1);
-    const int x00 = get_global_id(2) * TILE_forward_Z_x0;
+    const int x0_first = get_global_id(2) * TILE_forward_Z_x0;
+    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -118,7 +119,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         const REAL alpha_1 = alpha[i];
 #pragma unroll
         for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const int x0 = lesser(x00 + n_x0, X0 - 1);
+            const int x0 = x00 + n_x0;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const realv Y_0 = Y[(i * H0 + u0 + K0 * x0) * TV + t0 + t];
@@ -128,8 +129,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = lesser(x00 + n_x0, X0 - 1);
-        if (x00 + n_x0 >= X0) continue;
+        const int x0 = x00 + n_x0;
+        if (x0 < x0_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
             const REAL b_r0 = b[i];

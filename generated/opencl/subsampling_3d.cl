@@ -132,9 +132,11 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     id /= X2;
     const int i = id;
     int tile = get_global_id(2);
-    const int x10 = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
-    const int x00 = tile * TILE_forward_Z_x0;
+    const int x0_first = tile * TILE_forward_Z_x0;
+    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
+    const int x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
@@ -149,10 +151,10 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
                 const REAL alpha_1 = alpha[i];
 #pragma unroll
                 for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = lesser(x00 + n_x0, X0 - 1);
+                    const int x0 = x00 + n_x0;
 #pragma unroll
                     for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = lesser(x10 + n_x1, X1 - 1);
+                        const int x1 = x10 + n_x1;
 #pragma unroll
                         for (int t = 0; t < TILE_forward_Z_t; ++t) {
                             const realv Y_0 = Y[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t0 + t];
@@ -165,12 +167,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     }
 #pragma unroll
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = lesser(x00 + n_x0, X0 - 1);
-        if (x00 + n_x0 >= X0) continue;
+        const int x0 = x00 + n_x0;
+        if (x0 < x0_first) continue;
 #pragma unroll
         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = lesser(x10 + n_x1, X1 - 1);
-            if (x10 + n_x1 >= X1) continue;
+            const int x1 = x10 + n_x1;
+            if (x1 < x1_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
