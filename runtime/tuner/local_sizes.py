@@ -94,7 +94,7 @@ def groups(size: tuple[int, ...], device: Traits, start: int) -> list[tuple[int,
         wanted = [(n, m, 1) for m in _around(start) for n in COALESCED]
     else:
         wanted = [(size[0], start, 1), *(_filled(size, 1 << q) for q in (4, 6, 2, 5, 3, 1, 0, 7, 8))]
-    found = [tuple(gcd(s, w) for s, w in zip(size, group, strict=True)) for group in wanted]
+    found = [tuple(gcd(s, w) for s, w in zip(size, (*group, 1, 1), strict=False)) for group in wanted]
     return [group for group in dict.fromkeys(found) if fits(group, size, device)]
 
 

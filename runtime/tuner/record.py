@@ -135,10 +135,10 @@ def entry_from(record: Mapping[str, Any]) -> Entry:
         if "refused" in trial:
             trials.append(Trialled(schedule, refused=str(trial["refused"]), reason=str(trial["reason"])))
         else:
-            trials.append(Trialled(schedule, float(trial["ms"]) * 1e-3, float(trial["ratio"])))
+            trials.append(Trialled(schedule, float(trial["ms"]) / 1e3, float(trial["ratio"])))
     return Entry(
         dict(record["kernel"].items()), dict(record["place"].items()), schedule_from(record["schedule"]),
-        float(record["default_ms"]) * 1e-3, float(record["ms"]) * 1e-3, tuple(trials), bool(record["complete"]),
+        float(record["default_ms"]) / 1e3, float(record["ms"]) / 1e3, tuple(trials), bool(record["complete"]),
     )  # fmt: skip
 
 

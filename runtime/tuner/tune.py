@@ -173,10 +173,15 @@ class _Run:
         return self.budget - (self.clock() - self.started)
 
     def _search(self, jobs: Sequence[Job]) -> None:
-        """Each kernel's share of what is left is its share of the time that the kernels left over take."""
+        """Each kernel's share of what is left is its share of the time that the kernels left over take.
+
+        Measuring the defaults takes at most half of the budget: what was not reached waits for the next run.
+        """
         pending = [job for job in jobs if not self._done(job)]
         seconds = {}
         for job in pending:
+            if self.remaining <= self.budget / 2 and seconds:
+                break
             try:
                 seconds[self._key(job)] = self.laboratory.workbench(job).default_seconds()
             except RefusedError as error:

@@ -1,0 +1,133 @@
+"""Whatever legal schedules are drawn, every kernel gives what NumPy gives, and the same bits in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phiz.codegen.folder import write
+from phiz.codegen.generate import generate
+from phiz.codegen.user_file import combined, load_definitions
+from phiz.runtime.backend import Gradients, Request
+from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.check_loss import drawn_targets
+from phiz.runtime.layer import LayerSpec, layer
+from phiz.runtime.manifest import KernelInfo
+from phiz.runtime.network import Network
+from phiz.runtime.program import Unit
+from phiz.runtime.schedule import Schedule
+from phiz.runtime.tuner.space import Space
+from phiz.runtime.tuner.traits import traits
+from phiz.runtime.verdict import relative
+
+LAYERS = Path(__file__).resolve().parent.parent / "layers"
+TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
+
+CONNECTIONS = {"D": {"j": [0, 1, 2, 3, 4, 0, 3], "i": [6, 0, 1, 2, 3, 4, 5]}}
+IMAGES = [
+    layer("convolution", maps=5, kernel=3, stride=2, padding_low=1, padding_high=2, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("convolution", maps=7, kernel=2, dilation=2, activation="sigmoid", connections=CONNECTIONS),
+    layer("softmax", maps=3),
+]
+UNITS = [layer("dense", maps=11, activation="tanh"), layer("radial_basis", maps=6), layer("dense", maps=3)]
+POOLED = [layer("convolution", maps=9, kernel=(3, 5), activation="relu"), layer("subsampling", window=2, activation="tanh")]
+
+
+class Drawn:
+    """A random legal schedule for every kernel; the kernels of a layer share their vector width, and so their program."""
+
+    def __init__(self, backend: OpenCLBackend, seed: int) -> None:
+        self.backend, self.seed = backend, seed
+        self.found: dict[tuple[str, str, int], Schedule] = {}
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The same for the same question."""
+        name = (unit.label, kernel.name, samples)
+        if name not in self.found:
+            device = traits(self.backend, dtype)
+            widths = [n for n in device.widths if n <= device.width]
+            width = widths[(self.seed + len(unit.label) + len(unit.file)) % len(widths)]
+            generator = np.random.default_rng([self.seed, len(self.found)])
+            drawn = [Space(unit, kernel, dtype, samples, device).drawn(generator) for _ in range(40)]
+            fitting = [s for s in drawn if (s.width or device.width) == width]
+            self.found[name] = fitting[0] if fitting else Schedule(width=width)
+        return self.found[name]
+
+
+def pair(layers: list[LayerSpec], shape: tuple[int, ...], loss: str, dtype: str, seed: int, folder: Path | None) -> list[Network]:
+    """The network with drawn schedules, and with NumPy."""
+    backend = OpenCLBackend()
+    backend.schedules = Drawn(backend, seed)
+    manifests = () if folder is None else (folder,)
+    return [Network(layers, shape, loss, b, dtype, manifests=manifests) for b in (backend, "numpy")]
+
+
+def compare(networks: list[Network], samples: int, seed: int) -> None:
+    """Every kernel of every pass, on the same samples; then the gradients that a user gets, twice."""
+    generator = np.random.default_rng(seed)
+    inputs = generator.normal(size=(samples, networks[0].input_shape.units)).astype(networks[0].dtype)
+    targets = drawn_targets(networks[0].loss, (samples, networks[0].output_shape.units), generator)
+    parameters = networks[0].parameters + 0.1 * generator.normal(size=networks[0].parameter_count)
+    parts: tuple[Gradients, ...] = ("sum", "sample")
+    for gradients in parts if samples < 100 else parts[:1]:
+        traces = []
+        for network in networks:
+            executor = network.executor(samples)
+            executor.set_parameters(parameters.astype(network.dtype))
+            resident = executor.upload(inputs, targets, None)
+            traces.append(list(executor.trace(resident, Request(losses=True, gradients=gradients, input_gradient=True))))
+        for (step, ours), (_, theirs) in zip(*traces, strict=True):
+            error = relative(ours, theirs, 1e-3).max(initial=0.0)
+            assert error <= TOLERANCE[networks[0].dtype], f"{step.kernel.name} of unit {step.unit}: {error}"
+    values = [network.value_and_gradient(parameters, inputs, targets) for network in networks]
+    assert values[0][0] == pytest.approx(values[1][0], rel=1e-4)
+    assert relative(values[0][1], values[1][1]).max() <= TOLERANCE[networks[0].dtype]
+    again = networks[0].value_and_gradient(parameters, inputs, targets)
+    assert again[0] == values[0][0]
+    assert again[1].tobytes() == values[0][1].tobytes(), "the bits differ from run to run"
+
+
+CASES: dict[str, Callable[[], tuple[list[LayerSpec], tuple[int, ...], str]]] = {
+    "images": lambda: (IMAGES, (2, 13, 11), "ce"),
+    "units": lambda: (UNITS, (9,), "mse"),
+    "pooled": lambda: (POOLED, (3, 8, 10), "mse"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "dtype"),
+    [("images", 1, "float32"), ("images", 9, "float32"), ("images", 1000, "float32"), ("units", 7, "float32"),
+     ("units", 64, "float64"), ("units", 1000, "float32"), ("pooled", 8, "float32"), ("pooled", 64, "float32")],
+)  # fmt: skip
+def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtype: str) -> None:
+    layers, shape, loss = CASES[name]()
+    networks = pair(layers, shape, loss, dtype, samples, None)
+    compare(networks, samples, samples)
+    backend = networks[0].backend
+    assert isinstance(backend, OpenCLBackend)
+    assert isinstance(backend.schedules, Drawn)
+    drawn = list(backend.schedules.found.values())
+    assert any(s.tiles for s in drawn)
+    assert any(s.group is not None for s in drawn)
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Layers that phiz does not know, generated."""
+    files = [LAYERS / name for name in ("depthwise.py", "locally_connected.py", "bilinear.py")]
+    needed, _ = combined(load_definitions(files))
+    path = tmp_path_factory.mktemp("definitions")
+    write(path, generate(needed.families, needed.activations, needed.losses).files)
+    return path
+
+
+@pytest.mark.parametrize(("samples", "seed"), [(7, 1), (64, 2)])
+def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
+    layers = [
+        layer("depthwise", kernel=3, activation="tanh"), layer("locally_connected", maps=4, kernel=3, activation="tanh"),
+        layer("dense", maps=3),
+    ]  # fmt: skip
+    compare(pair(layers, (3, 9, 8), "mse", "float32", seed, definitions), samples, seed)
