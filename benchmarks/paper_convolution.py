@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 
 from ..runtime.constant_memory import ConstantPlan, constant_plan
 from ..runtime.errors import PhizError
 from ..runtime.local_size import LocalSize, LocalSizeProblem, optimal_local_size
-from .paper_device import Array, Queue, Repeat, Rig, Size, round_up
+from .paper_device import Array, Loaded, Queue, Repeat, Rig, Size, round_up
 
 #: Largest error over the largest number that is expected.
 TOLERANCE = 1e-5
@@ -103,7 +104,7 @@ class Convolution:
     def _size(self, group: Sequence[int], maps: int, vector: int = 1) -> Size:
         return round_up(-(-self.shape[2] // vector), group[0]), round_up(self.shape[1], group[1]), maps
 
-    def _kernel(self, name: str, *arguments: Any, out: Any, weights: Any = None, **macros: int | str) -> Any:
+    def _kernel(self, name: str, *arguments: Any, out: Any, weights: Any = None, **macros: int | str) -> Loaded:
         given = (self.source, self.weights if weights is None else weights, out, self.height, self.width, *arguments)
         return self.rig.kernel("convolution", name, *given, F=self.taps, FILTERS=self.space, **macros)
 
@@ -111,9 +112,13 @@ class Convolution:
     def each(self, group: Sequence[int] | None = GROUP, unroll: int = -1) -> Scheme:
         """One launch, one work item per output.  Without ``group`` the driver chooses."""
         out = self.rig.empty(self.shape)
-        kernel = self._kernel("each", out=out, UNROLL=unroll)
+        kernel = self._kernel("each", 0, out=out, UNROLL=unroll)
         size, local = self._size(group or (1, 1), self.outputs), None if group is None else (*group, 1)
         return Scheme(f"each {group}", (self.rig.launch(kernel, size, local),), out, self.expected)
+
+    def each_by_map(self, group: Sequence[int] = GROUP) -> Scheme:
+        """One launch per map."""
+        return self._by_number("each", self.outputs, self.shape, self.expected, group, UNROLL=-1)
 
     def each_vector(self, vector: int, group: Sequence[int] = GROUP) -> Scheme:
         """One launch, ``vector`` neighbouring outputs per work item."""
@@ -124,27 +129,19 @@ class Convolution:
 
     def tiled(self, group: Sequence[int]) -> Scheme:
         """One launch, each work group's inputs in local memory."""
-        import pyopencl as cl
-
         out = self.rig.empty(self.shape)
         tile = cl.LocalMemory(4 * (group[0] + self.taps - 1) * (group[1] + self.taps - 1))
         kernel = self._kernel("tiled", tile, out=out)
         launch = self.rig.launch(kernel, self._size(group, self.outputs), (*group, 1))
         return Scheme(f"local memory {tuple(group)}", (launch,), out, self.expected)
 
-    def each_by_map(self, group: Sequence[int] = GROUP) -> Scheme:
-        """One launch per map: the one of ``each`` with an offset."""
-        out = self.rig.empty(self.shape)
-        kernel, size = self._kernel("each", out=out, UNROLL=-1), self._size(group, 1)
-        launches = [self.rig.launch(kernel, size, (*group, 1), (0, 0, z)) for z in range(self.outputs)]
-        return Scheme("each, a launch per map", tuple(launches), out, self.expected)
-
     def best_local(self, max_padding: int = 10) -> tuple[LocalSize, LocalSizeProblem]:
-        """Algorithm 4 for ``tiled`` on the rig's device; the kernel's own use of local memory is asked before an argument is set."""
-        import pyopencl as cl
+        """Algorithm 4 for ``tiled`` on the rig's device, and its problem.
 
+        What the kernel itself uses of local memory is asked before an argument is set (ledger I10-LIMITS).
+        """
         device = self.rig.device
-        kernel = self.rig.kernel("convolution", "tiled", F=self.taps, FILTERS=self.space)
+        kernel = self.rig.built("convolution", "tiled", F=self.taps, FILTERS=self.space)
         used = kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, device)
         largest = kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, device)
         most = device.max_work_item_sizes
@@ -157,43 +154,43 @@ class Convolution:
     # ------------------------------------------------------------------------------------------- fully connected ("full")
     def full(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch over all output maps, each summed over all input maps."""
-        return self._full("full, one launch", [range(self.outputs)], group, [self.weights], [0])
+        return self._full([range(self.outputs)], group)
 
     def full_by_map(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch per output map, each summed over all input maps."""
-        single = [range(i, i + 1) for i in range(self.outputs)]
-        return self._full("full, a launch per map", single, group, [self.weights] * self.outputs, [0] * self.outputs)
+        return self._full([range(i, i + 1) for i in range(self.outputs)], group)
 
     def full_split(self, plan: ConstantPlan, group: Sequence[int] = GROUP) -> Scheme:
-        """The launches of ``plan``, the filters of each in a buffer of their own."""
-        pieces = [self.rig.put(self.filters[maps.start : maps.stop]) for maps in plan.launches]
-        firsts = [maps.start for maps in plan.launches]
-        return self._full(f"full in {len(pieces)} launches", plan.launches, group, pieces, firsts)
+        """The launches of ``plan``."""
+        return self._full(plan.launches, group)
 
     def constant_plan(self, limit: int) -> ConstantPlan:
         """The launches whose filters fit into ``limit`` bytes."""
         return constant_plan([self.filters[0].size] * self.outputs, limit)
 
-    def _full(
-        self, name: str, launches: Sequence[range], group: Sequence[int], weights: Sequence[Any], firsts: Sequence[int]
-    ) -> Scheme:
+    def _full(self, launches: Sequence[range], group: Sequence[int]) -> Scheme:
+        """The filters of each launch lie in a buffer of their own."""
         out = self.rig.empty(self.shape)
         queued = []
-        for maps, piece, first in zip(launches, weights, firsts, strict=True):
-            kernel = self._kernel("full", self.inputs, first, out=out, weights=piece)
-            queued.append(self.rig.launch(kernel, self._size(group, len(maps)), (*group, 1), (0, 0, maps.start)))
-        return Scheme(name, tuple(queued), out, self.expected)
+        for maps in launches:
+            piece = self.rig.put(self.filters[maps.start : maps.stop])
+            kernel = self._kernel("full", maps.start, self.inputs, out=out, weights=piece)
+            queued.append(self.rig.launch(kernel, self._size(group, len(maps)), (*group, 1)))
+        return Scheme(f"full in {len(launches)} launches", tuple(queued), out, self.expected)
 
     def pairs_added(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch per pair of maps; they add up."""
-        return self._pairs("pair_added", self.shape, self.expected, group)
+        pairs = self.inputs * self.outputs
+        return self._by_number("pair_added", pairs, self.shape, self.expected, group, self.inputs)
 
     def pairs_apart(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch per pair of maps, nothing summed: as the paper timed it."""
-        return self._pairs("pair_apart", self.pairs.shape, self.pairs, group)
+        return self._by_number("pair_apart", self.inputs * self.outputs, self.pairs.shape, self.pairs, group, self.inputs)
 
-    def _pairs(self, name: str, shape: Sequence[int], expected: Array, group: Sequence[int]) -> Scheme:
-        out = self.rig.empty(shape)
-        kernel, size = self._kernel(name, self.inputs, out=out), self._size(group, 1)
-        launches = [self.rig.launch(kernel, size, (*group, 1), (0, 0, z)) for z in range(self.inputs * self.outputs)]
-        return Scheme(name, tuple(launches), out, expected)
+    def _by_number(
+        self, name: str, count: int, shape: Sequence[int], expected: Array, group: Sequence[int], *more: int, **macros: int
+    ) -> Scheme:
+        """``count`` launches, each told which one it is."""
+        out, size = self.rig.empty(shape), self._size(group, 1)
+        kernels = [self._kernel(name, number, *more, out=out, **macros) for number in range(count)]
+        return Scheme(name, tuple(self.rig.launch(kernel, size, (*group, 1)) for kernel in kernels), out, expected)

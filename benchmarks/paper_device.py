@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -32,6 +33,14 @@ def round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A kernel with its arguments, which the driver does not keep alive by itself."""
+
+    kernel: Any
+    arguments: tuple[Any, ...]
+
+
 class Rig:
     """One device with an in-order queue.  ``selector``: see ``phiz.runtime.device.choose``, which also raises DeviceError."""
 
@@ -53,15 +62,18 @@ class Rig:
         info = devices.describe(self.device)
         return f"{info.platform} {info.driver}, {info.name}, {info.compute_units} compute units ({info.kind})"
 
-    def kernel(self, file: str, name: str, *arguments: Any, **macros: int | str) -> Any:
-        """Kernel ``name`` of ``paper_kernels/FILE.cl`` built with ``macros``; integers become ``int``."""
+    def built(self, file: str, name: str, **macros: int | str) -> Any:
+        """Kernel ``name`` of ``paper_kernels/FILE.cl`` built with ``macros``."""
         options = tuple(f"-D{key}={value}" for key, value in sorted(macros.items()))
         if (file, options) not in self._programs:
             self._programs[file, options] = cl.Program(self.context, source(file)).build(options=list(options))
-        kernel = cl.Kernel(self._programs[file, options], name)
-        if arguments:
-            kernel.set_args(*(np.int32(value) if isinstance(value, int) else value for value in arguments))
-        return kernel
+        return cl.Kernel(self._programs[file, options], name)
+
+    def kernel(self, file: str, name: str, *arguments: Any, **macros: int | str) -> Loaded:
+        """The same with its arguments set; integers become ``int``."""
+        kernel = self.built(file, name, **macros)
+        kernel.set_args(*(np.int32(value) if isinstance(value, int) else value for value in arguments))
+        return Loaded(kernel, arguments)
 
     def put(self, values: Array, room: int = 0) -> Any:
         """A buffer with float32 ``values`` and ``room`` zeros behind them."""
@@ -78,9 +90,9 @@ class Rig:
         cl.enqueue_copy(self.queue, values, buffer)
         return values
 
-    def launch(self, kernel: Any, size: Size, group: Size | None = None, offset: Size | None = None) -> Queue:
+    def launch(self, loaded: Loaded, size: Size, group: Size | None = None) -> Queue:
         """What queues the kernel once."""
-        return lambda: cl.enqueue_nd_range_kernel(self.queue, kernel, size, group, offset)
+        return lambda: cl.enqueue_nd_range_kernel(self.queue, loaded.kernel, size, group)
 
     def repeat(self, *queued: Queue) -> Repeat:
         """What queues all of ``queued``, in order, so many times, and waits."""

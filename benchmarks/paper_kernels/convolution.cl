@@ -2,7 +2,8 @@
 
        out[i, y, x] = sum over j, v, u of in[j, y + v, x + u] w[i, j, v, u]        (equation 60)
 
-   One work item per output, global ids (x, y, map).  The global size may exceed the outputs; stores test the bounds.
+   One work item per output, global ids (x, y, map); `first` is the map of id 0, so that maps can be spread over launches.
+   The global size may exceed the outputs; stores test the bounds.
 
    Macros:  F        taps along each axis
             FILTERS  where the filters lie: __global or __constant
@@ -36,31 +37,32 @@ inline float window(__global const float *in, FILTERS const float *w, const int 
 }
 
 /* Map z of the output from map z of the input alone ("single"). */
-__kernel void each(__global const float *in, FILTERS const float *w, __global float *out, const int height, const int width)
+__kernel void each(__global const float *in, FILTERS const float *w, __global float *out, const int height, const int width,
+                   const int first)
 {
-    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
+    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2) + first;
     const int ox = width - F + 1, oy = height - F + 1;
     if (x < ox && y < oy) out[(z * oy + y) * ox + x] = window(in + (z * height + y) * width + x, w + z * F * F, width);
 }
 
 /* Every output map from all input maps ("full"); w begins with the filters of map `first`. */
 __kernel void full(__global const float *in, FILTERS const float *w, __global float *out, const int height, const int width,
-                   const int inputs, const int first)
+                   const int first, const int inputs)
 {
-    const int x = get_global_id(0), y = get_global_id(1), i = get_global_id(2);
+    const int x = get_global_id(0), y = get_global_id(1), n = get_global_id(2), i = n + first;
     const int ox = width - F + 1, oy = height - F + 1;
     if (x >= ox || y >= oy) return;
     float sum = 0;
     for (int j = 0; j < inputs; j++)
-        sum += window(in + (j * height + y) * width + x, w + ((i - first) * inputs + j) * F * F, width);
+        sum += window(in + (j * height + y) * width + x, w + (n * inputs + j) * F * F, width);
     out[(i * oy + y) * ox + x] = sum;
 }
 
 /* One pair of maps per launch, z = i inputs + j; the first input's launch stores, those of the others add. */
 __kernel void pair_added(__global const float *in, FILTERS const float *w, __global float *out, const int height,
-                         const int width, const int inputs)
+                         const int width, const int first, const int inputs)
 {
-    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2), i = z / inputs, j = z % inputs;
+    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2) + first, i = z / inputs, j = z % inputs;
     const int ox = width - F + 1, oy = height - F + 1;
     if (x >= ox || y >= oy) return;
     const float sum = window(in + (j * height + y) * width + x, w + z * F * F, width);
@@ -70,9 +72,9 @@ __kernel void pair_added(__global const float *in, FILTERS const float *w, __glo
 
 /* One pair of maps per launch, each into a map of its own: what the paper timed ("we don't sum the outputs"). */
 __kernel void pair_apart(__global const float *in, FILTERS const float *w, __global float *out, const int height,
-                         const int width, const int inputs)
+                         const int width, const int first, const int inputs)
 {
-    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2), j = z % inputs;
+    const int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2) + first, j = z % inputs;
     const int ox = width - F + 1, oy = height - F + 1;
     if (x < ox && y < oy) out[(z * oy + y) * ox + x] = window(in + (j * height + y) * width + x, w + z * F * F, width);
 }
