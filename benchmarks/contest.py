@@ -168,7 +168,8 @@ def _enter(
     if not found:
         return
     fastest = min(found, key=lambda form: found[form][0])
-    contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in (fastest, contest.work.variant)]
+    kept = {fastest, contest.work.variant or fastest}
+    contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
 
 
 def _block(contest: Contest, lane: Lane, side: SideProcess) -> None:

@@ -32,7 +32,7 @@ class Case:
     input_shape: Any
     batches: tuple[int, ...]
     data: str = "noise"
-    classes: int = 10
+    outputs: int = 10
     loss: str = "ce"
     micro_batch: int | None = None
     definition: str = ""
@@ -52,7 +52,7 @@ class Case:
         return self if self.micro_batch is None else replace(self, micro_batch=batch)
 
     def samples(self, count: int) -> tuple[Array, Array]:
-        """Inputs ``(count, *input shape)`` and one-hot targets ``(count, classes)``, float32."""
+        """Inputs ``(count, *input shape)`` and targets ``(count, outputs)``, float32: one-hot, or any where the loss is "mse"."""
         if self.data == "digits":
             digits = load("digits", "float32")
             chosen = np.arange(count) % len(digits)
@@ -60,7 +60,9 @@ class Case:
         random = np.random.default_rng(count)
         shape = self.input_shape if isinstance(self.input_shape, tuple) else (self.input_shape,)
         inputs = random.random((count, *shape), dtype=np.float32)
-        return inputs, np.eye(self.classes, dtype=np.float32)[random.integers(0, self.classes, count)]
+        if self.loss == "mse":
+            return inputs, random.random((count, self.outputs), dtype=np.float32)
+        return inputs, np.eye(self.outputs, dtype=np.float32)[random.integers(0, self.outputs, count)]
 
 
 LENET = (

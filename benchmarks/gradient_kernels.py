@@ -38,8 +38,9 @@ from ..derive.ir import (
     Size,
     names,
 )
+from ..derive.language import Family
 from ..derive.loss_kernels import derive_loss
-from ..runtime.backend import Request, calls
+from ..runtime.backend import Request
 from ..runtime.backend_opencl import OpenCLExecutor
 from ..runtime.network import Network
 from ..runtime.opencl_launch import Launch
@@ -54,17 +55,19 @@ DIVIDE: dict[str, Callable[..., Any]] = {
     "mod": np.mod,
     "gcd": np.gcd,
 }
+_DERIVED: dict[tuple[int, tuple[tuple[str, Any], ...]], tuple[Family, tuple[Kernel, ...]]] = {}
 FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One kernel of a pass: median seconds, and operations for all samples of the micro-batch."""
+    """One kernel of a pass: median seconds; operations, and bytes that must move at least, for all samples of the micro-batch."""
 
     layer: str
     kernel: str
     seconds: float
     operations: int
+    bytes: int
 
     @property
     def gflops(self) -> float:
@@ -73,38 +76,62 @@ class KernelTime:
 
 
 # ------------------------------------------------------------------------------------------------------ measuring
-def profile(network: Network, inputs: Array, targets: Array, repeats: int = 20) -> list[KernelTime]:
-    """Every kernel of one gradient over one micro-batch, in order, timed by the device on a profiling queue."""
-    placed = network.place(inputs[: network.micro_batch], targets[: network.micro_batch])
-    executor = placed.executor
+def profile(
+    network: Network, inputs: Array, targets: Array, repeats: int = 20, delta: Array | None = None,
+    families: Sequence[Family] = (),
+) -> list[KernelTime]:  # fmt: skip
+    """Every kernel of one gradient over one micro-batch, in order, timed by the device on a profiling queue.
+
+    With ``delta (N, units)`` of the outputs: of the forward pass, and of the backward pass from there.  ``families``:
+    definitions of layers that phiz does not come with.
+    """
+    count = network.micro_batch
+    placed = network.place(inputs[:count], targets[:count] if delta is None else None)
+    executor, resident = placed.executor, placed.parts[0][1]
     if not isinstance(executor, OpenCLExecutor):
         raise TypeError("kernels are timed on OpenCL only")
     executor.set_parameters(network.parameters)
-    request = Request(losses=True, gradients="sum")
-    steps, seconds = calls(network.program, request), []
-    bound = executor.bound("loss", placed.parts[0][1], request)
+    if delta is None:
+        passes = [executor.bound("loss", resident, Request(losses=True, gradients="sum"))]
+    else:
+        backward = Request(gradients="sum", input_gradient=True)
+        passes = [executor.bound("loss", resident, Request(keep=True))]
+        passes.append(executor.bound("delta", resident, backward, delta[:count].T))
+    launches = [launch for one in passes for launch in one.kind.launches.launches]
     queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
-    for _ in range(repeats + 1):
-        seconds.append([_time(queue, launch, bound.resident.used) for launch in bound.kind.launches.launches])
+    seconds = [[_time(queue, launch, resident.used) for launch in launches] for _ in range(repeats + 1)]
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
     found = []
-    for step, median in zip(steps, medians, strict=True):
-        unit = network.program.units[step.unit]
-        found.append(KernelTime(unit.label, step.kernel.name, median, operations(step, unit, network, len(placed))))
+    for launch, median in zip(launches, medians, strict=True):
+        step, unit = launch.step, network.program.units[launch.step.unit]
+        counted = operations(step, unit, network, len(placed), families), moved_bytes(step, unit, network, len(placed))
+        found.append(KernelTime(unit.label, step.kernel.name, median, *counted))
     return found
 
 
 def _time(queue: cl.CommandQueue, launch: Launch, used: int) -> float:
     size, group = launch.sizes(used)
+    if 0 in size:
+        return 1e-9
     event = cl.enqueue_nd_range_kernel(queue, launch.kernel, size, group)
     event.wait()
     return float(event.profile.end - event.profile.start) * 1e-9
 
 
 # ------------------------------------------------------------------------------------------------------- counting
-def operations(step: Step, unit: Unit, network: Network, samples: int) -> int:
-    """Floating-point operations of one kernel for ``samples`` samples."""
-    kernel = _kernel(step, network)
+def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
+    """Bytes that one kernel must move for ``samples`` samples: every tensor that it reads or writes once, and its index tables."""
+    arguments = [*step.reads, step.writes, *(a for a in (step.position, step.factor) if a is not None)]
+    extents = {a.key: a.extent.units * (samples if a.samples else 1) for a in arguments}
+    if step.z is not None:
+        extents[step.z] = extents[step.writes.key]
+    tables = 4 * sum(len(r.columns) * r.count for r in unit.relations.values()) if step.kernel.index else 0
+    return sum(extents.values()) * np.dtype(network.dtype).itemsize + tables
+
+
+def operations(step: Step, unit: Unit, network: Network, samples: int, families: Sequence[Family] = ()) -> int:
+    """Floating-point operations of one kernel for ``samples`` samples; ``families`` beside the built-in ones."""
+    kernel = _kernel(step, network, (*families, *BUILT_IN.families))
     count = sum(_points(kernel.axes, nest, unit) * (_body(nest.body, nest.temporaries) + 1) for nest in kernel.nests)
     per_output = _body(kernel.result, kernel.temporaries)
     outputs = _points(kernel.axes, None, unit)
@@ -113,18 +140,20 @@ def operations(step: Step, unit: Unit, network: Network, samples: int) -> int:
     return (count + (per_output + FINISH[kernel.finish]) * outputs) * samples
 
 
-def _kernel(step: Step, network: Network) -> Kernel:
+def _kernel(step: Step, network: Network, families: Sequence[Family]) -> Kernel:
     if step.unit < len(network.layers):
         info = network.layers[step.unit].info
-        kernels = _layer_kernels(info.family, tuple(info.options.items()))
+        kernels = _layer_kernels(next(f for f in families if f.name == info.family), tuple(info.options.items()))
     else:
         kernels = _loss_kernels(network.loss.name)
     return next(kernel for kernel in kernels if kernel.name == step.kernel.name)
 
 
-@cache
-def _layer_kernels(family: str, options: tuple[tuple[str, Any], ...]) -> tuple[Kernel, ...]:
-    return derive_definition(next(f for f in BUILT_IN.families if f.name == family), dict(options)).kernels
+def _layer_kernels(family: Family, options: tuple[tuple[str, Any], ...]) -> tuple[Kernel, ...]:
+    key = id(family), options  # a family is no key; it is kept, so that its id stays its own
+    if key not in _DERIVED:
+        _DERIVED[key] = family, derive_definition(family, dict(options)).kernels
+    return _DERIVED[key][1]
 
 
 @cache

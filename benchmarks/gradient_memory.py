@@ -35,12 +35,18 @@ def limit_threads(threads: int) -> None:
         os.environ[name] = str(threads)
 
 
-def _resident(field: str) -> int:
+def resident_bytes(field: str) -> int:
+    """``VmRSS``, or ``VmHWM`` for its peak, of this process."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
 
-def _settle() -> None:
+def readable() -> bool:
+    """Whether the system tells the peak of a process and lets it be reset (Linux)."""
+    return STATUS.exists() and os.access(CLEAR, os.W_OK)
+
+
+def settle() -> None:
     """Give free memory back to the system, so that the rise is not hidden in it."""
     gc.collect()
     try:
@@ -67,13 +73,13 @@ def _measure(side: str, name: str, samples: int, threads: int) -> int | None:
             network.value_and_gradient(network.parameters, inputs, targets)
 
     gradient()
-    _settle()
-    if not (STATUS.exists() and os.access(CLEAR, os.W_OK)):
+    settle()
+    if not readable():
         return None
-    before = _resident("VmRSS")
+    before = resident_bytes("VmRSS")
     CLEAR.write_text("5")
     gradient()
-    return max(0, _resident("VmHWM") - before)
+    return max(0, resident_bytes("VmHWM") - before)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..runtime.backend import Request
+from ..runtime.backend import Request, Result
 from ..runtime.backend_opencl import OpenCLExecutor
 from .subject import Array, Form, Results, Subject, gathered, passed
 from .works import Work
@@ -46,7 +46,8 @@ def _host(subject: Subject) -> Form:
 
 
 def _host_pass(subject: Subject) -> Form:
-    network, kept = subject.network, {}
+    network = subject.network
+    kept: dict[str, Result] = {}
     inputs = subject.inputs.reshape(len(subject.inputs), -1)
 
     def call() -> None:
@@ -56,7 +57,12 @@ def _host_pass(subject: Subject) -> Form:
         kept["outputs"] = executor.start(resident, Request(outputs=True, keep=True)).result()
         kept["rest"] = executor.seeded(resident, subject.delta.T, BACKWARD).result()
 
-    return Form(call, lambda: passed(kept["outputs"].outputs, kept["rest"].input_gradient, [kept["rest"].gradient]))
+    def results() -> Results:
+        outputs, rest = kept["outputs"].outputs, kept["rest"]
+        assert outputs is not None and rest.input_gradient is not None and rest.gradient is not None
+        return passed(outputs, rest.input_gradient, [rest.gradient])
+
+    return Form(call, results)
 
 
 def _placed(subject: Subject) -> Form:

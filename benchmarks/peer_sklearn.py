@@ -30,14 +30,14 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
     if work.mode != "gradient" or families != ["dense"] * (len(layers) - 1) + ["softmax"] or hidden not in ({"tanh"}, {"relu"}):
         raise Unsupported("no counterpart: gradients of dense layers with a softmax only")
     samples = subject.inputs.reshape(work.batch, -1)
-    labels = np.arange(work.batch) % work.case.classes
+    labels = np.arange(work.batch) % work.case.outputs
     units = tuple(one.output.units for one in layers[:-1])
     model = MLPClassifier(units, activation=hidden.pop(), alpha=0.0, max_iter=1, solver="lbfgs", random_state=0)
     _make(model, samples, labels)
     values = [value for _, _, value in subject.leaves()]
     model.coefs_ = [np.ascontiguousarray(w.T) for w in values[0::2]]
     model.intercepts_ = [b.copy() for b in values[1::2]]
-    sizes = [samples.shape[1], *units, work.case.classes]
+    sizes = [samples.shape[1], *units, work.case.outputs]
     activations = [samples, *(np.empty((work.batch, n), np.float32) for n in sizes[1:])]
     deltas: list[Any] = [np.empty_like(a) for a in activations[1:]]
     weights, biases = [np.empty_like(w) for w in model.coefs_], [np.empty_like(b) for b in model.intercepts_]

@@ -147,7 +147,8 @@ def prepare(work: Work, folders: Sequence[str], threads: int, compiled: bool = F
     subject = Subject.of(work, folders)
     family = subject.network.layers[0].spec.family
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
-    return {name: _Side(subject, family, style, compiled).form() for name, style in styles.items() if style.compiled or not compiled}
+    chosen = {name: style for name, style in styles.items() if style.compiled or not compiled}
+    return {name: _Side(subject, family, style, compiled).form() for name, style in chosen.items()}
 
 
 class Compiled:
@@ -201,6 +202,7 @@ class _Side:
         return leaf.requires_grad_()
 
     def form(self) -> Form:
+        """The calls of this side."""
         return Form({"gradient": self._gradient, "pass": self._pass}.get(self.subject.work.mode, self._forward), self._results)
 
     def _gradient(self) -> None:

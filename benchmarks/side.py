@@ -59,7 +59,8 @@ def first_look(form: Form) -> tuple[float, Any]:
     form.call()
     form.call()
     results = form.results()
-    started, times = time.perf_counter(), []
+    times: list[float] = []
+    started = time.perf_counter()
     while len(times) < FIRST_CALLS and (not times or time.perf_counter() - started < FIRST_SECONDS):
         before = time.perf_counter()
         form.call()
@@ -71,7 +72,8 @@ class Side:
     """Answers requests with the code of one peer."""
 
     def __init__(self, peer: Any, device: str | None) -> None:
-        self.peer, self.forms = peer, {}  # type: ignore[var-annotated]
+        self.peer = peer
+        self.forms: Mapping[str, Form] = {}
         self.options = {"device": device} if device else {}
 
     def answer(self, request: tuple[Any, ...]) -> Any:
@@ -80,7 +82,7 @@ class Side:
             case ("versions",):
                 return self.peer.versions()
             case ("prepare", work, folders, threads):
-                self.forms: Mapping[str, Form] = self.peer.prepare(work, folders, threads, **self.options)
+                self.forms = self.peer.prepare(work, folders, threads, **self.options)
                 return {name: first_look(form) for name, form in self.forms.items()}
             case ("measure", form, calls):
                 return block(self.forms[form].call, calls)

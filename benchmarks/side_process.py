@@ -85,7 +85,7 @@ class SideProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.stop()
-            self._errors = tempfile.TemporaryFile()
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
             command = [sys.executable, "-m", f"{__package__}.side", self.peer.module, self.peer.attribute, self.device or ""]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment(self.threads),

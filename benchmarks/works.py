@@ -56,20 +56,23 @@ def _goals(**factors: float) -> tuple[Goal, ...]:
     return tuple(Goal(peer, factor) for peer, factor in factors.items())
 
 
+#: Small enough that exp(-beta |y - c|²) is not 0 in float32.
+BETA = {"rule": "constant", "value": 2e-3}
 CONVOLUTION = Case(
-    "convolution", (layer("convolution", maps=64, kernel=3, padding=1),), (64, 32, 32), (32,), loss="mse", micro_batch=32
-)
+    "convolution", (layer("convolution", maps=64, kernel=3, padding=1),), (64, 32, 32), (32,), loss="mse", outputs=65536,
+    micro_batch=32,
+)  # fmt: skip
 RADIAL_BASIS = Case(
     "radial-basis",
-    (layer("radial_basis", maps=256, initial={"c": {"rule": "normal", "scale": 0.5}, "beta": {"rule": "constant", "value": 2e-3}}),),
-    784, (256,), loss="mse", classes=256,
+    (layer("radial_basis", maps=256, initial={"c": {"rule": "normal", "scale": 0.5}, "beta": BETA}),),
+    784, (256,), loss="mse", outputs=256,
 )  # fmt: skip
 LOCALLY_CONNECTED = Case(
-    "locally-connected", (layer("locally_connected", maps=16, kernel=3),), (16, 16, 16), (64,), loss="mse", micro_batch=64,
-    definition="locally_connected",
+    "locally-connected", (layer("locally_connected", maps=16, kernel=3),), (16, 16, 16), (64,), loss="mse", outputs=3136,
+    micro_batch=64, definition="locally_connected",
 )  # fmt: skip
 BILINEAR = Case(
-    "bilinear", (layer("bilinear", maps=64),), (64, 1), (256,), loss="mse", micro_batch=256, definition="bilinear",
+    "bilinear", (layer("bilinear", maps=64),), (64, 1), (256,), loss="mse", outputs=64, micro_batch=256, definition="bilinear",
 )  # fmt: skip
 
 WORKS: tuple[Work, ...] = (

@@ -1,0 +1,169 @@
+"""``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import PhizError
+from . import contest, memory, peers, roofline, startup, works
+from .device_peaks import processor
+from .side_process import SideError, SideProcess
+
+#: Times that every kernel runs for the roofline.
+KERNEL_REPEATS = 30
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun."""
+
+    cases: Sequence[str] = ()
+    batches: Sequence[int] | None = None
+    rounds: int = 9
+    threads: int = 2
+    peers: Sequence[str] = tuple(peers.PEERS)
+    kernels: bool = False
+    memory: bool = True
+    startup: bool = True
+    block: float = 0.12
+    budget: float = 420.0
+    device: str | None = None
+
+
+@dataclass
+class Run:
+    """A run under way: the sides, the generated folders, and what could not be measured."""
+
+    options: Options
+    say: Callable[[str], None]
+    sides: dict[str, SideProcess]
+    folders: list[str]
+    missing: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def late(self) -> bool:
+        """Whether the budget is spent."""
+        return time.monotonic() - self.started > self.options.budget
+
+
+def bench(options: Options, say: Callable[[str], None]) -> Record:
+    """Measure; ``say`` receives a line of progress.  PhizError for an unknown case or peer."""
+    if options.rounds < 1 or options.threads < 1 or options.block <= 0:
+        raise PhizError("expected --rounds, --threads and --block above 0")
+    chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
+    with contextlib.ExitStack() as stack:
+        run = Run(options, say, {}, [])
+        chosen = list(_defined(run, chosen, stack))
+        for peer in (peers.PHIZ, *sides):
+            reason = peer.missing()
+            if reason is not None:
+                run.missing.append(reason)
+                continue
+            device = options.device if peer is peers.PHIZ else None
+            run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device))
+        record: Record = {"machine": _machine(run), "options": _plain(options)}
+        record["works"] = [found.record() for found in _contests(run, chosen)]
+        if options.kernels:
+            record |= _roofline(run, chosen)
+        run.say("memory and waiting times")
+    record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
+    record["waits"] = [wait.record() for wait in startup.waits(options.threads)] if options.startup else []
+    record["missing"] = run.missing
+    record["machine"]["seconds"] = time.monotonic() - run.started
+    return record
+
+
+def _plain(options: Options) -> Record:
+    return {"rounds": options.rounds, "threads": options.threads, "peers": list(options.peers), "block": options.block}
+
+
+def _machine(run: Run) -> Record:
+    versions = {}
+    for name, side in list(run.sides.items()):
+        try:
+            versions[name] = side.ask("versions")
+        except SideError as error:  # installed, and still not to be imported
+            run.missing.append(str(error))
+            if name == "phiz":
+                raise PhizError(str(error)) from None
+            del run.sides[name]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return {"processor": processor(), "python": sys.version.split()[0], "versions": versions, "load": load}
+
+
+def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
+    """The works whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
+    needed = dict.fromkeys(work.case.definition for work in chosen if work.case.definition)
+    files = {name: works.DEFINITIONS / f"{name}.py" for name in needed}
+    for name, file in files.items():
+        if not file.is_file():
+            run.missing.append(f"{name} is not measured: {file} comes with the source, not with the package")
+    there = [file for file in files.values() if file.is_file()]
+    if there:
+        from ..codegen.folder import write
+        from ..codegen.generate import generate
+        from ..codegen.user_file import combined, load_definitions
+
+        run.say(f"generating {', '.join(file.stem for file in there)}")
+        definitions = combined(load_definitions(there))[0]
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phiz_bench_"))
+        write(Path(folder), generate(definitions.families, definitions.activations, definitions.losses).files)
+        run.folders.append(folder)
+    yield from (work for work in chosen if not work.case.definition or files[work.case.definition].is_file())
+
+
+def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contest]:
+    for work in chosen:
+        if run.late:
+            run.missing.append(f"{work.name} is not measured: {run.options.budget:.0f} s were over (--budget)")
+            continue
+        before = time.monotonic()
+        found = contest.run(work, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
+        run.say(f"{work.name}: {time.monotonic() - before:.0f} s")
+        yield found
+
+
+def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
+    phiz = run.sides["phiz"]
+    run.say("multiply-add peak and bandwidth")
+    try:
+        found = phiz.ask("peaks", ["float32", "float64"])
+        points = []
+        for work in roofline.profiled(chosen):
+            run.say(f"{work.name}: kernels")
+            points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
+    except SideError as error:
+        run.missing.append(f"roofline: {error}")
+        return {}
+    return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
+
+
+def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
+    for work in memory.measured(chosen):
+        if not work.case.definition:
+            try:
+                yield memory.peak(work, run.options.threads, ())
+            except RuntimeError as error:
+                run.missing.append(str(error))
+
+
+def failures(record: Record) -> list[str]:
+    """Works whose results no peer shares although some should have: what makes the command fail."""
+    found = []
+    for work in record["works"]:
+        agreeing = {side["peer"] for side in work["sides"]} - {"phiz"}
+        if not work["sides"]:
+            found.append(f"{work['work']}: {'; '.join(work['notes']) or 'phiz gave no time'}")
+        elif work["wrong"] and not agreeing:
+            found += work["wrong"]
+    return found

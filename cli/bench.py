@@ -1,0 +1,55 @@
+"""``phiz bench``: phiz beside its peers, and kernels beside the device's roof."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "measure kernels and networks"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of ``phiz bench``."""
+    parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)")
+    parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of every side (default 9)")
+    parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per side and round (default 0.12)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every side (default 2)")
+    parser.add_argument(
+        "--peers", metavar="A,B", help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)"
+    )
+    parser.add_argument("--kernels", action="store_true", help="the roofline as well: every kernel's rate (implied by --out)")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the memory of gradients")
+    parser.add_argument("--no-startup", action="store_true", help="leave out deriving and the first gradient of new processes")
+    parser.add_argument("--budget", type=float, default=420, metavar="SECONDS", help="begin no work after this time (default 420)")
+    parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="phiz's OpenCL device (see phiz doctor)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md, bench.json, peers.png and roofline.png to DIR")
+    parser.add_argument("--paper", action="store_true", help="instead: the claims of the paper's section 9, re-measured here")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 1 where phiz's numbers are shared by no peer, or phiz could not run."""
+    if options.paper:
+        from ..benchmarks import paper
+
+        return int(paper.run(options))
+    from ..benchmarks import bench, peers, report, report_files
+    from ..benchmarks.gradient import warn_when_busy
+
+    chosen = bench.Options(
+        options.cases, options.batches, options.rounds, options.threads,
+        options.peers.split(",") if options.peers is not None else tuple(peers.PEERS),
+        options.kernels or options.out is not None, not options.no_memory, not options.no_startup, options.block, options.budget,
+        options.device,
+    )  # fmt: skip
+    report_files.check(options.out, options.json)
+    warn_when_busy(options.threads)
+    record = bench.bench(chosen, lambda line: print(line, file=sys.stderr))
+    print(report.markdown(record), end="")
+    report_files.write(record, options.out, options.json)
+    wrong = bench.failures(record)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
