@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import log2
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -47,11 +48,11 @@ class Result:
 class Pending(Protocol):
     """A pass that was started.  Its result is taken once."""
 
-    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
+    def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait for it.
 
-        ``rows (n, parameters)``, which may be a view, receives the per-sample gradients.  ``total (parameters,)``: the summed
-        gradient is added to it, and left out of the result.
+        ``rows (n, parameters)``, which may be a view, receives the per-sample gradients.  ``total (parameters,)`` receives the
+        summed gradient, or with ``add`` has it added; it is then left out of the result.
         """
 
 
@@ -91,10 +92,12 @@ class Backend(Protocol):
     """Runs programs on one device."""
 
     name: str
-    micro_batch_bytes: int
 
     def require(self, dtype: str) -> None:
         """DeviceError where the device cannot compute in ``dtype``."""
+
+    def micro_batch(self, program: Program, dtype: str) -> int:
+        """Samples per pass where the user leaves that open."""
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
@@ -104,6 +107,11 @@ class Backend(Protocol):
 
     def describe(self) -> str:
         """The device, in words."""
+
+
+def nearest_power(count: float, least: int, most: int) -> int:
+    """The power of two nearest to ``count`` by ratio, within bounds."""
+    return int(min(most, max(least, 2 ** round(log2(max(1.0, count))))))
 
 
 def calls(program: Program, request: Request) -> tuple[Step, ...]:

@@ -15,20 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, Request, Result, calls
+from .backend import Array, Request, Result, calls, nearest_power
 from .errors import ManifestError
 from .generated import Folder
 from .program import Argument, Program, Step, Unit
+
+MICRO_BATCH_BYTES = 24 * 2**20
 
 
 class NumpyBackend:
     """Runs programs with NumPy, in the calling process."""
 
     name = "numpy"
-    micro_batch_bytes = 32 * 2**20
 
     def require(self, dtype: str) -> None:
         """NumPy computes in both."""
+
+    def micro_batch(self, program: Program, dtype: str) -> int:
+        """What keeps the tensors of a pass, all of which are kept, within ``MICRO_BATCH_BYTES``."""
+        per_sample = max(1, program.units_per_sample) * np.dtype(dtype).itemsize
+        return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """Exactly ``samples``: nothing is padded."""
@@ -57,11 +63,11 @@ class Done:
 
     value: Result
 
-    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
+    def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """What it gave."""
         value = self.value
         if total is not None and value.gradient is not None:
-            total += value.gradient
+            total[:] = total + value.gradient if add else value.gradient
             value = replace(value, gradient=None)
         if rows is not None and value.sample_gradients is not None:
             rows[:] = value.sample_gradients

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from . import device as devices
+from .backend import nearest_power
+from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
 from .opencl_launch import work_group
 from .opencl_plan import Plan
@@ -12,6 +16,11 @@ from .program import Program, Unit
 from .schedule import Defaults, Schedules
 
 __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
+
+#: What a pass may take: of a CPU's caches at least, and of another device's memory.
+CACHE_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
+#: Samples per pass, at least and at most.
+LEAST, MOST = 32, 16_384
 
 
 class OpenCLBackend:
@@ -26,11 +35,21 @@ class OpenCLBackend:
         self.device = devices.choose(device)
         self.schedules = schedules or Defaults()
         self.kind = devices.kind(self.device)
-        self.micro_batch_bytes = (16 if self.kind == "cpu" else 256) * 2**20
 
     def require(self, dtype: str) -> None:
         """DeviceError where the device lacks fp64 for float64."""
         devices.require(self.device, dtype)
+
+    def micro_batch(self, program: Program, dtype: str) -> int:
+        """As many as keep a pass within the cores' own caches (CPU), or within ``DEVICE_BYTES``.
+
+        Measured on two cores with 2 MiB each, LeNet at batch 1,024: 128 samples are the fastest, 256 take 1.06, 1,024 take
+        1.4 times as long; 64 and fewer pay for their launches.
+        """
+        room = DEVICE_BYTES
+        if self.kind == "cpu":
+            room = max(CACHE_BYTES, core_cache() * int(self.device.max_compute_units))
+        return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """Whole vectors, and whole tiles of them."""

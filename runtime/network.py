@@ -28,6 +28,8 @@ DTYPES = ("float32", "float64")
 FORMAT = 1
 #: Bytes that per-sample gradients and Jacobian rows may take at a time.
 ROW_BYTES = 64 * 2**20
+OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
+VALUE_AND_GRADIENT = Request(losses=True, gradients="sum")
 
 
 class Network:
@@ -36,7 +38,7 @@ class Network:
     ``layers``: specifications from ``layer(...)``.  ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
     ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.  ``dtype``: "float32" or
     "float64".  ``seed``: of the initial parameters (``initial.py``).  ``manifests``: users' generated folders, on top of the
-    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass (default: what fits the backend's cache budget), which
+    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass (default: the backend's choice, by its caches), which
     bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
 
     ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
@@ -73,7 +75,7 @@ class Network:
         _admit(self.layers[-1], self.loss, self.program)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
-        self.micro_batch = micro_batch or self._default_micro_batch()
+        self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
         self.parameters: Floats = self.initial_parameters(seed)
         self._executors: dict[int, Executor] = {}
         self._fitting: dict[tuple[int, bool], Executor] = {}
@@ -146,7 +148,7 @@ class Network:
         """Outputs Y of the last layer, ``(N, *output shape)`` (``(N, units)`` where maps differ in size)."""
         batch = self._samples(inputs)
         outputs = np.empty((len(batch), self.output_shape.units), self.dtype)
-        for part, result in self._passes(parameters, batch, Request(outputs=True)):
+        for part, result in self._passes(parameters, batch, OUTPUTS):
             outputs[part] = result.outputs
         return outputs.reshape(len(outputs), *self.output_shape.axes)
 
@@ -158,7 +160,7 @@ class Network:
         """The error of every sample times its weight, ``(N,)``."""
         batch = self._samples(inputs, targets, weights, True)
         losses = np.empty(len(batch), self.dtype)
-        for part, result in self._passes(parameters, batch, Request(losses=True)):
+        for part, result in self._passes(parameters, batch, LOSSES):
             losses[part] = result.losses
         return losses
 
@@ -173,7 +175,7 @@ class Network:
     def value(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> float:
         """E: the sum of the errors of all samples (equation 2), in float64."""
         batch = self._samples(inputs, targets, weights, True)
-        return sum(_sum(result) for _, result in self._passes(parameters, batch, Request(losses=True)))
+        return sum(_sum(result) for _, result in self._passes(parameters, batch, LOSSES))
 
     def value_and_gradient(
         self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
@@ -185,8 +187,8 @@ class Network:
         """
         batch = self._samples(inputs, targets, weights, True)
         error = 0.0
-        gradient = np.zeros(self.parameter_count)
-        for _, result in self._passes(parameters, batch, Request(losses=True, gradients="sum"), total=gradient):
+        gradient = np.empty(self.parameter_count)
+        for _, result in self._passes(parameters, batch, VALUE_AND_GRADIENT, total=gradient):
             error += _sum(result)
         return error, gradient
 
@@ -248,11 +250,6 @@ class Network:
     def _rows_within_bounds(self) -> int:
         return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
 
-    def _default_micro_batch(self) -> int:
-        per_sample = max(1, self.program.units_per_sample * np.dtype(self.dtype).itemsize)
-        fitting = max(1, self.backend.micro_batch_bytes // per_sample)
-        return int(min(2048, max(16, 1 << (fitting.bit_length() - 1))))
-
     def _batch(self, inputs: Any, targets: Any, weights: Any, with_targets: bool) -> Batch:
         samples = rows(inputs, self.input_shape, self.dtype, "inputs")
         if not with_targets:
@@ -308,14 +305,14 @@ class Network:
     ) -> Iterator[tuple[slice, Result]]:
         """Run ``request`` over micro-batches, the next one uploaded while the device works on the last.
 
-        ``rows_into (N, parameters)`` receives the per-sample gradients; the summed gradients are added to ``total``.
+        ``rows_into (N, parameters)`` receives the per-sample gradients; ``total (parameters,)`` the sum of the gradients.
         """
         values = self._checked(parameters)
         pending: deque[tuple[slice, Pending]] = deque()
 
         def taken() -> tuple[slice, Result]:
             part, ready = pending.popleft()
-            return part, ready.result(None if rows_into is None else rows_into[part], total)
+            return part, ready.result(None if rows_into is None else rows_into[part], total, part.start > 0)
 
         try:
             for started in self._parts(samples, request, chunk or self.micro_batch, values):

@@ -191,9 +191,11 @@ class OpenCLExecutor:
 
     # ------------------------------------------------------------------------------------------------------ passes
     def _pass(self, start: Start, request: Request) -> Pass:
-        if (start, request) not in self._passes:
-            self._passes[start, request] = self._new_pass(start, request)
-        return self._passes[start, request]
+        found = self._passes.get((start, request))
+        if found is None:
+            found = self._new_pass(start, request)
+            self._passes[start, request] = found
+        return found
 
     def _new_pass(self, start: Start, request: Request) -> Pass:
         program = self.program
@@ -296,7 +298,7 @@ class OpenCLPending:
             while flying.popleft() is not self:
                 pass
 
-    def result(self, rows: Array | None = None, total: Array | None = None) -> Result:
+    def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait, bring the results into sample-first order, and give the frame back."""
         self.wait()
         request, last = self.request, self.owner.program.last
@@ -305,7 +307,7 @@ class OpenCLPending:
         below = self._sample_first("delta:-1") if request.input_gradient else None
         gradient = None
         if request.gradients == "sum":
-            gradient = self._sum(total)
+            gradient = self._sum(total, add)
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
@@ -313,12 +315,15 @@ class OpenCLPending:
         self.kind.frames.append(self.frame)
         return Result(outputs, losses, gradient, rows, below)
 
-    def _sum(self, total: Array | None) -> Array | None:
-        """Added to ``total``, or as a vector of its own."""
+    def _sum(self, total: Array | None, add: bool) -> Array | None:
+        """Into ``total``, or as a vector of its own."""
         if total is None:
-            return np.concatenate([np.zeros(0, self.owner.dtype), *(self._host(key) for key, _ in self.kind.gradients)])
+            return np.concatenate([np.zeros(0, self.owner.dtype), *(self.frame.host(key) for key, _ in self.kind.gradients)])
         for key, part in self.kind.gradients:
-            total[part] += self._host(key)
+            if add:
+                total[part] += self.frame.host(key)
+            else:
+                total[part] = self.frame.host(key)
         return None
 
     def _host(self, key: str) -> Array:

@@ -18,8 +18,8 @@ from .device import kind
 from .errors import DeviceError
 from .memory_plan import Layout
 
-#: Columns that are transposed at a time, so that both sides stay in the cache.
-BLOCK = 64
+#: Numbers that are transposed at a time, so that both sides stay in the cache.
+BLOCK = 1 << 16
 #: Bytes that the widest OpenCL type is aligned to.
 WIDEST = 128
 
@@ -93,11 +93,11 @@ class SharedRegion:
     def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
         self.arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
+        self._views = {key: block[start : start + layout.counts[key]] for key, start in layout.offsets.items()}
 
     def host(self, key: str) -> Array:
         """The bytes that kernels see."""
-        start = self.layout.offsets[key]
-        return self.block[start : start + self.layout.counts[key]]
+        return self._views[key]
 
     def send(self, keys: Iterable[str]) -> None:
         """They are there."""
@@ -168,13 +168,15 @@ class OpenCLResident:
 def to_columns(host: Array, samples: Array, used: int) -> None:
     """Sample-first ``(n, units)`` into the columns of ``host``; padding columns up to ``used`` repeat the last sample."""
     count = len(samples)
-    for start in range(0, host.shape[0], BLOCK):
-        host[start : start + BLOCK, :count] = samples[:, start : start + BLOCK].T
+    step = max(64, BLOCK // max(1, count))
+    for start in range(0, host.shape[0], step):
+        host[start : start + step, :count] = samples[:, start : start + step].T
     if used > count:
         host[:, count:used] = host[:, count - 1 : count]
 
 
 def to_rows(host: Array, rows: Array) -> None:
     """The first ``n`` columns of ``host (units, T)`` into ``rows (n, units)``, which may be a view."""
-    for start in range(0, host.shape[0], BLOCK):
-        rows[:, start : start + BLOCK] = host[start : start + BLOCK, : len(rows)].T
+    step = max(64, BLOCK // max(1, len(rows)))
+    for start in range(0, host.shape[0], step):
+        rows[:, start : start + step] = host[start : start + step, : len(rows)].T

@@ -22,7 +22,7 @@ from .errors import ManifestError, PhizError
 from .generated import Folder
 from .layer import Layer
 from .manifest import HeadInfo, KernelInfo, LayerInfo, LossInfo
-from .memory_plan import Use
+from .memory_plan import Use, plan_memory
 from .relation import Relation
 from .sizes import Extent
 
@@ -149,9 +149,21 @@ class Program:
 
     @property
     def units_per_sample(self) -> int:
-        """Numbers stored per sample for a gradient: activations, stages and deltas."""
-        self.backward("loss", "sum", False)
-        return sum(b.units for b in self.buffers.values() if b.samples and not b.tensor.startswith("samplegradient_"))
+        """Numbers that a gradient computes per sample: activations, stages and deltas, and the sample itself."""
+        return sum(self._per_sample().values())
+
+    @property
+    def planned_units(self) -> int:
+        """Numbers per sample that a gradient needs room for where tensors that do not live together share it."""
+        counts = self._per_sample()
+        uses = [step.use for step in (*self.forward, self.value, *self.backward("loss", "sum", False))]
+        given = sum(count for key, count in counts.items() if not any(key in use.writes for use in uses))
+        return given + plan_memory(uses, counts, 1).total
+
+    def _per_sample(self) -> dict[str, int]:
+        steps = (*self.forward, self.value, *self.backward("loss", "sum", False))
+        keys = dict.fromkeys(key for step in steps for key in step.use.keys)
+        return {key: self.buffers[key].units for key in keys if self.buffers[key].samples}
 
     # ----------------------------------------------------------------------------------------------------- units
     def _unit(self, layer: Layer) -> Unit:

@@ -123,8 +123,10 @@ def test_totals_are_added_up(folder: Path) -> None:
     alone = executor.start(resident, request).result().gradient
     assert alone is not None and alone.dtype == np.float32
     total = np.ones(net.parameter_count)
-    assert executor.start(resident, request).result(total=total).gradient is None
+    assert executor.start(resident, request).result(total=total, add=True).gradient is None
     assert np.array_equal(total, 1 + alone.astype(np.float64))
+    assert executor.start(resident, request).result(total=total).gradient is None
+    assert np.array_equal(total, alone.astype(np.float64))
 
 
 def test_results_that_nobody_takes_do_no_harm(folder: Path) -> None:
