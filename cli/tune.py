@@ -130,7 +130,8 @@ def _print_tuning(tuning: Tuning, path: Path) -> None:
     for name, reason in tuning.broken:
         print(f"FAIL {name}: the default gives wrong numbers, nothing was tuned: {reason}")
     left = f", {tuning.left} kernels have candidates left: run again, or with a larger --budget" if tuning.left else ""
-    print(f"{tuning.tried} candidates in {tuning.seconds:.0f} s{left}; kept in {path}")
+    ended = "interrupted: " if tuning.interrupted else ""
+    print(f"{ended}{tuning.tried} candidates in {tuning.seconds:.0f} s{left}; kept in {path}")
 
 
 def _print_rows(title: str, entries: list[tuple[str, Entry]]) -> None:
@@ -162,7 +163,8 @@ def _table(title: str, rows: list[Any]) -> Table:
         tried = f"{found.tried}{'' if found.complete else '+'}"
         table.add_row(
             found.kernel, found.sizes, f"{found.samples}{' f64' if found.dtype == 'float64' else ''}", f"{found.default_ms:.4f}",
-            f"{found.ms:.4f}", f"{found.ratio:.2f}", tried, str(len(found.refused)), found.schedule,
+            f"{found.ms:.4f}", f"{found.ratio:.2f}", tried, str(len(found.refused)),
+            f"{found.schedule}{' (outdated: not used)' if found.outdated else ''}",
             style="green" if found.ratio < 1 else None,
         )  # fmt: skip
     return table

@@ -77,7 +77,13 @@ class Child:
     def _start(self, job: Job) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         command = [sys.executable, "-m", "phiz.runtime.tuner.child", self.device]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,  # Ctrl-C is for us, and no verdict on the candidate
+        )
         self._job = job
         assert self._process.stdin is not None
         try:

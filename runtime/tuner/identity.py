@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import device as devices
 from .. import opencl_plan, register_tiles
+from ..generated import builtin
 from ..manifest import KernelInfo
 from ..program import Unit
 
@@ -135,3 +136,10 @@ def _tables(unit: Unit) -> str:
 def key(kernel: Mapping[str, Any], where: Mapping[str, Any]) -> str:
     """One text for a kernel at a place."""
     return hashlib.sha256(json.dumps([kernel, where], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def current(kernel: Mapping[str, Any]) -> bool:
+    """Whether what was measured is still what runs: False where the kernels that come with phiz have changed since."""
+    digests = next(iter(builtin().layers.values())).folder.digests
+    source = digests.get(f"opencl/{kernel.get('file')}.cl", kernel.get("source"))
+    return kernel.get("source") == source and kernel.get("defaults") == defaults_digest()

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .identity import current
 from .record import Entry, entry_record, words
 
 
 @dataclass(frozen=True)
 class Row:
-    """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused."""
+    """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused.
+
+    ``outdated``: the kernel's text or the defaults have changed since, so that the entry is not used.
+    """
 
     kernel: str
     sizes: str
@@ -24,6 +28,7 @@ class Row:
     tried: int
     refused: tuple[tuple[str, str, str], ...]
     complete: bool
+    outdated: bool
 
 
 def row(entry: Entry, name: str = "") -> Row:
@@ -41,6 +46,7 @@ def row(entry: Entry, name: str = "") -> Row:
         len(entry.trials),
         tuple((words(trial.schedule), trial.refused, trial.reason) for trial in entry.refused),
         entry.complete,
+        not current(kernel),
     )
 
 

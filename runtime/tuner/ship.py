@@ -13,10 +13,9 @@ from typing import Any
 
 from ..errors import PhizError
 from ..files import reason, write_atomically
-from ..generated import builtin
 from ..schedule import DEFAULT
 from .cache import MALFORMED, decoded, encoded
-from .identity import defaults_digest, device_class, key
+from .identity import current, device_class, key
 from .record import Entry
 
 
@@ -26,7 +25,7 @@ def ship(path: Path, entries: Iterable[Entry], device: Any) -> int:
     Raises PhizError where the file is there and is none of ours, or cannot be written.
     """
     where = device_class(device).record()
-    known = {name: entry for name, entry in _read(path).items() if current(entry)}
+    known = {name: entry for name, entry in _read(path).items() if current(entry.kernel)}
     for entry in entries:
         name = key(entry.kernel, where)
         known.pop(name, None)
@@ -34,13 +33,6 @@ def ship(path: Path, entries: Iterable[Entry], device: Any) -> int:
             known[name] = replace(entry, place=where, trials=())
     write_atomically(path, encoded(known))
     return len(known)
-
-
-def current(entry: Entry) -> bool:
-    """Whether the kernel that comes with phiz is still the one that was measured."""
-    file = f"opencl/{entry.kernel.get('file')}.cl"
-    digests = next(iter(builtin().layers.values())).folder.digests
-    return entry.kernel.get("source") == digests.get(file) and entry.kernel.get("defaults") == defaults_digest()
 
 
 def _read(path: Path) -> dict[str, Entry]:

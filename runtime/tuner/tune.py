@@ -156,6 +156,7 @@ class _Run:
 
     def run(self, jobs: Sequence[Job]) -> Tuning:
         interrupted = False
+        self.cache.store({})  # where nothing can be kept, nothing need be measured
         self.observer.begin(len(jobs), self.budget)
         try:
             self._search(jobs)
@@ -178,7 +179,7 @@ class _Run:
         Measuring the defaults takes at most half of the budget: what was not reached waits for the next run.
         """
         pending = [job for job in jobs if not self._done(job)]
-        seconds = {}
+        seconds: dict[str, float] = {}
         for job in pending:
             if self.remaining <= self.budget / 2 and seconds:
                 break

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..backend_opencl import OpenCLBackend
 from ..check_loss import drawn_targets
 from ..network import Network
-from ..schedule import Defaults, Schedules
+from ..schedule import DEFAULT, Defaults, Schedule, Schedules
 from .cache import Cache
 from .lookup import Tuned
 from .record import Entry
+from .timer import Timer, WallTimer
 
-ROUNDS, MOST_SECONDS = 15, 10.0
+ROUNDS = 11
+
+
+@dataclass
+class Gradient:
+    """One gradient of a network whose kernels are built and whose samples are on the device."""
+
+    schedule: Schedule
+    run: Callable[[], object]
+
+    def launch(self, count: int) -> None:
+        """That many of them."""
+        for _ in range(count):
+            self.run()
 
 
 def gradient_seconds(
-    network: Network, samples: int, cache: Cache, shipped: Mapping[str, Entry] | None = None,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[float, float]:  # fmt: skip
-    """Median seconds of one gradient over ``samples`` placed samples: (default, tuned)."""
+    network: Network, samples: int, cache: Cache, shipped: Mapping[str, Entry] | None = None, timer: Timer | None = None
+) -> tuple[float, float]:
+    """Seconds of one gradient over ``samples`` placed samples: (default, tuned)."""
     backend = network.backend
     assert isinstance(backend, OpenCLBackend)
-    sides = [_prepared(network, backend, samples, s) for s in (Defaults(), Tuned(backend.device, cache, shipped))]
-    times: list[list[float]] = [[], []]
-    begun = clock()
-    for number in range(ROUNDS):
-        for side in (0, 1) if number % 2 else (1, 0):
-            start = clock()
-            sides[side]()
-            times[side].append(clock() - start)
-        if clock() - begun > MOST_SECONDS:
-            break
-    return statistics.median(times[0]), statistics.median(times[1])
+    default, tuned = (
+        Gradient(DEFAULT, _prepared(network, backend, samples, schedules))
+        for schedules in (Defaults(), Tuned(backend.device, cache, shipped))
+    )
+    timing = (timer or WallTimer()).compare(default, tuned, float("inf"), ROUNDS)
+    return timing.default, timing.default * timing.ratio
 
 
 def _prepared(network: Network, backend: OpenCLBackend, samples: int, schedules: Schedules) -> Callable[[], object]:

@@ -18,10 +18,10 @@ from phiz.runtime.program import Unit
 from phiz.runtime.schedule import DEFAULT, Schedule
 from phiz.runtime.tuner import identity
 from phiz.runtime.tuner.cache import Cache
-from phiz.runtime.tuner.identity import device_class, kernel_record, key, place, sample_classes
+from phiz.runtime.tuner.identity import current, device_class, kernel_record, key, place, sample_classes
 from phiz.runtime.tuner.lookup import Tuned, shipped_files
 from phiz.runtime.tuner.record import Entry
-from phiz.runtime.tuner.ship import current, ship
+from phiz.runtime.tuner.ship import ship
 
 from tests.tuner.planted import TILE, planted, tile
 
@@ -162,8 +162,8 @@ def test_shipping_keeps_winners_of_a_class_and_drops_what_changed(tmp_path: Path
     stale = replace(fast, kernel={**fast.kernel, "source": "of yesterday", "samples": 32})
     slow = entry(unit, kernel, 16, DEFAULT)
     path, device = tmp_path / "class.json", devices.choose()
-    assert current(fast)
-    assert not current(stale)
+    assert current(fast.kernel)
+    assert not current(stale.kernel)
     assert ship(path, [stale, slow], device) == 1
     assert ship(path, [fast], device) == 1, "what another text was measured with is dropped"
     (record,) = json.loads(path.read_text())["entries"].values()

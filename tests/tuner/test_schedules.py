@@ -12,11 +12,14 @@ from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.runtime.backend import Gradients, Request
 from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.check_layer import LayerCheck
 from phiz.runtime.check_loss import drawn_targets
+from phiz.runtime.generated import builtin
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.manifest import KernelInfo
 from phiz.runtime.network import Network
 from phiz.runtime.program import Unit
+from phiz.runtime.random_configuration import random_configuration
 from phiz.runtime.schedule import Schedule
 from phiz.runtime.tuner.space import Space
 from phiz.runtime.tuner.traits import traits
@@ -131,3 +134,27 @@ def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: 
         layer("dense", maps=3),
     ]  # fmt: skip
     compare(pair(layers, (3, 9, 8), "mse", "float32", seed, definitions), samples, seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("convolution_2d_table", 1),
+        ("convolution_1d", 2),
+        ("subsampling_2d", 3),
+        ("max_pooling_2d", 4),
+        ("softmax", 5),
+        ("irregular", 6),
+    ],
+)
+def test_verification_passes_under_random_schedules(name: str, seed: int) -> None:
+    """Finite differences, adjoints and Taylor slopes as ``phiz verify`` takes them, in both precisions."""
+    manifest = builtin()
+    generator = np.random.default_rng([seed, len(name)])
+    configuration = random_configuration(manifest, manifest.layers[name], "tanh", "sigmoid", generator)
+    backend = OpenCLBackend()
+    backend.schedules = Drawn(backend, seed)
+    rows = list(LayerCheck(configuration, manifest.activation("sigmoid"), generator, backend, numpy=False).rows())
+    assert {row.dtype for row in rows} == {"float32", "float64"}
+    assert len(rows) > 8
+    assert [f"{row.kernel} {row.check} {row.error} {row.note}" for row in rows if not row.passed] == []
