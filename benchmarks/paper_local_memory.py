@@ -52,11 +52,11 @@ def by_filter(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cl
     )
     panel = Panel(
         f"Convolution of {MAPS} maps of {image}×{image}", "filter width", "time per launch, ms",
-        tuple(Series(name, filters, tuple(1e3 * t for t in values)) for name, values in times.items()), "y",
+        tuple(Series(name, filters, tuple(1e3 * t for t in values)) for name, values in times.items()), "y", None, filters,
     )  # fmt: skip
     ratio = Panel(
         "Local memory over global memory alone", "filter width", "best local time / best global time",
-        (Series("ratio", filters, tuple(ratios[taps].median for taps in filters)),), "", 1.0,
+        (Series("ratio", filters, tuple(ratios[taps].median for taps in filters)),), "", 1.0, filters,
     )  # fmt: skip
     table = Table((*header, "best local / best global"), tuple(rows))
     title = "Local memory does not pay on a CPU" if rig.cpu else "Local memory pays from a filter width on"

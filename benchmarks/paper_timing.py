@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 #: Seconds of a block, the most launches in it, and the least rounds where the budget is short.
 BLOCK, MOST_LAUNCHES, LEAST_ROUNDS = 3e-3, 400, 5
 #: Seconds that one race may take.
-BUDGET = 6.0
+BUDGET = 4.0
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -101,12 +101,14 @@ def measure(rig: Rig, rounds: int, sizes: tuple[int, ...] = BYTES) -> list[Claim
             one = found[size]
             cells += [microseconds(one.median(COPY)), microseconds(one.median(MAP)), str(one.ratio(MAP, COPY))]
         rows.append((f"{size // 1024} KB", *cells))
-    series = tuple(
-        Series(f"{what}, {way}", tuple(n / 1024 for n in sizes), tuple(1e6 * found[n].median(way) for n in sizes))
+    panels = tuple(
+        Panel(
+            what[0].upper() + what[1:], "buffer, bytes", "time, µs",
+            tuple(Series(way, sizes, tuple(1e6 * found[n].median(way) for n in sizes)) for way in (COPY, MAP)),
+            "xy", None, sizes,
+        )
         for what, found in races.items()
-        for way in (COPY, MAP)
-    )
-    panel = Panel("Copies against mapping", "buffer, KB", "time, µs", series, "xy", None, tuple(n / 1024 for n in sizes))
+    )  # fmt: skip
     return [
         Claim(
             "Map instead of copying on the host",
@@ -116,6 +118,6 @@ def measure(rig: Rig, rounds: int, sizes: tuple[int, ...] = BYTES) -> list[Claim
             "really called clEnqueueUnmapMemObject.",
             verdicts.mapping({what: {n: r.ratio(MAP, COPY) for n, r in found.items()} for what, found in races.items()}),
             (Table(header, tuple(rows)),),
-            Plot("transfers", (panel,)),
+            Plot("transfers", panels, 3),
         )
     ]

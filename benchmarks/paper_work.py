@@ -62,7 +62,7 @@ def tiles(rig: Rig, rounds: int) -> Claim:
     )  # fmt: skip
     panel = Panel(
         "Generated 5×5 convolution, 6 to 16 maps, batch 128", f"vectors of {lanes} outputs per work item", "GFLOP/s",
-        (Series("best predicted tile", tuple(rate), tuple(rate.values())),), "x", None, tuple(n for n in powers(1, 64)),
+        (Series("best predicted tile", tuple(rate), tuple(rate.values()), True),), "x", None, tuple(n for n in powers(1, 64)),
     )  # fmt: skip
     return Claim(
         "Work per item of a generated kernel: register tiles",
