@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "find the fastest tiles for this device"
 MOST_REFUSED = 40
+INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--show", action="store_true", help="print what the cache has, and tune nothing")
     how.add_argument("--quiet", action="store_true", help="no progress on stderr")
     how.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
-    how.add_argument("--ship", type=Path, metavar="FILE", help="add what won to a file of schedules for this class of devices")
+    how.add_argument("--ship", type=Path, metavar="FILE", help="add what won to a file of schedules that come with phiz")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,30 +65,43 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tune(arguments: argparse.Namespace, cache: Any) -> int:
+    """One network; for ``--ship`` without one all that shipped schedules are measured on."""
     from ..runtime.backend_opencl import OpenCLBackend
+    from ..runtime.tuner.suite import suite
+
+    backend = OpenCLBackend(arguments.device)
+    if arguments.ship is None or arguments.network is not None or arguments.layer is not None:
+        return _one(arguments, cache, backend, _network(arguments, backend), arguments.batch)
+    status = 0
+    for work in suite():
+        for batch in work.batches:
+            print(f"{work.name}, {batch} samples")
+            status = max(status, _one(arguments, cache, backend, work.network(backend, arguments.dtype), batch))
+            if status == INTERRUPTED:
+                return status
+    return status
+
+
+def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, network: Network, batch: int) -> int:
     from ..runtime.tuner.jobs import jobs
     from ..runtime.tuner.progress import observer
     from ..runtime.tuner.ship import ship
     from ..runtime.tuner.subject import request
     from ..runtime.tuner.tune import tune_on_device
 
-    backend = OpenCLBackend(arguments.device)
-    network = _network(arguments, backend)
-    wanted = request(network, arguments.sample_gradients)
-    samples = min(arguments.batch, network.micro_batch)
-    found = jobs(network, samples, wanted)
+    found = jobs(network, min(batch, network.micro_batch), request(network, arguments.sample_gradients))
     tuning = tune_on_device(
         found, backend, cache, arguments.budget, arguments.again, observer(arguments.quiet), arguments.device or ""
     )
     _print_tuning(tuning, cache.path)
-    whole = None if tuning.interrupted or tuning.broken else _whole(network, arguments.batch, cache)
+    whole = None if tuning.interrupted or tuning.broken else _whole(network, batch, cache)
     if arguments.json is not None:
         _write(arguments.json, list(tuning.entries), seconds=tuning.seconds, left=tuning.left, gradient=whole)
     if arguments.ship is not None:
         count = ship(arguments.ship, [entry for _, entry in tuning.entries], backend.device)
         print(f"wrote {arguments.ship}: {count} schedules")
     if tuning.interrupted:
-        return 130
+        return INTERRUPTED
     return 1 if tuning.broken else 0
 
 

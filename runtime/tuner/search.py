@@ -11,6 +11,8 @@ from .space import Space
 
 #: Tilings that are tried by their predicted cost alone, before the search goes on from the best of them.
 FIRST = 10
+#: As many more are tried where the search has come to its end.
+MORE = 20
 #: A neighbour becomes the new best where it is this much faster.
 BETTER = 0.98
 
@@ -46,13 +48,16 @@ class Search:
     def run(self) -> Iterator[Trialled]:
         """Every candidate that is tried now, as it was judged."""
         default = self.space.schedule({})
-        for schedule in self.space.tilings()[: FIRST + 1]:
-            if canonical(schedule) == canonical(default):
-                continue
-            yield from self._try(schedule)
+        tilings = [schedule for schedule in self.space.tilings() if canonical(schedule) != canonical(default)]
+        for part in (tilings[:FIRST], tilings[FIRST : FIRST + MORE]):
+            for schedule in part:
+                yield from self._try(schedule)
+                if self._stopped:
+                    return
+            yield from self._descend(default)
             if self._stopped:
                 return
-        yield from self._descend(default)
+        self.complete = True
 
     def _try(self, schedule: Schedule) -> Iterator[Trialled]:
         name = canonical(schedule)
@@ -80,5 +85,4 @@ class Search:
                     current = found
                     break
             else:
-                self.complete = True
                 return

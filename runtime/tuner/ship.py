@@ -1,7 +1,8 @@
 """Schedules that come with phiz, written from what was tuned on a machine of the class that they are for.
 
-``phiz tune --network NAME --batch N --budget SECONDS --ship runtime/tuner/shipped/FILE.json``, once per network and batch: each run
-adds its kernels, replaces those that it measured again, and drops those whose source has changed.
+``phiz tune --budget SECONDS --ship runtime/tuner/shipped/FILE.json`` measures the networks of ``shipped/suite.toml``, for that long
+each; with ``--network`` or ``--layer`` that one alone.  It adds what wins, replaces what is measured again, and drops schedules of
+kernels that have changed since: run it after the kernels changed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ..expression import expression
 from ..manifest import KernelInfo
 from ..opencl_plan import KernelPlan, plan_kernel, tile_extents
 from ..program import Unit
-from ..register_tiles import MOST_PLACES, WIDEST, splits
+from ..register_tiles import MOST_PLACES, POWERS, splits
 from ..schedule import DEFAULT, Schedule
 from . import local_sizes, predicted
 from .local_sizes import Image
@@ -89,11 +89,11 @@ class Space:
 
     # ------------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
-        """Even splits of the tile's extent; over the samples, what fits."""
+        """Even splits of the tile's extent; over the samples powers of two, so that one capacity serves all kernels."""
         extent = tile_extents(self.unit, self.kernel, -(-self.samples // width))[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
-        return tuple(n for n in (1, 2, 3, 4, 6, 8) if n <= min(WIDEST, max(1, extent)))
+        return tuple(n for n in POWERS if n <= max(1, extent))
 
     @cached_property
     def start(self) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from phiz.cli.main import main
+from phiz.runtime.backend_numpy import NumpyBackend
+from phiz.runtime.tuner.suite import suite
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +93,12 @@ def test_shipping_from_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*LAYER, "--budget", "0.5", "--ship", str(tmp_path / "class.json")]) == 0
     assert "wrote" in capsys.readouterr().out
     assert json.loads((tmp_path / "class.json").read_text())["format"] == "phiz tuning"
+
+
+def test_every_work_of_the_suite_fits_the_kernels() -> None:
+    found = suite()
+    assert len(found) >= 6
+    for work in found:
+        network = work.network(NumpyBackend(), "float32")
+        assert network.input_shape.axes[-1] == work.input[-1]
+        assert all(batch >= 1 for batch in work.batches)
