@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -71,12 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
     folder = None if arguments.out is None else prepare_folder(arguments.out)
     rig = Rig(arguments.device)
+    before = _load()
     try:
         claims = measure(rig, arguments.paper or list(SECTIONS), rounds)
     except (WrongError, RefusedError) as error:
         print(f"phiz: {error}", file=sys.stderr)
         return 1
-    text = markdown(rig.describe(), claims)
+    device = f"{rig.describe()}; load average {before} before, {_load()} after, on {os.cpu_count()} cores"
+    text = markdown(device, claims)
     print(text, end="")
     if folder is not None:
         write_atomically(folder / REPORT, text.encode())
@@ -84,9 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
             if claim.plot is not None:
                 paper_plots.save(claim.plot, folder)
     if arguments.json is not None:
-        report = {"device": rig.describe(), "rounds": rounds, "claims": [asdict(claim) for claim in claims]}
+        report = {"device": device, "rounds": rounds, "claims": [asdict(claim) for claim in claims]}
         write_atomically(arguments.json, (json.dumps(report, indent=1) + "\n").encode())
     return 0
+
+
+def _load() -> str:
+    """How busy the machine is: what others compute at the same time widens the quartiles."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def measure(rig: Rig, sections: Sequence[str], rounds: int) -> list[Claim]:

@@ -98,7 +98,13 @@ def by_count(rig: Rig, rounds: int, image: int) -> Claim:
         "One significant performance improvement can be obtained by explicitly using local memory and reducing the amount of "
         "global memory fetches.",
         f"The local-memory kernel of {COUNTED_FILTER}×{COUNTED_FILTER} filters at several local sizes, by counted accesses.",
-        verdicts.counted(correlation, len(groups), found.ratio(best.local, fastest)),
+        verdicts.counted(
+            correlation,
+            len(groups),
+            found.ratio(best.local, fastest),
+            counts[1, 1] / counts[best.local],
+            found.ratio((1, 1), best.local),
+        ),
         (Table(("local size", "counted accesses", "µs", "over the fastest"), rows),),
         Plot("counted_accesses", (panel,)),
     )

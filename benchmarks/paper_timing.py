@@ -80,8 +80,8 @@ def race(
 ) -> Race[Key]:
     """Time ``variants``, each of which runs itself so many times and waits.
 
-    A first run of each only warms up (and compiles).  The order turns with every round.  Fewer than ``rounds`` rounds where
-    they would take more than ``budget`` seconds, but at least LEAST_ROUNDS (or ``rounds``).
+    A first run of each only warms up (and compiles).  The order turns with every round.  No further round once they took
+    ``budget`` seconds, but at least LEAST_ROUNDS (or ``rounds``).
     """
 
     def timed(run: Callable[[int], None], count: int) -> float:
@@ -89,16 +89,15 @@ def race(
         run(count)
         return (clock() - start) / count
 
-    counts, once = {}, {}
+    counts = {}
     for key, run in variants.items():
         run(1)
-        once[key] = max(1e-9, timed(run, 1))
-        counts[key] = max(1, min(MOST_LAUNCHES, round(block / once[key])))
-    whole = sum(once[key] * counts[key] for key in variants)
-    most = max(min(LEAST_ROUNDS, rounds), min(rounds, int(budget / whole)))
+        counts[key] = max(1, min(MOST_LAUNCHES, round(block / max(1e-9, timed(run, 1)))))
     found: dict[Key, list[float]] = {key: [] for key in variants}
-    keys = list(variants)
-    for number in range(most):
+    keys, start = list(variants), clock()
+    for number in range(rounds):
+        if number >= LEAST_ROUNDS and clock() - start >= budget:
+            break
         shift = number % len(keys)
         order = keys[shift:] + keys[:shift]
         for key in order if number % 2 else order[::-1]:

@@ -118,7 +118,9 @@ def test_local_memory() -> None:
 
 
 def test_counted_accesses() -> None:
-    assert [verdicts.counted(c, 9, exact(1.0)).outcome for c in (0.9, 0.5, 0.1, -0.8)] == [HOLDS, DEPENDS, NOT, NOT]
+    found = [verdicts.counted(c, 9, exact(1.0), 8.0, exact(1.5)) for c in (0.9, 0.5, 0.1, -0.8)]
+    assert [verdict.outcome for verdict in found] == [HOLDS, DEPENDS, NOT, NOT]
+    assert "8.0 times fewer accesses" in found[0].sentence
 
 
 def test_vectors() -> None:
