@@ -21,6 +21,7 @@ class KernelText:
     name: str
     comment: tuple[str, ...]
     parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
     decode: tuple[str, ...]
     bounds: tuple[str, ...]
     nests: tuple[NestText, ...]
@@ -51,15 +52,15 @@ class KernelWriter:
         first = "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
-            lines.append(f"const int t0 = get_global_id(0) * {macro};")
+            lines.append(f"const int t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
-        second = self._decode(lines, "id", "get_global_id(1)", [(c_name(a.name), _bound(a), None) for a in plain])
+        second = self._decode(lines, "id", "g1", [(c_name(a.name), _bound(a), None) for a in plain])
         entries: list[tuple[str, str, str | None]] = [
             (f"{c_name(a.name)}_first", _bound(a), self.frame.tiles[a.name].macro) for a in tiled
         ]
-        third = self._decode(lines, "tile", "get_global_id(2)", entries)
+        third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
             # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
             name, macro = c_name(axis.name), self.frame.tiles[axis.name].macro
@@ -157,8 +158,10 @@ class KernelWriter:
         decode, size = self.launch()
         writer = NestWriter(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
+        parameters = self.parameters()
+        names = tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), self.parameters(), decode, tuple(writer.bounds), nests,
+            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
             tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
         )  # fmt: skip
 

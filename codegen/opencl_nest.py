@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..derive.ir import Call, Expr, Integer, IntExpr, IntOp, Load, Loop, Nest, RowLoop, loads, names
+from ..derive.ir import Call, Condition, Expr, Integer, IntExpr, IntOp, Let, Load, Loop, Nest, RowLoop, loads, names
 from .affine import extreme
 from .opencl_frame import Frame, Line, counter, is_table
 from .opencl_names import c_name
@@ -22,12 +22,86 @@ class NestText:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True)
+class Range:
+    """A loop's bounds; the tests for its whole extent being inside for all of the tile; one for a single round being so."""
+
+    lower: str
+    upper: str
+    whole: tuple[str, ...]
+    inside: str
+
+
+class Text:
+    """Lines at a growing depth."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.depth = 0
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Lines at the current depth."""
+        self.lines += [Line(self.depth, text) for text in texts]
+
+    def open(self, texts: Sequence[str]) -> None:
+        """Lines of which some open a block."""
+        for text in texts:
+            self.add([text])
+            self.depth += text.endswith("{")
+
+    def extend(self, lines: Sequence[Line]) -> None:
+        """Lines relative to the current depth."""
+        self.lines += [Line(self.depth + line.depth, line.text) for line in lines]
+
+    def branch(self, test: str, branches: Sequence[Sequence[Line]]) -> None:
+        """Two alternatives."""
+        for opening, lines in zip((f"if ({test}) {{", "} else {"), branches, strict=True):
+            self.add([opening])
+            self.extend([Line(line.depth + 1, line.text) for line in lines])
+        self.add(["}"])
+
+    def closed(self) -> list[Line]:
+        """All of them, with the closing braces."""
+        return [*self.lines, *(Line(self.depth - 1 - n, "}") for n in range(self.depth))]
+
+
+@dataclass
+class Pending:
+    """Lets and guards that wait until the names that they use are known."""
+
+    lets: list[Let]
+    guards: list[Condition]
+    known: set[str]
+
+    def copy(self) -> Pending:
+        """One that can settle by itself."""
+        return Pending(list(self.lets), list(self.guards), set(self.known))
+
+    def settle(self, text: Text) -> None:
+        """Write what can be written."""
+        progress = True
+        while progress:
+            progress = False
+            for let in [let for let in self.lets if names(let.value) <= self.known]:
+                text.add([f"const int {c_name(let.name)} = {integer(let.value)};"])
+                self.known.add(let.name)
+                self.lets.remove(let)
+                progress = True
+            ready = [g for g in self.guards if names(g) <= self.known]
+            if ready:
+                text.open([f"if ({' && '.join(condition(g) for g in ready)}) {{"])
+                self.guards = [g for g in self.guards if g not in ready]
+                progress = True
+
+
 class NestWriter:
     """Writes the nests of one kernel."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.kernel = frame, frame.kernel
         self.bounds: list[str] = []  # functions that give bounds for a place of the tile
+        self._masked = True
+        self._inside_tests: list[str] = []  # per loop with such tests, when a round of it is inside for every place
         self._masks: dict[str, list[str]] = {}  # per tiled axis, the tests of the nest that is being written
 
     def extents(self, nest: Nest) -> dict[str, IntExpr]:
@@ -35,6 +109,19 @@ class NestWriter:
         found: dict[str, IntExpr] = {a.name: a.extent for a in self.kernel.axes}
         found.update({loop.name: loop.extent for loop in nest.loops if isinstance(loop, Loop)})
         return found
+
+    def loop_range(self, number: int, nest: Nest, loop: Loop) -> Range:
+        """The bounds of ``loop`` as text, and when all of its extent is inside for every place of the tile."""
+        extents = self.extents(nest)
+        tiled = [a for a in self.frame.inner if a in names(loop.lower) | names(loop.upper)]
+        if tiled:
+            return self._union(number, loop, tiled[0], extents)
+        lower, upper = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        extent, name = integer(loop.extent), c_name(loop.name)
+        tests = [f"{lower if _plain(lower) else f'{name}_begin'} == 0"] if lower != "0" else []
+        tests += [f"{upper if _plain(upper) else f'{name}_end'} == {extent}"] if upper != extent else []
+        tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
+        return Range(lower, upper, tuple(tests), "")
 
     def loop_lines(self, number: int, nest: Nest, loop: Loop | RowLoop) -> list[str]:
         """The line that opens ``loop``, after the lines that it needs."""
@@ -48,33 +135,28 @@ class NestWriter:
                 f"for (int n_{name} = {group}({key}); n_{name} < {group}({key} + 1); ++n_{name}) {{",
                 f"const int {name} = {group}_rows(n_{name});",
             ]
-        extents = self.extents(nest)
-        tiled = [a for a in self.frame.inner if a in names(loop.lower) | names(loop.upper)]
-        if tiled:
-            lower, upper = self._union(number, loop, tiled[0], extents)
-        else:
-            lower, upper = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        found = self.loop_range(number, nest, loop)
         step = f"++{name}" if loop.step == Integer(1) else f"{name} += {integer(loop.step)}"
-        lines = []
-        if not lower.isidentifier() and not lower.isdigit():
-            lines.append(f"const int {name}_begin = {lower};")
-            lower = f"{name}_begin"
-        if not upper.isidentifier() and not upper.isdigit():
-            lines.append(f"const int {name}_end = {upper};")
-            upper = f"{name}_end"
-        return [*lines, f"for (int {name} = {lower}; {name} < {upper}; {step}) {{"]
+        lines, bounds = [], []
+        for which, text in (("begin", found.lower), ("end", found.upper)):
+            bounds.append(text if _plain(text) else f"{name}_{which}")
+            if bounds[-1] != text:
+                lines.append(f"const int {bounds[-1]} = {text};")
+        return [*lines, f"for (int {name} = {bounds[0]}; {name} < {bounds[1]}; {step}) {{"]
 
-    def _union(self, number: int, loop: Loop, axis: str, extents: Mapping[str, IntExpr]) -> tuple[str, str]:
+    def _union(self, number: int, loop: Loop, axis: str, extents: Mapping[str, IntExpr]) -> Range:
         """Bounds over a whole tile of ``axis``, in which they are monotone; each place of the tile tests its own.
 
         Each bound becomes a function of the variables that it depends on.
         """
         name, place = c_name(loop.name), c_name(axis)
-        tests, found = self._masks.setdefault(axis, []), []
+        tests: list[str] = []
+        found, whole, inside = [], [], []
         texts = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
         for which, compare, bound, text in zip(("begin", "end"), ("<", ">="), (loop.lower, loop.upper), texts, strict=True):
             if axis not in names(bound):
                 found.append(text)
+                whole += [f"{name}_{which} == {'0' if which == 'begin' else integer(loop.extent)}"] if not _plain(text) else []
                 continue
             variables = [c_name(n) for n in sorted(names(bound))]
             function = f"{self.kernel.name}_{name}_{which}{number or ''}"
@@ -83,13 +165,18 @@ class NestWriter:
                 f"{function}({', '.join(at if v == place else v for v in variables)})"
                 for at in (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place)
             )
-            found.append(f"{'lesser' if which == 'begin' else 'greater'}({first}, {last})")
+            union, both = ("lesser", "greater") if which == "begin" else ("greater", "lesser")
+            found.append(f"{union}({first}, {last})")
             tests.append(f"{name} {compare} {own}")
-        return found[0], found[1]
+            whole.append(f"{both}({first}, {last}) {'<= 0' if which == 'begin' else f'>= {integer(loop.extent)}'}")
+            inside.append(f"{name} {'>=' if which == 'begin' else '<'} {both}({first}, {last})")
+        self._masks[axis] = [*self._masks.get(axis, []), *tests]
+        self._inside_tests.append(" && ".join(inside))
+        return Range(found[0], found[1], tuple(whole), " && ".join(inside))
 
     def tile_loop(self, axis: str) -> list[str]:
-        """The loop over a tile; places outside their own bounds are skipped."""
-        tests = self._masks.get(axis, [])
+        """The loop over a tile; places outside their own bounds are skipped, unless none is known to be."""
+        tests = self._masks.get(axis, []) if self._masked else []
         return [*self.frame.tile_loop(axis), *([f"if ({' || '.join(tests)}) continue;"] if tests else [])]
 
     def _lower(self, e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
@@ -118,52 +205,70 @@ class NestWriter:
 
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
-        lines: list[Line] = []
-        self._masks = {}
-        depth = 0
-        known = {a.name for a in self.kernel.axes}
-        lets, guards = list(nest.lets), list(nest.guards)
-        closers = 0
-
-        def settle() -> None:
-            nonlocal depth, closers
-            progress = True
-            while progress:
-                progress = False
-                for let in list(lets):
-                    if names(let.value) <= known:
-                        lines.append(Line(depth, f"const int {c_name(let.name)} = {integer(let.value)};"))
-                        known.add(let.name)
-                        lets.remove(let)
-                        progress = True
-                ready = [g for g in guards if names(g) <= known]
-                if ready:
-                    lines.append(Line(depth, f"if ({' && '.join(condition(g) for g in ready)}) {{"))
-                    depth += 1
-                    closers += 1
-                    for g in ready:
-                        guards.remove(g)
-                    progress = True
-
-        settle()
-        for loop in nest.loops:
-            for text in self.loop_lines(number, nest, loop):
-                opens = text.endswith("{")
-                lines.append(Line(depth, text))
-                depth += opens
-                closers += opens
-            known.add(loop.name)
-            settle()
-        if self.kernel.sums_samples:
-            lines.append(Line(depth, "for (int t = 0; t < vectors; ++t) {"))
-            depth += 1
-            closers += 1
-        lines.extend(Line(depth + line.depth, line.text) for line in self.body_lines(number, nest))
-        for n in range(closers):
-            lines.append(Line(depth - 1 - n, "}"))
+        self._masks, self._inside_tests = {}, []
+        text = Text()
+        pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
+        pending.settle(text)
+        for loop in nest.loops[:-1]:
+            text.open(self.loop_lines(number, nest, loop))
+            pending.known.add(loop.name)
+            pending.settle(text)
+        if nest.loops:
+            self._last_loop(text, number, nest, nest.loops[-1], pending)
+        else:
+            self._inside(text, number, nest, pending)
+        lines = text.closed()
         if len(self.kernel.nests) > 1:  # every nest has its own names
             lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
         return NestText(number, nest.combine, self.frame.dimensions(), tuple(lines))
+
+    def _last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
+        """The innermost loop, twice where its bounds vary: where nothing is cut off it has a length that the compiler knows."""
+        opening = self.loop_lines(number, nest, loop)
+        pending.known.add(loop.name)
+        found = None if isinstance(loop, RowLoop) else self._range(number, nest, loop)
+        if found is None or not found.whole or self.kernel.sums_samples:
+            text.open(opening)
+            if found is None or not found.inside:
+                self._inside(text, number, nest, pending)
+                return
+            # summed samples: the loop over them is the innermost one, and each round of this one has all places inside or not
+            inside = " && ".join([*self._inside_tests[:-1], found.inside])
+            text.branch(inside, [self._branch(number, nest, pending, masked) for masked in (False, True)])
+            return
+        *before, last = opening
+        text.add(before)
+        assert isinstance(loop, Loop)
+        whole = f"for (int {c_name(loop.name)} = 0; {c_name(loop.name)} < {integer(loop.extent)}; ++{c_name(loop.name)}) {{"
+        branches = []
+        for line, masked in ((whole, False), (last, True)):
+            part = Text()
+            part.open([line])
+            part.extend(self._branch(number, nest, pending, masked))
+            branches.append(part.closed())
+        outer = self._inside_tests[:-1] if found.inside else self._inside_tests
+        text.branch(" && ".join([*found.whole, *outer]), branches)
+
+    def _range(self, number: int, nest: Nest, loop: Loop) -> Range:
+        """``loop_range`` of a loop whose bounds were written already."""
+        bounds, masks, tests = list(self.bounds), dict(self._masks), list(self._inside_tests)
+        found = self.loop_range(number, nest, loop)
+        self.bounds, self._masks, self._inside_tests = bounds, masks, tests
+        return found
+
+    def _branch(self, number: int, nest: Nest, pending: Pending, masked: bool) -> list[Line]:
+        self._masked = masked
+        part = Text()
+        self._inside(part, number, nest, pending.copy())
+        self._masked = True
+        return part.closed()
+
+    def _inside(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """What is inside all loops of the nest."""
+        pending.settle(text)
+        if self.kernel.sums_samples:
+            text.open(["for (int t = 0; t < vectors; ++t) {"])
+        text.extend(self.body_lines(number, nest))
 
     def body_lines(self, number: int, nest: Nest) -> list[Line]:
         """Loads as far outside the tile as they can be, then the accumulation."""
@@ -222,6 +327,11 @@ class NestWriter:
             lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")
         lines.append(f"{accumulator} = ({value} > {accumulator} || {value} != {value}) ? {value} : {accumulator};")
         return lines
+
+
+def _plain(text: str) -> bool:
+    """True for a bound that needs no name of its own."""
+    return text.isidentifier() or text.isdigit()
 
 
 def _is_negated(e: Expr) -> bool:

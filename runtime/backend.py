@@ -99,6 +99,9 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
+    def same_sums(self, dtype: str, one: int, other: int) -> bool:
+        """Whether executors of these two capacities give the same bits."""
+
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
 

@@ -10,15 +10,19 @@ from . import device as devices
 from .backend import nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
+from .opencl_fused import Blocking, Fusion, blocking
 from .opencl_launch import work_group
 from .opencl_plan import Plan
 from .program import Program, Unit
+from .register_tiles import Machine
 from .schedule import Defaults, Schedules
 
 __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 
 #: What a pass may take: of a CPU's caches at least, and of another device's memory.
 CACHE_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
+#: Work items of a phase of sums for each compute unit: enough that shares which differ in cost even out.
+SHARES_PER_UNIT = 8
 #: Samples per pass, at least and at most.
 LEAST, MOST = 32, 16_384
 
@@ -26,15 +30,16 @@ LEAST, MOST = 32, 16_384
 class OpenCLBackend:
     """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
 
-    ``schedules``: how each kernel runs; by default nothing is tuned.
+    ``schedules``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel on a CPU as well.
     """
 
     name = "opencl"
 
-    def __init__(self, device: str | None = None, schedules: Schedules | None = None) -> None:
+    def __init__(self, device: str | None = None, schedules: Schedules | None = None, fuse: bool = True) -> None:
         self.device = devices.choose(device)
         self.schedules = schedules or Defaults()
         self.kind = devices.kind(self.device)
+        self.fuse = fuse
 
     def require(self, dtype: str) -> None:
         """DeviceError where the device lacks fp64 for float64."""
@@ -55,6 +60,18 @@ class OpenCLBackend:
         """Whole vectors, and whole tiles of them."""
         return self.plan(program.units, dtype, samples).capacity
 
+    @property
+    def fuses(self) -> bool:
+        """Whether the kernels of a pass share launches: on a CPU, where a launch wakes the cores."""
+        return self.fuse and self.kind == "cpu"
+
+    def same_sums(self, dtype: str, one: int, other: int) -> bool:
+        """Whether executors of these capacities add samples in the same order, lanes that vectors of a width give."""
+        return not self.fuses or self._blocking(dtype, one).width == self._blocking(dtype, other).width
+
+    def _blocking(self, dtype: str, capacity: int) -> Blocking:
+        return blocking(capacity, self.width(dtype), int(self.device.max_compute_units), dtype)
+
     def width(self, dtype: str) -> int:
         """Samples per vector, where a kernel's schedule says nothing else."""
         return devices.vector_width(self.device, self.kind, dtype)
@@ -64,8 +81,17 @@ class OpenCLBackend:
         return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
 
     def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
-        """Buffers and kernels."""
-        return OpenCLExecutor(program, dtype, self.plan(program.units, dtype, capacity), self.device)
+        """Buffers and kernels; on a CPU, passes are fused."""
+        plan = self.plan(program.units, dtype, capacity)
+        fusion = self.fusion(program.units, dtype, plan.capacity) if self.fuses else None
+        return OpenCLExecutor(program, dtype, plan, self.device, fusion)
+
+    def fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
+        """How passes over up to ``capacity`` samples are fused."""
+        machine = devices.machine(self.device, self.kind)
+        blocks = self._blocking(dtype, capacity)
+        plan = Plan(units, self.schedules, dtype, blocks.width, blocks.samples, Machine(machine.registers, 1))
+        return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def describe(self) -> str:
         """Platform and device."""

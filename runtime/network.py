@@ -231,8 +231,8 @@ class Network:
     def executor(self, samples: int, with_rows: bool = False) -> Executor:
         """Buffers and kernels for passes of ``samples`` samples: at hand where one of up to 8 times the need is.
 
-        Building kernels takes longer than any pass, and the capacity changes no bit of a result.  ``with_rows``: for a
-        gradient per sample, whose buffers ``ROW_BYTES`` bounds.
+        Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
+        ``with_rows``: for a gradient per sample, whose buffers ``ROW_BYTES`` bounds.
         """
         if (samples, with_rows) not in self._fitting:
             self._fitting[samples, with_rows] = self._executor(samples, with_rows)
@@ -241,7 +241,8 @@ class Network:
     def _executor(self, samples: int, with_rows: bool) -> Executor:
         capacity = self.backend.capacity(self.program, self.dtype, samples)
         most = min(8 * capacity, self._rows_within_bounds()) if with_rows else 8 * capacity
-        fitting = [c for c in self._executors if capacity <= c <= max(most, capacity)]
+        at_hand = [c for c in self._executors if capacity <= c <= max(most, capacity)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.dtype, capacity, c)]
         if not fitting:
             self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
             return self._executors[capacity]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +26,12 @@ from . import device as devices
 from .backend import Array, Request, Result, calls
 from .errors import DeviceError
 from .memory_plan import Layout, plan_memory
+from .opencl_fused import FusedPass, Fusion, fusible
 from .opencl_launch import Launch, LaunchList, set_number
 from .opencl_memory import Memory, OpenCLResident, Region, to_columns, to_rows
 from .opencl_plan import Plan
 from .opencl_program import build
+from .phases import merged_uses, phases
 from .program import Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
@@ -45,13 +48,13 @@ class Pass:
 
     def __init__(
         self,
-        launches: list[Launch],
+        launches: LaunchList | FusedPass,
         where: Mapping[str, Region],
         frame: Region,
         results: Sequence[str],
         gradients: Sequence[tuple[str, slice]],
     ) -> None:
-        self.launches, self.where, self.frames = LaunchList(launches), where, [frame]
+        self.launches, self.where, self.frames = launches, where, [frame]
         self.framed = tuple(key for key in results if key not in where)
         self.kept = tuple(key for key in results if key in where)
         self.gradients = tuple(gradients)
@@ -63,11 +66,14 @@ class Pass:
 
 
 class OpenCLExecutor:
-    """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed."""
+    """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed.
 
-    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any) -> None:
+    ``fusion``: how passes are fused into few launches; None for a launch per kernel.
+    """
+
+    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | None = None) -> None:
         self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
-        self.capacity = plan.capacity
+        self.capacity, self.fusion = plan.capacity, fusion
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype)
@@ -85,7 +91,7 @@ class OpenCLExecutor:
         """Transpose to sample-innermost once, and pad with copies of the last sample at weight 0."""
         samples = len(inputs)
         resident = self._slot(slot, targets is not None)
-        resident.samples, resident.used = samples, self.plan.padded(samples)
+        resident.samples, resident.used = samples, self._lanes(samples)
         to_columns(resident.columns("input"), inputs, resident.used)
         if targets is not None:
             to_columns(resident.columns("target"), targets, resident.used)
@@ -94,6 +100,13 @@ class OpenCLExecutor:
         weight[samples:] = 0
         resident.region.send(resident.region.arguments)
         return resident
+
+    def _lanes(self, samples: int) -> int:
+        """Lanes that are computed, which must hold finite numbers: whole vectors, or whole blocks."""
+        if self.fusion is None:
+            return self.plan.padded(samples)
+        block = lcm(self.plan.lanes, self.fusion.blocks.samples)
+        return -(-samples // block) * block
 
     def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
         if slot is not None and (slot, targets) in self._slots:
@@ -144,7 +157,7 @@ class OpenCLExecutor:
 
     def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
         frame = kind.frame() if frame is None else frame
-        kind.launches.fit((resident.region, frame), resident.used)
+        kind.launches.fit((resident.region, frame), resident)
         try:
             event = kind.launches.run(self.queue)
             pending = OpenCLPending(self, kind, frame, resident, request, event)
@@ -165,11 +178,12 @@ class OpenCLExecutor:
 
     def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
         """Launch by launch, each waited for and read."""
-        kind = self._pass("loss", request)
+        kind = self._new_pass("loss", request, fused=False)
         frame = kind.frame()
+        assert isinstance(kind.launches, LaunchList)
         for launch in kind.launches.launches:
             alone = LaunchList([launch])
-            alone.fit((resident.region, frame), resident.used)
+            alone.fit((resident.region, frame), resident)
             event, argument = alone.run(self.queue), launch.step.writes
             region = kind.where.get(argument.key, frame)
             event = region.fetch([argument.key], event)
@@ -180,13 +194,18 @@ class OpenCLExecutor:
             rows = host.reshape(-1, self.capacity)[:units, : resident.samples] if argument.samples else host[:units]
             yield launch.step, rows.copy()
 
-    def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
-        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued by themselves."""
-        kind = self._new_pass(start, request)
+    def bound(
+        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None, fused: bool = False
+    ) -> BoundPass:
+        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued by themselves.
+
+        ``fused``: launched as passes are, instead of one by one.
+        """
+        kind = self._new_pass(start, request, fused=fused)
         frame = kind.frame()
         if delta is not None:
             self._seed(frame, resident, delta)
-        kind.launches.fit((resident.region, frame), resident.used)
+        kind.launches.fit((resident.region, frame), resident)
         return BoundPass(self, kind, frame, resident)
 
     # ------------------------------------------------------------------------------------------------------ passes
@@ -197,7 +216,7 @@ class OpenCLExecutor:
             self._passes[start, request] = found
         return found
 
-    def _new_pass(self, start: Start, request: Request) -> Pass:
+    def _new_pass(self, start: Start, request: Request, fused: bool = True) -> Pass:
         program = self.program
         backward = program.backward("delta", request.gradients, request.input_gradient)
         steps = calls(program, request) if start == "loss" else backward
@@ -213,8 +232,14 @@ class OpenCLExecutor:
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
         elsewhere = {*where, *results, *seeds, *BATCH_KEYS}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
+        if fused and self.fusion is not None and fusible(steps, self.fusion):
+            uses, align = merged_uses(phases(steps)), lcm(self.memory.align, self.capacity)
+            where |= self._in_scratch(plan_memory(uses, counts, align))
+            launches = FusedPass(steps, self.fusion, self.capacity, self.device)
+            launches.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
+            return Pass(launches, where, frame, results, gradients)
         where |= self._in_scratch(plan_memory([step.use for step in steps], counts, self.memory.align))
-        return Pass([self._launch(step, where) for step in steps], where, frame, results, gradients)
+        return Pass(LaunchList([self._launch(step, where) for step in steps]), where, frame, results, gradients)
 
     def _count(self, key: str) -> int:
         info = self.program.buffers[key]

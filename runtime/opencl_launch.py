@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from .opencl_memory import Region
+from .opencl_memory import OpenCLResident, Region
 from .opencl_program import Binding
 from .program import Step
 
@@ -80,10 +80,10 @@ class LaunchList:
         self._sizes: dict[int, list[tuple[cl.Kernel, Size, Size | None]]] = {}
         self._ready: list[tuple[cl.Kernel, Size, Size | None]] = []
 
-    def fit(self, regions: tuple[Region, ...], used: int) -> None:
-        """Compute on ``used`` lanes, with the moving arguments that ``regions`` hold between them."""
-        if used != self._used:
-            self._resize(used)
+    def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
+        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
+        if resident.used != self._used:
+            self._resize(resident.used)
         if regions != self._regions:
             given = {key: argument for region in regions for key, argument in region.arguments.items()}
             for kernel, position, key in self._moving:

@@ -90,7 +90,11 @@ def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
 @lru_cache(maxsize=4096)
 def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
     """The tile with the fewest predicted cycles; of equals the one with the fewest loads, then the first in ascending order."""
-    return min(_candidates(problem), key=lambda tile: (round(cycles(problem, tile, machine), 9), loads(problem, tile) / prod(tile), tile))
+
+    def rank(tile: tuple[int, ...]) -> tuple[float, float, tuple[int, ...]]:
+        return round(cycles(problem, tile, machine), 9), loads(problem, tile) / prod(tile), tile
+
+    return min(_candidates(problem), key=rank)
 
 
 def tile_problem(tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool) -> TileProblem:

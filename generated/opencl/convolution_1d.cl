@@ -140,7 +140,8 @@ enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SI
 // Z[i, x0] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0]*w[i, j, u0]; j, u0)
 static int forward_Z_u0_begin(int x0) { return (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))); }
 static int forward_Z_u0_end(int x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -148,8 +149,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int tile = get_global_id(2);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int tile = g2;
     const int x0_first = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
     tile /= ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0);
     const int i_first = tile * TILE_forward_Z_i;
@@ -166,28 +167,55 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     for (int j = 0; j < J; ++j) {
         const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
         const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
+        if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
+            for (int u0 = 0; u0 < M0; ++u0) {
+                realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
-            for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                const int x0 = x00 + n_x0;
-                if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+                for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                    const int x0 = x00 + n_x0;
 #pragma unroll
-                for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                    Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                    const int i = i0 + n_i;
+                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+#pragma unroll
+                    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                        const int x0 = x00 + n_x0;
+#pragma unroll
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                        }
+                    }
                 }
             }
-#pragma unroll
-            for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                const int i = i0 + n_i;
-                const REAL w_1 = w[(i * J + j) * M0 + u0];
+        } else {
+            for (int u0 = u0_begin; u0 < u0_end; ++u0) {
+                realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
                 for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                     const int x0 = x00 + n_x0;
                     if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
 #pragma unroll
                     for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                        Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                    const int i = i0 + n_i;
+                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+#pragma unroll
+                    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                        const int x0 = x00 + n_x0;
+                        if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+#pragma unroll
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                        }
                     }
                 }
             }
@@ -213,18 +241,29 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int y0 = get_global_id(1);
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int t0 = g0 * TILE_delta_Y_t;
+    const int y0 = g1;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -236,20 +275,40 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         for (int i = 0; i < I; ++i) {
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
             const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                    delta_Z_0[t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
-                }
-#pragma unroll
-                for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                    const int j = j0 + n_j;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+            if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+                for (int u0 = 0; u0 < M0; ++u0) {
+                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
                     for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                        acc0[n_j][t] += delta_Z_0[t] * w_1;
+                        delta_Z_0[t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
+                    }
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                        const int j = j0 + n_j;
+                        const REAL w_1 = w[(i * J + j) * M0 + u0];
+#pragma unroll
+                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            acc0[n_j][t] += delta_Z_0[t] * w_1;
+                        }
+                    }
+                }
+            } else {
+                for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    realv delta_Z_0[TILE_delta_Y_t];
+#pragma unroll
+                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        delta_Z_0[t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
+                    }
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                        const int j = j0 + n_j;
+                        const REAL w_1 = w[(i * J + j) * M0 + u0];
+#pragma unroll
+                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            acc0[n_j][t] += delta_Z_0[t] * w_1;
+                        }
                     }
                 }
             }
@@ -266,17 +325,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_w[i, j, u0] = sum over x0, t of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
 static int gradient_w_x0_begin(int u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
 static int gradient_w_x0_end(int u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int tile = get_global_id(2);
+    int tile = g2;
     const int u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
     tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -296,22 +365,36 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
     const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        for (int t = 0; t < vectors; ++t) {
-            realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
+        if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
+            for (int t = 0; t < vectors; ++t) {
+                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const int j = j0 + n_j;
 #pragma unroll
-                for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                    const int u0 = u00 + n_u0;
-                    if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                    Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                    for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                        const int u0 = u00 + n_u0;
+                        Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+                    const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
+#pragma unroll
+                        for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                            const int u0 = u00 + n_u0;
+                            acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                        }
+                    }
                 }
             }
-#pragma unroll
-            for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
-                const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
+        } else {
+            for (int t = 0; t < vectors; ++t) {
+                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const int j = j0 + n_j;
@@ -319,7 +402,22 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
                     for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                         const int u0 = u00 + n_u0;
                         if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                        acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                        Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+                    const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
+#pragma unroll
+                        for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                            const int u0 = u00 + n_u0;
+                            if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+                            acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                        }
                     }
                 }
             }
@@ -342,17 +440,26 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+}
 
 // samplegradient_w[i, j, u0] = sum over x0 of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    const int u0 = get_global_id(1);
-    int tile = get_global_id(2);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    const int u0 = g1;
+    int tile = g2;
     const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const int i_first = tile * TILE_samplegradient_w_i;
@@ -368,34 +475,69 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     }
     const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
     const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
-#pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-            }
-        }
-        realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-        for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const int i = i0 + n_i;
-#pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
-            }
-        }
-#pragma unroll
-        for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const int i = i0 + n_i;
+    if (x0_begin == 0 && x0_end == X0) {
+        for (int x0 = 0; x0 < X0; ++x0) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                 const int j = j0 + n_j;
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const int i = i0 + n_i;
+#pragma unroll
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
+                }
+            }
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const int i = i0 + n_i;
+#pragma unroll
+                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const int j = j0 + n_j;
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    }
+                }
+            }
+        }
+    } else {
+        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const int j = j0 + n_j;
+#pragma unroll
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const int i = i0 + n_i;
+#pragma unroll
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
+                }
+            }
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const int i = i0 + n_i;
+#pragma unroll
+                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const int j = j0 + n_j;
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    }
                 }
             }
         }
@@ -416,14 +558,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -434,15 +585,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -459,4 +618,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

@@ -177,7 +177,8 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inver
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0]*w[D_q(d_row), u0]; d_row, u0; -i + D_i(d_row) = 0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -186,8 +187,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x0 = id % X0_max;
     id /= X0_max;
     const int i = id;
@@ -200,12 +201,23 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         const int d_row = D_by_i_rows(n_d_row);
         const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
         const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const REAL w_1 = w[M_at(D_q(d_row)) + u0];
+        if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
+            for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
+                const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-                acc0[t] += Y_0 * w_1;
+                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    acc0[t] += Y_0 * w_1;
+                }
+            }
+        } else {
+            for (int u0 = u0_begin; u0 < u0_end; ++u0) {
+                const REAL w_1 = w[M_at(D_q(d_row)) + u0];
+#pragma unroll
+                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    acc0[t] += Y_0 * w_1;
+                }
             }
         }
     }
@@ -219,9 +231,21 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[(X_at(i) + x0) * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+}
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j, u0 of delta_Z[D_i(d_row), x0]*w[D_q(d_row), u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -229,8 +253,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y0 = id % H0_max;
     id /= H0_max;
     const int j = id;
@@ -244,13 +268,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
             const int d_row = D_by_j_rows(n_d_row);
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const REAL w_1 = w[M_at(D_q(d_row)) + u0];
+            if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
+                for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
+                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
-                for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                    const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
-                    acc0[t] += delta_Z_0 * w_1;
+                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
+                        acc0[t] += delta_Z_0 * w_1;
+                    }
+                }
+            } else {
+                for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    const REAL w_1 = w[M_at(D_q(d_row)) + u0];
+#pragma unroll
+                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
+                        acc0[t] += delta_Z_0 * w_1;
+                    }
                 }
             }
         }
@@ -261,16 +297,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         delta_Y[(H_at(j) + y0) * TV + t0 + t] = result * DPHI(below[(H_at(j) + y0) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+}
 
 // gradient_w[q, u0] = sum over d_row in D with q = q, x0, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0]*delta_Z[D_i(d_row), x0] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    int id = get_global_id(1);
+    int id = g1;
     const int u0 = id % M0_max;
     id /= M0_max;
     const int q = id;
@@ -291,17 +338,27 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
     gradient_w[M_at(q) + u0] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+}
 
 // samplegradient_w[q, u0] = sum over d_row in D with q = q, x0 of Y[D_j(d_row), d0*u0 + k0*x0 - p0]*delta_Z[D_i(d_row), x0] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int u0 = id % M0_max;
     id /= M0_max;
     const int q = id;
@@ -314,12 +371,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         const int d_row = D_by_q_rows(n_d_row);
         const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
         const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+        if (x0_begin == 0 && x0_end == X0(D_i(d_row))) {
+            for (int x0 = 0; x0 < X0(D_i(d_row)); ++x0) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-                const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
-                acc0[t] += Y_0 * delta_Z_1;
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
+                    acc0[t] += Y_0 * delta_Z_1;
+                }
+            }
+        } else {
+            for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+#pragma unroll
+                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    const realv Y_0 = Y[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                    const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0) * TV + t0 + t];
+                    acc0[t] += Y_0 * delta_Z_1;
+                }
             }
         }
     }
@@ -329,15 +397,25 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         samplegradient_w[(M_at(q) + u0) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     const int x0_end = X0(i);
@@ -349,16 +427,25 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -376,4 +463,12 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
 }

@@ -164,7 +164,8 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SI
 // Z[i, x0, x1] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1]; j, u0, u1)
 static int forward_Z_u1_begin(int x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
 static int forward_Z_u1_end(int x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -172,9 +173,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int x0 = get_global_id(1);
-    int tile = get_global_id(2);
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int x0 = g1;
+    int tile = g2;
     const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
     const int i_first = tile * TILE_forward_Z_i;
@@ -194,28 +195,55 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
             const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
             const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
-            for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
+            if (greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)) <= 0 && lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)) >= M1) {
+                for (int u1 = 0; u1 < M1; ++u1) {
+                    realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
-                for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                    const int x1 = x10 + n_x1;
-                    if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
+                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const int x1 = x10 + n_x1;
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+#pragma unroll
+                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const int x1 = x10 + n_x1;
+#pragma unroll
+                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                            }
+                        }
                     }
                 }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const int i = i0 + n_i;
-                    const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+            } else {
+                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
+                    realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
                     for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
                         const int x1 = x10 + n_x1;
                         if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
 #pragma unroll
                         for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                            acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                            Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+#pragma unroll
+                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const int x1 = x10 + n_x1;
+                            if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
+#pragma unroll
+                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                            }
                         }
                     }
                 }
@@ -242,21 +270,32 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id;
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -272,20 +311,40 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                 const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
                 const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
-                for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                    const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                    realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                        delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
-                    }
-#pragma unroll
-                    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                        const int j = j0 + n_j;
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+                if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
+                    for (int u1 = 0; u1 < M1; ++u1) {
+                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                        realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
                         for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                            acc0[n_j][t] += delta_Z_0[t] * w_1;
+                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                        }
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const int j = j0 + n_j;
+                            const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+#pragma unroll
+                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                acc0[n_j][t] += delta_Z_0[t] * w_1;
+                            }
+                        }
+                    }
+                } else {
+                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                        realv delta_Z_0[TILE_delta_Y_t];
+#pragma unroll
+                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                        }
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const int j = j0 + n_j;
+                            const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+#pragma unroll
+                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                acc0[n_j][t] += delta_Z_0[t] * w_1;
+                            }
                         }
                     }
                 }
@@ -303,18 +362,28 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_w[i, j, u0, u1] = sum over x0, x1, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
 static int gradient_w_x1_begin(int u1) { return (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))); }
 static int gradient_w_x1_end(int u1) { return (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)); }
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    const int u0 = get_global_id(1);
-    int tile = get_global_id(2);
+    const int u0 = g1;
+    int tile = g2;
     const int u1_first = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
     tile /= ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1);
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -337,22 +406,36 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
         const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            for (int t = 0; t < vectors; ++t) {
-                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
+            if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
+                for (int t = 0; t < vectors; ++t) {
+                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
 #pragma unroll
-                    for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                        const int u1 = u10 + n_u1;
-                        if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
-                        Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                        for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                            const int u1 = u10 + n_u1;
+                            Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                const int u1 = u10 + n_u1;
+                                acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                            }
+                        }
                     }
                 }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
-                    const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
+            } else {
+                for (int t = 0; t < vectors; ++t) {
+                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const int j = j0 + n_j;
@@ -360,7 +443,22 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
                         for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                             const int u1 = u10 + n_u1;
                             if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
-                            acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                            Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                const int u1 = u10 + n_u1;
+                                if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
+                                acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                            }
                         }
                     }
                 }
@@ -384,20 +482,29 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+}
 
 // samplegradient_w[i, j, u0, u1] = sum over x0, x1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int u1 = id % M1;
     id /= M1;
     const int u0 = id;
-    int tile = get_global_id(2);
+    int tile = g2;
     const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const int i_first = tile * TILE_samplegradient_w_i;
@@ -416,34 +523,69 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     for (int x0 = x0_begin; x0 < x0_end; ++x0) {
         const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
         const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-        for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
-#pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
-                }
-            }
-            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
-#pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
-                }
-            }
-#pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+        if (x1_begin == 0 && x1_end == X1) {
+            for (int x1 = 0; x1 < X1; ++x1) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                     const int j = j0 + n_j;
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        }
+                    }
+                }
+            }
+        } else {
+            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const int j = j0 + n_j;
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                    }
+                }
+#pragma unroll
+                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const int i = i0 + n_i;
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        }
                     }
                 }
             }
@@ -465,14 +607,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -485,15 +636,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -512,4 +671,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

@@ -213,7 +213,8 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[D_q(d_row), u0, u1]; d_row, u0, u1; -i + D_i(d_row) = 0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -222,8 +223,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x1 = id % X1_max;
     id /= X1_max;
     const int x0 = id % X0_max;
@@ -242,12 +243,23 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
             const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
             const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
-            for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
+            if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
+                for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
+                    const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                    const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
-                    acc0[t] += Y_0 * w_1;
+                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        acc0[t] += Y_0 * w_1;
+                    }
+                }
+            } else {
+                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
+                    const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
+#pragma unroll
+                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        acc0[t] += Y_0 * w_1;
+                    }
                 }
             }
         }
@@ -262,9 +274,21 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[(X_at(i) + x0 * X1(i) + x1) * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+}
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j, u0, u1 of delta_Z[D_i(d_row), x0, x1]*w[D_q(d_row), u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -272,8 +296,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y1 = id % H1_max;
     id /= H1_max;
     const int y0 = id % H0_max;
@@ -294,13 +318,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                 const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
-                for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                    const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                    const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
+                if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
+                    for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
+                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                        const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                        const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
-                        acc0[t] += delta_Z_0 * w_1;
+                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
+                            acc0[t] += delta_Z_0 * w_1;
+                        }
+                    }
+                } else {
+                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                        const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
+#pragma unroll
+                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
+                            acc0[t] += delta_Z_0 * w_1;
+                        }
                     }
                 }
             }
@@ -312,16 +348,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         delta_Y[(H_at(j) + y0 * H1(j) + y1) * TV + t0 + t] = result * DPHI(below[(H_at(j) + y0 * H1(j) + y1) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+}
 
 // gradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    int id = get_global_id(1);
+    int id = g1;
     const int u1 = id % M1_max;
     id /= M1_max;
     const int u0 = id % M0_max;
@@ -349,17 +396,27 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
     gradient_w[M_at(q) + u0 * M1(q) + u1] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+}
 
 // samplegradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int u1 = id % M1_max;
     id /= M1_max;
     const int u0 = id % M0_max;
@@ -378,12 +435,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
             const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+            if (x1_begin == 0 && x1_end == X1(D_i(d_row))) {
+                for (int x1 = 0; x1 < X1(D_i(d_row)); ++x1) {
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
-                    const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
-                    acc0[t] += Y_0 * delta_Z_1;
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
+                        acc0[t] += Y_0 * delta_Z_1;
+                    }
+                }
+            } else {
+                for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+#pragma unroll
+                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
+                        acc0[t] += Y_0 * delta_Z_1;
+                    }
                 }
             }
         }
@@ -394,15 +462,25 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         samplegradient_w[(M_at(q) + u0 * M1(q) + u1) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     const int x0_end = X0(i);
@@ -417,16 +495,25 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -447,4 +534,12 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
 }

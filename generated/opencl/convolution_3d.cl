@@ -188,7 +188,8 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, M0 = SI
 // Z[i, x0, x1, x2] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*w[i, j, u0, u1, u2]; j, u0, u1, u2)
 static int forward_Z_u2_begin(int x2) { return (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2))); }
 static int forward_Z_u2_end(int x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -196,12 +197,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x1 = id % X1;
     id /= X1;
     const int x0 = id;
-    int tile = get_global_id(2);
+    int tile = g2;
     const int x2_first = tile % ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2) * TILE_forward_Z_x2;
     tile /= ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2);
     const int i_first = tile * TILE_forward_Z_i;
@@ -224,28 +225,55 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                 const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
                 const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
-                for (int u2 = u2_begin; u2 < u2_end; ++u2) {
-                    realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
+                if (greater(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1)) <= 0 && lesser(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1)) >= M2) {
+                    for (int u2 = 0; u2 < M2; ++u2) {
+                        realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
-                    for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                        const int x2 = x20 + n_x2;
-                        if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
+                        for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                            const int x2 = x20 + n_x2;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[n_x2][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                Y_0[n_x2][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#pragma unroll
+                            for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                                const int x2 = x20 + n_x2;
+#pragma unroll
+                                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                    acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                                }
+                            }
                         }
                     }
-#pragma unroll
-                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+                } else {
+                    for (int u2 = u2_begin; u2 < u2_end; ++u2) {
+                        realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
                         for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
                             const int x2 = x20 + n_x2;
                             if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
 #pragma unroll
                             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                                Y_0[n_x2][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#pragma unroll
+                            for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                                const int x2 = x20 + n_x2;
+                                if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
+#pragma unroll
+                                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                                    acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                                }
                             }
                         }
                     }
@@ -273,23 +301,34 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over i, u0, u1, u2 of delta_Z[i, x0, x1, x2]*w[i, j, u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0 and x2 >= 0 and X2 - x2 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y2 = id % H2;
     id /= H2;
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id;
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -309,20 +348,40 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                     const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
                     const int u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
-                    for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                        const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                        realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                            delta_Z_0[t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
-                        }
-#pragma unroll
-                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = j0 + n_j;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+                    if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
+                        for (int u2 = 0; u2 < M2; ++u2) {
+                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                            realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
                             for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                                acc0[n_j][t] += delta_Z_0[t] * w_1;
+                                delta_Z_0[t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
+                            }
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                const int j = j0 + n_j;
+                                const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#pragma unroll
+                                for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                    acc0[n_j][t] += delta_Z_0[t] * w_1;
+                                }
+                            }
+                        }
+                    } else {
+                        for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                            realv delta_Z_0[TILE_delta_Y_t];
+#pragma unroll
+                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                delta_Z_0[t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
+                            }
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                const int j = j0 + n_j;
+                                const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#pragma unroll
+                                for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                    acc0[n_j][t] += delta_Z_0[t] * w_1;
+                                }
                             }
                         }
                     }
@@ -341,21 +400,31 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0
 static int gradient_w_x2_begin(int u2) { return (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2))); }
 static int gradient_w_x2_end(int u2) { return (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1)); }
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int id = get_global_id(1);
+    int id = g1;
     const int u1 = id % M1;
     id /= M1;
     const int u0 = id;
-    int tile = get_global_id(2);
+    int tile = g2;
     const int u2_first = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
     tile /= ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2);
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -381,22 +450,36 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
             const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1));
             const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
             for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                for (int t = 0; t < vectors; ++t) {
-                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
+                if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
+                    for (int t = 0; t < vectors; ++t) {
+                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
 #pragma unroll
-                        for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                            const int u2 = u20 + n_u2;
-                            if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
-                            Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                const int u2 = u20 + n_u2;
+                                Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const int j = j0 + n_j;
+#pragma unroll
+                                for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                    const int u2 = u20 + n_u2;
+                                    acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                }
+                            }
                         }
                     }
-#pragma unroll
-                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                } else {
+                    for (int t = 0; t < vectors; ++t) {
+                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const int j = j0 + n_j;
@@ -404,7 +487,22 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
                             for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                                 const int u2 = u20 + n_u2;
                                 if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
-                                acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const int j = j0 + n_j;
+#pragma unroll
+                                for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                    const int u2 = u20 + n_u2;
+                                    if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
+                                    acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                }
                             }
                         }
                     }
@@ -429,22 +527,31 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+}
 
 // samplegradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int u2 = id % M2;
     id /= M2;
     const int u1 = id % M1;
     id /= M1;
     const int u0 = id;
-    int tile = get_global_id(2);
+    int tile = g2;
     const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const int i_first = tile * TILE_samplegradient_w_i;
@@ -466,34 +573,69 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         for (int x1 = x1_begin; x1 < x1_end; ++x1) {
             const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
             const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
-            for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
-#pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        Y_0[n_j][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
-                    }
-                }
-                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
-#pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        delta_Z_1[n_i][t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
-                    }
-                }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+            if (x2_begin == 0 && x2_end == X2) {
+                for (int x2 = 0; x2 < X2; ++x2) {
+                    realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                         const int j = j0 + n_j;
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                            Y_0[n_j][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                        }
+                    }
+                    realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            delta_Z_1[n_i][t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                                acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                            }
+                        }
+                    }
+                }
+            } else {
+                for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+                    realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const int j = j0 + n_j;
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            Y_0[n_j][t] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                        }
+                    }
+                    realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            delta_Z_1[n_i][t] = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                                acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                            }
                         }
                     }
                 }
@@ -516,14 +658,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -538,15 +689,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -567,4 +726,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

@@ -249,7 +249,8 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, d2 = SIZE
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*w[D_q(d_row), u0, u1, u2]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -258,8 +259,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x2 = id % X2_max;
     id /= X2_max;
     const int x1 = id % X1_max;
@@ -284,12 +285,23 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
             for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                 const int u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
                 const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
-                for (int u2 = u2_begin; u2 < u2_end; ++u2) {
-                    const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
+                if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
+                    for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
+                        const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
-                        acc0[t] += Y_0 * w_1;
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            acc0[t] += Y_0 * w_1;
+                        }
+                    }
+                } else {
+                    for (int u2 = u2_begin; u2 < u2_end; ++u2) {
+                        const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
+#pragma unroll
+                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            acc0[t] += Y_0 * w_1;
+                        }
                     }
                 }
             }
@@ -305,9 +317,21 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+}
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j, u0, u1, u2 of delta_Z[D_i(d_row), x0, x1, x2]*w[D_q(d_row), u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0 and x2 >= 0 and -x2 + X2(D_i(d_row)) - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -315,8 +339,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y2 = id % H2_max;
     id /= H2_max;
     const int y1 = id % H1_max;
@@ -344,13 +368,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
                     const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
-                    for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                        const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                        const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
+                    if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
+                        for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
+                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                            const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
-                            const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
-                            acc0[t] += delta_Z_0 * w_1;
+                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                                acc0[t] += delta_Z_0 * w_1;
+                            }
+                        }
+                    } else {
+                        for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                            const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
+#pragma unroll
+                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                                acc0[t] += delta_Z_0 * w_1;
+                            }
                         }
                     }
                 }
@@ -363,16 +399,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         delta_Y[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t] = result * DPHI(below[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+}
 
 // gradient_w[q, u0, u1, u2] = sum over d_row in D with q = q, x0, x1, x2, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[D_i(d_row), x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and -d2*u2 - k2*x2 + p2 + H2(D_j(d_row)) - 1 >= 0
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    int id = get_global_id(1);
+    int id = g1;
     const int u2 = id % M2_max;
     id /= M2_max;
     const int u1 = id % M1_max;
@@ -407,17 +454,27 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
     gradient_w[M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+}
 
 // samplegradient_w[q, u0, u1, u2] = sum over d_row in D with q = q, x0, x1, x2 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[D_i(d_row), x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and -d2*u2 - k2*x2 + p2 + H2(D_j(d_row)) - 1 >= 0
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int u2 = id % M2_max;
     id /= M2_max;
     const int u1 = id % M1_max;
@@ -442,12 +499,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                 const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
-                for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+                if (x2_begin == 0 && x2_end == X2(D_i(d_row))) {
+                    for (int x2 = 0; x2 < X2(D_i(d_row)); ++x2) {
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
-                        const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
-                        acc0[t] += Y_0 * delta_Z_1;
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                            acc0[t] += Y_0 * delta_Z_1;
+                        }
+                    }
+                } else {
+                    for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+#pragma unroll
+                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                            acc0[t] += Y_0 * delta_Z_1;
+                        }
                     }
                 }
             }
@@ -459,15 +527,25 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         samplegradient_w[(M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     const int x0_end = X0(i);
@@ -485,16 +563,25 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -518,4 +605,12 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
 }

@@ -99,7 +99,8 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // Z[i] = b[i] + sum(Y[j]*w[i, j]; j)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -107,8 +108,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i_first = get_global_id(2) * TILE_forward_Z_i;
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i_first = g2 * TILE_forward_Z_i;
     const int i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -147,17 +148,28 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int t0 = g0 * TILE_delta_Y_t;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -192,15 +204,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int tile = get_global_id(2);
+    int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const int i_first = tile * TILE_gradient_w_i;
@@ -242,16 +264,25 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+}
 
 // samplegradient_w[i, j] = Y[j]*delta_Z[i]
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int j = id % J;
     id /= J;
     const int i = id;
@@ -271,14 +302,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         samplegradient_w[(i * J + j) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+}
 
 // gradient_b[i] = sum over t of delta_Z[i]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int t = 0; t < vectors; ++t) {
@@ -287,15 +327,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = delta_Z[i]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -310,4 +358,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

@@ -123,7 +123,8 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i] = sum(Y[D_j(d_row)]*w[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global realv *restrict Z,
     __global realv *z_out,
@@ -131,8 +132,8 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i = g1;
     realv acc0[TILE_forward_Z_t];
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -155,9 +156,20 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[i * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, index, vectors, TV);
+}
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of delta_Z[D_i(d_row)]*w[D_q(d_row)]
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -165,8 +177,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    const int j = g1;
     realv acc0[TILE_delta_Y_t];
     for (int t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -186,16 +198,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+}
 
 // gradient_w[q] = sum over d_row in D with q = q, t of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int q = get_global_id(1);
+    const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
@@ -208,17 +231,27 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     }
     gradient_w[q] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+}
 
 // samplegradient_w[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    const int q = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    const int q = g1;
     realv acc0[TILE_samplegradient_w_t];
     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -237,4 +270,13 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         const realv result = acc0[t];
         samplegradient_w[q * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_w,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
 }

@@ -99,14 +99,15 @@ static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0)
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_linear(__global const realv *restrict T,
+static void value_linear_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_linear_t;
+    const int t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
     for (int t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -126,17 +127,27 @@ WIDE __kernel void value_linear(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_linear(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = -t/y
-WIDE __kernel void delta_linear(__global const realv *restrict T,
+static void delta_linear_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_linear_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_linear_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_linear_t; ++t) {
         const realv T_r0 = T[n * TV + t0 + t];
@@ -146,16 +157,26 @@ WIDE __kernel void delta_linear(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_linear(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*z + t*softplus(z)
-WIDE __kernel void value_sigmoid(__global const realv *restrict T,
+static void value_sigmoid_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_sigmoid_t;
+    const int t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
     for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -175,17 +196,27 @@ WIDE __kernel void value_sigmoid(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_sigmoid(__global const realv *restrict T,
+    __global const realv *restrict Z,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, r, vectors, TV);
+}
 
 // delta[n] = t*(y - 1)
-WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
+static void delta_sigmoid_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_sigmoid_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_sigmoid_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_sigmoid_t; ++t) {
         const realv T_r0 = T[n * TV + t0 + t];
@@ -195,16 +226,26 @@ WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_tanh(__global const realv *restrict T,
+static void value_tanh_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_tanh_t;
+    const int t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
     for (int t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -224,17 +265,27 @@ WIDE __kernel void value_tanh(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_tanh(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = (t*y**2 - t)/y
-WIDE __kernel void delta_tanh(__global const realv *restrict T,
+static void delta_tanh_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_tanh_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_tanh_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
@@ -244,16 +295,26 @@ WIDE __kernel void delta_tanh(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_tanh(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
+static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_scaled_tanh_t;
+    const int t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
     for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -273,17 +334,27 @@ WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = (100000000*t*y**2 - 294431281*t)/(257385000*y)
-WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
+static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_scaled_tanh_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_scaled_tanh_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
@@ -293,16 +364,26 @@ WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_relu(__global const realv *restrict T,
+static void value_relu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_relu_t;
+    const int t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
     for (int t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -322,17 +403,27 @@ WIDE __kernel void value_relu(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_relu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = Piecewise((-t/y, y > 0), (0, True))
-WIDE __kernel void delta_relu(__global const realv *restrict T,
+static void delta_relu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_relu_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_relu_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
@@ -342,16 +433,26 @@ WIDE __kernel void delta_relu(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_relu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
+static void value_leaky_relu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_leaky_relu_t;
+    const int t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
     for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -371,17 +472,27 @@ WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = Piecewise((-t/y, y > 0), (-t/(100*y), True))
-WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
+static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_leaky_relu_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_leaky_relu_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
@@ -391,16 +502,26 @@ WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_softplus(__global const realv *restrict T,
+static void value_softplus_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_softplus_t;
+    const int t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
     for (int t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -420,17 +541,27 @@ WIDE __kernel void value_softplus(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_softplus(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = -t*(1 - exp(-y))/y
-WIDE __kernel void delta_softplus(__global const realv *restrict T,
+static void delta_softplus_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_softplus_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_softplus_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_softplus_t; ++t) {
         const realv T_r0 = T[n * TV + t0 + t];
@@ -440,16 +571,26 @@ WIDE __kernel void delta_softplus(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_softplus(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_elu(__global const realv *restrict T,
+static void value_elu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_elu_t;
+    const int t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
     for (int t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -469,17 +610,27 @@ WIDE __kernel void value_elu(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_elu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = Piecewise((-t/y, y > 0), ((-t*y - t)/y, True))
-WIDE __kernel void delta_elu(__global const realv *restrict T,
+static void delta_elu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_elu_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_elu_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
@@ -489,16 +640,26 @@ WIDE __kernel void delta_elu(__global const realv *restrict T,
         delta[n * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_elu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+}
 
 // r = sum over n of -t*log(y)
-WIDE __kernel void value_gelu(__global const realv *restrict T,
+static void value_gelu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_value_gelu_t;
+    const int t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
     for (int t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -518,17 +679,27 @@ WIDE __kernel void value_gelu(__global const realv *restrict T,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void value_gelu(__global const realv *restrict T,
+    __global const realv *restrict Y,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    value_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+}
 
 // delta[n] = -2*t*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)/(z*(erf(sqrt(2)*z/2) + 1))
-WIDE __kernel void delta_gelu(__global const realv *restrict T,
+static void delta_gelu_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_gelu_t;
-    const int n = get_global_id(1);
+    const int t0 = g0 * TILE_delta_gelu_t;
+    const int n = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_gelu_t; ++t) {
         const realv Z_r0 = Z[n * TV + t0 + t];
@@ -539,4 +710,13 @@ WIDE __kernel void delta_gelu(__global const realv *restrict T,
         const realv result = -2.0 * T_r1 * weight_r2 * (0.5 + s1 / 2.0 + s0 * exp(-Z_r0 * Z_r0 / 2.0) / sqrt(3.141592653589793)) / (Z_r0 * (s1 + 1.0));
         delta[n * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void delta_gelu(__global const realv *restrict T,
+    __global const realv *restrict Z,
+    __global const realv *restrict weight,
+    __global realv *restrict delta,
+    const int vectors,
+    const int TV)
+{
+    delta_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, TV);
 }

@@ -97,15 +97,16 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = max(Y[i, K0*x0 + u0, K1*x1 + u1]; u0, u1)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *restrict position_Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x1 = id % X1;
     id /= X1;
     const int x0 = id % X0;
@@ -137,17 +138,27 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         position_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = position0[t];
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global realv *restrict Z,
+    __global realv *restrict position_Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, position_Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0, y1] = phi'(below) * Piecewise((delta_Z[j, x0, x1], Eq(position_Z[j, x0, x1], -K1*x1 + K1*(-K0*x0 + y0) + y1)), (0, True)) where x0 = floor(y0, K0), x1 = floor(y1, K1) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict position_Z,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id % H0;
@@ -172,4 +183,13 @@ WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
         const realv result = acc0[t];
         delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
     }
+}
+WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), position_Z, delta_Z, delta_Y, below, vectors, TV);
 }

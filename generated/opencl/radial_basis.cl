@@ -105,14 +105,15 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // R[i] = sum((Y[j] - c[i, j])**2; j)
-WIDE __kernel void forward_R(__global const realv *restrict Y,
+static void forward_R_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_R_t;
-    const int i_first = get_global_id(2) * TILE_forward_R_i;
+    const int t0 = g0 * TILE_forward_R_t;
+    const int i_first = g2 * TILE_forward_R_i;
     const int i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
     for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
@@ -147,17 +148,26 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_R(__global const realv *restrict Y,
+    __global const REAL *restrict c,
+    __global realv *restrict R,
+    const int vectors,
+    const int TV)
+{
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV);
+}
 
 // Z[i] = exp(-R[i]*beta[i])
-WIDE __kernel void forward_Z(__global const REAL *restrict beta,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         const realv R_r0 = R[i * TV + t0 + t];
@@ -169,17 +179,27 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
         Z[i * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const REAL *restrict beta,
+    __global const realv *restrict R,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV);
+}
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
-WIDE __kernel void delta_R(__global const REAL *restrict beta,
+static void delta_R_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_R_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_delta_R_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_R_t; ++t) {
         const REAL beta_r0 = beta[i];
@@ -189,9 +209,19 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
         delta_R[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_R(__global const REAL *restrict beta,
+    __global const realv *restrict R,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_R,
+    const int vectors,
+    const int TV)
+{
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV);
+}
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-WIDE __kernel void delta_Y(__global const realv *restrict Y,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
@@ -199,8 +229,8 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int t0 = g0 * TILE_delta_Y_t;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -236,16 +266,27 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const realv *restrict Y,
+    __global const REAL *restrict c,
+    __global const realv *restrict delta_R,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV);
+}
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-WIDE __kernel void gradient_c(__global const realv *restrict Y,
+static void gradient_c_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
     const int TV)
 {
-    int tile = get_global_id(2);
+    int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
     const int i_first = tile * TILE_gradient_c_i;
@@ -288,17 +329,27 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_c(__global const realv *restrict Y,
+    __global const REAL *restrict c,
+    __global const realv *restrict delta_R,
+    __global REAL *restrict gradient_c,
+    const int vectors,
+    const int TV)
+{
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV);
+}
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
+static void samplegradient_c_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_c_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_c_t;
+    int id = g1;
     const int j = id % J;
     id /= J;
     const int i = id;
@@ -319,16 +370,26 @@ WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
         samplegradient_c[(i * J + j) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
+    __global const REAL *restrict c,
+    __global const realv *restrict delta_R,
+    __global realv *restrict samplegradient_c,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV);
+}
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
+static void gradient_beta_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int t = 0; t < vectors; ++t) {
@@ -339,17 +400,27 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
     }
     gradient_beta[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
+    __global const realv *restrict R,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_beta,
+    const int vectors,
+    const int TV)
+{
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV);
+}
 
 // samplegradient_beta[i] = -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
+static void samplegradient_beta_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_beta_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_beta_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_beta_t];
     for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -366,4 +437,13 @@ WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
         const realv result = acc0[t];
         samplegradient_beta[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
+    __global const realv *restrict R,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_beta,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
 }

@@ -138,15 +138,16 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // A[i] = b[i] + sum(Y[j]*w[i, j]; j)
-WIDE __kernel void forward_A(__global const realv *restrict Y,
+static void forward_A_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
     __global realv *restrict A,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_A_t;
-    const int i_first = get_global_id(2) * TILE_forward_A_i;
+    const int t0 = g0 * TILE_forward_A_t;
+    const int i_first = g2 * TILE_forward_A_i;
     const int i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
     for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
@@ -182,15 +183,25 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_A(__global const realv *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global realv *restrict A,
+    const int vectors,
+    const int TV)
+{
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV);
+}
 
 // m[] = max(A[k]; k)
-WIDE __kernel void forward_m(__global const realv *restrict A,
+static void forward_m_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict A,
     __global realv *restrict m,
     __global realv *restrict position_m,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_m_t;
+    const int t0 = g0 * TILE_forward_m_t;
     realv acc0[TILE_forward_m_t], position0[TILE_forward_m_t];
     for (int t = 0; t < TILE_forward_m_t; ++t) {
         acc0[t] = (realv)(-INFINITY);
@@ -212,16 +223,25 @@ WIDE __kernel void forward_m(__global const realv *restrict A,
         position_m[t0 + t] = position0[t];
     }
 }
+WIDE __kernel void forward_m(__global const realv *restrict A,
+    __global realv *restrict m,
+    __global realv *restrict position_m,
+    const int vectors,
+    const int TV)
+{
+    forward_m_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, position_m, vectors, TV);
+}
 
 // E[i] = exp(A[i] - m[])
-WIDE __kernel void forward_E(__global const realv *restrict A,
+static void forward_E_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict A,
     __global const realv *restrict m,
     __global realv *restrict E,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_E_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_forward_E_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_forward_E_t; ++t) {
         const realv A_r0 = A[i * TV + t0 + t];
@@ -230,14 +250,23 @@ WIDE __kernel void forward_E(__global const realv *restrict A,
         E[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void forward_E(__global const realv *restrict A,
+    __global const realv *restrict m,
+    __global realv *restrict E,
+    const int vectors,
+    const int TV)
+{
+    forward_E_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, E, vectors, TV);
+}
 
 // S[] = sum(E[k]; k)
-WIDE __kernel void forward_S(__global const realv *restrict E,
+static void forward_S_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict E,
     __global realv *restrict S,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_S_t;
+    const int t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
     for (int t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -255,17 +284,25 @@ WIDE __kernel void forward_S(__global const realv *restrict E,
         S[t0 + t] = result;
     }
 }
+WIDE __kernel void forward_S(__global const realv *restrict E,
+    __global realv *restrict S,
+    const int vectors,
+    const int TV)
+{
+    forward_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, vectors, TV);
+}
 
 // Z[i] = E[i]/S[]
-WIDE __kernel void forward_Z(__global const realv *restrict E,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict E,
     __global const realv *restrict S,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         const realv E_r0 = E[i * TV + t0 + t];
@@ -277,16 +314,26 @@ WIDE __kernel void forward_Z(__global const realv *restrict E,
         Z[i * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict E,
+    __global const realv *restrict S,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, Z, z_out, vectors, TV);
+}
 
 // delta_S[] = sum over i of -E[i]*delta_Z[i]/S[]**2
-WIDE __kernel void delta_S(__global const realv *restrict E,
+static void delta_S_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict E,
     __global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_S,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_S_t;
+    const int t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
     for (int t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -306,18 +353,28 @@ WIDE __kernel void delta_S(__global const realv *restrict E,
         delta_S[t0 + t] = result;
     }
 }
+WIDE __kernel void delta_S(__global const realv *restrict E,
+    __global const realv *restrict S,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_S,
+    const int vectors,
+    const int TV)
+{
+    delta_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, delta_Z, delta_S, vectors, TV);
+}
 
 // delta_E[i] = delta_S[]
 //     + delta_Z[i]/S[]
-WIDE __kernel void delta_E(__global const realv *restrict S,
+static void delta_E_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global const realv *restrict delta_S,
     __global realv *restrict delta_E,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_E_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_delta_E_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_E_t; ++t) {
         const realv delta_S_r0 = delta_S[t0 + t];
@@ -327,17 +384,27 @@ WIDE __kernel void delta_E(__global const realv *restrict S,
         delta_E[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_E(__global const realv *restrict S,
+    __global const realv *restrict delta_Z,
+    __global const realv *restrict delta_S,
+    __global realv *restrict delta_E,
+    const int vectors,
+    const int TV)
+{
+    delta_E_item(get_global_id(0), get_global_id(1), get_global_id(2), S, delta_Z, delta_S, delta_E, vectors, TV);
+}
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m[])
-WIDE __kernel void delta_A(__global const realv *restrict A,
+static void delta_A_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict delta_E,
     __global realv *restrict delta_A,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_A_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_delta_A_t;
+    const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_A_t; ++t) {
         const realv delta_E_r0 = delta_E[i * TV + t0 + t];
@@ -347,17 +414,27 @@ WIDE __kernel void delta_A(__global const realv *restrict A,
         delta_A[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void delta_A(__global const realv *restrict A,
+    __global const realv *restrict m,
+    __global const realv *restrict delta_E,
+    __global realv *restrict delta_A,
+    const int vectors,
+    const int TV)
+{
+    delta_A_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, delta_E, delta_A, vectors, TV);
+}
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    const int j_first = get_global_id(2) * TILE_delta_Y_j;
+    const int t0 = g0 * TILE_delta_Y_t;
+    const int j_first = g2 * TILE_delta_Y_j;
     const int j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -392,15 +469,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
         }
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict w,
+    __global const realv *restrict delta_A,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV);
+}
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
-WIDE __kernel void gradient_w(__global const realv *restrict Y,
+static void gradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int tile = get_global_id(2);
+    int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const int i_first = tile * TILE_gradient_w_i;
@@ -442,16 +529,25 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void gradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_A,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
+{
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV);
+}
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
-WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+static void samplegradient_w_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_w_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_w_t;
+    int id = g1;
     const int j = id % J;
     id /= J;
     const int i = id;
@@ -471,14 +567,23 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
         samplegradient_w[(i * J + j) * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
+    __global const realv *restrict delta_A,
+    __global realv *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, samplegradient_w, vectors, TV);
+}
 
 // gradient_b[i] = sum over t of delta_A[i]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int t = 0; t < vectors; ++t) {
@@ -487,15 +592,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = delta_A[i]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -511,16 +624,24 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
         samplegradient_b[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, samplegradient_b, vectors, TV);
+}
 
 // r = sum over i of (T[i] - Z[i])**2/2
-WIDE __kernel void head_mse_value(__global const realv *restrict Z,
+static void head_mse_value_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_head_mse_value_t;
+    const int t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
     for (int t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -540,17 +661,27 @@ WIDE __kernel void head_mse_value(__global const realv *restrict Z,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void head_mse_value(__global const realv *restrict Z,
+    __global const realv *restrict T,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, TV);
+}
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
-WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
+static void head_mse_delta_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_head_mse_delta_t;
-    const int i_first = get_global_id(2) * TILE_head_mse_delta_i;
+    const int t0 = g0 * TILE_head_mse_delta_t;
+    const int i_first = g2 * TILE_head_mse_delta_i;
     const int i0 = lesser(i_first, I - TILE_head_mse_delta_i);
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
     for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
@@ -592,9 +723,19 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
         }
     }
 }
+WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
+    __global const realv *restrict T,
+    __global const realv *restrict weight,
+    __global realv *restrict delta_A,
+    const int vectors,
+    const int TV)
+{
+    head_mse_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+}
 
 // r = sum over i of T[i]*(-A[i] + m[] + log(S[]))
-WIDE __kernel void head_ce_value(__global const realv *restrict A,
+static void head_ce_value_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict S,
     __global const realv *restrict T,
@@ -603,7 +744,7 @@ WIDE __kernel void head_ce_value(__global const realv *restrict A,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_head_ce_value_t;
+    const int t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
     for (int t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -625,17 +766,29 @@ WIDE __kernel void head_ce_value(__global const realv *restrict A,
         r[t0 + t] = result;
     }
 }
+WIDE __kernel void head_ce_value(__global const realv *restrict A,
+    __global const realv *restrict m,
+    __global const realv *restrict S,
+    __global const realv *restrict T,
+    __global const realv *restrict weight,
+    __global realv *restrict r,
+    const int vectors,
+    const int TV)
+{
+    head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, TV);
+}
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
-WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
+static void head_ce_delta_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_head_ce_delta_t;
-    const int i_first = get_global_id(2) * TILE_head_ce_delta_i;
+    const int t0 = g0 * TILE_head_ce_delta_t;
+    const int i_first = g2 * TILE_head_ce_delta_i;
     const int i0 = lesser(i_first, I - TILE_head_ce_delta_i);
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
     for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
@@ -671,4 +824,13 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
             delta_A[i * TV + t0 + t] = result;
         }
     }
+}
+WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
+    __global const realv *restrict T,
+    __global const realv *restrict weight,
+    __global realv *restrict delta_A,
+    const int vectors,
+    const int TV)
+{
+    head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
 }

@@ -97,7 +97,8 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = b[i] + sum(Y[i, K0*x0 + u0]*alpha[i]; u0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -105,9 +106,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i = get_global_id(1);
-    const int x0_first = get_global_id(2) * TILE_forward_Z_x0;
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i = g1;
+    const int x0_first = g2 * TILE_forward_Z_x0;
     const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
@@ -142,17 +143,28 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0] = phi'(below) * alpha[j]*delta_Z[j, x0] where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y0 = id % H0;
     id /= H0;
     const int j = id;
@@ -175,15 +187,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
         delta_Y[(j * H0 + y0) * TV + t0 + t] = result * DPHI(below[(j * H0 + y0) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_alpha[i] = sum over x0, u0, t of Y[i, K0*x0 + u0]*delta_Z[i, x0]
-WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+static void gradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -197,16 +219,25 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     }
     gradient_alpha[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_alpha,
+    const int vectors,
+    const int TV)
+{
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, TV);
+}
 
 // samplegradient_alpha[i] = sum over x0, u0 of Y[i, K0*x0 + u0]*delta_Z[i, x0]
-WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_alpha_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_alpha_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_alpha_t];
     for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -227,14 +258,23 @@ WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
         samplegradient_alpha[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_alpha,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -245,15 +285,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -270,4 +318,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

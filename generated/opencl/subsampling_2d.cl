@@ -109,7 +109,8 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = b[i] + sum(Y[i, K0*x0 + u0, K1*x1 + u1]*alpha[i]; u0, u1)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -117,9 +118,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    const int i = get_global_id(1);
-    int tile = get_global_id(2);
+    const int t0 = g0 * TILE_forward_Z_t;
+    const int i = g1;
+    int tile = g2;
     const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
     const int x0_first = tile * TILE_forward_Z_x0;
@@ -171,17 +172,28 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0, y1] = phi'(below) * alpha[j]*delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id % H0;
@@ -207,15 +219,25 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
         delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV);
+}
 
 // gradient_alpha[i] = sum over x0, x1, u0, u1, t of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
-WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+static void gradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -233,16 +255,25 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     }
     gradient_alpha[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_alpha,
+    const int vectors,
+    const int TV)
+{
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, TV);
+}
 
 // samplegradient_alpha[i] = sum over x0, x1, u0, u1 of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
-WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_alpha_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_alpha_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_alpha_t];
     for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -267,14 +298,23 @@ WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
         samplegradient_alpha[i * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_alpha,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -287,15 +327,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -314,4 +362,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

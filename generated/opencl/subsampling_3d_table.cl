@@ -160,7 +160,8 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, K0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[D_q(d_row)]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
     __global realv *restrict Z,
@@ -169,12 +170,12 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x2 = id % X2;
     id /= X2;
     const int i = id;
-    int tile = get_global_id(2);
+    int tile = g2;
     const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
     const int x0_first = tile * TILE_forward_Z_x0;
@@ -231,9 +232,21 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         }
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict b,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV);
+}
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -241,8 +254,8 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y2 = id % H2;
     id /= H2;
     const int y1 = id % H1;
@@ -274,16 +287,27 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }
 }
+WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, index, vectors, TV);
+}
 
 // gradient_alpha[q] = sum over d_row in D with q = q, x0, x1, x2, u0, u1, u2, t of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[D_i(d_row), x0, x1, x2]
-WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+static void gradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int q = get_global_id(1);
+    const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
@@ -308,17 +332,27 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     }
     gradient_alpha[q] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_alpha,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, TV);
+}
 
 // samplegradient_alpha[q] = sum over d_row in D with q = q, x0, x1, x2, u0, u1, u2 of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[D_i(d_row), x0, x1, x2]
-WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_alpha_t;
-    const int q = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_alpha_t;
+    const int q = g1;
     realv acc0[TILE_samplegradient_alpha_t];
     for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -350,14 +384,24 @@ WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
         samplegradient_alpha[q * TV + t0 + t] = result;
     }
 }
+WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
+    __global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_alpha,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, index, vectors, TV);
+}
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+static void gradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = get_global_id(1);
+    const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     for (int x0 = 0; x0 < X0; ++x0) {
@@ -372,15 +416,23 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     }
     gradient_b[i] = lane_sum(acc0);
 }
+WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
+{
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+}
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+static void samplegradient_b_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_samplegradient_b_t;
-    const int i = get_global_id(1);
+    const int t0 = g0 * TILE_samplegradient_b_t;
+    const int i = g1;
     realv acc0[TILE_samplegradient_b_t];
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
@@ -401,4 +453,11 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
+}
+WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
+    __global realv *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
+{
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
 }

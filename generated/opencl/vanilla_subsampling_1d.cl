@@ -89,14 +89,15 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = Y[i, K0*x0]
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x0 = id % X0;
     id /= X0;
     const int i = id;
@@ -110,16 +111,25 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[(i * X0 + x0) * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0] = phi'(below) * delta_Z[j, x0] where x0 = floor(y0, K0) if mod(y0, K0) == 0 and X0 - x0 - 1 >= 0
-WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y0 = id % H0;
     id /= H0;
     const int j = id;
@@ -140,4 +150,12 @@ WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         delta_Y[(j * H0 + y0) * TV + t0 + t] = result * DPHI(below[(j * H0 + y0) * TV + t0 + t]);
     }
+}
+WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, delta_Y, below, vectors, TV);
 }

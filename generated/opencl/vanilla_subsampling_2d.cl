@@ -98,14 +98,15 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = Y[i, K0*x0, K1*x1]
-WIDE __kernel void forward_Z(__global const realv *restrict Y,
+static void forward_Z_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_forward_Z_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_forward_Z_t;
+    int id = g1;
     const int x1 = id % X1;
     id /= X1;
     const int x0 = id % X0;
@@ -121,16 +122,25 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
         Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
     }
 }
+WIDE __kernel void forward_Z(__global const realv *restrict Y,
+    __global realv *restrict Z,
+    __global realv *z_out,
+    const int vectors,
+    const int TV)
+{
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, z_out, vectors, TV);
+}
 
 // delta_Y[j, y0, y1] = phi'(below) * delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if mod(y0, K0) == 0 and mod(y1, K1) == 0 and X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
+static void delta_Y_item(const int g0, const int g1, const int g2,
+    __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = get_global_id(0) * TILE_delta_Y_t;
-    int id = get_global_id(1);
+    const int t0 = g0 * TILE_delta_Y_t;
+    int id = g1;
     const int y1 = id % H1;
     id /= H1;
     const int y0 = id % H0;
@@ -154,4 +164,12 @@ WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
         const realv result = acc0[t];
         delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
     }
+}
+WIDE __kernel void delta_Y(__global const realv *restrict delta_Z,
+    __global realv *restrict delta_Y,
+    __global const realv *below,
+    const int vectors,
+    const int TV)
+{
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, delta_Y, below, vectors, TV);
 }

@@ -50,7 +50,7 @@ def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: b
 def flipped(file: str, kernel: str) -> str:
     """The text of a generated file with one sign changed in one kernel."""
     text = (builtin_path() / file).read_text()
-    opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"__kernel void {}\(", r"\n(?=WIDE __kernel )")
+    opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"static void {}_item\(", r"\n(?=WIDE __kernel )")
     start = re.search(opening.format(kernel), text)
     assert start is not None, kernel
     stop = re.search(ending, text[start.start() :])
@@ -120,7 +120,7 @@ def test_one_flipped_sign_in_a_numpy_kernel_is_seen(variant: str, kernel: str, t
 )
 def test_one_flipped_sign_in_an_opencl_kernel_is_seen_and_named(variant: str, kernel: str, tmp_path: Path) -> None:
     file = f"opencl/{variant}.cl"
-    report = verify([variant], copied(tmp_path, variant, file, flipped(file, kernel)), "opencl", cases=1)
+    report = verify([variant], copied(tmp_path, variant, file, flipped(file, kernel)), "opencl", cases=6)
     wrong = {row.kernel for row in report.failures if row.check == "backends"}
     assert wrong == {kernel}, wrong
 

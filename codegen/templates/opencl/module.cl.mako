@@ -12,7 +12,8 @@ static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
 % for line in k.bounds:
 ${line}
 % endfor
-WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
+static void ${k.name}_item(const int g0, const int g1, const int g2,
+    ${",\n    ".join(k.parameters)})
 {
 % for line in k.decode:
     ${line}
@@ -26,6 +27,10 @@ ${layout(line, 1)}
 % for line in k.store:
 ${layout(line, 1)}
 % endfor
+}
+WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
+{
+    ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
 }
 </%def>\
 <%def name="declare(nest, k)">\

@@ -1,0 +1,232 @@
+"""Fused passes: all kernels of a phase in one launch.
+
+On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of few launches: the text
+of every unit once, its names set apart by a prefix, and for each phase a kernel that calls the items of the phase's kernels one
+after the other.  In a phase over samples a work item takes a block of samples through all of them, so that what one kernel wrote
+is still in the core's cache when the next one reads it; in a phase of sums it takes its share of every kernel's items.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import pyopencl as cl
+
+from .device import context
+from .errors import DeviceError
+from .opencl_launch import Size, set_number
+from .opencl_memory import OpenCLResident, Region
+from .opencl_plan import Plan
+from .opencl_program import Binding
+from .phases import Phase, phases
+from .program import Step
+
+#: The most vectors of a block: sample tiles need no more.
+MOST_VECTORS = 4
+#: Vectors narrower than this leave too much of a register empty to be worth a second core.
+LEAST_WIDTH = {"float32": 8, "float64": 4}
+
+_FUNCTION = re.compile(r"^(?:static \w+|WIDE __kernel void) (\w+)\(", re.MULTILINE)
+_ENUM = re.compile(r"^enum \{ (.*) \};$", re.MULTILINE)
+_DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
+_TYPE = re.compile(r"^typedef [\w(), ]+ (\w+);", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """Samples per vector, and vectors that a work item takes through a phase."""
+
+    width: int
+    vectors: int
+
+    @property
+    def samples(self) -> int:
+        """Samples of a block."""
+        return self.width * self.vectors
+
+
+def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
+    """As wide and as large as leaves a block for every compute unit; ``width``: the device's samples per vector.
+
+    ``capacity`` is a multiple of ``width``.
+    """
+    own = width
+    while capacity // own < units and own // 2 >= LEAST_WIDTH[dtype]:
+        own //= 2
+    vectors = MOST_VECTORS
+    while vectors > 1 and (capacity // own % vectors or capacity // (own * vectors) < units):
+        vectors //= 2
+    return Blocking(own, vectors)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a phase of sums."""
+
+    plan: Plan
+    blocks: Blocking
+    shares: int
+
+
+class FusedPass:
+    """The launches of one kind of pass, one per phase.
+
+    ``capacity``: samples that the tensors have room for.  Raises DeviceError where the device's compiler refuses the text.
+    """
+
+    def __init__(self, steps: Sequence[Step], fusion: Fusion, capacity: int, device: Any) -> None:
+        self.blocks, self.shares = fusion.blocks, fusion.shares
+        self.phases = phases(steps)
+        text = _text(self.phases, fusion, capacity // self.blocks.width)
+        program = _build(text, fusion.plan.dtype, device)
+        self.kernels = [cl.Kernel(program, f"phase{n}") for n in range(len(self.phases))]
+        self.keys = [_keys(phase) for phase in self.phases]
+        self.tables = [_tables(phase) for phase in self.phases]
+        self._moving: list[tuple[cl.Kernel, int, str]] = []
+        self._regions: tuple[Region, ...] = ()
+        self._samples = -1
+        self._ready: list[tuple[cl.Kernel, Size]] = []
+
+    def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
+        """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
+        for kernel, keys, tables in zip(self.kernels, self.keys, self.tables, strict=True):
+            for position, key in enumerate(keys):
+                if key in where:
+                    kernel.set_arg(position, where[key].arguments[key])
+                else:
+                    self._moving.append((kernel, position, key))
+            for position, unit in enumerate(tables, len(keys)):
+                kernel.set_arg(position, index[unit])
+
+    def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
+        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
+        if resident.samples != self._samples:
+            vectors = -(-resident.samples // self.blocks.width)
+            self._ready = []
+            for kernel, phase, keys, tables in zip(self.kernels, self.phases, self.keys, self.tables, strict=True):
+                set_number(kernel, len(keys) + len(tables), vectors)
+                items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
+                self._ready.append((kernel, (items,)))
+            self._samples = resident.samples
+        if regions != self._regions:
+            given = {key: argument for region in regions for key, argument in region.arguments.items()}
+            for kernel, position, key in self._moving:
+                kernel.set_arg(position, given[key])
+            self._regions = regions
+
+    def run(self, queue: cl.CommandQueue) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        event = None
+        for kernel, size in self._ready:
+            event = cl.enqueue_nd_range_kernel(queue, kernel, size, (1,))
+        return event
+
+
+def fusible(steps: Sequence[Step], fusion: Fusion) -> bool:
+    """Whether every kernel has an item function, and every sample tile divides a block."""
+    plan = fusion.plan
+    for step in steps:
+        unit = plan.units[step.unit]
+        if fusion.blocks.vectors % plan.kernels[step.unit, step.kernel.name].sample_tile:
+            return False
+        if f"static void {step.kernel.name}_item(" not in _source(unit.folder.text(f"opencl/{unit.file}.cl")):
+            return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+def _keys(phase: Phase) -> list[str]:
+    return list(dict.fromkeys(key for step in phase.steps for key in step.keys))
+
+
+def _tables(phase: Phase) -> list[int]:
+    return sorted({step.unit for step in phase.steps if step.kernel.index})
+
+
+def _text(found: Sequence[Phase], fusion: Fusion, vectors: int) -> str:
+    """The whole program: the units' texts, then a kernel for each phase."""
+    used = sorted({step.unit for phase in found for step in phase.steps})
+    parts = ["#define __kernel static __attribute__((unused))"]
+    parts += [_unit(unit, fusion.plan.binding(unit)) for unit in used]
+    parts += ["#undef __kernel"]
+    parts += ["\n".join(_phase(n, phase, fusion, vectors)) for n, phase in enumerate(found)]
+    return "\n".join(parts) + "\n"
+
+
+def _source(text: str) -> str:
+    """A unit's text without its opening comments."""
+    return text[text.index("#") :] if "#" in text else text
+
+
+def names(text: str) -> list[str]:
+    """What a unit's text defines at file scope besides macros, in order."""
+    found = [*_FUNCTION.findall(text), *_TYPE.findall(text)]
+    for line in _ENUM.findall(text):
+        found += [entry.split("=")[0].strip() for entry in line.split(",")]
+    return list(dict.fromkeys(found))
+
+
+def _unit(number: int, binding: Binding) -> str:
+    """A unit's text between its macros and the prefixes of its names."""
+    text = _source(binding.unit.folder.text(f"opencl/{binding.unit.file}.cl"))
+    macros = {name: binding.values[name] for name in binding.unit.macros}
+    prefixed = {name: f"u{number}_{name}" for name in names(text)}
+    before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
+    defined = dict.fromkeys([*prefixed, *macros, *(n for n in _DEFINE.findall(text) if n not in prefixed)])
+    return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
+
+
+def _phase(number: int, phase: Phase, fusion: Fusion, vectors: int) -> Iterator[str]:
+    """The kernel of one phase; ``vectors``: those that a unit of a tensor has room for."""
+    plan, blocks = fusion.plan, fusion.blocks
+    keys, tables = _keys(phase), _tables(phase)
+    parameters = [f"__global void *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
+    wide = "__attribute__((min_vector_width(512))) " if blocks.width == 16 else ""
+    yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
+    yield "{"
+    yield "    const int share = get_global_id(0);"
+    for step in phase.steps:
+        binding = plan.binding(step.unit)
+        size = binding.global_size(step.kernel.global_size, blocks.vectors)
+        arguments = [f"b{keys.index(key)}" for key in step.keys] + ([f"index{step.unit}"] if step.kernel.index else [])
+        item = f"u{step.unit}_{step.kernel.name}_item"
+        given = ", ".join([*arguments, "vectors", str(vectors)])
+        if phase.kind == "sums":
+            yield from _shared(item, given, size, fusion.shares)
+        else:
+            yield from _blocked(item, given, size)
+    yield "}"
+
+
+def _blocked(item: str, given: str, size: Size) -> Iterator[str]:
+    """All items of a kernel for one block of samples."""
+    first, second, third = (*size, 1, 1)[:3]
+    yield f"    for (int g2 = 0; g2 < {third}; ++g2)"
+    yield f"        for (int g1 = 0; g1 < {second}; ++g1)"
+    yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
+    yield f"                {item}(share * {first} + g0, g1, g2, {given});"
+
+
+def _shared(item: str, given: str, size: Size, shares: int) -> Iterator[str]:
+    """A share of a kernel's items."""
+    first, second, third = (*size, 1, 1)[:3]
+    count = prod((first, second, third))
+    yield f"    for (int n = share * {count} / {shares}; n < (share + 1) * {count} / {shares}; ++n)"
+    yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {given});"
+
+
+@lru_cache(maxsize=256)
+def _build(text: str, dtype: str, device: Any) -> cl.Program:
+    # Literals carry no suffix, so that the same text serves both precisions.
+    options = ["-cl-single-precision-constant"] if dtype == "float32" else []
+    try:
+        return cl.Program(context(device), text).build(options=options)
+    except cl.Error as error:
+        lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
+        detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])
+        raise DeviceError(f"a fused pass does not build on {device.name.strip()}: {detail}") from None

@@ -1,0 +1,60 @@
+"""Phases: steps of a pass that need no wait for one another.
+
+A kernel that writes samples reads, of every tensor with samples, only the sample that it writes.  So a block of samples can go
+through all such kernels at once, whatever the other blocks do; this is a phase of kind "samples".  A kernel that sums over the
+samples must wait until all blocks have come so far; such kernels, which do not read one another, are a phase of kind "sums".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .memory_plan import Use
+from .program import Step
+
+Kind = Literal["samples", "sums"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps in order, all of one kind."""
+
+    kind: Kind
+    steps: tuple[Step, ...]
+
+
+def phases(steps: Sequence[Step]) -> list[Phase]:
+    """The steps in as few phases as their data allow; within a phase they keep their order.
+
+    Even levels hold steps that write samples, odd ones those that sum them.  A step goes to the first level of its kind that is
+    not before any of the steps whose results it reads; one that sums cannot share the level of a sum that it reads.
+    """
+    level_of: dict[str, int] = {}
+    found: dict[int, list[Step]] = {}
+    for step in steps:
+        sums = not step.writes.samples
+        level = max((level_of[key] for key in step.use.reads if key in level_of), default=0)
+        if sums and any(level_of.get(key) == level for key in step.use.reads) and level % 2:
+            level += 1
+        level += level % 2 != sums
+        found.setdefault(level, []).append(step)
+        level_of.update(dict.fromkeys(step.use.writes, level))
+    return [Phase("sums" if level % 2 else "samples", tuple(found[level])) for level in sorted(found)]
+
+
+def merged_uses(found: Sequence[Phase]) -> list[Use]:
+    """What each step reads and writes, the steps of a phase of sums as one: they run in no order.
+
+    In a phase over samples the steps of one block do run in order, and blocks meet in no lane; so tensors that start at multiples
+    of the capacity may share memory as if all blocks went step by step.
+    """
+    uses = []
+    for phase in found:
+        if phase.kind == "samples":
+            uses += [step.use for step in phase.steps]
+        else:
+            reads = tuple(dict.fromkeys(key for step in phase.steps for key in step.use.reads))
+            uses.append(Use(reads, tuple(dict.fromkeys(key for step in phase.steps for key in step.use.writes))))
+    return uses
