@@ -137,7 +137,8 @@ def _receive(stream: IO[bytes]) -> Any:
 def serve(device: str, stdin: IO[bytes], stdout: IO[bytes]) -> None:
     """The child: one job, then schedules until the other side closes."""
     from ..backend_opencl import OpenCLBackend
-    from .trial import RefusedError, Trials
+    from .candidate import RefusedError
+    from .trial import Trials
 
     backend: OpenCLBackend = OpenCLBackend(device or None)
     trials = Trials(_receive(stdin), backend)

@@ -32,7 +32,7 @@ class Job:
     """One kernel of a network.
 
     ``arrays``: its arguments by tensor, ``(units, samples)`` or ``(units,)``.  ``expected``: what it writes, by tensor, ``PHI``
-    where phi finishes it.
+    where phi finishes it.  ``step``: the call in its network.
     """
 
     bench: Bench
@@ -41,6 +41,7 @@ class Job:
     samples: int
     arrays: Mapping[str, Array] = field(repr=False)
     expected: Mapping[str, Array] = field(repr=False)
+    step: Step = field(repr=False)
 
     @property
     def unit(self) -> Unit:
@@ -132,4 +133,4 @@ def _job(found: Bench, step: Step, dtype: str, samples: int, executor: NumpyExec
         expected[kernel.position] = values[step.position.key]
     if step.z is not None:
         expected[kernel.output] = values[step.z]
-    return Job(found, kernel, dtype, samples, arrays, expected)
+    return Job(found, kernel, dtype, samples, arrays, expected, step)

@@ -75,6 +75,8 @@ class Space:
         if prod(plan.tiles.values()) > MOST_PLACES:
             return f"{prod(plan.tiles.values())} accumulators, expected at most {MOST_PLACES}"
         items = self.global_size(plan)
+        if schedule.group is not None and self.device.fused:
+            return "a kernel of a fused pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
         return ""
@@ -102,6 +104,8 @@ class Space:
 
     def groups(self, schedule: Schedule) -> list[tuple[int, ...]]:
         """Work groups for the tiles and width of ``schedule``."""
+        if self.device.fused:
+            return []
         return local_sizes.groups(self.global_size(self.plan(schedule)), self.device, self.start)
 
     def schedule(self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None) -> Schedule:

@@ -18,6 +18,7 @@ class Traits:
 
     ``width``: samples per vector by default; ``widest``: the most that is legal.  ``work_group``: work items of a group at most;
     ``work_items``: of each axis.  ``units``: compute units.  ``local_memory`` bytes.  ``machine``: see ``register_tiles``.
+    ``fused``: kernels do not run in launches of their own, so that vector width and work groups are not theirs to choose.
     """
 
     kind: str
@@ -28,11 +29,12 @@ class Traits:
     units: int
     local_memory: int
     machine: Machine
+    fused: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Every legal number of samples per vector."""
-        return tuple(n for n in (1, 2, 4, 8, 16) if n <= self.widest)
+        return (self.width,) if self.fused else tuple(n for n in (1, 2, 4, 8, 16) if n <= self.widest)
 
 
 def traits(backend: OpenCLBackend, dtype: str) -> Traits:

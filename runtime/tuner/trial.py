@@ -1,12 +1,13 @@
 """One candidate on the device: built, run into buffers of its own that hold NaN, compared with the reference, timed.
 
-A candidate is timed only after its numbers were right, twice and bit for bit the same.
+A candidate is timed only after its numbers were right, twice and bit for bit the same.  It runs as it would in a pass: where the
+backend fuses passes, alone in a fused one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ import pyopencl as cl
 
 from .. import device as devices
 from ..backend import Array
-from ..errors import DeviceError, ManifestError
-from ..kernel_run import FACTOR, PHI
-from ..opencl_launch import local_size
+from ..errors import ManifestError
+from ..kernel_run import PHI
+from ..opencl_fused import Fusion, fusible
 from ..opencl_plan import Plan
-from ..opencl_program import build
+from ..register_tiles import Machine
 from ..schedule import DEFAULT, Fixed, Schedule
 from ..verdict import BACKENDS, relative
+from .candidate import Candidate, Fused, Launched, RefusedError, allocated, first_line, shape
 from .jobs import Job
 from .record import Trialled
 from .space import Space
@@ -31,80 +33,27 @@ from .traits import traits
 if TYPE_CHECKING:
     from ..backend_opencl import OpenCLBackend
 
-#: Numbers past the end of every output that must stay as they are.
-GUARD = 64
-MARK = 12345.0
 #: How a refusal names what phi finished.
 PHI_LABEL = "the output"
 
 
-class RefusedError(Exception):
-    """A candidate that is not used; ``kind`` is one of ``record.REFUSALS``."""
+def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fusion | None:
+    """How the backend fuses a pass with this kernel; None where it launches the kernel."""
+    if backend.kind != "cpu":
+        return None
+    own = copy(backend)
+    own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
+    fusion = own.fusion((job.unit,), job.dtype, backend.plan((job.unit,), job.dtype, job.samples).capacity)
+    return fusion if fusible([replace(job.step, unit=0)], fusion) else None
 
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind, self.reason = kind, reason
 
-
-class Candidate:
-    """A kernel built with a schedule, its arguments set."""
-
-    def __init__(
-        self, job: Job, schedule: Schedule, plan: Plan, capacity: int, queue: Any, inputs: dict[str, Any], grouped: bool
-    ) -> None:
-        self.job, self.schedule, self.capacity, self.queue = job, schedule, capacity, queue
-        kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
-        width = plan.kernels[0, kernel.name].width
-        vectors = plan.padded(job.samples) // width
-        try:
-            self.compiled = cl.Kernel(build(binding, queue.device), kernel.name)
-        except DeviceError as error:
-            raise RefusedError("compile", str(error)) from None
-        self.outputs = {name: self._output(name) for name in job.expected}
-        self.size = binding.global_size(kernel.global_size, vectors)
-        self.group = local_size(self.size, plan.kernels[0, kernel.name].group, grouped)
-        index = [_index(queue.context, binding.index)] if kernel.index else []
-        arguments = [self.outputs[name] if name in self.outputs else inputs[name] for name in _names(job)]
-        self.kept = (arguments, index)
-        self.compiled.set_args(*arguments, *index, np.int32(vectors), np.int32(capacity // width))
-
-    def launch(self, count: int) -> None:
-        """Run it ``count`` times and wait."""
-        if 0 in self.size:
-            return
-        for _ in range(count):
-            cl.enqueue_nd_range_kernel(self.queue, self.compiled, self.size, self.group)
-        self.queue.finish()
-
-    def run(self) -> dict[str, Array]:
-        """What one launch writes, by tensor.  RefusedError where it cannot be launched, or writes past the end."""
-        dtype = np.dtype(self.job.dtype).type
-        try:
-            for name, buffer in self.outputs.items():
-                end, guard = self._count(name) * dtype().itemsize, GUARD * dtype().itemsize
-                cl.enqueue_fill_buffer(self.queue, buffer, dtype(np.nan), 0, end)
-                cl.enqueue_fill_buffer(self.queue, buffer, dtype(MARK), end, guard)
-            self.launch(1)
-            return {name: self._read(name) for name in self.outputs}
-        except cl.Error as error:
-            raise RefusedError("failed", f"{self.job.kernel.name} could not be launched: {_first_line(error)}") from None
-
-    def _read(self, name: str) -> Array:
-        units, samples = _shape(self.job, name)
-        host = np.empty(self._count(name) + GUARD, self.job.dtype)
-        cl.enqueue_copy(self.queue, host, self.outputs[name])
-        if (host[-GUARD:] != MARK).any():
-            raise RefusedError("wrong", f"{self.job.kernel.name} writes past the end of {name}")
-        values = host[: units * (self.capacity if samples else 1)]
-        return values.reshape(units, self.capacity)[:, : self.job.samples] if samples else values
-
-    def _count(self, name: str) -> int:
-        units, samples = _shape(self.job, name)
-        return max(1, units * (self.capacity if samples else 1))
-
-    def _output(self, name: str) -> Any:
-        size = (self._count(name) + GUARD) * np.dtype(self.job.dtype).itemsize
-        return _allocated(self.queue.context, size)
+def space(job: Job, backend: OpenCLBackend) -> Space:
+    """The kernel's schedules on the backend's device; in a fused pass its samples are those of a block, computed by one core."""
+    device, fusion = traits(backend, job.dtype), fused(job, backend)
+    if fusion is None:
+        return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
+    device = replace(device, width=fusion.blocks.width, machine=Machine(device.machine.registers, 1), fused=True)
+    return Space(job.unit, job.kernel, job.dtype, fusion.blocks.samples, device, job.image)
 
 
 class Trials:
@@ -113,7 +62,7 @@ class Trials:
     def __init__(self, job: Job, backend: OpenCLBackend, timer: Timer | None = None) -> None:
         backend.require(job.dtype)
         self.job, self.backend, self.timer = job, backend, timer or WallTimer()
-        self.space = Space(job.unit, job.kernel, job.dtype, job.samples, traits(backend, job.dtype), job.image)
+        self.space = space(job, backend)
         self.queue = cl.CommandQueue(devices.context(backend.device))
         self._inputs: tuple[int, dict[str, Any]] = (0, {})
         self._default: Candidate | None = None
@@ -125,16 +74,27 @@ class Trials:
         reason = self.space.illegal(schedule)
         if reason:
             raise RefusedError("invalid", reason)
-        plan, other = self._plan(schedule), self._plan(beside)
-        step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
-        capacity = -(-self.job.samples // step) * step
         try:
-            inputs = self._placed(capacity, max(plan.padded(self.job.samples), other.padded(self.job.samples)))
-            return Candidate(self.job, schedule, plan, capacity, self.queue, inputs, self.backend.kind == "cpu")
+            return self._fused(schedule) if self.space.device.fused else self._launched(schedule, beside)
         except ManifestError as error:
             raise RefusedError("compile", str(error)) from None
         except (cl.Error, MemoryError) as error:
-            raise RefusedError("failed", _first_line(error)) from None
+            raise RefusedError("failed", first_line(error)) from None
+
+    def _launched(self, schedule: Schedule, beside: Schedule) -> Candidate:
+        plan, other = self._plan(schedule), self._plan(beside)
+        step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
+        capacity = -(-self.job.samples // step) * step
+        inputs = self._placed(capacity, max(plan.padded(self.job.samples), other.padded(self.job.samples)))
+        return Launched(self.job, schedule, plan, capacity, self.queue, inputs, self.backend.kind == "cpu")
+
+    def _fused(self, schedule: Schedule) -> Candidate:
+        fusion = fused(self.job, self.backend, schedule)
+        if fusion is None:
+            samples = self.space.samples
+            raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
+        capacity = -(-self.job.samples // fusion.blocks.samples) * fusion.blocks.samples
+        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
@@ -171,7 +131,7 @@ class Trials:
         except RefusedError as error:
             return Trialled(schedule, refused=error.kind, reason=error.reason)
         except cl.Error as error:
-            return Trialled(schedule, refused="failed", reason=_first_line(error))
+            return Trialled(schedule, refused="failed", reason=first_line(error))
         return Trialled(schedule, timing.candidate, timing.ratio)
 
     def confirm(self, schedule: Schedule) -> tuple[float, float]:
@@ -187,7 +147,7 @@ class Trials:
         return self._default
 
     def default_seconds(self) -> float:
-        """Of one launch of the default, roughly; RefusedError where its numbers are wrong."""
+        """Of one run of the default, roughly; RefusedError where its numbers are wrong."""
         candidate = self.check(DEFAULT)
         return self.timer.seconds(candidate)
 
@@ -203,44 +163,15 @@ class Trials:
             return self._inputs[1]
         placed = {}
         for name, values in self.job.arrays.items():
-            units, samples = _shape(self.job, name)
+            units, samples = shape(self.job, name)
             host = np.full((units, capacity) if samples else (units,), np.nan, self.job.dtype)
             if samples:
                 host[:, : self.job.samples] = values
                 host[:, self.job.samples : used] = 0 if name.startswith("delta") or name == "weight" else values[:, -1:]
             else:
                 host[:] = values
-            placed[name] = _allocated(self.queue.context, max(1, host.size) * host.itemsize)
+            placed[name] = allocated(self.queue.context, max(1, host.size) * host.itemsize)
             if host.size:
                 cl.enqueue_copy(self.queue, placed[name], host)
         self._inputs, self._default = (capacity, placed), None
         return placed
-
-
-def _names(job: Job) -> list[str]:
-    """Tensors in calling order: what is read, what is written, the position, Z, and what phi' is computed from."""
-    kernel = job.kernel
-    written = PHI if kernel.finish == "phi" else kernel.output
-    names = [*kernel.arguments, written]
-    names += [kernel.position] if kernel.position is not None else []
-    if kernel.finish == "phi":
-        names.append(kernel.output if kernel.output in job.expected else written)
-    return names + ([FACTOR] if kernel.finish == "dphi" else [])
-
-
-def _shape(job: Job, name: str) -> tuple[int, bool]:
-    extent, samples = job.bench.extent(name)
-    return extent.units, samples
-
-
-def _index(context: Any, values: Array) -> Any:
-    return cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=values)
-
-
-def _allocated(context: Any, size: int) -> Any:
-    return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Sequence[str] = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

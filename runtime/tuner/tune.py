@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..schedule import DEFAULT, Schedule
 from .cache import Cache
+from .candidate import RefusedError
 from .child import Child
 from .identity import Place, kernel_record, key, place, power
 from .jobs import Job
@@ -17,7 +18,7 @@ from .record import ENOUGH, Entry, Trialled, canonical
 from .search import Search
 from .space import Space
 from .timer import Timer
-from .trial import RefusedError, Trials
+from .trial import Trials, space
 
 if TYPE_CHECKING:
     from ..backend_opencl import OpenCLBackend
@@ -45,6 +46,9 @@ class Laboratory(Protocol):
 
     def workbench(self, job: Job) -> Workbench:
         """For the candidates of one kernel."""
+
+    def samples(self, job: Job) -> int:
+        """How many samples a lookup of the kernel's schedule asks for."""
 
 
 class Observer(Protocol):
@@ -105,6 +109,10 @@ class DeviceLaboratory:
         """Trials on the device."""
         return _Guarded(Trials(job, self.backend, self.timer), self.child)
 
+    def samples(self, job: Job) -> int:
+        """Those of a block where the pass is fused."""
+        return space(job, self.backend).samples
+
     def close(self) -> None:
         """End the child."""
         self.child.close()
@@ -151,6 +159,7 @@ class _Run:
         self.laboratory, self.cache, self.budget, self.again = laboratory, cache, budget, again
         self.observer, self.clock, self.started = observer, clock, clock()
         self.tried = 0
+        self._keys: dict[int, str] = {}
         self.fresh: set[str] = set()
         self.broken: list[tuple[str, str]] = []
 
@@ -176,28 +185,34 @@ class _Run:
     def _search(self, jobs: Sequence[Job]) -> None:
         """Each kernel's share of what is left is its share of the time that the kernels left over take.
 
-        Measuring the defaults takes at most half of the budget: what was not reached waits for the next run.
+        Measuring the defaults takes at most half of what is left; what was not reached comes after the kernels that were.
         """
-        pending = [job for job in jobs if not self._done(job)]
+        unmeasured = [job for job in jobs if not self._done(job)]
         seconds: dict[str, float] = {}
-        for job in pending:
-            if self.remaining <= self.budget / 2 and seconds:
-                break
-            try:
-                seconds[self._key(job)] = self.laboratory.workbench(job).default_seconds()
-            except RefusedError as error:
-                self.broken.append((job.name, error.reason))
-        pending = sorted((job for job in pending if self._key(job) in seconds), key=lambda job: -seconds[self._key(job)])
-        while pending and self.remaining > 0:
+        while self.remaining > 0:
+            unmeasured = self._measure(unmeasured, seconds)
+            pending = [job for job in jobs if self._key(job) in seconds and not self._done(job)]
+            pending.sort(key=lambda job: -seconds[self._key(job)])
             before = self.tried
             for number, job in enumerate(pending):
                 total = sum(seconds[self._key(other)] for other in pending[number:])
                 share = self.remaining * seconds[self._key(job)] / total if total > 0 else self.remaining
                 self.observer.kernel(number, job.name)
                 self._kernel(job, seconds[self._key(job)], self.clock() + share)
-            pending = [job for job in pending if not self._done(job)]
-            if self.tried == before:
+            if not unmeasured and self.tried == before:
                 return
+
+    def _measure(self, jobs: Sequence[Job], seconds: dict[str, float]) -> list[Job]:
+        """The defaults of ``jobs``, for half of the time that is left; returns those that were not reached."""
+        enough = self.remaining / 2
+        for number, job in enumerate(jobs):
+            if number and self.remaining <= enough:
+                return list(jobs[number:])
+            try:
+                seconds[self._key(job)] = self.laboratory.workbench(job).default_seconds()
+            except RefusedError as error:
+                self.broken.append((job.name, error.reason))
+        return []
 
     def _kernel(self, job: Job, seconds: float, deadline: float) -> None:
         name, bench = self._key(job), self.laboratory.workbench(job)
@@ -224,7 +239,7 @@ class _Run:
 
     def _entry(self, job: Job, bench: Workbench, search: Search, seconds: float, old: Entry | None, hurry: bool) -> Entry:
         """The best that stands a second measurement, in a hurry the first; the default where none is ``ENOUGH`` faster."""
-        record = kernel_record(job.unit, job.kernel, job.dtype, power(job.samples))
+        record = kernel_record(job.unit, job.kernel, job.dtype, power(bench.space.samples))
         where = self.laboratory.place.record()
         best = search.best
         chosen, default, own = DEFAULT, seconds, seconds
@@ -251,7 +266,10 @@ class _Run:
         return known is not None and known.complete and (not self.again or name in self.fresh)
 
     def _key(self, job: Job) -> str:
-        return key(kernel_record(job.unit, job.kernel, job.dtype, power(job.samples)), self.laboratory.place.record())
+        if id(job) not in self._keys:
+            record = kernel_record(job.unit, job.kernel, job.dtype, power(self.laboratory.samples(job)))
+            self._keys[id(job)] = key(record, self.laboratory.place.record())
+        return self._keys[id(job)]
 
 
 def tune_on_device(

@@ -10,12 +10,12 @@ from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
 from phiz.runtime.register_tiles import Machine
 from phiz.runtime.schedule import DEFAULT, Schedule
+from phiz.runtime.tuner.candidate import RefusedError
 from phiz.runtime.tuner.identity import Place
 from phiz.runtime.tuner.jobs import Job, jobs
 from phiz.runtime.tuner.record import Trialled
 from phiz.runtime.tuner.space import Space
 from phiz.runtime.tuner.traits import Traits
-from phiz.runtime.tuner.trial import RefusedError
 
 CPU = Traits("cpu", 8, 16, 4096, (4096, 4096, 4096), 4, 32768, Machine(16, 4))
 GPU = Traits("gpu", 1, 16, 1024, (1024, 1024, 64), 80, 49152, Machine(64, 80 * 256))
@@ -73,6 +73,9 @@ class Paper:
 
     def workbench(self, job: Job) -> PaperBench:
         return PaperBench(self, job)
+
+    def samples(self, job: Job) -> int:
+        return job.samples
 
 
 class PaperBench:

@@ -24,10 +24,9 @@ def test_a_layer_is_tuned_shown_and_not_tuned_again(cache: Path, tmp_path: Path,
     assert main([*LAYER, "--budget", "3", "--json", str(tmp_path / "found.json")]) == 0
     out = capsys.readouterr().out
     assert "forward_Z" in out
-    assert "delta_Y" in out
     assert "one gradient of 20 samples" in out
     found = json.loads((tmp_path / "found.json").read_text())
-    assert {kernel["kernel"] for kernel in found["kernels"]} >= {"layer 0 (dense): forward_Z", "layer 0 (dense): gradient_w"}
+    assert {kernel["kernel"] for kernel in found["kernels"]} >= {"layer 0 (dense): forward_Z"}
     assert found["gradient"]["samples"] == 20
     tried = sum(kernel["tried"] for kernel in found["kernels"])
     assert tried > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
 from phiz.runtime.schedule import DEFAULT, Schedule
+from phiz.runtime.tuner.candidate import RefusedError
 from phiz.runtime.tuner.child import Child
 from phiz.runtime.tuner.jobs import jobs
 from phiz.runtime.tuner.timer import Launchable, Timing
-from phiz.runtime.tuner.trial import RefusedError, Trials
+from phiz.runtime.tuner.trial import Trials
 
 from tests.tuner.planted import BROKEN, CRASH, HANG, MISSING, PAST, WRONG, planted_job, tile
 
@@ -104,7 +106,7 @@ def test_a_wrong_default_is_told(tmp_path: Path, timer: Counting) -> None:
     spoilt = dict(job.expected)
     name = next(iter(spoilt))
     spoilt[name] = spoilt[name] + np.eye(*spoilt[name].shape, dtype=np.float32)
-    trials = Trials(type(job)(job.bench, job.kernel, job.dtype, job.samples, job.arrays, spoilt), OpenCLBackend(), timer)
+    trials = Trials(replace(job, expected=spoilt), OpenCLBackend(), timer)
     with pytest.raises(RefusedError, match="forward_Z"):
         trials.default_seconds()
 

@@ -1,0 +1,174 @@
+"""A kernel built with a schedule, as it runs in a pass: in a launch of its own, or block by block in a fused one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import pyopencl as cl
+
+from ..backend import Array
+from ..errors import DeviceError
+from ..kernel_run import FACTOR, PHI
+from ..opencl_fused import FusedPass, Fusion, fusible
+from ..opencl_launch import local_size
+from ..opencl_memory import OpenCLResident, Region
+from ..opencl_plan import Plan
+from ..opencl_program import build
+from ..schedule import Schedule
+from .jobs import Job
+
+#: Numbers past the end of every output that must stay as they are.
+GUARD = 64
+MARK = 12345.0
+
+
+class RefusedError(Exception):
+    """A candidate that is not used; ``kind`` is one of ``record.REFUSALS``."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason = kind, reason
+
+
+class Candidate:
+    """A kernel with outputs of its own, and room for ``capacity`` samples."""
+
+    def __init__(self, job: Job, schedule: Schedule, capacity: int, queue: Any) -> None:
+        self.job, self.schedule, self.capacity, self.queue = job, schedule, capacity, queue
+        self.outputs = {name: self._output(name) for name in job.expected}
+
+    def launch(self, count: int) -> None:
+        """Run it ``count`` times and wait."""
+        raise NotImplementedError
+
+    def arguments(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """Buffers in calling order."""
+        return [self.outputs[name] if name in self.outputs else inputs[name] for name in names(self.job)]
+
+    def run(self) -> dict[str, Array]:
+        """What one run writes, by tensor.  RefusedError where it cannot be launched, or writes past the end."""
+        dtype = np.dtype(self.job.dtype).type
+        try:
+            for name, buffer in self.outputs.items():
+                end, guard = self._count(name) * dtype().itemsize, GUARD * dtype().itemsize
+                cl.enqueue_fill_buffer(self.queue, buffer, dtype(np.nan), 0, end)
+                cl.enqueue_fill_buffer(self.queue, buffer, dtype(MARK), end, guard)
+            self.launch(1)
+            return {name: self._read(name) for name in self.outputs}
+        except cl.Error as error:
+            raise RefusedError("failed", f"{self.job.kernel.name} could not be launched: {first_line(error)}") from None
+
+    def _read(self, name: str) -> Array:
+        units, samples = shape(self.job, name)
+        host = np.empty(self._count(name) + GUARD, self.job.dtype)
+        cl.enqueue_copy(self.queue, host, self.outputs[name])
+        if (host[-GUARD:] != MARK).any():
+            raise RefusedError("wrong", f"{self.job.kernel.name} writes past the end of {name}")
+        values = host[: units * (self.capacity if samples else 1)]
+        return values.reshape(units, self.capacity)[:, : self.job.samples] if samples else values
+
+    def _count(self, name: str) -> int:
+        units, samples = shape(self.job, name)
+        return max(1, units * (self.capacity if samples else 1))
+
+    def _output(self, name: str) -> Any:
+        return allocated(self.queue.context, (self._count(name) + GUARD) * np.dtype(self.job.dtype).itemsize)
+
+
+class Launched(Candidate):
+    """In a launch of its own."""
+
+    def __init__(
+        self, job: Job, schedule: Schedule, plan: Plan, capacity: int, queue: Any, inputs: Mapping[str, Any], grouped: bool
+    ) -> None:
+        super().__init__(job, schedule, capacity, queue)
+        kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
+        width = plan.kernels[0, kernel.name].width
+        vectors = plan.padded(job.samples) // width
+        try:
+            self.compiled = cl.Kernel(build(binding, queue.device), kernel.name)
+        except DeviceError as error:
+            raise RefusedError("compile", str(error)) from None
+        self.size = binding.global_size(kernel.global_size, vectors)
+        self.group = local_size(self.size, plan.kernels[0, kernel.name].group, grouped)
+        index = [read_only(queue.context, binding.index)] if kernel.index else []
+        self.kept = (*self.arguments(inputs), *index)
+        self.compiled.set_args(*self.kept, np.int32(vectors), np.int32(capacity // width))
+
+    def launch(self, count: int) -> None:
+        """Run it ``count`` times and wait."""
+        if 0 in self.size:
+            return
+        for _ in range(count):
+            cl.enqueue_nd_range_kernel(self.queue, self.compiled, self.size, self.group)
+        self.queue.finish()
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """What a fused pass looks for tensors in."""
+
+    arguments: Mapping[str, Any]
+
+
+class Fused(Candidate):
+    """Alone in a fused pass: a block of samples, or a share of the sums, for each work item."""
+
+    def __init__(self, job: Job, schedule: Schedule, fusion: Fusion, capacity: int, queue: Any, inputs: Mapping[str, Any]) -> None:
+        super().__init__(job, schedule, capacity, queue)
+        step = replace(job.step, unit=0)
+        if not fusible([step], fusion):
+            raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
+        try:
+            self.fused = FusedPass([step], fusion, capacity, queue.device)
+        except DeviceError as error:
+            raise RefusedError("compile", str(error)) from None
+        index = read_only(queue.context, fusion.plan.binding(0).index)
+        self.kept = (self.arguments(inputs), index)
+        held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
+        self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
+        resident = OpenCLResident(held, capacity)
+        resident.samples, resident.used = job.samples, capacity
+        self.fused.fit((), resident)
+
+    def launch(self, count: int) -> None:
+        """Run it ``count`` times and wait."""
+        for _ in range(count):
+            self.fused.run(self.queue)
+        self.queue.finish()
+
+
+def names(job: Job) -> list[str]:
+    """Tensors in calling order: what is read, what is written, the position, Z, and what phi' is computed from."""
+    kernel = job.kernel
+    written = PHI if kernel.finish == "phi" else kernel.output
+    found = [*kernel.arguments, written]
+    found += [kernel.position] if kernel.position is not None else []
+    if kernel.finish == "phi":
+        found.append(kernel.output if kernel.output in job.expected else written)
+    return found + ([FACTOR] if kernel.finish == "dphi" else [])
+
+
+def shape(job: Job, name: str) -> tuple[int, bool]:
+    """Units of a tensor, and whether it has samples."""
+    extent, samples = job.bench.extent(name)
+    return extent.units, samples
+
+
+def read_only(context: Any, values: Array) -> Any:
+    """A buffer that holds ``values``."""
+    return cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=values)
+
+
+def allocated(context: Any, size: int) -> Any:
+    """A buffer of ``size`` bytes."""
+    return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
