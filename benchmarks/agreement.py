@@ -27,7 +27,7 @@ def difference(ours: Mapping[str, Array], theirs: Mapping[str, Array], pieces: S
         for number, part in enumerate(parts):
             found = _relative(mine[part], other[part])
             where = f"{name} of parameter {number}" if name == "gradient" else name
-            worst = max(worst, (found, where))
+            worst = (found, where) if found > worst[0] else worst
     return worst
 
 

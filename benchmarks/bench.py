@@ -15,6 +15,7 @@ from typing import Any
 from ..runtime.errors import PhizError
 from . import contest, memory, peers, roofline, startup, works
 from .device_peaks import processor
+from .gradient import warn_when_busy
 from .side_process import SideError, SideProcess
 
 #: Times that every kernel runs for the roofline.
@@ -61,6 +62,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
     chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
+    warn_when_busy(options.threads)
     with contextlib.ExitStack() as stack:
         run = Run(options, say, {}, [])
         chosen = list(_defined(run, chosen, stack))

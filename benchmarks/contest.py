@@ -105,6 +105,7 @@ class Contest:
         ours = self.ours
         return {
             "work": self.work.name, "title": self.work.title, "batch": self.work.batch, "mode": self.work.mode,
+            "variant": self.work.variant,
             "sides": [
                 asdict(lane) | {"ms": 1e3 * statistics.median(lane.seconds), "ratio": asdict(self.ratio(lane)) if ours else None}
                 for lane in self.lanes if lane.seconds
@@ -144,7 +145,6 @@ def run(
         except SideError as error:
             contest.notes.append(str(error))
     for number in range(rounds):
-        say(f"{work.name}: round {number + 1} of {rounds}")
         for lane in contest.lanes[:: 1 if number % 2 else -1]:
             if not (lane.slow and number >= SLOW_ROUNDS):
                 _block(contest, lane, sides[lane.peer])

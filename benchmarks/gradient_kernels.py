@@ -43,7 +43,7 @@ from ..derive.loss_kernels import derive_loss
 from ..runtime.backend import Request
 from ..runtime.backend_opencl import OpenCLExecutor
 from ..runtime.network import Network
-from ..runtime.opencl_launch import Launch
+from ..runtime.opencl_launch import Launch, LaunchList
 from ..runtime.program import Step, Unit
 
 Array = npt.NDArray[Any]
@@ -97,7 +97,8 @@ def profile(
         backward = Request(gradients="sum", input_gradient=True)
         passes = [executor.bound("loss", resident, Request(keep=True))]
         passes.append(executor.bound("delta", resident, backward, delta[:count].T))
-    launches = [launch for one in passes for launch in one.kind.launches.launches]
+    lists = [one.kind.launches for one in passes]
+    launches = [launch for one in lists if isinstance(one, LaunchList) for launch in one.launches]
     queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
     seconds = [[_time(queue, launch, resident.used) for launch in launches] for _ in range(repeats + 1)]
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]

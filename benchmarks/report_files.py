@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..runtime.errors import PhizError
-from ..runtime.files import reason, write_atomically
+from ..runtime.files import write_atomically
+from ..runtime.pictures import prepare_folder
 from .report import Record, markdown
 from .report_plots import save_peers, save_roofline
 
@@ -17,10 +18,7 @@ from .report_plots import save_peers, save_roofline
 def check(folder: Path | None, file: Path | None) -> None:
     """PhizError, before anything is measured, where what is measured could not be written."""
     if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PhizError(f"--out {folder}: cannot be made: {reason(error)}") from error
+        prepare_folder(folder)
     if file is not None and not file.absolute().parent.is_dir():
         raise PhizError(f"--json {file}: its folder does not exist")
 
@@ -34,7 +32,7 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
         return
     write_atomically(folder / "bench.json", data)
     write_atomically(folder / "bench.md", markdown(record, pictures=True).encode())
-    if any(side["ratio"] for work in record["works"] for side in work["sides"]):
+    if any(side["ratio"] and side["peer"] != "phiz" for work in record["works"] for side in work["sides"]):
         _picture(folder / "peers.png", lambda path: save_peers(record, path))
     if record.get("kernels"):
         _picture(folder / "roofline.png", lambda path: save_roofline(record, path))

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..benchmarks import paper
+
 SUMMARY = "measure kernels and networks"
 
 
@@ -13,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``phiz bench``."""
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of every side (default 9)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default 9; of the paper's kernels 31)")
     parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per side and round (default 0.12)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every side (default 2)")
     parser.add_argument(
@@ -26,26 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="phiz's OpenCL device (see phiz doctor)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md, bench.json, peers.png and roofline.png to DIR")
-    parser.add_argument("--paper", action="store_true", help="instead: the claims of the paper's section 9, re-measured here")
+    paper.configure_sections(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Exit status 1 where phiz's numbers are shared by no peer, or phiz could not run."""
-    if options.paper:
-        from ..benchmarks import paper
-
-        return int(paper.run(options))
+    if options.paper is not None:
+        return paper.run(options)
     from ..benchmarks import bench, peers, report, report_files
-    from ..benchmarks.gradient import warn_when_busy
 
     chosen = bench.Options(
-        options.cases, options.batches, options.rounds, options.threads,
-        options.peers.split(",") if options.peers is not None else tuple(peers.PEERS),
+        options.cases, options.batches, 9 if options.rounds is None else options.rounds, options.threads,
+        [name for name in options.peers.split(",") if name] if options.peers is not None else tuple(peers.PEERS),
         options.kernels or options.out is not None, not options.no_memory, not options.no_startup, options.block, options.budget,
         options.device,
     )  # fmt: skip
     report_files.check(options.out, options.json)
-    warn_when_busy(options.threads)
     record = bench.bench(chosen, lambda line: print(line, file=sys.stderr))
     print(report.markdown(record), end="")
     report_files.write(record, options.out, options.json)

@@ -1,0 +1,68 @@
+"""Sides of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.  Run in child processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from phiz.benchmarks.peer_phiz import Reference
+from phiz.benchmarks.subject import Form, Results, Unsupported
+from phiz.benchmarks.works import Work
+
+
+class Honest:
+    """The right numbers, under the name of the form "placed" as phiz has it."""
+
+    @staticmethod
+    def versions() -> str:
+        return "honest 1.0"
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"placed": form, "host": form}
+
+
+class TwoForms(Honest):
+    """One form that agrees, one that does not."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"right": form, "wrong": Form(form.call, lambda: _off(form.results()))}
+
+
+class Wrong(Honest):
+    """A gradient with one entry off by a thousandth of the largest."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"": Form(form.call, lambda: _off(form.results()))}
+
+
+class Lacking(Honest):
+    """Has no counterpart."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        raise Unsupported("no counterpart of layer 0")
+
+
+class Dying(Honest):
+    """Ends in the middle of a block."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form, calls = Reference.prepare(work, folders, threads)[""], iter(range(9))
+
+        def call() -> object:
+            return os._exit(3) if next(calls) == 8 else form.call()
+
+        return {"": Form(call, form.results)}
+
+
+def _off(results: Results) -> Results:
+    gradient = results["gradient"].copy()
+    gradient[-1] += 1e-3 * abs(gradient).max()
+    return {**results, "gradient": gradient}

@@ -1,0 +1,85 @@
+"""Roofline: bytes and operations against hand counts, the roof that a kernel is held against, and the device's measured peaks."""
+
+from __future__ import annotations
+
+import pytest
+from phiz.benchmarks import device_peaks, roofline
+from phiz.benchmarks.device_peaks import Level, Peaks
+from phiz.benchmarks.gradient_kernels import KernelTime, moved_bytes, operations, profile
+from phiz.benchmarks.works import WORKS
+from phiz.runtime import device as devices
+from phiz.runtime.layer import LayerSpec, layer
+from phiz.runtime.network import Network
+
+PEAKS = Peaks("device", "float32", 400e9, 16, 16, (Level("L2", 1000, 100e9, "copy"), Level("memory", 10**9, 20e9, "triad")), 1e-6)
+
+
+def counted(specs: list[LayerSpec], shape: object, unit: int, kernel: str, samples: int, loss: str = "mse") -> tuple[int, int]:
+    """Bytes and operations of one kernel of a network."""
+    network = Network(specs, shape, loss, backend="numpy", dtype="float32")
+    steps = (*network.program.forward, network.program.value, *network.program.backward("loss", "sum", True))
+    step = next(s for s in steps if (s.unit, s.kernel.name) == (unit, kernel))
+    one = network.program.units[unit]
+    return moved_bytes(step, one, network, samples), operations(step, one, network, samples)
+
+
+def test_bytes_of_a_dense_layer() -> None:
+    specs = [layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)]
+    assert counted(specs, 7, 0, "forward_Z", 11) == (4 * (11 * 7 + 5 * 7 + 5 + 11 * 5), 11 * 5 * (2 * 7 + 2))
+    assert counted(specs, 7, 1, "delta_Y", 11)[0] == 4 * (3 * 5 + 11 * 3 + 11 * 5 + 11 * 5)  # w, delta, output, phi'(y)
+    assert counted(specs, 7, 0, "gradient_w", 11)[0] == 4 * (11 * 7 + 11 * 5 + 5 * 7)
+    assert counted(specs, 7, 0, "gradient_b", 11)[0] == 4 * (11 * 5 + 5)
+
+
+def test_positions_stored_z_and_tables_are_moved_as_well() -> None:
+    pooled = [layer("max_pooling", window=2)]
+    assert counted(pooled, (1, 4, 4), 0, "forward_Z", 3)[0] == 4 * 3 * (16 + 4 + 4)
+    gelu = [layer("dense", maps=5, activation="gelu"), layer("dense", maps=2)]  # its derivative needs Z
+    assert counted(gelu, 7, 0, "forward_Z", 1)[0] == 4 * (7 + 5 * 7 + 5 + 5 + 5)
+    irregular = [layer("irregular", connections=[[0, 3], [1, 2, 2], []])]
+    assert counted(irregular, 4, 0, "forward_Z", 1)[0] > 4 * (4 + 5 + 3 + 3)
+
+
+def test_kernels_are_held_against_the_roof_that_bounds_them() -> None:
+    kernels = [
+        KernelTime("a", "much", 1e-3, 100_000_000, 10_000_000),  # exactly ten operations a byte
+        KernelTime("a", "little", 1e-3, 99_000_000, 10_000_000),
+        KernelTime("a", "near", 1e-6, 10, 500),
+    ]
+    much, little, near = roofline.points("work", kernels, PEAKS)
+    assert (much.bound, much.share, much.met) == ("compute", pytest.approx(0.25), False)
+    assert (little.bound, little.level, little.share) == ("memory", "memory", pytest.approx(0.5))
+    assert (near.bound, near.level, near.share) == ("memory", "L2", pytest.approx(0.005))
+    assert much.of_work + little.of_work + near.of_work == pytest.approx(1)
+    assert (much.intensity, much.flops, much.bandwidth) == (pytest.approx(10), pytest.approx(1e11), pytest.approx(1e10))
+    assert PEAKS.roof(1.0, 500) == 100e9 and PEAKS.roof(1.0, 5000) == 20e9 and PEAKS.roof(1000.0, 5000) == 400e9
+
+
+def test_each_case_is_profiled_once() -> None:
+    found = [work.name for work in roofline.profiled(WORKS)]
+    assert found[:3] == ["lenet-gradient-128", "dense-gradient-128", "convolution-pass-32"] and len(found) == 7
+
+
+def test_profile_from_a_given_delta_runs_forward_and_backward_kernels() -> None:
+    import numpy as np
+
+    network = Network([layer("convolution", maps=3, kernel=3)], (2, 6, 6), "mse", micro_batch=5)
+    inputs, delta = np.ones((5, 2, 6, 6), np.float32), np.ones((5, 48), np.float32)
+    found = profile(network, inputs, delta, 2, delta)
+    assert [k.kernel for k in found] == ["forward_Z", "delta_Y", "gradient_w", "gradient_b"]
+    assert all(k.seconds > 0 and k.bytes > 0 and k.operations > 0 for k in found)
+    taps = 5 * 3 * 2 * 16 * 9
+    assert found[0].operations == 2 * taps + 2 * 5 * 48 and found[2].operations == 2 * taps
+
+
+def test_peaks_are_measured_and_levels_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_peaks, "ACCUMULATORS", (2, 8))
+    monkeypatch.setattr(device_peaks, "WIDTHS", {"float32": (4,)})
+    monkeypatch.setattr(device_peaks, "LAUNCH_SECONDS", 1e-4)
+    monkeypatch.setattr(device_peaks, "MOST_BYTES", 2**23)
+    (found,) = device_peaks.measure(["float32"])
+    assert found.flops == max(found.tried.values()) > 1e8 and found.width == 4 and found.accumulators in (2, 8)
+    assert found.levels[-1].name == "memory" and found.launch > 0
+    bandwidths = [level.bandwidth for level in found.levels]
+    assert bandwidths == sorted(bandwidths, reverse=True) and bandwidths[-1] > 1e7
+    assert all(size > 0 for _, size in device_peaks.caches(devices.choose(None)))
