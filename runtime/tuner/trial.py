@@ -39,7 +39,7 @@ PHI_LABEL = "the output"
 
 def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fusion | None:
     """How the backend fuses a pass with this kernel; None where it launches the kernel."""
-    if backend.kind != "cpu":
+    if not backend.fuses:
         return None
     own = copy(backend)
     own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
