@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.errors import PhizError
     from ..runtime.files import write_atomically
     from ..runtime.pictures import prepare_folder
-    from ..runtime.tuner.trial import RefusedError
+    from ..runtime.tuner.candidate import RefusedError
     from . import paper_plots
     from .paper_convolution import WrongError
     from .paper_device import Rig
