@@ -20,6 +20,8 @@ from .side_process import SideError, SideProcess
 
 #: Times that every kernel runs for the roofline.
 KERNEL_REPEATS = 30
+#: Parts of the budget after which the roofline, and memory and waits, are not begun any more.
+ROOFLINE, MEMORY = 1.05, 1.1
 Record = dict[str, Any]
 
 
@@ -51,10 +53,12 @@ class Run:
     missing: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
-    @property
-    def late(self) -> bool:
-        """Whether the budget is spent."""
-        return time.monotonic() - self.started > self.options.budget
+    def late(self, what: str, part: float = 1.0) -> bool:
+        """Whether ``part`` of the budget is spent; then ``what`` is noted as missing."""
+        late = time.monotonic() - self.started > part * self.options.budget
+        if late:
+            self.missing.append(f"{what}: not measured, {part * self.options.budget:.0f} s were over (--budget)")
+        return late
 
 
 def bench(options: Options, say: Callable[[str], None]) -> Record:
@@ -75,11 +79,10 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
             run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device))
         record: Record = {"machine": _machine(run), "options": _plain(options)}
         record["works"] = [found.record() for found in _contests(run, chosen)]
-        if options.kernels:
+        if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
-        run.say("memory and waiting times")
     record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
-    record["waits"] = [wait.record() for wait in startup.waits(options.threads)] if options.startup else []
+    record["waits"] = [wait.record() for wait in _waits(run)] if options.startup else []
     record["missing"] = run.missing
     record["machine"]["seconds"] = time.monotonic() - run.started
     return record
@@ -126,8 +129,7 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
 
 def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contest]:
     for work in chosen:
-        if run.late:
-            run.missing.append(f"{work.name} is not measured: {run.options.budget:.0f} s were over (--budget)")
+        if run.late(work.name):
             continue
         before = time.monotonic()
         found = contest.run(work, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
@@ -138,25 +140,40 @@ def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contes
 def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
     phiz = run.sides["phiz"]
     run.say("multiply-add peak and bandwidth")
+    points = []
     try:
         found = phiz.ask("peaks", ["float32", "float64"])
-        points = []
-        for work in roofline.profiled(chosen):
-            run.say(f"{work.name}: kernels")
-            points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
     except SideError as error:
         run.missing.append(f"roofline: {error}")
         return {}
+    for work in roofline.profiled(chosen):
+        run.say(f"{work.name}: kernels")
+        try:
+            points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
+        except SideError as error:
+            run.missing.append(f"roofline of {work.name}: {error}")
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
 
 def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
     for work in memory.measured(chosen):
-        if not work.case.definition:
+        if not work.case.definition and not run.late(f"memory of {work.case.name} at batch {work.batch}", MEMORY):
+            run.say(f"{work.case.name}, batch {work.batch}: memory")
             try:
                 yield memory.peak(work, run.options.threads, ())
             except RuntimeError as error:
                 run.missing.append(str(error))
+
+
+def _waits(run: Run) -> list[startup.Wait]:
+    if run.late("waits", MEMORY):
+        return []
+    run.say("waits of new processes")
+    try:
+        return startup.waits(run.options.threads)
+    except RuntimeError as error:
+        run.missing.append(f"waits: {error}")
+        return []
 
 
 def failures(record: Record) -> list[str]:

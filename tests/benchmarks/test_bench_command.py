@@ -180,4 +180,4 @@ def test_nothing_more_is_begun_when_the_budget_is_spent() -> None:
     options = bench.Options(["digits"], [3, 4], 1, 1, [], memory=False, startup=False, block=0.001, budget=0.0)
     found = bench.bench(options, lambda line: None)
     assert found["works"] == []
-    assert found["missing"] == [f"digits-gradient-{n} is not measured: 0 s were over (--budget)" for n in (3, 4)]
+    assert found["missing"] == [f"digits-gradient-{n}: not measured, 0 s were over (--budget)" for n in (3, 4)]
