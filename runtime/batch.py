@@ -76,7 +76,7 @@ def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:
             values = values.astype(dtype, copy=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what}: expected an array of numbers, got {error}") from None
-    if not given or given[1:] not in (shape.axes, (shape.units,), _squeezed(shape)):
+    if not given or (given[1:] != shape.axes and given[1:] not in ((shape.units,), _squeezed(shape))):
         expected = f"(N, {', '.join(map(str, shape.axes))})"
         raise ShapeError(f"{what}: expected shape {expected} or (N, {shape.units}), got {given}")
     if given[0] == 0:
@@ -94,6 +94,8 @@ def _squeezed(shape: Shape) -> tuple[int, ...]:
 
 def finite(values: Array, what: str, column: str) -> None:
     """NotFiniteError naming where ``values (N, columns)`` or ``(N,)`` first holds a NaN or an infinity."""
+    if values.size <= PIECE and np.isfinite(values).all():
+        return
     for start, part in _pieces(values):
         if np.isfinite(part).all():
             continue

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.runtime import opencl_memory
+from phiz.runtime.architectures import NAMED
 from phiz.runtime.backend import Request, calls
 from phiz.runtime.backend_opencl import OpenCLBackend, OpenCLExecutor
 from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
-from phiz.runtime.network import Network
+from phiz.runtime.network import VALUE_AND_GRADIENT, Network
+from phiz.runtime.opencl_fused import FusedPass
 
 SPECS = [
     layer("dense", units=9, activation="square"),
@@ -69,6 +71,33 @@ def test_tensors_too_large_for_one_block_get_their_own(folder: Path, monkeypatch
     expected = everything(network(folder))
     monkeypatch.setattr(opencl_memory.Memory, "fits", lambda memory, count: False)
     assert everything(network(folder)) == expected
+
+
+@pytest.mark.parametrize("samples", [7, 160])
+def test_planned_memory_of_fused_passes_gives_the_same_bits(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of samples go through all layers at their own pace: tensors that share memory must still not meet."""
+    random = np.random.default_rng(samples)
+    x, t = random.random((samples, 1, 8, 8)), np.eye(10)[random.integers(0, 10, samples)]
+
+    def results() -> list[bytes]:
+        net = Network(NAMED["lenet-digits"].build(10, True), (1, 8, 8), "ce", backend="opencl")
+        p, placed = net.parameters, net.place(x, t)
+        found = [net.value_and_gradient(p, placed)[1] for _ in range(5)]
+        executor = executor_of(net, samples)
+        kind = executor._pass("loss", VALUE_AND_GRADIENT)
+        assert isinstance(kind.launches, FusedPass)
+        layouts = [region.layout for key, region in kind.where.items() if key in net.program.buffers]
+        rows = {layout.offsets[key] for layout in layouts for key in layout.offsets if net.program.buffers[key].samples}
+        assert rows and all(start % executor.capacity == 0 for start in rows)  # lane n of one is lane n of any other
+        found.append(net.input_gradient(p, x, t))
+        return [np.asarray(array).tobytes() for array in found]
+
+    planned = results()
+    assert len(set(planned[:5])) == 1
+    monkeypatch.setattr(opencl_memory.Memory, "fits", lambda memory, count: False)
+    assert results() == planned
+    monkeypatch.setattr(opencl_memory, "shares_memory", lambda device: False)
+    assert results() == planned
 
 
 def test_scratch_memory_is_smaller_than_its_tensors_and_carries_nothing_over(folder: Path) -> None:
