@@ -51,6 +51,8 @@ class Frame:
         name = c_name(tensor.name)
         if not tensor.samples:
             return f"{name}[{unit}]"
+        if self.kernel.sums_samples:
+            name += "_block"
         return f"{name}[{lane}]" if unit == "0" else f"{name}[{unit} * TV + {lane}]"
 
     def lane(self) -> str:
@@ -107,6 +109,13 @@ class Frame:
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
         return f"acc{nest}{self.place_index()}"
+
+
+def units(tensor: Tensor) -> IntExpr:
+    """How many units ``tensor`` has."""
+    if tensor.ragged:
+        return Size(f"{tensor.layout}_at", tensor.shape[0])
+    return multiply(*tensor.shape)
 
 
 def counter(axis: str) -> str:

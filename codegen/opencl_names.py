@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _OWN = """
-    REAL V TV PHI DPHI STORE_Z CAT CAT_ WIDE realv index vectors below z_out g0 g1 g2 t t0 id tile lane_sum result
+    REAL V TV PHI DPHI STORE_Z CAT CAT_ WIDE realv index vectors below z_out g0 g1 g2 t t0 block count id tile lane_sum result
     floordiv ceildiv modulo lesser greater
 """
 _KEYWORDS = """

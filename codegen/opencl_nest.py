@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Call, Condition, Expr, Integer, IntExpr, IntOp, Let, Load, Loop, Nest, RowLoop, loads, names
 from .affine import extreme
-from .opencl_frame import Frame, Line, counter, is_table
+from .opencl_frame import Frame, Line, counter, is_table, units
 from .opencl_names import c_name
 from .opencl_printer import condition, integer
 
@@ -207,6 +207,8 @@ class NestWriter:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         self._masks, self._inside_tests = {}, []
         text = Text()
+        if self.kernel.sums_samples:
+            self._open_block(text, nest)
         pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         pending.settle(text)
         for loop in nest.loops[:-1]:
@@ -221,6 +223,16 @@ class NestWriter:
         if len(self.kernel.nests) > 1:  # every nest has its own names
             lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
         return NestText(number, nest.combine, self.frame.dimensions(), tuple(lines))
+
+    def _open_block(self, text: Text, nest: Nest) -> None:
+        """The loop over blocks of TV sample vectors, and where each tensor has the block."""
+        text.open(["for (int block = 0; block * TV < vectors; ++block) {"])
+        text.add(["const int count = block < vectors / TV ? TV : vectors % TV;"])
+        for name in dict.fromkeys(load.tensor for load in loads(nest)):
+            tensor = self.frame.tensors[name]
+            if tensor.samples:
+                pointer = f"__global const realv *restrict {c_name(name)}_block"
+                text.add([f"{pointer} = {c_name(name)} + block * {integer(units(tensor), 3)} * TV;"])
 
     def _last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
         """The innermost loop, twice where its bounds vary: where nothing is cut off it has a length that the compiler knows."""
@@ -267,7 +279,7 @@ class NestWriter:
         """What is inside all loops of the nest."""
         pending.settle(text)
         if self.kernel.sums_samples:
-            text.open(["for (int t = 0; t < vectors; ++t) {"])
+            text.open(["for (int t = 0; t < count; ++t) {"])
         text.extend(self.body_lines(number, nest))
 
     def body_lines(self, number: int, nest: Nest) -> list[Line]:

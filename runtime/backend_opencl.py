@@ -10,7 +10,7 @@ from . import device as devices
 from .backend import nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
-from .opencl_fused import Blocking, Fusion, blocking
+from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible
 from .opencl_launch import work_group
 from .opencl_plan import Plan
 from .program import Program, Unit
@@ -66,8 +66,8 @@ class OpenCLBackend:
         return self.fuse and self.kind == "cpu"
 
     def same_sums(self, dtype: str, one: int, other: int) -> bool:
-        """Whether executors of these capacities add samples in the same order, lanes that vectors of a width give."""
-        return not self.fuses or self._blocking(dtype, one).width == self._blocking(dtype, other).width
+        """Whether executors of these capacities add samples in the same order: that of lanes, and of blocks."""
+        return not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
 
     def _blocking(self, dtype: str, capacity: int) -> Blocking:
         return blocking(capacity, self.width(dtype), int(self.device.max_compute_units), dtype)
@@ -84,13 +84,13 @@ class OpenCLBackend:
         """Buffers and kernels; on a CPU, passes are fused."""
         plan = self.plan(program.units, dtype, capacity)
         fusion = self.fusion(program.units, dtype, plan.capacity) if self.fuses else None
-        return OpenCLExecutor(program, dtype, plan, self.device, fusion)
+        return OpenCLExecutor(program, dtype, plan, self.device, fusion if fusion is not None and fusible(fusion) else None)
 
     def fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """How passes over up to ``capacity`` samples are fused."""
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
-        plan = Plan(units, self.schedules, dtype, blocks.width, blocks.samples, Machine(machine.registers, 1))
+        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, Machine(machine.registers, 1))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def describe(self) -> str:

@@ -353,7 +353,7 @@ def make_backend(name: str, device: str | None = None) -> Backend:
         from .tuner.lookup import Tuned
 
         backend = OpenCLBackend(device)
-        backend.schedules = Tuned(backend.device)
+        backend.schedules = Tuned(backend.device, fused=backend.fuses)
         return backend
     except ImportError as error:
         if name == "auto":

@@ -1,6 +1,7 @@
 """One program at one capacity on an OpenCL device: planned memory, passes queued without a wait between their kernels.
 
-Tensors are ``[units, T]`` with the capacity T a multiple of the vector width.  Where they lie:
+Tensors are ``[blocks, units, lanes]``: blocks of samples that a fused pass takes through its kernels, else a single one of all
+lanes, a multiple of the vector width.  Where they lie:
 
 | what | where | how long |
 |---|---|---|
@@ -26,12 +27,11 @@ from . import device as devices
 from .backend import Array, Request, Result, calls
 from .errors import DeviceError
 from .memory_plan import Layout, plan_memory
-from .opencl_fused import FusedPass, Fusion, fusible
+from .opencl_fused import FusedPass, Fusion
 from .opencl_launch import Launch, LaunchList, set_number
-from .opencl_memory import Memory, OpenCLResident, Region, to_columns, to_rows
+from .opencl_memory import Memory, OpenCLResident, Region, in_blocks, to_blocks, to_rows
 from .opencl_plan import Plan
 from .opencl_program import build
-from .phases import merged_uses, phases
 from .program import Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
@@ -48,13 +48,14 @@ class Pass:
 
     def __init__(
         self,
+        steps: Sequence[Step],
         launches: LaunchList | FusedPass,
         where: Mapping[str, Region],
         frame: Region,
         results: Sequence[str],
         gradients: Sequence[tuple[str, slice]],
     ) -> None:
-        self.launches, self.where, self.frames = launches, where, [frame]
+        self.steps, self.launches, self.where, self.frames = tuple(steps), launches, where, [frame]
         self.framed = tuple(key for key in results if key not in where)
         self.kept = tuple(key for key in results if key in where)
         self.gradients = tuple(gradients)
@@ -74,6 +75,7 @@ class OpenCLExecutor:
     def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | None = None) -> None:
         self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
         self.capacity, self.fusion = plan.capacity, fusion
+        self.lanes = self.capacity if fusion is None else fusion.blocks.samples  # of a block
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype)
@@ -92,10 +94,10 @@ class OpenCLExecutor:
         samples = len(inputs)
         resident = self._slot(slot, targets is not None)
         resident.samples, resident.used = samples, self._lanes(samples)
-        to_columns(resident.columns("input"), inputs, resident.used)
+        to_blocks(resident.blocks("input"), inputs, resident.used)
         if targets is not None:
-            to_columns(resident.columns("target"), targets, resident.used)
-        weight = resident.columns("weight")[0]
+            to_blocks(resident.blocks("target"), targets, resident.used)
+        weight = resident.region.host("weight")
         weight[:samples] = 1 if weights is None else weights
         weight[samples:] = 0
         resident.region.send(resident.region.arguments)
@@ -115,7 +117,7 @@ class OpenCLExecutor:
         units = {"input": program.layers[0].input.units, "target": program.layers[-1].output.units, "weight": 1}
         if not targets:
             del units["target"]
-        resident = OpenCLResident(self.memory.packed({key: n * self.capacity for key, n in units.items()}), self.capacity)
+        resident = OpenCLResident(self.memory.packed({key: n * self.capacity for key, n in units.items()}), self.lanes)
         if slot is not None:
             self._slots[slot, targets] = resident
         return resident
@@ -150,9 +152,9 @@ class OpenCLExecutor:
 
     def _seed(self, frame: Region, resident: OpenCLResident, delta: Array) -> None:
         key = f"delta:{self.program.last}"
-        seed = frame.host(key).reshape(-1, self.capacity)
-        seed[:, : resident.samples] = delta
-        seed[:, resident.samples :] = 0
+        seed = self.blocks(frame, key)
+        seed[:] = 0
+        to_blocks(seed, delta.T, resident.samples)
         frame.send([key])
 
     def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
@@ -174,34 +176,48 @@ class OpenCLExecutor:
         event = region.fetch([key], None)
         if event is not None:
             event.wait()
-        return region.host(key).reshape(-1, self.capacity)[:, : resident.samples].copy()
+        return self.columns(region, key, resident.samples)
 
     def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
-        """Launch by launch, each waited for and read."""
-        kind = self._new_pass("loss", request, fused=False)
-        frame = kind.frame()
-        assert isinstance(kind.launches, LaunchList)
-        for launch in kind.launches.launches:
-            alone = LaunchList([launch])
-            alone.fit((resident.region, frame), resident)
-            event, argument = alone.run(self.queue), launch.step.writes
-            region = kind.where.get(argument.key, frame)
+        """Step by step, each waited for and read."""
+        for one in self.single("loss", resident, request):
+            event, argument = one.run(), one.step.writes
+            region = one.where.get(argument.key, one.frame)
             event = region.fetch([argument.key], event)
             if event is not None:
                 event.wait()
-            host = region.host(argument.key)
-            units = argument.extent.units
-            rows = host.reshape(-1, self.capacity)[:units, : resident.samples] if argument.samples else host[:units]
-            yield launch.step, rows.copy()
+            values = region.host(argument.key).copy()
+            yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
 
-    def bound(
-        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None, fused: bool = False
-    ) -> BoundPass:
-        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued by themselves.
+    def single(
+        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
+    ) -> list[SingleStep]:
+        """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
+        kind = self._new_pass(start, request)
+        frame = kind.frame()
+        if delta is not None:
+            self._seed(frame, resident, delta)
+        found = []
+        for step in kind.steps:
+            launches = self._launches([step], kind.where)
+            launches.fit((resident.region, frame), resident)
+            found.append(SingleStep(step, launches, kind.where, frame, self.queue))
+        return found
 
-        ``fused``: launched as passes are, instead of one by one.
-        """
-        kind = self._new_pass(start, request, fused=fused)
+    def blocks(self, region: Region, key: str) -> Array:
+        """A tensor with samples on the host, ``(blocks, units, lanes)``."""
+        return in_blocks(region.host(key), self.lanes, self.capacity)
+
+    def columns(self, region: Region, key: str, samples: int) -> Array:
+        """A copy of a tensor's samples, ``(units, samples)``."""
+        blocks = self.blocks(region, key)
+        rows = np.empty((samples, blocks.shape[1]), self.dtype)
+        to_rows(blocks, rows)
+        return rows.T
+
+    def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
+        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued without reading results."""
+        kind = self._new_pass(start, request)
         frame = kind.frame()
         if delta is not None:
             self._seed(frame, resident, delta)
@@ -216,7 +232,7 @@ class OpenCLExecutor:
             self._passes[start, request] = found
         return found
 
-    def _new_pass(self, start: Start, request: Request, fused: bool = True) -> Pass:
+    def _new_pass(self, start: Start, request: Request) -> Pass:
         program = self.program
         backward = program.backward("delta", request.gradients, request.input_gradient)
         steps = calls(program, request) if start == "loss" else backward
@@ -232,14 +248,18 @@ class OpenCLExecutor:
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
         elsewhere = {*where, *results, *seeds, *BATCH_KEYS}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
-        if fused and self.fusion is not None and fusible(steps, self.fusion):
-            uses, align = merged_uses(phases(steps)), lcm(self.memory.align, self.capacity)
-            where |= self._in_scratch(plan_memory(uses, counts, align))
-            launches = FusedPass(steps, self.fusion, self.capacity, self.device)
-            launches.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
-            return Pass(launches, where, frame, results, gradients)
-        where |= self._in_scratch(plan_memory([step.use for step in steps], counts, self.memory.align))
-        return Pass(LaunchList([self._launch(step, where) for step in steps]), where, frame, results, gradients)
+        if self.fusion is None:
+            where |= self._in_scratch(plan_memory([step.use for step in steps], counts, self.memory.align))
+        else:  # blocks are at different steps at the same time
+            where |= self._in_scratch(Layout.packed(counts, self.memory.align))
+        return Pass(steps, self._launches(steps, where), where, frame, results, gradients)
+
+    def _launches(self, steps: Sequence[Step], where: Mapping[str, Region]) -> LaunchList | FusedPass:
+        if self.fusion is None:
+            return LaunchList([self._launch(step, where) for step in steps])
+        fused = FusedPass(steps, self.fusion, self.device)
+        fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
+        return fused
 
     def _count(self, key: str) -> int:
         info = self.program.buffers[key]
@@ -285,6 +305,21 @@ class OpenCLExecutor:
             flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
             self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.plan.binding(unit).index)
         return self._indices[unit]
+
+
+@dataclass(frozen=True)
+class SingleStep:
+    """One step with all its arguments set."""
+
+    step: Step
+    launches: LaunchList | FusedPass
+    where: Mapping[str, Region]
+    frame: Region
+    queue: Any
+
+    def run(self, queue: Any = None) -> Any:
+        """Queue it; its event, None where there is nothing to do."""
+        return self.launches.run(self.queue if queue is None else queue)
 
 
 @dataclass(frozen=True)
@@ -336,7 +371,7 @@ class OpenCLPending:
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
-                to_rows(self._host(key).reshape(-1, self.owner.capacity), rows[:, part])
+                to_rows(in_blocks(self._host(key), self.owner.lanes, self.owner.capacity), rows[:, part])
         self.kind.frames.append(self.frame)
         return Result(outputs, losses, gradient, rows, below)
 
@@ -355,7 +390,7 @@ class OpenCLPending:
         return (self.owner.kept() if key in self.kind.kept else self.frame).host(key)
 
     def _sample_first(self, key: str) -> Array:
-        host = self._host(key).reshape(-1, self.owner.capacity)
-        rows = np.empty((self.samples, len(host)), host.dtype)
+        host = in_blocks(self._host(key), self.owner.lanes, self.owner.capacity)
+        rows = np.empty((self.samples, host.shape[1]), host.dtype)
         to_rows(host, rows)
         return rows

@@ -9,22 +9,24 @@ is still in the core's cache when the next one reads it; in a phase of sums it t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import pyopencl as cl
 
 from .device import context
 from .errors import DeviceError
+from .manifest import KernelInfo
 from .opencl_launch import Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_plan import Plan
 from .opencl_program import Binding
 from .phases import Phase, phases
-from .program import Step
+from .program import Step, Unit
+from .schedule import Schedule, Schedules
 
 #: The most vectors of a block: sample tiles need no more.
 MOST_VECTORS = 4
@@ -73,16 +75,32 @@ class Fusion:
     shares: int
 
 
+@dataclass(frozen=True)
+class InBlocks:
+    """``schedules`` for kernels of fused passes: no vectors or work groups of their own, and sample tiles that divide a block."""
+
+    schedules: Schedules
+    blocks: Blocking
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """What is left of the schedule."""
+        found = self.schedules.find(unit, kernel, dtype, samples)
+        over_samples = {macro for macro, info in kernel.tiles.items() if info.extent is None}
+        tiles = {m: gcd(size, self.blocks.vectors) if m in over_samples else size for m, size in found.tiles.items()}
+        return Schedule(tiles)
+
+
 class FusedPass:
     """The launches of one kind of pass, one per phase.
 
-    ``capacity``: samples that the tensors have room for.  Raises DeviceError where the device's compiler refuses the text.
+    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  Raises DeviceError
+    where the device's compiler refuses the text.
     """
 
-    def __init__(self, steps: Sequence[Step], fusion: Fusion, capacity: int, device: Any) -> None:
+    def __init__(self, steps: Sequence[Step], fusion: Fusion, device: Any) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
         self.phases = phases(steps)
-        text = _text(self.phases, fusion, capacity // self.blocks.width)
+        text = _text(self.phases, fusion)
         program = _build(text, fusion.plan.dtype, device)
         self.kernels = [cl.Kernel(program, f"phase{n}") for n in range(len(self.phases))]
         self.keys = [_keys(phase) for phase in self.phases]
@@ -127,14 +145,13 @@ class FusedPass:
         return event
 
 
-def fusible(steps: Sequence[Step], fusion: Fusion) -> bool:
-    """Whether every kernel has an item function, and every sample tile divides a block."""
-    plan = fusion.plan
-    for step in steps:
-        unit = plan.units[step.unit]
-        if fusion.blocks.vectors % plan.kernels[step.unit, step.kernel.name].sample_tile:
+def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
+    """Whether every kernel (unit, name) has an item function, and every sample tile divides a block; without names, all kernels."""
+    for number, name in fusion.plan.kernels if kernels is None else kernels:
+        unit, kernel = fusion.plan.units[number], fusion.plan.kernels[number, name]
+        if fusion.blocks.vectors % kernel.sample_tile or kernel.width != fusion.blocks.width:
             return False
-        if f"static void {step.kernel.name}_item(" not in _source(unit.folder.text(f"opencl/{unit.file}.cl")):
+        if f"static void {name}_item(" not in unit.folder.text(f"opencl/{unit.file}.cl"):
             return False
     return True
 
@@ -148,13 +165,13 @@ def _tables(phase: Phase) -> list[int]:
     return sorted({step.unit for step in phase.steps if step.kernel.index})
 
 
-def _text(found: Sequence[Phase], fusion: Fusion, vectors: int) -> str:
+def _text(found: Sequence[Phase], fusion: Fusion) -> str:
     """The whole program: the units' texts, then a kernel for each phase."""
     used = sorted({step.unit for phase in found for step in phase.steps})
     parts = ["#define __kernel static __attribute__((unused))"]
     parts += [_unit(unit, fusion.plan.binding(unit)) for unit in used]
     parts += ["#undef __kernel"]
-    parts += ["\n".join(_phase(n, phase, fusion, vectors)) for n, phase in enumerate(found)]
+    parts += ["\n".join(_phase(n, phase, fusion)) for n, phase in enumerate(found)]
     return "\n".join(parts) + "\n"
 
 
@@ -181,26 +198,36 @@ def _unit(number: int, binding: Binding) -> str:
     return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
 
 
-def _phase(number: int, phase: Phase, fusion: Fusion, vectors: int) -> Iterator[str]:
-    """The kernel of one phase; ``vectors``: those that a unit of a tensor has room for."""
+def _phase(number: int, phase: Phase, fusion: Fusion) -> Iterator[str]:
+    """The kernel of one phase."""
     plan, blocks = fusion.plan, fusion.blocks
     keys, tables = _keys(phase), _tables(phase)
-    parameters = [f"__global void *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
+    parameters = [f"__global char *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
     wide = "__attribute__((min_vector_width(512))) " if blocks.width == 16 else ""
     yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
     yield "{"
     yield "    const int share = get_global_id(0);"
+    yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
+    itemsize = 4 if plan.dtype == "float32" else 8
     for step in phase.steps:
-        binding = plan.binding(step.unit)
-        size = binding.global_size(step.kernel.global_size, blocks.vectors)
-        arguments = [f"b{keys.index(key)}" for key in step.keys] + ([f"index{step.unit}"] if step.kernel.index else [])
+        units = _units(step)
+        size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
+        arguments = []
+        for key in step.keys:
+            stride = units.get(key, 0) * blocks.samples * itemsize
+            moved = f" + (size_t)share * {stride}" if stride and phase.kind == "samples" else ""
+            arguments.append(f"(__global void *)(b{keys.index(key)}{moved})")
+        arguments += [f"index{step.unit}"] if step.kernel.index else []
         item = f"u{step.unit}_{step.kernel.name}_item"
-        given = ", ".join([*arguments, "vectors", str(vectors)])
-        if phase.kind == "sums":
-            yield from _shared(item, given, size, fusion.shares)
-        else:
-            yield from _blocked(item, given, size)
+        given = ", ".join([*arguments, "used", str(blocks.vectors)])
+        yield from _shared(item, given, size, fusion.shares) if phase.kind == "sums" else _blocked(item, given, size)
     yield "}"
+
+
+def _units(step: Step) -> dict[str, int]:
+    """Units of each tensor with samples that the step touches."""
+    found = {a.key: a.extent.units for a in (*step.reads, step.writes, step.position, step.factor) if a is not None and a.samples}
+    return found | ({step.z: step.writes.extent.units} if step.z is not None else {})
 
 
 def _blocked(item: str, given: str, size: Size) -> Iterator[str]:
@@ -209,7 +236,7 @@ def _blocked(item: str, given: str, size: Size) -> Iterator[str]:
     yield f"    for (int g2 = 0; g2 < {third}; ++g2)"
     yield f"        for (int g1 = 0; g1 < {second}; ++g1)"
     yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
-    yield f"                {item}(share * {first} + g0, g1, g2, {given});"
+    yield f"                {item}(g0, g1, g2, {given});"
 
 
 def _shared(item: str, given: str, size: Size, shares: int) -> Iterator[str]:

@@ -154,29 +154,39 @@ class CopiedRegion:
 
 
 class OpenCLResident:
-    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers."""
+    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers; ``lanes`` in a block."""
 
-    def __init__(self, region: Region, capacity: int) -> None:
-        self.region, self.capacity = region, capacity
+    def __init__(self, region: Region, lanes: int) -> None:
+        self.region, self.lanes = region, lanes
         self.samples = self.used = 0
 
-    def columns(self, key: str) -> Array:
-        """A tensor on the host, ``(units, capacity)``."""
-        return self.region.host(key).reshape(-1, self.capacity)
+    def blocks(self, key: str) -> Array:
+        """A tensor on the host, ``(blocks, units, lanes)``."""
+        return in_blocks(self.region.host(key), self.lanes, self.region.layout.counts["weight"])
 
 
-def to_columns(host: Array, samples: Array, used: int) -> None:
-    """Sample-first ``(n, units)`` into the columns of ``host``; padding columns up to ``used`` repeat the last sample."""
-    count = len(samples)
-    step = max(64, BLOCK // max(1, count))
-    for start in range(0, host.shape[0], step):
-        host[start : start + step, :count] = samples[:, start : start + step].T
-    if used > count:
-        host[:, count:used] = host[:, count - 1 : count]
+def in_blocks(host: Array, lanes: int, capacity: int) -> Array:
+    """A flat tensor as ``(blocks, units, lanes)``: the samples of a block side by side, unit by unit."""
+    return host.reshape(capacity // lanes, -1, lanes)
+
+
+def to_blocks(host: Array, samples: Array, used: int) -> None:
+    """Sample-first ``(n, units)`` into ``host (blocks, units, lanes)``; padding up to ``used`` repeats the last sample."""
+    lanes = host.shape[2]
+    for number, start in enumerate(range(0, used, lanes)):
+        part = samples[start : start + lanes]
+        count = len(part)
+        if count:
+            for unit in range(0, host.shape[1], BLOCK):
+                host[number, unit : unit + BLOCK, :count] = part[:, unit : unit + BLOCK].T
+        if count < lanes:
+            host[number, :, count : min(lanes, used - start)] = samples[-1][:, None]
 
 
 def to_rows(host: Array, rows: Array) -> None:
-    """The first ``n`` columns of ``host (units, T)`` into ``rows (n, units)``, which may be a view."""
-    step = max(64, BLOCK // max(1, len(rows)))
-    for start in range(0, host.shape[0], step):
-        rows[:, start : start + step] = host[start : start + step, : len(rows)].T
+    """The first ``n`` samples of ``host (blocks, units, lanes)`` into ``rows (n, units)``, which may be a view."""
+    lanes = host.shape[2]
+    for number, start in enumerate(range(0, len(rows), lanes)):
+        part = rows[start : start + lanes]
+        for unit in range(0, host.shape[1], BLOCK):
+            part[:, unit : unit + BLOCK] = host[number, unit : unit + BLOCK, : len(part)].T

@@ -2,8 +2,8 @@
 // layer: convolution_1d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 cf78742a1e58a270555f14f73d121e080a9dae4f0f8fe0dee6d3ebc36d45745c
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -362,53 +362,43 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
-    const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
-            for (int t = 0; t < vectors; ++t) {
-                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
-#pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
-#pragma unroll
-                    for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                        const int u0 = u00 + n_u0;
-                        Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
-                    }
-                }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
-                    const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * H0 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
+        const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
+        const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
+        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+            if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
+                for (int t = 0; t < count; ++t) {
+                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const int j = j0 + n_j;
 #pragma unroll
                         for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                             const int u0 = u00 + n_u0;
-                            acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                            Y_0[n_j][n_u0] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                                const int u0 = u00 + n_u0;
+                                acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                            }
                         }
                     }
                 }
-            }
-        } else {
-            for (int t = 0; t < vectors; ++t) {
-                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
-#pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
-#pragma unroll
-                    for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                        const int u0 = u00 + n_u0;
-                        if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                        Y_0[n_j][n_u0] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
-                    }
-                }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
-                    const realv delta_Z_1 = delta_Z[(i * X0 + x0) * TV + t];
+            } else {
+                for (int t = 0; t < count; ++t) {
+                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const int j = j0 + n_j;
@@ -416,7 +406,22 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                         for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                             const int u0 = u00 + n_u0;
                             if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                            acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                            Y_0[n_j][n_u0] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                        }
+                    }
+#pragma unroll
+                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const int i = i0 + n_i;
+                        const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
+#pragma unroll
+                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const int j = j0 + n_j;
+#pragma unroll
+                            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                                const int u0 = u00 + n_u0;
+                                if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+                                acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                            }
                         }
                     }
                 }
@@ -577,10 +582,14 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int t = 0; t < vectors; ++t) {
-            const realv delta_Z_0 = delta_Z[(i * X0 + x0) * TV + t];
-            acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int t = 0; t < count; ++t) {
+                const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
+                acc0 += delta_Z_0;
+            }
         }
     }
     gradient_b[i] = lane_sum(acc0);

@@ -2,8 +2,8 @@
 // layer: convolution_2d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 2118f9ba14e7beb4b466a6f9162f586628c206aa7e0e2f6a13e2b9e1101f0a45
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -400,56 +400,46 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
-        const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
-        for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
-                for (int t = 0; t < vectors; ++t) {
-                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
-#pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
-#pragma unroll
-                        for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                            const int u1 = u10 + n_u1;
-                            Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
-                        }
-                    }
-#pragma unroll
-                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * H0 * H1 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
+        const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+            const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
+            const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
+            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+                if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
+                    for (int t = 0; t < count; ++t) {
+                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const int j = j0 + n_j;
 #pragma unroll
                             for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                                 const int u1 = u10 + n_u1;
-                                acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                                Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const int j = j0 + n_j;
+#pragma unroll
+                                for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                    const int u1 = u10 + n_u1;
+                                    acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                                }
                             }
                         }
                     }
-                }
-            } else {
-                for (int t = 0; t < vectors; ++t) {
-                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
-#pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
-#pragma unroll
-                        for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                            const int u1 = u10 + n_u1;
-                            if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
-                            Y_0[n_j][n_u1] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
-                        }
-                    }
-#pragma unroll
-                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const realv delta_Z_1 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
+                } else {
+                    for (int t = 0; t < count; ++t) {
+                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const int j = j0 + n_j;
@@ -457,7 +447,22 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                             for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                                 const int u1 = u10 + n_u1;
                                 if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
-                                acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                                Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                            }
+                        }
+#pragma unroll
+                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const int i = i0 + n_i;
+                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+#pragma unroll
+                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const int j = j0 + n_j;
+#pragma unroll
+                                for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                    const int u1 = u10 + n_u1;
+                                    if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
+                                    acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                                }
                             }
                         }
                     }
@@ -626,11 +631,15 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int t = 0; t < vectors; ++t) {
-                const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t];
-                acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int x1 = 0; x1 < X1; ++x1) {
+                for (int t = 0; t < count; ++t) {
+                    const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                    acc0 += delta_Z_0;
+                }
             }
         }
     }

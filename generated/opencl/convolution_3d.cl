@@ -2,8 +2,8 @@
 // layer: convolution_3d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 29febf7b15eac8c729e66812f8aa484e8f56e047c64df0b6718f27798ff04f70
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -441,59 +441,49 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-        for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-            const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1));
-            const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
-            for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
-                    for (int t = 0; t < vectors; ++t) {
-                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
-#pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
-#pragma unroll
-                            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                                const int u2 = u20 + n_u2;
-                                Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
-                            }
-                        }
-#pragma unroll
-                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                            const int i = i0 + n_i;
-                            const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * H0 * H1 * H2 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * X2 * TV;
+        const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+            const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+            const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+                const int x2_begin = lesser(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1));
+                const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
+                for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+                    if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
+                        for (int t = 0; t < count; ++t) {
+                            realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const int j = j0 + n_j;
 #pragma unroll
                                 for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                                     const int u2 = u20 + n_u2;
-                                    acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                    Y_0[n_j][n_u2] = Y_block[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                                }
+                            }
+#pragma unroll
+                            for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                                const int i = i0 + n_i;
+                                const realv delta_Z_1 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+#pragma unroll
+                                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                    const int j = j0 + n_j;
+#pragma unroll
+                                    for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                        const int u2 = u20 + n_u2;
+                                        acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                    }
                                 }
                             }
                         }
-                    }
-                } else {
-                    for (int t = 0; t < vectors; ++t) {
-                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
-#pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
-#pragma unroll
-                            for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
-                                const int u2 = u20 + n_u2;
-                                if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
-                                Y_0[n_j][n_u2] = Y[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
-                            }
-                        }
-#pragma unroll
-                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                            const int i = i0 + n_i;
-                            const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                    } else {
+                        for (int t = 0; t < count; ++t) {
+                            realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const int j = j0 + n_j;
@@ -501,7 +491,22 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                                 for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                                     const int u2 = u20 + n_u2;
                                     if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
-                                    acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                    Y_0[n_j][n_u2] = Y_block[(((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2) * TV + t];
+                                }
+                            }
+#pragma unroll
+                            for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                                const int i = i0 + n_i;
+                                const realv delta_Z_1 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+#pragma unroll
+                                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                    const int j = j0 + n_j;
+#pragma unroll
+                                    for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                                        const int u2 = u20 + n_u2;
+                                        if (x2 < gradient_w_x2_begin(u2) || x2 >= gradient_w_x2_end(u2)) continue;
+                                        acc0[n_i][n_j][n_u2] += Y_0[n_j][n_u2] * delta_Z_1;
+                                    }
                                 }
                             }
                         }
@@ -677,12 +682,16 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int x2 = 0; x2 < X2; ++x2) {
-                for (int t = 0; t < vectors; ++t) {
-                    const realv delta_Z_0 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
-                    acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * X2 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int x1 = 0; x1 < X1; ++x1) {
+                for (int x2 = 0; x2 < X2; ++x2) {
+                    for (int t = 0; t < count; ++t) {
+                        const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                        acc0 += delta_Z_0;
+                    }
                 }
             }
         }

@@ -2,8 +2,8 @@
 // layer: convolution_3d_table: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 1c1b77cbfff5c7f600e681a2fcaaf4c2acda4e71c4de80b192f81a063a7d6843
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -432,21 +432,26 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     if (u2 >= M2(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-            const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
-                const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
-                for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                    for (int t = 0; t < vectors; ++t) {
-                        const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
-                        const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
-                        acc0 += Y_0 * delta_Z_1;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * H_at(J) * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
+        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const int d_row = D_by_q_rows(n_d_row);
+            const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+            const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+                const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+                const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+                for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+                    const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
+                    const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
+                    for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+                        for (int t = 0; t < count; ++t) {
+                            const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
+                            const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
+                            acc0 += Y_0 * delta_Z_1;
+                        }
                     }
                 }
             }
@@ -548,15 +553,19 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int x0_end = X0(i);
-    for (int x0 = 0; x0 < x0_end; ++x0) {
-        const int x1_end = X1(i);
-        for (int x1 = 0; x1 < x1_end; ++x1) {
-            const int x2_end = X2(i);
-            for (int x2 = 0; x2 < x2_end; ++x2) {
-                for (int t = 0; t < vectors; ++t) {
-                    const realv delta_Z_0 = delta_Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
-                    acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
+        const int x0_end = X0(i);
+        for (int x0 = 0; x0 < x0_end; ++x0) {
+            const int x1_end = X1(i);
+            for (int x1 = 0; x1 < x1_end; ++x1) {
+                const int x2_end = X2(i);
+                for (int x2 = 0; x2 < x2_end; ++x2) {
+                    for (int t = 0; t < count; ++t) {
+                        const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
+                        acc0 += delta_Z_0;
+                    }
                 }
             }
         }

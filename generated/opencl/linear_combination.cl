@@ -2,8 +2,8 @@
 // layer: linear_combination: Linear combination of the connected units below, without bias (equation 55, connections D).
 // definition: sha256 71225c8b3f18a02922538f0c2b38b6fcd0876db21d13085505fdb20b70eca102
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -228,21 +228,26 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
-        realv Y_0[TILE_gradient_a_j];
-#pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-            const int j = j0 + n_j;
-            Y_0[n_j] = Y[j * TV + t];
-        }
-#pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-            const int i = i0 + n_i;
-            const realv delta_Z_1 = delta_Z[i * TV + t];
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+        for (int t = 0; t < count; ++t) {
+            realv Y_0[TILE_gradient_a_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
                 const int j = j0 + n_j;
-                acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                Y_0[n_j] = Y_block[j * TV + t];
+            }
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+                const int i = i0 + n_i;
+                const realv delta_Z_1 = delta_Z_block[i * TV + t];
+#pragma unroll
+                for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+                    const int j = j0 + n_j;
+                    acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                }
             }
         }
     }

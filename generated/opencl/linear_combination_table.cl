@@ -2,8 +2,8 @@
 // layer: linear_combination_table: Linear combination of the connected units below, without bias (equation 55, connections D).
 // definition: sha256 fc0085760fe44b953d23b79c75148ceb484edd682595ffb3cb822f94c8369f2a
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -221,12 +221,17 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        for (int t = 0; t < vectors; ++t) {
-            const realv Y_0 = Y[D_j(d_row) * TV + t];
-            const realv delta_Z_1 = delta_Z[D_i(d_row) * TV + t];
-            acc0 += Y_0 * delta_Z_1;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const int d_row = D_by_q_rows(n_d_row);
+            for (int t = 0; t < count; ++t) {
+                const realv Y_0 = Y_block[D_j(d_row) * TV + t];
+                const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
+                acc0 += Y_0 * delta_Z_1;
+            }
         }
     }
     gradient_a[q] = lane_sum(acc0);

@@ -2,8 +2,8 @@
 // layer: loss_binary_ce: error function with every activation (equation 6)
 // definition: sha256 d02e7e00dc7e12b66a246805d6b4492d33796eefcbb1a57908a3e53922b42d13
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,8 +2,8 @@
 // layer: loss_ce: error function with every activation (equation 6)
 // definition: sha256 0773f09098dd9f73a4b411a3f337bf68c4af84b529d0a708248ef8bd6d38a85e
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,8 +2,8 @@
 // layer: loss_mse: error function with every activation (equation 6)
 // definition: sha256 eddf3a8ff6e42fc38f1e46e0d00b19376eb41192ca8f91d99ee8f5df4e762dbd
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"

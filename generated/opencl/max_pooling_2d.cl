@@ -2,8 +2,8 @@
 // layer: max_pooling_2d: The largest value of each K-window; the first of tied values gets the delta (equations 98-100, ledger D7, D8).
 // definition: sha256 c1a31c538dd8202b03962c8400040cf0d6113c6d421d302b2c91ea3133499daa
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"

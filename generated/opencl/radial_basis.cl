@@ -2,8 +2,8 @@
 // layer: radial_basis: Radial basis functions exp(-beta |y - c|^2), or exp(-beta |y - c|) as printed (equation 54, ledger D5).
 // definition: sha256 1fc230543dde23f254a29057b1b4726b78982b985954052ac1b6d5b6a357b368
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -298,22 +298,27 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
-        realv Y_2[TILE_gradient_c_j];
-#pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = j0 + n_j;
-            Y_2[n_j] = Y[j * TV + t];
-        }
-#pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-            const int i = i0 + n_i;
-            const realv delta_R_0 = delta_R[i * TV + t];
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_R_block = delta_R + block * I * TV;
+        __global const realv *restrict Y_block = Y + block * J * TV;
+        for (int t = 0; t < count; ++t) {
+            realv Y_2[TILE_gradient_c_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                 const int j = j0 + n_j;
-                const REAL c_1 = c[i * J + j];
-                acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
+                Y_2[n_j] = Y_block[j * TV + t];
+            }
+#pragma unroll
+            for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+                const int i = i0 + n_i;
+                const realv delta_R_0 = delta_R_block[i * TV + t];
+#pragma unroll
+                for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+                    const int j = j0 + n_j;
+                    const REAL c_1 = c[i * J + j];
+                    acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
+                }
             }
         }
     }
@@ -392,11 +397,16 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        const realv R_0 = R[i * TV + t];
-        const realv delta_Z_1 = delta_Z[i * TV + t];
-        const REAL beta_2 = beta[i];
-        acc0 -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict R_block = R + block * I * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+        for (int t = 0; t < count; ++t) {
+            const realv R_0 = R_block[i * TV + t];
+            const realv delta_Z_1 = delta_Z_block[i * TV + t];
+            const REAL beta_2 = beta[i];
+            acc0 -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
+        }
     }
     gradient_beta[i] = lane_sum(acc0);
 }

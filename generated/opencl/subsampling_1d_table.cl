@@ -2,8 +2,8 @@
 // layer: subsampling_1d_table: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 98b9835d48801454370914daa2d804e4ef862200f213ac4b4940ae89fe63aae9
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -261,14 +261,19 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int u0 = 0; u0 < K0; ++u0) {
-                for (int t = 0; t < vectors; ++t) {
-                    const realv Y_0 = Y[(D_j(d_row) * H0 + u0 + K0 * x0) * TV + t];
-                    const realv delta_Z_1 = delta_Z[(D_i(d_row) * X0 + x0) * TV + t];
-                    acc0 += Y_0 * delta_Z_1;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * H0 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
+        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const int d_row = D_by_q_rows(n_d_row);
+            for (int x0 = 0; x0 < X0; ++x0) {
+                for (int u0 = 0; u0 < K0; ++u0) {
+                    for (int t = 0; t < count; ++t) {
+                        const realv Y_0 = Y_block[(D_j(d_row) * H0 + u0 + K0 * x0) * TV + t];
+                        const realv delta_Z_1 = delta_Z_block[(D_i(d_row) * X0 + x0) * TV + t];
+                        acc0 += Y_0 * delta_Z_1;
+                    }
                 }
             }
         }
@@ -339,10 +344,14 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int t = 0; t < vectors; ++t) {
-            const realv delta_Z_0 = delta_Z[(i * X0 + x0) * TV + t];
-            acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int t = 0; t < count; ++t) {
+                const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
+                acc0 += delta_Z_0;
+            }
         }
     }
     gradient_b[i] = lane_sum(acc0);

@@ -2,8 +2,8 @@
 // layer: subsampling_3d: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 dc06e8761745d43b819eb9ca1537d4cc5d83ae28dc57a54277523d4251fc3701
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -257,16 +257,21 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int x2 = 0; x2 < X2; ++x2) {
-                for (int u0 = 0; u0 < K0; ++u0) {
-                    for (int u1 = 0; u1 < K1; ++u1) {
-                        for (int u2 = 0; u2 < K2; ++u2) {
-                            for (int t = 0; t < vectors; ++t) {
-                                const realv Y_0 = Y[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t];
-                                const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
-                                acc0 += Y_0 * delta_Z_1;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict Y_block = Y + block * J * H0 * H1 * H2 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * X2 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int x1 = 0; x1 < X1; ++x1) {
+                for (int x2 = 0; x2 < X2; ++x2) {
+                    for (int u0 = 0; u0 < K0; ++u0) {
+                        for (int u1 = 0; u1 < K1; ++u1) {
+                            for (int u2 = 0; u2 < K2; ++u2) {
+                                for (int t = 0; t < count; ++t) {
+                                    const realv Y_0 = Y_block[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t];
+                                    const realv delta_Z_1 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                                    acc0 += Y_0 * delta_Z_1;
+                                }
                             }
                         }
                     }
@@ -342,12 +347,16 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int x2 = 0; x2 < X2; ++x2) {
-                for (int t = 0; t < vectors; ++t) {
-                    const realv delta_Z_0 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
-                    acc0 += delta_Z_0;
+    for (int block = 0; block * TV < vectors; ++block) {
+        const int count = block < vectors / TV ? TV : vectors % TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * X2 * TV;
+        for (int x0 = 0; x0 < X0; ++x0) {
+            for (int x1 = 0; x1 < X1; ++x1) {
+                for (int x2 = 0; x2 < X2; ++x2) {
+                    for (int t = 0; t < count; ++t) {
+                        const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                        acc0 += delta_Z_0;
+                    }
                 }
             }
         }

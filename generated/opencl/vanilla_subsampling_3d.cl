@@ -2,8 +2,8 @@
 // layer: vanilla_subsampling_3d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 2a3b26c976b27eb1375e4f296ef39754bcb2ff40ddd8f2226a4f087921d7d4a4
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -38,6 +38,7 @@ class Candidate:
 
     def __init__(self, job: Job, schedule: Schedule, capacity: int, queue: Any) -> None:
         self.job, self.schedule, self.capacity, self.queue = job, schedule, capacity, queue
+        self.lanes = capacity  # of a block of samples
         self.outputs = {name: self._output(name) for name in job.expected}
 
     def launch(self, count: int) -> None:
@@ -68,7 +69,9 @@ class Candidate:
         if (host[-GUARD:] != MARK).any():
             raise RefusedError("wrong", f"{self.job.kernel.name} writes past the end of {name}")
         values = host[: units * (self.capacity if samples else 1)]
-        return values.reshape(units, self.capacity)[:, : self.job.samples] if samples else values
+        if not samples:
+            return values
+        return values.reshape(-1, units, self.lanes).swapaxes(0, 1).reshape(units, self.capacity)[:, : self.job.samples]
 
     def _count(self, name: str) -> int:
         units, samples = shape(self.job, name)
@@ -119,18 +122,19 @@ class Fused(Candidate):
 
     def __init__(self, job: Job, schedule: Schedule, fusion: Fusion, capacity: int, queue: Any, inputs: Mapping[str, Any]) -> None:
         super().__init__(job, schedule, capacity, queue)
+        self.lanes = fusion.blocks.samples
         step = replace(job.step, unit=0)
-        if not fusible([step], fusion):
+        if not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
         try:
-            self.fused = FusedPass([step], fusion, capacity, queue.device)
+            self.fused = FusedPass([step], fusion, queue.device)
         except DeviceError as error:
             raise RefusedError("compile", str(error)) from None
         index = read_only(queue.context, fusion.plan.binding(0).index)
         self.kept = (self.arguments(inputs), index)
         held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
         self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
-        resident = OpenCLResident(held, capacity)
+        resident = OpenCLResident(held, fusion.blocks.samples)
         resident.samples, resident.used = job.samples, capacity
         self.fused.fit((), resident)
 

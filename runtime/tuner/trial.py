@@ -44,7 +44,7 @@ def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fus
     own = copy(backend)
     own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
     fusion = own.fusion((job.unit,), job.dtype, backend.plan((job.unit,), job.dtype, job.samples).capacity)
-    return fusion if fusible([replace(job.step, unit=0)], fusion) else None
+    return fusion if fusible(fusion, [(0, job.kernel.name)]) else None
 
 
 def space(job: Job, backend: OpenCLBackend) -> Space:
@@ -64,7 +64,7 @@ class Trials:
         self.job, self.backend, self.timer = job, backend, timer or WallTimer()
         self.space = space(job, backend)
         self.queue = cl.CommandQueue(devices.context(backend.device))
-        self._inputs: tuple[int, dict[str, Any]] = (0, {})
+        self._inputs: tuple[tuple[int, int], dict[str, Any]] = ((0, 0), {})
         self._default: Candidate | None = None
         self._terms: dict[str, float] = {}
 
@@ -85,7 +85,7 @@ class Trials:
         plan, other = self._plan(schedule), self._plan(beside)
         step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
         capacity = -(-self.job.samples // step) * step
-        inputs = self._placed(capacity, max(plan.padded(self.job.samples), other.padded(self.job.samples)))
+        inputs = self._placed(capacity, max(plan.padded(self.job.samples), other.padded(self.job.samples)), capacity)
         return Launched(self.job, schedule, plan, capacity, self.queue, inputs, self.backend.kind == "cpu")
 
     def _fused(self, schedule: Schedule) -> Candidate:
@@ -94,7 +94,7 @@ class Trials:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
         capacity = -(-self.job.samples // fusion.blocks.samples) * fusion.blocks.samples
-        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity))
+        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity, fusion.blocks.samples))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
@@ -157,9 +157,11 @@ class Trials:
         backend.schedules = Fixed({(self.job.unit.file, self.job.kernel.name): schedule})
         return backend.plan((self.job.unit,), self.job.dtype, self.job.samples)
 
-    def _placed(self, capacity: int, used: int) -> dict[str, Any]:
-        """The arguments at ``capacity``: padded up to ``used`` with copies of the last sample whose deltas and weights are 0."""
-        if self._inputs[0] == capacity:
+    def _placed(self, capacity: int, used: int, lanes: int) -> dict[str, Any]:
+        """The arguments at ``capacity`` in blocks of ``lanes``: padded up to ``used`` with copies of the last sample whose deltas
+        and weights are 0.
+        """
+        if self._inputs[0] == (capacity, lanes):
             return self._inputs[1]
         placed = {}
         for name, values in self.job.arrays.items():
@@ -168,10 +170,11 @@ class Trials:
             if samples:
                 host[:, : self.job.samples] = values
                 host[:, self.job.samples : used] = 0 if name.startswith("delta") or name == "weight" else values[:, -1:]
+                host = np.ascontiguousarray(host.reshape(units, -1, lanes).swapaxes(0, 1))
             else:
                 host[:] = values
             placed[name] = allocated(self.queue.context, max(1, host.size) * host.itemsize)
             if host.size:
                 cl.enqueue_copy(self.queue, placed[name], host)
-        self._inputs, self._default = (capacity, placed), None
+        self._inputs, self._default = ((capacity, lanes), placed), None
         return placed

@@ -11,7 +11,7 @@ import pytest
 from phiz.codegen.folder import write
 from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
-from phiz.runtime.backend import Gradients, Request, calls
+from phiz.runtime.backend import Gradients, Request
 from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.check_layer import LayerCheck
 from phiz.runtime.check_loss import drawn_targets
@@ -19,7 +19,7 @@ from phiz.runtime.generated import builtin
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.manifest import KernelInfo
 from phiz.runtime.network import Network
-from phiz.runtime.opencl_fused import fusible
+from phiz.runtime.opencl_executor import OpenCLExecutor
 from phiz.runtime.program import Unit
 from phiz.runtime.random_configuration import random_configuration
 from phiz.runtime.schedule import Schedule
@@ -123,8 +123,9 @@ def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtyp
     backend = networks[0].backend
     assert isinstance(backend, OpenCLBackend)
     assert isinstance(backend.schedules, Drawn)
-    steps = calls(networks[0].program, Request(losses=True, gradients="sum"))
-    assert fusible(steps, backend.fusion(networks[0].program.units, dtype, samples)) or not fused
+    executor = networks[0].executor(samples)
+    assert isinstance(executor, OpenCLExecutor)
+    assert executor.fusion is not None or not fused
     drawn = list(backend.schedules.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused

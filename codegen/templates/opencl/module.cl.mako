@@ -48,8 +48,8 @@ ${layout(line, 1)}
 // ${line}
 % endfor
 //
-// Every tensor with samples is stored [map, coordinates..., sample]: a realv holds V samples, TV of them make up one unit, and the
-// first `vectors` of those are in use.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
+// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
 
 % for macro in macros:
 #ifndef ${macro}
