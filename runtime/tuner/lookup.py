@@ -19,11 +19,14 @@ from .record import Entry
 class Tuned:
     """The schedules of one device.  Looks them up; never tunes.
 
-    ``cache``: the user's; ``shipped``: entries by key, those that come with phiz where it is None.
+    ``cache``: the user's; ``shipped``: entries by key, those that come with phiz where it is None.  ``fused``: passes are fused,
+    which needs one vector width and no work groups for all kernels.
     """
 
-    def __init__(self, device: Any, cache: Cache | None = None, shipped: Mapping[str, Entry] | None = None) -> None:
-        self._cache, self._shipped, self._device = cache, shipped, device
+    def __init__(
+        self, device: Any, cache: Cache | None = None, shipped: Mapping[str, Entry] | None = None, fused: bool = False
+    ) -> None:
+        self._cache, self._shipped, self._device, self.fused = cache, shipped, device, fused
 
     @cached_property
     def _sources(self) -> tuple[_Source, ...]:
@@ -40,8 +43,14 @@ class Tuned:
             for number in sample_classes(samples):
                 found = source.entries.get(key(kernel_record(unit, kernel, dtype, number), source.where))
                 if found is not None:
-                    return found.schedule if _fits(found.schedule, kernel) else DEFAULT
+                    return found.schedule if self._fits(found.schedule, kernel) else DEFAULT
         return DEFAULT
+
+    def _fits(self, schedule: Schedule, kernel: KernelInfo) -> bool:
+        """A cache is data: what it says of other tiles is not used."""
+        if self.fused and (schedule.width is not None or schedule.group is not None):
+            return False
+        return set(schedule.tiles) <= set(kernel.tiles) and schedule.width in (None, 1, 2, 4, 8, 16)
 
 
 class _Source:
@@ -50,11 +59,6 @@ class _Source:
     def __init__(self, entries: Mapping[str, Entry], where: Mapping[str, Any]) -> None:
         self.entries, self.where = entries, where
         self.kernels = {tuple(entry.kernel.get(name) for name in ("file", "kernel", "dtype")) for entry in entries.values()}
-
-
-def _fits(schedule: Schedule, kernel: KernelInfo) -> bool:
-    """A cache is data: what it says of other tiles is not used."""
-    return set(schedule.tiles) <= set(kernel.tiles) and schedule.width in (None, 1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)

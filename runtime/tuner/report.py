@@ -14,6 +14,8 @@ from .record import Entry, entry_record, words
 class Row:
     """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused.
 
+    ``samples``: about how many a launch computes, or a block of a fused pass.
+
     ``outdated``: the kernel's text or the defaults have changed since, so that the entry is not used.
     """
 

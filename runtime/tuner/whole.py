@@ -41,7 +41,7 @@ def gradient_seconds(
     assert isinstance(backend, OpenCLBackend)
     default, tuned = (
         Gradient(DEFAULT, _prepared(network, backend, samples, schedules))
-        for schedules in (Defaults(), Tuned(backend.device, cache, shipped))
+        for schedules in (Defaults(), Tuned(backend.device, cache, shipped, backend.fuses))
     )
     timing = (timer or WallTimer()).compare(default, tuned, float("inf"), ROUNDS)
     return timing.default, timing.default * timing.ratio

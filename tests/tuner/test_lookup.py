@@ -112,6 +112,16 @@ def test_a_schedule_that_does_not_fit_is_not_used(tmp_path: Path, folder: Path, 
     assert tuned(tmp_path, entry(unit, kernel, schedule=schedule)).find(unit, kernel, "float32", 64) == DEFAULT
 
 
+def test_fused_passes_take_no_widths_and_groups_of_single_launches(tmp_path: Path, folder: Path) -> None:
+    unit, kernel = unit_of(folder)
+    for number, schedule in enumerate([Schedule({TILE: 4}, width=4), Schedule(group=(1, 2, 1)), WANTED]):
+        tuned(tmp_path / str(number), entry(unit, kernel, schedule=schedule))
+        cache = Cache(tmp_path / str(number) / "tuning.json")
+        for fused in (False, True):
+            found = Tuned(devices.choose(), cache, {}, fused).find(unit, kernel, "float32", 64)
+            assert found == (DEFAULT if fused and schedule != WANTED else schedule)
+
+
 def test_the_users_own_counts_before_what_is_shipped(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
     where = device_class(devices.choose()).record()
