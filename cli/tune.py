@@ -97,9 +97,10 @@ def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, netw
     whole = None if tuning.interrupted or tuning.broken else _whole(network, batch, cache)
     if arguments.json is not None:
         _write(arguments.json, list(tuning.entries), seconds=tuning.seconds, left=tuning.left, gradient=whole)
-    if arguments.ship is not None:
-        count = ship(arguments.ship, [entry for _, entry in tuning.entries], backend.device)
-        print(f"wrote {arguments.ship}: {count} schedules")
+    if arguments.ship is not None and whole is not None:
+        wins = whole["ms"] < whole["default_ms"]
+        count = ship(arguments.ship, [entry for _, entry in tuning.entries] if wins else [], backend.device)
+        print(f"wrote {arguments.ship}: {count} schedules{'' if wins else '; none of this network, whose gradient is not faster'}")
     if tuning.interrupted:
         return INTERRUPTED
     return 1 if tuning.broken else 0
