@@ -14,7 +14,7 @@ sys.path.insert(0, str(FOLDER))
 import build  # noqa: E402
 
 DERIVING = ["01_from_equation_to_kernel", "02_your_own_layer"]
-NAMES = [*DERIVING, "03_optimizers"]
+NAMES = [*DERIVING, "03_optimizers", "04_tuning"]
 
 
 def test_every_notebook_is_tested() -> None:
@@ -43,6 +43,20 @@ def test_the_optimizers_run_side_by_side() -> None:
     printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
     for method in ("gd", "momentum", "cg", "lbfgs", "bfgs", "lm"):
         assert printed.count(f"\n{method} ") + printed.startswith(f"{method} ") >= 3, method
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_the_tuner_is_shown_at_work() -> None:
+    """Its assertions hold Algorithm 4 and the tuning session; here: its pictures, Algorithm 4's answer, a row per kernel."""
+    notebook = build.execute(build.read(FOLDER / "04_tuning.py"))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
+    assert "(16, 16) with padding (0, 0): 62976 accesses; what binds: units" in printed
+    assert printed.count("fastest at width") == 4
+    rows = [line for line in printed.splitlines() if line.startswith("layer 2 (convolution): ")]
+    kernels = [line.split()[3] for line in rows]  # those that the budget reached
+    assert kernels and kernels == [name for name in ("forward_Z", "delta_Y", "gradient_w", "gradient_b") if name in kernels]
     assert not [output for output in outputs if output.get("name") == "stderr"]
 
 
