@@ -97,7 +97,7 @@ def unrolling(rig: Rig, rounds: int, image: int = IMAGE, filters: tuple[int, ...
     return Claim(
         "Do not bother unrolling loops" if rig.cpu else "Unrolling small loops can improve performance",
         cpu if rig.cpu else gpu,
-        f"The naive convolution of {MAPS} maps of {image}×{image}, its loops over the taps with nounroll and with unroll pragmas.",
+        f"The naive convolution of {MAPS} maps of {image}×{image}, its loops over the taps kept by a pragma, and unrolled by one.",
         verdicts.unrolling(rig.kind, ratios),
         (Table(header, tuple(rows)),),
     )

@@ -22,7 +22,7 @@
 #if UNROLL == 1
 #define TAPS _Pragma("unroll")
 #elif UNROLL == 0
-#define TAPS _Pragma("nounroll")
+#define TAPS _Pragma("unroll 1")
 #else
 #define TAPS
 #endif
