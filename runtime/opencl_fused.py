@@ -231,10 +231,10 @@ def _units(step: Step) -> dict[str, int]:
 
 
 def _blocked(item: str, given: str, size: Size) -> Iterator[str]:
-    """All items of a kernel for one block of samples."""
+    """All items of a kernel for one block of samples; tiles innermost, which read the same part of the input."""
     first, second, third = (*size, 1, 1)[:3]
-    yield f"    for (int g2 = 0; g2 < {third}; ++g2)"
-    yield f"        for (int g1 = 0; g1 < {second}; ++g1)"
+    yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
+    yield f"        for (int g2 = 0; g2 < {third}; ++g2)"
     yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
     yield f"                {item}(g0, g1, g2, {given});"
 

@@ -20,7 +20,7 @@ OVERHEAD = 1.0
 #: Accesses that an accumulator without a register costs per step: what the compiler keeps in memory is a whole array.
 SPILL = 16
 #: The widest tile over one axis, and the most accumulators.
-WIDEST, MOST_PLACES = 8, 64
+WIDEST, MOST_PLACES = 16, 64
 POWERS = (1, 2, 4, 8)
 
 
