@@ -12,7 +12,7 @@ CPU = Machine(registers=32, work_items=2)
 
 @pytest.mark.parametrize(
     ("extent", "widths"),
-    [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 5]), (6, [1, 2, 3, 6]), (9, [1, 2, 3, 5]), (16, [1, 2, 3, 4, 6, 8, 16]), (0, [1])],
+    [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 5]), (6, [1, 2, 3, 6]), (9, [1, 2, 3, 5, 9]), (16, [1, 2, 3, 4, 6, 8, 16]), (0, [1])],
 )
 def test_splits_are_even(extent: int, widths: list[int]) -> None:
     assert splits(extent) == widths
