@@ -226,8 +226,8 @@ class NestWriter:
 
     def _open_block(self, text: Text, nest: Nest) -> None:
         """The loop over blocks of TV sample vectors, and where each tensor has the block."""
-        text.open(["for (int block = 0; block * TV < vectors; ++block) {"])
-        text.add(["const int count = block < vectors / TV ? TV : vectors % TV;"])
+        text.add(["const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;"])
+        text.open(["for (int block = 0; block < blocks; ++block) {"])
         for name in dict.fromkeys(load.tensor for load in loads(nest)):
             tensor = self.frame.tensors[name]
             if tensor.samples:

@@ -54,6 +54,8 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
         check_size_name(name)
     applies = {k.finish for k in kernels} - {""}
     macros = ["REAL", "V", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
+    if any(k.sums_samples for k in kernels):
+        macros.append("BLOCKED")
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)

@@ -191,7 +191,7 @@ def names(text: str) -> list[str]:
 def _unit(number: int, binding: Binding) -> str:
     """A unit's text between its macros and the prefixes of its names."""
     text = _source(binding.unit.folder.text(f"opencl/{binding.unit.file}.cl"))
-    macros = {name: binding.values[name] for name in binding.unit.macros}
+    macros = {name: 1 if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
     prefixed = {name: f"u{number}_{name}" for name in names(text)}
     before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
     defined = dict.fromkeys([*prefixed, *macros, *(n for n in _DEFINE.findall(text) if n not in prefixed)])

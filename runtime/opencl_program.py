@@ -39,6 +39,7 @@ class Binding:
             "PHI": f"phi_{unit.activation}",
             "DPHI": f"dphi_{unit.lower}",
             "STORE_Z": int(unit.store_z),
+            "BLOCKED": 0,
         }
         self.environment = {**unit.sizes, **self.tiles}
 

@@ -68,8 +68,7 @@ def registers(problem: TileProblem, tile: Sequence[int]) -> int:
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
     """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
     places, spilled = prod(tile), max(0, registers(problem, tile) - machine.registers)
-    count = loads(problem, tile) + SPILL * spilled
-    step = max(places / PER_CYCLE, count / PER_CYCLE, LATENCY) + OVERHEAD
+    step = max(places / PER_CYCLE, loads(problem, tile) / PER_CYCLE, LATENCY) + SPILL * spilled / PER_CYCLE + OVERHEAD
     pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
     waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
     items = problem.others * prod(pieces)

@@ -3,7 +3,8 @@
 // definition: sha256 cf78742a1e58a270555f14f73d121e080a9dae4f0f8fe0dee6d3ebc36d45745c
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -40,6 +41,9 @@
 #endif
 #ifndef SIZE_p0
 #error "SIZE_p0 is not defined"
+#endif
+#ifndef BLOCKED
+#error "BLOCKED is not defined"
 #endif
 #ifndef PHI
 #error "PHI is not defined"
@@ -362,8 +366,8 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
@@ -582,8 +586,8 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int t = 0; t < count; ++t) {

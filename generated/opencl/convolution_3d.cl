@@ -3,7 +3,8 @@
 // definition: sha256 29febf7b15eac8c729e66812f8aa484e8f56e047c64df0b6718f27798ff04f70
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -88,6 +89,9 @@
 #endif
 #ifndef SIZE_p2
 #error "SIZE_p2 is not defined"
+#endif
+#ifndef BLOCKED
+#error "BLOCKED is not defined"
 #endif
 #ifndef PHI
 #error "PHI is not defined"
@@ -441,8 +445,8 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * H1 * H2 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * X2 * TV;
         const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
@@ -682,8 +686,8 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * X2 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {

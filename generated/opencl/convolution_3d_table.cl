@@ -3,7 +3,8 @@
 // definition: sha256 1c1b77cbfff5c7f600e681a2fcaaf4c2acda4e71c4de80b192f81a063a7d6843
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -154,6 +155,9 @@
 #endif
 #ifndef D_q_AT
 #error "D_q_AT is not defined"
+#endif
+#ifndef BLOCKED
+#error "BLOCKED is not defined"
 #endif
 #ifndef PHI
 #error "PHI is not defined"
@@ -432,8 +436,8 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     if (u2 >= M2(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * H_at(J) * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
         for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
@@ -553,8 +557,8 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
         const int x0_end = X0(i);
         for (int x0 = 0; x0 < x0_end; ++x0) {

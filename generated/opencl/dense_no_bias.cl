@@ -3,7 +3,8 @@
 // definition: sha256 64894f780aff4f0378570c64e42b5aa9ff39f6a5d82b198af8336d9dc8163b03
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -16,6 +17,9 @@
 #endif
 #ifndef SIZE_J
 #error "SIZE_J is not defined"
+#endif
+#ifndef BLOCKED
+#error "BLOCKED is not defined"
 #endif
 #ifndef PHI
 #error "PHI is not defined"
@@ -228,8 +232,8 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
         for (int t = 0; t < count; ++t) {

@@ -3,7 +3,8 @@
 // definition: sha256 d800178b8c95b0c5c157a0aa977bfc45f93124148a89cd1dfadf20efd6b89964
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -22,6 +23,9 @@
 #endif
 #ifndef SIZE_X0
 #error "SIZE_X0 is not defined"
+#endif
+#ifndef BLOCKED
+#error "BLOCKED is not defined"
 #endif
 #ifndef PHI
 #error "PHI is not defined"
@@ -208,8 +212,8 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
@@ -282,8 +286,8 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int block = 0; block * TV < vectors; ++block) {
-        const int count = block < vectors / TV ? TV : vectors % TV;
+    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int t = 0; t < count; ++t) {

@@ -49,7 +49,8 @@ ${layout(line, 1)}
 % endfor
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks, the first `vectors` vectors of which are in use.
+// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
+// else the first `vectors` vectors of a single one.
 
 % for macro in macros:
 #ifndef ${macro}
