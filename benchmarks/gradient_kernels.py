@@ -41,9 +41,8 @@ from ..derive.ir import (
 from ..derive.language import Family
 from ..derive.loss_kernels import derive_loss
 from ..runtime.backend import Request
-from ..runtime.backend_opencl import OpenCLExecutor
 from ..runtime.network import Network
-from ..runtime.opencl_launch import Launch, LaunchList
+from ..runtime.opencl_executor import OpenCLExecutor, SingleStep
 from ..runtime.program import Step, Unit
 
 Array = npt.NDArray[Any]
@@ -80,7 +79,7 @@ def profile(
     network: Network, inputs: Array, targets: Array, repeats: int = 20, delta: Array | None = None,
     families: Sequence[Family] = (),
 ) -> list[KernelTime]:  # fmt: skip
-    """Every kernel of one gradient over one micro-batch, in order, timed by the device on a profiling queue.
+    """Every kernel of one gradient over one micro-batch, in order, each launched by itself and timed by the device.
 
     With ``delta (N, units)`` of the outputs: of the forward pass, and of the backward pass from there.  ``families``:
     definitions of layers that phiz does not come with.
@@ -92,29 +91,26 @@ def profile(
         raise TypeError("kernels are timed on OpenCL only")
     executor.set_parameters(network.parameters)
     if delta is None:
-        passes = [executor.bound("loss", resident, Request(losses=True, gradients="sum"))]
+        singles = executor.single("loss", resident, Request(losses=True, gradients="sum"))
     else:
         backward = Request(gradients="sum", input_gradient=True)
-        passes = [executor.bound("loss", resident, Request(keep=True))]
-        passes.append(executor.bound("delta", resident, backward, delta[:count].T))
-    lists = [one.kind.launches for one in passes]
-    launches = [launch for one in lists if isinstance(one, LaunchList) for launch in one.launches]
+        singles = executor.single("loss", resident, Request(keep=True))
+        singles += executor.single("delta", resident, backward, delta[:count].T)
     queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
-    seconds = [[_time(queue, launch, resident.used) for launch in launches] for _ in range(repeats + 1)]
+    seconds = [[_time(queue, single) for single in singles] for _ in range(repeats + 1)]
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
     found = []
-    for launch, median in zip(launches, medians, strict=True):
-        step, unit = launch.step, network.program.units[launch.step.unit]
+    for single, median in zip(singles, medians, strict=True):
+        step, unit = single.step, network.program.units[single.step.unit]
         counted = operations(step, unit, network, len(placed), families), moved_bytes(step, unit, network, len(placed))
         found.append(KernelTime(unit.label, step.kernel.name, median, *counted))
     return found
 
 
-def _time(queue: cl.CommandQueue, launch: Launch, used: int) -> float:
-    size, group = launch.sizes(used)
-    if 0 in size:
+def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
+    event = single.run(queue)
+    if event is None:
         return 1e-9
-    event = cl.enqueue_nd_range_kernel(queue, launch.kernel, size, group)
     event.wait()
     return float(event.profile.end - event.profile.start) * 1e-9
 

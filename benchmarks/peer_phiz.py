@@ -104,8 +104,8 @@ def _resident(subject: Subject, executor: OpenCLExecutor, resident: Any) -> Form
         assert rest.input_gradient is not None and rest.gradient is not None
         return passed(outputs, rest.input_gradient, [rest.gradient])
 
-    passes = [executor.bound("loss", resident, Request(keep=both), fused=True)]
-    passes += [executor.bound("delta", resident, BACKWARD, subject.delta.T, fused=True)] if both else []
+    passes = [executor.bound("loss", resident, Request(keep=both))]
+    passes += [executor.bound("delta", resident, BACKWARD, subject.delta.T)] if both else []
 
     def call() -> None:
         for one in passes:
