@@ -72,13 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
     folder = None if arguments.out is None else prepare_folder(arguments.out)
     rig = Rig(arguments.device)
-    before = _load()
+    before = os.getloadavg()[0]
     try:
         claims = measure(rig, arguments.paper or list(SECTIONS), rounds)
     except (WrongError, RefusedError) as error:
         print(f"phiz: {error}", file=sys.stderr)
         return 1
-    device = f"{rig.describe()}; load average {before} before, {_load()} after, on {os.cpu_count()} cores"
+    device = f"{rig.describe()}; {load(before, os.getloadavg()[0], os.cpu_count() or 1)}"
     text = markdown(device, claims)
     print(text, end="")
     if folder is not None:
@@ -92,9 +92,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _load() -> str:
-    """How busy the machine is: what others compute at the same time widens the quartiles."""
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+def load(before: float, after: float, cores: int) -> str:
+    """How busy the machine was, by its load averages; our own work keeps up to ``cores`` of them busy at the end."""
+    text = f"load average {before:.1f} before, {after:.1f} after, on {cores} cores"
+    busy = before > 0.75 * cores or after > 1.5 * cores
+    return f"{text}: others computed at the same time, so that the figures below compare little" if busy else text
 
 
 def measure(rig: Rig, sections: Sequence[str], rounds: int) -> list[Claim]:

@@ -55,7 +55,10 @@ class GeneratedKernel:
         return dict(sorted(found.items()))
 
     def groups(self) -> dict[int, Schedule]:
-        """By work items of a group, the default's tiles with a local size that fills the first axes first."""
+        """By work items of a group, the default's tiles with a local size that fills the first axes first.
+
+        Only where every compute unit gets two groups: fewer leave some idle, whatever their size.
+        """
         size = self.space.global_size(self.space.default)
         found: dict[int, Schedule] = {}
         for items in (1 << q for q in range(11)):
@@ -65,6 +68,7 @@ class GeneratedKernel:
                 group.append(part)
                 left //= part
             schedule = Schedule(group=tuple(group))
-            if not self.space.illegal(schedule):
+            enough = prod(size) // prod(group) >= 2 * self.space.device.units
+            if enough and not self.space.illegal(schedule):
                 found.setdefault(prod(group), schedule)
         return found

@@ -72,4 +72,4 @@ def _times(name: str, races: dict[int, Race[str]], schemes: tuple[str, ...]) -> 
 def _ratios(name: str, races: dict[int, Race[str]], schemes: tuple[str, ...]) -> Panel:
     sizes = tuple(races)
     series = tuple(Series(scheme, sizes, tuple(races[n].ratio(scheme, ONE).median for n in sizes)) for scheme in schemes)
-    return Panel(f"{name}: many over one", "image width and height, pixels", "time / time of one launch", series, "xy", 1.0, sizes)
+    return Panel(f"{name}: many over one", "image width and height, pixels", "time / time of one launch", series, "x", 1.0, sizes)

@@ -215,6 +215,11 @@ def test_the_command_writes_report_pictures_and_figures(tmp_path: Path, capsys: 
     assert pictures == {path.name for path in (tmp_path / "out").glob("*.png")} == {"transfers.png"}
 
 
+def test_a_busy_machine_is_told() -> None:
+    assert paper.load(0.2, 2.1, 2) == "load average 0.2 before, 2.1 after, on 2 cores"
+    assert all("compare little" in paper.load(before, after, 2) for before, after in ((1.8, 2.0), (0.2, 4.6)))
+
+
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert paper.main(["--paper", "constant", "--rounds", "0"]) == 2
     assert "expected --rounds of at least 1, got 0" in capsys.readouterr().err
