@@ -135,14 +135,14 @@ def test_micro_batches_change_nothing(backend: str) -> None:
         close(part, gradient, 1e-12)
 
 
-@pytest.mark.parametrize(("count", "built"), [(9, 2), (40, 1)])
+@pytest.mark.parametrize(("count", "built"), [(9, 2), (100, 1)])
 def test_the_capacity_changes_no_bit(count: int, built: int) -> None:
     """Padding vectors, strides and tiles of a larger capacity leave every result as it is.
 
-    An executor whose vectors are wider adds the samples in another order, so it does not serve the 9.
+    An executor whose vectors and blocks are wider adds the samples in another order, so it does not serve the 9.
     """
-    small, large = (build("lenet", "opencl", "float32", micro_batch=128) for _ in range(2))
-    large.place(*samples(large, 100)[:2])  # a capacity at hand that may also serve the small batch
+    small, large = (build("lenet", "opencl", "float32", micro_batch=256) for _ in range(2))
+    large.place(*samples(large, 200)[:2])  # a capacity at hand that may also serve the small batch
     x, t, w = samples(small, count)
     expected, found = (n.value_and_gradient(small.parameters, x, t, w) for n in (small, large))
     assert small.backend.kind != "cpu" or len(large._executors) == built
