@@ -56,8 +56,9 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
     quote = "The CPU is relatively insensitive to local work group sizes. One could let the runtime determine the local work size."
     gpu = "The local work size can have a significant impact."
     how = (
-        f"One product per work item over {COUNT} floats, {EACH} products per work item over as many or more, a naive 5×5 convolution "
-        f"of {MAPS} maps of {IMAGE}×{IMAGE}, and phiz's generated kernel of LeNet's second convolution (batch 128). Times in µs."
+        f"One product per work item over {COUNT} floats; {EACH} products per work item over as many floats or more; a naive 5×5 "
+        f"convolution of {MAPS} maps of {IMAGE}×{IMAGE}; phiz's generated kernel of LeNet's second convolution (batch 128). "
+        "Times in µs."
     )
     table = Table(("work items of a group", *races), tuple(rows))
     verdict = verdicts.insensitive(rig.kind, ratios)
