@@ -1,7 +1,8 @@
 """Time of every kernel of a gradient, and the arithmetic that its loops ask for.
 
 Floating-point operations are counted from the derived loops: bounds, guards and connections are evaluated, so a padded or a
-strided kernel counts what it sums and nothing else.  An accumulation, each operation of the body and each function count as one.
+strided kernel counts what it sums and nothing else.  An accumulation, each operation of the body and each function count as one;
+a product of factors that leave out an index of the body is shared by all values of that index and not counted again.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
 def operations(step: Step, unit: Unit, network: Network, samples: int, families: Sequence[Family] = ()) -> int:
     """Floating-point operations of one kernel for ``samples`` samples; ``families`` beside the built-in ones."""
     kernel = _kernel(step, network, (*families, *BUILT_IN.families))
-    count = sum(_points(kernel.axes, nest, unit) * (_body(nest.body, nest.temporaries) + 1) for nest in kernel.nests)
+    bodies = [_body(nest.body, nest.temporaries) - _shared(nest.body) + 1 for nest in kernel.nests]
+    count = sum(_points(kernel.axes, nest, unit) * each for nest, each in zip(kernel.nests, bodies, strict=True))
     per_output = _body(kernel.result, kernel.temporaries)
     outputs = _points(kernel.axes, None, unit)
     if kernel.sums_samples:
@@ -156,6 +158,19 @@ def _layer_kernels(family: Family, options: tuple[tuple[str, Any], ...]) -> tupl
 @cache
 def _loss_kernels(name: str) -> tuple[Kernel, ...]:
     return derive_loss(next(loss for loss in BUILT_IN.losses if loss.name == name), BUILT_IN.activations).kernels
+
+
+def _shared(body: Expr) -> int:
+    """Multiplications of a product that need no repetition at every point: w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i."""
+    if not (isinstance(body, Call) and body.function == "mul"):
+        return 0
+    groups: list[frozenset[str]] = []
+    for factor in sorted((names(arg) for arg in body.args), key=len):
+        fitting = [group for group in groups if group | factor < names(body)]
+        if fitting:
+            groups.remove(fitting[0])
+        groups.append(factor | (fitting[0] if fitting else frozenset()))
+    return len(body.args) - len(groups)
 
 
 def _body(body: Expr, temporaries: Sequence[tuple[str, Expr]]) -> int:

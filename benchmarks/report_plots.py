@@ -48,7 +48,7 @@ def save_peers(record: Record, path: Path) -> None:
     axes.set_xlabel("time of the peer / time of phiz (log scale; right of 1 phiz is faster)")
     axes.xaxis.set_major_formatter(_plain_numbers())
     axes.grid(axis="x", which="major", color="#cccccc", linewidth=0.7, zorder=0)
-    axes.set_title(f"phiz beside its peers: {record['machine']['processor']}, {record['options']['threads']} threads", fontsize=11)
+    axes.set_title(f"{record['machine']['processor']}, {record['options']['threads']} threads a side", fontsize=10)
     axes.plot([], [], color="black", linestyle="None", marker="|", markersize=16, markeredgewidth=2.6,
               label="goal: beside PyTorch black,\nbeside others in colour")  # fmt: skip
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
@@ -105,7 +105,7 @@ def save_roofline(record: Record, path: Path) -> None:
     axes.set_yscale("log")
     axes.set_xlim(left, right)
     axes.set_ylim(lowest, 2.2 * peaks["flops"] / 1e9)
-    _roofs(axes, peaks, left, right)
+    written = _roofs(axes, peaks, left, right)
     titles = {w["work"]: f"{_case(w)}, batch {w['batch']}" for w in record["works"]}
     for number, work in enumerate(dict.fromkeys(point["work"] for point in kernels)):
         mine = [point for point in kernels if point["work"] == work]
@@ -126,7 +126,7 @@ def save_roofline(record: Record, path: Path) -> None:
     handles: list[Any] = [handle for handle in legend.legend_handles if hasattr(handle, "set_sizes")]
     for handle in handles:
         handle.set_sizes([60])
-    _names(figure, axes, kernels)
+    _names(figure, axes, kernels, written)
     figure.savefig(path, dpi=140)
 
 
@@ -138,7 +138,8 @@ def _intensity(point: Record) -> float:
     return float(point["operations"] / point["bytes"])
 
 
-def _roofs(axes: Any, peaks: Record, left: float, right: float) -> None:
+def _roofs(axes: Any, peaks: Record, left: float, right: float) -> list[Any]:
+    """Draws them; what is written beside them."""
     flops, styles = peaks["flops"] / 1e9, ("-", "--", ":")
     for number, level in enumerate(peaks["levels"]):
         bandwidth = level["bandwidth"] / 1e9
@@ -149,13 +150,15 @@ def _roofs(axes: Any, peaks: Record, left: float, right: float) -> None:
     axes.plot([INTENSITY, right], [SHARE * flops] * 2, color=GREY, linewidth=1, linestyle=(0, (1, 3)), zorder=1)
     axes.axvline(INTENSITY, color="#888888", linewidth=1, linestyle=":", zorder=1)
     near = {"textcoords": "offset points", "fontsize": 8, "color": "#555555"}
-    axes.annotate(f"multiply-add peak {flops:.0f} GFLOP/s", (right, flops), xytext=(-6, 5), textcoords="offset points", ha="right",
-                  fontsize=9)  # fmt: skip
-    axes.annotate(f"{SHARE:.0%} of it", (INTENSITY, SHARE * flops), xytext=(6, 3), **near)
-    axes.annotate("from 10 operations a byte on:\nheld against the peak", (INTENSITY, axes.get_ylim()[0]), xytext=(6, 6), **near)
+    low = axes.get_ylim()[0]
+    return [
+        axes.annotate(f"multiply-add peak {flops:.0f} GFLOP/s", (ridge, flops), xytext=(0, 6), **(near | {"color": "black"})),
+        axes.annotate(f"{SHARE:.0%} of it", (right, SHARE * flops), xytext=(-6, 3), ha="right", **near),
+        axes.annotate("from 10 operations a byte on:\nheld against the peak", (INTENSITY, low), xytext=(6, 6), **near),
+    ]
 
 
-def _names(figure: Any, axes: Any, kernels: Sequence[Record]) -> None:
+def _names(figure: Any, axes: Any, kernels: Sequence[Record], written: Sequence[Any]) -> None:
     """Names of the kernels that count, the longest first, each at a free place beside its mark or not at all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
@@ -164,6 +167,7 @@ def _names(figure: Any, axes: Any, kernels: Sequence[Record]) -> None:
     figure.draw_without_rendering()
     marks = axes.transData.transform([(_intensity(point), point["gflops"]) for point in kernels])
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in marks]
+    taken += [text.get_window_extent(renderer) for text in written]
     deep = {point["work"] for point in kernels if not point["layer"].startswith(("layer 0", "loss"))}
     for point in sorted((p for p in kernels if p["of_work"] >= NAMED), key=lambda p: -p["of_work"]):
         layer = point["layer"].partition(" (")[0] if point["work"] in deep else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from phiz.benchmarks import device_peaks, roofline
 from phiz.benchmarks.device_peaks import Level, Peaks
-from phiz.benchmarks.gradient_kernels import KernelTime, moved_bytes, operations, profile
+from phiz.benchmarks.gradient_kernels import KernelTime, _shared, moved_bytes, operations, profile
 from phiz.benchmarks.works import WORKS
+from phiz.derive.ir import Call, Load, Name
 from phiz.runtime import device as devices
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.network import Network
@@ -58,6 +59,17 @@ def test_kernels_are_held_against_the_roof_that_bounds_them() -> None:
 def test_each_case_is_profiled_once() -> None:
     found = [work.name for work in roofline.profiled(WORKS)]
     assert found[:3] == ["lenet-gradient-128", "dense-gradient-128", "convolution-pass-32"] and len(found) == 7
+
+
+def test_products_that_leave_out_an_index_are_counted_once() -> None:
+    def product(*factors: tuple[str, ...]) -> Call:
+        return Call("mul", tuple(Load("x", tuple(map(Name, names))) for names in factors))
+
+    assert _shared(product(("i", "j", "k"), ("j",), ("k",))) == 1  # Y[j] Y[k] without i
+    assert _shared(product(("i", "x"), ("j", "x"), ("k", "x"))) == 1
+    assert _shared(product(("i", "j"), ("j",))) == 0
+    assert _shared(product(("i",), ("i",), ("i",))) == 0  # nothing to share: all depend on all
+    assert _shared(Call("add", product(("i", "j"), ("j",), ("i",)).args)) == 0
 
 
 def test_profile_from_a_given_delta_runs_forward_and_backward_kernels() -> None:
