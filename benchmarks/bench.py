@@ -16,6 +16,7 @@ from ..runtime.errors import PhizError
 from . import contest, memory, peers, roofline, startup, works
 from .device_peaks import processor
 from .gradient import warn_when_busy
+from .other_work import Clock, by_others
 from .side_process import SideError, SideProcess
 
 #: Times that every kernel runs for the roofline.
@@ -67,6 +68,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
         raise PhizError("expected --rounds, --threads and --block above 0")
     chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
     warn_when_busy(options.threads)
+    before = Clock.now()
     with contextlib.ExitStack() as stack:
         run = Run(options, say, {}, [])
         chosen = list(_defined(run, chosen, stack))
@@ -81,6 +83,8 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
         record["works"] = [found.record() for found in _contests(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
+    # The sides have ended: their time counts as ours.
+    record["machine"]["others"] = by_others(before, Clock.now(), os.cpu_count() or 1)
     record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
     record["waits"] = [wait.record() for wait in _waits(run)] if options.startup else []
     record["missing"] = run.missing

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .other_work import MUCH
 from .peers import PEERS, PYTORCH
 from .roofline import SHARE
 
@@ -43,10 +44,23 @@ def _head(record: Record) -> str:
     return (
         "# phiz beside its peers\n\n"
         f"{machine['processor']}; {options['threads']} threads each; Python {machine['python']}; {versions}.\n"
-        f"Load average at the start {machine['load']:.1f}; {machine.get('seconds', 0):.0f} s in all.\n\n"
+        f"Load average at the start {machine['load']:.1f}; {machine.get('seconds', 0):.0f} s in all.{_others(machine)}\n\n"
         f"Every side in a process of its own, {options['rounds']} rounds in turn, about {options['block']:g} s of calls per side "
         "and round, the median of each.  A side whose numbers differ from phiz's by more than 1e-4 is not timed."
     )
+
+
+def _others(machine: Record) -> str:
+    others = machine.get("others")
+    if others is None:
+        return ""
+    text = f"  Other processes took {others:.0%} of the processors' time."
+    if others > MUCH:
+        text += (
+            "\n\n**Not to be quoted: measured beside other work.**  Threads that spin at barriers, as PyTorch's do, lose more by "
+            "that than phiz, whose ratios then look better than they are."
+        )
+    return text
 
 
 def _works(record: Record, pictures: bool) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from phiz.benchmarks import bench, peers, report, report_files, report_plots, roofline, works
+from phiz.benchmarks import bench, other_work, peers, report, report_files, report_plots, roofline, works
 from phiz.benchmarks.device_peaks import Level, Peaks
 from phiz.benchmarks.peers import Peer
 from phiz.cli.main import main
@@ -76,6 +77,18 @@ def test_the_report_says_what_was_reached_and_what_was_not(record: dict[str, Any
     assert "* JAX jit is not installed (jax)" in text and "* tinygrad: no counterpart of layer 3" in text
     assert "![Ours against each peer](peers.png)" in text and "](roofline.png)" in text
     assert ".png" not in report.markdown(record)
+
+
+def test_a_busy_machine_is_told(record: dict[str, Any]) -> None:
+    record["machine"]["others"] = 0.04
+    assert "took 4% of the processors' time." in report.markdown(record) and "Not to be quoted" not in report.markdown(record)
+    record["machine"]["others"] = 0.3
+    assert "Not to be quoted" in report.markdown(record)
+    ten, twelve = other_work.Clock(10.0, 100.0, 7.0), other_work.Clock(12.0, 103.0, 9.5)
+    assert other_work.by_others(ten, twelve, 2) == pytest.approx(0.5 / 4)
+    assert other_work.by_others(ten, other_work.Clock(12.0, None, 9.5), 2) is None
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert other_work.busy_seconds("cpu  1 2 4 800 900 8 16 32 0 0\ncpu0 ...") == 63 / ticks
 
 
 def test_plots_show_every_peer_and_every_kernel(record: dict[str, Any], tmp_path: Path) -> None:
