@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .other_work import MUCH
 from .peers import PEERS
 from .report import SIDES
 from .roofline import INTENSITY, SHARE
@@ -48,11 +49,16 @@ def save_peers(record: Record, path: Path) -> None:
     axes.set_xlabel("time of the peer / time of phiz (log scale; right of 1 phiz is faster)")
     axes.xaxis.set_major_formatter(_plain_numbers())
     axes.grid(axis="x", which="major", color="#cccccc", linewidth=0.7, zorder=0)
-    axes.set_title(f"{record['machine']['processor']}, {record['options']['threads']} threads a side", fontsize=10)
+    axes.set_title(f"{record['machine']['processor']}, {record['options']['threads']} threads a side{_busy(record)}", fontsize=10)
     axes.plot([], [], color="black", linestyle="None", marker="|", markersize=16, markeredgewidth=2.6,
               label="goal: beside PyTorch black,\nbeside others in colour")  # fmt: skip
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
     figure.savefig(path, dpi=140)
+
+
+def _busy(record: Record) -> str:
+    """Said in the picture as well: it is shown without the report."""
+    return "\nmeasured beside other work: not to be quoted" if (record["machine"].get("others") or 0.0) > MUCH else ""
 
 
 def _label(work: Record) -> str:
@@ -120,7 +126,8 @@ def save_roofline(record: Record, path: Path) -> None:
     axes.grid(which="major", color="#dddddd", linewidth=0.6, zorder=0)
     axes.set_xlabel("operations a byte (counted from the derived loops; every tensor moved once)")
     axes.set_ylabel("GFLOP/s, float32")
-    axes.set_title(f"Every kernel beside the measured roof: {peaks['device']}, {record['options']['threads']} threads", fontsize=11)
+    where = f"{peaks['device']}, {record['options']['threads']} threads"
+    axes.set_title(f"Every kernel beside the measured roof: {where}{_busy(record)}", fontsize=11)
     explained = "area: part of its work's time\nnames: layer number, kernel"
     legend = figure.legend(fontsize=8.5, frameon=False, loc="outside right upper", title=explained, title_fontsize=8.5)
     handles: list[Any] = [handle for handle in legend.legend_handles if hasattr(handle, "set_sizes")]
