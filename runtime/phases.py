@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .memory_plan import Use
 from .program import Step
 
 Kind = Literal["samples", "sums"]
@@ -42,19 +41,3 @@ def phases(steps: Sequence[Step]) -> list[Phase]:
         found.setdefault(level, []).append(step)
         level_of.update(dict.fromkeys(step.use.writes, level))
     return [Phase("sums" if level % 2 else "samples", tuple(found[level])) for level in sorted(found)]
-
-
-def merged_uses(found: Sequence[Phase]) -> list[Use]:
-    """What each step reads and writes, the steps of a phase of sums as one: they run in no order.
-
-    In a phase over samples the steps of one block do run in order, and blocks meet in no lane; so tensors that start at multiples
-    of the capacity may share memory as if all blocks went step by step.
-    """
-    uses = []
-    for phase in found:
-        if phase.kind == "samples":
-            uses += [step.use for step in phase.steps]
-        else:
-            reads = tuple(dict.fromkeys(key for step in phase.steps for key in step.use.reads))
-            uses.append(Use(reads, tuple(dict.fromkeys(key for step in phase.steps for key in step.use.writes))))
-    return uses

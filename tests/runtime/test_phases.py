@@ -1,12 +1,10 @@
-"""Phases of a pass: data arrive before they are read, and the memory plan keeps apart what runs at once."""
+"""Phases of a pass: data arrive before they are read."""
 
-import numpy as np
 import pytest
 from phiz.runtime.architectures import NAMED
 from phiz.runtime.backend import Request, calls
-from phiz.runtime.memory_plan import Use
 from phiz.runtime.network import Network
-from phiz.runtime.phases import merged_uses, phases
+from phiz.runtime.phases import phases
 from phiz.runtime.program import Program
 
 NAMES = ("lenet-digits", "lenet-digits-small")
@@ -35,14 +33,5 @@ def test_every_value_is_there_before_it_is_read(name: str, gradients: str) -> No
     assert kinds == (["samples", "sums"] if gradients == "sum" else ["samples"])
 
 
-def test_sums_of_a_phase_share_no_memory_with_one_another() -> None:
-    found = phases(calls(program("lenet-digits"), Request(losses=True, gradients="sum")))
-    uses = merged_uses(found)
-    last = uses[-1]
-    assert len(uses) == len(found[0].steps) + 1 and isinstance(last, Use)
-    assert set(last.writes) == {key for step in found[1].steps for key in step.use.writes}
-    assert set(last.reads) >= {key for step in found[1].steps for key in step.use.reads}
-
-
 def test_an_empty_pass_has_no_phase() -> None:
-    assert phases([]) == [] and np.size(merged_uses([])) == 0
+    assert phases([]) == []
