@@ -110,8 +110,10 @@ class NestWriter:
         found.update({loop.name: loop.extent for loop in nest.loops if isinstance(loop, Loop)})
         return found
 
-    def loop_range(self, number: int, nest: Nest, loop: Loop) -> Range:
-        """The bounds of ``loop`` as text, and when all of its extent is inside for every place of the tile."""
+    def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop) -> Range | None:
+        """The bounds of ``loop`` as text, and when all of its extent is inside for every place of the tile; once for each loop."""
+        if isinstance(loop, RowLoop):
+            return None
         extents = self.extents(nest)
         tiled = [a for a in self.frame.inner if a in names(loop.lower) | names(loop.upper)]
         if tiled:
@@ -123,8 +125,8 @@ class NestWriter:
         tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
         return Range(lower, upper, tuple(tests), "")
 
-    def loop_lines(self, number: int, nest: Nest, loop: Loop | RowLoop) -> list[str]:
-        """The line that opens ``loop``, after the lines that it needs."""
+    def loop_lines(self, loop: Loop | RowLoop, found: Range | None) -> list[str]:
+        """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop."""
         name = c_name(loop.name)
         if isinstance(loop, RowLoop):
             relation = loop.relation
@@ -135,7 +137,7 @@ class NestWriter:
                 f"for (int n_{name} = {group}({key}); n_{name} < {group}({key} + 1); ++n_{name}) {{",
                 f"const int {name} = {group}_rows(n_{name});",
             ]
-        found = self.loop_range(number, nest, loop)
+        assert found is not None
         step = f"++{name}" if loop.step == Integer(1) else f"{name} += {integer(loop.step)}"
         lines, bounds = [], []
         for which, text in (("begin", found.lower), ("end", found.upper)):
@@ -212,7 +214,7 @@ class NestWriter:
         pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         pending.settle(text)
         for loop in nest.loops[:-1]:
-            text.open(self.loop_lines(number, nest, loop))
+            text.open(self.loop_lines(loop, self.loop_range(number, nest, loop)))
             pending.known.add(loop.name)
             pending.settle(text)
         if nest.loops:
@@ -236,9 +238,9 @@ class NestWriter:
 
     def _last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
         """The innermost loop, twice where its bounds vary: where nothing is cut off it has a length that the compiler knows."""
-        opening = self.loop_lines(number, nest, loop)
+        found = self.loop_range(number, nest, loop)
+        opening = self.loop_lines(loop, found)
         pending.known.add(loop.name)
-        found = None if isinstance(loop, RowLoop) else self._range(number, nest, loop)
         if found is None or not found.whole or self.kernel.sums_samples:
             text.open(opening)
             if found is None or not found.inside:
@@ -260,13 +262,6 @@ class NestWriter:
             branches.append(part.closed())
         outer = self._inside_tests[:-1] if found.inside else self._inside_tests
         text.branch(" && ".join([*found.whole, *outer]), branches)
-
-    def _range(self, number: int, nest: Nest, loop: Loop) -> Range:
-        """``loop_range`` of a loop whose bounds were written already."""
-        bounds, masks, tests = list(self.bounds), dict(self._masks), list(self._inside_tests)
-        found = self.loop_range(number, nest, loop)
-        self.bounds, self._masks, self._inside_tests = bounds, masks, tests
-        return found
 
     def _branch(self, number: int, nest: Nest, pending: Pending, masked: bool) -> list[Line]:
         self._masked = masked

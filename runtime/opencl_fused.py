@@ -11,19 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import gcd, prod
 from typing import Any
 
 import pyopencl as cl
 
-from .device import context
-from .errors import DeviceError
 from .manifest import KernelInfo
 from .opencl_launch import Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_plan import Plan
-from .opencl_program import Binding
+from .opencl_program import REAL, Binding, compiled, precision_options
 from .phases import Phase, phases
 from .program import Step, Unit
 from .schedule import Schedule, Schedules
@@ -101,7 +98,7 @@ class FusedPass:
         self.blocks, self.shares = fusion.blocks, fusion.shares
         self.phases = phases(steps)
         text = _text(self.phases, fusion)
-        program = _build(text, fusion.plan.dtype, device)
+        program = compiled(text, precision_options(REAL[fusion.plan.dtype]), device, "a fused pass")
         self.kernels = [cl.Kernel(program, f"phase{n}") for n in range(len(self.phases))]
         self.keys = [_keys(phase) for phase in self.phases]
         self.tables = [_tables(phase) for phase in self.phases]
@@ -245,15 +242,3 @@ def _shared(item: str, given: str, size: Size, shares: int) -> Iterator[str]:
     count = prod((first, second, third))
     yield f"    for (int n = share * {count} / {shares}; n < (share + 1) * {count} / {shares}; ++n)"
     yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {given});"
-
-
-@lru_cache(maxsize=256)
-def _build(text: str, dtype: str, device: Any) -> cl.Program:
-    # Literals carry no suffix, so that the same text serves both precisions.
-    options = ["-cl-single-precision-constant"] if dtype == "float32" else []
-    try:
-        return cl.Program(context(device), text).build(options=options)
-    except cl.Error as error:
-        lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
-        detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])
-        raise DeviceError(f"a fused pass does not build on {device.name.strip()}: {detail}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -48,9 +48,7 @@ class Binding:
         missing = [name for name in self.unit.macros if name not in self.values]
         if missing:
             raise ManifestError(f"{self.unit.file}.cl requires the unknown macro {missing[0]}; run: phiz generate")
-        # Literals carry no suffix, so that the same text serves both precisions.
-        single = ["-cl-single-precision-constant"] if self.values["REAL"] == "float" else []
-        return [*single, *(f"-D{name}={self.values[name]}" for name in self.unit.macros)]
+        return [*precision_options(self.values["REAL"]), *(f"-D{name}={self.values[name]}" for name in self.unit.macros)]
 
     def global_size(self, sizes: tuple[str, ...], vectors: int) -> tuple[int, ...]:
         """The global size of a kernel for ``vectors`` sample vectors in use."""
@@ -95,13 +93,22 @@ def build(binding: Binding, device: Any) -> cl.Program:
                 f"{binding.unit.folder.path / file}: knows no {binding.values[macro]}; generate this layer in one run with "
                 "that activation: phiz generate"
             )
+    return compiled(source, binding.options(), device, f"{binding.unit.folder.path / file}:")
+
+
+def precision_options(real: str) -> list[str]:
+    """Literals carry no suffix, so that the same text serves both precisions: ``real`` is float or double."""
+    return ["-cl-single-precision-constant"] if real == "float" else []
+
+
+def compiled(source: str, options: Sequence[str], device: Any, what: str) -> cl.Program:
+    """``source`` built once per process; DeviceError that says ``what`` does not build, with the compiler's first error line."""
     try:
-        return _build(source, tuple(binding.options()), device)
+        return _build(source, tuple(options), device)
     except cl.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
         detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])
-        where = binding.unit.folder.path / file
-        raise DeviceError(f"{where}: does not build on {device.name.strip()}: {detail}") from None
+        raise DeviceError(f"{what} does not build on {device.name.strip()}: {detail}") from None
 
 
 @lru_cache(maxsize=1024)
