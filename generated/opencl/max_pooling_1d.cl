@@ -46,7 +46,7 @@
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 // Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && V == 16
+#if defined(__clang__) && defined(__AVX512F__) && V == 16
 #define WIDE __attribute__((min_vector_width(512)))
 #else
 #define WIDE

@@ -66,7 +66,8 @@ def device_class(device: Any) -> DeviceClass:
     """The class of ``device``: platform and release of its driver, kind, floats per vector register."""
     info = devices.describe(device)
     release = ".".join(info.driver.replace("-", ".").split(".")[:2])
-    return DeviceClass(info.platform, release, info.kind, int(device.native_vector_width_float), max(4, power(info.compute_units)))
+    floats = devices.register_lanes(device) if info.kind == "cpu" else int(device.native_vector_width_float)
+    return DeviceClass(info.platform, release, info.kind, floats, max(4, power(info.compute_units)))
 
 
 def power(number: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,6 +213,20 @@ def test_the_device_is_found_and_works() -> None:
     devices.self_test(device)
     assert devices.choose(found[0].selector).name.strip() == found[0].name
     assert "OpenCL" in OpenCLBackend().describe()
+
+
+def test_vectors_are_as_wide_as_the_compilers_registers_whatever_the_processor_has() -> None:
+    """PoCL's compiler may know a processor with AVX-512 as one without; vectors of 16 then crash it."""
+    device = devices.choose()
+    context = devices.context(device)
+    text = "__kernel void k(__global int *x) { x[0] = 8; }\n"
+    text = f"#ifdef __AVX512F__\n{text.replace('8', '16')}\n#else\n{text}\n#endif"
+    found, queue = np.zeros(1, np.int32), cl.CommandQueue(context)
+    buffer = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, 4)
+    cl.Program(context, text).build().k(queue, (1,), None, buffer)
+    cl.enqueue_copy(queue, found, buffer)
+    assert devices.vector_width(device, "cpu", "float32") == found[0]
+    assert devices.machine(device, "cpu").registers == 2 * found[0]
 
 
 def test_choosing_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
