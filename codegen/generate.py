@@ -20,7 +20,10 @@ from .constants import ConstantPass
 from .equation_pages import layer_page, loss_page
 from .manifest import activation_record, ir_digest, layer_record, loss_record, manifest_text
 from .numpy_printer import numpy_activations_source, numpy_source
-from .opencl_source import opencl_source
+from .opencl_source import BLOCKS, ROWS, opencl_source
+
+#: The folders of OpenCL kernels, and how their tensors lie.
+FORMS = {"opencl": BLOCKS, "opencl_rows": ROWS}
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,22 @@ class Generator:
         digest = ir_digest(derivation.kernels)
         top = header(derivation.name, derivation.family.doc, digest)
         lines = [f"{k}: {v}" for k, v in top.items()]
-        module = opencl_source(lean, derivation.tensors, lines, self.activations)
-        self.files[f"opencl/{derivation.name}.cl"] = module.text
+        modules = {f: opencl_source(lean, derivation.tensors, lines, self.activations, form) for f, form in FORMS.items()}
+        self.files |= {f"{folder}/{derivation.name}.cl": module.text for folder, module in modules.items()}
         self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
         self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
-        self.layers[derivation.name] = layer_record(derivation, module.kernels, module.macros, constants)
+        self.layers[derivation.name] = layer_record(derivation, modules, constants)
 
     def loss(self, derived: LossDerivation) -> None:
         """Files and manifest entry of one loss with every activation."""
         name = f"loss_{derived.loss.name}"
         top = header(name, "error function with every activation (equation 6)", ir_digest(derived.kernels))
-        module = opencl_source(derived.kernels, derived.tensors, [f"{k}: {v}" for k, v in top.items()], [])
-        self.files[f"opencl/{name}.cl"] = module.text
+        lines = [f"{k}: {v}" for k, v in top.items()]
+        modules = {f: opencl_source(derived.kernels, derived.tensors, lines, [], form) for f, form in FORMS.items()}
+        self.files |= {f"{folder}/{name}.cl": module.text for folder, module in modules.items()}
         self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)
         self.files[f"equations/{name}.md"] = loss_page(derived)
-        self.losses[derived.loss.name] = loss_record(derived, module.kernels, module.macros)
+        self.losses[derived.loss.name] = loss_record(derived, modules)
 
     def finish(self) -> Generated:
         """Adds the activations and the manifest."""

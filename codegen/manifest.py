@@ -20,6 +20,7 @@ from ..derive.loss_kernels import LossDerivation
 from .constants import ConstantPass
 from .expression_text import text
 from .opencl_kernel import KernelText
+from .opencl_source import OpenCLModule
 from .signature import arguments, relations, sizes
 
 VERSION = 1
@@ -66,12 +67,21 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
 
 
-def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -> dict[str, Any]:
-    everything = {**tensors, kernel.output.name: kernel.output}
+def _launch(launch: KernelText) -> dict[str, Any]:
+    """How OpenCL runs a kernel of one form."""
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
-    tiles = {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles}
-    operands = [[macros[a] for a in operand.axes] for operand in launch.schedule.operands]
     return {
+        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
+        "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
+        "global": list(launch.global_size),
+        "index": launch.uses_index,
+        "lanes": launch.lanes,
+    }
+
+
+def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+    everything = {**tensors, kernel.output.name: kernel.output}
+    record: dict[str, Any] = {
         "name": kernel.name,
         "role": kernel.role,
         "target": kernel.target,
@@ -81,13 +91,8 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
         "finish": kernel.finish,
         "sizes": list(sizes(kernel, everything)),
         "relations": list(relations(kernel)),
-        "opencl": {
-            "tiles": tiles,
-            "operands": operands,
-            "global": list(launch.global_size),
-            "index": launch.uses_index,
-        },
     }
+    return record | {form: _launch(module.kernels[kernel.name]) for form, module in modules.items()}
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:
@@ -107,9 +112,12 @@ def _plain(e: sp.Expr) -> Any:
     return IntegerFreezer(frozenset(s.name for s in e.free_symbols), {})(e)
 
 
-def layer_record(derivation: Derivation, launches: Mapping[str, KernelText], macros: Sequence[str],
-                 constants: ConstantPass) -> dict[str, Any]:  # fmt: skip
-    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL file has besides the definition's."""
+def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+    return {form: {"macros": list(module.macros)} for form, module in modules.items()}
+
+
+def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], constants: ConstantPass) -> dict[str, Any]:
+    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL files have besides the definition's."""
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
     records += [
@@ -130,13 +138,12 @@ def layer_record(derivation: Derivation, launches: Mapping[str, KernelText], mac
         "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
         "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
         "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": c.message} for c in range_checks(definition)],
-        "kernels": [_kernel(k, derivation.tensors, launches[k.name]) for k in derivation.kernels],
+        "kernels": [_kernel(k, derivation.tensors, modules) for k in derivation.kernels],
         "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
-        "opencl": {"macros": list(macros)},
-    }
+    } | _macros(modules)
 
 
-def loss_record(derived: LossDerivation, launches: Mapping[str, KernelText], macros: Sequence[str]) -> dict[str, Any]:
+def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
     """The manifest entry of one loss."""
     loss = derived.loss
     return {
@@ -146,10 +153,9 @@ def loss_record(derived: LossDerivation, launches: Mapping[str, KernelText], mac
         "open": list(loss.open),
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
-        "kernels": [_kernel(k, derived.tensors, launches[k.name]) for k in derived.kernels],
+        "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],
         "pairs": {a: {"value": f"value_{a}", "delta": f"delta_{a}"} for a in derived.pairs},
-        "opencl": {"macros": list(macros)},
-    }
+    } | _macros(modules)
 
 
 def activation_record(activation: FrozenActivation) -> dict[str, Any]:

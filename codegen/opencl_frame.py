@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..derive.ir import Expr, Integer, IntExpr, IntOp, Kernel, Load, Name, Size, Tensor, integers, names
-from .affine import add, multiply
+from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers, names
+from .addresses import unit
 from .opencl_names import c_name
 from .opencl_printer import ScalarPrinter, condition, integer
 from .schedule import SAMPLES, Schedule, Tile
@@ -29,31 +29,15 @@ class Frame:
         self.tiles: dict[str, Tile] = {t.axis: t for t in schedule.tiles}
         self.inner = [t.axis for t in schedule.tiles]
 
-    def unit(self, tensor: Tensor, index: Sequence[IntExpr]) -> IntExpr:
-        """The row-major number of a tensor's unit."""
-        if not index:
-            return Integer(0)
-        shape = tensor.shape
-        if tensor.ragged:
-            first = index[0]
-            inner: IntExpr = Integer(0)
-            for n in range(1, len(index)):
-                inner = add(multiply(inner, _with_map(shape[n], first)), index[n])
-            return add(Size(f"{tensor.layout}_at", first), inner)
-        number = index[0]
-        for n in range(1, len(index)):
-            number = add(multiply(number, shape[n]), index[n])
-        return number
-
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * TV + lane]`` for a tensor with samples."""
-        unit = integer(self.unit(tensor, index), 3 if tensor.samples else 0)
+        place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            return f"{name}[{unit}]"
+            return f"{name}[{place}]"
         if self.kernel.sums_samples:
             name += "_block"
-        return f"{name}[{lane}]" if unit == "0" else f"{name}[{unit} * TV + {lane}]"
+        return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * TV + {lane}]"
 
     def lane(self) -> str:
         """The sample vector that a work item is at."""
@@ -80,9 +64,13 @@ class Frame:
         used = names(e)
         return tuple(a for a in self.inner if a in used or (a == SAMPLES and self.tensors[e.tensor].samples))
 
+    def has_lanes(self, load: Load) -> bool:
+        """True where ``load`` is a vector."""
+        return self.tensors[load.tensor].samples
+
     def declare(self, load: Load, variable: str) -> str:
         """The line that reads ``load`` into ``variable``."""
-        kind = "realv" if self.tensors[load.tensor].samples else "REAL"
+        kind = "realv" if self.has_lanes(load) else "REAL"
         return f"const {kind} {variable} = {self.value(load)};"
 
     def value(self, load: Load) -> str:
@@ -99,23 +87,16 @@ class Frame:
         vector: set[str] = set()
         accumulator = self.accumulator
         for name, value in temporaries:
-            local = ScalarPrinter(self.tensors, placed.__getitem__, frozenset(vector), accumulator)
+            local = ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
             kind = "realv" if local.is_vector(value) else "REAL"
             lines.append(f"const {kind} {c_name(name)} = {local(value)};")
             if kind == "realv":
                 vector.add(name)
-        return ScalarPrinter(self.tensors, placed.__getitem__, frozenset(vector), accumulator)
+        return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
         return f"acc{nest}{self.place_index()}"
-
-
-def units(tensor: Tensor) -> IntExpr:
-    """How many units ``tensor`` has."""
-    if tensor.ragged:
-        return Size(f"{tensor.layout}_at", tensor.shape[0])
-    return multiply(*tensor.shape)
 
 
 def counter(axis: str) -> str:
@@ -127,14 +108,3 @@ def is_table(e: IntExpr) -> bool:
     """True where ``e`` reads a table of sizes."""
     return any(isinstance(i, Size) and i.index is not None for i in integers(e))
 
-
-def _with_map(e: IntExpr, first: IntExpr) -> IntExpr:
-    """A ragged tensor's extent for the map ``first``."""
-    match e:
-        case Name(name="_"):
-            return first
-        case Size(name=name, index=index) if index is not None:
-            return Size(name, _with_map(index, first))
-        case IntOp(op=op, args=args):
-            return IntOp(op, tuple(_with_map(a, first) for a in args))
-    return e

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from .opencl_frame import Frame, Line, is_table
+from .opencl_layout import closed
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
@@ -23,12 +24,13 @@ class KernelText:
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
     decode: tuple[str, ...]
-    bounds: tuple[str, ...]
+    helpers: tuple[str, ...]
     nests: tuple[NestText, ...]
     store: tuple[Line, ...]
     global_size: tuple[str, str, str]
     uses_index: bool
     schedule: Schedule
+    lanes: bool = True
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -56,19 +58,21 @@ class KernelWriter:
             first = f"-(-vectors//{macro})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
-        second = self._decode(lines, "id", "g1", [(c_name(a.name), _bound(a), None) for a in plain])
-        entries: list[tuple[str, str, str | None]] = [
-            (f"{c_name(a.name)}_first", _bound(a), self.frame.tiles[a.name].macro) for a in tiled
-        ]
+        second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
+        entries: list[tuple[str, str, str | None]] = [(f"{c_name(a.name)}_first", bound(a), self.tile_width(a)) for a in tiled]
         third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
             # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
-            name, macro = c_name(axis.name), self.frame.tiles[axis.name].macro
-            lines.append(f"const int {name}0 = lesser({name}_first, {_bound(axis)} - {macro});")
+            name = c_name(axis.name)
+            lines.append(f"const int {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
         return tuple(lines), (first, second, third)
+
+    def tile_width(self, axis: Axis) -> str:
+        """How many places of a tiled axis a work item computes."""
+        return self.frame.tiles[axis.name].macro
 
     @staticmethod
     def _decode(lines: list[str], variable: str, source: str, entries: list[tuple[str, str, str | None]]) -> str:
@@ -91,9 +95,9 @@ class KernelWriter:
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every place of the tile."""
-        lines, depth = self._places()
+        lines, depth = self.place_loops()
         body: list[str] = []
-        result, is_vector = self._result(body)
+        result, is_vector = self.result(self.frame, body)
         index = tuple(Name(a.name) for a in self.kernel.axes)
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
@@ -104,26 +108,31 @@ class KernelWriter:
         if self.kernel.position is not None:
             place = self.frame.address(self.kernel.position, index, self.frame.lane())
             body.append(f"{place} = position0{self.frame.place_index()};")
-        return _closed(lines, body, depth)
+        return closed(lines, body, depth)
 
-    def _places(self) -> tuple[list[Line], int]:
-        """The loops over the tile, and the depth inside them; places that the tile before it stores are skipped."""
+    def place_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
+        """The loops over the tile but for ``left_out``, and the depth inside them.
+
+        Places that the tile before it stores are skipped, but for those of ``unskipped``.
+        """
         lines, depth = [], 0
         for axis in self.frame.inner:
+            if axis == left_out:
+                continue
             for text in self.frame.tile_loop(axis):
                 lines.append(Line(depth, text))
                 depth += text.endswith("{")
-            if axis != SAMPLES:
+            if axis not in (SAMPLES, unskipped):
                 lines.append(Line(depth, f"if ({c_name(axis)} < {c_name(axis)}_first) continue;"))
         return lines, depth
 
-    def _result(self, body: list[str]) -> tuple[str, bool]:
+    def result(self, frame: Frame, body: list[str]) -> tuple[str, bool]:
         """The result at the current place, and whether it is a vector; what it needs goes to ``body``."""
         placed: dict[Load, str] = {}
-        for n, load in enumerate(dict.fromkeys(_result_loads(self.kernel))):
+        for n, load in enumerate(dict.fromkeys(result_loads(self.kernel))):
             placed[load] = f"{c_name(load.tensor)}_r{n}"
-            body.append(self.frame.declare(load, placed[load]))
-        printer = self.frame.printer(placed, body, self.kernel.temporaries)
+            body.append(frame.declare(load, placed[load]))
+        printer = frame.printer(placed, body, self.kernel.temporaries)
         return printer(self.kernel.result), printer.is_vector(self.kernel.result)
 
     def _finish(self, target: str) -> list[str]:
@@ -166,18 +175,14 @@ class KernelWriter:
         )  # fmt: skip
 
 
-def _closed(lines: list[Line], body: list[str], depth: int) -> list[Line]:
-    """``lines``, the body at ``depth``, and the closing braces."""
-    return [*lines, *(Line(depth, text) for text in body), *(Line(depth - 1 - n, "}") for n in range(depth))]
-
-
-def _bound(axis: Axis) -> str:
+def bound(axis: Axis) -> str:
     """The extent of an axis for the launch: of a ragged one the largest."""
     if isinstance(axis.extent, Size) and axis.extent.index is not None:
         return f"{axis.extent.name}_max"
     return integer(axis.extent)
 
 
-def _result_loads(kernel: Kernel) -> list[Load]:
+def result_loads(kernel: Kernel) -> list[Load]:
+    """What the result reads besides accumulators."""
     found = [load for _, value in kernel.temporaries for load in loads(value)]
     return found + list(loads(kernel.result))

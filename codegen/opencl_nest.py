@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..derive.ir import Call, Condition, Expr, Integer, IntExpr, IntOp, Let, Load, Loop, Nest, RowLoop, loads, names
+from .addresses import units
 from .affine import extreme
-from .opencl_frame import Frame, Line, counter, is_table, units
+from .opencl_frame import Frame, Line, counter, is_table
 from .opencl_names import c_name
 from .opencl_printer import condition, integer
 
@@ -95,7 +96,9 @@ class Pending:
 
 
 class NestWriter:
-    """Writes the nests of one kernel."""
+    """Writes the nests of one kernel.  ``unions``: a bound that depends on a tiled axis is taken over the whole tile."""
+
+    unions = True
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.kernel = frame, frame.kernel
@@ -116,9 +119,9 @@ class NestWriter:
             return None
         extents = self.extents(nest)
         tiled = [a for a in self.frame.inner if a in names(loop.lower) | names(loop.upper)]
-        if tiled:
+        if tiled and self.unions:
             return self._union(number, loop, tiled[0], extents)
-        lower, upper = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        lower, upper = self.lower(loop.lower, extents), self.upper(loop.upper, loop.extent, extents)
         extent, name = integer(loop.extent), c_name(loop.name)
         tests = [f"{lower if _plain(lower) else f'{name}_begin'} == 0"] if lower != "0" else []
         tests += [f"{upper if _plain(upper) else f'{name}_end'} == {extent}"] if upper != extent else []
@@ -154,7 +157,7 @@ class NestWriter:
         name, place = c_name(loop.name), c_name(axis)
         tests: list[str] = []
         found, whole, inside = [], [], []
-        texts = self._lower(loop.lower, extents), self._upper(loop.upper, loop.extent, extents)
+        texts = self.lower(loop.lower, extents), self.upper(loop.upper, loop.extent, extents)
         for which, compare, bound, text in zip(("begin", "end"), ("<", ">="), (loop.lower, loop.upper), texts, strict=True):
             if axis not in names(bound):
                 found.append(text)
@@ -181,7 +184,7 @@ class NestWriter:
         tests = self._masks.get(axis, []) if self._masked else []
         return [*self.frame.tile_loop(axis), *([f"if ({' || '.join(tests)}) continue;"] if tests else [])]
 
-    def _lower(self, e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
+    def lower(self, e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
         """A lower bound; a term that can never exceed 0 is dropped at compile time."""
         if isinstance(e, IntOp) and e.op == "max" and e.args[0] == Integer(0):
             text = "0"
@@ -193,7 +196,7 @@ class NestWriter:
             return text
         return integer(e)
 
-    def _upper(self, e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> str:
+    def upper(self, e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> str:
         """An upper bound; a term that never falls below the extent is dropped at compile time."""
         if isinstance(e, IntOp) and e.op == "min" and e.args[0] == extent:
             text = integer(extent)
@@ -209,8 +212,7 @@ class NestWriter:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         self._masks, self._inside_tests = {}, []
         text = Text()
-        if self.kernel.sums_samples:
-            self._open_block(text, nest)
+        self.open_samples(text, nest)
         pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         pending.settle(text)
         for loop in nest.loops[:-1]:
@@ -218,16 +220,18 @@ class NestWriter:
             pending.known.add(loop.name)
             pending.settle(text)
         if nest.loops:
-            self._last_loop(text, number, nest, nest.loops[-1], pending)
+            self.last_loop(text, number, nest, nest.loops[-1], pending)
         else:
-            self._inside(text, number, nest, pending)
+            self.inside(text, number, nest, pending)
         lines = text.closed()
         if len(self.kernel.nests) > 1:  # every nest has its own names
             lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
         return NestText(number, nest.combine, self.frame.dimensions(), tuple(lines))
 
-    def _open_block(self, text: Text, nest: Nest) -> None:
-        """The loop over blocks of TV sample vectors, and where each tensor has the block."""
+    def open_samples(self, text: Text, nest: Nest) -> None:
+        """Where samples are summed, the loop over blocks of TV sample vectors, and where each tensor has the block."""
+        if not self.kernel.sums_samples:
+            return
         text.add(["const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;"])
         text.open(["for (int block = 0; block < blocks; ++block) {"])
         for name in dict.fromkeys(load.tensor for load in loads(nest)):
@@ -236,7 +240,7 @@ class NestWriter:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
                 text.add([f"{pointer} = {c_name(name)} + block * {integer(units(tensor), 3)} * TV;"])
 
-    def _last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
+    def last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
         """The innermost loop, twice where its bounds vary: where nothing is cut off it has a length that the compiler knows."""
         found = self.loop_range(number, nest, loop)
         opening = self.loop_lines(loop, found)
@@ -244,7 +248,7 @@ class NestWriter:
         if found is None or not found.whole or self.kernel.sums_samples:
             text.open(opening)
             if found is None or not found.inside:
-                self._inside(text, number, nest, pending)
+                self.inside(text, number, nest, pending)
                 return
             # summed samples: the loop over them is the innermost one, and each round of this one has all places inside or not
             inside = " && ".join([*self._inside_tests[:-1], found.inside])
@@ -266,11 +270,11 @@ class NestWriter:
     def _branch(self, number: int, nest: Nest, pending: Pending, masked: bool) -> list[Line]:
         self._masked = masked
         part = Text()
-        self._inside(part, number, nest, pending.copy())
+        self.inside(part, number, nest, pending.copy())
         self._masked = True
         return part.closed()
 
-    def _inside(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def inside(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """What is inside all loops of the nest."""
         pending.settle(text)
         if self.kernel.sums_samples:
@@ -300,12 +304,12 @@ class NestWriter:
                 for text in self.tile_loop(self.frame.inner[level]):
                     lines.append(Line(depth, text))
                     depth += text.endswith("{")
-        lines.extend(Line(depth, text) for text in self._accumulate(number, nest, placed))
+        lines.extend(Line(depth, text) for text in self.accumulate(number, nest, placed))
         lines.extend(Line(depth - 1 - n, "}") for n in range(len(self.frame.inner)))
         return lines
 
     def _early(self, lines: list[Line], load: Load, axes: tuple[str, ...], variable: str) -> None:
-        kind = "realv" if self.frame.tensors[load.tensor].samples else "REAL"
+        kind = "realv" if self.frame.has_lanes(load) else "REAL"
         dimensions = "".join(f"[{self.frame.tiles[a].macro}]" for a in axes)
         lines.append(Line(0, f"{kind} {variable}{dimensions};"))
         depth = 0
@@ -317,7 +321,8 @@ class NestWriter:
         lines.append(Line(depth, f"{place} = {self.frame.value(load)};"))
         lines.extend(Line(depth - 1 - n, "}") for n in range(len(axes)))
 
-    def _accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
+    def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
+        """One step of the reduction at the current place."""
         lines: list[str] = []
         printer = self.frame.printer(placed, lines, nest.temporaries)
         body = printer(nest.body)

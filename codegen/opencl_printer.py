@@ -1,12 +1,12 @@
 """OpenCL C text of IR expressions.
 
-Scalars of a parameter are ``REAL``, values with samples are ``realv`` (V lanes, one sample each).  Literals are written without a
-suffix: programs for float32 are built with -cl-single-precision-constant.
+Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one place each).  Literals are
+written without a suffix: programs for float32 are built with -cl-single-precision-constant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..derive.ir import (
     FUNCTIONS,
@@ -27,7 +27,6 @@ from ..derive.ir import (
     Select,
     Size,
     Temporary,
-    Tensor,
 )
 from .opencl_names import c_name
 
@@ -83,18 +82,21 @@ def condition(c: Condition) -> str:
 
 
 class ScalarPrinter:
-    """Prints scalar expressions; ``place`` names the variable that holds a load, ``vectors`` the temporaries with lanes."""
+    """Prints scalar expressions.
 
-    def __init__(self, tensors: Mapping[str, Tensor], place: Callable[[Load], str], vector_temporaries: frozenset[str],
+    ``has_lanes``: whether a load is a vector; ``place`` names the variable that holds it; ``vector_temporaries``: those with lanes.
+    """
+
+    def __init__(self, has_lanes: Callable[[Load], bool], place: Callable[[Load], str], vector_temporaries: frozenset[str],
                  accumulator: Callable[[int], str]) -> None:  # fmt: skip
-        self.tensors, self.place, self.accumulator = tensors, place, accumulator
+        self.has_lanes, self.place, self.accumulator = has_lanes, place, accumulator
         self.vector_temporaries = vector_temporaries
 
     def is_vector(self, e: Expr | Compare) -> bool:
-        """True where ``e`` has one value per sample."""
+        """True where ``e`` has one value per lane."""
         match e:
-            case Load(tensor=tensor):
-                return self.tensors[tensor].samples
+            case Load():
+                return self.has_lanes(e)
             case Accumulator():
                 return True
             case Temporary(name=name):

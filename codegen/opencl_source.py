@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..derive.frozen_activation import FrozenActivation
 from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
-from .opencl_frame import Line
 from .opencl_kernel import KernelText, KernelWriter
+from .opencl_lane_kernel import FUNCTIONS, LaneWriter
+from .opencl_layout import initial, layout
 from .opencl_names import check_size_name
-from .opencl_nest import NestText
 from .opencl_printer import ScalarPrinter
 from .render import render
 from .schedule import choose
@@ -26,6 +26,34 @@ _SCALAR_FUNCTIONS = {
     "softplus": "static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }",
     "xlogy": "static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }",
 }
+@dataclass(frozen=True)
+class Form:
+    """How the tensors of a file lie, and who writes its kernels.  ``functions``: what their text calls."""
+
+    note: tuple[str, ...]
+    write: Callable[[Kernel, Mapping[str, Tensor]], KernelText]
+    functions: tuple[str, ...] = ()
+    blocked: bool = False
+
+
+BLOCKS = Form(
+    (
+        "Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V",
+        "samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of",
+        "TV vectors in use, else the first `vectors` vectors of a single one.",
+    ),
+    lambda kernel, tensors: KernelWriter(kernel, tensors, choose(kernel, dict(tensors))).text(),
+    blocked=True,
+)
+ROWS = Form(
+    (
+        "Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring places",
+        "of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one place, alike",
+        "in all lanes.  `vectors` is the number of samples; TV is not used.",
+    ),
+    lambda kernel, tensors: LaneWriter(kernel, tensors).text(),
+    FUNCTIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +66,12 @@ class OpenCLModule:
 
 
 def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], header: Sequence[str],
-                  activations: Sequence[FrozenActivation]) -> OpenCLModule:  # fmt: skip
+                  activations: Sequence[FrozenActivation], form: Form = BLOCKS) -> OpenCLModule:  # fmt: skip
     """The module of ``kernels``; ``activations`` are emitted where a kernel applies phi or phi'.
 
     Raises ValueError or IRError for what OpenCL C cannot express.
     """
-    texts = [KernelWriter(k, tensors, choose(k, dict(tensors))).text() for k in kernels]
+    texts = [form.write(k, tensors) for k in kernels]
     used = sorted({name for k in kernels for name in sizes(k, {**tensors, k.output.name: k.output})})
     tables = _tables(kernels, tensors)
     relations = _relations(kernels)
@@ -54,16 +82,17 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
         check_size_name(name)
     applies = {k.finish for k in kernels} - {""}
     macros = ["REAL", "V", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
-    if any(k.sums_samples for k in kernels):
+    if form.blocked and any(k.sums_samples for k in kernels):
         macros.append("BLOCKED")
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
     emitted = list(activations) if applies else []
+    functions = [*form.functions, *_functions(kernels, emitted)]
     text = render(
         "opencl/module.cl.mako",
-        header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts,
-        functions=_functions(kernels, emitted), activations=[_activation(a) for a in emitted], layout=_layout, initial=_initial,
+        header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts, note=form.note,
+        functions=functions, activations=[_activation(a) for a in emitted], layout=layout, initial=initial,
     )  # fmt: skip
     return OpenCLModule(text, {t.name: t for t in texts}, tuple(macros))
 
@@ -127,31 +156,10 @@ def _activation(code: FrozenActivation) -> _ActivationText:
     def no_load(load: Load) -> str:
         raise TypeError(f"activation {code.name} reads {load.tensor}")
 
-    printer = ScalarPrinter({}, no_load, frozenset({"z", "y"}), str)
+    printer = ScalarPrinter(lambda load: False, no_load, frozenset({"z", "y"}), str)
 
     def text(e: Expr) -> str:
         return printer(e) if printer.is_vector(e) else f"(realv)({printer(e)})"
 
     return _ActivationText(code.name, text(code.phi), text(code.dphi), code.derivative_in)
 
-
-def _layout(line: Line, depth: int) -> str:
-    text = "" if line.text.startswith("#") else "    " * (depth + line.depth)
-    return f"{text}{line.text}"
-
-
-def _initial(nest: NestText, kernel: KernelText) -> list[Line]:
-    """Accumulators start at 0, maxima at minus infinity."""
-    lines, depth, place = [], 0, ""
-    for tile in kernel.schedule.tiles:
-        counter = "t" if tile.axis == "t" else f"n_{tile.axis}"
-        lines.append(Line(depth, f"for (int {counter} = 0; {counter} < {tile.macro}; ++{counter}) {{"))
-        place += f"[{counter}]"
-        depth += 1
-    if nest.combine == "sum":
-        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(0.0);"))
-    else:
-        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(-INFINITY);"))
-        lines.append(Line(depth, f"position{nest.number}{place} = (realv)(0.0);"))
-    lines.extend(Line(depth - 1 - n, "}") for n in range(len(kernel.schedule.tiles)))
-    return lines

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Tensor, integers, loads, names
+from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
+from .lanes import Lanes
 
 SAMPLES = "t"
+#: The macro with the lanes of a vector.
+LANES = "V"
 
 #: Tiled axes besides the samples.  Two where the samples are a third; where they are summed, three.
 MOST_AXES, MOST_SUMMED = 2, 3
@@ -142,9 +145,34 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
+    return _schedule(kernel, tensors, [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)])
+
+
+def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:
+    """The same where the lanes of a vector go along ``lanes`` instead of samples: tiles of axes that no bound depends on.
+
+    The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
+    so that the sums of neighbouring places make up a vector again.
+    """
+    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
+    free = [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)]
+    others = [a for a in free if a.name != lanes.axis and _reuse(a, kernel) > 0]
+    if any(n.combine == "max" for n in kernel.nests):
+        others = []
+    last = kernel.axes[-1].name if kernel.axes and lanes.over == "reduction" else ""
+    others.sort(key=lambda a: (a.name != last, -_reuse(a, kernel)))
+    chosen = sorted(others[:2], key=kernel.axes.index)
+    tiles = [Tile(a.name, f"TILE_{kernel.name}_{a.name}", a.extent) for a in chosen]
+    if lanes.over == "output":
+        vectors = IntOp("ceildiv", (lanes.extent, Size(LANES)))
+        tiles.append(Tile(lanes.axis, f"TILE_{kernel.name}_{lanes.axis}", vectors))
+    return _schedule(kernel, tensors, tiles)
+
+
+def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Schedule:
+    """``tiles`` and the samples', and what the bodies load."""
     if not kernel.sums_samples:
-        tiles.append(Tile(SAMPLES, f"{prefix}{SAMPLES}", None))
+        tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
     found = {}
     for load in _operands(kernel):
         used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())

@@ -99,7 +99,7 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
-    def same_sums(self, dtype: str, one: int, other: int) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
         """Whether executors of these two capacities give the same bits."""
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:

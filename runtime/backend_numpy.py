@@ -36,7 +36,7 @@ class NumpyBackend:
         per_sample = max(1, program.units_per_sample) * np.dtype(dtype).itemsize
         return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
-    def same_sums(self, dtype: str, one: int, other: int) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
         """Whether executors of these two capacities give the same bits."""
         return True
 

@@ -10,7 +10,7 @@ from . import device as devices
 from .backend import nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
-from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible
+from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
 from .opencl_launch import work_group
 from .opencl_plan import Plan
 from .program import Program, Unit
@@ -57,17 +57,27 @@ class OpenCLBackend:
         return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
     def capacity(self, program: Program, dtype: str, samples: int) -> int:
-        """Whole vectors, and whole tiles of them."""
+        """Whole vectors, and whole tiles of them; as many as there are where samples lie one after the other."""
+        if self.in_rows(program, dtype, samples):
+            return max(1, samples)
         return self.plan(program.units, dtype, samples).capacity
+
+    def in_rows(self, program: Program, dtype: str, samples: int) -> bool:
+        """Whether samples lie one after the other, and the lanes of vectors go along units: too few samples to fill a vector."""
+        return self.fuses and samples < self.width(dtype) and all(unit.has_rows for unit in program.units)
 
     @property
     def fuses(self) -> bool:
         """Whether the kernels of a pass share launches: on a CPU, where a launch wakes the cores."""
         return self.fuse and self.kind == "cpu"
 
-    def same_sums(self, dtype: str, one: int, other: int) -> bool:
-        """Whether executors of these capacities add samples in the same order: that of lanes, and of blocks."""
-        return not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
+    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
+        """Whether executors of these capacities add samples in the same order: one by one, or that of lanes, and of blocks."""
+        rows = {self.in_rows(program, dtype, capacity) for capacity in (one, other)}
+        return len(rows) == 1 and (True in rows or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other))
+
+    def _row_blocking(self, dtype: str, capacity: int) -> Blocking:
+        return row_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
 
     def _blocking(self, dtype: str, capacity: int) -> Blocking:
         return blocking(capacity, self.width(dtype), int(self.device.max_compute_units), dtype)
@@ -82,6 +92,9 @@ class OpenCLBackend:
 
     def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""
+        if self.in_rows(program, dtype, capacity):
+            fusion = self.row_fusion(program.units, dtype, capacity)
+            return OpenCLExecutor(program, dtype, fusion.plan.over(fusion.blocks.whole(capacity)), self.device, fusion)
         plan = self.plan(program.units, dtype, capacity)
         fusion = self.fusion(program.units, dtype, plan.capacity) if self.fuses else None
         return OpenCLExecutor(program, dtype, plan, self.device, fusion if fusion is not None and fusible(fusion) else None)
@@ -91,6 +104,13 @@ class OpenCLBackend:
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
         plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, Machine(machine.registers, 1))
+        return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
+
+    def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
+        """The same where samples lie one after the other."""
+        machine, blocks = devices.machine(self.device, self.kind), self._row_blocking(dtype, capacity)
+        rows, one = [unit.in_rows() for unit in units], Machine(machine.registers, 1)
+        plan = Plan(rows, InBlocks(self.schedules, blocks), dtype, 1, blocks.samples, one, blocks.lanes)
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def describe(self) -> str:

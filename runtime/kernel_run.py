@@ -63,7 +63,7 @@ def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
     stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
     unit = Unit(
         info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations, layer.activation.name,
-        lower.name, stored,
+        lower.name, stored, info.rows_macros,
     )  # fmt: skip
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
@@ -72,7 +72,7 @@ def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
 
 def loss_bench(loss: LossInfo, units: int) -> Bench:
     """A loss of ``units`` output units."""
-    unit = Unit(loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False)
+    unit = Unit(loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False, loss.rows_macros)
     whole, single = Extent((units,), None, units), Extent((), None, 1)
     tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
     return Bench(unit, tensors, "")

@@ -6,7 +6,7 @@ Reading and verifying a folder is ``generated.py``'s subject; the meaning of eac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ManifestError, PhizError, ShapeError
@@ -66,11 +66,25 @@ class TileInfo:
 
 
 @dataclass(frozen=True)
-class KernelInfo:
-    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it.
+class LaunchInfo:
+    """How OpenCL launches a kernel of one form.
 
-    ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
-    that the innermost body loads, the tiles that it depends on.
+    ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
+    it depends on.  ``lanes``: False where the form has none, and works place by place.
+    """
+
+    tiles: Mapping[str, TileInfo]
+    operands: tuple[tuple[str, ...], ...]
+    global_size: tuple[str, ...]
+    index: bool
+    lanes: bool = True
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it, see ``LaunchInfo``.
+
+    ``rows``: the same for samples that lie one after the other; None in folders of an older phiz.
     """
 
     name: str
@@ -86,6 +100,13 @@ class KernelInfo:
     operands: tuple[tuple[str, ...], ...]
     global_size: tuple[str, ...]
     index: bool
+    rows: LaunchInfo | None = None
+
+    def in_rows(self) -> KernelInfo:
+        """The kernel for samples that lie one after the other."""
+        rows = self.rows
+        assert rows is not None
+        return replace(self, tiles=rows.tiles, operands=rows.operands, global_size=rows.global_size, index=rows.index)
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,7 @@ class LayerInfo:
     macros: tuple[str, ...]
     folder: Folder = field(repr=False)
     range: tuple[float | None, float | None] = (None, None)  # of the output before phi
+    rows_macros: tuple[str, ...] = ()
 
     @property
     def flat(self) -> bool:
@@ -157,6 +179,7 @@ class LossInfo:
     pairs: Mapping[str, tuple[str, str]]  # activation -> (value kernel, delta kernel)
     macros: tuple[str, ...]
     folder: Folder = field(repr=False)
+    rows_macros: tuple[str, ...] = ()
 
     def kernel(self, name: str) -> KernelInfo:
         """The kernel ``name``; ManifestError where there is none."""
@@ -254,8 +277,18 @@ def _kernels(records: Any) -> tuple[KernelInfo, ...]:
     return tuple(_kernel_record(record) for record in records)
 
 
+def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
+    return LaunchInfo(
+        {macro: TileInfo(extent) for macro, extent in record["tiles"].items()},
+        tuple(tuple(operand) for operand in record["operands"]),
+        tuple(str(size) for size in record["global"]),
+        bool(record.get("index", index)),
+        bool(record.get("lanes", True)),
+    )
+
+
 def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
-    opencl = record["opencl"]
+    blocks = _launch(record["opencl"], bool(record.get("index", False)))
     return KernelInfo(
         record["name"],
         record["role"],
@@ -266,10 +299,11 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         record.get("finish", ""),
         tuple(record["sizes"]),
         tuple(record["relations"]),
-        {macro: TileInfo(extent) for macro, extent in opencl["tiles"].items()},
-        tuple(tuple(operand) for operand in opencl["operands"]),
-        tuple(str(size) for size in opencl["global"]),
-        bool(record.get("index", opencl.get("index", False))),
+        blocks.tiles,
+        blocks.operands,
+        blocks.global_size,
+        blocks.index,
+        _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
     )
 
 
@@ -294,6 +328,7 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         tuple(record["opencl"]["macros"]),
         folder,
         _interval(record.get("range", (None, None))),
+        _rows_macros(record),
     )
 
 
@@ -315,4 +350,9 @@ def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
         {activation: (pair["value"], pair["delta"]) for activation, pair in record["pairs"].items()},
         tuple(record["opencl"]["macros"]),
         folder,
+        _rows_macros(record),
     )
+
+
+def _rows_macros(record: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(record.get("opencl_rows", {}).get("macros", ()))

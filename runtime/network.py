@@ -242,7 +242,7 @@ class Network:
         capacity = self.backend.capacity(self.program, self.dtype, samples)
         most = min(8 * capacity, self._rows_within_bounds()) if with_rows else 8 * capacity
         at_hand = [c for c in self._executors if capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if self.backend.same_sums(self.dtype, capacity, c)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c)]
         if not fitting:
             self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
             return self._executors[capacity]

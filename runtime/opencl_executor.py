@@ -1,7 +1,7 @@
 """One program at one capacity on an OpenCL device: planned memory, passes queued without a wait between their kernels.
 
-Tensors are ``[blocks, units, lanes]``: blocks of samples that a fused pass takes through its kernels, else a single one of all
-lanes, a multiple of the vector width.  Where they lie:
+Tensors are ``[blocks, units, lanes]``: blocks of samples that a fused pass takes through its kernels, of one sample each where
+the lanes of vectors go along units; else a single one of all lanes, a multiple of the vector width.  Where they lie:
 
 | what | where | how long |
 |---|---|---|
@@ -75,7 +75,8 @@ class OpenCLExecutor:
     def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | None = None) -> None:
         self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
         self.capacity, self.fusion = plan.capacity, fusion
-        self.lanes = self.capacity if fusion is None else fusion.blocks.samples  # of a block
+        self.lanes = self.capacity if fusion is None else fusion.blocks.stretch  # of a block
+        self.rows = fusion is not None and fusion.blocks.lanes > 0
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype)
@@ -236,6 +237,8 @@ class OpenCLExecutor:
         program = self.program
         backward = program.backward("delta", request.gradients, request.input_gradient)
         steps = calls(program, request) if start == "loss" else backward
+        if self.rows:
+            steps = [step.in_rows() for step in steps]
         where = dict.fromkeys(self._parameters.arguments, self._parameters)
         if request.keep or start == "delta":
             where |= dict.fromkeys(self.kept().arguments, self.kept())

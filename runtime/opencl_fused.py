@@ -27,6 +27,8 @@ from .schedule import Schedule, Schedules
 
 #: The most vectors of a block: sample tiles need no more.
 MOST_VECTORS = 4
+#: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
+MOST_ROWS = 32
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
 
@@ -38,15 +40,28 @@ _TYPE = re.compile(r"^typedef [\w(), ]+ (\w+);", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Blocking:
-    """Samples per vector, and vectors that a work item takes through a phase."""
+    """Samples per vector, and vectors that a work item takes through a phase.
+
+    ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are samples.
+    """
 
     width: int
     vectors: int
+    lanes: int = 0
 
     @property
     def samples(self) -> int:
         """Samples of a block."""
         return self.width * self.vectors
+
+    def whole(self, samples: int) -> int:
+        """``samples`` rounded up to whole blocks, at least one."""
+        return -(-max(1, samples) // self.samples) * self.samples
+
+    @property
+    def stretch(self) -> int:
+        """Samples that lie side by side, unit by unit."""
+        return 1 if self.lanes else self.samples
 
 
 def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
@@ -61,6 +76,14 @@ def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
     while vectors > 1 and (capacity // own % vectors or capacity // (own * vectors) < units):
         vectors //= 2
     return Blocking(own, vectors)
+
+
+def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
+    """The same where samples lie one after the other: as many samples as leave a block for every compute unit."""
+    samples = MOST_ROWS
+    while samples > 1 and -(-capacity // samples) < units:
+        samples //= 2
+    return Blocking(1, samples, lanes)
 
 
 @dataclass(frozen=True)
@@ -148,7 +171,7 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
         unit, kernel = fusion.plan.units[number], fusion.plan.kernels[number, name]
         if fusion.blocks.vectors % kernel.sample_tile or kernel.width != fusion.blocks.width:
             return False
-        if f"static void {name}_item(" not in unit.folder.text(f"opencl/{unit.file}.cl"):
+        if f"static void {name}_item(" not in unit.folder.text(unit.path):
             return False
     return True
 
@@ -187,7 +210,7 @@ def names(text: str) -> list[str]:
 
 def _unit(number: int, binding: Binding) -> str:
     """A unit's text between its macros and the prefixes of its names."""
-    text = _source(binding.unit.folder.text(f"opencl/{binding.unit.file}.cl"))
+    text = _source(binding.unit.folder.text(binding.unit.path))
     macros = {name: 1 if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
     prefixed = {name: f"u{number}_{name}" for name in names(text)}
     before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
@@ -200,7 +223,7 @@ def _phase(number: int, phase: Phase, fusion: Fusion) -> Iterator[str]:
     plan, blocks = fusion.plan, fusion.blocks
     keys, tables = _keys(phase), _tables(phase)
     parameters = [f"__global char *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
-    wide = "__attribute__((min_vector_width(512))) " if blocks.width == 16 else ""
+    wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
     yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
     yield "{"
     yield "    const int share = get_global_id(0);"

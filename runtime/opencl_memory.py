@@ -173,6 +173,10 @@ def in_blocks(host: Array, lanes: int, capacity: int) -> Array:
 def to_blocks(host: Array, samples: Array, used: int) -> None:
     """Sample-first ``(n, units)`` into ``host (blocks, units, lanes)``; padding up to ``used`` repeats the last sample."""
     lanes = host.shape[2]
+    if lanes == 1:  # they lie as they come
+        host[: len(samples), :, 0] = samples
+        host[len(samples) : used, :, 0] = samples[-1:]
+        return
     for number, start in enumerate(range(0, used, lanes)):
         part = samples[start : start + lanes]
         count = len(part)
@@ -186,6 +190,9 @@ def to_blocks(host: Array, samples: Array, used: int) -> None:
 def to_rows(host: Array, rows: Array) -> None:
     """The first ``n`` samples of ``host (blocks, units, lanes)`` into ``rows (n, units)``, which may be a view."""
     lanes = host.shape[2]
+    if lanes == 1:
+        rows[:] = host[: len(rows), :, 0]
+        return
     for number, start in enumerate(range(0, len(rows), lanes)):
         part = rows[start : start + lanes]
         for unit in range(0, host.shape[1], BLOCK):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from math import lcm, prod
 
@@ -29,29 +30,33 @@ class KernelPlan:
         return self.width * self.sample_tile
 
 
-def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int) -> dict[str, int]:
-    """The extent of every tiled axis by macro; that of the samples is their number of vectors."""
-    return {
-        macro: vectors if info.extent is None else int(expression(info.extent)(unit.sizes)) for macro, info in kernel.tiles.items()
-    }
+def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
+    """The extent of every tiled axis by macro; that of the samples, and of an axis with lanes, is their number of vectors."""
+    sizes = {**unit.sizes, "V": lanes}
+    return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples."""
-    extents = tile_extents(unit, kernel, vectors)
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
+    extents = tile_extents(unit, kernel, vectors, lanes)
     # with whole axes as tiles, what is left are the work items over the other axes
-    whole = {**unit.sizes, **{macro: max(1, extent) for macro, extent in extents.items()}, "vectors": vectors}
+    whole = {**unit.sizes, **{macro: max(1, extent) for macro, extent in extents.items()}, "vectors": vectors, "V": lanes}
     others = prod(int(expression(size)(whole)) for size in kernel.global_size)
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     return tile_problem(extents, kernel.operands, others, samples_tiled)
 
 
-def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine) -> KernelPlan:
-    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
+def plan_kernel(
+    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0
+) -> KernelPlan:
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's.
+
+    ``lanes``: of a vector where samples have none (``width`` is 1).
+    """
     own = schedule.width or width
     vectors = -(-samples // own)
-    extents = tile_extents(unit, kernel, vectors)
-    best = best_tile(kernel_problem(unit, kernel, vectors), machine)
+    extents = tile_extents(unit, kernel, vectors, lanes or own)
+    best = best_tile(kernel_problem(unit, kernel, vectors, lanes or own), machine)
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:
@@ -61,12 +66,19 @@ def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, 
 
 
 class Plan:
-    """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide."""
+    """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide.
 
-    def __init__(self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine) -> None:
-        self.units, self.dtype, self.width = tuple(units), dtype, width
+    ``along``: the lanes of a vector where they go along units; 0 where they are samples.
+    """
+
+    def __init__(
+        self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine, along: int = 0
+    ) -> None:
+        self.units, self.dtype, self.width, self.along = tuple(units), dtype, width, along
         self.kernels = {
-            (number, kernel.name): plan_kernel(unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine)
+            (number, kernel.name): plan_kernel(
+                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine, along
+            )
             for number, unit in enumerate(units)
             for kernel in unit.kernels
         }
@@ -74,6 +86,12 @@ class Plan:
         step = lcm(self.lanes, *(kernel.step for kernel in self.kernels.values()))
         self.capacity = -(-max(1, samples) // step) * step
         self._bindings: dict[tuple[int, int], Binding] = {}
+
+    def over(self, capacity: int) -> Plan:
+        """The same tiles for another capacity."""
+        other = copy(self)
+        other.capacity = capacity
+        return other
 
     def padded(self, samples: int) -> int:
         """``samples`` rounded up to whole vectors of every kernel: lanes that are computed and hold finite numbers."""
@@ -84,5 +102,5 @@ class Plan:
         width = self.kernels[unit, kernel].width if kernel else self.width
         if (unit, width) not in self._bindings:
             tiles = {m: size for (u, _), plan in self.kernels.items() if u == unit for m, size in plan.tiles.items()}
-            self._bindings[unit, width] = Binding(self.units[unit], self.dtype, width, tiles)
+            self._bindings[unit, width] = Binding(self.units[unit], self.dtype, self.along or width, tiles)
         return self._bindings[unit, width]

@@ -41,7 +41,7 @@ class Binding:
             "STORE_Z": int(unit.store_z),
             "BLOCKED": 0,
         }
-        self.environment = {**unit.sizes, **self.tiles}
+        self.environment = {**unit.sizes, **self.tiles, "V": width}
 
     def options(self) -> list[str]:
         """``-D`` for every macro that the file requires."""
@@ -85,7 +85,7 @@ def build(binding: Binding, device: Any) -> cl.Program:
 
     Raises DeviceError with the compiler's first error line.
     """
-    file = f"opencl/{binding.unit.file}.cl"
+    file = binding.unit.path
     source = binding.unit.folder.text(file)
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
         if not re.search(rf"\b{binding.values[macro]}\b", source):
@@ -118,5 +118,5 @@ def _build(source: str, options: tuple[str, ...], device: Any) -> cl.Program:
 
 def digest(binding: Binding) -> str:
     """What a built kernel depends on besides the device: its text and its macros."""
-    source = binding.unit.folder.read(f"opencl/{binding.unit.file}.cl")
+    source = binding.unit.folder.read(binding.unit.path)
     return hashlib.sha256(source + "\n".join(binding.options()).encode()).hexdigest()

@@ -15,7 +15,7 @@ Independent of backend and device.  Buffers have keys:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .errors import ManifestError, PhizError
@@ -44,6 +44,23 @@ class Unit:
     activation: str
     lower: str
     store_z: bool
+    rows_macros: tuple[str, ...] = ()
+    form: str = "opencl"
+
+    @property
+    def path(self) -> str:
+        """Of the OpenCL text, in its folder."""
+        return f"{self.form}/{self.file}.cl"
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether all kernels come in a form for samples that lie one after the other."""
+        return all(kernel.rows is not None for kernel in self.kernels)
+
+    def in_rows(self) -> Unit:
+        """The file for samples that lie one after the other."""
+        kernels = tuple(kernel.in_rows() for kernel in self.kernels)
+        return replace(self, kernels=kernels, macros=self.rows_macros, form="opencl_rows")
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,10 @@ class Step:
         if self.kernel.finish == "phi":
             keys.append(self.z or self.writes.key)
         return (*keys, self.factor.key) if self.factor is not None else tuple(keys)
+
+    def in_rows(self) -> Step:
+        """The same call for samples that lie one after the other."""
+        return replace(self, kernel=self.kernel.in_rows())
 
     @property
     def use(self) -> Use:
@@ -171,14 +192,14 @@ class Program:
         lower = self.layers[layer.index - 1].activation.name if layer.index else "linear"
         return Unit(
             layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations,
-            layer.activation.name, lower, self._stores_z(layer.index),
+            layer.activation.name, lower, self._stores_z(layer.index), info.rows_macros,
         )  # fmt: skip
 
     def _loss_unit(self) -> Unit:
         loss, count = self.loss, self.layers[-1].output.units
         return Unit(
             f"loss {loss.name}", loss.file, loss.folder, loss.kernels, loss.macros, {"N": count}, {}, "linear", "linear",
-            False,
+            False, loss.rows_macros,
         )  # fmt: skip
 
     def _stores_z(self, index: int) -> bool:

@@ -2,9 +2,9 @@
 // layer: convolution_2d: Convolution with stride k, dilation d, padding p below and q above (equations 60-62, Remarks 2-5).
 // definition: sha256 2118f9ba14e7beb4b466a6f9162f586628c206aa7e0e2f6a13e2b9e1101f0a45
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

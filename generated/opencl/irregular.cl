@@ -2,9 +2,9 @@
 // layer: irregular: Every unit has its own list of (unit below, parameter) pairs; parameters are shared at will (ledger G4, G5).
 // definition: sha256 19d14b4756ce956ddf60b605758ccba9c8518d76c33419f3fb6428a49b60f860
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: max_pooling_1d: The largest value of each K-window; the first of tied values gets the delta (equations 98-100, ledger D7, D8).
 // definition: sha256 48eedff3ef24f6cd7868f16de514df4db5da859af5d39e5963057c2653b51ae8
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: max_pooling_3d: The largest value of each K-window; the first of tied values gets the delta (equations 98-100, ledger D7, D8).
 // definition: sha256 501770b763bd834adbad30f704f12270054ac81e5565e4ececf1309c1c7a2b83
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: radial_basis: Radial basis functions exp(-beta |y - c|^2), or exp(-beta |y - c|) as printed (equation 54, ledger D5).
 // definition: sha256 1fc230543dde23f254a29057b1b4726b78982b985954052ac1b6d5b6a357b368
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: radial_basis_norm: Radial basis functions exp(-beta |y - c|^2), or exp(-beta |y - c|) as printed (equation 54, ledger D5).
 // definition: sha256 4b8a3c68ccd7ca6e12a3e8ad2467a1feb9f397dc2b6fd2c3ec845cb15a49127e
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: subsampling_1d: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 d800178b8c95b0c5c157a0aa977bfc45f93124148a89cd1dfadf20efd6b89964
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: subsampling_2d_table: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 9e95ab52b90fe49731eded57aac83d894c2141f539467a5d74576ced216177aa
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: subsampling_3d: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 dc06e8761745d43b819eb9ca1537d4cc5d83ae28dc57a54277523d4251fc3701
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

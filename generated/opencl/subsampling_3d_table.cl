@@ -2,9 +2,9 @@
 // layer: subsampling_3d_table: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 df9adaaa9a3ac1621cbcc1be8c600a9eb612c67166d6a5fdad56fafd83748c27
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: vanilla_subsampling_1d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 b853ec1f476a7209cac3a409dec39f19e248f491a42693f98c6948a6288987d3
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: vanilla_subsampling_2d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 9b9558908e20af7c1573f9fb9e640741d9002bdde823de1c1b7fcdfdbc187e8f
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -2,9 +2,9 @@
 // layer: vanilla_subsampling_3d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 2a3b26c976b27eb1375e4f296ef39754bcb2ff40ddd8f2226a4f087921d7d4a4
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
+// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
+// TV vectors in use, else the first `vectors` vectors of a single one.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -106,8 +106,9 @@ def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> d
     sizes = {name: int(value) for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
     return {
         "file": unit.file,
+        "form": unit.form,
         "kernel": kernel.name,
-        "source": unit.folder.digests[f"opencl/{unit.file}.cl"],
+        "source": unit.folder.digests[unit.path],
         "defaults": defaults_digest(),
         "dtype": dtype,
         "phi": unit.activation,
@@ -142,5 +143,5 @@ def key(kernel: Mapping[str, Any], where: Mapping[str, Any]) -> str:
 def current(kernel: Mapping[str, Any]) -> bool:
     """Whether what was measured is still what runs: False where the kernels that come with phiz have changed since."""
     digests = next(iter(builtin().layers.values())).folder.digests
-    source = digests.get(f"opencl/{kernel.get('file')}.cl", kernel.get("source"))
+    source = digests.get(f"{kernel.get('form')}/{kernel.get('file')}.cl", kernel.get("source"))
     return kernel.get("source") == source and kernel.get("defaults") == defaults_digest()

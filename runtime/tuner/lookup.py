@@ -38,7 +38,7 @@ class Tuned:
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
         """What was measured at these sizes and about as many samples."""
         for source in self._sources:
-            if (unit.file, kernel.name, dtype) not in source.kernels:
+            if (unit.form, unit.file, kernel.name, dtype) not in source.kernels:
                 continue
             for number in sample_classes(samples):
                 found = source.entries.get(key(kernel_record(unit, kernel, dtype, number), source.where))
@@ -58,7 +58,7 @@ class _Source:
 
     def __init__(self, entries: Mapping[str, Entry], where: Mapping[str, Any]) -> None:
         self.entries, self.where = entries, where
-        self.kernels = {tuple(entry.kernel.get(name) for name in ("file", "kernel", "dtype")) for entry in entries.values()}
+        self.kernels = {tuple(entry.kernel.get(name) for name in ("form", "file", "kernel", "dtype")) for entry in entries.values()}
 
 
 @dataclass(frozen=True)

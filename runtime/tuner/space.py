@@ -65,7 +65,7 @@ class Space:
         width = schedule.width or self.device.width
         if width not in self.device.widths:
             return f"width {width}, expected one of {', '.join(map(str, self.device.widths))}"
-        extents = tile_extents(self.unit, self.kernel, -(-self.samples // width))
+        extents = tile_extents(self.unit, self.kernel, -(-self.samples // width), width)
         for macro, size in schedule.tiles.items():
             if macro not in extents:
                 return f"{self.kernel.name} has no tile {macro}"
@@ -92,7 +92,7 @@ class Space:
     # ------------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
         """Even splits of the tile's extent; over the samples powers of two, so that one capacity serves all kernels."""
-        extent = tile_extents(self.unit, self.kernel, -(-self.samples // width))[macro]
+        extent = tile_extents(self.unit, self.kernel, -(-self.samples // width), width)[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
         return tuple(n for n in POWERS if n <= max(1, extent))

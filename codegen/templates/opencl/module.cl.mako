@@ -1,4 +1,4 @@
-<%page args="header, macros, scalars, tables, relations, activations, kernels, functions"/>\
+<%page args="header, note, macros, scalars, tables, relations, activations, kernels, functions"/>\
 <%def name="activation_functions()">\
 % for a in activations:
 static realv phi_${a.name}(realv z) { return ${a.phi}; }
@@ -9,7 +9,7 @@ static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
 % for line in k.comment:
 // ${line}
 % endfor
-% for line in k.bounds:
+% for line in k.helpers:
 ${line}
 % endfor
 static void ${k.name}_item(const int g0, const int g1, const int g2,
@@ -39,7 +39,7 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 % else:
     realv acc${nest.number}${nest.dimensions}, position${nest.number}${nest.dimensions};
 % endif
-% for line in initial(nest, k):
+% for line in initial(nest, k.schedule.tiles):
 ${layout(line, 1)}
 % endfor
 </%def>\
@@ -48,9 +48,9 @@ ${layout(line, 1)}
 // ${line}
 % endfor
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
-// item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
-// else the first `vectors` vectors of a single one.
+% for line in note:
+// ${line}
+% endfor
 
 % for macro in macros:
 #ifndef ${macro}

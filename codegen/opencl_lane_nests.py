@@ -1,0 +1,68 @@
+"""The loops of a nest where samples lie one after the other and lanes go along an axis of units, or along none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..derive.ir import Load, Loop, Nest, RowLoop
+from .opencl_lane_frames import PlaceFrame, SumFrame
+from .opencl_names import c_name
+from .opencl_nest import NestWriter, Pending, Text
+from .schedule import LANES
+
+
+class SampleNests(NestWriter):
+    """Sums over samples take one sample after the other; lanes agree on every bound."""
+
+    unions = False
+
+    def open_samples(self, text: Text, nest: Nest) -> None:
+        """Where samples are summed, the loop over them."""
+        if self.kernel.sums_samples:
+            text.open(["for (int t = 0; t < vectors; ++t) {"])
+
+    def inside(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """What is inside all loops of the nest."""
+        pending.settle(text)
+        text.extend(self.body_lines(number, nest))
+
+
+class _Rest(SampleNests):
+    """What is left of a loop that is shorter than a vector, in the first lane."""
+
+    def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
+        """One step of the reduction at the current place."""
+        lines: list[str] = []
+        body = self.frame.printer(placed, lines, nest.temporaries)(nest.body)
+        return [*lines, f"acc{number}{self.frame.place_index()} += only_first((realv)({body}));"]
+
+
+class SumNests(SampleNests):
+    """Lanes along the last loop: whole vectors, then the rest in the first lane."""
+
+    def __init__(self, frame: SumFrame) -> None:
+        super().__init__(frame)
+        self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.schedule))
+
+    def last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
+        """The innermost loop in steps of V, and what that leaves."""
+        assert isinstance(loop, Loop)
+        *before, _ = self.loop_lines(loop, self.loop_range(number, nest, loop))
+        found = self.loop_range(number, nest, loop)
+        assert found is not None
+        name = c_name(loop.name)
+        begin, end = (
+            bound if bound.isidentifier() or bound.isdigit() else f"{name}_{which}"
+            for which, bound in (("begin", found.lower), ("end", found.upper))
+        )
+        pending.known.add(loop.name)
+        text.add([*before, f"int {name} = {begin};"])
+        loops: tuple[tuple[str, SampleNests], ...] = (
+            (f"for (; {name} + {LANES} <= {end}; {name} += {LANES}) {{", self),
+            (f"for (; {name} < {end}; ++{name}) {{", self._rest),
+        )
+        for opening, writer in loops:
+            part = Text()
+            part.open([opening])
+            writer.inside(part, number, nest, pending.copy())
+            text.extend(part.closed())

@@ -1,0 +1,36 @@
+"""Lines of OpenCL text: depth to indentation, the accumulators' first values, closing braces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .opencl_frame import Line, counter
+from .opencl_nest import NestText
+from .schedule import Tile
+
+
+def layout(line: Line, depth: int) -> str:
+    """``line`` indented; directives of the preprocessor stand at the margin."""
+    text = "" if line.text.startswith("#") else "    " * (depth + line.depth)
+    return f"{text}{line.text}"
+
+
+def initial(nest: NestText, tiles: Sequence[Tile]) -> list[Line]:
+    """Accumulators start at 0, maxima at minus infinity."""
+    lines, depth, place = [], 0, ""
+    for tile in tiles:
+        name = counter(tile.axis)
+        lines.append(Line(depth, f"for (int {name} = 0; {name} < {tile.macro}; ++{name}) {{"))
+        place += f"[{name}]"
+        depth += 1
+    if nest.combine == "sum":
+        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(0.0);"))
+    else:
+        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(-INFINITY);"))
+        lines.append(Line(depth, f"position{nest.number}{place} = (realv)(0.0);"))
+    return closed(lines, [], depth)
+
+
+def closed(lines: Sequence[Line], body: Sequence[str], depth: int) -> list[Line]:
+    """``lines``, the body at ``depth``, and the closing braces."""
+    return [*lines, *(Line(depth, text) for text in body), *(Line(depth - 1 - n, "}") for n in range(depth))]
