@@ -15,8 +15,9 @@ from ..derive.engine import Derivation
 from ..derive.freeze import IntegerFreezer
 from ..derive.frozen_activation import FrozenActivation
 from ..derive.indices import SizeInfo
-from ..derive.ir import Kernel, Tensor
+from ..derive.ir import IntExpr, Kernel, Loop, Size, Tensor, integers, names
 from ..derive.loss_kernels import LossDerivation
+from .affine import add, multiply
 from .constants import ConstantPass
 from .expression_text import text
 from .opencl_kernel import KernelText
@@ -67,16 +68,29 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
 
 
+def _work(kernel: Kernel) -> IntExpr:
+    """Steps of the reductions of one place, samples aside: the full extent of every loop whose extent is one size for all."""
+    nests = []
+    for nest in kernel.nests:
+        extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
+        plain = [e for e in extents if not names(e) and not any(isinstance(i, Size) and i.index is not None for i in integers(e))]
+        nests.append(multiply(*plain))
+    return add(*nests)
+
+
 def _launch(launch: KernelText) -> dict[str, Any]:
     """How OpenCL runs a kernel of one form."""
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
-    return {
+    record: dict[str, Any] = {
         "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
         "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
-        "lanes": launch.lanes,
     }
+    lanes = launch.lanes
+    if lanes is not None:
+        record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
+    return record
 
 
 def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
@@ -91,6 +105,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
         "finish": kernel.finish,
         "sizes": list(sizes(kernel, everything)),
         "relations": list(relations(kernel)),
+        "work": text(_work(kernel)),
     }
     return record | {form: _launch(module.kernels[kernel.name]) for form, module in modules.items()}
 

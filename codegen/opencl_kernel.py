@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..derive.ir import Axis, Column, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
+from ..derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from .opencl_frame import Frame, Line, is_table
 from .opencl_layout import closed
 from .opencl_names import c_name
@@ -13,6 +13,18 @@ from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
 from .schedule import SAMPLES, Schedule
 from .signature import arguments
+
+
+@dataclass(frozen=True)
+class LaneText:
+    """Lanes that are not samples: along an "output" or a "reduction" axis of ``extent``, or "" for none.
+
+    ``strides``: of the vectors that the body loads, where they are not one.
+    """
+
+    over: str
+    extent: IntExpr
+    strides: tuple[IntExpr, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class KernelText:
     global_size: tuple[str, str, str]
     uses_index: bool
     schedule: Schedule
-    lanes: bool = True
+    lanes: LaneText | None = None
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..derive.ir import Axis, Kernel, Loop, Name, Tensor, names
+from ..derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads, names
 from .addresses import stride
 from .lanes import Lanes, choose, scalar_names
 from .opencl_frame import Frame, Line, counter
-from .opencl_kernel import KernelText, KernelWriter, bound, result_loads, uses_index
+from .opencl_kernel import KernelText, KernelWriter, LaneText, bound, result_loads, uses_index
 from .opencl_lane_frames import LaneFrame, PlaceFrame, SumFrame
 from .opencl_lane_nests import SampleNests, SumNests
 from .opencl_layout import closed, initial, layout
@@ -24,8 +24,11 @@ from .schedule import LANES, SAMPLES, Schedule, Tile, choose_with_lanes
 
 #: Reading and writing a vector of numbers that are ``step`` apart, of which ``count``, or those from ``from`` to ``to``, count.
 FUNCTIONS = (
-    "#if V == 1\n#define FIRST(v) (v)\n#define LOAD(p) (*(p))\n#define STORE(v, p) (*(p) = (v))\n#else\n"
-    "#define FIRST(v) ((v).s0)\n#define LOAD(p) CAT(vload, V)(0, p)\n#define STORE(v, p) CAT(vstore, V)(v, 0, p)\n#endif",
+    "#if V == 1\n#define FIRST(v) (v)\n#else\n#define FIRST(v) ((v).s0)\n#endif",
+    "// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.\n"
+    "#if defined(__clang__) || V == 1\ntypedef realv __attribute__((aligned(sizeof(REAL)))) loosev;\n"
+    "#define LOAD(p) (*(__global const loosev *)(p))\n#define STORE(v, p) (*(__global loosev *)(p) = (v))\n#else\n"
+    "#define LOAD(p) CAT(vload, V)(0, p)\n#define STORE(v, p) CAT(vstore, V)(v, 0, p)\n#endif",
     "#define LANE(v, n) (((REAL *)&(v))[n])",
     "static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }",
     "static realv lanes(__global const REAL *p, int step, int count)\n{\n"
@@ -72,8 +75,16 @@ class LaneWriter(KernelWriter):
         arguments = tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, arguments, decode, tuple(helpers), nests,
-            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule, self.lanes is not None,
+            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+            self._lane_text(),
         )  # fmt: skip
+
+    def _lane_text(self) -> LaneText:
+        if self.lanes is None:
+            return LaneText("", Integer(1))
+        found = [stride(self.frame.tensors[load.tensor], load.index, self.lanes.axis) for load in dict.fromkeys(loads(self.kernel))]
+        strides = tuple(e for e in found if e is not None and e not in (Integer(0), Integer(1)))
+        return LaneText(self.lanes.over, self.lanes.extent, strides)
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention; all tensors are of single numbers."""

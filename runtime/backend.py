@@ -99,14 +99,17 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
+    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
         """Whether executors of these two capacities give the same bits."""
 
-    def capacity(self, program: Program, dtype: str, samples: int) -> int:
+    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        """Whether ``request`` over ``samples`` samples runs with samples one after the other, lanes of vectors along units."""
+
+    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
 
-    def executor(self, program: Program, dtype: str, capacity: int) -> Executor:
-        """Buffers and kernels for one dtype and capacity."""
+    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> Executor:
+        """Buffers and kernels for one dtype, capacity and form."""
 
     def describe(self) -> str:
         """The device, in words."""

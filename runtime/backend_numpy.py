@@ -36,15 +36,19 @@ class NumpyBackend:
         per_sample = max(1, program.units_per_sample) * np.dtype(dtype).itemsize
         return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
+    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        """It has one form."""
+        return False
+
+    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
         """Whether executors of these two capacities give the same bits."""
         return True
 
-    def capacity(self, program: Program, dtype: str, samples: int) -> int:
+    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
         """Exactly ``samples``: nothing is padded."""
         return samples
 
-    def executor(self, program: Program, dtype: str, capacity: int) -> NumpyExecutor:
+    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> NumpyExecutor:
         """An executor; micro-batches of any size."""
         return NumpyExecutor(program, dtype, capacity)
 

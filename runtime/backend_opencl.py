@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import device as devices
-from .backend import nearest_power
+from .backend import Request, calls, nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
+from .opencl_form import CLEARLY, predicted
 from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
 from .opencl_launch import work_group
 from .opencl_plan import Plan
@@ -23,6 +24,7 @@ __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 CACHE_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
 #: Work items of a phase of sums for each compute unit: enough that shares which differ in cost even out.
 SHARES_PER_UNIT = 8
+GRADIENT = Request(losses=True, gradients="sum")
 #: Samples per pass, at least and at most.
 LEAST, MOST = 32, 16_384
 
@@ -56,25 +58,32 @@ class OpenCLBackend:
             room = max(CACHE_BYTES, core_cache() * int(self.device.max_compute_units))
         return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
-    def capacity(self, program: Program, dtype: str, samples: int) -> int:
-        """Whole vectors, and whole tiles of them; as many as there are where samples lie one after the other."""
-        if self.in_rows(program, dtype, samples):
-            return max(1, samples)
-        return self.plan(program.units, dtype, samples).capacity
+    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
+        """Whole vectors, and whole tiles of them; as many as there are in rows."""
+        return max(1, samples) if rows else self.plan(program.units, dtype, samples).capacity
 
-    def in_rows(self, program: Program, dtype: str, samples: int) -> bool:
-        """Whether samples lie one after the other, and the lanes of vectors go along units: too few samples to fill a vector."""
-        return self.fuses and samples < self.width(dtype) and all(unit.has_rows for unit in program.units)
+    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        """Where passes are fused: whether that is predicted to be clearly faster.
+
+        A value and its gradient are always computed in the same form, so that they agree to the last bit; inference on a few
+        samples may differ.
+        """
+        if not self.fuses or not all(unit.has_rows for unit in program.units):
+            return False
+        inference = samples < self.width(dtype) and not (request.losses or request.backward)
+        steps = calls(program, request if inference else GRADIENT)
+        blocks = self.fusion(program.units, dtype, self.capacity(program, dtype, samples)).plan
+        rows = self.row_fusion(program.units, dtype, samples).plan
+        return predicted(rows, [step.in_rows() for step in steps], samples) < CLEARLY * predicted(blocks, steps, samples)
 
     @property
     def fuses(self) -> bool:
         """Whether the kernels of a pass share launches: on a CPU, where a launch wakes the cores."""
         return self.fuse and self.kind == "cpu"
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int) -> bool:
+    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
         """Whether executors of these capacities add samples in the same order: one by one, or that of lanes, and of blocks."""
-        rows = {self.in_rows(program, dtype, capacity) for capacity in (one, other)}
-        return len(rows) == 1 and (True in rows or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other))
+        return rows or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
 
     def _row_blocking(self, dtype: str, capacity: int) -> Blocking:
         return row_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
@@ -90,9 +99,9 @@ class OpenCLBackend:
         """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
         return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
 
-    def executor(self, program: Program, dtype: str, capacity: int) -> OpenCLExecutor:
+    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""
-        if self.in_rows(program, dtype, capacity):
+        if rows:
             fusion = self.row_fusion(program.units, dtype, capacity)
             return OpenCLExecutor(program, dtype, fusion.plan.over(fusion.blocks.whole(capacity)), self.device, fusion)
         plan = self.plan(program.units, dtype, capacity)
@@ -109,9 +118,14 @@ class OpenCLBackend:
     def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """The same where samples lie one after the other."""
         machine, blocks = devices.machine(self.device, self.kind), self._row_blocking(dtype, capacity)
-        rows, one = [unit.in_rows() for unit in units], Machine(machine.registers, 1)
-        plan = Plan(rows, InBlocks(self.schedules, blocks), dtype, 1, blocks.samples, one, blocks.lanes)
+        plan = self.row_plan(units, dtype, blocks.samples, InBlocks(self.schedules, blocks))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
+
+    def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, schedules: Schedules) -> Plan:
+        """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
+        one = Machine(devices.machine(self.device, self.kind).registers, 1)
+        rows = [unit if unit.is_rows else unit.in_rows() for unit in units]
+        return Plan(rows, schedules, dtype, 1, samples, one, self.width(dtype))
 
     def describe(self) -> str:
         """Platform and device."""

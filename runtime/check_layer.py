@@ -15,7 +15,7 @@ from .kernel_run import PHI, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun,
 from .layer_run import FLOOR, LayerRun, Point, sizes_of
 from .manifest import ActivationInfo, KernelInfo, LayerInfo
 from .random_configuration import Configuration
-from .verdict import BACKENDS, Row, Subject, relative
+from .verdict import BACKENDS, IN_ROWS, Row, Subject, relative
 
 if TYPE_CHECKING:
     from .backend_opencl import OpenCLBackend
@@ -38,7 +38,10 @@ class LayerCheck:
     def rows(self) -> Iterator[Row]:
         """All comparisons.  A kernel that cannot be run is a row of its own."""
         runs: list[tuple[str, str]] = [("numpy", dtype) for dtype in BACKENDS if self.numpy]
-        runs += [("opencl", dtype) for dtype in BACKENDS if self.opencl is not None]
+        if self.opencl is not None:
+            runs += [("opencl", dtype) for dtype in BACKENDS]
+            if self.bench.unit.has_rows:  # in one precision, which the number of samples picks
+                runs.append((IN_ROWS, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
         for backend, dtype in runs:
             about = self._subject(backend, dtype)
             try:
@@ -48,8 +51,10 @@ class LayerCheck:
 
     def _one(self, backend: str, dtype: str, about: Subject) -> Iterator[Row]:
         layer = LayerRun(self._run(backend, dtype), self.info)
-        if backend == "opencl":
+        if backend != "numpy":
             yield from self._against_numpy(layer, dtype, about)
+        if backend == IN_ROWS:
+            return
         gradients = Gradients(layer, self.point, self.generator, about)
         if dtype == "float64":
             yield from gradients.differences()
@@ -73,7 +78,7 @@ class LayerCheck:
         if backend == "numpy":
             return NumpyRun(self.bench, dtype, self.configuration.samples)
         assert self.opencl is not None
-        return OpenCLRun(self.bench, dtype, self.configuration.samples, self.opencl)
+        return OpenCLRun(self.bench, dtype, self.configuration.samples, self.opencl, backend == IN_ROWS)
 
     # ---------------------------------------------------------------------------------------------------- the point
     @cached_property

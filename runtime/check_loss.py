@@ -13,7 +13,7 @@ from .finite_differences import Moved, compare
 from .kernel_run import RAISED, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, loss_bench, value
 from .manifest import ActivationInfo, HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .random_configuration import Configuration
-from .verdict import BACKENDS, DIFFERENCES, FUSED, Row, Subject, relative
+from .verdict import BACKENDS, DIFFERENCES, FUSED, IN_ROWS, Row, Subject, relative
 
 if TYPE_CHECKING:
     from .backend_opencl import OpenCLBackend
@@ -91,7 +91,7 @@ class PairCheck:
             "T": drawn_targets(self.loss, shape, self.generator),
             "weight": self.generator.uniform(0.5, 2.0, (1, self.samples)),
         }
-        runs = [("numpy", dtype) for dtype in BACKENDS if numpy] + [("opencl", dtype) for dtype in BACKENDS if opencl is not None]
+        runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
             about = Subject(
                 f"loss {self.loss.name}", f"{self.activation.name}, {self.units} units, {self.samples} samples", backend, dtype
@@ -108,7 +108,7 @@ class PairCheck:
         for kernel in kernels:
             run.run(kernel)
         found = {kernel.name: run.get(kernel.output).astype(np.float64) for kernel in kernels}
-        if about.backend == "opencl":
+        if about.backend != "numpy":
             yield from self._against_numpy(about, kernels, found)
         if about.dtype == "float64":
             yield from self._against_differences(about, run, kernels, found)
@@ -119,7 +119,7 @@ class PairCheck:
         if backend == "numpy":
             return NumpyRun(bench, dtype, self.samples)
         assert opencl is not None
-        return OpenCLRun(bench, dtype, self.samples, opencl)
+        return OpenCLRun(bench, dtype, self.samples, opencl, backend == IN_ROWS)
 
     def _place(self, run: KernelRun, z: Array, activation: ActivationInfo | None = None) -> None:
         narrow = z.astype(run.dtype)
@@ -203,7 +203,7 @@ class HeadCheck:
             **{name: generator.normal(size=units) for name, units in layer.parameters},
         }
         self.bench: Bench = layer_bench(layer, self.linear, False)
-        runs = [("numpy", dtype) for dtype in BACKENDS if numpy] + [("opencl", dtype) for dtype in BACKENDS if opencl is not None]
+        runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
             about = Subject(self.info.name, f"{self.configuration}, loss {self.loss.name}", backend, dtype)
             try:
@@ -218,7 +218,7 @@ class HeadCheck:
             run.run(kernel)
         found = {kernel.output: run.get(kernel.output).astype(np.float64) for kernel in kernels}
         names = dict(zip(found, kernels, strict=True))
-        if about.backend == "opencl":
+        if about.backend != "numpy":
             numpy = self._run(Subject(about.layer, about.configuration, "numpy", about.dtype), None)
             for kernel in (*self._forward(), *kernels):
                 numpy.run(kernel)
@@ -244,7 +244,7 @@ class HeadCheck:
             run = NumpyRun(self.bench, about.dtype, self.configuration.samples)
         else:
             assert opencl is not None
-            run = OpenCLRun(self.bench, about.dtype, self.configuration.samples, opencl)
+            run = OpenCLRun(self.bench, about.dtype, self.configuration.samples, opencl, about.backend == IN_ROWS)
         for name, array in self.tensors.items():
             run.put(name, array)
         run.put("factor", self.tensors[self.info.input])
@@ -286,3 +286,9 @@ class HeadCheck:
             if kernel.role == "delta":
                 run.run(kernel)
         return {self.info.kernel(self.head.value).output: after.get(pair[0].output), delta: run.get(delta)}
+
+
+def _runs(opencl: bool, numpy: bool) -> list[tuple[str, str]]:
+    """Backends and dtypes; the second form of the OpenCL kernels in one precision."""
+    runs = [("numpy", dtype) for dtype in BACKENDS if numpy]
+    return [*runs, *(("opencl", dtype) for dtype in BACKENDS), (IN_ROWS, "float32")] if opencl else runs

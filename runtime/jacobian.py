@@ -24,7 +24,7 @@ Floats = npt.NDArray[Any]
 
 def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: int) -> Iterator[tuple[Floats, Floats]]:
     """See ``Network.jacobian_chunks``."""
-    executor = network.executor(min(chunk, len(batch)), with_rows=True)
+    executor = network.executor(min(chunk, len(batch)), Request(gradients="sample"))
     last = network.layers[-1]
     units = network.output_shape.units
     for _, part in batch.cut(chunk):

@@ -72,7 +72,10 @@ def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
 
 def loss_bench(loss: LossInfo, units: int) -> Bench:
     """A loss of ``units`` output units."""
-    unit = Unit(loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False, loss.rows_macros)
+    unit = Unit(
+        loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False,
+        loss.rows_macros,
+    )  # fmt: skip
     whole, single = Extent((units,), None, units), Extent((), None, 1)
     tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
     return Bench(unit, tensors, "")
@@ -167,10 +170,11 @@ def _map(function: Callable[[Array], Array], value: Any) -> Any:
 class OpenCLRun:
     """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0.
 
-    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.
+    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.  ``rows``: the kernels
+    for samples that lie one after the other.
     """
 
-    def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend) -> None:
+    def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend, rows: bool = False) -> None:
         import pyopencl as cl
 
         from . import device as devices
@@ -181,7 +185,11 @@ class OpenCLRun:
         self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
         self._cl, self._build, self._device = cl, build, backend.device
         self._local_size, self._grouped = local_size, backend.kind == "cpu"
-        self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
+        self._rows = rows
+        if rows:
+            self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.schedules)
+        else:
+            self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
@@ -201,14 +209,16 @@ class OpenCLRun:
         else:
             host[:] = value
         if host.size:
-            self._cl.enqueue_copy(self._queue, self._buffer(name), host)
+            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._rows else host)
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
         units, samples = self._shape(name)
-        host = np.empty((units, self._lanes) if samples else (units,), self.dtype)
+        shape = (self._lanes, units) if self._rows else (units, self._lanes)
+        host = np.empty(shape if samples else (units,), self.dtype)
         if host.size:
             self._cl.enqueue_copy(self._queue, host, self._buffer(name))
+        host = host.T if self._rows else host
         return host[:, : self.samples] if samples else host
 
     def clear(self, name: str) -> None:
@@ -220,7 +230,7 @@ class OpenCLRun:
     def run(self, kernel: KernelInfo) -> None:
         """Queue the kernel; ``get`` waits for it.  KernelError where it cannot be built or queued."""
         try:
-            self._queue_up(kernel)
+            self._queue_up(kernel.in_rows() if self._rows else kernel)
         except (DeviceError, ManifestError, self._cl.Error) as error:
             raise KernelError(kernel.name, str(error)) from None
 

@@ -66,25 +66,41 @@ class TileInfo:
 
 
 @dataclass(frozen=True)
+class LaneInfo:
+    """What fills the lanes of a vector: "samples", an "output" or "reduction" axis of ``extent``; "": nothing, place by place.
+
+    ``strides``: of the vectors that are loaded, where they need not be one.  Expressions in the sizes.
+    """
+
+    over: str = "samples"
+    extent: str = "1"
+    strides: tuple[str, ...] = ()
+
+
+SAMPLES = LaneInfo()
+
+
+@dataclass(frozen=True)
 class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
-    it depends on.  ``lanes``: False where the form has none, and works place by place.
+    it depends on.
     """
 
     tiles: Mapping[str, TileInfo]
     operands: tuple[tuple[str, ...], ...]
     global_size: tuple[str, ...]
     index: bool
-    lanes: bool = True
+    lanes: LaneInfo = SAMPLES
 
 
 @dataclass(frozen=True)
 class KernelInfo:
     """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it, see ``LaunchInfo``.
 
-    ``rows``: the same for samples that lie one after the other; None in folders of an older phiz.
+    ``rows``: the same for samples that lie one after the other; None in folders of an older phiz.  ``work``: steps of the
+    reductions of one place, samples aside, as an expression in the sizes.
     """
 
     name: str
@@ -101,12 +117,16 @@ class KernelInfo:
     global_size: tuple[str, ...]
     index: bool
     rows: LaunchInfo | None = None
+    work: str = "1"
+    lanes: LaneInfo = SAMPLES
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""
         rows = self.rows
         assert rows is not None
-        return replace(self, tiles=rows.tiles, operands=rows.operands, global_size=rows.global_size, index=rows.index)
+        return replace(
+            self, tiles=rows.tiles, operands=rows.operands, global_size=rows.global_size, index=rows.index, lanes=rows.lanes
+        )
 
 
 @dataclass(frozen=True)
@@ -277,13 +297,17 @@ def _kernels(records: Any) -> tuple[KernelInfo, ...]:
     return tuple(_kernel_record(record) for record in records)
 
 
+def _lanes(record: Mapping[str, Any]) -> LaneInfo:
+    return LaneInfo(str(record["over"]), str(record["extent"]), tuple(str(stride) for stride in record["strides"]))
+
+
 def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
     return LaunchInfo(
         {macro: TileInfo(extent) for macro, extent in record["tiles"].items()},
         tuple(tuple(operand) for operand in record["operands"]),
         tuple(str(size) for size in record["global"]),
         bool(record.get("index", index)),
-        bool(record.get("lanes", True)),
+        _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
     )
 
 
@@ -304,6 +328,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         blocks.global_size,
         blocks.index,
         _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
+        str(record.get("work", "1")),
     )
 
 

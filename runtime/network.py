@@ -77,8 +77,8 @@ class Network:
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
         self.parameters: Floats = self.initial_parameters(seed)
-        self._executors: dict[int, Executor] = {}
-        self._fitting: dict[tuple[int, bool], Executor] = {}
+        self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
+        self._fitting: dict[tuple[int, Request], Executor] = {}
 
     # ------------------------------------------------------------------------------------------------- description
     @property
@@ -140,7 +140,7 @@ class Network:
         Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
-        executor = self.executor(min(len(batch), self.micro_batch))
+        executor = self.executor(min(len(batch), self.micro_batch), OUTPUTS if targets is None else VALUE_AND_GRADIENT)
         parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(self.micro_batch))
         return Placed(self, batch, executor, parts)
 
@@ -228,25 +228,26 @@ class Network:
         """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
         return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
 
-    def executor(self, samples: int, with_rows: bool = False) -> Executor:
-        """Buffers and kernels for passes of ``samples`` samples: at hand where one of up to 8 times the need is.
+    def executor(self, samples: int, request: Request = VALUE_AND_GRADIENT) -> Executor:
+        """Buffers and kernels for such passes of ``samples`` samples: at hand where one of up to 8 times the need is.
 
         Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
-        ``with_rows``: for a gradient per sample, whose buffers ``ROW_BYTES`` bounds.
+        ``ROW_BYTES`` bounds the buffers for a gradient per sample.
         """
-        if (samples, with_rows) not in self._fitting:
-            self._fitting[samples, with_rows] = self._executor(samples, with_rows)
-        return self._fitting[samples, with_rows]
+        if (samples, request) not in self._fitting:
+            self._fitting[samples, request] = self._executor(samples, request)
+        return self._fitting[samples, request]
 
-    def _executor(self, samples: int, with_rows: bool) -> Executor:
-        capacity = self.backend.capacity(self.program, self.dtype, samples)
-        most = min(8 * capacity, self._rows_within_bounds()) if with_rows else 8 * capacity
-        at_hand = [c for c in self._executors if capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c)]
+    def _executor(self, samples: int, request: Request) -> Executor:
+        rows = self.backend.in_rows(self.program, self.dtype, samples, request)
+        capacity = self.backend.capacity(self.program, self.dtype, samples, rows)
+        most = min(8 * capacity, self._rows_within_bounds()) if request.gradients == "sample" else 8 * capacity
+        at_hand = [c for c, form in self._executors if form == rows and capacity <= c <= max(most, capacity)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.dtype, capacity, c, rows)]
         if not fitting:
-            self._executors[capacity] = self.backend.executor(self.program, self.dtype, capacity)
-            return self._executors[capacity]
-        return self._executors[min(fitting)]
+            self._executors[capacity, rows] = self.backend.executor(self.program, self.dtype, capacity, rows)
+            return self._executors[capacity, rows]
+        return self._executors[min(fitting), rows]
 
     def _rows_within_bounds(self) -> int:
         return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
@@ -332,7 +333,7 @@ class Network:
             for part, resident in samples.parts:
                 yield part, samples.executor.start(resident, request)
             return
-        executor = self.executor(min(len(samples), chunk), request.gradients == "sample")
+        executor = self.executor(min(len(samples), chunk), request)
         executor.set_parameters(parameters)
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)

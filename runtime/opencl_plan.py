@@ -11,18 +11,22 @@ from .expression import expression
 from .manifest import KernelInfo
 from .opencl_program import Binding
 from .program import Unit
-from .register_tiles import Machine, TileProblem, best_tile, tile_problem
+from .register_tiles import Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
 
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``)."""
+    """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
+
+    ``cycles``: predicted for one vector of places and one step of their reduction.
+    """
 
     width: int
     tiles: Mapping[str, int]
     group: tuple[int, ...] | None
     sample_tile: int
+    cycles: float
 
     @property
     def step(self) -> int:
@@ -56,13 +60,14 @@ def plan_kernel(
     own = schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors, lanes or own)
-    best = best_tile(kernel_problem(unit, kernel, vectors, lanes or own), machine)
+    problem = kernel_problem(unit, kernel, vectors, lanes or own)
+    best = best_tile(problem, machine)
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:
             tiles[macro] = max(1, min(wanted, extents[macro]))
     over_samples = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
-    return KernelPlan(own, tiles, schedule.group, over_samples)
+    return KernelPlan(own, tiles, schedule.group, over_samples, cycles(problem, tuple(tiles.values()), machine))
 
 
 class Plan:

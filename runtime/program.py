@@ -26,6 +26,8 @@ from .memory_plan import Use, plan_memory
 from .relation import Relation
 from .sizes import Extent
 
+#: The folder of kernels whose samples lie one after the other.
+ROWS = "opencl_rows"
 Gradients = Literal["none", "sum", "sample"]
 Seed = Literal["loss", "delta"]
 
@@ -53,6 +55,11 @@ class Unit:
         return f"{self.form}/{self.file}.cl"
 
     @property
+    def is_rows(self) -> bool:
+        """Whether its samples lie one after the other."""
+        return self.form == ROWS
+
+    @property
     def has_rows(self) -> bool:
         """Whether all kernels come in a form for samples that lie one after the other."""
         return all(kernel.rows is not None for kernel in self.kernels)
@@ -60,7 +67,7 @@ class Unit:
     def in_rows(self) -> Unit:
         """The file for samples that lie one after the other."""
         kernels = tuple(kernel.in_rows() for kernel in self.kernels)
-        return replace(self, kernels=kernels, macros=self.rows_macros, form="opencl_rows")
+        return replace(self, kernels=kernels, macros=self.rows_macros, form=ROWS)
 
 
 @dataclass(frozen=True)

@@ -160,10 +160,15 @@ static int lesser(int a, int b) { return a < b ? a : b; }
 static int greater(int a, int b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
-#define LOAD(p) (*(p))
-#define STORE(v, p) (*(p) = (v))
 #else
 #define FIRST(v) ((v).s0)
+#endif
+// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.
+#if defined(__clang__) || V == 1
+typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
+#define LOAD(p) (*(__global const loosev *)(p))
+#define STORE(v, p) (*(__global loosev *)(p) = (v))
+#else
 #define LOAD(p) CAT(vload, V)(0, p)
 #define STORE(v, p) CAT(vstore, V)(v, 0, p)
 #endif

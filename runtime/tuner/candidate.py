@@ -122,7 +122,7 @@ class Fused(Candidate):
 
     def __init__(self, job: Job, schedule: Schedule, fusion: Fusion, capacity: int, queue: Any, inputs: Mapping[str, Any]) -> None:
         super().__init__(job, schedule, capacity, queue)
-        self.lanes = fusion.blocks.samples
+        self.lanes = fusion.blocks.stretch
         step = replace(job.step, unit=0)
         if not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
@@ -134,7 +134,7 @@ class Fused(Candidate):
         self.kept = (self.arguments(inputs), index)
         held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
         self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
-        resident = OpenCLResident(held, fusion.blocks.samples)
+        resident = OpenCLResident(held, fusion.blocks.stretch)
         resident.samples, resident.used = job.samples, capacity
         self.fused.fit((), resident)
 

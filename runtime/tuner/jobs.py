@@ -87,7 +87,7 @@ class Job:
 
 
 def jobs(network: Network, samples: int, request: Request, seed: int = 0) -> list[Job]:
-    """The kernels of ``request`` over passes of ``samples`` samples, in order, equal ones once.
+    """The kernels of ``request`` over passes of ``samples`` samples, in order and in the form that runs, equal ones once.
 
     Raises PhizError where no draw gives finite numbers.
     """
@@ -107,10 +107,13 @@ def _traced(network: Network, samples: int, request: Request, seed: int, spread:
         targets /= np.maximum(targets.sum(axis=1, keepdims=True), 1e-3)
     executor.set_parameters(network.parameters + 0.05 * spread * generator.normal(size=network.parameter_count))
     resident = executor.upload(inputs, targets, None)
+    rows = network.backend.in_rows(program, network.dtype, samples, request)
     benches = {number: bench(network, number) for number in range(len(program.units))}
+    if rows:
+        benches = {number: replace(found, unit=found.unit.in_rows()) for number, found in benches.items()}
     with np.errstate(all="ignore"):
         for step, _ in executor.trace(resident, request):
-            yield _job(benches[step.unit], step, network.dtype, samples, executor)
+            yield _job(benches[step.unit], step.in_rows() if rows else step, network.dtype, samples, executor)
 
 
 def bench(network: Network, number: int) -> Bench:

@@ -43,7 +43,22 @@ class Space:
 
     def plan(self, schedule: Schedule) -> KernelPlan:
         """The schedule in numbers."""
-        return plan_kernel(self.unit, self.kernel, schedule, self.device.width, self.samples, self.device.machine)
+        along = self.device.width if self.unit.is_rows else 0
+        return plan_kernel(self.unit, self.kernel, schedule, self.width, self.samples, self.device.machine, along)
+
+    @property
+    def width(self) -> int:
+        """Samples per vector by default: none has lanes in rows."""
+        return 1 if self.unit.is_rows else self.device.width
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Every legal number of samples per vector."""
+        return (1,) if self.unit.is_rows else self.device.widths
+
+    def lanes(self, width: int) -> int:
+        """Of a vector, where samples have ``width``."""
+        return self.device.width if self.unit.is_rows else width
 
     @cached_property
     def default(self) -> KernelPlan:
@@ -52,20 +67,20 @@ class Space:
 
     def vectors(self, width: int) -> int:
         """Vectors in use of ``width`` samples."""
-        lanes = lcm(width, self.device.width)
+        lanes = lcm(width, self.width)
         return -(-self.samples // lanes) * lanes // width
 
     def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
         """Work items of a launch."""
-        environment = {**self.unit.sizes, **plan.tiles, "vectors": self.vectors(plan.width)}
+        environment = {**self.unit.sizes, **plan.tiles, "vectors": self.vectors(plan.width), "V": self.lanes(plan.width)}
         return tuple(int(expression(size)(environment)) for size in self.kernel.global_size)
 
     def illegal(self, schedule: Schedule) -> str:
         """Why the schedule is not legal; "" where it is."""
-        width = schedule.width or self.device.width
-        if width not in self.device.widths:
-            return f"width {width}, expected one of {', '.join(map(str, self.device.widths))}"
-        extents = tile_extents(self.unit, self.kernel, -(-self.samples // width), width)
+        width = schedule.width or self.width
+        if width not in self.widths:
+            return f"width {width}, expected one of {', '.join(map(str, self.widths))}"
+        extents = tile_extents(self.unit, self.kernel, -(-self.samples // width), self.lanes(width))
         for macro, size in schedule.tiles.items():
             if macro not in extents:
                 return f"{self.kernel.name} has no tile {macro}"
@@ -83,8 +98,8 @@ class Space:
 
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
-        if (schedule.width or self.device.width) > self.device.width:
-            return f"vectors of {schedule.width}, wider than the device's {self.device.width}"
+        if (schedule.width or self.width) > self.width:
+            return f"vectors of {schedule.width}, wider than the device's {self.width}"
         if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
             return f"a work group of {prod(schedule.group)}"
         return ""
@@ -92,7 +107,7 @@ class Space:
     # ------------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
         """Even splits of the tile's extent; over the samples powers of two, so that one capacity serves all kernels."""
-        extent = tile_extents(self.unit, self.kernel, -(-self.samples // width), width)[macro]
+        extent = tile_extents(self.unit, self.kernel, -(-self.samples // width), self.lanes(width))[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
         return tuple(n for n in POWERS if n <= max(1, extent))
@@ -110,13 +125,13 @@ class Space:
 
     def schedule(self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None) -> Schedule:
         """With every tile spelled out, so that later defaults do not change it; the device's own width is left out."""
-        own = width or self.device.width
+        own = width or self.width
         sizes = self.plan(Schedule(dict(tiles), own)).tiles
-        return Schedule(dict(sizes), None if own == self.device.width else own, group)
+        return Schedule(dict(sizes), None if own == self.width else own, group)
 
     def tilings(self, width: int | None = None) -> list[Schedule]:
         """Every combination of tile sizes, by predicted cost."""
-        own = width or self.device.width
+        own = width or self.width
         macros = list(self.kernel.tiles)
         values = [self.tile_values(macro, own) for macro in macros]
         found = [dict(zip(macros, sizes, strict=True)) for sizes in product(*values) if prod(sizes) <= MOST_PLACES]
@@ -125,12 +140,12 @@ class Space:
 
     def neighbours(self, schedule: Schedule) -> Iterator[Schedule]:
         """Schedules that differ in one tunable: the next tile sizes, the next widths, every work group."""
-        width = schedule.width or self.device.width
+        width = schedule.width or self.width
         tiles = self.plan(schedule).tiles
         for macro in self.kernel.tiles:
             for size in _beside(self.tile_values(macro, width), tiles[macro]):
                 yield self.schedule({**tiles, macro: size}, width)
-        for other in _beside(self.device.widths, width):
+        for other in _beside(self.widths, width):
             yield self.schedule(tiles, other)
         for group in self.groups(schedule)[:MOST_GROUPS]:
             if group != schedule.group:
@@ -139,7 +154,7 @@ class Space:
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
         while True:
-            width = int(generator.choice(self.device.widths))
+            width = int(generator.choice(self.widths))
             tiles = {macro: int(generator.choice(self.tile_values(macro, width))) for macro in self.kernel.tiles}
             schedule = self.schedule(tiles, width)
             groups: list[Any] = [None, *self.groups(schedule)]

@@ -43,7 +43,10 @@ def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fus
         return None
     own = copy(backend)
     own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
-    fusion = own.fusion((job.unit,), job.dtype, backend.plan((job.unit,), job.dtype, job.samples).capacity)
+    if job.unit.is_rows:
+        fusion = own.row_fusion((job.unit,), job.dtype, job.samples)
+    else:
+        fusion = own.fusion((job.unit,), job.dtype, backend.plan((job.unit,), job.dtype, job.samples).capacity)
     return fusion if fusible(fusion, [(0, job.kernel.name)]) else None
 
 
@@ -52,8 +55,9 @@ def space(job: Job, backend: OpenCLBackend) -> Space:
     device, fusion = traits(backend, job.dtype), fused(job, backend)
     if fusion is None:
         return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
-    device = replace(device, width=fusion.blocks.width, machine=Machine(device.machine.registers, 1), fused=True)
-    return Space(job.unit, job.kernel, job.dtype, fusion.blocks.samples, device, job.image)
+    blocks = fusion.blocks
+    device = replace(device, width=blocks.lanes or blocks.width, machine=Machine(device.machine.registers, 1), fused=True)
+    return Space(job.unit, job.kernel, job.dtype, blocks.samples, device, job.image)
 
 
 class Trials:
@@ -94,7 +98,7 @@ class Trials:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
         capacity = -(-self.job.samples // fusion.blocks.samples) * fusion.blocks.samples
-        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity, fusion.blocks.samples))
+        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity, fusion.blocks.stretch))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
