@@ -57,7 +57,7 @@ def plan_kernel(
 
     ``lanes``: of a vector where samples have none (``width`` is 1).
     """
-    own = schedule.width or width
+    own = width if lanes else schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors, lanes or own)
     problem = kernel_problem(unit, kernel, vectors, lanes or own)
