@@ -9,7 +9,7 @@ run: install
 	$(BIN)/phiz train --data digits --network lenet-digits --optimizer momentum --backend opencl --out runs/digits
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # mypy does not follow the import hook of an editable install, so it reads the rooms under their package name.
 lint: install

@@ -5,6 +5,7 @@ With phi' as a function of y, the value before the activation need not be stored
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,18 +74,48 @@ def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     def in_q(e: sp.Expr) -> sp.Expr:
         return sp.together(_exponential_form(e).replace(sp.exp, lambda a: q ** sp.expand(a / (unit * z))))
 
+    smooth, slope = in_q(phi), in_q(derivative)
+    if (found := _linear_fractional(smooth, slope, q)) is not None:
+        return found
     try:
-        solutions = sp.solve(sp.Eq(in_q(phi), y), q, dict=False)
+        solutions = sp.solve(sp.Eq(smooth, y), q, dict=False)
     except (NotImplementedError, sp.PolynomialError, ValueError):
         return None
     for solution in solutions:
-        candidate = sp.simplify(in_q(derivative).subs(q, solution))
+        candidate = sp.simplify(slope.subs(q, solution))
         candidate = sp.factor(candidate) if candidate.is_rational_function(y) else candidate
-        back = sp.simplify(in_q(derivative) - candidate.subs(y, in_q(phi)))
+        back = sp.simplify(slope - candidate.subs(y, smooth))
         if back == 0 and not candidate.has(q) and not candidate.has(z):
-            expanded = sp.expand(candidate)
-            return expanded if sp.count_ops(expanded) <= sp.count_ops(candidate) else candidate
+            return _shorter(candidate)
     return None
+
+
+def _linear_fractional(phi: sp.Expr, derivative: sp.Expr, q: sp.Symbol) -> sp.Expr | None:
+    """phi' as a function of y for phi = (a*q^n + b) / (c*q^n + d) or its logarithm; None for any other phi.
+
+    Everything is rational in q here, so ``cancel`` decides the proof exactly; ``solve`` and ``simplify`` would search for it.
+    """
+    logarithm = isinstance(phi, sp.log)
+    inner, value = (phi.args[0], sp.Symbol("p", positive=True)) if logarithm else (phi, y)
+    if any(e.free_symbols != {q} or not e.is_rational_function(q) for e in (inner, derivative)):
+        return None
+    over, under = sp.fraction(sp.cancel(inner))
+    power = math.gcd(*(degree for (degree,) in sp.Poly(over - value * under, q).monoms())) or 1
+    over, under, derivative = (e.subs(q, q ** sp.Rational(1, power)) for e in (over, under, sp.cancel(derivative)))
+    equation = sp.Poly(over - value * under, q)
+    if equation.degree() != 1 or not derivative.is_rational_function(q):
+        return None
+    slope, constant = equation.all_coeffs()
+    candidate = sp.cancel(derivative.subs(q, -constant / slope))
+    if sp.cancel(derivative - candidate.subs(value, over / under)) != 0:
+        return None
+    return sp.expand(candidate).subs(value, sp.exp(y)) if logarithm else _shorter(sp.factor(candidate))
+
+
+def _shorter(e: sp.Expr) -> sp.Expr:
+    """``e`` multiplied out, unless that makes it longer."""
+    expanded = sp.expand(e)
+    return expanded if sp.count_ops(expanded) <= sp.count_ops(e) else e
 
 
 def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:

@@ -15,7 +15,7 @@ import sympy as sp
 from .activations import y as y_symbol
 from .indices import AxisVariable
 from .ir import Axis, Kernel, Nest, Tensor
-from .losses import LOSSES, Loss, expand_logarithms
+from .losses import LOSSES, Loss, expand_logarithms, vanishes
 from .losses import t as t_symbol
 from .nests import NestBuilder, Term
 from .stages import Definition, Stage, TensorInfo
@@ -180,14 +180,13 @@ class _Composer:
         r = sp.Add(*(rho.subs(values[k]) for k in range(points)))
         fused = sp.Add(*(form.summand.subs(values[k]) for k in range(points)))
         exponentials = {sp.exp(a[k]): q[k] for k in range(points)}
-        if sp.simplify(sp.expand_log((r - fused).subs(exponentials), force=True)) != 0:
-            difference = sp.expand_log((r - fused).subs(exponentials), force=True)
-            if sp.simplify(sp.expand(difference.subs({a[k]: sp.log(q[k]) for k in range(points)}))) != 0:
-                return False
+        difference = sp.expand_log((r - fused).subs(exponentials), force=True)
+        if not vanishes(sp.expand(difference.subs({a[k]: sp.log(q[k]) for k in range(points)}))) and not vanishes(difference):
+            return False
         sums = {s: sp.Add(*(e.subs(values[k]) for k in range(points))) for s, e in form.sums}
         for k in range(points):
             derived = form.delta.subs(sums).subs(values[k])
-            if sp.simplify((sp.diff(r, a[k]) - derived).subs(exponentials)) != 0:
+            if not vanishes((sp.diff(r, a[k]) - derived).subs(exponentials)):
                 return False
         return True
 

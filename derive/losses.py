@@ -60,14 +60,19 @@ def expand_logarithms(e: sp.Expr) -> sp.Expr:
     return sp.expand(e, power_exp=False, power_base=False, log=False)
 
 
+def vanishes(e: sp.Expr) -> bool:
+    """Proof that ``e`` is 0: ``cancel`` decides what is rational in its functions; only where it leaves something is more tried."""
+    return bool(sp.cancel(e) == 0 or sp.simplify(e) == 0)
+
+
 def is_zero(e: sp.Expr) -> bool:
     """Proof that a real expression in exp, log and rationals is 0: exactly, by rewriting in exponentials."""
     plain = e.rewrite(sp.exp)
-    for attempt in (sp.simplify, lambda x: sp.simplify(sp.expand_log(sp.logcombine(sp.expand(x), force=True), force=True)),
-                    lambda x: sp.simplify(sp.logcombine(sp.expand_log(sp.together(x), force=True), force=True))):  # fmt: skip
-        if attempt(plain) == 0:
-            return True
-    return False
+    return (
+        vanishes(plain)
+        or vanishes(sp.expand_log(sp.logcombine(sp.expand(plain), force=True), force=True))
+        or vanishes(sp.logcombine(sp.expand_log(sp.together(plain), force=True), force=True))
+    )
 
 
 def derive_pair(loss: Loss, activation: Activation) -> Pair:
@@ -91,7 +96,7 @@ def derive_pair(loss: Loss, activation: Activation) -> Pair:
 
 def _zero_at_origin(difference: sp.Expr) -> bool:
     """Two functions with equal derivatives are equal when they agree at one point, z = 0, for every t."""
-    return bool(sp.simplify(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True)) == 0)
+    return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
 
 
 def _tidy(e: sp.Expr) -> sp.Expr:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from phiz.runtime.backend import Request
+from phiz.runtime.backend import Backend, Request
+from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.layer import LayerSpec
 from phiz.runtime.network import Network
 
@@ -47,18 +48,25 @@ def agree(found: Any, expected: Any, what: str) -> None:
 
 
 class Worked:
-    """A network with given parameters on given samples: everything that one gradient computes."""
+    """A network with given parameters on given samples: everything that one gradient computes.
+
+    The gradient as training takes it, in fused passes; the rest, which is traced kernel by kernel as well, one launch per kernel,
+    so that each kernel is built once (``test_opencl_fused`` holds the two ways against one another, pass by pass).
+    """
 
     def __init__(
         self, layers: Sequence[LayerSpec], shape: Any, loss: str, backend: str, parameters: Sequence[Any], inputs: Any, targets: Any
     ) -> None:
-        self.network = Network(layers, shape, loss=loss, backend=backend, dtype="float64")
+        def network(kind: str | Backend) -> Network:
+            return Network(layers, shape, loss=loss, backend=kind, dtype="float64")
+
+        self.network = network(OpenCLBackend(fuse=False) if backend == "opencl" else backend)
         self.parameters = flat(list(parameters))
         self.inputs = np.stack([flat(sample) for sample in inputs])
         self.targets = np.stack([flat(sample) for sample in targets])
         arguments = (self.parameters, self.inputs, self.targets)
+        self.value, self.gradient = network(backend).value_and_gradient(*arguments)
         self.outputs = self.network.forward(self.parameters, self.inputs)
-        self.value, self.gradient = self.network.value_and_gradient(*arguments)
         self.input_gradient = self.network.input_gradient(*arguments)
         self.sample_gradients = self.network.per_sample_gradients(*arguments)
 
