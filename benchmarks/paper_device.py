@@ -57,6 +57,11 @@ class Rig:
         """Whether the device is a CPU."""
         return self.kind == "cpu"
 
+    @property
+    def widest(self) -> int:
+        """Floats of the longest vector that the device's compiler can take."""
+        return devices.widest(self.device, self.kind, "float32")
+
     def describe(self) -> str:
         """Platform, device, compute units."""
         info = devices.describe(self.device)

@@ -14,8 +14,14 @@ from .paper_timing import Race, race
 COUNT, NORMS = 1 << 18, 256
 IMAGE, MAPS, TAPS = 260, 4, 5
 WIDTHS = (1, 2, 4, 8, 16)
+
 UNROLLED = (2, 3, 5, 7, 9)
 PRODUCT, POLYNOMIAL, CONVOLUTION, GENERATED = "product", "32 multiply-adds", "5×5 convolution", "generated 5×5 convolution"
+
+
+def widths(rig: Rig) -> tuple[int, ...]:
+    """Those that the device's compiler can take."""
+    return tuple(n for n in WIDTHS if n <= rig.widest)
 
 
 def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
@@ -25,9 +31,9 @@ def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
     generated = GeneratedKernel(rig.selector)
     tiles = generated.space.default.tiles
     return {
-        PRODUCT: {v: numbers.vectors("multiply", v).checked(rig) for v in WIDTHS},
-        POLYNOMIAL: {v: numbers.vectors("polynomial", v).checked(rig) for v in WIDTHS},
-        CONVOLUTION: {v: images.each_vector(v).checked(rig) for v in WIDTHS},
+        PRODUCT: {v: numbers.vectors("multiply", v).checked(rig) for v in widths(rig)},
+        POLYNOMIAL: {v: numbers.vectors("polynomial", v).checked(rig) for v in widths(rig)},
+        CONVOLUTION: {v: images.each_vector(v).checked(rig) for v in widths(rig)},
         GENERATED: {v: generated.candidate(Schedule(dict(tiles), v)).launch for v in generated.space.device.widths},
     }
 
@@ -39,14 +45,14 @@ def measure(rig: Rig, rounds: int) -> list[Claim]:
 
 
 def _vectors(rig: Rig, races: dict[str, Race[int]]) -> list[Claim]:
-    native = int(rig.device.native_vector_width_float)
+    native, tried = int(rig.device.native_vector_width_float), widths(rig)
     best = {name: found.fastest([n for n in found.seconds if n > 1]) for name, found in races.items()}
-    rows = [(str(n), *(microseconds(found.median(n)) for found in races.values())) for n in WIDTHS]
+    rows = [(str(n), *(microseconds(found.median(n)) for found in races.values())) for n in tried]
     table = Table(("floats per vector", *races), tuple(rows))
     panel = Panel(
         "Time against explicit vector width", "floats per vector (1: scalar code)", "time / time of scalar code",
-        tuple(Series(n, WIDTHS, tuple(found.ratio(v, 1).median for v in WIDTHS)) for n, found in races.items()),
-        "xy", 1.0, WIDTHS,
+        tuple(Series(n, tried, tuple(found.ratio(v, 1).median for v in tried)) for n, found in races.items()),
+        "xy", 1.0, tried,
     )  # fmt: skip
     how = (
         f"Products and polynomials of {COUNT} floats, a naive 5×5 convolution of {MAPS} maps of {IMAGE}×{IMAGE} (neighbouring "
@@ -56,7 +62,7 @@ def _vectors(rig: Rig, races: dict[str, Race[int]]) -> list[Claim]:
     )
     implicit = verdicts.implicit_vectors({name: races[name].ratio(1, best[name]) for name in races}, best)
     harmless = verdicts.explicit_harmless(
-        {name: {v: found.ratio(v, 1) for v in WIDTHS if v > 1} for name, found in races.items()}, native
+        {name: {v: found.ratio(v, 1) for v in tried if v > 1} for name, found in races.items()}, native
     )
     return [
         Claim("Implicit vectors suffice", "Explicit vectorization is often not needed.", how, implicit, (table,),

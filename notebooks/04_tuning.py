@@ -121,7 +121,7 @@ def operations(samples):
 
 trials = second_convolution(128)
 space, kernel = trials.space, trials.job.kernel
-tiled = kernel_problem(space.unit, kernel, space.vectors(space.device.width))
+tiled = kernel_problem(space.unit, kernel, space.vectors(space.width), space.lanes(space.width))
 default = tuple(space.default.tiles.values())
 for macro, extent, size in zip(kernel.tiles, tiled.extents, default, strict=True):
     print(f"{macro}: 1 to {extent}, default {size}")

@@ -118,6 +118,13 @@ def register_lanes(device: Any) -> int:
         raise DeviceError(f"{device.name.strip()}: its compiler fails on a kernel of one line ({error})") from None
 
 
+def widest(device: Any, kind: str, dtype: str) -> int:
+    """The longest vectors that may be tried: PoCL crashes on floats that are wider than its registers, or miscompiles them."""
+    if kind != "cpu" or "portable computing" not in device.platform.name.lower():
+        return 16
+    return vector_width(device, kind, dtype)
+
+
 def machine(device: Any, kind: str) -> Machine:
     """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), and the work items that keep the device busy."""
     units = int(device.max_compute_units)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import device as devices
 from ..register_tiles import Machine
@@ -43,7 +43,7 @@ def traits(backend: OpenCLBackend, dtype: str) -> Traits:
     return Traits(
         backend.kind,
         backend.width(dtype),
-        _widest(device, dtype),
+        devices.widest(device, backend.kind, dtype),
         int(device.max_work_group_size),
         tuple(int(n) for n in device.max_work_item_sizes),
         int(device.max_compute_units),
@@ -51,9 +51,3 @@ def traits(backend: OpenCLBackend, dtype: str) -> Traits:
         devices.machine(device, backend.kind),
     )
 
-
-def _widest(device: Any, dtype: str) -> int:
-    """PoCL miscompiles wider vectors of doubles in ways that a comparison on some numbers need not show."""
-    if dtype == "float64" and "portable computing" in device.platform.name.lower():
-        return devices.MOST_DOUBLES
-    return 16

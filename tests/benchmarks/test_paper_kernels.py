@@ -12,6 +12,7 @@ from phiz.benchmarks.paper_convolution import Convolution, Scheme, WrongError, b
 from phiz.benchmarks.paper_device import Rig
 from phiz.benchmarks.paper_elementwise import Elementwise
 from phiz.benchmarks.paper_transfers import COPY, MAP, Transfer
+from phiz.benchmarks.paper_vectors import widths
 from phiz.runtime.local_size import accesses
 
 Array = npt.NDArray[Any]
@@ -58,7 +59,7 @@ TAPS = 5
 def test_every_kernel_of_single_maps(rig: Rig, height: int, width: int) -> None:
     maps = Convolution(rig, 3, 3, height, width, TAPS, single=True)
     schemes = [maps.each((7, 3)), maps.each(None), maps.each((8, 2), unroll=1), maps.each((8, 2), unroll=0)]
-    schemes += [maps.each_by_map(), *(maps.each_vector(width, (4, 2)) for width in (1, 2, 4, 8, 16))]
+    schemes += [maps.each_by_map(), *(maps.each_vector(width, (4, 2)) for width in widths(rig))]
     for scheme in schemes:
         compare(scheme.name, values(rig, scheme), maps.expected)
 
@@ -133,7 +134,7 @@ def test_wrong_numbers_are_refused_with_their_place(rig: Rig) -> None:
 @pytest.mark.parametrize("name", ["multiply", "polynomial"])
 def test_elementwise_at_every_width(rig: Rig, name: str) -> None:
     numbers = Elementwise(rig, 16 * 7)
-    for vector in (1, 2, 4, 8, 16):
+    for vector in widths(rig):
         compare(name, values(rig, numbers.vectors(name, vector, 1)), numbers.vectors(name, vector, 1).expected)
     a, b = numbers.a.astype(np.float64), numbers.b.astype(np.float64)
     horner = b * sum(a**k for k in range(32)) * a + 1  # b (a^31 + ... + 1) a + 1
