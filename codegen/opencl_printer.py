@@ -28,6 +28,7 @@ from ..derive.ir import (
     Size,
     Temporary,
 )
+from .opencl_functions import OF_VECTORS
 from .opencl_names import c_name
 
 _ATOM, _UNARY, _MUL, _ADD, _COMPARE, _TERNARY = 5, 4, 3, 2, 1, 0
@@ -140,7 +141,7 @@ class ScalarPrinter:
             case Call(function=function, args=args) if function in FUNCTIONS:
                 vector = any(self.is_vector(a) for a in args)
                 parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return f"{function}({', '.join(parts)})", _ATOM
+                return f"{OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
         raise IRError(f"OpenCL has no form for {e}")
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.frozen_activation import FrozenActivation
 from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
+from . import opencl_functions
 from .opencl_kernel import KernelText, KernelWriter
 from .opencl_lane_kernel import FUNCTIONS, LaneWriter
 from .opencl_layout import initial, layout
@@ -16,16 +17,7 @@ from .render import render
 from .schedule import choose
 from .signature import sizes
 
-_INTEGER_FUNCTIONS = {
-    "floordiv": "static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }",
-    "ceildiv": "static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }",
-    "mod": "static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }",
-}
-_SCALAR_FUNCTIONS = {
-    "sigmoid": "static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }",
-    "softplus": "static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }",
-    "xlogy": "static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }",
-}
+
 @dataclass(frozen=True)
 class Form:
     """How the tensors of a file lie, and who writes its kernels.  ``functions``: what their text calls."""
@@ -140,8 +132,8 @@ def _calls(node: object) -> set[str]:
 def _functions(kernels: Sequence[Kernel], activations: Sequence[FrozenActivation]) -> list[str]:
     operations = {i.op for k in kernels for i in integers(k) if isinstance(i, IntOp)}
     calls = set().union(*(_calls(k) for k in kernels), *(_calls(a.phi) | _calls(a.dphi) for a in activations))
-    found = [text for name, text in _INTEGER_FUNCTIONS.items() if name in operations]
-    return found + [text for name, text in _SCALAR_FUNCTIONS.items() if name in calls]
+    found = [text for name, text in opencl_functions.INTEGER.items() if name in operations]
+    return found + [text for name, text in opencl_functions.SCALAR.items() if name in calls]
 
 
 @dataclass(frozen=True)

@@ -171,13 +171,43 @@ static void put(__global REAL *p, int step, realv v, int from, int to)
 static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
+#define REAL_IS_float 1
+#if CAT(REAL_IS_, REAL)
+#if V == 1
+#define TO_BITS(v) as_int(v)
+#define FROM_BITS(n) as_float(n)
+#else
+#define TO_BITS(v) CAT(as_int, V)(v)
+#define FROM_BITS(n) CAT(as_float, V)(n)
+#endif
+// 1.8 units in the last place; without branches and calls.
+static realv tanh_lanes(realv x)
+{
+    const realv size = (x < (realv)(0.0)) ? -x : x;
+    const realv a = (size > (realv)(9.1)) ? (realv)(9.1) : size;
+    const realv shifted = a * 2.8853900817779268 + 12582912.0;
+    const realv k = shifted - 12582912.0;
+    const realv r = 2.0 * a - k * 0.693359375 + k * 2.1219444005469057e-4;
+    const realv s = ((0.008312520839803293 * r + 0.041890146388860655) * r + 0.166671146109005) * r + 0.49999231566423336;
+    const realv e = FROM_BITS(TO_BITS(r * r * s + r + 1.0) + (TO_BITS(shifted) << 23));
+    const realv large = 1.0 - 2.0 / (e + 1.0);
+    const realv q = x * x;
+    const realv p = (((-0.0057042279609495206 * q + 0.020638435248928548) * q - 0.053739524300130376) * q
+        + 0.1333144003074681) * q - 0.33333281866963577;
+    const realv small = x * (q * p + 1.0);
+    const realv y = (a < (realv)(0.625)) ? small : ((x < (realv)(0.0)) ? -large : large);
+    return (x != x) ? x : y;
+}
+#else
+static realv tanh_lanes(realv x) { return tanh(x); }
+#endif
 static realv phi_linear(realv z) { return z; }
 static realv dphi_linear(realv y) { return (realv)(1.0); }
 static realv phi_sigmoid(realv z) { return sigmoid(z); }
 static realv dphi_sigmoid(realv y) { return y - y * y; }
-static realv phi_tanh(realv z) { return tanh(z); }
+static realv phi_tanh(realv z) { return tanh_lanes(z); }
 static realv dphi_tanh(realv y) { return -y * y + 1.0; }
-static realv phi_scaled_tanh(realv z) { return 1.7159 * tanh(0.6666666666666666 * z); }
+static realv phi_scaled_tanh(realv z) { return 1.7159 * tanh_lanes(0.6666666666666666 * z); }
 static realv dphi_scaled_tanh(realv y) { return 1.1439333333333332 - 0.3885230297025856 * y * y; }
 static realv phi_relu(realv z) { return (z > (realv)(0.0)) ? z : (realv)(0.0); }
 static realv dphi_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.0); }

@@ -24,15 +24,15 @@ REFERENCE = {
 DOMAIN = {"log": POINTS > 0, "sqrt": POINTS >= 0, "rsqrt": POINTS > 0, "asin": abs(POINTS) <= 1, "acos": abs(POINTS) <= 1}
 
 
-def evaluate(expression: Expr, dtype: str, width: int) -> np.ndarray:
-    """``expression`` of x at POINTS, through one generated kernel."""
+def evaluate(expression: Expr, dtype: str, width: int, points: np.ndarray = POINTS) -> np.ndarray:
+    """``expression`` of x at ``points``, through one generated kernel."""
     kernel = Kernel("probe", "forward", "out", TENSORS["out"], (Axis("i", "map", Size("I")),), (), expression)
     module = opencl_source([kernel], TENSORS, ["probe"], [])
     context = cl.create_some_context(interactive=False)
     queue = cl.CommandQueue(context)
-    vectors = -(-len(POINTS) // width)
+    vectors = -(-len(points) // width)
     host = np.zeros(vectors * width, dtype)
-    host[: len(POINTS)] = POINTS
+    host[: len(points)] = points
     values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "SIZE_I": 1, "TILE_probe_t": 1}
     options = [f"-D{m}={values[m]}" for m in module.macros] + (["-cl-single-precision-constant"] if dtype == "float32" else [])
     program = cl.Program(context, module.text).build(options=options)
@@ -40,7 +40,7 @@ def evaluate(expression: Expr, dtype: str, width: int) -> np.ndarray:
     target = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, host.nbytes)
     program.probe(queue, (vectors, 1, 1), None, source, target, np.int32(vectors), np.int32(vectors))
     cl.enqueue_copy(queue, host, target)
-    return host[: len(POINTS)]
+    return host[: len(points)]
 
 
 @pytest.mark.parametrize("function", sorted(REFERENCE))
@@ -52,6 +52,23 @@ def test_functions(function: str) -> None:
     single = evaluate(Call(function, (X,)), "float32", 8)[inside]
     exact = np.array([REFERENCE[function](float(v)) for v in POINTS[inside].astype(np.float32)])
     np.testing.assert_allclose(single, exact, rtol=4e-6, atol=2e-7)
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_tanh_of_single_precision_is_exact_to_two_units_in_the_last_place(width: int) -> None:
+    """OpenCL admits 5.  Every magnitude, both sides of where its two forms meet, signed zero, infinities and NaN."""
+    magnitudes = np.concatenate([np.geomspace(1e-37, 20.0, 60_000), np.linspace(0.6, 0.65, 10_000), np.linspace(8.9, 9.2, 10_000)])
+    points = np.concatenate([magnitudes, -magnitudes]).astype(np.float32)
+    got = evaluate(Call("tanh", (X,)), "float32", width, points)
+    exact = np.tanh(points.astype(np.float64))
+    units = np.abs(got - exact) / np.spacing(np.abs(exact).astype(np.float32))
+    assert units.max() <= 2.0, points[units.argmax()]
+    assert np.abs(got).max() == 1.0
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan], np.float32)
+    special.view(np.int32)[5] |= 1  # a NaN with a payload
+    ends = evaluate(Call("tanh", (X,)), "float32", width, special)
+    assert ends[:4].tolist() == [0.0, 0.0, 1.0, -1.0] and np.signbit(ends[:2]).tolist() == [False, True]
+    assert np.isnan(ends[4:]).all()
 
 
 def test_every_function_of_the_ir_is_covered() -> None:
