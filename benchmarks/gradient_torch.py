@@ -63,7 +63,8 @@ class TorchTwin:
 
     def gradient(self) -> npt.NDArray[np.float64]:
         """The last gradient in phiz's order, flat, float64."""
-        return np.concatenate([leaf.grad.numpy().ravel() for leaf in self.leaves]).astype(np.float64)
+        found = [leaf.grad for leaf in self.leaves]
+        return np.concatenate([grad.numpy().ravel() for grad in found if grad is not None]).astype(np.float64)
 
 
 def torch_version() -> str | None:

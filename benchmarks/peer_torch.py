@@ -54,7 +54,7 @@ def _radial_basis_expanded(one: Layer) -> Step:
 
 def _locally_connected_bmm(one: Layer) -> Step:
     """Weights kept as ``(places, taps of all maps, maps)``."""
-    kernel, stride = ([int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("M", "k"))
+    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
     shape = one.tensors[one.info.output].shape
 
     def step(p: Mapping[str, Any], y: Any) -> Any:
@@ -65,7 +65,7 @@ def _locally_connected_bmm(one: Layer) -> Step:
 
 
 def _locally_connected_einsum(one: Layer) -> Step:
-    kernel, stride = ([int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("M", "k"))
+    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
 
     def step(p: Mapping[str, Any], y: Any) -> Any:
         patches = y.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])

@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``phiz show``."""
     parser.add_argument("layer", metavar="LAYER", help="a layer family (convolution) or variant (convolution_2d)")
     parser.add_argument("--latex", action="store_true", help="equations as LaTeX")
-    parser.add_argument("--kernel", choices=("numpy", "opencl"), help="print the generated kernels instead")
+    parser.add_argument("--kernel", choices=("numpy", "opencl", "opencl-rows"), help="print the generated kernels instead")
     parser.add_argument("--definition", metavar="FILE.py", help="a definition file that holds the layer")
 
 

@@ -48,8 +48,8 @@ def equations(derivation: Derivation, latex: bool = False) -> str:
 
 
 def kernels(derivation: Derivation, activations: Sequence[Activation], backend: str) -> str:
-    """The generated text of ``backend`` ("numpy" or "opencl")."""
+    """The generated text of ``backend`` ("numpy", "opencl", or "opencl-rows" for samples that lie one after the other)."""
     generator = Generator(activations)
     generator.layer(derivation)
-    suffix = {"numpy": "py", "opencl": "cl"}[backend]
-    return generator.files[f"{backend}/{derivation.name}.{suffix}"]
+    suffix = "py" if backend == "numpy" else "cl"
+    return generator.files[f"{backend.replace('-', '_')}/{derivation.name}.{suffix}"]

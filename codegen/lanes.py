@@ -107,7 +107,8 @@ def _output_cost(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> in
             bounds = names(loop.lower) | names(loop.upper) if isinstance(loop, Loop) else set()
             if axis in bounds and not bounds <= outer:  # lanes must agree on the bounds, which is seen before all loops
                 return None
-    places = [(kernel.output, tuple(Name(a.name) for a in kernel.axes))]
+    index: tuple[IntExpr, ...] = tuple(Name(a.name) for a in kernel.axes)
+    places = [(kernel.output, index)]
     places += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
     costs = [_cost(tensor, index, axis) for tensor, index in places]
     return None if any(c is None for c in costs) else sum(c for c in costs if c is not None)

@@ -103,8 +103,10 @@ class LaneWriter(KernelWriter):
         """A function that computes and stores one place."""
         kernel, place = self.kernel, self.place
         indices = ([] if kernel.sums_samples else ["t"]) + [c_name(a.name) for a in kernel.axes]
-        opening = ", ".join([*(f"const int {name}" for name in indices), *self.parameters()])
-        lines = [f"static void {kernel.name}_place({opening})", "{"]
+        places = [", ".join(f"const int {name}" for name in indices)] if indices else []
+        first, *others = [*places, *self.parameters()]
+        separated = [f"    {text}," for text in others]
+        lines = [f"static void {kernel.name}_place({first},", *separated[:-1], f"{separated[-1][:-1]})", "{"]
         writer = SampleNests(place)
         for number, nest in enumerate(kernel.nests):
             found = writer.nest_text(number, nest)

@@ -102,8 +102,8 @@ class OpenCLBackend:
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""
         if rows:
-            fusion = self.row_fusion(program.units, dtype, capacity)
-            return OpenCLExecutor(program, dtype, fusion.plan.over(fusion.blocks.whole(capacity)), self.device, fusion)
+            own = self.row_fusion(program.units, dtype, capacity)
+            return OpenCLExecutor(program, dtype, own.plan.over(own.blocks.whole(capacity)), self.device, own)
         plan = self.plan(program.units, dtype, capacity)
         fusion = self.fusion(program.units, dtype, plan.capacity) if self.fuses else None
         return OpenCLExecutor(program, dtype, plan, self.device, fusion if fusion is not None and fusible(fusion) else None)

@@ -238,7 +238,7 @@ class OpenCLExecutor:
         backward = program.backward("delta", request.gradients, request.input_gradient)
         steps = calls(program, request) if start == "loss" else backward
         if self.rows:
-            steps = [step.in_rows() for step in steps]
+            steps = tuple(step.in_rows() for step in steps)
         where = dict.fromkeys(self._parameters.arguments, self._parameters)
         if request.keep or start == "delta":
             where |= dict.fromkeys(self.kept().arguments, self.kept())

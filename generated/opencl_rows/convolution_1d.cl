@@ -203,7 +203,14 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inverse0 = SIZE_inverse0, k0 = SIZE_k0, p0 = SIZE_p0 };
 
 // Z[i, x0] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0]*w[i, j, u0]; j, u0)
-static void forward_Z_place(const int t, const int i, const int x0, __global const REAL *restrict Y, __global const REAL *restrict w, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -354,7 +361,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, __global const REAL *restrict w, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0,
+    __global const REAL *restrict w,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

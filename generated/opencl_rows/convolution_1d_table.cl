@@ -245,7 +245,15 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inver
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0]*w[D_q(d_row), u0]; d_row, u0; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, const int x0, __global const REAL *restrict Y, __global const REAL *restrict w, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, __global const int *restrict index, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -307,7 +315,14 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j, u0 of delta_Z[D_i(d_row), x0]*w[D_q(d_row), u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, __global const REAL *restrict w, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, __global const int *restrict index, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0,
+    __global const REAL *restrict w,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -227,7 +227,14 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SIZE_M1, X0 = SIZE_X0, X1 = SIZE_X1, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SIZE_gcd0, gcd1 = SIZE_gcd1, inverse0 = SIZE_inverse0, inverse1 = SIZE_inverse1, k0 = SIZE_k0, k1 = SIZE_k1, p0 = SIZE_p0, p1 = SIZE_p1 };
 
 // Z[i, x0, x1] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1]; j, u0, u1)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, __global const REAL *restrict Y, __global const REAL *restrict w, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -387,7 +394,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, __global const REAL *restrict w, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+    __global const REAL *restrict w,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -281,7 +281,15 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[D_q(d_row), u0, u1]; d_row, u0, u1; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, __global const REAL *restrict Y, __global const REAL *restrict w, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, __global const int *restrict index, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict w,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -350,7 +358,14 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j, u0, u1 of delta_Z[D_i(d_row), x0, x1]*w[D_q(d_row), u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, __global const REAL *restrict w, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, __global const int *restrict index, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+    __global const REAL *restrict w,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -249,7 +249,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of a[i, j]*delta_Z[i]
-static void delta_Y_place(const int t, const int j, __global const REAL *restrict a, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j,
+    __global const REAL *restrict a,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -324,7 +330,12 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
 }
 
 // gradient_a[i, j] = sum over t of Y[j]*delta_Z[i]
-static void gradient_a_place(const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_a, const int vectors, const int TV)
+static void gradient_a_place(const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_a,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -404,7 +415,12 @@ WIDE __kernel void gradient_a(__global const REAL *restrict Y,
 }
 
 // samplegradient_a[i, j] = Y[j]*delta_Z[i]
-static void samplegradient_a_place(const int t, const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_a, const int vectors, const int TV)
+static void samplegradient_a_place(const int t, const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_a,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -191,7 +191,14 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i] = sum(Y[D_j(d_row)]*a[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, __global const REAL *restrict Y, __global const REAL *restrict a, __global REAL *restrict Z, __global REAL *z_out, __global const int *restrict index, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict a,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -234,7 +241,14 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of a[D_q(d_row)]*delta_Z[D_i(d_row)]
-static void delta_Y_place(const int t, const int j, __global const REAL *restrict a, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, __global const int *restrict index, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j,
+    __global const REAL *restrict a,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -274,7 +288,13 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
 }
 
 // gradient_a[q] = sum over d_row in D with q = q, t of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void gradient_a_place(const int q, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_a, __global const int *restrict index, const int vectors, const int TV)
+static void gradient_a_place(const int q,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_a,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -311,7 +331,13 @@ WIDE __kernel void gradient_a(__global const REAL *restrict Y,
 }
 
 // samplegradient_a[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void samplegradient_a_place(const int t, const int q, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_a, __global const int *restrict index, const int vectors, const int TV)
+static void samplegradient_a_place(const int t, const int q,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_a,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

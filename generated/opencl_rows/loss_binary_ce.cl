@@ -212,7 +212,13 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
 }
 
 // delta[n] = (t - y)/(y**2 - y)
-static void delta_linear_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_linear_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv T_r1 = (realv)(T[t * N + n]);
@@ -312,7 +318,13 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
 }
 
 // delta[n] = -t + y
-static void delta_sigmoid_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_sigmoid_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -412,7 +424,13 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + y)*(y + 1)/y
-static void delta_tanh_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_tanh_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -512,7 +530,13 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + y)*(10000*y - 17159)*(10000*y + 17159)/(257385000*y*(y - 1))
-static void delta_scaled_tanh_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_scaled_tanh_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -612,7 +636,13 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), (0, True))
-static void delta_relu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_relu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -712,7 +742,13 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((t - y)/(100*y**2 - 100*y), True))
-static void delta_leaky_relu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_leaky_relu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -812,7 +848,13 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t/y + (1 - t)/(1 - y))
-static void delta_softplus_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_softplus_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -912,7 +954,13 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((y + 1)*(-t/y + (1 - t)/(1 - y)), True))
-static void delta_elu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_elu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -1012,7 +1060,13 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
 }
 
 // delta[n] = (-2*t/(z*(erf(sqrt(2)*z/2) + 1)) + (1 - t)/(-z*(erf(sqrt(2)*z/2) + 1)/2 + 1))*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-static void delta_gelu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Z, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_gelu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Z,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv Z_r0 = (realv)(Z[t * N + n]);
     const realv weight_r1 = (realv)(weight[t]);

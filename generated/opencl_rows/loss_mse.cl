@@ -210,7 +210,13 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
 }
 
 // delta[n] = -t + y
-static void delta_linear_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_linear_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -310,7 +316,13 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + y)*(-y**2 + y)
-static void delta_sigmoid_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_sigmoid_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -410,7 +422,13 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (1 - y**2)*(-t + y)
-static void delta_tanh_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_tanh_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -510,7 +528,13 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (17159/15000 - 20000*y**2/51477)*(-t + y)
-static void delta_scaled_tanh_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_scaled_tanh_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -610,7 +634,13 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), (0, True))
-static void delta_relu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_relu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -710,7 +740,13 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
-static void delta_leaky_relu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_leaky_relu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -810,7 +846,13 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t + y)
-static void delta_softplus_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_softplus_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -910,7 +952,13 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
-static void delta_elu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Y, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_elu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -1010,7 +1058,13 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + z*(erf(sqrt(2)*z/2) + 1)/2)*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-static void delta_gelu_place(const int t, const int n, __global const REAL *restrict T, __global const REAL *restrict Z, __global const REAL *restrict weight, __global REAL *restrict delta, const int vectors, const int TV)
+static void delta_gelu_place(const int t, const int n,
+    __global const REAL *restrict T,
+    __global const REAL *restrict Z,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta,
+    const int vectors,
+    const int TV)
 {
     const realv Z_r0 = (realv)(Z[t * N + n]);
     const realv weight_r1 = (realv)(weight[t]);

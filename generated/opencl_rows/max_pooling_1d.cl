@@ -159,7 +159,13 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = max(Y[i, K0*x0 + u0]; u0)
-static void forward_Z_place(const int t, const int i, const int x0, __global const REAL *restrict Y, __global REAL *restrict Z, __global REAL *restrict position_Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0,
+    __global const REAL *restrict Y,
+    __global REAL *restrict Z,
+    __global REAL *restrict position_Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
@@ -243,7 +249,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * Piecewise((delta_Z[j, x0], Eq(position_Z[j, x0], -K0*x0 + y0)), (0, True)) where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, __global const REAL *restrict position_Z, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0,
+    __global const REAL *restrict position_Z,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

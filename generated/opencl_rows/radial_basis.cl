@@ -265,7 +265,13 @@ WIDE __kernel void forward_R(__global const REAL *restrict Y,
 }
 
 // Z[i] = exp(-R[i]*beta[i])
-static void forward_Z_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     const realv R_r0 = (realv)(R[t * I + i]);
     const REAL beta_r1 = beta[i];
@@ -321,7 +327,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void delta_R_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict delta_R, const int vectors, const int TV)
+static void delta_R_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_R,
+    const int vectors,
+    const int TV)
 {
     const REAL beta_r0 = beta[i];
     const realv delta_Z_r1 = (realv)(delta_Z[t * I + i]);
@@ -373,7 +385,14 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-static void delta_Y_place(const int t, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -452,7 +471,13 @@ WIDE __kernel void delta_Y(__global const REAL *restrict Y,
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void gradient_c_place(const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict gradient_c, const int vectors, const int TV)
+static void gradient_c_place(const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict gradient_c,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -536,7 +561,13 @@ WIDE __kernel void gradient_c(__global const REAL *restrict Y,
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void samplegradient_c_place(const int t, const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict samplegradient_c, const int vectors, const int TV)
+static void samplegradient_c_place(const int t, const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict samplegradient_c,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -638,7 +669,13 @@ WIDE __kernel void samplegradient_c(__global const REAL *restrict Y,
 }
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void gradient_beta_place(const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_beta, const int vectors, const int TV)
+static void gradient_beta_place(const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_beta,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -700,7 +737,13 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
 }
 
 // samplegradient_beta[i] = -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void samplegradient_beta_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_beta, const int vectors, const int TV)
+static void samplegradient_beta_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_beta,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

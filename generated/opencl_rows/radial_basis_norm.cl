@@ -265,7 +265,13 @@ WIDE __kernel void forward_R(__global const REAL *restrict Y,
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
-static void forward_Z_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     const REAL beta_r0 = beta[i];
     const realv R_r1 = (realv)(R[t * I + i]);
@@ -321,7 +327,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*Piecewise((1/(2*root(R[i])), R[i] > 0), (0, True))*exp(-beta[i]*root(R[i]))
-static void delta_R_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict delta_R, const int vectors, const int TV)
+static void delta_R_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_R,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -392,7 +404,14 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-static void delta_Y_place(const int t, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -471,7 +490,13 @@ WIDE __kernel void delta_Y(__global const REAL *restrict Y,
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void gradient_c_place(const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict gradient_c, const int vectors, const int TV)
+static void gradient_c_place(const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict gradient_c,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -555,7 +580,13 @@ WIDE __kernel void gradient_c(__global const REAL *restrict Y,
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void samplegradient_c_place(const int t, const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict c, __global const REAL *restrict delta_R, __global REAL *restrict samplegradient_c, const int vectors, const int TV)
+static void samplegradient_c_place(const int t, const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict c,
+    __global const REAL *restrict delta_R,
+    __global REAL *restrict samplegradient_c,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -657,7 +688,13 @@ WIDE __kernel void samplegradient_c(__global const REAL *restrict Y,
 }
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
-static void gradient_beta_place(const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_beta, const int vectors, const int TV)
+static void gradient_beta_place(const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_beta,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -721,7 +758,13 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
-static void samplegradient_beta_place(const int t, const int i, __global const REAL *restrict beta, __global const REAL *restrict R, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_beta, const int vectors, const int TV)
+static void samplegradient_beta_place(const int t, const int i,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict R,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_beta,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

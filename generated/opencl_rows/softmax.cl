@@ -307,7 +307,12 @@ WIDE __kernel void forward_A(__global const REAL *restrict Y,
 }
 
 // m[] = max(A[k]; k)
-static void forward_m_place(const int t, __global const REAL *restrict A, __global REAL *restrict m, __global REAL *restrict position_m, const int vectors, const int TV)
+static void forward_m_place(const int t,
+    __global const REAL *restrict A,
+    __global REAL *restrict m,
+    __global REAL *restrict position_m,
+    const int vectors,
+    const int TV)
 {
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
@@ -344,7 +349,12 @@ WIDE __kernel void forward_m(__global const REAL *restrict A,
 }
 
 // E[i] = exp(A[i] - m[])
-static void forward_E_place(const int t, const int i, __global const REAL *restrict A, __global const REAL *restrict m, __global REAL *restrict E, const int vectors, const int TV)
+static void forward_E_place(const int t, const int i,
+    __global const REAL *restrict A,
+    __global const REAL *restrict m,
+    __global REAL *restrict E,
+    const int vectors,
+    const int TV)
 {
     const realv A_r0 = (realv)(A[t * I + i]);
     const realv m_r1 = (realv)(m[t]);
@@ -433,7 +443,13 @@ WIDE __kernel void forward_S(__global const REAL *restrict E,
 }
 
 // Z[i] = E[i]/S[]
-static void forward_Z_place(const int t, const int i, __global const REAL *restrict E, __global const REAL *restrict S, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i,
+    __global const REAL *restrict E,
+    __global const REAL *restrict S,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     const realv E_r0 = (realv)(E[t * I + i]);
     const realv S_r1 = (realv)(S[t]);
@@ -539,7 +555,13 @@ WIDE __kernel void delta_S(__global const REAL *restrict E,
 
 // delta_E[i] = delta_S[]
 //     + delta_Z[i]/S[]
-static void delta_E_place(const int t, const int i, __global const REAL *restrict S, __global const REAL *restrict delta_Z, __global const REAL *restrict delta_S, __global REAL *restrict delta_E, const int vectors, const int TV)
+static void delta_E_place(const int t, const int i,
+    __global const REAL *restrict S,
+    __global const REAL *restrict delta_Z,
+    __global const REAL *restrict delta_S,
+    __global REAL *restrict delta_E,
+    const int vectors,
+    const int TV)
 {
     const realv delta_S_r0 = (realv)(delta_S[t]);
     const realv delta_Z_r1 = (realv)(delta_Z[t * I + i]);
@@ -591,7 +613,13 @@ WIDE __kernel void delta_E(__global const REAL *restrict S,
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m[])
-static void delta_A_place(const int t, const int i, __global const REAL *restrict A, __global const REAL *restrict m, __global const REAL *restrict delta_E, __global REAL *restrict delta_A, const int vectors, const int TV)
+static void delta_A_place(const int t, const int i,
+    __global const REAL *restrict A,
+    __global const REAL *restrict m,
+    __global const REAL *restrict delta_E,
+    __global REAL *restrict delta_A,
+    const int vectors,
+    const int TV)
 {
     const realv delta_E_r0 = (realv)(delta_E[t * I + i]);
     const realv A_r1 = (realv)(A[t * I + i]);
@@ -643,7 +671,13 @@ WIDE __kernel void delta_A(__global const REAL *restrict A,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
-static void delta_Y_place(const int t, const int j, __global const REAL *restrict w, __global const REAL *restrict delta_A, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j,
+    __global const REAL *restrict w,
+    __global const REAL *restrict delta_A,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -718,7 +752,12 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
-static void gradient_w_place(const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict delta_A, __global REAL *restrict gradient_w, const int vectors, const int TV)
+static void gradient_w_place(const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_A,
+    __global REAL *restrict gradient_w,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -798,7 +837,12 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
-static void samplegradient_w_place(const int t, const int i, const int j, __global const REAL *restrict Y, __global const REAL *restrict delta_A, __global REAL *restrict samplegradient_w, const int vectors, const int TV)
+static void samplegradient_w_place(const int t, const int i, const int j,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_A,
+    __global REAL *restrict samplegradient_w,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -896,7 +940,11 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
-static void gradient_b_place(const int i, __global const REAL *restrict delta_A, __global REAL *restrict gradient_b, const int vectors, const int TV)
+static void gradient_b_place(const int i,
+    __global const REAL *restrict delta_A,
+    __global REAL *restrict gradient_b,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -950,7 +998,11 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_A,
 }
 
 // samplegradient_b[i] = delta_A[i]
-static void samplegradient_b_place(const int t, const int i, __global const REAL *restrict delta_A, __global REAL *restrict samplegradient_b, const int vectors, const int TV)
+static void samplegradient_b_place(const int t, const int i,
+    __global const REAL *restrict delta_A,
+    __global REAL *restrict samplegradient_b,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -1059,7 +1111,13 @@ WIDE __kernel void head_mse_value(__global const REAL *restrict Z,
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
-static void head_mse_delta_place(const int t, const int i, __global const REAL *restrict Z, __global const REAL *restrict T, __global const REAL *restrict weight, __global REAL *restrict delta_A, const int vectors, const int TV)
+static void head_mse_delta_place(const int t, const int i,
+    __global const REAL *restrict Z,
+    __global const REAL *restrict T,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta_A,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -1200,7 +1258,13 @@ WIDE __kernel void head_ce_value(__global const REAL *restrict A,
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
-static void head_ce_delta_place(const int t, const int i, __global const REAL *restrict Z, __global const REAL *restrict T, __global const REAL *restrict weight, __global REAL *restrict delta_A, const int vectors, const int TV)
+static void head_ce_delta_place(const int t, const int i,
+    __global const REAL *restrict Z,
+    __global const REAL *restrict T,
+    __global const REAL *restrict weight,
+    __global REAL *restrict delta_A,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -189,7 +189,14 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[i]; u0, u1, u2)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, const int x2, __global const REAL *restrict Y, __global const REAL *restrict alpha, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0, const int x1, const int x2,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -312,7 +319,13 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * alpha[j]*delta_Z[j, x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, const int y2, __global const REAL *restrict alpha, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0, const int y1, const int y2,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -359,7 +372,12 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[i] = sum over x0, x1, x2, u0, u1, u2, t of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[i, x0, x1, x2]
-static void gradient_alpha_place(const int i, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_alpha, const int vectors, const int TV)
+static void gradient_alpha_place(const int i,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_alpha,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -403,7 +421,12 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 }
 
 // samplegradient_alpha[i] = sum over x0, x1, x2, u0, u1, u2 of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[i, x0, x1, x2]
-static void samplegradient_alpha_place(const int t, const int i, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_alpha, const int vectors, const int TV)
+static void samplegradient_alpha_place(const int t, const int i,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_alpha,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

@@ -231,7 +231,15 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, K0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[D_q(d_row)]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, const int x2, __global const REAL *restrict Y, __global const REAL *restrict alpha, __global const REAL *restrict b, __global REAL *restrict Z, __global REAL *z_out, __global const int *restrict index, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0, const int x1, const int x2,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict b,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -362,7 +370,14 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, const int y2, __global const REAL *restrict alpha, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, __global const int *restrict index, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0, const int y1, const int y2,
+    __global const REAL *restrict alpha,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -414,7 +429,13 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[q] = sum over d_row in D with q = q, x0, x1, x2, u0, u1, u2, t of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[D_i(d_row), x0, x1, x2]
-static void gradient_alpha_place(const int q, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict gradient_alpha, __global const int *restrict index, const int vectors, const int TV)
+static void gradient_alpha_place(const int q,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict gradient_alpha,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -463,7 +484,13 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 }
 
 // samplegradient_alpha[q] = sum over d_row in D with q = q, x0, x1, x2, u0, u1, u2 of Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[D_i(d_row), x0, x1, x2]
-static void samplegradient_alpha_place(const int t, const int q, __global const REAL *restrict Y, __global const REAL *restrict delta_Z, __global REAL *restrict samplegradient_alpha, __global const int *restrict index, const int vectors, const int TV)
+static void samplegradient_alpha_place(const int t, const int q,
+    __global const REAL *restrict Y,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict samplegradient_alpha,
+    __global const int *restrict index,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);

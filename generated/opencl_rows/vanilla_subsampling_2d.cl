@@ -172,7 +172,12 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = Y[i, K0*x0, K1*x1]
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, __global const REAL *restrict Y, __global REAL *restrict Z, __global REAL *z_out, const int vectors, const int TV)
+static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+    __global const REAL *restrict Y,
+    __global REAL *restrict Z,
+    __global REAL *z_out,
+    const int vectors,
+    const int TV)
 {
     const realv Y_r0 = (realv)(Y[t * J * H0 * H1 + (i * H0 + K0 * x0) * H1 + K1 * x1]);
     const realv result = Y_r0;
@@ -228,7 +233,12 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if mod(y0, K0) == 0 and mod(y1, K1) == 0 and X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, __global const REAL *restrict delta_Z, __global REAL *restrict delta_Y, __global const REAL *below, const int vectors, const int TV)
+static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+    __global const REAL *restrict delta_Z,
+    __global REAL *restrict delta_Y,
+    __global const REAL *below,
+    const int vectors,
+    const int TV)
 {
     realv acc0;
     acc0 = (realv)(0.0);
