@@ -86,6 +86,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
             "operands": operands,
             "global": list(launch.global_size),
             "index": launch.uses_index,
+            "parts": launch.schedule.parts,
         },
     }
 

@@ -274,7 +274,9 @@ class NestWriter:
         """What is inside all loops of the nest."""
         pending.settle(text)
         if self.kernel.sums_samples:
-            text.open(["for (int t = 0; t < count; ++t) {"])
+            parts = self.frame.schedule.parts  # neighbouring ones read neighbouring vectors
+            rounds = f"int t = part; t < count; t += {parts}" if parts else "int t = 0; t < count; ++t"
+            text.open([f"for ({rounds}) {{"])
         text.extend(self.body_lines(number, nest))
 
     def body_lines(self, number: int, nest: Nest) -> list[Line]:

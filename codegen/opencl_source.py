@@ -59,6 +59,7 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
+    macros += sorted(text.schedule.parts for text in texts if text.schedule.parts)
     emitted = list(activations) if applies else []
     text = render(
         "opencl/module.cl.mako",

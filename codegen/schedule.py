@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Tensor, integers, loads, names
+from .sums import sums_in_parts
 
 SAMPLES = "t"
 
@@ -36,10 +37,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile."""
+    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile.
+
+    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.
+    """
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
+    parts: str = ""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -149,4 +154,4 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     for load in _operands(kernel):
         used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())
         found[load] = Operand(tuple(t.axis for t in tiles if t.axis in used))
-    return Schedule(tuple(tiles), tuple(found.values()))
+    return Schedule(tuple(tiles), tuple(found.values()), f"PARTS_{kernel.name}" if sums_in_parts(kernel) else "")

@@ -70,7 +70,8 @@ class KernelInfo:
     """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
-    that the innermost body loads, the tiles that it depends on.
+    that the innermost body loads, the tiles that it depends on.  ``parts``: the macro with the
+    number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.
     """
 
     name: str
@@ -86,6 +87,7 @@ class KernelInfo:
     operands: tuple[tuple[str, ...], ...]
     global_size: tuple[str, ...]
     index: bool
+    parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         tuple(tuple(operand) for operand in opencl["operands"]),
         tuple(str(size) for size in opencl["global"]),
         bool(record.get("index", opencl.get("index", False))),
+        str(opencl.get("parts", "")),
     )
 
 

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -89,6 +90,12 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -349,6 +356,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int tile = g2;
     const int u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
     tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
@@ -374,7 +382,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
-                for (int t = 0; t < count; ++t) {
+                for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -401,7 +409,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
-                for (int t = 0; t < count; ++t) {
+                for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -444,7 +452,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 const int u0 = u00 + n_u0;
                 if (u0 < u0_first) continue;
-                gradient_w[(i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
+                gradient_w[part * I * J * M0 + (i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
             }
         }
     }
@@ -583,6 +591,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -590,13 +599,13 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
-            for (int t = 0; t < count; ++t) {
+            for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -638,4 +647,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -146,6 +147,12 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -372,6 +379,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u1 = id % M1_max;
     id /= M1_max;
@@ -394,7 +402,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
                 const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
                 for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                    for (int t = 0; t < count; ++t) {
+                    for (int t = part; t < count; t += PARTS_gradient_w) {
                         const realv Y_0 = Y_block[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t];
                         const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t];
                         acc0 += Y_0 * delta_Z_1;
@@ -403,7 +411,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_w[M_at(q) + u0 * M1(q) + u1] = lane_sum(acc0);
+    gradient_w[part * M_at(Q) + M_at(q) + u0 * M1(q) + u1] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -489,6 +497,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -499,14 +508,14 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < x0_end; ++x0) {
             const int x1_end = X1(i);
             for (int x1 = 0; x1 < x1_end; ++x1) {
-                for (int t = 0; t < count; ++t) {
+                for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0 * X1(i) + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -555,4 +564,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -137,6 +138,12 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -424,6 +431,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u1 = id % M1;
     id /= M1;
@@ -459,7 +467,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
                 for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                     if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
-                        for (int t = 0; t < count; ++t) {
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -486,7 +494,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
-                        for (int t = 0; t < count; ++t) {
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -531,7 +539,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                 const int u2 = u20 + n_u2;
                 if (u2 < u2_first) continue;
-                gradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
+                gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
             }
         }
     }
@@ -683,6 +691,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -692,7 +701,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int x2 = 0; x2 < X2; ++x2) {
-                    for (int t = 0; t < count; ++t) {
+                    for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -700,7 +709,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -746,4 +755,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

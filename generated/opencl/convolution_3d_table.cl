@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -179,6 +180,12 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -423,6 +430,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u2 = id % M2_max;
     id /= M2_max;
@@ -451,7 +459,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                     const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                     for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                        for (int t = 0; t < count; ++t) {
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
                             const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
                             acc0 += Y_0 * delta_Z_1;
@@ -461,7 +469,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_w[M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
+    gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -554,6 +562,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -566,7 +575,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             for (int x1 = 0; x1 < x1_end; ++x1) {
                 const int x2_end = X2(i);
                 for (int x2 = 0; x2 < x2_end; ++x2) {
-                    for (int t = 0; t < count; ++t) {
+                    for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -574,7 +583,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -626,4 +635,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

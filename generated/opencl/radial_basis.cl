@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -59,6 +60,12 @@
 #endif
 #ifndef TILE_samplegradient_c_t
 #error "TILE_samplegradient_c_t is not defined"
+#endif
+#ifndef PARTS_gradient_beta
+#error "PARTS_gradient_beta is not defined"
+#endif
+#ifndef PARTS_gradient_c
+#error "PARTS_gradient_c is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -290,6 +297,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_c > 1 ? g0 : 0;
     int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
@@ -306,7 +314,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_R_block = delta_R + block * I * TV;
         __global const realv *restrict Y_block = Y + block * J * TV;
-        for (int t = 0; t < count; ++t) {
+        for (int t = part; t < count; t += PARTS_gradient_c) {
             realv Y_2[TILE_gradient_c_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -334,7 +342,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             const int j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_c[i * J + j] = lane_sum(acc0[n_i][n_j]);
+            gradient_c[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
 }
@@ -398,6 +406,7 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_beta > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -405,14 +414,14 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict R_block = R + block * I * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+        for (int t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];
             const REAL beta_2 = beta[i];
             acc0 -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
         }
     }
-    gradient_beta[i] = lane_sum(acc0);
+    gradient_beta[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
@@ -460,4 +469,17 @@ WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
     const int TV)
 {
     samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -92,6 +93,12 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -491,6 +498,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
@@ -507,7 +515,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+        for (int t = part; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -534,7 +542,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             const int j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_w[i * J + j] = lane_sum(acc0[n_i][n_j]);
+            gradient_w[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
 }
@@ -592,18 +600,19 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+        for (int t = part; t < count; t += PARTS_gradient_b) {
             const realv delta_A_0 = delta_A_block[i * TV + t];
             acc0 += delta_A_0;
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
@@ -846,4 +855,17 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     const int TV)
 {
     head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V samples.  An
 // item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of TV vectors in use,
 // else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -104,6 +105,12 @@
 #endif
 #ifndef TILE_samplegradient_b_t
 #error "TILE_samplegradient_b_t is not defined"
+#endif
+#ifndef PARTS_gradient_alpha
+#error "PARTS_gradient_alpha is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -311,6 +318,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_alpha > 1 ? g0 : 0;
     const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -326,7 +334,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
                         for (int u0 = 0; u0 < K0; ++u0) {
                             for (int u1 = 0; u1 < K1; ++u1) {
                                 for (int u2 = 0; u2 < K2; ++u2) {
-                                    for (int t = 0; t < count; ++t) {
+                                    for (int t = part; t < count; t += PARTS_gradient_alpha) {
                                         const realv Y_0 = Y_block[(((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t];
                                         const realv delta_Z_1 = delta_Z_block[(((D_i(d_row) * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                                         acc0 += Y_0 * delta_Z_1;
@@ -339,7 +347,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_alpha[q] = lane_sum(acc0);
+    gradient_alpha[part * Q + q] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -410,6 +418,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -419,7 +428,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int x2 = 0; x2 < X2; ++x2) {
-                    for (int t = 0; t < count; ++t) {
+                    for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -427,7 +436,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -473,4 +482,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }
