@@ -87,6 +87,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
             "global": list(launch.global_size),
             "index": launch.uses_index,
             "parts": launch.schedule.parts,
+            "unroll": launch.schedule.unroll,
         },
     }
 

@@ -39,12 +39,14 @@ class Operand:
 class Schedule:
     """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile.
 
-    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.
+    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
+    macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
     """
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
     parts: str = ""
+    unroll: str = ""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -154,4 +156,6 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     for load in _operands(kernel):
         used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())
         found[load] = Operand(tuple(t.axis for t in tiles if t.axis in used))
-    return Schedule(tuple(tiles), tuple(found.values()), f"PARTS_{kernel.name}" if sums_in_parts(kernel) else "")
+    parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
+    unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
+    return Schedule(tuple(tiles), tuple(found.values()), parts, unroll)

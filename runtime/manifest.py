@@ -71,7 +71,8 @@ class KernelInfo:
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
     that the innermost body loads, the tiles that it depends on.  ``parts``: the macro with the
-    number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.
+    number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the
+    macro that says how often the innermost loops are unrolled; "" where there are none.
     """
 
     name: str
@@ -88,6 +89,7 @@ class KernelInfo:
     global_size: tuple[str, ...]
     index: bool
     parts: str = ""
+    unroll: str = ""
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         tuple(str(size) for size in opencl["global"]),
         bool(record.get("index", opencl.get("index", False))),
         str(opencl.get("parts", "")),
+        str(opencl.get("unroll", "")),
     )
 
 

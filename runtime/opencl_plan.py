@@ -14,6 +14,9 @@ from .program import Unit
 from .register_tiles import Machine, TileProblem, best_tile, tile_problem
 from .schedule import Schedule, Schedules
 
+#: Rounds of an innermost loop that may be unrolled into one.
+MOST_UNROLLED = 16
+
 
 @dataclass(frozen=True)
 class KernelPlan:
@@ -75,6 +78,8 @@ def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, 
         wanted = schedule.parts or default_parts(items, vectors, machine.work_items)
         parts = max(1, min(wanted, vectors))
     macros = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
+    if kernel.unroll:
+        macros[kernel.unroll] = min(schedule.unroll or 0, MOST_UNROLLED)
     return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros)
 
 

@@ -97,6 +97,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -179,6 +197,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
         const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
         if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = 0; u0 < M0; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -204,6 +225,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = u0_begin; u0 < u0_end; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -287,6 +311,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
             const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = 0; u0 < M0; ++u0) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -305,6 +332,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -382,6 +412,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
@@ -409,6 +442,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
@@ -493,6 +529,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
     const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
     const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     if (x0_begin == 0 && x0_end == X0) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
         for (int x0 = 0; x0 < X0; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -526,6 +565,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -599,6 +641,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
             for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
@@ -628,6 +673,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < X0; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

@@ -121,6 +121,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -213,6 +231,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
         const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
@@ -222,6 +243,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = u0_begin; u0 < u0_end; ++u0) {
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
@@ -280,6 +304,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
@@ -290,6 +317,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
@@ -345,6 +375,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
             const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
             for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_w) {
                     const realv Y_0 = Y_block[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t];
                     const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0) * TV + t];
@@ -389,6 +422,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
         const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         if (x0_begin == 0 && x0_end == X0(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x0 = 0; x0 < X0(D_i(d_row)); ++x0) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -398,6 +434,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x0 = x0_begin; x0 < x0_end; ++x0) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -441,6 +480,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
         const int x0_end = X0(i);
         for (int x0 = 0; x0 < x0_end; ++x0) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
             for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0) * TV + t];
                 acc0 += delta_Z_0;
@@ -473,6 +515,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     const int x0_end = X0(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < x0_end; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

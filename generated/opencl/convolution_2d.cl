@@ -121,6 +121,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -207,6 +225,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
             const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
             if (greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)) <= 0 && lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)) >= M1) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -232,6 +253,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -323,6 +347,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
                 const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = 0; u1 < M1; ++u1) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -341,6 +368,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -423,6 +453,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_w) {
                         realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
@@ -450,6 +483,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_w) {
                         realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
@@ -541,6 +577,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
         const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         if (x1_begin == 0 && x1_end == X1) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x1 = 0; x1 < X1; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -574,6 +613,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -649,6 +691,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
                     acc0 += delta_Z_0;
@@ -680,6 +725,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
         for (int x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

@@ -154,6 +154,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -255,6 +273,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
             const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
@@ -264,6 +285,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
@@ -330,6 +354,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -340,6 +367,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -402,6 +432,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
                 const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
                 for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_w) {
                         const realv Y_0 = Y_block[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t];
                         const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t];
@@ -453,6 +486,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
             const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             if (x1_begin == 0 && x1_end == X1(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x1 = 0; x1 < X1(D_i(d_row)); ++x1) {
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -462,6 +498,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x1 = x1_begin; x1 < x1_end; ++x1) {
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -508,6 +547,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < x0_end; ++x0) {
             const int x1_end = X1(i);
             for (int x1 = 0; x1 < x1_end; ++x1) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0 * X1(i) + x1) * TV + t];
                     acc0 += delta_Z_0;
@@ -543,6 +585,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     const int x0_end = X0(i);
     for (int x0 = 0; x0 < x0_end; ++x0) {
         const int x1_end = X1(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
         for (int x1 = 0; x1 < x1_end; ++x1) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

@@ -145,6 +145,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -237,6 +255,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
                 const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
                 if (greater(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1)) <= 0 && lesser(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1)) >= M2) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = 0; u2 < M2; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
@@ -262,6 +283,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = u2_begin; u2 < u2_end; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
@@ -360,6 +384,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
                     const int u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
                     if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = 0; u2 < M2; ++u2) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv delta_Z_0[TILE_delta_Y_t];
@@ -378,6 +405,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv delta_Z_0[TILE_delta_Y_t];
@@ -467,6 +497,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
                 for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                     if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                         for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
@@ -494,6 +527,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                         for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
@@ -591,6 +627,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
             const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
             if (x2_begin == 0 && x2_end == X2) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x2 = 0; x2 < X2; ++x2) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -624,6 +663,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -701,6 +743,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int x2 = 0; x2 < X2; ++x2) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
@@ -734,6 +779,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     }
     for (int x0 = 0; x0 < X0; ++x0) {
         for (int x1 = 0; x1 < X1; ++x1) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
             for (int x2 = 0; x2 < X2; ++x2) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

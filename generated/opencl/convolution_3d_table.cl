@@ -187,6 +187,24 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -297,6 +315,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 const int u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
                 const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
                 if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
@@ -306,6 +327,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = u2_begin; u2 < u2_end; ++u2) {
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
@@ -380,6 +404,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
                     if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
@@ -390,6 +417,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
@@ -459,6 +489,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                     const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                     for (int x2 = x2_begin; x2 < x2_end; ++x2) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
                         for (int t = part; t < count; t += PARTS_gradient_w) {
                             const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
                             const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
@@ -517,6 +550,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                 const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                 if (x2_begin == 0 && x2_end == X2(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                     for (int x2 = 0; x2 < X2(D_i(d_row)); ++x2) {
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -526,6 +562,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                     for (int x2 = x2_begin; x2 < x2_end; ++x2) {
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -575,6 +614,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             for (int x1 = 0; x1 < x1_end; ++x1) {
                 const int x2_end = X2(i);
                 for (int x2 = 0; x2 < x2_end; ++x2) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
                         acc0 += delta_Z_0;
@@ -613,6 +655,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         const int x1_end = X1(i);
         for (int x1 = 0; x1 < x1_end; ++x1) {
             const int x2_end = X2(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
             for (int x2 = 0; x2 < x2_end; ++x2) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

@@ -61,6 +61,18 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -128,6 +140,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
@@ -188,6 +203,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
@@ -250,6 +268,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
         for (int t = part; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
@@ -342,6 +363,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
         for (int t = part; t < count; t += PARTS_gradient_b) {
             const realv delta_Z_0 = delta_Z_block[i * TV + t];
             acc0 += delta_Z_0;

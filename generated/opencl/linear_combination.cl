@@ -55,6 +55,15 @@
 #ifndef PARTS_gradient_a
 #error "PARTS_gradient_a is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_a
+#error "UNROLL_gradient_a is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -121,6 +130,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
@@ -179,6 +191,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_Z_1[TILE_delta_Y_t];
 #pragma unroll
@@ -241,6 +256,9 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+#if UNROLL_gradient_a
+#pragma unroll UNROLL_gradient_a
+#endif
         for (int t = part; t < count; t += PARTS_gradient_a) {
             realv Y_0[TILE_gradient_a_j];
 #pragma unroll

@@ -73,6 +73,18 @@
 #ifndef PARTS_gradient_a
 #error "PARTS_gradient_a is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_a
+#error "UNROLL_gradient_a is not defined"
+#endif
+#ifndef UNROLL_samplegradient_a
+#error "UNROLL_samplegradient_a is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -146,6 +158,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const int d_row = D_by_i_rows(n_d_row);
         const REAL a_1 = a[D_q(d_row)];
@@ -191,6 +206,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
         const int d_row = D_by_j_rows(n_d_row);
         const REAL a_0 = a[D_q(d_row)];
@@ -236,6 +254,9 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
         for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const int d_row = D_by_q_rows(n_d_row);
+#if UNROLL_gradient_a
+#pragma unroll UNROLL_gradient_a
+#endif
             for (int t = part; t < count; t += PARTS_gradient_a) {
                 const realv Y_0 = Y_block[D_j(d_row) * TV + t];
                 const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
@@ -270,6 +291,9 @@ static void samplegradient_a_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_a
+#pragma unroll UNROLL_samplegradient_a
+#endif
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const int d_row = D_by_q_rows(n_d_row);
 #pragma unroll

@@ -67,6 +67,18 @@
 #ifndef PARTS_gradient_c
 #error "PARTS_gradient_c is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_R
+#error "UNROLL_forward_R is not defined"
+#endif
+#ifndef UNROLL_gradient_beta
+#error "UNROLL_gradient_beta is not defined"
+#endif
+#ifndef UNROLL_gradient_c
+#error "UNROLL_gradient_c is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -132,6 +144,9 @@ static void forward_R_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_R
+#pragma unroll UNROLL_forward_R
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
@@ -249,6 +264,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
@@ -314,6 +332,9 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_R_block = delta_R + block * I * TV;
         __global const realv *restrict Y_block = Y + block * J * TV;
+#if UNROLL_gradient_c
+#pragma unroll UNROLL_gradient_c
+#endif
         for (int t = part; t < count; t += PARTS_gradient_c) {
             realv Y_2[TILE_gradient_c_j];
 #pragma unroll
@@ -414,6 +435,9 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict R_block = R + block * I * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+#if UNROLL_gradient_beta
+#pragma unroll UNROLL_gradient_beta
+#endif
         for (int t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];

@@ -100,6 +100,39 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef UNROLL_delta_S
+#error "UNROLL_delta_S is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_A
+#error "UNROLL_forward_A is not defined"
+#endif
+#ifndef UNROLL_forward_S
+#error "UNROLL_forward_S is not defined"
+#endif
+#ifndef UNROLL_forward_m
+#error "UNROLL_forward_m is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_head_ce_delta
+#error "UNROLL_head_ce_delta is not defined"
+#endif
+#ifndef UNROLL_head_ce_value
+#error "UNROLL_head_ce_value is not defined"
+#endif
+#ifndef UNROLL_head_mse_delta
+#error "UNROLL_head_mse_delta is not defined"
+#endif
+#ifndef UNROLL_head_mse_value
+#error "UNROLL_head_mse_value is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -166,6 +199,9 @@ static void forward_A_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_A
+#pragma unroll UNROLL_forward_A
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
@@ -218,6 +254,9 @@ static void forward_m_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_m
+#pragma unroll UNROLL_forward_m
+#endif
     for (int k = 0; k < I; ++k) {
 #pragma unroll
         for (int t = 0; t < TILE_forward_m_t; ++t) {
@@ -282,6 +321,9 @@ static void forward_S_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_S
+#pragma unroll UNROLL_forward_S
+#endif
     for (int k = 0; k < I; ++k) {
 #pragma unroll
         for (int t = 0; t < TILE_forward_S_t; ++t) {
@@ -349,6 +391,9 @@ static void delta_S_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_delta_S
+#pragma unroll UNROLL_delta_S
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_delta_S_t; ++t) {
@@ -453,6 +498,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
@@ -515,6 +563,9 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
         for (int t = part; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
@@ -607,6 +658,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
         for (int t = part; t < count; t += PARTS_gradient_b) {
             const realv delta_A_0 = delta_A_block[i * TV + t];
             acc0 += delta_A_0;
@@ -668,6 +722,9 @@ static void head_mse_value_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_head_mse_value
+#pragma unroll UNROLL_head_mse_value
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_head_mse_value_t; ++t) {
@@ -711,6 +768,9 @@ static void head_mse_delta_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_head_mse_delta
+#pragma unroll UNROLL_head_mse_delta
+#endif
     for (int i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_mse_delta_t];
 #pragma unroll
@@ -771,6 +831,9 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_head_ce_value
+#pragma unroll UNROLL_head_ce_value
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_head_ce_value_t; ++t) {
@@ -818,6 +881,9 @@ static void head_ce_delta_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_head_ce_delta
+#pragma unroll UNROLL_head_ce_delta
+#endif
     for (int i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_ce_delta_t];
 #pragma unroll

@@ -58,6 +58,21 @@
 #ifndef PARTS_gradient_b
 #error "PARTS_gradient_b is not defined"
 #endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_alpha
+#error "UNROLL_gradient_alpha is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_alpha
+#error "UNROLL_samplegradient_alpha is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -127,6 +142,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             acc0[n_x0][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int u0 = 0; u0 < K0; ++u0) {
         const REAL alpha_1 = alpha[i];
 #pragma unroll
@@ -226,6 +244,9 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int u0 = 0; u0 < K0; ++u0) {
+#if UNROLL_gradient_alpha
+#pragma unroll UNROLL_gradient_alpha
+#endif
                 for (int t = part; t < count; t += PARTS_gradient_alpha) {
                     const realv Y_0 = Y_block[(i * H0 + u0 + K0 * x0) * TV + t];
                     const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
@@ -260,6 +281,9 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_samplegradient_alpha
+#pragma unroll UNROLL_samplegradient_alpha
+#endif
         for (int u0 = 0; u0 < K0; ++u0) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
@@ -299,6 +323,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
             for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
@@ -328,6 +355,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < X0; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

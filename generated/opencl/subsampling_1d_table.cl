@@ -91,6 +91,24 @@
 #ifndef PARTS_gradient_b
 #error "PARTS_gradient_b is not defined"
 #endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_alpha
+#error "UNROLL_gradient_alpha is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_alpha
+#error "UNROLL_samplegradient_alpha is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -172,6 +190,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
     for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const int d_row = D_by_i_rows(n_d_row);
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
         for (int u0 = 0; u0 < K0; ++u0) {
             const REAL alpha_1 = alpha[D_q(d_row)];
 #pragma unroll
@@ -233,6 +254,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     }
     const int x0 = floordiv(y0, K0);
     if (x0 < X0) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
         for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
             const int d_row = D_by_j_rows(n_d_row);
             const REAL alpha_0 = alpha[D_q(d_row)];
@@ -281,6 +305,9 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
             const int d_row = D_by_q_rows(n_d_row);
             for (int x0 = 0; x0 < X0; ++x0) {
                 for (int u0 = 0; u0 < K0; ++u0) {
+#if UNROLL_gradient_alpha
+#pragma unroll UNROLL_gradient_alpha
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_alpha) {
                         const realv Y_0 = Y_block[(D_j(d_row) * H0 + u0 + K0 * x0) * TV + t];
                         const realv delta_Z_1 = delta_Z_block[(D_i(d_row) * X0 + x0) * TV + t];
@@ -320,6 +347,9 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const int d_row = D_by_q_rows(n_d_row);
         for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_samplegradient_alpha
+#pragma unroll UNROLL_samplegradient_alpha
+#endif
             for (int u0 = 0; u0 < K0; ++u0) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
@@ -361,6 +391,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
             for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
@@ -390,6 +423,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < X0; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

@@ -79,6 +79,21 @@
 #ifndef PARTS_gradient_b
 #error "PARTS_gradient_b is not defined"
 #endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_alpha
+#error "UNROLL_gradient_alpha is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_alpha
+#error "UNROLL_samplegradient_alpha is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -159,6 +174,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
     for (int u0 = 0; u0 < K0; ++u0) {
         for (int u1 = 0; u1 < K1; ++u1) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u2 = 0; u2 < K2; ++u2) {
                 const REAL alpha_1 = alpha[i];
 #pragma unroll
@@ -279,6 +297,9 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
                     for (int u0 = 0; u0 < K0; ++u0) {
                         for (int u1 = 0; u1 < K1; ++u1) {
                             for (int u2 = 0; u2 < K2; ++u2) {
+#if UNROLL_gradient_alpha
+#pragma unroll UNROLL_gradient_alpha
+#endif
                                 for (int t = part; t < count; t += PARTS_gradient_alpha) {
                                     const realv Y_0 = Y_block[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t];
                                     const realv delta_Z_1 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
@@ -321,6 +342,9 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
             for (int x2 = 0; x2 < X2; ++x2) {
                 for (int u0 = 0; u0 < K0; ++u0) {
                     for (int u1 = 0; u1 < K1; ++u1) {
+#if UNROLL_samplegradient_alpha
+#pragma unroll UNROLL_samplegradient_alpha
+#endif
                         for (int u2 = 0; u2 < K2; ++u2) {
 #pragma unroll
                             for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
@@ -366,6 +390,9 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int x2 = 0; x2 < X2; ++x2) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
                     for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
@@ -399,6 +426,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     }
     for (int x0 = 0; x0 < X0; ++x0) {
         for (int x1 = 0; x1 < X1; ++x1) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
             for (int x2 = 0; x2 < X2; ++x2) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_b_t; ++t) {

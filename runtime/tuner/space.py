@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..manifest import KernelInfo
-from ..opencl_plan import KernelPlan, global_size, plan_kernel, tile_extents
+from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
 from ..register_tiles import MOST_PLACES, POWERS, splits
 from ..schedule import DEFAULT, Schedule
@@ -24,6 +24,8 @@ from .traits import Traits
 USUAL_GROUP = 64
 #: Work groups that are tried beside one choice of tiles.
 MOST_GROUPS = 5
+#: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
+UNROLLED = (0, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Space:
             return "a kernel of a fused pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
-        return self._illegal_parts(schedule, -(-self.samples // width))
+        return self._illegal_parts(schedule, -(-self.samples // width)) or self._illegal_unroll(schedule)
 
     def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
         if schedule.parts is None:
@@ -90,12 +92,25 @@ class Space:
             return f"{schedule.parts} parts, expected 1 to {vectors}"
         return ""
 
+    def _illegal_unroll(self, schedule: Schedule) -> str:
+        if schedule.unroll is None:
+            return ""
+        if self.device.fused:
+            return "loops of a fused pass are unrolled as the compiler likes"
+        if not self.kernel.unroll:
+            return f"{self.kernel.name} has no loop to unroll"
+        if not 1 <= schedule.unroll <= MOST_UNROLLED:
+            return f"unrolled {schedule.unroll} times, expected 1 to {MOST_UNROLLED}"
+        return ""
+
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
         if (schedule.width or self.device.width) > self.device.width:
             return f"vectors of {schedule.width}, wider than the device's {self.device.width}"
         if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
             return f"a work group of {prod(schedule.group)}"
+        if schedule.unroll is not None:
+            return "a loop unrolled otherwise than the compiler likes"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -160,6 +175,9 @@ class Space:
         same = _with_choices(self.schedule(tiles, width), schedule)
         for parts in _beside(self.part_values(plan), plan.parts):
             yield replace(same, parts=parts)
+        if self.kernel.unroll and not self.device.fused:
+            for rounds in _beside(UNROLLED, schedule.unroll or 0):
+                yield replace(same, unroll=rounds or None)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
@@ -180,12 +198,14 @@ class Space:
             vectors = -(-self.samples // self.plan(schedule).width)
             parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, vectors) if n <= vectors)]
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
+        if self.kernel.unroll:
+            schedule = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
         return schedule
 
 
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
     """``schedule`` with what ``other`` chose besides tiles, width and group."""
-    return replace(schedule, parts=other.parts)
+    return replace(schedule, parts=other.parts, unroll=other.unroll)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

@@ -13,7 +13,8 @@ def kernel(result: Expr, combine: str = "sum", samples: bool = False) -> Kernel:
     nests = tuple(Nest((), (), (), (), Load("Y", (Name("i"),)), combine) for _ in range(2))  # type: ignore[arg-type]
     output = Tensor("g", "gradient", (Size("I"),), samples)
     axes = (Axis("i", "map", Size("I")),)
-    return Kernel("g", "gradient", "w", output, axes, nests, result, temporaries=(("s", Call("mul", (C, A))), ("k", Call("exp", (W,)))))
+    temporaries = (("s", Call("mul", (C, A))), ("k", Call("exp", (W,))))
+    return Kernel("g", "gradient", "w", output, axes, nests, result, temporaries=temporaries)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,8 @@ def test_linear_in_the_sums(result: Expr) -> None:
 
 @pytest.mark.parametrize(
     "result",
-    [C, W, Call("add", (A, C)), Call("add", (A, W)), Call("mul", (A, B)), Call("div", (A, B)), Call("div", (C, A)), Call("exp", (A,)),
+    [C, W, Call("add", (A, C)), Call("add", (A, W)), Call("mul", (A, B)), Call("div", (A, B)), Call("div", (C, A)),
+     Call("exp", (A,)),
      Call("pow", (A, Number("2.0"))), Call("fmax", (A, B)), Call("mul", (A, Temporary("s"))), Select(Compare(A, ">", C), A, B),
      Select(Compare(W, ">", C), A, C)],
 )  # fmt: skip
