@@ -86,6 +86,8 @@ def _launch(launch: KernelText) -> dict[str, Any]:
         "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
+        "parts": launch.schedule.parts,
+        "unroll": launch.schedule.unroll,
     }
     lanes = launch.lanes
     if lanes is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
+from .addresses import unit, units
 from .opencl_frame import Frame, Line, is_table
 from .opencl_layout import closed
 from .opencl_names import c_name
@@ -63,11 +64,13 @@ class KernelWriter:
     def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
         """The decoding of a work item's place, and the global size as manifest expressions."""
         kernel, lines = self.kernel, []
-        first = "1"
+        first = self.schedule.parts or "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(f"const int t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
+        elif self.schedule.parts:  # a constant where there is one, so that the compiler sees a plain loop
+            lines.append(f"const int part = {self.schedule.parts} > 1 ? g0 : 0;")
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
@@ -113,6 +116,11 @@ class KernelWriter:
         index = tuple(Name(a.name) for a in self.kernel.axes)
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
+            if self.schedule.parts:
+                output = self.kernel.output
+                whole, number = integer(units(output), 3), integer(unit(output, index))
+                place = "part" if whole == "1" else f"part * {whole}"
+                target = f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
             body.append(f"{target} = lane_sum({result});")
         else:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")

@@ -246,7 +246,7 @@ class NestWriter:
         opening = self.loop_lines(loop, found)
         pending.known.add(loop.name)
         if found is None or not found.whole or self.kernel.sums_samples:
-            text.open(opening)
+            text.open(opening if self.kernel.sums_samples else self._unrolled(opening))
             if found is None or not found.inside:
                 self.inside(text, number, nest, pending)
                 return
@@ -261,11 +261,18 @@ class NestWriter:
         branches = []
         for line, masked in ((whole, False), (last, True)):
             part = Text()
-            part.open([line])
+            part.open(self._unrolled([line]))
             part.extend(self._branch(number, nest, pending, masked))
             branches.append(part.closed())
         outer = self._inside_tests[:-1] if found.inside else self._inside_tests
         text.branch(" && ".join([*found.whole, *outer]), branches)
+
+    def _unrolled(self, opening: Sequence[str]) -> list[str]:
+        """The lines that open an innermost loop, with a hint before it where a schedule gives one."""
+        macro, at = self.frame.schedule.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
+        if not macro:
+            return list(opening)
+        return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
 
     def _branch(self, number: int, nest: Nest, pending: Pending, masked: bool) -> list[Line]:
         self._masked = masked
@@ -278,7 +285,9 @@ class NestWriter:
         """What is inside all loops of the nest."""
         pending.settle(text)
         if self.kernel.sums_samples:
-            text.open(["for (int t = 0; t < count; ++t) {"])
+            parts = self.frame.schedule.parts  # neighbouring ones read neighbouring vectors
+            rounds = f"int t = part; t < count; t += {parts}" if parts else "int t = 0; t < count; ++t"
+            text.open(self._unrolled([f"for ({rounds}) {{"]))
         text.extend(self.body_lines(number, nest))
 
     def body_lines(self, number: int, nest: Nest) -> list[Line]:

@@ -79,6 +79,7 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
+    macros += sorted(macro for text in texts for macro in (text.schedule.parts, text.schedule.unroll) if macro)
     emitted = list(activations) if applies else []
     functions = [*form.functions, *_functions(kernels, emitted)]
     text = render(

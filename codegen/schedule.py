@@ -8,10 +8,11 @@ of the tile, and each place skips what lies outside its own; where the bounds ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
 from .lanes import Lanes
+from .sums import sums_in_parts
 
 SAMPLES = "t"
 #: The macro with the lanes of a vector.
@@ -39,10 +40,16 @@ class Operand:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile."""
+    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile.
+
+    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
+    macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
+    """
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
+    parts: str = ""
+    unroll: str = ""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -145,7 +152,10 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
-    return _schedule(kernel, tensors, [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)])
+    parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
+    unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
+    return replace(_schedule(kernel, tensors, tiles), parts=parts, unroll=unroll)
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:

@@ -178,14 +178,10 @@ class OpenCLRun:
         import pyopencl as cl
 
         from . import device as devices
-        from .opencl_launch import local_size
-        from .opencl_program import build
 
         backend.require(dtype)
         self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
-        self._cl, self._build, self._device = cl, build, backend.device
-        self._local_size, self._grouped = local_size, backend.kind == "cpu"
-        self._rows = rows
+        self._cl, self._device, self._grouped, self._rows = cl, backend.device, backend.kind == "cpu", rows
         if rows:
             self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.schedules)
         else:
@@ -235,18 +231,39 @@ class OpenCLRun:
             raise KernelError(kernel.name, str(error)) from None
 
     def _queue_up(self, kernel: KernelInfo) -> None:
-        plan, binding = self._plan.kernels[0, kernel.name], self._plan.binding(0, kernel.name)
-        size = binding.global_size(kernel.global_size, self._used // plan.width)
-        if 0 in size:
-            return
         if kernel.name not in self._kernels:
-            compiled = self._cl.Kernel(self._build(binding, self._device), kernel.name)
-            arguments = [self._buffer(name) for name in self._names(kernel)]
-            counts = np.int32(self._used // plan.width), np.int32(self._lanes // plan.width)
-            compiled.set_args(*arguments, *([self._index] if kernel.index else []), *counts)
-            self._kernels[kernel.name] = compiled
-        local = self._local_size(size, plan.group, self._grouped)
-        self._cl.enqueue_nd_range_kernel(self._queue, self._kernels[kernel.name], size, local)
+            self._kernels[kernel.name] = self._prepared(kernel)
+        for compiled, size, group in self._kernels[kernel.name]:
+            self._cl.enqueue_nd_range_kernel(self._queue, compiled, size, group)
+
+    def _prepared(self, kernel: KernelInfo) -> list[tuple[Any, Any, Any]]:
+        """Its launches: built kernel, global and local size."""
+        from .opencl_calls import PARTS, bound, calls, set_number
+        from .opencl_launch import local_size
+
+        plan, binding = self._plan.kernels[0, kernel.name], self._plan.binding(0, kernel.name)
+        names, vectors, found = self._names(kernel), self._used // plan.width, []
+        units = self._shape(kernel.output)[0]
+
+        def tensor(number: int) -> Any:
+            return self._parts(kernel.name, plan.parts * units) if number == PARTS else self._buffer(names[number])
+
+        for call in calls(kernel, plan, len(names), units):
+            size = call.work(binding, vectors)
+            if 0 in size:
+                continue
+            one = bound(call, binding, self._device, tensor, self._index if kernel.index else None, self._lanes)
+            if one.last is not None:
+                set_number(one.kernel, one.last, vectors)
+            found.append((one.kernel, size, local_size(size, plan.group if call.counts else None, self._grouped)))
+        return found
+
+    def _parts(self, name: str, count: int) -> Any:
+        """Memory for the parts of a kernel's sum."""
+        key = f"parts:{name}"
+        if key not in self._buffers:
+            self._buffers[key] = self._cl.Buffer(self._context, self._cl.mem_flags.READ_WRITE, count * self.dtype.itemsize)
+        return self._buffers[key]
 
     def _names(self, kernel: KernelInfo) -> list[str]:
         names = [*kernel.arguments, PHI if kernel.finish == "phi" else kernel.output]

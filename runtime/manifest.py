@@ -85,7 +85,8 @@ class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
-    it depends on.
+    it depends on.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it
+    is taken as a whole.  ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -93,6 +94,8 @@ class LaunchInfo:
     global_size: tuple[str, ...]
     index: bool
     lanes: LaneInfo = SAMPLES
+    parts: str = ""
+    unroll: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,16 @@ class KernelInfo:
     operands: tuple[tuple[str, ...], ...]
     global_size: tuple[str, ...]
     index: bool
+    parts: str = ""
+    unroll: str = ""
     rows: LaunchInfo | None = None
     work: str = "1"
     lanes: LaneInfo = SAMPLES
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""
-        rows = self.rows
-        assert rows is not None
-        return replace(
-            self, tiles=rows.tiles, operands=rows.operands, global_size=rows.global_size, index=rows.index, lanes=rows.lanes
-        )
+        assert self.rows is not None
+        return replace(self, **{name: getattr(self.rows, name) for name in LaunchInfo.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,8 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         tuple(str(size) for size in record["global"]),
         bool(record.get("index", index)),
         _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
+        str(record.get("parts", "")),
+        str(record.get("unroll", "")),
     )
 
 
@@ -327,6 +331,8 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         blocks.operands,
         blocks.global_size,
         blocks.index,
+        blocks.parts,
+        blocks.unroll,
         _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
         str(record.get("work", "1")),
     )

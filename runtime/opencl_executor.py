@@ -24,19 +24,26 @@ import numpy as np
 import pyopencl as cl
 
 from . import device as devices
-from .backend import Array, Request, Result, calls
+from .backend import Array, Request
+from .backend import calls as pass_steps
 from .errors import DeviceError
-from .memory_plan import Layout, plan_memory
+from .memory_plan import Layout, Use, plan_memory
+from .opencl_calls import PARTS, bound, calls
 from .opencl_fused import FusedPass, Fusion
-from .opencl_launch import Launch, LaunchList, set_number
+from .opencl_launch import Launch, LaunchList
 from .opencl_memory import Memory, OpenCLResident, Region, in_blocks, to_blocks, to_rows
+from .opencl_pending import OpenCLPending
 from .opencl_plan import Plan
-from .opencl_program import build
 from .program import Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
 PREFIX = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
 Start = Literal["loss", "delta"]
+
+
+def parts_key(step: Step) -> str:
+    """The key of the parts of a step's sum over the samples."""
+    return f"parts:{step.writes.key}"
 
 
 class Pass:
@@ -236,7 +243,7 @@ class OpenCLExecutor:
     def _new_pass(self, start: Start, request: Request) -> Pass:
         program = self.program
         backward = program.backward("delta", request.gradients, request.input_gradient)
-        steps = calls(program, request) if start == "loss" else backward
+        steps = pass_steps(program, request) if start == "loss" else backward
         if self.rows:
             steps = tuple(step.in_rows() for step in steps)
         where = dict.fromkeys(self._parameters.arguments, self._parameters)
@@ -252,14 +259,19 @@ class OpenCLExecutor:
         elsewhere = {*where, *results, *seeds, *BATCH_KEYS}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
         if self.fusion is None:
-            where |= self._in_scratch(plan_memory([step.use for step in steps], counts, self.memory.align))
+            uses = [self._use(step) for step in steps]
+            for step, use in zip(steps, uses, strict=True):
+                if parts_key(step) in use.writes:
+                    plan = self.plan.kernels[step.unit, step.kernel.name]
+                    counts[parts_key(step)] = plan.parts * step.writes.extent.units
+            where |= self._in_scratch(plan_memory(uses, counts, self.memory.align))
         else:  # blocks are at different steps at the same time
             where |= self._in_scratch(Layout.packed(counts, self.memory.align))
         return Pass(steps, self._launches(steps, where), where, frame, results, gradients)
 
     def _launches(self, steps: Sequence[Step], where: Mapping[str, Region]) -> LaunchList | FusedPass:
         if self.fusion is None:
-            return LaunchList([self._launch(step, where) for step in steps])
+            return LaunchList([launch for step in steps for launch in self._launch(step, where)])
         fused = FusedPass(steps, self.fusion, self.device)
         fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
         return fused
@@ -286,22 +298,28 @@ class OpenCLExecutor:
             self._scratch = self.memory.block(layout.total), layout.total
         return dict.fromkeys(layout.offsets, self.memory.region(layout, self._scratch[0]))
 
-    def _launch(self, step: Step, where: Mapping[str, Region]) -> Launch:
-        binding = self.plan.binding(step.unit, step.kernel.name)
-        kernel = cl.Kernel(build(binding, self.device), step.kernel.name)
-        moving = []
-        for position, key in enumerate(step.keys):
-            if key in where:
-                kernel.set_arg(position, where[key].arguments[key])
-            else:
-                moving.append((position, key))
-        last = len(step.keys)
-        if step.kernel.index:
-            kernel.set_arg(last, self._index(step.unit))
-            last += 1
-        set_number(kernel, last + 1, self.capacity // binding.width)
-        wanted = self.plan.kernels[step.unit, step.kernel.name].group
-        return Launch(step, kernel, binding, tuple(moving), last, wanted, devices.kind(self.device) == "cpu")
+    def _launch(self, step: Step, where: Mapping[str, Region]) -> list[Launch]:
+        plan, binding = self.plan.kernels[step.unit, step.kernel.name], self.plan.binding(step.unit, step.kernel.name)
+        keys = {**dict(enumerate(step.keys)), PARTS: parts_key(step)}
+
+        def tensor(number: int) -> Any:
+            key = keys[number]
+            return where[key].arguments[key] if key in where else None
+
+        index = self._index(step.unit) if step.kernel.index else None
+        found = []
+        for call in calls(step.kernel, plan, len(step.keys), step.writes.extent.units):
+            one = bound(call, binding, self.device, tensor, index, self.capacity)
+            moving = tuple((position, keys[number]) for position, number in one.moving)
+            wanted = plan.group if call.counts else None
+            found.append(Launch(one, binding, moving, wanted, devices.kind(self.device) == "cpu"))
+        return found
+
+    def _use(self, step: Step) -> Use:
+        """What a step reads and writes, the parts of its sum among it."""
+        if self.fusion is not None or self.plan.kernels[step.unit, step.kernel.name].parts == 1:
+            return step.use
+        return Use(step.use.reads, (*step.use.writes, parts_key(step)))
 
     def _index(self, unit: int) -> Any:
         if unit not in self._indices:
@@ -337,63 +355,3 @@ class BoundPass:
     def run(self) -> None:
         """Queue them all."""
         self.kind.launches.run(self.owner.queue)
-
-
-class OpenCLPending:
-    """The results of a pass, on their way into its frame."""
-
-    def __init__(
-        self, owner: OpenCLExecutor, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
-    ) -> None:
-        self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
-        self.samples = resident.samples
-        self.event = frame.fetch(kind.framed, event)
-        if kind.kept:
-            self.event = owner.kept().fetch(kind.kept, self.event)
-
-    def wait(self) -> None:
-        """Until all of it is on the host."""
-        if self.event is not None:
-            self.event.wait()
-            self.event = None
-        flying = self.owner.flying
-        if self in flying:  # the queue is in order: those before have ended as well
-            while flying.popleft() is not self:
-                pass
-
-    def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
-        """Wait, bring the results into sample-first order, and give the frame back."""
-        self.wait()
-        request, last = self.request, self.owner.program.last
-        outputs = self._sample_first(f"output:{last}") if request.outputs else None
-        losses = self._host("loss")[: self.samples].copy() if request.losses else None
-        below = self._sample_first("delta:-1") if request.input_gradient else None
-        gradient = None
-        if request.gradients == "sum":
-            gradient = self._sum(total, add)
-        elif request.gradients == "sample":
-            rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
-            for key, part in self.kind.gradients:
-                to_rows(in_blocks(self._host(key), self.owner.lanes, self.owner.capacity), rows[:, part])
-        self.kind.frames.append(self.frame)
-        return Result(outputs, losses, gradient, rows, below)
-
-    def _sum(self, total: Array | None, add: bool) -> Array | None:
-        """Into ``total``, or as a vector of its own."""
-        if total is None:
-            return np.concatenate([np.zeros(0, self.owner.dtype), *(self.frame.host(key) for key, _ in self.kind.gradients)])
-        for key, part in self.kind.gradients:
-            if add:
-                total[part] += self.frame.host(key)
-            else:
-                total[part] = self.frame.host(key)
-        return None
-
-    def _host(self, key: str) -> Array:
-        return (self.owner.kept() if key in self.kind.kept else self.frame).host(key)
-
-    def _sample_first(self, key: str) -> Array:
-        host = in_blocks(self._host(key), self.owner.lanes, self.owner.capacity)
-        rows = np.empty((self.samples, host.shape[1]), host.dtype)
-        to_rows(host, rows)
-        return rows

@@ -17,7 +17,7 @@ from typing import Any
 import pyopencl as cl
 
 from .manifest import KernelInfo
-from .opencl_launch import Size, set_number
+from .opencl_calls import Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_plan import Plan
 from .opencl_program import REAL, Binding, compiled, precision_options

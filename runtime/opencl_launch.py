@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
 import pyopencl as cl
 
+from .opencl_calls import Bound, Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_program import Binding
-from .program import Step
-
-Size = tuple[int, ...]
 
 
 def work_group(size: Size) -> Size:
@@ -41,32 +38,35 @@ def local_size(size: Size, wanted: Size | None, grouped: bool) -> Size | None:
     return work_group(size) if grouped else None
 
 
-def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
-    """Set an ``int`` argument; PyOpenCL's own way there takes as long as several launches."""
-    getattr(kernel, "_set_arg_buf", kernel.set_arg)(position, np.int32(number))
-
-
 @dataclass(frozen=True)
 class Launch:
-    """One kernel of a pass, its arguments set but for those that change from pass to pass.
+    """One launch of a pass, its arguments set but for those that change from pass to pass.
 
-    ``moving``: positions and keys of those that come with the micro-batch or receive results.  ``last``: position of the number
-    of sample vectors of ``binding.width``.  ``wanted``: the local size of the kernel's schedule, taken where it divides the
-    global size; ``grouped``: else with a local size of our own choice (CPU), or the driver's.
+    ``moving``: positions and keys of those that come with the micro-batch or receive results.  ``wanted``: the local size of the
+    kernel's schedule, taken where it divides the global size; ``grouped``: else with a local size of our own choice (CPU), or the
+    driver's.
     """
 
-    step: Step
-    kernel: cl.Kernel
+    bound: Bound
     binding: Binding
     moving: tuple[tuple[int, str], ...]
-    last: int
     wanted: Size | None
     grouped: bool
 
+    @property
+    def kernel(self) -> cl.Kernel:
+        """What is queued."""
+        return self.bound.kernel
+
     def sizes(self, used: int) -> tuple[Size, Size | None]:
         """Global and local size for ``used`` lanes."""
-        size = self.binding.global_size(self.step.kernel.global_size, used // self.binding.width)
+        size = self.bound.call.work(self.binding, used // self.binding.width)
         return size, local_size(size, self.wanted, self.grouped)
+
+    def use(self, used: int) -> None:
+        """Set the number of vectors of ``used`` lanes."""
+        if self.bound.last is not None:
+            set_number(self.kernel, self.bound.last, used // self.binding.width)
 
 
 class LaunchList:
@@ -95,7 +95,7 @@ class LaunchList:
             sizes = [(one.kernel, *one.sizes(used)) for one in self.launches]
             self._sizes[used] = [entry for entry in sizes if 0 not in entry[1]]
         for one in self.launches:
-            set_number(one.kernel, one.last, used // one.binding.width)
+            one.use(used)
         self._used, self._ready = used, self._sizes[used]
 
     def run(self, queue: cl.CommandQueue) -> Any:

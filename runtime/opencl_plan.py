@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import lcm, prod
 
 from .expression import expression
 from .manifest import KernelInfo
 from .opencl_program import Binding
+from .parts import default_parts, most_parts
 from .program import Unit
 from .register_tiles import Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
+
+#: Rounds of an innermost loop that may be unrolled into one.
+MOST_UNROLLED = 16
 
 
 @dataclass(frozen=True)
 class KernelPlan:
     """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
 
-    ``cycles``: predicted for one vector of places and one step of their reduction.
+    ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples.
+    ``macros``: what its text is built with, tiles among it.
     """
 
     width: int
@@ -27,6 +32,8 @@ class KernelPlan:
     group: tuple[int, ...] | None
     sample_tile: int
     cycles: float
+    parts: int = 1
+    macros: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -40,12 +47,20 @@ def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> di
     return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
 
 
+def global_size(
+    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vectors: int, lanes: int, parts: int = 1
+) -> tuple[int, ...]:
+    """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: parts}
+    return tuple(int(expression(size)(environment)) for size in kernel.global_size)
+
+
 def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> TileProblem:
     """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
     extents = tile_extents(unit, kernel, vectors, lanes)
-    # with whole axes as tiles, what is left are the work items over the other axes
-    whole = {**unit.sizes, **{macro: max(1, extent) for macro, extent in extents.items()}, "vectors": vectors, "V": lanes}
-    others = prod(int(expression(size)(whole)) for size in kernel.global_size)
+    # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
+    whole = {macro: max(1, extent) for macro, extent in extents.items()}
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     return tile_problem(extents, kernel.operands, others, samples_tiled)
 
@@ -67,7 +82,15 @@ def plan_kernel(
         if macro in tiles:
             tiles[macro] = max(1, min(wanted, extents[macro]))
     over_samples = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
-    return KernelPlan(own, tiles, schedule.group, over_samples, cycles(problem, tuple(tiles.values()), machine))
+    parts = 1
+    if kernel.parts:
+        items = prod(global_size(unit, kernel, tiles, vectors, lanes or own))
+        parts = max(1, min(schedule.parts or default_parts(items, vectors, machine.work_items), vectors))
+    macros = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
+    if kernel.unroll:
+        macros[kernel.unroll] = min(schedule.unroll or 0, MOST_UNROLLED)
+    needed = cycles(problem, tuple(tiles.values()), machine)
+    return KernelPlan(own, tiles, schedule.group, over_samples, needed, parts, macros)
 
 
 class Plan:
@@ -106,6 +129,6 @@ class Plan:
         """The macros that ``kernel`` is built with; one program serves all kernels of a unit that share a vector width."""
         width = self.kernels[unit, kernel].width if kernel else self.width
         if (unit, width) not in self._bindings:
-            tiles = {m: size for (u, _), plan in self.kernels.items() if u == unit for m, size in plan.tiles.items()}
-            self._bindings[unit, width] = Binding(self.units[unit], self.dtype, self.along or width, tiles)
+            chosen = {m: value for (u, _), plan in self.kernels.items() if u == unit for m, value in plan.macros.items()}
+            self._bindings[unit, width] = Binding(self.units[unit], self.dtype, self.along or width, chosen)
         return self._bindings[unit, width]

@@ -22,17 +22,20 @@ IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class Binding:
-    """The macros of one unit at one dtype, vector width and set of tiles, and the index tables that its kernels read."""
+    """The macros of one unit at one dtype and vector width, and the index tables that its kernels read.
 
-    def __init__(self, unit: Unit, dtype: str, width: int, tiles: Mapping[str, int]) -> None:
-        self.unit, self.width, self.tiles = unit, width, dict(tiles)
+    ``chosen``: the macros that schedules choose, tiles among them.
+    """
+
+    def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int]) -> None:
+        self.unit, self.width, self.chosen = unit, width, dict(chosen)
         offsets, self.index = _index(unit)
         # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own headers.
         scalars = {f"SIZE_{name}": value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
         self.values: dict[str, Any] = {
             **scalars,
             **offsets,
-            **self.tiles,
+            **self.chosen,
             "REAL": REAL[dtype],
             "V": width,
             # Whole names: PoCL's tanh is itself a macro, so pasting phi_ and tanh would paste what it expands to.
@@ -41,7 +44,7 @@ class Binding:
             "STORE_Z": int(unit.store_z),
             "BLOCKED": 0,
         }
-        self.environment = {**unit.sizes, **self.tiles, "V": width}
+        self.environment = {**unit.sizes, **self.chosen, "V": width}
 
     def options(self) -> list[str]:
         """``-D`` for every macro that the file requires."""

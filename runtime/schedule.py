@@ -1,4 +1,4 @@
-"""How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group.
+"""How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group, the parts of its sums.
 
 A committed kernel leaves these open as macros and launch sizes.  ``Schedule()`` leaves everything to the defaults; the tuner
 fills in what it measured to be faster.  A schedule never changes which numbers a kernel computes, only their order of addition.
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 class Schedule:
     """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
 
-    ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.
+    ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
+    over the samples, computed side by side and then added up, 1 to the number of vectors.  ``unroll``: how often the innermost
+    loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
     width: int | None = None
     group: tuple[int, ...] | None = None
+    parts: int | None = None
+    unroll: int | None = None
 
 
 DEFAULT = Schedule()

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -89,6 +90,30 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -202,6 +227,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
         const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
         if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = 0; u0 < M0; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -227,6 +255,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = u0_begin; u0 < u0_end; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -310,6 +341,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
             const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = 0; u0 < M0; ++u0) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -328,6 +362,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -379,6 +416,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int tile = g2;
     const int u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
     tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
@@ -404,7 +442,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -431,7 +472,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_w) {
                     realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -474,7 +518,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 const int u0 = u00 + n_u0;
                 if (u0 < u0_first) continue;
-                gradient_w[(i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
+                gradient_w[part * I * J * M0 + (i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
             }
         }
     }
@@ -515,6 +559,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
     const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
     const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     if (x0_begin == 0 && x0_end == X0) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
         for (int x0 = 0; x0 < X0; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -548,6 +595,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
         for (int x0 = x0_begin; x0 < x0_end; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -613,6 +663,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -620,13 +671,16 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
-            for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+            for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -649,6 +703,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < X0; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -668,4 +725,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

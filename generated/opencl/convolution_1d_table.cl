@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -113,6 +114,30 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -236,6 +261,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
         const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
@@ -245,6 +273,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
             for (int u0 = u0_begin; u0 < u0_end; ++u0) {
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0];
 #pragma unroll
@@ -303,6 +334,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
@@ -313,6 +347,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                 for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
@@ -351,6 +388,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u0 = id % M0_max;
     id /= M0_max;
@@ -367,7 +405,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
             const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
             for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_w) {
                     const realv Y_0 = Y_block[(H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0) * TV + t];
                     const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0) * TV + t];
                     acc0 += Y_0 * delta_Z_1;
@@ -375,7 +416,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_w[M_at(q) + u0] = lane_sum(acc0);
+    gradient_w[part * M_at(Q) + M_at(q) + u0] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -411,6 +452,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
         const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         if (x0_begin == 0 && x0_end == X0(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x0 = 0; x0 < X0(D_i(d_row)); ++x0) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -420,6 +464,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x0 = x0_begin; x0 < x0_end; ++x0) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -454,6 +501,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -462,13 +510,16 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
         const int x0_end = X0(i);
         for (int x0 = 0; x0 < x0_end; ++x0) {
-            for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+            for (int t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0) * TV + t];
                 acc0 += delta_Z_0;
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -494,6 +545,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     const int x0_end = X0(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
     for (int x0 = 0; x0 < x0_end; ++x0) {
 #pragma unroll
         for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -514,4 +568,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -113,6 +114,30 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -230,6 +255,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
             const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
             if (greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)) <= 0 && lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)) >= M1) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -255,6 +283,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -346,6 +377,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
                 const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = 0; u1 < M1; ++u1) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -364,6 +398,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -416,6 +453,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     const int u0 = g1;
     int tile = g2;
     const int u1_first = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
@@ -445,7 +483,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
-                    for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                    for (int t = part; t < count; t += PARTS_gradient_w) {
                         realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -472,7 +513,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
-                    for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                    for (int t = part; t < count; t += PARTS_gradient_w) {
                         realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
                         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -516,7 +560,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                 const int u1 = u10 + n_u1;
                 if (u1 < u1_first) continue;
-                gradient_w[((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(acc0[n_i][n_j][n_u1]);
+                gradient_w[part * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(acc0[n_i][n_j][n_u1]);
             }
         }
     }
@@ -563,6 +607,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
         const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         if (x1_begin == 0 && x1_end == X1) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x1 = 0; x1 < X1; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -596,6 +643,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 }
             }
         } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
             for (int x1 = x1_begin; x1 < x1_end; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -662,6 +712,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -670,14 +721,17 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -701,6 +755,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
         for (int x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -721,4 +778,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

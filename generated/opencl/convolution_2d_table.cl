@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -147,6 +148,30 @@
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
 #endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -278,6 +303,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
             const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
@@ -287,6 +315,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                 for (int u1 = u1_begin; u1 < u1_end; ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
@@ -353,6 +384,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                 const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -363,6 +397,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                     for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -402,6 +439,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u1 = id % M1_max;
     id /= M1_max;
@@ -424,7 +462,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
                 const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
                 for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                    for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                    for (int t = part; t < count; t += PARTS_gradient_w) {
                         const realv Y_0 = Y_block[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t];
                         const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t];
                         acc0 += Y_0 * delta_Z_1;
@@ -433,7 +474,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_w[M_at(q) + u0 * M1(q) + u1] = lane_sum(acc0);
+    gradient_w[part * M_at(Q) + M_at(q) + u0 * M1(q) + u1] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -475,6 +516,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
             const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             if (x1_begin == 0 && x1_end == X1(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x1 = 0; x1 < X1(D_i(d_row)); ++x1) {
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -484,6 +528,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x1 = x1_begin; x1 < x1_end; ++x1) {
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -519,6 +566,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -529,14 +577,17 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < x0_end; ++x0) {
             const int x1_end = X1(i);
             for (int x1 = 0; x1 < x1_end; ++x1) {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0 * X1(i) + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -564,6 +615,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     const int x0_end = X0(i);
     for (int x0 = 0; x0 < x0_end; ++x0) {
         const int x1_end = X1(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
         for (int x1 = 0; x1 < x1_end; ++x1) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -585,4 +639,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

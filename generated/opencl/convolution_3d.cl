@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -138,6 +139,30 @@
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
 #endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -260,6 +285,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 const int u2_begin = lesser(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
                 const int u2_end = greater(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
                 if (greater(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1)) <= 0 && lesser(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1)) >= M2) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = 0; u2 < M2; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
@@ -285,6 +313,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = u2_begin; u2 < u2_end; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
@@ -383,6 +414,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
                     const int u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
                     if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = 0; u2 < M2; ++u2) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv delta_Z_0[TILE_delta_Y_t];
@@ -401,6 +435,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv delta_Z_0[TILE_delta_Y_t];
@@ -454,6 +491,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u1 = id % M1;
     id /= M1;
@@ -489,7 +527,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                 const int x2_end = greater(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1));
                 for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                     if (x2 >= greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)) && x2 < lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1))) {
-                        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -516,7 +557,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
-                        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -561,7 +605,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (int n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                 const int u2 = u20 + n_u2;
                 if (u2 < u2_first) continue;
-                gradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
+                gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = lane_sum(acc0[n_i][n_j][n_u2]);
             }
         }
     }
@@ -613,6 +657,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
             const int x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
             const int x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
             if (x2_begin == 0 && x2_end == X2) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x2 = 0; x2 < X2; ++x2) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -646,6 +693,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                     }
                 }
             } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                 for (int x2 = x2_begin; x2 < x2_end; ++x2) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
@@ -713,6 +763,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -722,7 +773,10 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int x2 = 0; x2 < X2; ++x2) {
-                    for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+                    for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -730,7 +784,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -755,6 +809,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
     }
     for (int x0 = 0; x0 < X0; ++x0) {
         for (int x1 = 0; x1 < X1; ++x1) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
             for (int x2 = 0; x2 < X2; ++x2) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -776,4 +833,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -180,6 +181,30 @@
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
 #endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -320,6 +345,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                 const int u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
                 const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
                 if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
@@ -329,6 +357,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
                     for (int u2 = u2_begin; u2 < u2_end; ++u2) {
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
@@ -403,6 +434,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                     const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
                     if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
@@ -413,6 +447,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
                             }
                         }
                     } else {
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
                         for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
@@ -453,6 +490,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int id = g1;
     const int u2 = id % M2_max;
     id /= M2_max;
@@ -481,7 +519,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
                     const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                     const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                     for (int x2 = x2_begin; x2 < x2_end; ++x2) {
-                        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+                        for (int t = part; t < count; t += PARTS_gradient_w) {
                             const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
                             const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
                             acc0 += Y_0 * delta_Z_1;
@@ -491,7 +532,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_w[M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
+    gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -539,6 +580,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                 const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                 if (x2_begin == 0 && x2_end == X2(D_i(d_row))) {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                     for (int x2 = 0; x2 < X2(D_i(d_row)); ++x2) {
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -548,6 +592,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                         }
                     }
                 } else {
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
                     for (int x2 = x2_begin; x2 < x2_end; ++x2) {
 #pragma unroll
                         for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
@@ -584,6 +631,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -596,7 +644,10 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             for (int x1 = 0; x1 < x1_end; ++x1) {
                 const int x2_end = X2(i);
                 for (int x2 = 0; x2 < x2_end; ++x2) {
-                    for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+                    for (int t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -604,7 +655,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -634,6 +685,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         const int x1_end = X1(i);
         for (int x1 = 0; x1 < x1_end; ++x1) {
             const int x2_end = X2(i);
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
             for (int x2 = 0; x2 < x2_end; ++x2) {
 #pragma unroll
                 for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -656,4 +710,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

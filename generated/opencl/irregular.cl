@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -68,6 +69,21 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_samplegradient_w
+#error "UNROLL_samplegradient_w is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -172,6 +188,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const int d_row = D_by_i_rows(n_d_row);
         const REAL w_1 = w[D_q(d_row)];
@@ -217,6 +236,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
         const int d_row = D_by_j_rows(n_d_row);
         const REAL w_1 = w[D_q(d_row)];
@@ -252,6 +274,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     const int q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -261,14 +284,17 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
         for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const int d_row = D_by_q_rows(n_d_row);
-            for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+            for (int t = part; t < count; t += PARTS_gradient_w) {
                 const realv Y_0 = Y_block[D_j(d_row) * TV + t];
                 const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
                 acc0 += Y_0 * delta_Z_1;
             }
         }
     }
-    gradient_w[q] = lane_sum(acc0);
+    gradient_w[part * Q + q] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -295,6 +321,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_samplegradient_w
+#pragma unroll UNROLL_samplegradient_w
+#endif
     for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const int d_row = D_by_q_rows(n_d_row);
 #pragma unroll
@@ -318,4 +347,17 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     const int TV)
 {
     samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -50,6 +51,18 @@
 #endif
 #ifndef TILE_samplegradient_a_t
 #error "TILE_samplegradient_a_t is not defined"
+#endif
+#ifndef PARTS_gradient_a
+#error "PARTS_gradient_a is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_a
+#error "UNROLL_gradient_a is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -147,6 +160,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
@@ -205,6 +221,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_Z_1[TILE_delta_Y_t];
 #pragma unroll
@@ -250,6 +269,7 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_a > 1 ? g0 : 0;
     int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
     tile /= ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j);
@@ -266,7 +286,10 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_a
+#pragma unroll UNROLL_gradient_a
+#endif
+        for (int t = part; t < count; t += PARTS_gradient_a) {
             realv Y_0[TILE_gradient_a_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
@@ -293,7 +316,7 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
         for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
             const int j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_a[i * J + j] = lane_sum(acc0[n_i][n_j]);
+            gradient_a[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
 }
@@ -342,4 +365,17 @@ WIDE __kernel void samplegradient_a(__global const realv *restrict Y,
     const int TV)
 {
     samplegradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_a, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -69,6 +69,33 @@
 #ifndef TILE_value_tanh_t
 #error "TILE_value_tanh_t is not defined"
 #endif
+#ifndef UNROLL_value_elu
+#error "UNROLL_value_elu is not defined"
+#endif
+#ifndef UNROLL_value_gelu
+#error "UNROLL_value_gelu is not defined"
+#endif
+#ifndef UNROLL_value_leaky_relu
+#error "UNROLL_value_leaky_relu is not defined"
+#endif
+#ifndef UNROLL_value_linear
+#error "UNROLL_value_linear is not defined"
+#endif
+#ifndef UNROLL_value_relu
+#error "UNROLL_value_relu is not defined"
+#endif
+#ifndef UNROLL_value_scaled_tanh
+#error "UNROLL_value_scaled_tanh is not defined"
+#endif
+#ifndef UNROLL_value_sigmoid
+#error "UNROLL_value_sigmoid is not defined"
+#endif
+#ifndef UNROLL_value_softplus
+#error "UNROLL_value_softplus is not defined"
+#endif
+#ifndef UNROLL_value_tanh
+#error "UNROLL_value_tanh is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -113,6 +140,9 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_linear
+#pragma unroll UNROLL_value_linear
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_linear_t; ++t) {
@@ -182,6 +212,9 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_sigmoid
+#pragma unroll UNROLL_value_sigmoid
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
@@ -251,6 +284,9 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_tanh
+#pragma unroll UNROLL_value_tanh
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_tanh_t; ++t) {
@@ -320,6 +356,9 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_scaled_tanh
+#pragma unroll UNROLL_value_scaled_tanh
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
@@ -389,6 +428,9 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_relu
+#pragma unroll UNROLL_value_relu
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_relu_t; ++t) {
@@ -458,6 +500,9 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_leaky_relu
+#pragma unroll UNROLL_value_leaky_relu
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
@@ -527,6 +572,9 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_softplus
+#pragma unroll UNROLL_value_softplus
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_softplus_t; ++t) {
@@ -596,6 +644,9 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_elu
+#pragma unroll UNROLL_value_elu
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_elu_t; ++t) {
@@ -665,6 +716,9 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_value_gelu
+#pragma unroll UNROLL_value_gelu
+#endif
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int t = 0; t < TILE_value_gelu_t; ++t) {

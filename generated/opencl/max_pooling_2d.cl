@@ -48,6 +48,9 @@
 #ifndef TILE_forward_Z_t
 #error "TILE_forward_Z_t is not defined"
 #endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -149,6 +152,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         position0[t] = (realv)(0.0);
     }
     for (int u0 = 0; u0 < K0; ++u0) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
         for (int u1 = 0; u1 < K1; ++u1) {
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -59,6 +60,24 @@
 #endif
 #ifndef TILE_samplegradient_c_t
 #error "TILE_samplegradient_c_t is not defined"
+#endif
+#ifndef PARTS_gradient_beta
+#error "PARTS_gradient_beta is not defined"
+#endif
+#ifndef PARTS_gradient_c
+#error "PARTS_gradient_c is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_R
+#error "UNROLL_forward_R is not defined"
+#endif
+#ifndef UNROLL_gradient_beta
+#error "UNROLL_gradient_beta is not defined"
+#endif
+#ifndef UNROLL_gradient_c
+#error "UNROLL_gradient_c is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -155,6 +174,9 @@ static void forward_R_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_R
+#pragma unroll UNROLL_forward_R
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
@@ -272,6 +294,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
@@ -320,6 +345,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_c > 1 ? g0 : 0;
     int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
@@ -336,7 +362,10 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_R_block = delta_R + block * I * TV;
         __global const realv *restrict Y_block = Y + block * J * TV;
-        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_c
+#pragma unroll UNROLL_gradient_c
+#endif
+        for (int t = part; t < count; t += PARTS_gradient_c) {
             realv Y_2[TILE_gradient_c_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -364,7 +393,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
         for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             const int j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_c[i * J + j] = lane_sum(acc0[n_i][n_j]);
+            gradient_c[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
 }
@@ -428,6 +457,7 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_beta > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -435,14 +465,17 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict R_block = R + block * I * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_beta
+#pragma unroll UNROLL_gradient_beta
+#endif
+        for (int t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];
             const REAL beta_2 = beta[i];
             acc0 -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
         }
     }
-    gradient_beta[i] = lane_sum(acc0);
+    gradient_beta[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
     __global const realv *restrict R,
@@ -490,4 +523,17 @@ WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
     const int TV)
 {
     samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

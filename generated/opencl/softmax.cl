@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -92,6 +93,45 @@
 #endif
 #ifndef TILE_samplegradient_w_t
 #error "TILE_samplegradient_w_t is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef PARTS_gradient_w
+#error "PARTS_gradient_w is not defined"
+#endif
+#ifndef UNROLL_delta_S
+#error "UNROLL_delta_S is not defined"
+#endif
+#ifndef UNROLL_delta_Y
+#error "UNROLL_delta_Y is not defined"
+#endif
+#ifndef UNROLL_forward_A
+#error "UNROLL_forward_A is not defined"
+#endif
+#ifndef UNROLL_forward_S
+#error "UNROLL_forward_S is not defined"
+#endif
+#ifndef UNROLL_forward_m
+#error "UNROLL_forward_m is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_gradient_w
+#error "UNROLL_gradient_w is not defined"
+#endif
+#ifndef UNROLL_head_ce_delta
+#error "UNROLL_head_ce_delta is not defined"
+#endif
+#ifndef UNROLL_head_ce_value
+#error "UNROLL_head_ce_value is not defined"
+#endif
+#ifndef UNROLL_head_mse_delta
+#error "UNROLL_head_mse_delta is not defined"
+#endif
+#ifndef UNROLL_head_mse_value
+#error "UNROLL_head_mse_value is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -189,6 +229,9 @@ static void forward_A_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_forward_A
+#pragma unroll UNROLL_forward_A
+#endif
     for (int j = 0; j < J; ++j) {
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
@@ -241,6 +284,9 @@ static void forward_m_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_m
+#pragma unroll UNROLL_forward_m
+#endif
     for (int k = 0; k < I; ++k) {
 #pragma unroll
         for (int t = 0; t < TILE_forward_m_t; ++t) {
@@ -305,6 +351,9 @@ static void forward_S_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_forward_S
+#pragma unroll UNROLL_forward_S
+#endif
     for (int k = 0; k < I; ++k) {
 #pragma unroll
         for (int t = 0; t < TILE_forward_S_t; ++t) {
@@ -372,6 +421,9 @@ static void delta_S_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_delta_S
+#pragma unroll UNROLL_delta_S
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_delta_S_t; ++t) {
@@ -476,6 +528,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
             acc0[n_j][t] = (realv)(0.0);
         }
     }
+#if UNROLL_delta_Y
+#pragma unroll UNROLL_delta_Y
+#endif
     for (int i = 0; i < I; ++i) {
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
@@ -521,6 +576,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_w > 1 ? g0 : 0;
     int tile = g2;
     const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
@@ -537,7 +593,10 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_w
+#pragma unroll UNROLL_gradient_w
+#endif
+        for (int t = part; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
             for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -564,7 +623,7 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             const int j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_w[i * J + j] = lane_sum(acc0[n_i][n_j]);
+            gradient_w[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
 }
@@ -622,18 +681,22 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
     const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (int block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+        for (int t = part; t < count; t += PARTS_gradient_b) {
             const realv delta_A_0 = delta_A_block[i * TV + t];
             acc0 += delta_A_0;
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * I + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
@@ -689,6 +752,9 @@ static void head_mse_value_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_head_mse_value
+#pragma unroll UNROLL_head_mse_value
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_head_mse_value_t; ++t) {
@@ -732,6 +798,9 @@ static void head_mse_delta_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_head_mse_delta
+#pragma unroll UNROLL_head_mse_delta
+#endif
     for (int i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_mse_delta_t];
 #pragma unroll
@@ -792,6 +861,9 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
+#if UNROLL_head_ce_value
+#pragma unroll UNROLL_head_ce_value
+#endif
     for (int i = 0; i < I; ++i) {
 #pragma unroll
         for (int t = 0; t < TILE_head_ce_value_t; ++t) {
@@ -839,6 +911,9 @@ static void head_ce_delta_item(const int g0, const int g1, const int g2,
             acc0[n_i][t] = (realv)(0.0);
         }
     }
+#if UNROLL_head_ce_delta
+#pragma unroll UNROLL_head_ce_delta
+#endif
     for (int i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_ce_delta_t];
 #pragma unroll
@@ -876,4 +951,17 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     const int TV)
 {
     head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

@@ -5,6 +5,7 @@
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
 // TV vectors in use, else the first `vectors` vectors of a single one.
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
 #error "REAL is not defined"
@@ -62,6 +63,27 @@
 #endif
 #ifndef TILE_samplegradient_b_t
 #error "TILE_samplegradient_b_t is not defined"
+#endif
+#ifndef PARTS_gradient_alpha
+#error "PARTS_gradient_alpha is not defined"
+#endif
+#ifndef PARTS_gradient_b
+#error "PARTS_gradient_b is not defined"
+#endif
+#ifndef UNROLL_forward_Z
+#error "UNROLL_forward_Z is not defined"
+#endif
+#ifndef UNROLL_gradient_alpha
+#error "UNROLL_gradient_alpha is not defined"
+#endif
+#ifndef UNROLL_gradient_b
+#error "UNROLL_gradient_b is not defined"
+#endif
+#ifndef UNROLL_samplegradient_alpha
+#error "UNROLL_samplegradient_alpha is not defined"
+#endif
+#ifndef UNROLL_samplegradient_b
+#error "UNROLL_samplegradient_b is not defined"
 #endif
 
 #if defined(cl_khr_fp64)
@@ -169,6 +191,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
     for (int u0 = 0; u0 < K0; ++u0) {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
         for (int u1 = 0; u1 < K1; ++u1) {
             const REAL alpha_1 = alpha[i];
 #pragma unroll
@@ -271,6 +296,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_alpha > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -282,7 +308,10 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
             for (int x1 = 0; x1 < X1; ++x1) {
                 for (int u0 = 0; u0 < K0; ++u0) {
                     for (int u1 = 0; u1 < K1; ++u1) {
-                        for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_alpha
+#pragma unroll UNROLL_gradient_alpha
+#endif
+                        for (int t = part; t < count; t += PARTS_gradient_alpha) {
                             const realv Y_0 = Y_block[((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t];
                             const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
                             acc0 += Y_0 * delta_Z_1;
@@ -292,7 +321,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
             }
         }
     }
-    gradient_alpha[i] = lane_sum(acc0);
+    gradient_alpha[part * J + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -320,6 +349,9 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
     for (int x0 = 0; x0 < X0; ++x0) {
         for (int x1 = 0; x1 < X1; ++x1) {
             for (int u0 = 0; u0 < K0; ++u0) {
+#if UNROLL_samplegradient_alpha
+#pragma unroll UNROLL_samplegradient_alpha
+#endif
                 for (int u1 = 0; u1 < K1; ++u1) {
 #pragma unroll
                     for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
@@ -353,6 +385,7 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
+    const int part = PARTS_gradient_b > 1 ? g0 : 0;
     const int i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
@@ -361,14 +394,17 @@ static void gradient_b_item(const int g0, const int g1, const int g2,
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * TV;
         for (int x0 = 0; x0 < X0; ++x0) {
             for (int x1 = 0; x1 < X1; ++x1) {
-                for (int t = 0; t < count; ++t) {
+#if UNROLL_gradient_b
+#pragma unroll UNROLL_gradient_b
+#endif
+                for (int t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
             }
         }
     }
-    gradient_b[i] = lane_sum(acc0);
+    gradient_b[part * J + i] = lane_sum(acc0);
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -392,6 +428,9 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         acc0[t] = (realv)(0.0);
     }
     for (int x0 = 0; x0 < X0; ++x0) {
+#if UNROLL_samplegradient_b
+#pragma unroll UNROLL_samplegradient_b
+#endif
         for (int x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
             for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
@@ -412,4 +451,17 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     const int TV)
 {
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+}
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
 }

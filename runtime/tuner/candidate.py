@@ -12,11 +12,11 @@ import pyopencl as cl
 from ..backend import Array
 from ..errors import DeviceError
 from ..kernel_run import FACTOR, PHI
+from ..opencl_calls import PARTS, bound, calls, set_number
 from ..opencl_fused import FusedPass, Fusion, fusible
 from ..opencl_launch import local_size
 from ..opencl_memory import OpenCLResident, Region
 from ..opencl_plan import Plan
-from ..opencl_program import build
 from ..schedule import Schedule
 from .jobs import Job
 
@@ -91,22 +91,29 @@ class Launched(Candidate):
         kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
         width = plan.kernels[0, kernel.name].width
         vectors = plan.padded(job.samples) // width
-        try:
-            self.compiled = cl.Kernel(build(binding, queue.device), kernel.name)
-        except DeviceError as error:
-            raise RefusedError("compile", str(error)) from None
-        self.size = binding.global_size(kernel.global_size, vectors)
-        self.group = local_size(self.size, plan.kernels[0, kernel.name].group, grouped)
-        index = [read_only(queue.context, binding.index)] if kernel.index else []
-        self.kept = (*self.arguments(inputs), *index)
-        self.compiled.set_args(*self.kept, np.int32(vectors), np.int32(capacity // width))
+        index = read_only(queue.context, binding.index) if kernel.index else None
+        memory = dict(enumerate(self.arguments(inputs)))
+        units, chosen = shape(job, kernel.output)[0], plan.kernels[0, kernel.name]
+        if chosen.parts > 1:
+            memory[PARTS] = allocated(queue.context, chosen.parts * max(1, units) * np.dtype(job.dtype).itemsize)
+        self.kept = (memory, index)
+        self.ready = []
+        for call in calls(kernel, chosen, len(names(job)), units):
+            try:
+                one = bound(call, binding, queue.device, memory.__getitem__, index, capacity)
+            except DeviceError as error:
+                raise RefusedError("compile", str(error)) from None
+            if one.last is not None:
+                set_number(one.kernel, one.last, vectors)
+            size = call.work(binding, vectors)
+            if 0 not in size:
+                self.ready.append((one.kernel, size, local_size(size, chosen.group if call.counts else None, grouped)))
 
     def launch(self, count: int) -> None:
         """Run it ``count`` times and wait."""
-        if 0 in self.size:
-            return
         for _ in range(count):
-            cl.enqueue_nd_range_kernel(self.queue, self.compiled, self.size, self.group)
+            for kernel, size, group in self.ready:
+                cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
         self.queue.finish()
 
 

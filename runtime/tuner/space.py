@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import lcm, prod
@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..expression import expression
 from ..manifest import KernelInfo
-from ..opencl_plan import KernelPlan, plan_kernel, tile_extents
+from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
 from ..register_tiles import MOST_PLACES, POWERS, splits
 from ..schedule import DEFAULT, Schedule
@@ -25,6 +24,8 @@ from .traits import Traits
 USUAL_GROUP = 64
 #: Work groups that are tried beside one choice of tiles.
 MOST_GROUPS = 5
+#: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
+UNROLLED = (0, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ class Space:
 
     def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
         """Work items of a launch."""
-        environment = {**self.unit.sizes, **plan.tiles, "vectors": self.vectors(plan.width), "V": self.lanes(plan.width)}
-        return tuple(int(expression(size)(environment)) for size in self.kernel.global_size)
+        return global_size(self.unit, self.kernel, plan.tiles, self.vectors(plan.width), self.lanes(plan.width), plan.parts)
 
     def illegal(self, schedule: Schedule) -> str:
         """Why the schedule is not legal; "" where it is."""
@@ -94,6 +94,28 @@ class Space:
             return "a kernel of a fused pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
+        return self._illegal_parts(schedule, -(-self.samples // width)) or self._illegal_unroll(schedule)
+
+    def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
+        if schedule.parts is None:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass takes its sum in one part"
+        if not self.kernel.parts:
+            return f"{self.kernel.name} has no sum that can be taken in parts"
+        if not 1 <= schedule.parts <= vectors:
+            return f"{schedule.parts} parts, expected 1 to {vectors}"
+        return ""
+
+    def _illegal_unroll(self, schedule: Schedule) -> str:
+        if schedule.unroll is None:
+            return ""
+        if self.device.fused:
+            return "loops of a fused pass are unrolled as the compiler likes"
+        if not self.kernel.unroll:
+            return f"{self.kernel.name} has no loop to unroll"
+        if not 1 <= schedule.unroll <= MOST_UNROLLED:
+            return f"unrolled {schedule.unroll} times, expected 1 to {MOST_UNROLLED}"
         return ""
 
     def unproven(self, schedule: Schedule) -> str:
@@ -102,6 +124,8 @@ class Space:
             return f"vectors of {schedule.width}, wider than the device's {self.width}"
         if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
             return f"a work group of {prod(schedule.group)}"
+        if schedule.unroll is not None:
+            return "a loop unrolled otherwise than the compiler likes"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -138,29 +162,65 @@ class Space:
         found.sort(key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device))
         return [self.schedule(tiles, own) for tiles in found]
 
+    def part_values(self, plan: KernelPlan) -> tuple[int, ...]:
+        """Parts to try: powers of two, until there are four times the work items that keep the device busy."""
+        if not self.kernel.parts or self.device.fused:
+            return (1,)
+        items, vectors = prod(self.global_size(replace(plan, parts=1))), -(-self.samples // plan.width)
+        room = min(vectors, 4 * self.device.machine.work_items // max(1, items))
+        return tuple(1 << n for n in range(max(1, room.bit_length())))
+
     def neighbours(self, schedule: Schedule) -> Iterator[Schedule]:
-        """Schedules that differ in one tunable: the next tile sizes, the next widths, every work group."""
-        width = schedule.width or self.width
-        tiles = self.plan(schedule).tiles
+        """Schedules that differ in one tunable: the next tile sizes, the next widths, every work group, the next of each choice."""
+        for found in self._around(schedule):
+            if not self.illegal(found):
+                yield found
+
+    def _around(self, schedule: Schedule) -> Iterator[Schedule]:
+        plan = self.plan(schedule)
+        width, tiles = plan.width, plan.tiles
         for macro in self.kernel.tiles:
             for size in _beside(self.tile_values(macro, width), tiles[macro]):
-                yield self.schedule({**tiles, macro: size}, width)
+                yield _with_choices(self.schedule({**tiles, macro: size}, width), schedule)
         for other in _beside(self.widths, width):
-            yield self.schedule(tiles, other)
+            yield _with_choices(self.schedule(tiles, other), schedule)
         for group in self.groups(schedule)[:MOST_GROUPS]:
             if group != schedule.group:
-                yield self.schedule(tiles, width, group)
+                yield _with_choices(self.schedule(tiles, width, group), schedule)
+        same = _with_choices(self.schedule(tiles, width), schedule)
+        for parts in _beside(self.part_values(plan), plan.parts):
+            yield replace(same, parts=parts)
+        if self.kernel.unroll and not self.device.fused:
+            for rounds in _beside(UNROLLED, schedule.unroll or 0):
+                yield replace(same, unroll=rounds or None)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
         while True:
             width = int(generator.choice(self.widths))
             tiles = {macro: int(generator.choice(self.tile_values(macro, width))) for macro in self.kernel.tiles}
-            schedule = self.schedule(tiles, width)
+            schedule = self._drawn_choices(self.schedule(tiles, width), generator)
             groups: list[Any] = [None, *self.groups(schedule)]
-            schedule = self.schedule(tiles, width, groups[int(generator.integers(len(groups)))])
+            schedule = replace(schedule, group=groups[int(generator.integers(len(groups)))])
             if not self.illegal(schedule):
                 return schedule
+
+    def _drawn_choices(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
+        """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
+        if self.device.fused:
+            return schedule
+        if self.kernel.parts:
+            vectors = -(-self.samples // self.plan(schedule).width)
+            parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, vectors) if n <= vectors)]
+            schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
+        if self.kernel.unroll:
+            schedule = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
+        return schedule
+
+
+def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
+    """``schedule`` with what ``other`` chose besides tiles, width and group."""
+    return replace(schedule, parts=other.parts, unroll=other.unroll)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

@@ -148,7 +148,7 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_folder().name == "phiz"
 
 
-@pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1})])
+@pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1}), Schedule(parts=4, unroll=2)])
 def test_schedules_as_json(schedule: Schedule) -> None:
     record = json.loads(json.dumps(schedule_record(schedule)))
     assert schedule_from(record) == schedule

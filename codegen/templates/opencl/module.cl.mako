@@ -51,6 +51,9 @@ ${layout(line, 1)}
 % for line in note:
 // ${line}
 % endfor
+% if any(k.schedule.parts for k in kernels):
+// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+% endif
 
 % for macro in macros:
 #ifndef ${macro}
@@ -101,3 +104,18 @@ enum { ${", ".join(f"{name} = SIZE_{name}" for name in scalars)} };
 
 ${kernel(k)}\
 % endfor
+% if any(k.schedule.parts for k in kernels):
+
+// A second launch, where a sum was taken in several parts: they are added up in order.
+WIDE __kernel void add_parts(__global const REAL *restrict parts,
+    __global REAL *restrict sum,
+    const int count)
+{
+    const int unit = get_global_id(0), units = get_global_size(0);
+    REAL total = parts[unit];
+    for (int n = 1; n < count; ++n) {
+        total += parts[n * units + unit];
+    }
+    sum[unit] = total;
+}
+% endif

@@ -1,0 +1,30 @@
+"""Into how many parts a sum over samples is split, so that a device with many more work items than parameters is kept busy.
+
+Part n sums every parts-th vector from the n-th on; a second launch adds the parts up in order.  Nothing depends on which work item
+comes first, so that results repeat bit for bit.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+#: Vectors that a part sums at least: fewer are added faster than another launch begins.
+LEAST_SHARE = 16
+
+
+def most_parts(vectors: int) -> int:
+    """The most parts that are worth it, a power of two: no part sums fewer vectors than there are parts to be added up later."""
+    return _power(min(isqrt(max(0, vectors)), vectors // LEAST_SHARE))
+
+
+def default_parts(items: int, vectors: int, work_items: int) -> int:
+    """A power of two: as many as a device that ``work_items`` keep busy has room for beside each other, and as are worth it.
+
+    ``items``: work items of one part.  ``vectors``: of samples that are summed.
+    """
+    return min(most_parts(vectors), _power(work_items // max(1, items)))
+
+
+def _power(number: int) -> int:
+    """The largest power of two up to ``number``, at least 1."""
+    return 1 << (max(1, number).bit_length() - 1)

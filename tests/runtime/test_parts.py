@@ -1,0 +1,147 @@
+"""Sums over samples in parts: how many by default, and that they are taken and added in the stated order, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phiz.runtime.backend import Request
+from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.layer import layer
+from phiz.runtime.network import Network
+from phiz.runtime.opencl_executor import OpenCLExecutor
+from phiz.runtime.opencl_fused import FusedPass
+from phiz.runtime.opencl_plan import plan_kernel
+from phiz.runtime.parts import LEAST_SHARE, default_parts, most_parts
+from phiz.runtime.program import Unit
+from phiz.runtime.register_tiles import Machine
+from phiz.runtime.schedule import DEFAULT, Fixed, Schedule
+from phiz.runtime.tuner.jobs import jobs
+from phiz.runtime.tuner.trial import Trials
+
+GPU, CPU = 132 * 256, 2
+
+
+@pytest.mark.parametrize(
+    ("items", "vectors", "work_items", "parts"),
+    [
+        (1, 1, GPU, 1),  # nothing to split
+        (10, 1024, GPU, 32),  # 32 parts of 32 vectors, then 32 numbers to add
+        (10, 128, GPU, 8),
+        (1000, 16384, GPU, 32),  # 33 would fill the device
+        (100_000, 16384, GPU, 1),  # enough to do
+        (2, 1024, CPU, 1),
+        (1, 1024, CPU, 2),
+        (1, 16, CPU, 1),  # not worth a launch
+    ],
+)
+def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, parts: int) -> None:
+    assert default_parts(items, vectors, work_items) == parts
+
+
+def test_the_rule_holds_everywhere() -> None:
+    for vectors in (0, 1, 15, 16, 31, 32, 100, 4096, 10**6):
+        most = most_parts(vectors)
+        assert most >= 1 and most & (most - 1) == 0
+        assert most == 1 or (vectors // most >= LEAST_SHARE and vectors // most >= most)
+        for items in (1, 7, 5000):
+            for work_items in (1, 2, GPU):
+                parts = default_parts(items, vectors, work_items)
+                assert 1 <= parts <= most and parts & (parts - 1) == 0
+                assert parts == 1 or items * parts <= work_items, "no more than keeps the device busy"
+                more = 2 * parts
+                assert more > most or items * more > work_items, "twice as many would not"
+
+
+def dense(backend: OpenCLBackend | str) -> Network:
+    return Network([layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)], (7,), "mse", backend)
+
+
+def unit_of(network: Network) -> Unit:
+    return network.program.units[0]
+
+
+def test_few_parameters_are_split_on_a_large_device_only() -> None:
+    unit = unit_of(dense(OpenCLBackend(fuse=False)))
+    kernels = {kernel.name: kernel for kernel in unit.kernels}
+
+    def parts(name: str, machine: Machine, schedule: Schedule = DEFAULT) -> int:
+        return plan_kernel(unit, kernels[name], schedule, 1, 1024, machine).parts
+
+    assert parts("gradient_w", Machine(64, GPU)) == parts("gradient_b", Machine(64, GPU)) == 32
+    assert parts("gradient_w", Machine(16, CPU)) == parts("gradient_b", Machine(16, CPU)) == 1
+    assert parts("gradient_b", Machine(16, CPU), Schedule(parts=7)) == 7
+    assert parts("gradient_b", Machine(16, CPU), Schedule(parts=5000)) == 1024, "no more parts than vectors"
+    assert parts("forward_Z", Machine(64, GPU), Schedule(parts=4)) == 1
+
+
+def test_with_parts_to_spare_tiles_are_as_large_as_if_the_device_were_small() -> None:
+    unit = unit_of(Network([layer("dense", maps=64)], (64,), "mse", "numpy"))
+    kernel = next(kernel for kernel in unit.kernels if kernel.name == "gradient_w")
+    small, large = (plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items)) for items in (1, GPU // 16))
+    assert np.prod(list(large.tiles.values())) >= 4
+    assert large.parts > small.parts == 1
+
+
+@pytest.mark.parametrize("samples", [1, 7, 8, 9, 64, 203])
+@pytest.mark.parametrize("parts", [1, 2, 3, 16])
+def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples: int, parts: int) -> None:
+    """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the stated order."""
+    backend = OpenCLBackend(fuse=False)
+    job = next(job for job in jobs(dense(backend), samples, Request(gradients="sum")) if job.kernel.name == "gradient_b")
+    width = backend.width("float32")
+    vectors = -(-samples // width)
+    trials = Trials(job, backend)
+    if parts > vectors:
+        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(Schedule(parts=parts))
+        return
+    found = trials.check(Schedule(parts=parts)).run()["gradient_b"]
+    delta = np.zeros((3, vectors * width), np.float32)
+    delta[:, :samples] = job.arrays["delta_Z"]
+    delta = delta.reshape(3, vectors, width)
+    total = np.zeros(3, np.float32)
+    for part in range(parts):
+        lanes = np.zeros((3, width), np.float32)
+        for vector in range(part, vectors, parts):
+            lanes = lanes + delta[:, vector]
+        while lanes.shape[1] > 1:
+            half = lanes.shape[1] // 2
+            # lane_sum: the lower half and the upper half, lane by lane; of two the first and the second
+            lanes = lanes[:, :half] + lanes[:, half:]
+        total = lanes[:, 0] if part == 0 else total + lanes[:, 0]
+    assert found.tobytes() == total.tobytes()
+
+
+def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_lives_then() -> None:
+    def gradient(parts: int | None, samples: int = 64) -> tuple[bytes, int]:
+        backend = OpenCLBackend(fuse=False)
+        names = ("gradient_w", "gradient_b")
+        backend.schedules = Fixed({("dense", name): Schedule(parts=parts) for name in names})
+        network = dense(backend)
+        generator = np.random.default_rng(samples)
+        inputs, targets = generator.normal(size=(samples, 7)), generator.normal(size=(samples, 3))
+        found = [network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(3)]
+        assert len({one.tobytes() for one in found}) == 1
+        executor = network.executor(samples)
+        assert isinstance(executor, OpenCLExecutor) and executor.fusion is None
+        (kind,) = executor._passes.values()
+        assert not isinstance(kind.launches, FusedPass)
+        expected = dense("numpy").value_and_gradient(network.parameters, inputs, targets)[1]
+        assert np.abs(found[0] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+        return found[0].tobytes(), len(kind.launches.launches) - len(kind.steps)
+
+    assert [gradient(parts)[1] for parts in (None, 1, 2, 3)] == [0, 0, 4, 4]
+    assert gradient(None)[0] == gradient(1)[0]
+
+
+def test_fused_passes_have_one_part() -> None:
+    backend = OpenCLBackend(schedules=Fixed({("dense", "gradient_b"): Schedule(parts=2)}))
+    assert backend.fuses
+    network = dense(backend)
+    executor = network.executor(64)
+    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None
+    assert {plan.parts for plan in executor.fusion.plan.kernels.values()} == {1}
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(64, 7)), generator.normal(size=(64, 3))
+    own = dense(OpenCLBackend())
+    found, expected = (n.value_and_gradient(network.parameters, inputs, targets)[1] for n in (network, own))
+    assert found.tobytes() == expected.tobytes()

@@ -1,0 +1,166 @@
+"""Each choice of a schedule by itself, in every kernel that has it: NumPy's numbers, the same bits in every run, named refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phiz.codegen.folder import write
+from phiz.codegen.generate import generate
+from phiz.codegen.user_file import combined, load_definitions
+from phiz.runtime.backend import Request
+from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.layer import LayerSpec, layer
+from phiz.runtime.manifest import KernelInfo
+from phiz.runtime.network import Network
+from phiz.runtime.program import Unit
+from phiz.runtime.schedule import DEFAULT, Schedule
+from phiz.runtime.tuner.jobs import Job, jobs
+from phiz.runtime.tuner.space import Space
+from phiz.runtime.tuner.traits import Traits, traits
+
+from tests.tuner.compared import compare
+from tests.tuner.simulated import CPU, GPU, some_jobs
+
+LAYERS = Path(__file__).resolve().parent.parent / "layers"
+
+NETWORKS: dict[str, tuple[list[LayerSpec], tuple[int, ...]]] = {
+    "convolution": (
+        [layer("convolution", maps=5, kernel=3, stride=2, padding_low=1, padding_high=2), layer("dense", maps=3)],
+        (2, 9, 7),
+    ),
+    "radial_basis": ([layer("dense", maps=11, activation="tanh"), layer("radial_basis", maps=6)], (9,)),
+    "user": ([layer("locally_connected", maps=4, kernel=3, activation="tanh"), layer("factorised_bilinear", maps=3)], (2, 5, 6)),
+}
+
+
+@dataclass
+class Everywhere:
+    """``wanted`` in every kernel of which ``device`` admits it; ``used``: the kernels where it was."""
+
+    wanted: Schedule
+    device: Traits
+    used: set[str] = field(default_factory=set)
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The choice, or the default."""
+        if Space(unit, kernel, dtype, samples, self.device).illegal(self.wanted):
+            return DEFAULT
+        self.used.add(kernel.name)
+        return self.wanted
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Layers that phiz does not know, generated."""
+    needed, _ = combined(load_definitions([LAYERS / "locally_connected.py", LAYERS / "bilinear.py"]))
+    path = tmp_path_factory.mktemp("definitions")
+    write(path, generate(needed.families, needed.activations, needed.losses).files)
+    return path
+
+
+CHOICES = {
+    "two parts": (Schedule(parts=2), "gradient"),
+    "seven parts": (Schedule(parts=7), "gradient"),
+    "unrolled": (Schedule(unroll=4), "forward"),
+    "not unrolled": (Schedule(unroll=1), "forward"),
+    "both": (Schedule(parts=3, unroll=3), "gradient"),
+}
+
+
+@pytest.mark.parametrize("choice", sorted(CHOICES))
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_choice_gives_what_numpy_gives(definitions: Path, name: str, choice: str) -> None:
+    wanted, role = CHOICES[choice]
+    layers, shape = NETWORKS[name]
+    for samples, width in ((1, None), (9, 1), (64, None)):
+        backend = OpenCLBackend(fuse=False)
+        schedule = Schedule(wanted.tiles, width, wanted.group, wanted.parts, wanted.unroll)
+        schedules = Everywhere(schedule, traits(backend, "float32"))
+        backend.schedules = schedules
+        networks = [Network(layers, shape, "mse", b, "float32", manifests=(definitions,)) for b in (backend, "numpy")]
+        compare(networks, samples, samples)
+        assert any(kernel.startswith(role) for kernel in schedules.used) or samples < 9
+
+
+def test_unrolling_keeps_the_order_of_every_sum() -> None:
+    layers, shape = NETWORKS["convolution"]
+    generator = np.random.default_rng(5)
+    inputs, targets = generator.normal(size=(37, 126)), generator.normal(size=(37, 3))
+    found = []
+    for unroll in (None, 1, 3, 8):
+        backend = OpenCLBackend(fuse=False)
+        backend.schedules = Everywhere(Schedule(unroll=unroll), traits(backend, "float32"))
+        network = Network(layers, shape, "mse", backend)
+        found.append(network.value_and_gradient(network.parameters, inputs, targets)[1].tobytes())
+    assert len(set(found)) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ legality
+def space(job: Job, device: Traits) -> Space:
+    return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
+
+
+def job_of(role: str, samples: int = 64, wanted: Callable[[Job], bool] = lambda job: True) -> Job:
+    return next(job for job in some_jobs(samples) if job.kernel.role == role and wanted(job))
+
+
+def test_why_a_choice_is_illegal() -> None:
+    forward, gradient = space(job_of("forward"), GPU), space(job_of("gradient"), GPU)
+    assert "forward_Z has no sum that can be taken in parts" in forward.illegal(Schedule(parts=2))
+    assert "65 parts, expected 1 to 64" in gradient.illegal(Schedule(parts=65))
+    assert "0 parts" in gradient.illegal(Schedule(parts=0))
+    assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(Schedule(parts=9)), "8 vectors of 8 samples"
+    assert not gradient.illegal(Schedule(parts=64))
+    assert "unrolled 17 times, expected 1 to 16" in forward.illegal(Schedule(unroll=17))
+    basis = Network(NETWORKS["radial_basis"][0], (9,), "mse", "numpy")
+    flat = next(job for job in jobs(basis, 8, Request()) if job.unit.file == "radial_basis" and job.kernel.name == "forward_Z")
+    assert "forward_Z has no loop to unroll" in space(flat, GPU).illegal(Schedule(unroll=2)), "exp(-beta R), without a sum"
+
+
+def test_fused_kernels_have_no_such_choices() -> None:
+    for job in some_jobs(64):
+        fused = space(job, Traits(**{**CPU.__dict__, "fused": True}))
+        for schedule in (Schedule(parts=1), Schedule(unroll=2)):
+            assert "fused" in fused.illegal(schedule)
+        for found in fused.neighbours(fused.schedule({})):
+            assert (found.parts, found.unroll) == (None, None)
+
+
+def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
+    job = job_of("gradient", 4096)
+    gpu, cpu = space(job, GPU), space(job, CPU)
+    values = gpu.part_values(gpu.default)
+    items = np.prod(gpu.global_size(gpu.default)) // gpu.default.parts
+    assert values == tuple(1 << n for n in range(len(values)))
+    assert len(values) > 3 and items * values[-1] <= 4 * GPU.machine.work_items < items * 2 * values[-1]
+    assert {s.parts for s in gpu.neighbours(gpu.schedule({}))} > {None}
+    assert max(cpu.part_values(cpu.default)) <= 4 * CPU.machine.work_items
+    forward = space(job_of("forward", 4096), GPU)
+    assert forward.part_values(forward.default) == (1,)
+
+
+def test_unrolling_is_offered_one_step_at_a_time_and_tried_in_a_child() -> None:
+    found = space(job_of("forward"), GPU)
+    assert {s.unroll for s in found.neighbours(found.schedule({}))} == {None, 2}
+    assert {s.unroll for s in found.neighbours(Schedule(unroll=4))} == {4, 2, 8}
+    assert "unrolled" in found.unproven(Schedule(unroll=4))
+
+
+def test_choices_survive_where_another_tunable_moves() -> None:
+    found = space(job_of("gradient"), GPU)
+    start = Schedule(parts=4, unroll=2)
+    around = list(found.neighbours(start))
+    assert {s.parts for s in around if s.unroll == 2} == {2, 4, 8}
+    assert {s.unroll for s in around if s.parts == 4} == {None, 2, 4}
+    assert any(s.tiles != around[-1].tiles and (s.parts, s.unroll) == (4, 2) for s in around)
+
+
+def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
+    network = Network(NETWORKS["convolution"][0], (2, 9, 7), "mse", "numpy")
+    kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
+    assert {k.parts for k in kernels} >= {"", "PARTS_gradient_w", "PARTS_gradient_b"}
+    assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
