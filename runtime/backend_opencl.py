@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class OpenCLBackend:
         return max(1, samples) if rows else self.plan(program.units, dtype, samples).capacity
 
     def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        """Where passes are fused: whether that is predicted to be clearly faster.
+        """Where passes are fused: whether that is predicted to be clearly faster, whatever was tuned.
 
         A value and its gradient are always computed in the same form, so that they agree to the last bit; inference on a few
         samples may differ.
@@ -72,8 +73,10 @@ class OpenCLBackend:
             return False
         inference = samples < self.width(dtype) and not (request.losses or request.backward)
         steps = calls(program, request if inference else GRADIENT)
-        blocks = self.fusion(program.units, dtype, self.capacity(program, dtype, samples)).plan
-        rows = self.row_fusion(program.units, dtype, samples).plan
+        untuned = copy(self)
+        untuned.schedules = Defaults()
+        blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples)).plan
+        rows = untuned.row_fusion(program.units, dtype, samples).plan
         return predicted(rows, [step.in_rows() for step in steps], samples) < CLEARLY * predicted(blocks, steps, samples)
 
     @property
