@@ -88,8 +88,23 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
             "index": launch.uses_index,
             "parts": launch.schedule.parts,
             "unroll": launch.schedule.unroll,
+            "constant": _constant(kernel, launch),
         },
     }
+
+
+def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
+    """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
+    found = launch.schedule.constant
+    if found is None:
+        return None
+    record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
+    if found.sliced:
+        first = kernel.axes[0]
+        tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
+        record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
+        record |= {"maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+    return record
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Expr, Integer, IntExpr, IntOp, Kernel, Load, Name, Size, Tensor, integers, names
 from .affine import add, multiply
+from .constant import from_name
 from .opencl_names import c_name
 from .opencl_printer import ScalarPrinter, condition, integer
 from .schedule import SAMPLES, Schedule, Tile
@@ -50,7 +51,8 @@ class Frame:
         unit = integer(self.unit(tensor, index), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            return f"{name}[{unit}]"
+            sliced = self.schedule.constant is not None and tensor.name in self.schedule.constant.sliced
+            return f"{name}[{unit} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{unit}]"
         if self.kernel.sums_samples:
             name += "_block"
         return f"{name}[{lane}]" if unit == "0" else f"{name}[{unit} * TV + {lane}]"
@@ -109,13 +111,6 @@ class Frame:
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
         return f"acc{nest}{self.place_index()}"
-
-
-def units(tensor: Tensor) -> IntExpr:
-    """How many units ``tensor`` has."""
-    if tensor.ragged:
-        return Size(f"{tensor.layout}_at", tensor.shape[0])
-    return multiply(*tensor.shape)
 
 
 def counter(axis: str) -> str:

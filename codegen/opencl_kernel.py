@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
-from .opencl_frame import Frame, Line, is_table, units
+from .constant import from_name, units
+from .opencl_frame import Frame, Line, is_table
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
@@ -146,8 +147,8 @@ class KernelWriter:
         kernel = self.kernel
         parts = []
         for name in arguments(kernel, self.frame.tensors):
-            kind = "realv" if self.frame.tensors[name].samples else "REAL"
-            parts.append(f"__global const {kind} *restrict {c_name(name)}")
+            kind, space = ("realv", "__global") if self.frame.tensors[name].samples else ("REAL", f"SPACE_{kernel.name}")
+            parts.append(f"{space} const {kind} *restrict {c_name(name)}")
         kind = "realv" if kernel.output.samples else "REAL"
         parts.append(f"__global {kind} *restrict {c_name(kernel.output.name)}")
         if kernel.position is not None:
@@ -158,7 +159,9 @@ class KernelWriter:
             parts.append("__global const realv *below")
         if uses_index(kernel, self.frame.tensors):
             parts.append("__global const int *restrict index")
-        return (*parts, "const int vectors", "const int TV")
+        sliced = self.schedule.constant.sliced if self.schedule.constant else ()
+        slices = [f"const int {from_name(name, self.frame.tensors)}" for name in sliced]
+        return (*parts, "const int vectors", "const int TV", *slices)
 
     def text(self) -> KernelText:
         """Everything that the template needs."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ..derive.ir import Call, Condition, Expr, Integer, IntExpr, IntOp, Let, Load, Loop, Nest, RowLoop, loads, names
 from .affine import extreme
-from .opencl_frame import Frame, Line, counter, is_table, units
+from .constant import units
+from .opencl_frame import Frame, Line, counter, is_table
 from .opencl_names import c_name
 from .opencl_printer import condition, integer
 

@@ -60,6 +60,7 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
     macros += sorted(macro for text in texts for macro in (text.schedule.parts, text.schedule.unroll) if macro)
+    macros += sorted(text.schedule.constant.macro for text in texts if text.schedule.constant)
     emitted = list(activations) if applies else []
     text = render(
         "opencl/module.cl.mako",

@@ -66,13 +66,29 @@ class TileInfo:
 
 
 @dataclass(frozen=True)
+class ConstantInfo:
+    """The parameters that a kernel reads, by tensor: ``macro`` is their address space.
+
+    Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
+    ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
+    """
+
+    macro: str
+    whole: Mapping[str, str]
+    sliced: Mapping[str, str]
+    maps: str
+    tile: str
+    dimension: int
+
+
+@dataclass(frozen=True)
 class KernelInfo:
     """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
     that the innermost body loads, the tiles that it depends on.  ``parts``: the macro with the
     number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the
-    macro that says how often the innermost loops are unrolled; "" where there are none.
+    macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any.
     """
 
     name: str
@@ -90,6 +106,7 @@ class KernelInfo:
     index: bool
     parts: str = ""
     unroll: str = ""
+    constant: ConstantInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -276,6 +293,20 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         bool(record.get("index", opencl.get("index", False))),
         str(opencl.get("parts", "")),
         str(opencl.get("unroll", "")),
+        _constant(opencl.get("constant")),
+    )
+
+
+def _constant(record: Mapping[str, Any] | None) -> ConstantInfo | None:
+    if record is None:
+        return None
+    return ConstantInfo(
+        str(record["macro"]),
+        dict(record["whole"]),
+        dict(record.get("sliced", {})),
+        str(record.get("maps", "1")),
+        str(record.get("tile", "")),
+        int(record.get("dimension", 1)),
     )
 
 

@@ -13,6 +13,9 @@ from .opencl_calls import Bound, Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_program import Binding
 
+#: Global size, local size (None: the driver's), global offset (None: 0).
+Sizes = tuple[Size, Size | None, Size | None]
+
 
 def work_group(size: Size) -> Size:
     """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
@@ -58,10 +61,10 @@ class Launch:
         """What is queued."""
         return self.bound.kernel
 
-    def sizes(self, used: int) -> tuple[Size, Size | None]:
-        """Global and local size for ``used`` lanes."""
-        size = self.bound.call.work(self.binding, used // self.binding.width)
-        return size, local_size(size, self.wanted, self.grouped)
+    def sizes(self, used: int) -> Sizes:
+        """Global size, local size and global offset for ``used`` lanes."""
+        size, offset = self.bound.call.work(self.binding, used // self.binding.width)
+        return size, local_size(size, self.wanted, self.grouped), offset
 
     def use(self, used: int) -> None:
         """Set the number of vectors of ``used`` lanes."""
@@ -77,8 +80,8 @@ class LaunchList:
         self._moving = [(one.kernel, position, key) for one in launches for position, key in one.moving]
         self._regions: tuple[Region, ...] = ()
         self._used = -1
-        self._sizes: dict[int, list[tuple[cl.Kernel, Size, Size | None]]] = {}
-        self._ready: list[tuple[cl.Kernel, Size, Size | None]] = []
+        self._sizes: dict[int, list[tuple[cl.Kernel, Sizes]]] = {}
+        self._ready: list[tuple[cl.Kernel, Sizes]] = []
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
         """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
@@ -92,8 +95,8 @@ class LaunchList:
 
     def _resize(self, used: int) -> None:
         if used not in self._sizes:
-            sizes = [(one.kernel, *one.sizes(used)) for one in self.launches]
-            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1]]
+            sizes = [(one.kernel, one.sizes(used)) for one in self.launches]
+            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1][0]]
         for one in self.launches:
             one.use(used)
         self._used, self._ready = used, self._sizes[used]
@@ -101,6 +104,6 @@ class LaunchList:
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
         event, enqueue = None, cl.enqueue_nd_range_kernel
-        for kernel, size, group in self._ready:
-            event = enqueue(queue, kernel, size, group)
+        for kernel, sizes in self._ready:
+            event = enqueue(queue, kernel, *sizes)
         return event

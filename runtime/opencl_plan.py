@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import lcm, prod
 
+import numpy as np
+
+from .constant_launches import Share, constant_launches
 from .expression import expression
 from .manifest import KernelInfo
 from .opencl_program import Binding
@@ -22,7 +25,8 @@ MOST_UNROLLED = 16
 class KernelPlan:
     """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
 
-    ``parts``: of its sum over the samples.  ``macros``: what its text is built with, tiles among it.
+    ``parts``: of its sum over the samples.  ``macros``: what its text is built with, tiles among it.  ``shares``: of the output
+    maps, one for each launch; None is a launch over all of them.
     """
 
     width: int
@@ -30,7 +34,8 @@ class KernelPlan:
     group: tuple[int, ...] | None
     sample_tile: int
     parts: int = 1
-    macros: Mapping[str, int] = field(default_factory=dict)
+    macros: Mapping[str, int | str] = field(default_factory=dict)
+    shares: tuple[Share | None, ...] = (None,)
 
     @property
     def step(self) -> int:
@@ -61,8 +66,13 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int) -> TileProblem:
     return tile_problem(extents, kernel.operands, others, samples_tiled)
 
 
-def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine) -> KernelPlan:
-    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's."""
+def plan_kernel(
+    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, itemsize: int = 4
+) -> KernelPlan:
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
+
+    What does not fit the device is left to the default.
+    """
     own = schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors)
@@ -77,10 +87,15 @@ def plan_kernel(unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, 
         items = prod(global_size(unit, kernel, tiles, vectors))
         wanted = schedule.parts or default_parts(items, vectors, machine.work_items)
         parts = max(1, min(wanted, vectors))
-    macros = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
+    macros: dict[str, int | str] = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
     if kernel.unroll:
         macros[kernel.unroll] = min(schedule.unroll or 0, MOST_UNROLLED)
-    return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros)
+    shares: tuple[Share | None, ...] = ()
+    if schedule.constant:
+        shares, _ = constant_launches(unit, kernel, tiles, machine, itemsize)
+    if kernel.constant:
+        macros[kernel.constant.macro] = "__constant" if shares else "__global"
+    return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros, shares or (None,))
 
 
 class Plan:
@@ -89,7 +104,9 @@ class Plan:
     def __init__(self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine) -> None:
         self.units, self.dtype, self.width = tuple(units), dtype, width
         self.kernels = {
-            (number, kernel.name): plan_kernel(unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine)
+            (number, kernel.name): plan_kernel(
+                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine, np.dtype(dtype).itemsize
+            )
             for number, unit in enumerate(units)
             for kernel in unit.kernels
         }

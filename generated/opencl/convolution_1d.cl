@@ -115,6 +115,12 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -171,12 +177,14 @@ static int forward_Z_u0_begin(int x0) { return (ceildiv(p0, d0) <= 0 ? 0 : great
 static int forward_Z_u0_end(int x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int tile = g2;
@@ -213,7 +221,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                     const int i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+                    const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
 #pragma unroll
                     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                         const int x0 = x00 + n_x0;
@@ -242,7 +250,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                     const int i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+                    const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
 #pragma unroll
                     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                         const int x0 = x00 + n_x0;
@@ -266,7 +274,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x0 < x0_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x0][t];
 #if STORE_Z
                 z_out[(i * X0 + x0) * TV + t0 + t] = result;
@@ -277,19 +285,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -366,7 +376,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

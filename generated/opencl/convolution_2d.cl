@@ -139,6 +139,12 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -195,12 +201,14 @@ static int forward_Z_u1_begin(int x1) { return (ceildiv(p1, d1) <= 0 ? 0 : great
 static int forward_Z_u1_end(int x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int x0 = g1;
@@ -241,7 +249,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                         const int i = i0 + n_i;
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
 #pragma unroll
                         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
                             const int x1 = x10 + n_x1;
@@ -270,7 +278,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                     for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                         const int i = i0 + n_i;
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
 #pragma unroll
                         for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
                             const int x1 = x10 + n_x1;
@@ -295,7 +303,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x1 < x1_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x1][t];
 #if STORE_Z
                 z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
@@ -306,19 +314,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -403,7 +413,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -163,6 +163,12 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -219,12 +225,14 @@ static int forward_Z_u2_begin(int x2) { return (ceildiv(p2, d2) <= 0 ? 0 : great
 static int forward_Z_u2_end(int x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -271,7 +279,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                             const int i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2 - w_from];
 #pragma unroll
                             for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
                                 const int x2 = x20 + n_x2;
@@ -300,7 +308,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                             const int i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2 - w_from];
 #pragma unroll
                             for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
                                 const int x2 = x20 + n_x2;
@@ -326,7 +334,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x2 < x2_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x2][t];
 #if STORE_Z
                 z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
@@ -337,19 +345,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over i, u0, u1, u2 of delta_Z[i, x0, x1, x2]*w[i, j, u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0 and x2 >= 0 and X2 - x2 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -441,7 +451,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -73,6 +73,12 @@
 #ifndef UNROLL_gradient_w
 #error "UNROLL_gradient_w is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -124,12 +130,14 @@ enum { I = SIZE_I, J = SIZE_J };
 // Z[i] = b[i] + sum(Y[j]*w[i, j]; j)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int i_first = g2 * TILE_forward_Z_i;
@@ -152,7 +160,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL w_1 = w[i * J + j];
+            const REAL w_1 = w[i * J + j - w_from];
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
@@ -165,7 +173,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            const REAL b_r0 = b[i];
+            const REAL b_r0 = b[i - b_from];
             const realv result = b_r0 + acc0[n_i][t];
 #if STORE_Z
             z_out[i * TV + t0 + t] = result;
@@ -175,19 +183,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -233,7 +243,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -64,6 +64,12 @@
 #ifndef UNROLL_gradient_a
 #error "UNROLL_gradient_a is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -115,11 +121,12 @@ enum { I = SIZE_I, J = SIZE_J };
 // Z[i] = sum(Y[j]*a[i, j]; j)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict a,
+    SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int a_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int i_first = g2 * TILE_forward_Z_i;
@@ -142,7 +149,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL a_1 = a[i * J + j];
+            const REAL a_1 = a[i * J + j - a_from];
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * a_1;
@@ -164,18 +171,19 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict a,
+    SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int a_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, TV, a_from);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of a[i, j]*delta_Z[i]
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict a,
+    SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -221,7 +229,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict a,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

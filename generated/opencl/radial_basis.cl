@@ -79,6 +79,30 @@
 #ifndef UNROLL_gradient_c
 #error "UNROLL_gradient_c is not defined"
 #endif
+#ifndef SPACE_delta_R
+#error "SPACE_delta_R is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_R
+#error "SPACE_forward_R is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
+#ifndef SPACE_gradient_beta
+#error "SPACE_gradient_beta is not defined"
+#endif
+#ifndef SPACE_gradient_c
+#error "SPACE_gradient_c is not defined"
+#endif
+#ifndef SPACE_samplegradient_beta
+#error "SPACE_samplegradient_beta is not defined"
+#endif
+#ifndef SPACE_samplegradient_c
+#error "SPACE_samplegradient_c is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -130,10 +154,11 @@ enum { I = SIZE_I, J = SIZE_J };
 // R[i] = sum((Y[j] - c[i, j])**2; j)
 static void forward_R_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
     const int t0 = g0 * TILE_forward_R_t;
     const int i_first = g2 * TILE_forward_R_i;
@@ -156,7 +181,7 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL c_1 = c[i * J + j];
+            const REAL c_1 = c[i * J + j - c_from];
 #pragma unroll
             for (int t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += (Y_0[t] - c_1) * (Y_0[t] - c_1);
@@ -175,29 +200,31 @@ static void forward_R_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_R(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV);
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, c_from);
 }
 
 // Z[i] = exp(-R[i]*beta[i])
 static void forward_Z_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_forward_Z const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
         const realv R_r0 = R[i * TV + t0 + t];
-        const REAL beta_r1 = beta[i];
+        const REAL beta_r1 = beta[i - beta_from];
         const realv result = exp(-R_r0 * beta_r1);
 #if STORE_Z
         z_out[i * TV + t0 + t] = result;
@@ -205,50 +232,53 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         Z[i * TV + t0 + t] = PHI(result);
     }
 }
-WIDE __kernel void forward_Z(__global const REAL *restrict beta,
+WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV, beta_from);
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
 static void delta_R_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_delta_R_t;
     const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_delta_R_t; ++t) {
-        const REAL beta_r0 = beta[i];
+        const REAL beta_r0 = beta[i - beta_from];
         const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
         const realv R_r2 = R[i * TV + t0 + t];
         const realv result = -beta_r0 * delta_Z_r1 * exp(-R_r2 * beta_r0);
         delta_R[i * TV + t0 + t] = result;
     }
 }
-WIDE __kernel void delta_R(__global const REAL *restrict beta,
+WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV);
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV, beta_from);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
 static void delta_Y_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_delta_Y const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -296,7 +326,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void delta_Y(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_delta_Y const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -309,11 +339,12 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
 static void gradient_c_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
     const int part = PARTS_gradient_c > 1 ? g0 : 0;
     int tile = g2;
@@ -349,7 +380,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                     const int j = j0 + n_j;
-                    const REAL c_1 = c[i * J + j];
+                    const REAL c_1 = c[i * J + j - c_from];
                     acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
                 }
             }
@@ -368,23 +399,25 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void gradient_c(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, c_from);
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
 static void samplegradient_c_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_samplegradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
     const int t0 = g0 * TILE_samplegradient_c_t;
     int id = g1;
@@ -395,7 +428,7 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const REAL c_1 = c[i * J + j];
+    const REAL c_1 = c[i * J + j - c_from];
 #pragma unroll
     for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
         const realv delta_R_0 = delta_R[i * TV + t0 + t];
@@ -409,23 +442,25 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_samplegradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV);
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV, c_from);
 }
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
 static void gradient_beta_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int part = PARTS_gradient_beta > 1 ? g0 : 0;
     const int i = g1;
@@ -441,30 +476,32 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
         for (int t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];
-            const REAL beta_2 = beta[i];
+            const REAL beta_2 = beta[i - beta_from];
             acc0 -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
         }
     }
     gradient_beta[part * I + i] = lane_sum(acc0);
 }
-WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, beta_from);
 }
 
 // samplegradient_beta[i] = -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
 static void samplegradient_beta_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_samplegradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_samplegradient_beta_t;
     const int i = g1;
@@ -472,7 +509,7 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const REAL beta_2 = beta[i];
+    const REAL beta_2 = beta[i - beta_from];
 #pragma unroll
     for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
         const realv R_0 = R[i * TV + t0 + t];
@@ -485,14 +522,15 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
         samplegradient_beta[i * TV + t0 + t] = result;
     }
 }
-WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void samplegradient_beta(SPACE_samplegradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV, beta_from);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -133,6 +133,12 @@
 #ifndef UNROLL_head_mse_value
 #error "UNROLL_head_mse_value is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_A
+#error "SPACE_forward_A is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -184,11 +190,13 @@ enum { I = SIZE_I, J = SIZE_J };
 // A[i] = b[i] + sum(Y[j]*w[i, j]; j)
 static void forward_A_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_A const REAL *restrict w,
+    SPACE_forward_A const REAL *restrict b,
     __global realv *restrict A,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_A_t;
     const int i_first = g2 * TILE_forward_A_i;
@@ -211,7 +219,7 @@ static void forward_A_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL w_1 = w[i * J + j];
+            const REAL w_1 = w[i * J + j - w_from];
 #pragma unroll
             for (int t = 0; t < TILE_forward_A_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
@@ -224,20 +232,22 @@ static void forward_A_item(const int g0, const int g1, const int g2,
         if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_A_t; ++t) {
-            const REAL b_r0 = b[i];
+            const REAL b_r0 = b[i - b_from];
             const realv result = b_r0 + acc0[n_i][t];
             A[i * TV + t0 + t] = result;
         }
     }
 }
 WIDE __kernel void forward_A(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_A const REAL *restrict w,
+    SPACE_forward_A const REAL *restrict b,
     __global realv *restrict A,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV);
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, w_from, b_from);
 }
 
 // m[] = max(A[k]; k)
@@ -482,7 +492,7 @@ WIDE __kernel void delta_A(__global const realv *restrict A,
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -528,7 +538,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
     __global const realv *below,

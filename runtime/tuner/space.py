@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..constant_launches import constant_launches
 from ..manifest import KernelInfo
 from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
@@ -44,7 +45,12 @@ class Space:
 
     def plan(self, schedule: Schedule) -> KernelPlan:
         """The schedule in numbers."""
-        return plan_kernel(self.unit, self.kernel, schedule, self.device.width, self.samples, self.device.machine)
+        return plan_kernel(self.unit, self.kernel, schedule, self.device.width, self.samples, self.device.machine, self.itemsize)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return np.dtype(self.dtype).itemsize
 
     @cached_property
     def default(self) -> KernelPlan:
@@ -79,7 +85,8 @@ class Space:
             return "a kernel of a fused pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
-        return self._illegal_parts(schedule, -(-self.samples // width)) or self._illegal_unroll(schedule)
+        parts = self._illegal_parts(schedule, -(-self.samples // width))
+        return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule)
 
     def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
         if schedule.parts is None:
@@ -103,6 +110,14 @@ class Space:
             return f"unrolled {schedule.unroll} times, expected 1 to {MOST_UNROLLED}"
         return ""
 
+    def _illegal_constant(self, schedule: Schedule) -> str:
+        if not schedule.constant:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass reads its parameters from global memory"
+        tiles = self.plan(schedule).tiles
+        return constant_launches(self.unit, self.kernel, tiles, self.device.machine, self.itemsize)[1]
+
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
         if (schedule.width or self.device.width) > self.device.width:
@@ -111,6 +126,8 @@ class Space:
             return f"a work group of {prod(schedule.group)}"
         if schedule.unroll is not None:
             return "a loop unrolled otherwise than the compiler likes"
+        if schedule.constant:
+            return "parameters in constant memory"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -124,7 +141,7 @@ class Space:
     @cached_property
     def start(self) -> int:
         """Algorithm 4's number of neighbouring work items."""
-        return local_sizes.neighbours_of(self.image, self.device, np.dtype(self.dtype).itemsize)
+        return local_sizes.neighbours_of(self.image, self.device, self.itemsize)
 
     def groups(self, schedule: Schedule) -> list[tuple[int, ...]]:
         """Work groups for the tiles and width of ``schedule``."""
@@ -178,6 +195,8 @@ class Space:
         if self.kernel.unroll and not self.device.fused:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
+        if self.kernel.constant and self.device.kind == "gpu" and not self.device.fused:
+            yield replace(same, constant=not same.constant)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
@@ -200,12 +219,14 @@ class Space:
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
         if self.kernel.unroll:
             schedule = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
+        if generator.integers(2) and not self.illegal(replace(schedule, constant=True)):
+            schedule = replace(schedule, constant=True)
         return schedule
 
 
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
     """``schedule`` with what ``other`` chose besides tiles, width and group."""
-    return replace(schedule, parts=other.parts, unroll=other.unroll)
+    return replace(schedule, parts=other.parts, unroll=other.unroll, constant=other.constant)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:
