@@ -16,12 +16,13 @@ class Constant:
     """The parameters of one kernel.
 
     ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the units of an entry;
-    ``whole``: the others, with all of their units.
+    ``whole``: the others, with all of their units.  ``split``: the macro that says whether a launch is given slices.
     """
 
     macro: str
     sliced: Mapping[str, IntExpr]
     whole: Mapping[str, IntExpr]
+    split: str
 
 
 def constant(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Constant | None:
@@ -31,7 +32,7 @@ def constant(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Constant | None:
         return None
     sliced = {name: multiply(*tensors[name].shape[1:], Integer(1)) for name in names if _by_map(kernel, tensors[name])}
     whole = {name: units(tensors[name]) for name in names if name not in sliced}
-    return Constant(f"SPACE_{kernel.name}", sliced, whole)
+    return Constant(f"SPACE_{kernel.name}", sliced, whole, f"SLICED_{kernel.name}" if sliced else "")
 
 
 def _by_map(kernel: Kernel, tensor: Tensor) -> bool:

@@ -103,7 +103,7 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
         first = kernel.axes[0]
         tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
-        record |= {"maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+        record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
 
 

@@ -163,13 +163,19 @@ class KernelWriter:
         slices = [f"const int {from_name(name, self.frame.tensors)}" for name in sliced]
         return (*parts, "const int vectors", "const int TV", *slices)
 
+    def _given(self, name: str) -> str:
+        """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
+        found = self.schedule.constant
+        sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
+        return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
+
     def text(self) -> KernelText:
         """Everything that the template needs."""
         decode, size = self.launch()
         writer = NestWriter(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
         parameters = self.parameters()
-        names = tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
+        names = tuple(self._given(parameter.split()[-1].removeprefix("*")) for parameter in parameters)
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
             tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,

@@ -71,6 +71,7 @@ class ConstantInfo:
 
     Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
     ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
+    ``split``: the macro that says whether launches are given slices.
     """
 
     macro: str
@@ -79,6 +80,7 @@ class ConstantInfo:
     maps: str
     tile: str
     dimension: int
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,7 @@ def _constant(record: Mapping[str, Any] | None) -> ConstantInfo | None:
         str(record.get("maps", "1")),
         str(record.get("tile", "")),
         int(record.get("dimension", 1)),
+        str(record.get("split", "")),
     )
 
 

@@ -95,6 +95,8 @@ def plan_kernel(
         shares, _ = constant_launches(unit, kernel, tiles, machine, itemsize)
     if kernel.constant:
         macros[kernel.constant.macro] = "__constant" if shares else "__global"
+        if kernel.constant.split:
+            macros[kernel.constant.split] = int(any(share is not None for share in shares))
     return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros, shares or (None,))
 
 

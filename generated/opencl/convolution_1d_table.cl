@@ -139,6 +139,9 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -283,7 +286,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int TV,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j, u0 of delta_Z[D_i(d_row), x0]*w[D_q(d_row), u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0

@@ -139,6 +139,9 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -323,7 +326,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int w_from,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0

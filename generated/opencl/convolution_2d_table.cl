@@ -172,6 +172,9 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -326,7 +329,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int TV,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j, u0, u1 of delta_Z[D_i(d_row), x0, x1]*w[D_q(d_row), u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0

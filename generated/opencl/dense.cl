@@ -73,6 +73,9 @@
 #ifndef UNROLL_gradient_w
 #error "UNROLL_gradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -192,7 +195,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int w_from,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, w_from, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]

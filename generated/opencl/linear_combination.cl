@@ -64,6 +64,9 @@
 #ifndef UNROLL_gradient_a
 #error "UNROLL_gradient_a is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -178,7 +181,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int TV,
     const int a_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, TV, a_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, TV, SLICED_forward_Z ? a_from : 0);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of a[i, j]*delta_Z[i]

@@ -79,6 +79,27 @@
 #ifndef UNROLL_gradient_c
 #error "UNROLL_gradient_c is not defined"
 #endif
+#ifndef SLICED_delta_R
+#error "SLICED_delta_R is not defined"
+#endif
+#ifndef SLICED_forward_R
+#error "SLICED_forward_R is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SLICED_gradient_beta
+#error "SLICED_gradient_beta is not defined"
+#endif
+#ifndef SLICED_gradient_c
+#error "SLICED_gradient_c is not defined"
+#endif
+#ifndef SLICED_samplegradient_beta
+#error "SLICED_samplegradient_beta is not defined"
+#endif
+#ifndef SLICED_samplegradient_c
+#error "SLICED_samplegradient_c is not defined"
+#endif
 #ifndef SPACE_delta_R
 #error "SPACE_delta_R is not defined"
 #endif
@@ -206,7 +227,7 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
     const int TV,
     const int c_from)
 {
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, c_from);
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0);
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
@@ -240,7 +261,7 @@ WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
     const int TV,
     const int beta_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV, beta_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV, SLICED_forward_Z ? beta_from : 0);
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*Piecewise((1/(2*root(R[i])), R[i] > 0), (0, True))*exp(-beta[i]*root(R[i]))
@@ -281,7 +302,7 @@ WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
     const int TV,
     const int beta_from)
 {
-    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV, beta_from);
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV, SLICED_delta_R ? beta_from : 0);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
@@ -415,7 +436,7 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     const int TV,
     const int c_from)
 {
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, c_from);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0);
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
@@ -458,7 +479,7 @@ WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
     const int TV,
     const int c_from)
 {
-    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV, c_from);
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV, SLICED_samplegradient_c ? c_from : 0);
 }
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
@@ -500,7 +521,7 @@ WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     const int TV,
     const int beta_from)
 {
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, beta_from);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0);
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
@@ -541,7 +562,7 @@ WIDE __kernel void samplegradient_beta(SPACE_samplegradient_beta const REAL *res
     const int TV,
     const int beta_from)
 {
-    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV, beta_from);
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV, SLICED_samplegradient_beta ? beta_from : 0);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

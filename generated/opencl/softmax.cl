@@ -133,6 +133,9 @@
 #ifndef UNROLL_head_mse_value
 #error "UNROLL_head_mse_value is not defined"
 #endif
+#ifndef SLICED_forward_A
+#error "SLICED_forward_A is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -247,7 +250,7 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
     const int w_from,
     const int b_from)
 {
-    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, w_from, b_from);
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0);
 }
 
 // m[] = max(A[k]; k)

@@ -109,6 +109,9 @@
 #ifndef UNROLL_samplegradient_b
 #error "UNROLL_samplegradient_b is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -238,7 +241,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int TV,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0] where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0

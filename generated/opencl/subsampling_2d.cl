@@ -85,6 +85,12 @@
 #ifndef UNROLL_samplegradient_b
 #error "UNROLL_samplegradient_b is not defined"
 #endif
+#ifndef SLICED_delta_Y
+#error "SLICED_delta_Y is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
 #ifndef SPACE_delta_Y
 #error "SPACE_delta_Y is not defined"
 #endif
@@ -219,7 +225,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     const int alpha_from,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV, alpha_from, b_from);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV, SLICED_forward_Z ? alpha_from : 0, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * alpha[j]*delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
@@ -267,7 +273,7 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
     const int TV,
     const int alpha_from)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV, alpha_from);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV, SLICED_delta_Y ? alpha_from : 0);
 }
 
 // gradient_alpha[i] = sum over x0, x1, u0, u1, t of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
