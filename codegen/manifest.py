@@ -19,6 +19,7 @@ from ..derive.ir import Kernel, Tensor
 from ..derive.loss_kernels import LossDerivation
 from .constants import ConstantPass
 from .expression_text import text
+from .local import numbers
 from .opencl_kernel import KernelText
 from .signature import arguments, relations, sizes
 
@@ -89,6 +90,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], launch: KernelText) -
             "parts": launch.schedule.parts,
             "unroll": launch.schedule.unroll,
             "constant": _constant(kernel, launch),
+            "local": _local(launch),
         },
     }
 
@@ -105,6 +107,16 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
         record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
+
+
+def _local(launch: KernelText) -> dict[str, Any] | None:
+    """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
+    found = launch.schedule.local
+    if found is None:
+        return None
+    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
+    return {"macro": found.macro, "rounds": text(found.outer.extent), "each": each}
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:

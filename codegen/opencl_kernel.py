@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..derive.ir import Axis, Column, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from .constant import from_name, units
 from .opencl_frame import Frame, Line, is_table
+from .opencl_local import arrays
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
@@ -30,6 +31,7 @@ class KernelText:
     global_size: tuple[str, str, str]
     uses_index: bool
     schedule: Schedule
+    local: tuple[tuple[str, str], ...] = ()
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -179,6 +181,7 @@ class KernelWriter:
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
             tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+            tuple(arrays(self.frame)),
         )  # fmt: skip
 
 

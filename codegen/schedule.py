@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Tensor, integers, loads, names
 from .constant import Constant, constant
+from .local import Local, local
 from .sums import sums_in_parts
 
 SAMPLES = "t"
@@ -42,7 +43,7 @@ class Schedule:
 
     ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
     macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
-    ``constant``: the parameters, which may lie in constant memory; None where it reads none.
+    ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
     """
 
     tiles: tuple[Tile, ...]
@@ -50,6 +51,7 @@ class Schedule:
     parts: str = ""
     unroll: str = ""
     constant: Constant | None = None
+    local: Local | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -161,4 +163,7 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
         found[load] = Operand(tuple(t.axis for t in tiles if t.axis in used))
     parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
-    return Schedule(tuple(tiles), tuple(found.values()), parts, unroll, constant(kernel, tensors))
+    return Schedule(
+        tuple(tiles), tuple(found.values()), parts, unroll, constant(kernel, tensors),
+        local(kernel, tensors, [t.axis for t in tiles]),
+    )  # fmt: skip

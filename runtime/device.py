@@ -120,13 +120,13 @@ def register_lanes(device: Any) -> int:
 
 def machine(device: Any, kind: str) -> Machine:
     """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), the work items that keep the device busy, and
-    its constant memory.
+    its constant and local memory.
     """
     units, constant = int(device.max_compute_units), int(device.max_constant_buffer_size)
-    align = max(128, int(device.mem_base_addr_align) // 8)
+    align, local = max(128, int(device.mem_base_addr_align) // 8), int(device.local_mem_size)
     if kind == "gpu":
-        return Machine(64, units * WORK_ITEMS_PER_UNIT, constant, align)
-    return Machine(32 if register_lanes(device) == 16 else 16, units, constant, align)
+        return Machine(64, units * WORK_ITEMS_PER_UNIT, constant, align, local)
+    return Machine(32 if register_lanes(device) == 16 else 16, units, constant, align, local)
 
 
 def has_fp64(device: Any) -> bool:

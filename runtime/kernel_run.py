@@ -250,7 +250,8 @@ class OpenCLRun:
             one = bound(call, binding, self._device, tensor, self._index if kernel.index else None, self._lanes)
             if one.last is not None:
                 set_number(one.kernel, one.last, vectors)
-            found.append((one, (size, local_size(size, plan.group if call.counts else None, self._grouped), offset)))
+            group = local_size(size, plan.group if call.counts else None, self._grouped, call.copies)
+            found.append((one, (size, group, offset)))
         return found
 
     def _parts(self, name: str, count: int) -> Any:

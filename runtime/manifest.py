@@ -84,13 +84,23 @@ class ConstantInfo:
 
 
 @dataclass(frozen=True)
+class LocalInfo:
+    """What a work group may copy to local memory: ``macro`` rounds of a loop of ``rounds`` at a time, ``each`` numbers a round."""
+
+    macro: str
+    rounds: str
+    each: str
+
+
+@dataclass(frozen=True)
 class KernelInfo:
     """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value
     that the innermost body loads, the tiles that it depends on.  ``parts``: the macro with the
     number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the
-    macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any.
+    macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any;
+    ``local``: what of them a work group may copy.
     """
 
     name: str
@@ -109,6 +119,7 @@ class KernelInfo:
     parts: str = ""
     unroll: str = ""
     constant: ConstantInfo | None = None
+    local: LocalInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -296,6 +307,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         str(opencl.get("parts", "")),
         str(opencl.get("unroll", "")),
         _constant(opencl.get("constant")),
+        None if opencl.get("local") is None else LocalInfo(**opencl["local"]),
     )
 
 

@@ -27,6 +27,7 @@ class Call:
     ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTS``.  ``size``: the global size,
     expressions in sizes, chosen macros and ``vectors``.  ``counts``: whether index tables and numbers of vectors follow.
     ``numbers``: what comes last.  ``share``: of the output maps, None for all of them; ``slices``: what it reads of tensors.
+    ``copies``: whether items of a group may differ in the samples only.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Call:
     numbers: tuple[int, ...] = ()
     share: Share | None = None
     slices: Mapping[int, Slice] = field(default_factory=dict)
+    copies: bool = False
 
     def work(self, binding: Binding, vectors: int) -> tuple[Size, Size | None]:
         """The global size over ``vectors`` vectors, and the global offset."""
@@ -58,7 +60,7 @@ def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tup
         slices = share.slices if share else {}
         numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
         own = {kernel.arguments.index(name): part for name, part in slices.items()}
-        found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own))
+        found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
     if plan.parts > 1:
         found.append(Call("add_parts", (PARTS, output), (str(units),), counts=False, numbers=(plan.parts,)))
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import pyopencl as cl
@@ -34,8 +34,13 @@ def work_group(size: Size) -> Size:
     return tuple(group)
 
 
-def local_size(size: Size, wanted: Size | None, grouped: bool) -> Size | None:
-    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's."""
+def local_size(size: Size, wanted: Size | None, grouped: bool, copies: bool = False) -> Size | None:
+    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's.
+
+    ``copies``: only the first axis may have more than one item of a group; so where ``wanted`` does not divide, a part of it.
+    """
+    if copies and wanted is not None:
+        return (gcd(size[0], wanted[0]), *(1 for _ in size[1:])) if 0 not in size else size
     if wanted is not None and 0 not in size and all(n % k == 0 for n, k in zip(size, wanted, strict=True)):
         return wanted
     return work_group(size) if grouped else None
@@ -64,7 +69,7 @@ class Launch:
     def sizes(self, used: int) -> Sizes:
         """Global size, local size and global offset for ``used`` lanes."""
         size, offset = self.bound.call.work(self.binding, used // self.binding.width)
-        return size, local_size(size, self.wanted, self.grouped), offset
+        return size, local_size(size, self.wanted, self.grouped, self.bound.call.copies), offset
 
     def use(self, used: int) -> None:
         """Set the number of vectors of ``used`` lanes."""

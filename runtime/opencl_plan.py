@@ -10,6 +10,7 @@ import numpy as np
 
 from .constant_launches import Share, constant_launches
 from .expression import expression
+from .local_copies import no_local_copy
 from .manifest import KernelInfo
 from .opencl_program import Binding
 from .parts import default_parts, most_parts
@@ -26,7 +27,8 @@ class KernelPlan:
     """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
 
     ``parts``: of its sum over the samples.  ``macros``: what its text is built with, tiles among it.  ``shares``: of the output
-    maps, one for each launch; None is a launch over all of them.
+    maps, one for each launch; None is a launch over all of them.  ``copies``: whether groups copy parameters, so that their items
+    must differ in the samples only.
     """
 
     width: int
@@ -36,6 +38,7 @@ class KernelPlan:
     parts: int = 1
     macros: Mapping[str, int | str] = field(default_factory=dict)
     shares: tuple[Share | None, ...] = (None,)
+    copies: bool = False
 
     @property
     def step(self) -> int:
@@ -97,7 +100,10 @@ def plan_kernel(
         macros[kernel.constant.macro] = "__constant" if shares else "__global"
         if kernel.constant.split:
             macros[kernel.constant.split] = int(any(share is not None for share in shares))
-    return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros, shares or (None,))
+    copies = schedule.local is not None and not no_local_copy(unit, kernel, schedule, tiles, machine, itemsize)
+    if kernel.local:
+        macros[kernel.local.macro] = (schedule.local or 0) if copies else 0
+    return KernelPlan(own, tiles, schedule.group, over_samples, parts, macros, shares or (None,), copies)
 
 
 class Plan:

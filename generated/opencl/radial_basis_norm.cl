@@ -79,6 +79,12 @@
 #ifndef UNROLL_gradient_c
 #error "UNROLL_gradient_c is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_R
+#error "LOCAL_forward_R is not defined"
+#endif
 #ifndef SLICED_delta_R
 #error "SLICED_delta_R is not defined"
 #endif
@@ -179,7 +185,11 @@ static void forward_R_item(const int g0, const int g1, const int g2,
     __global realv *restrict R,
     const int vectors,
     const int TV,
-    const int c_from)
+    const int c_from
+#if LOCAL_forward_R
+    , __local REAL *c_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_R_t;
     const int i_first = g2 * TILE_forward_R_i;
@@ -194,6 +204,19 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_forward_R
 #endif
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_R
+        if (j % LOCAL_forward_R == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_R * TILE_forward_R_i; n += get_local_size(0)) {
+                int rest = n;
+                const int i_n = i0 + rest % TILE_forward_R_i;
+                rest /= TILE_forward_R_i;
+                const int j_n = lesser(j + rest, J - 1);
+                c_local[n] = c[i_n * J + j_n - c_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
         for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -202,7 +225,11 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
             const int i = i0 + n_i;
+#if LOCAL_forward_R
+            const REAL c_1 = c_local[j % LOCAL_forward_R * TILE_forward_R_i + n_i];
+#else
             const REAL c_1 = c[i * J + j - c_from];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += (Y_0[t] - c_1) * (Y_0[t] - c_1);
@@ -227,7 +254,12 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
     const int TV,
     const int c_from)
 {
+#if LOCAL_forward_R
+    __local REAL c_local[LOCAL_forward_R * TILE_forward_R_i];
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0, c_local);
+#else
     forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0);
+#endif
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
@@ -313,7 +345,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *c_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     const int j_first = g2 * TILE_delta_Y_j;
@@ -328,6 +364,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_delta_Y
 #endif
     for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+        if (i % LOCAL_delta_Y == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                int rest = n;
+                const int j_n = j0 + rest % TILE_delta_Y_j;
+                rest /= TILE_delta_Y_j;
+                const int i_n = lesser(i + rest, I - 1);
+                c_local[n] = c[i_n * J + j_n];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -336,7 +385,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
             const int j = j0 + n_j;
+#if LOCAL_delta_Y
+            const REAL c_2 = c_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
+#else
             const REAL c_2 = c[i * J + j];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
                 const realv Y_1 = Y[j * TV + t0 + t];
@@ -363,7 +416,12 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL c_local[LOCAL_delta_Y * TILE_delta_Y_j];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV, c_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])

@@ -133,6 +133,12 @@
 #ifndef UNROLL_head_mse_value
 #error "UNROLL_head_mse_value is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_A
+#error "LOCAL_forward_A is not defined"
+#endif
 #ifndef SLICED_forward_A
 #error "SLICED_forward_A is not defined"
 #endif
@@ -199,7 +205,11 @@ static void forward_A_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV,
     const int w_from,
-    const int b_from)
+    const int b_from
+#if LOCAL_forward_A
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_A_t;
     const int i_first = g2 * TILE_forward_A_i;
@@ -214,6 +224,19 @@ static void forward_A_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_forward_A
 #endif
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_A
+        if (j % LOCAL_forward_A == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_A * TILE_forward_A_i; n += get_local_size(0)) {
+                int rest = n;
+                const int i_n = i0 + rest % TILE_forward_A_i;
+                rest /= TILE_forward_A_i;
+                const int j_n = lesser(j + rest, J - 1);
+                w_local[n] = w[i_n * J + j_n - w_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
         for (int t = 0; t < TILE_forward_A_t; ++t) {
@@ -222,7 +245,11 @@ static void forward_A_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
             const int i = i0 + n_i;
+#if LOCAL_forward_A
+            const REAL w_1 = w_local[j % LOCAL_forward_A * TILE_forward_A_i + n_i];
+#else
             const REAL w_1 = w[i * J + j - w_from];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_forward_A_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
@@ -250,7 +277,12 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
     const int w_from,
     const int b_from)
 {
+#if LOCAL_forward_A
+    __local REAL w_local[LOCAL_forward_A * TILE_forward_A_i];
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0, w_local);
+#else
     forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0);
+#endif
 }
 
 // m[] = max(A[k]; k)
@@ -500,7 +532,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     const int j_first = g2 * TILE_delta_Y_j;
@@ -515,6 +551,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_delta_Y
 #endif
     for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+        if (i % LOCAL_delta_Y == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                int rest = n;
+                const int j_n = j0 + rest % TILE_delta_Y_j;
+                rest /= TILE_delta_Y_j;
+                const int i_n = lesser(i + rest, I - 1);
+                w_local[n] = w[i_n * J + j_n];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -523,7 +572,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
             const int j = j0 + n_j;
+#if LOCAL_delta_Y
+            const REAL w_1 = w_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
+#else
             const REAL w_1 = w[i * J + j];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += delta_A_0[t] * w_1;
@@ -548,7 +601,12 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV, w_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]

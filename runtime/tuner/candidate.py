@@ -113,7 +113,7 @@ class Launched(Candidate):
                 set_number(one.kernel, one.last, vectors)
             size, offset = call.work(binding, vectors)
             if 0 not in size:
-                group = local_size(size, chosen.group if call.counts else None, grouped)
+                group = local_size(size, chosen.group if call.counts else None, grouped, call.copies)
                 self.ready.append((one, (size, group, offset)))
 
     def launch(self, count: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..constant_launches import constant_launches
+from ..local_copies import no_local_copy
 from ..manifest import KernelInfo
 from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
@@ -27,6 +28,8 @@ USUAL_GROUP = 64
 MOST_GROUPS = 5
 #: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
 UNROLLED = (0, 2, 4, 8)
+#: Rounds that are copied to local memory at a time; 0 copies nothing.
+COPIED = (0, 1, 4, 16, 64)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Space:
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
         parts = self._illegal_parts(schedule, -(-self.samples // width))
-        return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule)
+        return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule) or self._illegal_local(schedule)
 
     def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
         if schedule.parts is None:
@@ -118,6 +121,14 @@ class Space:
         tiles = self.plan(schedule).tiles
         return constant_launches(self.unit, self.kernel, tiles, self.device.machine, self.itemsize)[1]
 
+    def _illegal_local(self, schedule: Schedule) -> str:
+        if schedule.local is None:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass has no work group that could copy"
+        tiles = self.plan(schedule).tiles
+        return no_local_copy(self.unit, self.kernel, schedule, tiles, self.device.machine, self.itemsize)
+
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
         if (schedule.width or self.device.width) > self.device.width:
@@ -128,6 +139,8 @@ class Space:
             return "a loop unrolled otherwise than the compiler likes"
         if schedule.constant:
             return "parameters in constant memory"
+        if schedule.local is not None:
+            return "parameters in local memory, with barriers"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -197,6 +210,10 @@ class Space:
                 yield replace(same, unroll=rounds or None)
         if self.kernel.constant and self.device.kind == "gpu" and not self.device.fused:
             yield replace(same, constant=not same.constant)
+        if self.kernel.local and self.device.kind == "gpu" and not self.device.fused:
+            along = next((g for g in self.groups(schedule) if g[0] > 1 and set(g[1:]) == {1}), None)
+            for rounds in _beside(COPIED, schedule.local or 0):
+                yield replace(same, local=rounds or None, group=schedule.group if schedule.local else along)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
@@ -206,8 +223,13 @@ class Space:
             schedule = self._drawn_choices(self.schedule(tiles, width), generator)
             groups: list[Any] = [None, *self.groups(schedule)]
             schedule = replace(schedule, group=groups[int(generator.integers(len(groups)))])
+            schedule = self._drawn_local(schedule, generator)
             if not self.illegal(schedule):
                 return schedule
+
+    def _drawn_local(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
+        copying = replace(schedule, local=int(generator.integers(1, 6)), group=(self.global_size(self.plan(schedule))[0], 1, 1))
+        return copying if generator.integers(2) and not self.illegal(copying) else schedule
 
     def _drawn_choices(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
         """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
@@ -226,7 +248,7 @@ class Space:
 
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
     """``schedule`` with what ``other`` chose besides tiles, width and group."""
-    return replace(schedule, parts=other.parts, unroll=other.unroll, constant=other.constant)
+    return replace(schedule, parts=other.parts, unroll=other.unroll, constant=other.constant, local=other.local)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

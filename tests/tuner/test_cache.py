@@ -149,7 +149,7 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_folder().name == "phiz"
 
 
-CHOICES = Schedule(parts=4, unroll=2, constant=True)
+CHOICES = Schedule(parts=4, unroll=2, constant=True, local=16)
 
 
 @pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1}), CHOICES])
@@ -167,7 +167,7 @@ def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
     path.write_text(json.dumps({**WHOLE, "entries": {"k": record}}))
     found = Cache(path).entries()["k"]
     assert found.schedule == FAST.schedule == found.trials[0].schedule
-    assert (found.schedule.parts, found.schedule.unroll, found.schedule.constant) == (None, None, False)
+    assert (found.schedule.parts, found.schedule.unroll, found.schedule.constant, found.schedule.local) == (None, None, False, None)
     Cache(path).store({"other": replace(entry(), schedule=CHOICES)})
     again = Cache(path).entries()
     assert again["k"] == found

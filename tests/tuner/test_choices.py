@@ -48,10 +48,12 @@ class Everywhere:
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
         """The choice, as far as it is legal."""
         space, found = Space(unit, kernel, dtype, samples, self.device), Schedule(width=self.wanted.width)
-        for name in ("parts", "unroll", "constant"):
+        for name in ("parts", "unroll", "constant", "local"):
             tried = replace(found, **{name: getattr(self.wanted, name)})
+            if tried.local is not None:
+                tried = replace(tried, group=(space.global_size(space.plan(tried))[0], 1, 1))
             found = found if space.illegal(tried) else tried
-        if found == self.wanted:
+        if replace(found, group=self.wanted.group) == self.wanted:
             self.used.add(kernel.name)
         return found
 
@@ -71,6 +73,8 @@ CHOICES = {
     "unrolled": (Schedule(unroll=4), "forward"),
     "not unrolled": (Schedule(unroll=1), "forward"),
     "constant": (Schedule(constant=True), "forward"),
+    "local": (Schedule(local=2), "forward"),
+    "local and unrolled": (Schedule(local=3, unroll=2), "forward"),
     "parts and unrolled": (Schedule(parts=3, unroll=3), "gradient"),
 }
 
@@ -127,10 +131,10 @@ def test_why_a_choice_is_illegal() -> None:
 def test_fused_kernels_have_no_such_choices() -> None:
     for job in some_jobs(64):
         fused = space(job, replace(CPU, fused=True))
-        for schedule in (Schedule(parts=1), Schedule(unroll=2), Schedule(constant=True)):
+        for schedule in (Schedule(parts=1), Schedule(unroll=2), Schedule(constant=True), Schedule(local=1)):
             assert "fused" in fused.illegal(schedule)
         for found in fused.neighbours(fused.schedule({})):
-            assert (found.parts, found.unroll, found.constant) == (None, None, False)
+            assert (found.parts, found.unroll, found.constant, found.local) == (None, None, False, None)
 
 
 def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
