@@ -202,9 +202,9 @@ class Space:
         for group in self.groups(schedule)[:MOST_GROUPS]:
             if group != schedule.group:
                 yield _with_choices(self.schedule(tiles, width, group), schedule)
-        same = _with_choices(self.schedule(tiles, width), schedule)
+        same = _with_choices(self.schedule(tiles, width, schedule.group), schedule)
         for parts in _beside(self.part_values(plan), plan.parts):
-            yield replace(same, parts=parts)
+            yield replace(same, parts=parts, group=None)
         if self.kernel.unroll and not self.device.fused:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
@@ -247,8 +247,9 @@ class Space:
 
 
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
-    """``schedule`` with what ``other`` chose besides tiles, width and group."""
-    return replace(schedule, parts=other.parts, unroll=other.unroll, constant=other.constant, local=other.local)
+    """``schedule`` with what ``other`` chose besides tiles, width and group; a group that copies stays together."""
+    group = other.group if schedule.group is None and other.local is not None else schedule.group
+    return replace(schedule, group=group, parts=other.parts, unroll=other.unroll, constant=other.constant, local=other.local)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

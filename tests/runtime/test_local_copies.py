@@ -87,6 +87,12 @@ def test_where_a_copy_is_offered() -> None:
     assert {s.local for s in offered} == {None, 1}
     assert all(s.group is not None and s.group[0] > 1 for s in offered if s.local)
     assert {s.local for s in Space(job.unit, job.kernel, "float32", 64, own).neighbours(Schedule())} == {None}
+    start = next(s for s in offered if s.local)
+    around = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(start))
+    assert {s.local for s in around} == {None, 1, 4}, "one step up, one down, and other tunables beside a copy"
+    assert {s.unroll for s in around if s.local == 1} == {None, 2}
+    assert any(s.tiles != start.tiles for s in around if s.local == 1)
+    assert all(s.group is not None and s.group[1:] == (1, 1) for s in around if s.local)
     fused = Space(job.unit, job.kernel, "float32", 64, replace(gpu, fused=True))
     assert "fused" in fused.illegal(Schedule(local=1))
     assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(Schedule(local=1, group=(4, 1, 1)))

@@ -18,6 +18,7 @@ from phiz.runtime.manifest import KernelInfo
 from phiz.runtime.network import Network
 from phiz.runtime.program import Unit
 from phiz.runtime.schedule import Schedule
+from phiz.runtime.tuner.child import Child
 from phiz.runtime.tuner.jobs import Job, jobs
 from phiz.runtime.tuner.space import Space
 from phiz.runtime.tuner.traits import Traits, traits
@@ -182,3 +183,14 @@ def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
     kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
     assert {k.parts for k in kernels} >= {"", "PARTS_gradient_w", "PARTS_gradient_b"}
     assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
+
+
+def test_a_child_launches_kernels_as_its_parent_does() -> None:
+    job = job_of("forward", 32)
+    wanted = Schedule(unroll=2, constant=True)
+    for fuse, refused in ((False, ""), (True, "invalid")):
+        child = Child("", fuse=fuse)
+        try:
+            assert child.check(job, wanted).refused == refused
+        finally:
+            child.close()
