@@ -20,6 +20,7 @@ from ..derive.loss_kernels import LossDerivation
 from .affine import add, multiply
 from .constants import ConstantPass
 from .expression_text import text
+from .local import numbers
 from .opencl_kernel import KernelText
 from .opencl_source import OpenCLModule
 from .signature import arguments, relations, sizes
@@ -78,7 +79,7 @@ def _work(kernel: Kernel) -> IntExpr:
     return add(*nests)
 
 
-def _launch(launch: KernelText) -> dict[str, Any]:
+def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     """How OpenCL runs a kernel of one form."""
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
     record: dict[str, Any] = {
@@ -88,6 +89,8 @@ def _launch(launch: KernelText) -> dict[str, Any]:
         "index": launch.uses_index,
         "parts": launch.schedule.parts,
         "unroll": launch.schedule.unroll,
+        "constant": _constant(kernel, launch),
+        "local": _local(launch),
     }
     lanes = launch.lanes
     if lanes is not None:
@@ -109,7 +112,31 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
         "relations": list(relations(kernel)),
         "work": text(_work(kernel)),
     }
-    return record | {form: _launch(module.kernels[kernel.name]) for form, module in modules.items()}
+    return record | {form: _launch(kernel, module.kernels[kernel.name]) for form, module in modules.items()}
+
+
+def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
+    """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
+    found = launch.schedule.constant
+    if found is None:
+        return None
+    record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
+    if found.sliced:
+        first = kernel.axes[0]
+        tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
+        record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
+        record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+    return record
+
+
+def _local(launch: KernelText) -> dict[str, Any] | None:
+    """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
+    found = launch.schedule.local
+    if found is None:
+        return None
+    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
+    return {"macro": found.macro, "rounds": text(found.outer.extent), "each": each}
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers, names
 from .addresses import unit
+from .constant import from_name
 from .opencl_names import c_name
 from .opencl_printer import ScalarPrinter, condition, integer
 from .schedule import SAMPLES, Schedule, Tile
@@ -34,7 +35,8 @@ class Frame:
         place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            return f"{name}[{place}]"
+            sliced = self.schedule.constant is not None and tensor.name in self.schedule.constant.sliced
+            return f"{name}[{place} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{place}]"
         if self.kernel.sums_samples:
             name += "_block"
         return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * TV + {lane}]"

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from .addresses import unit, units
+from .constant import from_name
 from .opencl_frame import Frame, Line, is_table
 from .opencl_layout import closed
+from .opencl_local import arrays
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
@@ -43,6 +45,7 @@ class KernelText:
     global_size: tuple[str, str, str]
     uses_index: bool
     schedule: Schedule
+    local: tuple[tuple[str, str], ...] = ()
     lanes: LaneText | None = None
 
 
@@ -165,11 +168,12 @@ class KernelWriter:
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention."""
-        kernel = self.kernel
+        kernel, constant = self.kernel, self.schedule.constant
         parts = []
         for name in arguments(kernel, self.frame.tensors):
-            kind = "realv" if self.frame.tensors[name].samples else "REAL"
-            parts.append(f"__global const {kind} *restrict {c_name(name)}")
+            samples = self.frame.tensors[name].samples
+            kind, space = "realv" if samples else "REAL", "__global" if samples or constant is None else constant.macro
+            parts.append(f"{space} const {kind} *restrict {c_name(name)}")
         kind = "realv" if kernel.output.samples else "REAL"
         parts.append(f"__global {kind} *restrict {c_name(kernel.output.name)}")
         if kernel.position is not None:
@@ -180,7 +184,14 @@ class KernelWriter:
             parts.append("__global const realv *below")
         if uses_index(kernel, self.frame.tensors):
             parts.append("__global const int *restrict index")
-        return (*parts, "const int vectors", "const int TV")
+        slices = [f"const int {from_name(name, self.frame.tensors)}" for name in (constant.sliced if constant else ())]
+        return (*parts, "const int vectors", "const int TV", *slices)
+
+    def _given(self, name: str) -> str:
+        """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
+        found = self.schedule.constant
+        sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
+        return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
 
     def text(self) -> KernelText:
         """Everything that the template needs."""
@@ -188,10 +199,11 @@ class KernelWriter:
         writer = NestWriter(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
         parameters = self.parameters()
-        names = tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
+        names = tuple(self._given(parameter.split()[-1].removeprefix("*")) for parameter in parameters)
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
             tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+            tuple(arrays(self.frame)),
         )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class LaneWriter(KernelWriter):
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, arguments, decode, tuple(helpers), nests,
             tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
-            self._lane_text(),
+            lanes=self._lane_text(),
         )  # fmt: skip
 
     def _lane_text(self) -> LaneText:

@@ -9,6 +9,7 @@ from ..derive.ir import Call, Condition, Expr, Integer, IntExpr, IntOp, Let, Loa
 from .addresses import units
 from .affine import extreme
 from .opencl_frame import Frame, Line, counter, is_table
+from .opencl_local import copy_lines, local_or
 from .opencl_names import c_name
 from .opencl_printer import condition, integer
 
@@ -217,6 +218,7 @@ class NestWriter:
         pending.settle(text)
         for loop in nest.loops[:-1]:
             text.open(self.loop_lines(loop, self.loop_range(number, nest, loop)))
+            text.extend(copy_lines(self.frame, loop))
             pending.known.add(loop.name)
             pending.settle(text)
         if nest.loops:
@@ -247,6 +249,7 @@ class NestWriter:
         pending.known.add(loop.name)
         if found is None or not found.whole or self.kernel.sums_samples:
             text.open(opening if self.kernel.sums_samples else self._unrolled(opening))
+            text.extend(copy_lines(self.frame, loop))
             if found is None or not found.inside:
                 self.inside(text, number, nest, pending)
                 return
@@ -307,7 +310,8 @@ class NestWriter:
         for level in range(len(self.frame.inner) + 1):
             for load in ordered:
                 if load not in early and len(self.frame.dependence(load)) == level:
-                    lines.append(Line(depth, self.frame.declare(load, variables[load])))
+                    plain = self.frame.declare(load, variables[load])
+                    lines += [Line(depth, text) for text in local_or(self.frame, load, f"const REAL {variables[load]}", plain)]
                     placed[load] = variables[load]
             if level < len(self.frame.inner):
                 for text in self.tile_loop(self.frame.inner[level]):
@@ -327,7 +331,7 @@ class NestWriter:
                 lines.append(Line(depth, text))
                 depth += text.endswith("{")
         place = variable + "".join(f"[{counter(a)}]" for a in axes)
-        lines.append(Line(depth, f"{place} = {self.frame.value(load)};"))
+        lines += [Line(depth, text) for text in local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")]
         lines.extend(Line(depth - 1 - n, "}") for n in range(len(axes)))
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:

@@ -80,6 +80,9 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
     macros += sorted(macro for text in texts for macro in (text.schedule.parts, text.schedule.unroll) if macro)
+    macros += sorted(text.schedule.local.macro for text in texts if text.schedule.local)
+    constants = [text.schedule.constant for text in texts if text.schedule.constant]
+    macros += sorted(macro for found in constants for macro in (found.macro, found.split) if macro)
     emitted = list(activations) if applies else []
     functions = [*form.functions, *_functions(kernels, emitted)]
     text = render(

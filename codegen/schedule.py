@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
+from .constant import Constant, constant
 from .lanes import Lanes
+from .local import Local, local
 from .sums import sums_in_parts
 
 SAMPLES = "t"
@@ -44,12 +46,15 @@ class Schedule:
 
     ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
     macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
+    ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
     """
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
     parts: str = ""
     unroll: str = ""
+    constant: Constant | None = None
+    local: Local | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -155,7 +160,10 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
-    return replace(_schedule(kernel, tensors, tiles), parts=parts, unroll=unroll)
+    found = _schedule(kernel, tensors, tiles)
+    return replace(
+        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes)
+    )
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:

@@ -126,11 +126,14 @@ def widest(device: Any, kind: str, dtype: str) -> int:
 
 
 def machine(device: Any, kind: str) -> Machine:
-    """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), and the work items that keep the device busy."""
-    units = int(device.max_compute_units)
+    """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), the work items that keep the device busy, and
+    its constant and local memory.
+    """
+    units, constant = int(device.max_compute_units), int(device.max_constant_buffer_size)
+    align, local = max(128, int(device.mem_base_addr_align) // 8), int(device.local_mem_size)
     if kind == "gpu":
-        return Machine(64, units * WORK_ITEMS_PER_UNIT)
-    return Machine(32 if register_lanes(device) == 16 else 16, units)
+        return Machine(64, units * WORK_ITEMS_PER_UNIT, constant, align, local)
+    return Machine(32 if register_lanes(device) == 16 else 16, units, constant, align, local)
 
 
 def has_fp64(device: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .backend import Array
 from .backend_numpy import activation_function, keyword_only
+from .constant_launches import Slice
 from .errors import DeviceError, ManifestError, PhizError
 from .layer import Layer
 from .manifest import ActivationInfo, KernelInfo, LossInfo
@@ -233,11 +234,11 @@ class OpenCLRun:
     def _queue_up(self, kernel: KernelInfo) -> None:
         if kernel.name not in self._kernels:
             self._kernels[kernel.name] = self._prepared(kernel)
-        for compiled, size, group in self._kernels[kernel.name]:
-            self._cl.enqueue_nd_range_kernel(self._queue, compiled, size, group)
+        for one, sizes in self._kernels[kernel.name]:
+            self._cl.enqueue_nd_range_kernel(self._queue, one.kernel, *sizes)
 
-    def _prepared(self, kernel: KernelInfo) -> list[tuple[Any, Any, Any]]:
-        """Its launches: built kernel, global and local size."""
+    def _prepared(self, kernel: KernelInfo) -> list[tuple[Any, Any]]:
+        """Its launches: built kernel; global size, local size, global offset."""
         from .opencl_calls import PARTS, bound, calls, set_number
         from .opencl_launch import local_size
 
@@ -245,17 +246,21 @@ class OpenCLRun:
         names, vectors, found = self._names(kernel), self._used // plan.width, []
         units = self._shape(kernel.output)[0]
 
-        def tensor(number: int) -> Any:
-            return self._parts(kernel.name, plan.parts * units) if number == PARTS else self._buffer(names[number])
+        def tensor(number: int, part: Slice | None) -> Any:
+            if number == PARTS:
+                return self._parts(kernel.name, plan.parts * units)
+            memory, size = self._buffer(names[number]), self.dtype.itemsize
+            return memory.get_sub_region(part.first * size, part.count * size) if part else memory
 
         for call in calls(kernel, plan, len(names), units):
-            size = call.work(binding, vectors)
+            size, offset = call.work(binding, vectors)
             if 0 in size:
                 continue
             one = bound(call, binding, self._device, tensor, self._index if kernel.index else None, self._lanes)
             if one.last is not None:
                 set_number(one.kernel, one.last, vectors)
-            found.append((one.kernel, size, local_size(size, plan.group if call.counts else None, self._grouped)))
+            group = local_size(size, plan.group if call.counts else None, self._grouped, call.copies)
+            found.append((one, (size, group, offset)))
         return found
 
     def _parts(self, name: str, count: int) -> Any:

@@ -81,12 +81,40 @@ SAMPLES = LaneInfo()
 
 
 @dataclass(frozen=True)
+class ConstantInfo:
+    """The parameters that a kernel reads, by tensor: ``macro`` is their address space.
+
+    Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
+    ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
+    ``split``: the macro that says whether launches are given slices.
+    """
+
+    macro: str
+    whole: Mapping[str, str]
+    sliced: Mapping[str, str]
+    maps: str
+    tile: str
+    dimension: int
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class LocalInfo:
+    """What a work group may copy to local memory: ``macro`` rounds of a loop of ``rounds`` at a time, ``each`` numbers a round."""
+
+    macro: str
+    rounds: str
+    each: str
+
+
+@dataclass(frozen=True)
 class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
     it depends on.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it
     is taken as a whole.  ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.
+    ``constant``: its parameters, if any; ``local``: what of them a work group may copy.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -96,6 +124,8 @@ class LaunchInfo:
     lanes: LaneInfo = SAMPLES
     parts: str = ""
     unroll: str = ""
+    constant: ConstantInfo | None = None
+    local: LocalInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +151,8 @@ class KernelInfo:
     index: bool
     parts: str = ""
     unroll: str = ""
+    constant: ConstantInfo | None = None
+    local: LocalInfo | None = None
     rows: LaunchInfo | None = None
     work: str = "1"
     lanes: LaneInfo = SAMPLES
@@ -312,6 +344,8 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
         str(record.get("parts", "")),
         str(record.get("unroll", "")),
+        _constant(record.get("constant")),
+        None if record.get("local") is None else LocalInfo(**record["local"]),
     )
 
 
@@ -333,8 +367,24 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         blocks.index,
         blocks.parts,
         blocks.unroll,
+        blocks.constant,
+        blocks.local,
         _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
         str(record.get("work", "1")),
+    )
+
+
+def _constant(record: Mapping[str, Any] | None) -> ConstantInfo | None:
+    if record is None:
+        return None
+    return ConstantInfo(
+        str(record["macro"]),
+        dict(record["whole"]),
+        dict(record.get("sliced", {})),
+        str(record.get("maps", "1")),
+        str(record.get("tile", "")),
+        int(record.get("dimension", 1)),
+        str(record.get("split", "")),
     )
 
 

@@ -26,6 +26,7 @@ import pyopencl as cl
 from . import device as devices
 from .backend import Array, Request
 from .backend import calls as pass_steps
+from .constant_launches import Slice
 from .errors import DeviceError
 from .memory_plan import Layout, Use, plan_memory
 from .opencl_calls import PARTS, bound, calls
@@ -302,9 +303,11 @@ class OpenCLExecutor:
         plan, binding = self.plan.kernels[step.unit, step.kernel.name], self.plan.binding(step.unit, step.kernel.name)
         keys = {**dict(enumerate(step.keys)), PARTS: parts_key(step)}
 
-        def tensor(number: int) -> Any:
+        def tensor(number: int, part: Slice | None) -> Any:
             key = keys[number]
-            return where[key].arguments[key] if key in where else None
+            if key not in where:
+                return None
+            return where[key].part(key, part.first, part.count) if part else where[key].arguments[key]
 
         index = self._index(step.unit) if step.kernel.index else None
         found = []

@@ -239,7 +239,8 @@ def _phase(number: int, phase: Phase, fusion: Fusion) -> Iterator[str]:
             arguments.append(f"(__global void *)(b{keys.index(key)}{moved})")
         arguments += [f"index{step.unit}"] if step.kernel.index else []
         item = f"u{step.unit}_{step.kernel.name}_item"
-        given = ", ".join([*arguments, "used", str(blocks.vectors)])
+        whole = ["0"] * len(step.kernel.constant.sliced if step.kernel.constant else ())  # where slices of parameters begin
+        given = ", ".join([*arguments, "used", str(blocks.vectors), *whole])
         yield from _shared(item, given, size, fusion.shares) if phase.kind == "sums" else _blocked(item, given, size)
     yield "}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import pyopencl as cl
@@ -12,6 +12,9 @@ import pyopencl as cl
 from .opencl_calls import Bound, Size, set_number
 from .opencl_memory import OpenCLResident, Region
 from .opencl_program import Binding
+
+#: Global size, local size (None: the driver's), global offset (None: 0).
+Sizes = tuple[Size, Size | None, Size | None]
 
 
 def work_group(size: Size) -> Size:
@@ -31,8 +34,13 @@ def work_group(size: Size) -> Size:
     return tuple(group)
 
 
-def local_size(size: Size, wanted: Size | None, grouped: bool) -> Size | None:
-    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's."""
+def local_size(size: Size, wanted: Size | None, grouped: bool, copies: bool = False) -> Size | None:
+    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's.
+
+    ``copies``: only the first axis may have more than one item of a group; so where ``wanted`` does not divide, a part of it.
+    """
+    if copies and wanted is not None:
+        return (gcd(size[0], wanted[0]), *(1 for _ in size[1:])) if 0 not in size else size
     if wanted is not None and 0 not in size and all(n % k == 0 for n, k in zip(size, wanted, strict=True)):
         return wanted
     return work_group(size) if grouped else None
@@ -58,10 +66,10 @@ class Launch:
         """What is queued."""
         return self.bound.kernel
 
-    def sizes(self, used: int) -> tuple[Size, Size | None]:
-        """Global and local size for ``used`` lanes."""
-        size = self.bound.call.work(self.binding, used // self.binding.width)
-        return size, local_size(size, self.wanted, self.grouped)
+    def sizes(self, used: int) -> Sizes:
+        """Global size, local size and global offset for ``used`` lanes."""
+        size, offset = self.bound.call.work(self.binding, used // self.binding.width)
+        return size, local_size(size, self.wanted, self.grouped, self.bound.call.copies), offset
 
     def use(self, used: int) -> None:
         """Set the number of vectors of ``used`` lanes."""
@@ -77,8 +85,8 @@ class LaunchList:
         self._moving = [(one.kernel, position, key) for one in launches for position, key in one.moving]
         self._regions: tuple[Region, ...] = ()
         self._used = -1
-        self._sizes: dict[int, list[tuple[cl.Kernel, Size, Size | None]]] = {}
-        self._ready: list[tuple[cl.Kernel, Size, Size | None]] = []
+        self._sizes: dict[int, list[tuple[cl.Kernel, Sizes]]] = {}
+        self._ready: list[tuple[cl.Kernel, Sizes]] = []
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
         """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
@@ -92,8 +100,8 @@ class LaunchList:
 
     def _resize(self, used: int) -> None:
         if used not in self._sizes:
-            sizes = [(one.kernel, *one.sizes(used)) for one in self.launches]
-            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1]]
+            sizes = [(one.kernel, one.sizes(used)) for one in self.launches]
+            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1][0]]
         for one in self.launches:
             one.use(used)
         self._used, self._ready = used, self._sizes[used]
@@ -101,6 +109,6 @@ class LaunchList:
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
         event, enqueue = None, cl.enqueue_nd_range_kernel
-        for kernel, size, group in self._ready:
-            event = enqueue(queue, kernel, size, group)
+        for kernel, sizes in self._ready:
+            event = enqueue(queue, kernel, *sizes)
         return event

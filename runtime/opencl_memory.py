@@ -83,6 +83,9 @@ class Region(Protocol):
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
 
+    def part(self, key: str, first: int, count: int) -> Any:
+        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on, which is aligned as the device asks."""
+
     def another(self) -> Region:
         """One for the next pass, while the results of this one are still to be read."""
 
@@ -105,6 +108,11 @@ class SharedRegion:
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """They are there as soon as the kernels have ended."""
         return after
+
+    def part(self, key: str, first: int, count: int) -> Any:
+        """A part of the same bytes."""
+        start = self.layout.offsets[key] + first
+        return cl.SVM(self.block[start : start + max(1, count)])
 
     def another(self) -> Region:
         """Bytes of its own."""
@@ -147,6 +155,11 @@ class CopiedRegion:
         start, stop = min(offset for offset, _ in places), max(offset + count for offset, count in places)
         target, size = self._whole()[start:stop], self.memory.dtype.itemsize
         return cl.enqueue_copy(self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False)
+
+    def part(self, key: str, first: int, count: int) -> Any:
+        """A buffer over a part of the whole one."""
+        size = self.memory.dtype.itemsize
+        return self.block.get_sub_region((self.layout.offsets[key] + first) * size, max(1, count) * size)
 
     def another(self) -> Region:
         """A host array of its own.  The queue is in order: the copy is made before the next pass writes to the device."""

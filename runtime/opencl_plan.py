@@ -7,7 +7,11 @@ from copy import copy
 from dataclasses import dataclass, field
 from math import lcm, prod
 
+import numpy as np
+
+from .constant_launches import Share, constant_launches
 from .expression import expression
+from .local_copies import no_local_copy
 from .manifest import KernelInfo
 from .opencl_program import Binding
 from .parts import default_parts, most_parts
@@ -24,7 +28,8 @@ class KernelPlan:
     """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
 
     ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples.
-    ``macros``: what its text is built with, tiles among it.
+    ``macros``: what its text is built with, tiles among it.  ``shares``: of the output maps, one for each launch; None is a launch
+    over all of them.  ``copies``: whether groups copy parameters, so that their items must differ in the samples only.
     """
 
     width: int
@@ -33,7 +38,9 @@ class KernelPlan:
     sample_tile: int
     cycles: float
     parts: int = 1
-    macros: Mapping[str, int] = field(default_factory=dict)
+    macros: Mapping[str, int | str] = field(default_factory=dict)
+    shares: tuple[Share | None, ...] = (None,)
+    copies: bool = False
 
     @property
     def step(self) -> int:
@@ -66,11 +73,12 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> 
 
 
 def plan_kernel(
-    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0
-) -> KernelPlan:
-    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's.
+    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0,
+    itemsize: int = 4,
+) -> KernelPlan:  # fmt: skip
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
 
-    ``lanes``: of a vector where samples have none (``width`` is 1).
+    ``lanes``: of a vector where samples have none (``width`` is 1).  What does not fit the device is left to the default.
     """
     own = width if lanes else schedule.width or width
     vectors = -(-samples // own)
@@ -86,11 +94,21 @@ def plan_kernel(
     if kernel.parts:
         items = prod(global_size(unit, kernel, tiles, vectors, lanes or own))
         parts = max(1, min(schedule.parts or default_parts(items, vectors, machine.work_items), vectors))
-    macros = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
+    macros: dict[str, int | str] = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
     if kernel.unroll:
         macros[kernel.unroll] = min(schedule.unroll or 0, MOST_UNROLLED)
+    shares: tuple[Share | None, ...] = ()
+    if schedule.constant:
+        shares, _ = constant_launches(unit, kernel, tiles, machine, itemsize)
+    if kernel.constant:
+        macros[kernel.constant.macro] = "__constant" if shares else "__global"
+        if kernel.constant.split:
+            macros[kernel.constant.split] = int(any(share is not None for share in shares))
+    copies = schedule.local is not None and not no_local_copy(unit, kernel, schedule, tiles, machine, itemsize)
+    if kernel.local:
+        macros[kernel.local.macro] = (schedule.local or 0) if copies else 0
     needed = cycles(problem, tuple(tiles.values()), machine)
-    return KernelPlan(own, tiles, schedule.group, over_samples, needed, parts, macros)
+    return KernelPlan(own, tiles, schedule.group, over_samples, needed, parts, macros, shares or (None,), copies)
 
 
 class Plan:
@@ -105,7 +123,7 @@ class Plan:
         self.units, self.dtype, self.width, self.along = tuple(units), dtype, width, along
         self.kernels = {
             (number, kernel.name): plan_kernel(
-                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine, along
+                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine, along, np.dtype(dtype).itemsize
             )
             for number, unit in enumerate(units)
             for kernel in unit.kernels

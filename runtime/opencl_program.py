@@ -27,7 +27,7 @@ class Binding:
     ``chosen``: the macros that schedules choose, tiles among them.
     """
 
-    def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int]) -> None:
+    def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int | str]) -> None:
         self.unit, self.width, self.chosen = unit, width, dict(chosen)
         offsets, self.index = _index(unit)
         # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own headers.

@@ -26,10 +26,17 @@ POWERS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Machine:
-    """What tiles must fit: vector registers of a work item, and how many work items keep the device busy."""
+    """What schedules must fit: vector registers of a work item, and how many work items keep the device busy.
+
+    ``constant``: bytes of constant memory, 0 where there is none; ``align``: bytes that the start of a slice of it is aligned to;
+    ``local``: bytes of a work group's memory.
+    """
 
     registers: int
     work_items: int
+    constant: int = 0
+    align: int = 128
+    local: int = 0
 
 
 @dataclass(frozen=True)

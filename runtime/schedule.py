@@ -21,7 +21,9 @@ class Schedule:
 
     ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
     over the samples, computed side by side and then added up, 1 to the number of vectors.  ``unroll``: how often the innermost
-    loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.
+    loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its parameters are
+    read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters to local
+    memory at a time; None copies nothing.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
@@ -29,6 +31,8 @@ class Schedule:
     group: tuple[int, ...] | None = None
     parts: int | None = None
     unroll: int | None = None
+    constant: bool = False
+    local: int | None = None
 
 
 DEFAULT = Schedule()

@@ -115,6 +115,21 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_Z
+#error "LOCAL_forward_Z is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -201,12 +216,18 @@ static int forward_Z_u0_begin(int x0) { return (ceildiv(p0, d0) <= 0 ? 0 : great
 static int forward_Z_u0_end(int x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from
+#if LOCAL_forward_Z
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int tile = g2;
@@ -224,6 +245,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_Z
+        if (j % LOCAL_forward_Z == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0; n += get_local_size(0)) {
+                int rest = n;
+                const int u0_n = rest % M0;
+                rest /= M0;
+                const int i_n = i0 + rest % TILE_forward_Z_i;
+                rest /= TILE_forward_Z_i;
+                const int j_n = lesser(j + rest, J - 1);
+                w_local[n] = w[(i_n * J + j_n) * M0 + u0_n - w_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
         const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
         if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
@@ -243,7 +279,11 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                     const int i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+#if LOCAL_forward_Z
+                    const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
+#else
+                    const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
+#endif
 #pragma unroll
                     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                         const int x0 = x00 + n_x0;
@@ -272,7 +312,11 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                     const int i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+#if LOCAL_forward_Z
+                    const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
+#else
+                    const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
+#endif
 #pragma unroll
                     for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                         const int x0 = x00 + n_x0;
@@ -296,7 +340,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x0 < x0_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x0][t];
 #if STORE_Z
                 z_out[(i * X0 + x0) * TV + t0 + t] = result;
@@ -307,24 +351,35 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+#if LOCAL_forward_Z
+    __local REAL w_local[LOCAL_forward_Z * TILE_forward_Z_i * M0];
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0, w_local);
+#else
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
+#endif
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     const int y0 = g1;
@@ -338,6 +393,21 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     }
     if (modulo(p0 + y0, gcd0) == 0) {
         for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+            if (i % LOCAL_delta_Y == 0) {
+                barrier(CLK_LOCAL_MEM_FENCE);
+                for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
+                    int rest = n;
+                    const int u0_n = rest % M0;
+                    rest /= M0;
+                    const int j_n = j0 + rest % TILE_delta_Y_j;
+                    rest /= TILE_delta_Y_j;
+                    const int i_n = lesser(i + rest, I - 1);
+                    w_local[n] = w[(i_n * J + j_n) * M0 + u0_n];
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
+            }
+#endif
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
             const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
@@ -354,7 +424,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                         const int j = j0 + n_j;
+#if LOCAL_delta_Y
+                        const REAL w_1 = w_local[(i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0];
+#else
                         const REAL w_1 = w[(i * J + j) * M0 + u0];
+#endif
 #pragma unroll
                         for (int t = 0; t < TILE_delta_Y_t; ++t) {
                             acc0[n_j][t] += delta_Z_0[t] * w_1;
@@ -375,7 +449,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
                     for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                         const int j = j0 + n_j;
+#if LOCAL_delta_Y
+                        const REAL w_1 = w_local[(i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0];
+#else
                         const REAL w_1 = w[(i * J + j) * M0 + u0];
+#endif
 #pragma unroll
                         for (int t = 0; t < TILE_delta_Y_t; ++t) {
                             acc0[n_j][t] += delta_Z_0[t] * w_1;
@@ -396,14 +474,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j * M0];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV, w_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_w[i, j, u0] = sum over x0, t of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0

@@ -139,6 +139,15 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -238,13 +247,14 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inver
 // Z[i, x0] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0]*w[D_q(d_row), u0]; d_row, u0; -i + D_i(d_row) = 0)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -288,7 +298,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
-        const REAL b_r0 = b[i];
+        const REAL b_r0 = b[i - b_from];
         const realv result = b_r0 + acc0[t];
 #if STORE_Z
         z_out[(X_at(i) + x0) * TV + t0 + t] = result;
@@ -297,20 +307,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j, u0 of delta_Z[D_i(d_row), x0]*w[D_q(d_row), u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -368,7 +379,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         delta_Y[(H_at(j) + y0) * TV + t0 + t] = result * DPHI(below[(H_at(j) + y0) * TV + t0 + t]);
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

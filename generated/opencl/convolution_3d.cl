@@ -163,6 +163,21 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_Z
+#error "LOCAL_forward_Z is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -249,12 +264,18 @@ static int forward_Z_u2_begin(int x2) { return (ceildiv(p2, d2) <= 0 ? 0 : great
 static int forward_Z_u2_end(int x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from
+#if LOCAL_forward_Z
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -276,6 +297,25 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_Z
+        if (j % LOCAL_forward_Z == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1 * M2; n += get_local_size(0)) {
+                int rest = n;
+                const int u2_n = rest % M2;
+                rest /= M2;
+                const int u1_n = rest % M1;
+                rest /= M1;
+                const int u0_n = rest % M0;
+                rest /= M0;
+                const int i_n = i0 + rest % TILE_forward_Z_i;
+                rest /= TILE_forward_Z_i;
+                const int j_n = lesser(j + rest, J - 1);
+                w_local[n] = w[(((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n) * M2 + u2_n - w_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
         const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
         for (int u0 = u0_begin; u0 < u0_end; ++u0) {
@@ -301,7 +341,11 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                             const int i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#if LOCAL_forward_Z
+                            const REAL w_1 = w_local[(((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1) * M2 + u2];
+#else
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2 - w_from];
+#endif
 #pragma unroll
                             for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
                                 const int x2 = x20 + n_x2;
@@ -330,7 +374,11 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
                         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
                             const int i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#if LOCAL_forward_Z
+                            const REAL w_1 = w_local[(((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1) * M2 + u2];
+#else
+                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2 - w_from];
+#endif
 #pragma unroll
                             for (int n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
                                 const int x2 = x20 + n_x2;
@@ -356,7 +404,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x2 < x2_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x2][t];
 #if STORE_Z
                 z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
@@ -367,24 +415,35 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+#if LOCAL_forward_Z
+    __local REAL w_local[LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1 * M2];
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0, w_local);
+#else
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
+#endif
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over i, u0, u1, u2 of delta_Z[i, x0, x1, x2]*w[i, j, u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0 and x2 >= 0 and X2 - x2 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     int id = g1;
@@ -403,6 +462,25 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
         for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+            if (i % LOCAL_delta_Y == 0) {
+                barrier(CLK_LOCAL_MEM_FENCE);
+                for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0 * M1 * M2; n += get_local_size(0)) {
+                    int rest = n;
+                    const int u2_n = rest % M2;
+                    rest /= M2;
+                    const int u1_n = rest % M1;
+                    rest /= M1;
+                    const int u0_n = rest % M0;
+                    rest /= M0;
+                    const int j_n = j0 + rest % TILE_delta_Y_j;
+                    rest /= TILE_delta_Y_j;
+                    const int i_n = lesser(i + rest, I - 1);
+                    w_local[n] = w[(((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n) * M2 + u2_n];
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
+            }
+#endif
             const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
             const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
@@ -427,7 +505,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                                 const int j = j0 + n_j;
+#if LOCAL_delta_Y
+                                const REAL w_1 = w_local[(((i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0) * M1 + u1) * M2 + u2];
+#else
                                 const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#endif
 #pragma unroll
                                 for (int t = 0; t < TILE_delta_Y_t; ++t) {
                                     acc0[n_j][t] += delta_Z_0[t] * w_1;
@@ -448,7 +530,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
                             for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                                 const int j = j0 + n_j;
+#if LOCAL_delta_Y
+                                const REAL w_1 = w_local[(((i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0) * M1 + u1) * M2 + u2];
+#else
                                 const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+#endif
 #pragma unroll
                                 for (int t = 0; t < TILE_delta_Y_t; ++t) {
                                     acc0[n_j][t] += delta_Z_0[t] * w_1;
@@ -471,14 +557,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j * M0 * M1 * M2];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV, w_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0

@@ -205,6 +205,15 @@
 #ifndef UNROLL_samplegradient_w
 #error "UNROLL_samplegradient_w is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -310,13 +319,14 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, d2 = SIZE
 // Z[i, x0, x1, x2] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*w[D_q(d_row), u0, u1, u2]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -374,7 +384,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
-        const REAL b_r0 = b[i];
+        const REAL b_r0 = b[i - b_from];
         const realv result = b_r0 + acc0[t];
 #if STORE_Z
         z_out[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t0 + t] = result;
@@ -383,20 +393,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j, u0, u1, u2 of delta_Z[D_i(d_row), x0, x1, x2]*w[D_q(d_row), u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0 and x2 >= 0 and -x2 + X2(D_i(d_row)) - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -470,7 +481,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         delta_Y[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t] = result * DPHI(below[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t]);
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

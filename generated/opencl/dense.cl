@@ -73,6 +73,21 @@
 #ifndef UNROLL_gradient_w
 #error "UNROLL_gradient_w is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_Z
+#error "LOCAL_forward_Z is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -154,12 +169,18 @@ enum { I = SIZE_I, J = SIZE_J };
 // Z[i] = b[i] + sum(Y[j]*w[i, j]; j)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from
+#if LOCAL_forward_Z
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int i_first = g2 * TILE_forward_Z_i;
@@ -174,6 +195,19 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_forward_Z
 #endif
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_Z
+        if (j % LOCAL_forward_Z == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i; n += get_local_size(0)) {
+                int rest = n;
+                const int i_n = i0 + rest % TILE_forward_Z_i;
+                rest /= TILE_forward_Z_i;
+                const int j_n = lesser(j + rest, J - 1);
+                w_local[n] = w[i_n * J + j_n - w_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
@@ -182,7 +216,11 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL w_1 = w[i * J + j];
+#if LOCAL_forward_Z
+            const REAL w_1 = w_local[j % LOCAL_forward_Z * TILE_forward_Z_i + n_i];
+#else
+            const REAL w_1 = w[i * J + j - w_from];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
@@ -195,7 +233,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         if (i < i_first) continue;
 #pragma unroll
         for (int t = 0; t < TILE_forward_Z_t; ++t) {
-            const REAL b_r0 = b[i];
+            const REAL b_r0 = b[i - b_from];
             const realv result = b_r0 + acc0[n_i][t];
 #if STORE_Z
             z_out[i * TV + t0 + t] = result;
@@ -205,24 +243,35 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict w,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int w_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+#if LOCAL_forward_Z
+    __local REAL w_local[LOCAL_forward_Z * TILE_forward_Z_i];
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0, w_local);
+#else
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
+#endif
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict w,
+    SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *w_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     const int j_first = g2 * TILE_delta_Y_j;
@@ -237,6 +286,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_delta_Y
 #endif
     for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+        if (i % LOCAL_delta_Y == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                int rest = n;
+                const int j_n = j0 + rest % TILE_delta_Y_j;
+                rest /= TILE_delta_Y_j;
+                const int i_n = lesser(i + rest, I - 1);
+                w_local[n] = w[i_n * J + j_n];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -245,7 +307,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
             const int j = j0 + n_j;
+#if LOCAL_delta_Y
+            const REAL w_1 = w_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
+#else
             const REAL w_1 = w[i * J + j];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += delta_Z_0[t] * w_1;
@@ -263,14 +329,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict w,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV, w_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]

@@ -85,6 +85,12 @@
 #ifndef UNROLL_samplegradient_a
 #error "UNROLL_samplegradient_a is not defined"
 #endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -175,7 +181,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 // Z[i] = sum(Y[D_j(d_row)]*a[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict a,
+    SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
@@ -210,7 +216,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict a,
+    SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
@@ -222,7 +228,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of a[D_q(d_row)]*delta_Z[D_i(d_row)]
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict a,
+    SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -254,7 +260,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict a,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -79,6 +79,57 @@
 #ifndef UNROLL_gradient_c
 #error "UNROLL_gradient_c is not defined"
 #endif
+#ifndef LOCAL_delta_Y
+#error "LOCAL_delta_Y is not defined"
+#endif
+#ifndef LOCAL_forward_R
+#error "LOCAL_forward_R is not defined"
+#endif
+#ifndef SLICED_delta_R
+#error "SLICED_delta_R is not defined"
+#endif
+#ifndef SLICED_forward_R
+#error "SLICED_forward_R is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SLICED_gradient_beta
+#error "SLICED_gradient_beta is not defined"
+#endif
+#ifndef SLICED_gradient_c
+#error "SLICED_gradient_c is not defined"
+#endif
+#ifndef SLICED_samplegradient_beta
+#error "SLICED_samplegradient_beta is not defined"
+#endif
+#ifndef SLICED_samplegradient_c
+#error "SLICED_samplegradient_c is not defined"
+#endif
+#ifndef SPACE_delta_R
+#error "SPACE_delta_R is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_R
+#error "SPACE_forward_R is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
+#ifndef SPACE_gradient_beta
+#error "SPACE_gradient_beta is not defined"
+#endif
+#ifndef SPACE_gradient_c
+#error "SPACE_gradient_c is not defined"
+#endif
+#ifndef SPACE_samplegradient_beta
+#error "SPACE_samplegradient_beta is not defined"
+#endif
+#ifndef SPACE_samplegradient_c
+#error "SPACE_samplegradient_c is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -160,10 +211,15 @@ enum { I = SIZE_I, J = SIZE_J };
 // R[i] = sum((Y[j] - c[i, j])**2; j)
 static void forward_R_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from
+#if LOCAL_forward_R
+    , __local REAL *c_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_forward_R_t;
     const int i_first = g2 * TILE_forward_R_i;
@@ -178,6 +234,19 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_forward_R
 #endif
     for (int j = 0; j < J; ++j) {
+#if LOCAL_forward_R
+        if (j % LOCAL_forward_R == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_forward_R * TILE_forward_R_i; n += get_local_size(0)) {
+                int rest = n;
+                const int i_n = i0 + rest % TILE_forward_R_i;
+                rest /= TILE_forward_R_i;
+                const int j_n = lesser(j + rest, J - 1);
+                c_local[n] = c[i_n * J + j_n - c_from];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
         for (int t = 0; t < TILE_forward_R_t; ++t) {
@@ -186,7 +255,11 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
             const int i = i0 + n_i;
-            const REAL c_1 = c[i * J + j];
+#if LOCAL_forward_R
+            const REAL c_1 = c_local[j % LOCAL_forward_R * TILE_forward_R_i + n_i];
+#else
+            const REAL c_1 = c[i * J + j - c_from];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += (Y_0[t] - c_1) * (Y_0[t] - c_1);
@@ -205,28 +278,35 @@ static void forward_R_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_R(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV);
+#if LOCAL_forward_R
+    __local REAL c_local[LOCAL_forward_R * TILE_forward_R_i];
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0, c_local);
+#else
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0);
+#endif
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
 static void forward_Z_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_forward_Z const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     const int i = g1;
 #pragma unroll
     for (int t = 0; t < TILE_forward_Z_t; ++t) {
-        const REAL beta_r0 = beta[i];
+        const REAL beta_r0 = beta[i - beta_from];
         const realv R_r1 = R[i * TV + t0 + t];
         const realv result = exp(-beta_r0 * sqrt(R_r1));
 #if STORE_Z
@@ -235,24 +315,26 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         Z[i * TV + t0 + t] = PHI(result);
     }
 }
-WIDE __kernel void forward_Z(__global const REAL *restrict beta,
+WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV, SLICED_forward_Z ? beta_from : 0);
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*Piecewise((1/(2*root(R[i])), R[i] > 0), (0, True))*exp(-beta[i]*root(R[i]))
 static void delta_R_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_delta_R_t;
     const int i = g1;
@@ -260,7 +342,7 @@ static void delta_R_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_delta_R_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const REAL beta_1 = beta[i];
+    const REAL beta_1 = beta[i - beta_from];
 #pragma unroll
     for (int t = 0; t < TILE_delta_R_t; ++t) {
         const realv R_0 = R[i * TV + t0 + t];
@@ -274,25 +356,30 @@ static void delta_R_item(const int g0, const int g1, const int g2,
         delta_R[i * TV + t0 + t] = result;
     }
 }
-WIDE __kernel void delta_R(__global const REAL *restrict beta,
+WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV);
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV, SLICED_delta_R ? beta_from : 0);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
 static void delta_Y_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_delta_Y const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV
+#if LOCAL_delta_Y
+    , __local REAL *c_local
+#endif
+    )
 {
     const int t0 = g0 * TILE_delta_Y_t;
     const int j_first = g2 * TILE_delta_Y_j;
@@ -307,6 +394,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_delta_Y
 #endif
     for (int i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+        if (i % LOCAL_delta_Y == 0) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                int rest = n;
+                const int j_n = j0 + rest % TILE_delta_Y_j;
+                rest /= TILE_delta_Y_j;
+                const int i_n = lesser(i + rest, I - 1);
+                c_local[n] = c[i_n * J + j_n];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
@@ -315,7 +415,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #pragma unroll
         for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
             const int j = j0 + n_j;
+#if LOCAL_delta_Y
+            const REAL c_2 = c_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
+#else
             const REAL c_2 = c[i * J + j];
+#endif
 #pragma unroll
             for (int t = 0; t < TILE_delta_Y_t; ++t) {
                 const realv Y_1 = Y[j * TV + t0 + t];
@@ -335,24 +439,30 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void delta_Y(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_delta_Y const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
+#if LOCAL_delta_Y
+    __local REAL c_local[LOCAL_delta_Y * TILE_delta_Y_j];
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV, c_local);
+#else
     delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV);
+#endif
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
 static void gradient_c_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
     const int part = PARTS_gradient_c > 1 ? g0 : 0;
     int tile = g2;
@@ -388,7 +498,7 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
 #pragma unroll
                 for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                     const int j = j0 + n_j;
-                    const REAL c_1 = c[i * J + j];
+                    const REAL c_1 = c[i * J + j - c_from];
                     acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
                 }
             }
@@ -407,23 +517,25 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void gradient_c(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0);
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
 static void samplegradient_c_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_samplegradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
     const int t0 = g0 * TILE_samplegradient_c_t;
     int id = g1;
@@ -434,7 +546,7 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const REAL c_1 = c[i * J + j];
+    const REAL c_1 = c[i * J + j - c_from];
 #pragma unroll
     for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
         const realv delta_R_0 = delta_R[i * TV + t0 + t];
@@ -448,23 +560,25 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
-    __global const REAL *restrict c,
+    SPACE_samplegradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int c_from)
 {
-    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV);
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV, SLICED_samplegradient_c ? c_from : 0);
 }
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
 static void gradient_beta_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int part = PARTS_gradient_beta > 1 ? g0 : 0;
     const int i = g1;
@@ -480,31 +594,33 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
         for (int t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];
-            const REAL beta_2 = beta[i];
+            const REAL beta_2 = beta[i - beta_from];
             const realv s0 = sqrt(R_0);
             acc0 -= delta_Z_1 * s0 * exp(-beta_2 * s0);
         }
     }
     gradient_beta[part * I + i] = lane_sum(acc0);
 }
-WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0);
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
 static void samplegradient_beta_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict beta,
+    SPACE_samplegradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
     const int t0 = g0 * TILE_samplegradient_beta_t;
     const int i = g1;
@@ -512,7 +628,7 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
     for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const REAL beta_2 = beta[i];
+    const REAL beta_2 = beta[i - beta_from];
 #pragma unroll
     for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
         const realv R_0 = R[i * TV + t0 + t];
@@ -526,14 +642,15 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
         samplegradient_beta[i * TV + t0 + t] = result;
     }
 }
-WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
+WIDE __kernel void samplegradient_beta(SPACE_samplegradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int beta_from)
 {
-    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV, SLICED_samplegradient_beta ? beta_from : 0);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -94,6 +94,18 @@
 #ifndef UNROLL_samplegradient_b
 #error "UNROLL_samplegradient_b is not defined"
 #endif
+#ifndef SLICED_delta_Y
+#error "SLICED_delta_Y is not defined"
+#endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -176,12 +188,14 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = 
 // Z[i, x0, x1, x2] = b[i] + sum(Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[i]; u0, u1, u2)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict alpha,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict alpha,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int alpha_from,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -208,7 +222,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #pragma unroll UNROLL_forward_Z
 #endif
             for (int u2 = 0; u2 < K2; ++u2) {
-                const REAL alpha_1 = alpha[i];
+                const REAL alpha_1 = alpha[i - alpha_from];
 #pragma unroll
                 for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
                     const int x0 = x00 + n_x0;
@@ -235,7 +249,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x1 < x1_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
                 z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
@@ -246,24 +260,27 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict alpha,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict alpha,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int alpha_from,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV, SLICED_forward_Z ? alpha_from : 0, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * alpha[j]*delta_Z[j, x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict alpha,
+    SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int alpha_from)
 {
     const int t0 = g0 * TILE_delta_Y_t;
     int id = g1;
@@ -282,7 +299,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int x1 = floordiv(y1, K1);
     const int x2 = floordiv(y2, K2);
     if (x0 < X0 && x1 < X1 && x2 < X2) {
-        const REAL alpha_0 = alpha[j];
+        const REAL alpha_0 = alpha[j - alpha_from];
 #pragma unroll
         for (int t = 0; t < TILE_delta_Y_t; ++t) {
             const realv delta_Z_1 = delta_Z[(((j * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
@@ -295,14 +312,15 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int alpha_from)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV, SLICED_delta_Y ? alpha_from : 0);
 }
 
 // gradient_alpha[i] = sum over x0, x1, x2, u0, u1, u2, t of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[i, x0, x1, x2]

@@ -130,6 +130,15 @@
 #ifndef UNROLL_samplegradient_b
 #error "UNROLL_samplegradient_b is not defined"
 #endif
+#ifndef SLICED_forward_Z
+#error "SLICED_forward_Z is not defined"
+#endif
+#ifndef SPACE_delta_Y
+#error "SPACE_delta_Y is not defined"
+#endif
+#ifndef SPACE_forward_Z
+#error "SPACE_forward_Z is not defined"
+#endif
 
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -221,13 +230,14 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, K0 = SI
 // Z[i, x0, x1, x2] = b[i] + sum(Y[D_j(d_row), K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[D_q(d_row)]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
 static void forward_Z_item(const int g0, const int g1, const int g2,
     __global const realv *restrict Y,
-    __global const REAL *restrict alpha,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict alpha,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
     const int t0 = g0 * TILE_forward_Z_t;
     int id = g1;
@@ -284,7 +294,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
             if (x1 < x1_first) continue;
 #pragma unroll
             for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
+                const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
                 z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
@@ -295,20 +305,21 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
-    __global const REAL *restrict alpha,
-    __global const REAL *restrict b,
+    SPACE_forward_Z const REAL *restrict alpha,
+    SPACE_forward_Z const REAL *restrict b,
     __global realv *restrict Z,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV,
+    const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
 static void delta_Y_item(const int g0, const int g1, const int g2,
-    __global const REAL *restrict alpha,
+    SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
@@ -352,7 +363,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }
 }
-WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
+WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,

@@ -10,6 +10,7 @@ import numpy as np
 import pyopencl as cl
 
 from ..backend import Array
+from ..constant_launches import Slice
 from ..errors import DeviceError
 from ..kernel_run import FACTOR, PHI
 from ..opencl_calls import PARTS, bound, calls, set_number
@@ -93,27 +94,33 @@ class Launched(Candidate):
         vectors = plan.padded(job.samples) // width
         index = read_only(queue.context, binding.index) if kernel.index else None
         memory = dict(enumerate(self.arguments(inputs)))
+        itemsize = np.dtype(job.dtype).itemsize
         units, chosen = shape(job, kernel.output)[0], plan.kernels[0, kernel.name]
         if chosen.parts > 1:
-            memory[PARTS] = allocated(queue.context, chosen.parts * max(1, units) * np.dtype(job.dtype).itemsize)
+            memory[PARTS] = allocated(queue.context, chosen.parts * max(1, units) * itemsize)
         self.kept = (memory, index)
         self.ready = []
+
+        def tensor(number: int, part: Slice | None) -> Any:
+            return memory[number].get_sub_region(part.first * itemsize, part.count * itemsize) if part else memory[number]
+
         for call in calls(kernel, chosen, len(names(job)), units):
             try:
-                one = bound(call, binding, queue.device, memory.__getitem__, index, capacity)
+                one = bound(call, binding, queue.device, tensor, index, capacity)
             except DeviceError as error:
                 raise RefusedError("compile", str(error)) from None
             if one.last is not None:
                 set_number(one.kernel, one.last, vectors)
-            size = call.work(binding, vectors)
+            size, offset = call.work(binding, vectors)
             if 0 not in size:
-                self.ready.append((one.kernel, size, local_size(size, chosen.group if call.counts else None, grouped)))
+                group = local_size(size, chosen.group if call.counts else None, grouped, call.copies)
+                self.ready.append((one, (size, group, offset)))
 
     def launch(self, count: int) -> None:
         """Run it ``count`` times and wait."""
         for _ in range(count):
-            for kernel, size, group in self.ready:
-                cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
+            for one, sizes in self.ready:
+                cl.enqueue_nd_range_kernel(self.queue, one.kernel, *sizes)
         self.queue.finish()
 
 

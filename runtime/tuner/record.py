@@ -86,7 +86,8 @@ def schedule_from(record: Mapping[str, Any]) -> Schedule:
     known = {item.name for item in fields(Schedule)}
     if not set(record) <= known:
         raise ValueError(f"a schedule has no {sorted(set(record) - known)[0]}")
-    values = {name: _frozen(value) for name, value in record.items()}
+    flags = {item.name for item in fields(Schedule) if isinstance(item.default, bool)}
+    values: dict[str, Any] = {name: _flag(value) if name in flags else _frozen(value) for name, value in record.items()}
     return Schedule(**values)
 
 
@@ -94,6 +95,12 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _number(entry) for key, entry in value.items()}
     return tuple(_number(entry) for entry in value) if isinstance(value, list) else _number(value)
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"expected true or false, got {value!r}")
+    return value
 
 
 def _number(value: Any) -> int:
@@ -148,5 +155,6 @@ def words(schedule: Schedule) -> str:
     for item in fields(Schedule):
         value = getattr(schedule, item.name)
         if item.name != "tiles" and value != getattr(DEFAULT, item.name):
-            short.append(f"{item.name} {'×'.join(map(str, value)) if isinstance(value, tuple) else value}")
+            text = "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            short.append(item.name if value is True else f"{item.name} {text}")
     return ", ".join(short) or "default"

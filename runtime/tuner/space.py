@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..constant_launches import constant_launches
+from ..local_copies import no_local_copy
 from ..manifest import KernelInfo
 from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
@@ -26,6 +28,8 @@ USUAL_GROUP = 64
 MOST_GROUPS = 5
 #: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
 UNROLLED = (0, 2, 4, 8)
+#: Rounds that are copied to local memory at a time; 0 copies nothing.
+COPIED = (0, 1, 4, 16, 64)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,14 @@ class Space:
     def plan(self, schedule: Schedule) -> KernelPlan:
         """The schedule in numbers."""
         along = self.device.width if self.unit.is_rows else 0
-        return plan_kernel(self.unit, self.kernel, schedule, self.width, self.samples, self.device.machine, along)
+        return plan_kernel(
+            self.unit, self.kernel, schedule, self.width, self.samples, self.device.machine, along, self.itemsize
+        )
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return np.dtype(self.dtype).itemsize
 
     @property
     def width(self) -> int:
@@ -94,7 +105,8 @@ class Space:
             return "a kernel of a fused pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
-        return self._illegal_parts(schedule, -(-self.samples // width)) or self._illegal_unroll(schedule)
+        parts = self._illegal_parts(schedule, -(-self.samples // width))
+        return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule) or self._illegal_local(schedule)
 
     def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
         if schedule.parts is None:
@@ -118,6 +130,22 @@ class Space:
             return f"unrolled {schedule.unroll} times, expected 1 to {MOST_UNROLLED}"
         return ""
 
+    def _illegal_constant(self, schedule: Schedule) -> str:
+        if not schedule.constant:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass reads its parameters from global memory"
+        tiles = self.plan(schedule).tiles
+        return constant_launches(self.unit, self.kernel, tiles, self.device.machine, self.itemsize)[1]
+
+    def _illegal_local(self, schedule: Schedule) -> str:
+        if schedule.local is None:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass has no work group that could copy"
+        tiles = self.plan(schedule).tiles
+        return no_local_copy(self.unit, self.kernel, schedule, tiles, self.device.machine, self.itemsize)
+
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
         if (schedule.width or self.width) > self.width:
@@ -126,6 +154,10 @@ class Space:
             return f"a work group of {prod(schedule.group)}"
         if schedule.unroll is not None:
             return "a loop unrolled otherwise than the compiler likes"
+        if schedule.constant:
+            return "parameters in constant memory"
+        if schedule.local is not None:
+            return "parameters in local memory, with barriers"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -139,7 +171,7 @@ class Space:
     @cached_property
     def start(self) -> int:
         """Algorithm 4's number of neighbouring work items."""
-        return local_sizes.neighbours_of(self.image, self.device, np.dtype(self.dtype).itemsize)
+        return local_sizes.neighbours_of(self.image, self.device, self.itemsize)
 
     def groups(self, schedule: Schedule) -> list[tuple[int, ...]]:
         """Work groups for the tiles and width of ``schedule``."""
@@ -187,12 +219,18 @@ class Space:
         for group in self.groups(schedule)[:MOST_GROUPS]:
             if group != schedule.group:
                 yield _with_choices(self.schedule(tiles, width, group), schedule)
-        same = _with_choices(self.schedule(tiles, width), schedule)
+        same = _with_choices(self.schedule(tiles, width, schedule.group), schedule)
         for parts in _beside(self.part_values(plan), plan.parts):
-            yield replace(same, parts=parts)
+            yield replace(same, parts=parts, group=None)
         if self.kernel.unroll and not self.device.fused:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
+        if self.kernel.constant and self.device.kind == "gpu" and not self.device.fused:
+            yield replace(same, constant=not same.constant)
+        if self.kernel.local and self.device.kind == "gpu" and not self.device.fused:
+            along = next((g for g in self.groups(schedule) if g[0] > 1 and set(g[1:]) == {1}), None)
+            for rounds in _beside(COPIED, schedule.local or 0):
+                yield replace(same, local=rounds or None, group=schedule.group if schedule.local else along)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""
@@ -202,8 +240,13 @@ class Space:
             schedule = self._drawn_choices(self.schedule(tiles, width), generator)
             groups: list[Any] = [None, *self.groups(schedule)]
             schedule = replace(schedule, group=groups[int(generator.integers(len(groups)))])
+            schedule = self._drawn_local(schedule, generator)
             if not self.illegal(schedule):
                 return schedule
+
+    def _drawn_local(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
+        copying = replace(schedule, local=int(generator.integers(1, 6)), group=(self.global_size(self.plan(schedule))[0], 1, 1))
+        return copying if generator.integers(2) and not self.illegal(copying) else schedule
 
     def _drawn_choices(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
         """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
@@ -215,12 +258,15 @@ class Space:
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
         if self.kernel.unroll:
             schedule = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
+        if generator.integers(2) and not self.illegal(replace(schedule, constant=True)):
+            schedule = replace(schedule, constant=True)
         return schedule
 
 
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
-    """``schedule`` with what ``other`` chose besides tiles, width and group."""
-    return replace(schedule, parts=other.parts, unroll=other.unroll)
+    """``schedule`` with what ``other`` chose besides tiles, width and group; a group that copies stays together."""
+    group = other.group if schedule.group is None and other.local is not None else schedule.group
+    return replace(schedule, group=group, parts=other.parts, unroll=other.unroll, constant=other.constant, local=other.local)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

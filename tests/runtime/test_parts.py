@@ -145,3 +145,37 @@ def test_fused_passes_have_one_part() -> None:
     own = dense(OpenCLBackend())
     found, expected = (n.value_and_gradient(network.parameters, inputs, targets)[1] for n in (network, own))
     assert found.tobytes() == expected.tobytes()
+
+
+def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
+    """Parts are planned for the capacity; with fewer vectors in use than parts, some sum nothing."""
+    backend = OpenCLBackend(fuse=False)
+    backend.schedules = Fixed({("dense", name): Schedule(width=1, parts=13) for name in ("gradient_w", "gradient_b")})
+    network, reference = dense(backend), dense("numpy")
+    executor = network.executor(64)
+    assert isinstance(executor, OpenCLExecutor)
+    assert {p.parts for (_, name), p in executor.plan.kernels.items() if name in ("gradient_w", "gradient_b")} == {13}
+    executor.set_parameters(network.parameters)
+    for samples in (64, 1, 7, 12, 13, 14):
+        generator = np.random.default_rng(samples)
+        inputs, targets = generator.normal(size=(samples, 7)), generator.normal(size=(samples, 3))
+        resident = executor.upload(inputs.astype(np.float32), targets.astype(np.float32), None)
+        found = executor.start(resident, Request(gradients="sum")).result().gradient
+        expected = reference.value_and_gradient(network.parameters, inputs, targets)[1]
+        assert found is not None
+        assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+
+
+def test_defaults_of_a_gpu_split_small_layers() -> None:
+    """The layout and the rules of GPUs, whatever device runs them here."""
+    backend = OpenCLBackend()
+    backend.kind = "gpu"
+    network, reference = dense(backend), dense("numpy")
+    plan = backend.plan(network.program.units, "float32", 300)
+    assert {p.parts for (_, name), p in plan.kernels.items() if name.startswith("gradient")} == {16}
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(300, 7)), generator.normal(size=(300, 3))
+    first, second = (network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    expected = reference.value_and_gradient(network.parameters, inputs, targets)[1]
+    assert np.abs(first - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())

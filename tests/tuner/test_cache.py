@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,13 +149,35 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_folder().name == "phiz"
 
 
-@pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1}), Schedule(parts=4, unroll=2)])
+CHOICES = Schedule(parts=4, unroll=2, constant=True, local=16)
+
+
+@pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1}), CHOICES])
 def test_schedules_as_json(schedule: Schedule) -> None:
     record = json.loads(json.dumps(schedule_record(schedule)))
     assert schedule_from(record) == schedule
 
 
-@pytest.mark.parametrize("record", [{"tile": 1}, {"tiles": {"T": -1}}, {"tiles": {"T": 1.5}}, {"width": True}, {"group": [1, "x"]}])
+def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
+    """As phiz wrote it when a schedule was tiles, a width and a group."""
+    old = {"tiles": {"TILE_a": 4}, "width": 8, "group": [1, 2, 3]}
+    trials = [{"schedule": old, "ms": 0.5, "ratio": 0.5}]
+    record = {"kernel": {}, "place": {}, "schedule": old, "default_ms": 1.0, "ms": 0.5, "complete": True, "trials": trials}
+    path.parent.mkdir()
+    path.write_text(json.dumps({**WHOLE, "entries": {"k": record}}))
+    found = Cache(path).entries()["k"]
+    assert found.schedule == FAST.schedule == found.trials[0].schedule
+    assert (found.schedule.parts, found.schedule.unroll, found.schedule.constant, found.schedule.local) == (None, None, False, None)
+    Cache(path).store({"other": replace(entry(), schedule=CHOICES)})
+    again = Cache(path).entries()
+    assert again["k"] == found
+    assert again["other"].schedule == CHOICES
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"tile": 1}, {"tiles": {"T": -1}}, {"tiles": {"T": 1.5}}, {"width": True}, {"constant": 1}, {"group": [1, "x"]}],
+)
 def test_no_schedules(record: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"has no|at least 0"):
+    with pytest.raises(ValueError, match=r"has no|at least 0|true or false"):
         schedule_from(record)

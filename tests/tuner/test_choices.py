@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.manifest import KernelInfo
 from phiz.runtime.network import Network
 from phiz.runtime.program import Unit
-from phiz.runtime.schedule import DEFAULT, Schedule
+from phiz.runtime.schedule import Schedule
+from phiz.runtime.tuner.child import Child
 from phiz.runtime.tuner.jobs import Job, jobs
 from phiz.runtime.tuner.space import Space
 from phiz.runtime.tuner.traits import Traits, traits
@@ -39,18 +40,23 @@ NETWORKS: dict[str, tuple[list[LayerSpec], tuple[int, ...]]] = {
 
 @dataclass
 class Everywhere:
-    """``wanted`` in every kernel of which ``device`` admits it; ``used``: the kernels where it was."""
+    """What of ``wanted`` a kernel has on ``device``, in every kernel; ``used``: the kernels that have all of it."""
 
     wanted: Schedule
     device: Traits
     used: set[str] = field(default_factory=set)
 
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """The choice, or the default."""
-        if Space(unit, kernel, dtype, samples, self.device).illegal(self.wanted):
-            return DEFAULT
-        self.used.add(kernel.name)
-        return self.wanted
+        """The choice, as far as it is legal."""
+        space, found = Space(unit, kernel, dtype, samples, self.device), Schedule(width=self.wanted.width)
+        for name in ("parts", "unroll", "constant", "local"):
+            tried = replace(found, **{name: getattr(self.wanted, name)})
+            if tried.local is not None:
+                tried = replace(tried, group=(space.global_size(space.plan(tried))[0], 1, 1))
+            found = found if space.illegal(tried) else tried
+        if replace(found, group=self.wanted.group) == self.wanted:
+            self.used.add(kernel.name)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,10 @@ CHOICES = {
     "seven parts": (Schedule(parts=7), "gradient"),
     "unrolled": (Schedule(unroll=4), "forward"),
     "not unrolled": (Schedule(unroll=1), "forward"),
-    "both": (Schedule(parts=3, unroll=3), "gradient"),
+    "constant": (Schedule(constant=True), "forward"),
+    "local": (Schedule(local=2), "forward"),
+    "local and unrolled": (Schedule(local=3, unroll=2), "forward"),
+    "parts and unrolled": (Schedule(parts=3, unroll=3), "gradient"),
 }
 
 
@@ -78,8 +87,7 @@ def test_a_choice_gives_what_numpy_gives(definitions: Path, name: str, choice: s
     layers, shape = NETWORKS[name]
     for samples, width in ((1, None), (9, 1), (64, None)):
         backend = OpenCLBackend(fuse=False)
-        schedule = Schedule(wanted.tiles, width, wanted.group, wanted.parts, wanted.unroll)
-        schedules = Everywhere(schedule, traits(backend, "float32"))
+        schedules = Everywhere(replace(wanted, width=width), traits(backend, "float32"))
         backend.schedules = schedules
         networks = [Network(layers, shape, "mse", b, "float32", manifests=(definitions,)) for b in (backend, "numpy")]
         compare(networks, samples, samples)
@@ -123,11 +131,11 @@ def test_why_a_choice_is_illegal() -> None:
 
 def test_fused_kernels_have_no_such_choices() -> None:
     for job in some_jobs(64):
-        fused = space(job, Traits(**{**CPU.__dict__, "fused": True}))
-        for schedule in (Schedule(parts=1), Schedule(unroll=2)):
+        fused = space(job, replace(CPU, fused=True))
+        for schedule in (Schedule(parts=1), Schedule(unroll=2), Schedule(constant=True), Schedule(local=1)):
             assert "fused" in fused.illegal(schedule)
         for found in fused.neighbours(fused.schedule({})):
-            assert (found.parts, found.unroll) == (None, None)
+            assert (found.parts, found.unroll, found.constant, found.local) == (None, None, False, None)
 
 
 def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
@@ -150,6 +158,17 @@ def test_unrolling_is_offered_one_step_at_a_time_and_tried_in_a_child() -> None:
     assert "unrolled" in found.unproven(Schedule(unroll=4))
 
 
+def test_constant_memory_is_offered_on_a_gpu_only_and_tried_in_a_child() -> None:
+    job = job_of("forward")
+    assert any(s.constant for s in space(job, GPU).neighbours(Schedule()))
+    assert not all(s.constant for s in space(job, GPU).neighbours(Schedule(constant=True)))
+    assert not any(s.constant for s in space(job, CPU).neighbours(Schedule()))
+    assert "constant" in space(job, GPU).unproven(Schedule(constant=True))
+    unread = space(job_of("gradient"), GPU)
+    assert "gradient_w reads no parameters" in unread.illegal(Schedule(constant=True))
+    assert not any(s.constant for s in unread.neighbours(Schedule()))
+
+
 def test_choices_survive_where_another_tunable_moves() -> None:
     found = space(job_of("gradient"), GPU)
     start = Schedule(parts=4, unroll=2)
@@ -164,3 +183,14 @@ def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
     kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
     assert {k.parts for k in kernels} >= {"", "PARTS_gradient_w", "PARTS_gradient_b"}
     assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
+
+
+def test_a_child_launches_kernels_as_its_parent_does() -> None:
+    job = job_of("forward", 32)
+    wanted = Schedule(unroll=2, constant=True)
+    for fuse, refused in ((False, ""), (True, "invalid")):
+        child = Child("", fuse=fuse)
+        try:
+            assert child.check(job, wanted).refused == refused
+        finally:
+            child.close()

@@ -13,7 +13,16 @@ static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
 ${line}
 % endfor
 static void ${k.name}_item(const int g0, const int g1, const int g2,
-    ${",\n    ".join(k.parameters)})
+    ${",\n    ".join(k.parameters)}\
+% if k.local:
+
+#if ${k.schedule.local.macro}
+    , ${", ".join(f"__local REAL *{name}" for name, _ in k.local)}
+#endif
+    )
+% else:
+)
+% endif
 {
 % for line in k.decode:
     ${line}
@@ -30,7 +39,18 @@ ${layout(line, 1)}
 }
 WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 {
+% if k.local:
+#if ${k.schedule.local.macro}
+% for name, length in k.local:
+    __local REAL ${name}[${length}];
+% endfor
+    ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
+#else
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
+#endif
+% else:
+    ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
+% endif
 }
 </%def>\
 <%def name="declare(nest, k)">\
