@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from .errors import ManifestError
-from .manifest import VERSION, Manifest, parse
+from .manifest import VERSION, Manifest
+from .manifest_json import parse
 
 PathLike = str | os.PathLike[str]
 

@@ -26,7 +26,8 @@ from .check_layer import LayerCheck
 from .check_loss import HeadCheck, PairCheck, activation_rows
 from .errors import ManifestError, PhizError
 from .generated import Folder, builtin_path, load_folder
-from .manifest import Manifest, parse
+from .manifest import Manifest
+from .manifest_json import parse
 from .random_configuration import random_configuration
 from .verdict import Report, Row, Subject, concatenated
 

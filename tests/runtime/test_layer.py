@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
 from phiz.runtime.generated import Folder
 from phiz.runtime.layer import Layer, LayerSpec, instantiate, layer
-from phiz.runtime.manifest import Manifest, parse
+from phiz.runtime.manifest import Manifest
+from phiz.runtime.manifest_json import parse
 from phiz.runtime.shape import Shape
 
 OUTPUT = "(H{r} + p{r} + q{r} - d{r}*(M{r} - 1) - 1)//k{r} + 1"
