@@ -7,9 +7,10 @@
 # 1. the paper's Algorithm 4, which counts global accesses over local sizes;
 # 2. the same idea one level down: loads per multiply-add over register tiles, beside measured GFLOP/s;
 # 3. what the vector width does to batches of different sizes;
-# 4. a short run of the tuner itself.
+# 4. samples or units in the lanes of a vector, on few samples and on many;
+# 5. a short run of the tuner itself.
 #
-# Nothing is ever tuned unasked: `phiz tune` does what section 4 does, into the user's cache.
+# Nothing is ever tuned unasked: `phiz tune` does what section 5 does, into the user's cache.
 
 # %%
 import tempfile
@@ -199,7 +200,61 @@ for batch in BATCHES:
     print(f"batch {batch:4}: fastest at width {width:2}, {1e6 * times[batch][width] / batch:6.2f} µs per sample")
 
 # %% [markdown]
-# ## 4. A short run of the tuner
+# ## 4. What fills the lanes
+#
+# With samples in the lanes one sample costs as much as a whole vector of them. Every kernel therefore comes in a second form:
+# samples lie one after the other, and lanes go along an axis of units that the access maps allow. Both forms do the same
+# multiply-adds; the vectors and cycles that they take are counted, and the form with clearly fewer runs.
+
+# %%
+COUNTS = (1, 2, 4, 8, 16, 64)
+OUTPUTS = Request(outputs=True)
+lenet = [
+    layer("convolution", maps=6, kernel=5, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("convolution", maps=16, kernel=5, activation="tanh"),
+    layer("max_pooling", window=2),
+    layer("dense", maps=120, activation="tanh"),
+    layer("dense", maps=84, activation="tanh"),
+    layer("softmax", maps=10),
+]
+backend = OpenCLBackend()
+program = Network(lenet, (1, 28, 28), "ce", backend=backend, dtype="float32", seed=0).program
+
+
+def inference(samples, rows):
+    """LeNet's outputs on so many samples that are on the device, in one form."""
+    executor = backend.executor(program, "float32", backend.capacity(program, "float32", samples, rows), rows)
+    executor.set_parameters(np.random.default_rng(0).normal(0, 0.1, program.parameter_count))
+    resident = executor.upload(np.random.default_rng(1).normal(size=(samples, 784)), None, None)
+    return lambda count: [executor.start(resident, OUTPUTS).result() for _ in range(count)]
+
+
+forms = {rows: [] for rows in (False, True)}
+chosen = [backend.in_rows(program, "float32", samples, OUTPUTS) for samples in COUNTS]
+for samples in COUNTS:
+    found = race({rows: inference(samples, rows) for rows in forms}, rounds=9, block=2e-3, budget=1).medians()
+    for rows, seconds in found.items():
+        forms[rows].append(seconds)
+
+# %%
+figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+for rows, colour, label in ((False, BLUE, "samples in the lanes"), (True, ORANGE, "units in the lanes")):
+    axes.plot(COUNTS, [1e6 * t / n for t, n in zip(forms[rows], COUNTS, strict=True)], "o-", color=colour, label=label)
+taken = [1e6 * forms[rows][k] / n for k, (n, rows) in enumerate(zip(COUNTS, chosen, strict=True))]
+axes.plot(COUNTS, taken, "o", color="none", markeredgecolor="black", markersize=12, label="what the count chooses")
+axes.set(title="LeNet, inference", xlabel="samples", ylabel="µs per sample", xscale="log", yscale="log")
+axes.set_xticks(COUNTS, [str(n) for n in COUNTS])
+axes.set_xticks([], minor=True)
+axes.legend(frameon=False, fontsize=8)
+plt.show()
+for k, samples in enumerate(COUNTS):
+    print(f"{samples:3} samples: samples in the lanes take {forms[False][k] / forms[True][k]:4.2f} times as long as units; "
+          f"chosen: {'units' if chosen[k] else 'samples'}")
+assert chosen[0] and not chosen[-1]
+
+# %% [markdown]
+# ## 5. A short run of the tuner
 #
 # The second convolution within a network, a budget of a few seconds, a cache in a temporary folder. Kernels run as they do in
 # training: on a CPU a pass is fused, one launch for many kernels, which leaves the tiles to choose. Candidates run in

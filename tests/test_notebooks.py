@@ -50,7 +50,7 @@ def test_the_tuner_is_shown_at_work() -> None:
     """Its assertions hold Algorithm 4 and the tuning session; here: its pictures, Algorithm 4's answer, a row per kernel."""
     notebook = build.execute(build.read(FOLDER / "04_tuning.py"))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
     printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
     assert "(16, 16) with padding (0, 0): 62976 accesses; what binds: units" in printed
     assert printed.count("fastest at width") == 4
