@@ -85,6 +85,7 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     record: dict[str, Any] = {
         "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
         "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
+        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.schedule.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
         "parts": launch.schedule.parts,

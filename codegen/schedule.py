@@ -35,9 +35,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Operand:
-    """A value that the innermost body loads: the tiled axes that it depends on, the samples among them."""
+    """A value that the innermost body loads: the tiled axes that it depends on, the samples among them.
+
+    ``sliding``: those along which it moves as it does from round to round of a reduction, so that most of what one round loads
+    the next one finds in the cache.
+    """
 
     axes: tuple[str, ...]
+    sliding: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,12 @@ def _operands(kernel: Kernel) -> list[Load]:
     return list(dict.fromkeys(load for nest in kernel.nests for load in loads(nest)))
 
 
+def _slides(load: Load, axis: str, kernel: Kernel) -> bool:
+    """True where one index of ``load`` moves with ``axis`` and with a loop."""
+    rounds = {loop.name for nest in kernel.nests for loop in nest.loops}
+    return any(axis in names(e) and rounds & names(e) for e in load.index)
+
+
 def _reuse(axis: Axis, kernel: Kernel) -> int:
     """How many loads of the nests do not depend on ``axis``."""
     return sum(axis.name not in names(load) for load in _operands(kernel))
@@ -194,5 +205,6 @@ def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> 
     found = {}
     for load in _operands(kernel):
         used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())
-        found[load] = Operand(tuple(t.axis for t in tiles if t.axis in used))
+        axes = tuple(t.axis for t in tiles if t.axis in used)
+        found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)))
     return Schedule(tuple(tiles), tuple(found.values()))

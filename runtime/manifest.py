@@ -112,9 +112,10 @@ class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
-    it depends on.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it
-    is taken as a whole.  ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.
-    ``constant``: its parameters, if any; ``local``: what of them a work group may copy.
+    it depends on; ``sliding``: those of them along which it moves as it does from round to round.  ``parts``: the macro with the
+    number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the macro
+    that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any;
+    ``local``: what of them a work group may copy.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -122,6 +123,7 @@ class LaunchInfo:
     global_size: tuple[str, ...]
     index: bool
     lanes: LaneInfo = SAMPLES
+    sliding: tuple[tuple[str, ...], ...] = ()
     parts: str = ""
     unroll: str = ""
     constant: ConstantInfo | None = None
@@ -156,6 +158,7 @@ class KernelInfo:
     rows: LaunchInfo | None = None
     work: str = "1"
     lanes: LaneInfo = SAMPLES
+    sliding: tuple[tuple[str, ...], ...] = ()
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""

@@ -76,6 +76,7 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         tuple(str(size) for size in record["global"]),
         bool(record.get("index", index)),
         _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
+        tuple(tuple(axes) for axes in record.get("sliding", ())),
         str(record.get("parts", "")),
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
@@ -105,6 +106,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         blocks.local,
         _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
         str(record.get("work", "1")),
+        sliding=blocks.sliding,
     )
 
 

@@ -69,7 +69,8 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> 
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
     others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
-    return tile_problem(extents, kernel.operands, others, samples_tiled)
+    streams = not samples_tiled and kernel.lanes.over == "samples"
+    return tile_problem(extents, kernel.operands, others, samples_tiled, streams, kernel.sliding)
 
 
 def plan_kernel(

@@ -2,7 +2,8 @@
 
 A work item keeps a tile of accumulators in registers, so that every value it loads feeds several of them.  For a tile with F places
 and L loads per step of the reduction, a core that starts ``PER_CYCLE`` multiply-adds and as many loads a cycle, with a latency of
-``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.
+``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.  A sum
+over samples streams through whole planes: what it has not loaded in the round before comes from the second-level cache.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from math import prod
 
 PER_CYCLE = 2.0
 LATENCY = 4.0
+#: Cycles of a load from the second-level cache.
+FRESH = 1.4
 #: Cycles of a step that no tile avoids: counting, branching, addresses.
 OVERHEAD = 1.0
 #: Accesses that an accumulator without a register costs per step: what the compiler keeps in memory is a whole array.
@@ -44,14 +47,17 @@ class TileProblem:
     """Tiles of one kernel.
 
     ``extents``: of each tiled axis, outermost first; ``samples``: the last one is the samples'.  ``operands``: for each load, the
-    numbers of the axes that it depends on.
-    ``others``: work items over the axes that are not tiled.
+    numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``streams``: whether operands
+    come from the second-level cache, but for what moves along the axes ``sliding`` (for each load): the round before has loaded
+    all but the first.
     """
 
     extents: tuple[int, ...]
     operands: tuple[tuple[int, ...], ...]
     others: int
     samples: bool
+    streams: bool = False
+    sliding: tuple[tuple[int, ...], ...] = ()
 
 
 def splits(extent: int, widest: int = WIDEST) -> list[int]:
@@ -66,6 +72,12 @@ def loads(problem: TileProblem, tile: Sequence[int]) -> int:
     return sum(prod(tile[a] for a in operand) for operand in problem.operands)
 
 
+def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
+    """Loads per step of what the step before has not loaded."""
+    sliding = problem.sliding or ((),) * len(problem.operands)
+    return sum(prod(tile[a] for a in o if a not in s) for o, s in zip(problem.operands, sliding, strict=True))
+
+
 def registers(problem: TileProblem, tile: Sequence[int]) -> int:
     """Accumulators, operands that are kept over an outer axis of the tile, and the one in flight."""
     kept = [prod(tile[a] for a in o) for o in problem.operands if o != tuple(range(len(o)))]
@@ -75,7 +87,8 @@ def registers(problem: TileProblem, tile: Sequence[int]) -> int:
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
     """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
     places, spilled = prod(tile), max(0, registers(problem, tile) - machine.registers)
-    step = max(places / PER_CYCLE, loads(problem, tile) / PER_CYCLE, LATENCY) + SPILL * spilled / PER_CYCLE + OVERHEAD
+    streamed = FRESH * fresh(problem, tile) if problem.streams else 0.0
+    step = max(places / PER_CYCLE, loads(problem, tile) / PER_CYCLE, streamed, LATENCY) + SPILL * spilled / PER_CYCLE + OVERHEAD
     pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
     waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
     items = problem.others * prod(pieces)
@@ -103,7 +116,11 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
     return min(_candidates(problem), key=rank)
 
 
-def tile_problem(tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool) -> TileProblem:
+def tile_problem(
+    tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, streams: bool = False,
+    sliding: Sequence[Sequence[str]] = (),
+) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'."""
     numbers = {macro: n for n, macro in enumerate(tiles)}
-    return TileProblem(tuple(tiles.values()), tuple(tuple(numbers[m] for m in o) for o in operands), others, samples)
+    found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
+    return TileProblem(tuple(tiles.values()), found, others, samples, streams, moving)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from phiz.codegen.lanes import Lanes, choose
+from phiz.codegen.schedule import choose as tile_schedule
 from phiz.codegen.user_file import BUILT_IN, combined, load_definitions
 from phiz.derive.engine import derive_definition
 from phiz.derive.ir import Axis, Call, FromInteger, Integer, Kernel, Load, Loop, Name, Nest, Size, Tensor
@@ -83,3 +84,11 @@ def test_an_axis_that_is_a_number_cannot_be_one_of_lanes() -> None:
     assert choose(kernel(counted), TENSORS) == Lanes("j", "reduction", Size("J"))
     both = Call("mul", (Load("v", (j, i)), FromInteger(i), FromInteger(j)))
     assert choose(kernel(both), TENSORS) is None
+
+
+def test_an_operand_slides_along_a_window_where_the_next_round_reads_the_next_place() -> None:
+    family = next(f for f in BUILT_IN.families if f.name == "convolution")
+    derivation = derive_definition(family, {"rank": 2, "connections": "full"})
+    kernel = next(k for k in derivation.kernels if k.name == "gradient_w")
+    operands = tile_schedule(kernel, dict(derivation.tensors)).operands
+    assert {(o.axes, o.sliding) for o in operands} == {(("j", "u1"), ("u1",)), (("i",), ())}

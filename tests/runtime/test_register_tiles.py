@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phiz.runtime.register_tiles import Machine, TileProblem, best_tile, cycles, loads, registers, splits, tile_problem
+from phiz.runtime.register_tiles import Machine, TileProblem, best_tile, cycles, fresh, loads, registers, splits, tile_problem
 
 CPU = Machine(registers=32, work_items=2)
 
@@ -57,6 +57,24 @@ def test_few_maps_are_made_up_for_by_the_window() -> None:
     one = tile_problem({"i": 6, "j": 1, "u": 5}, operands, others=5, samples=False)
     many = tile_problem({"i": 16, "j": 6, "u": 5}, operands, others=5, samples=False)
     assert best_tile(one, CPU)[2] == 5 and best_tile(many, CPU)[1] > 1
+
+
+def test_fresh_loads_are_those_that_the_round_before_did_not_make() -> None:
+    """The weight gradient of a convolution along one coordinate, Y[j, x + u] and delta[i, x] in round x: addresses, walked."""
+    problem = tile_problem({"i": 4, "j": 3, "u": 5}, [["j", "u"], ["i"]], 5, False, True, [["u"], []])
+    for tile in product((1, 2, 4), (1, 3), (1, 2, 5)):
+        places = list(product(*map(range, tile)))
+        rounds = [{("Y", j, x + u) for _, j, u in places} | {("delta", i, x) for i, _, _ in places} for x in (0, 1)]
+        assert fresh(problem, tile) == len(rounds[1] - rounds[0])
+
+
+def test_sums_that_stream_slide_along_the_window() -> None:
+    """Seven fresh planes for 12 places against three for 10: the second-level cache cannot give the seven in time."""
+    extents, operands, narrow = {"i": 16, "j": 6, "u": 5}, [["j", "u"], ["i"]], Machine(16, 2)
+    assert best_tile(tile_problem(extents, operands, 5, False), narrow) == (4, 3, 1)
+    assert best_tile(tile_problem(extents, operands, 5, False, True, [["u"], []]), narrow) == (2, 1, 5)
+    assert best_tile(tile_problem(extents, operands, 5, False), CPU)[2] == 1
+    assert best_tile(tile_problem(extents, operands, 5, False, True, [["u"], []]), CPU)[1:] == (1, 5)
 
 
 def test_few_samples_are_made_up_for_by_a_coordinate() -> None:
