@@ -59,12 +59,12 @@ def global_size(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vector
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples."""
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, work_items: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, on a device that ``work_items`` keep busy."""
     extents = tile_extents(unit, kernel, vectors)
     # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
-    others = prod(global_size(unit, kernel, whole, vectors, most_parts(vectors)))
+    others = prod(global_size(unit, kernel, whole, vectors, most_parts(vectors, work_items)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     return tile_problem(extents, kernel.operands, others, samples_tiled)
 
@@ -79,7 +79,7 @@ def plan_kernel(
     own = schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors)
-    best = best_tile(kernel_problem(unit, kernel, vectors), machine)
+    best = best_tile(kernel_problem(unit, kernel, vectors, machine.work_items), machine)
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:

@@ -16,4 +16,5 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     vectors = -(-samples // width)
     registers = max(1, width // device.width)  # a vector wider than the device's takes several
     machine = Machine(max(1, device.machine.registers // registers), device.machine.work_items)
-    return cycles(kernel_problem(unit, kernel, vectors), list(tiles.values()), machine) * registers * vectors / samples
+    problem = kernel_problem(unit, kernel, vectors, machine.work_items)
+    return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples
