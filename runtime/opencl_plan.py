@@ -62,12 +62,15 @@ def global_size(
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, work_items: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, on a device that ``work_items`` keep busy.
+
+    A vector has ``lanes`` lanes.
+    """
     extents = tile_extents(unit, kernel, vectors, lanes)
     # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
-    others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors)))
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors, work_items)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     streams = not samples_tiled and kernel.lanes.over == "samples"
     return tile_problem(extents, kernel.operands, others, samples_tiled, streams, kernel.sliding)
@@ -84,7 +87,7 @@ def plan_kernel(
     own = width if lanes else schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors, lanes or own)
-    problem = kernel_problem(unit, kernel, vectors, lanes or own)
+    problem = kernel_problem(unit, kernel, vectors, lanes or own, machine.work_items)
     best = best_tile(problem, machine)
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():

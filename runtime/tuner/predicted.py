@@ -17,4 +17,5 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     registers = max(1, width // device.width)  # a vector wider than the device's takes several
     machine = Machine(max(1, device.machine.registers // registers), device.machine.work_items)
     lanes = device.width if unit.is_rows else width
-    return cycles(kernel_problem(unit, kernel, vectors, lanes), list(tiles.values()), machine) * registers * vectors / samples
+    problem = kernel_problem(unit, kernel, vectors, lanes, machine.work_items)
+    return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples

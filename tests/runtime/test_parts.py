@@ -11,7 +11,7 @@ from phiz.runtime.network import Network
 from phiz.runtime.opencl_executor import OpenCLExecutor
 from phiz.runtime.opencl_fused import FusedPass
 from phiz.runtime.opencl_plan import plan_kernel
-from phiz.runtime.parts import LEAST_SHARE, default_parts, most_parts
+from phiz.runtime.parts import default_parts, least_share, most_parts
 from phiz.runtime.program import Unit
 from phiz.runtime.register_tiles import Machine
 from phiz.runtime.schedule import DEFAULT, Fixed, Schedule
@@ -30,8 +30,8 @@ GPU, CPU = 132 * 256, 2
         (1000, 16384, GPU, 32),  # 33 would fill the device
         (100_000, 16384, GPU, 1),  # enough to do
         (2, 1024, CPU, 1),
-        (1, 1024, CPU, 2),
-        (1, 16, CPU, 1),  # not worth a launch
+        (1, 1024, CPU, 1),  # not worth a launch
+        (1, 8192, CPU, 2),
     ],
 )
 def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, parts: int) -> None:
@@ -40,11 +40,11 @@ def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work
 
 def test_the_rule_holds_everywhere() -> None:
     for vectors in (0, 1, 15, 16, 31, 32, 100, 4096, 10**6):
-        most = most_parts(vectors)
-        assert most >= 1 and most & (most - 1) == 0
-        assert most == 1 or (vectors // most >= LEAST_SHARE and vectors // most >= most)
-        for items in (1, 7, 5000):
-            for work_items in (1, 2, GPU):
+        for work_items in (1, 2, GPU):
+            most = most_parts(vectors, work_items)
+            assert most >= 1 and most & (most - 1) == 0
+            assert most == 1 or (vectors // most >= least_share(work_items) and vectors // most >= most)
+            for items in (1, 7, 5000):
                 parts = default_parts(items, vectors, work_items)
                 assert 1 <= parts <= most and parts & (parts - 1) == 0
                 assert parts == 1 or items * parts <= work_items, "no more than keeps the device busy"
