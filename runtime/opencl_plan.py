@@ -72,7 +72,7 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
     others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors, work_items)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
-    streams = not samples_tiled and kernel.lanes.over == "samples"
+    streams = kernel.role == "gradient" and kernel.lanes.over == "samples"
     return tile_problem(extents, kernel.operands, others, samples_tiled, streams, kernel.sliding)
 
 
