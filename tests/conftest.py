@@ -17,6 +17,7 @@ LONGEST = (
     "test_notebooks.py",
     "runtime/test_opencl_fused.py",
     "runtime/test_verify.py",
+    "tuner/test_choices.py",
     "test_user_definitions.py",
     "runtime/test_builtin.py",
     "cases/test_convolution.py",
