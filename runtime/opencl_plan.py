@@ -19,6 +19,8 @@ from .program import Unit
 from .register_tiles import Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
 
+#: Bytes of a number, as far as caches are counted.
+SINGLE = 4
 #: Rounds of an innermost loop that may be unrolled into one.
 MOST_UNROLLED = 16
 
@@ -72,8 +74,10 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
     others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors, work_items)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
-    streams = kernel.role == "gradient" and kernel.lanes.over == "samples"
-    return tile_problem(extents, kernel.operands, others, samples_tiled, streams, kernel.sliding)
+    plane = 0
+    if kernel.role == "gradient" and kernel.lanes.over == "samples":
+        plane = int(expression(kernel.work)(unit.sizes)) * vectors * lanes * SINGLE
+    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding)
 
 
 def plan_kernel(

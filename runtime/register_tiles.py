@@ -16,8 +16,8 @@ from math import prod
 
 PER_CYCLE = 2.0
 LATENCY = 4.0
-#: Cycles of a load from the second-level cache.
-FRESH = 1.4
+#: Cycles of a load from the second-level cache, and the bytes of the first-level cache.
+FRESH, FIRST_LEVEL = 1.4, 32 * 1024
 #: Cycles of a step that no tile avoids: counting, branching, addresses.
 OVERHEAD = 1.0
 #: Accesses that an accumulator without a register costs per step: what the compiler keeps in memory is a whole array.
@@ -47,16 +47,17 @@ class TileProblem:
     """Tiles of one kernel.
 
     ``extents``: of each tiled axis, outermost first; ``samples``: the last one is the samples'.  ``operands``: for each load, the
-    numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``streams``: whether operands
-    come from the second-level cache, but for what moves along the axes ``sliding`` (for each load): the round before has loaded
-    all but the first.
+    numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``plane``: bytes that
+    one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
+    come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
+    first.
     """
 
     extents: tuple[int, ...]
     operands: tuple[tuple[int, ...], ...]
     others: int
     samples: bool
-    streams: bool = False
+    plane: int = 0
     sliding: tuple[tuple[int, ...], ...] = ()
 
 
@@ -87,7 +88,8 @@ def registers(problem: TileProblem, tile: Sequence[int]) -> int:
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
     """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
     places, spilled = prod(tile), max(0, registers(problem, tile) - machine.registers)
-    streamed = FRESH * fresh(problem, tile) if problem.streams else 0.0
+    new = fresh(problem, tile)
+    streamed = FRESH * new if new * problem.plane > FIRST_LEVEL else 0.0
     step = max(places / PER_CYCLE, loads(problem, tile) / PER_CYCLE, streamed, LATENCY) + SPILL * spilled / PER_CYCLE + OVERHEAD
     pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
     waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
@@ -117,10 +119,10 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 
 
 def tile_problem(
-    tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, streams: bool = False,
+    tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
     sliding: Sequence[Sequence[str]] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'."""
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
-    return TileProblem(tuple(tiles.values()), found, others, samples, streams, moving)
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving)

@@ -61,7 +61,7 @@ def test_few_maps_are_made_up_for_by_the_window() -> None:
 
 def test_fresh_loads_are_those_that_the_round_before_did_not_make() -> None:
     """The weight gradient of a convolution along one coordinate, Y[j, x + u] and delta[i, x] in round x: addresses, walked."""
-    problem = tile_problem({"i": 4, "j": 3, "u": 5}, [["j", "u"], ["i"]], 5, False, True, [["u"], []])
+    problem = tile_problem({"i": 4, "j": 3, "u": 5}, [["j", "u"], ["i"]], 5, False, 1, [["u"], []])
     for tile in product((1, 2, 4), (1, 3), (1, 2, 5)):
         places = list(product(*map(range, tile)))
         rounds = [{("Y", j, x + u) for _, j, u in places} | {("delta", i, x) for i, _, _ in places} for x in (0, 1)]
@@ -72,9 +72,11 @@ def test_sums_that_stream_slide_along_the_window() -> None:
     """Seven fresh planes for 12 places against three for 10: the second-level cache cannot give the seven in time."""
     extents, operands, narrow = {"i": 16, "j": 6, "u": 5}, [["j", "u"], ["i"]], Machine(16, 2)
     assert best_tile(tile_problem(extents, operands, 5, False), narrow) == (4, 3, 1)
-    assert best_tile(tile_problem(extents, operands, 5, False, True, [["u"], []]), narrow) == (2, 1, 5)
+    assert best_tile(tile_problem(extents, operands, 5, False, 8192, [["u"], []]), narrow) == (2, 1, 5)
     assert best_tile(tile_problem(extents, operands, 5, False), CPU)[2] == 1
-    assert best_tile(tile_problem(extents, operands, 5, False, True, [["u"], []]), CPU)[1:] == (1, 5)
+    assert best_tile(tile_problem(extents, operands, 5, False, 8192, [["u"], []]), CPU)[1:] == (1, 5)
+    # seven planes of a few samples stay in the first-level cache
+    assert best_tile(tile_problem(extents, operands, 5, False, 2048, [["u"], []]), narrow) == (4, 3, 1)
 
 
 def test_few_samples_are_made_up_for_by_a_coordinate() -> None:
