@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
@@ -199,12 +199,17 @@ class KernelWriter:
         writer = NestWriter(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
         parameters = self.parameters()
-        names = tuple(self._given(parameter.split()[-1].removeprefix("*")) for parameter in parameters)
+        names = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
             tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
             tuple(arrays(self.frame)),
         )  # fmt: skip
+
+
+def argument_names(parameters: Sequence[str]) -> tuple[str, ...]:
+    """The names of declared ``parameters``."""
+    return tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
 
 
 def bound(axis: Axis) -> str:

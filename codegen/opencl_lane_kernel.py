@@ -13,7 +13,7 @@ from ..derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads, names
 from .addresses import stride
 from .lanes import Lanes, choose, scalar_names
 from .opencl_frame import Frame, Line, counter
-from .opencl_kernel import KernelText, KernelWriter, LaneText, bound, result_loads, uses_index
+from .opencl_kernel import KernelText, KernelWriter, LaneText, argument_names, bound, result_loads, uses_index
 from .opencl_lane_frames import LaneFrame, PlaceFrame, SumFrame
 from .opencl_lane_nests import SampleNests, SumNests
 from .opencl_layout import closed, initial, layout
@@ -72,7 +72,7 @@ class LaneWriter(KernelWriter):
             nests = tuple(SumNests(self.frame).nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
             store = self._sum_lines(self.lanes)
         parameters = self.parameters()
-        arguments = tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
+        arguments = argument_names(parameters)
         return KernelText(
             self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, arguments, decode, tuple(helpers), nests,
             tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
@@ -113,9 +113,7 @@ class LaneWriter(KernelWriter):
             position = f", position{number}" if nest.combine != "sum" else ""
             lines.append(f"    realv acc{number}{position};")
             lines += [layout(line, 1) for line in (*initial(found, ()), *found.lines)]
-        body: list[str] = []
-        result, is_vector = self.result(place, body)
-        body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+        body = self._result_lines(place)
         body += self._stores(place, "1", "0", "1")
         return [*lines, *(layout(Line(0, text), 1) for text in body), "}"]
 
@@ -132,7 +130,7 @@ class LaneWriter(KernelWriter):
             lines.append(Line(depth, f"for (int t = t0; t < t0 + {macro}; ++t) {{"))
             depth += 1
         given = ([] if self.kernel.sums_samples else ["t"]) + [c_name(a.name) for a in self.kernel.axes]
-        given += [parameter.split()[-1].removeprefix("*") for parameter in self.parameters()]
+        given += argument_names(self.parameters())
         lines.append(Line(depth, f"{self.kernel.name}_place({', '.join(given)});"))
         return [*lines, *(Line(depth - 1 - n, "}") for n in range(depth))]
 
@@ -169,9 +167,7 @@ class LaneWriter(KernelWriter):
         """The result, phi or phi', and the store, for every vector of the tile."""
         assert isinstance(self.frame, LaneFrame)
         lines, depth = self.place_loops(unskipped=self.frame.axis)
-        body: list[str] = []
-        result, is_vector = self.result(self.frame, body)
-        body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+        body = self._result_lines(self.frame)
         name = c_name(self.frame.axis)
         body += self._stores(self.frame, integer(self.frame.output_step()), f"{name}_first - {name}", LANES)
         return closed(lines, body, depth)
@@ -182,9 +178,7 @@ class LaneWriter(KernelWriter):
         packed = self._packed_axis()
         if packed is None:
             lines, depth = self.place_loops()
-            body: list[str] = []
-            result, is_vector = self.result(self.frame, body)
-            body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+            body = self._result_lines(self.frame)
             body += self._stores(self.frame, "1", "0", "1")
             return closed(lines, body, depth)
         name, macro = c_name(packed), self.frame.tiles[packed].macro
@@ -201,8 +195,7 @@ class LaneWriter(KernelWriter):
             f"    if (chunk + lane < {macro}) LANE(sum0, lane) = lane_sum(acc0{place});",
             "}",
         ]
-        result, is_vector = self.result(frame, body)
-        body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+        body += self._result_lines(frame)
         body += self._stores(frame, integer(frame.output_step()), f"{name}_first - {name}", "count")
         return closed(lines, body, depth)
 
@@ -217,6 +210,12 @@ class LaneWriter(KernelWriter):
         return None if None in [*found, stride(kernel.output, index, axis)] else axis
 
     # ---------------------------------------------------------------------------------------------------------- results
+    def _result_lines(self, frame: Frame) -> list[str]:
+        """What declares ``result``, always a vector, after what it needs."""
+        body: list[str] = []
+        result, is_vector = self.result(frame, body)
+        return [*body, f"const realv result = {result if is_vector else f'(realv)({result})'};"]
+
     def _stores(self, frame: Frame, step: str, first: str, last: str) -> list[str]:
         """What is written of ``result``, whose lanes from ``first`` to ``last`` are places ``step`` apart."""
         kernel, index = self.kernel, tuple(Name(a.name) for a in self.kernel.axes)
@@ -228,7 +227,7 @@ class LaneWriter(KernelWriter):
             return f"{name}{place} = FIRST({value});" if single else f"put(&{name}{place}, {step}, {value}, {first}, {last});"
 
         name = c_name(kernel.output.name)
-        lines = [f"{name}{place} = FIRST(result);"] if single else [f"put(&{target}, {step}, result, {first}, {last});"]
+        lines = [stored(name, "result")]
         if kernel.finish == "phi":
             lines = ["#if STORE_Z", stored("z_out", "result"), "#endif", stored(name, "PHI(result)")]
         if kernel.finish == "dphi":

@@ -47,9 +47,9 @@ class SumNests(SampleNests):
     def last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
         """The innermost loop in steps of V, and what that leaves."""
         assert isinstance(loop, Loop)
-        *before, _ = self.loop_lines(loop, self.loop_range(number, nest, loop))
         found = self.loop_range(number, nest, loop)
         assert found is not None
+        *before, _ = self.loop_lines(loop, found)
         name = c_name(loop.name)
         begin, end = (
             bound if bound.isidentifier() or bound.isdigit() else f"{name}_{which}"

@@ -30,6 +30,10 @@ class Request:
         return self.gradients != "none" or self.input_gradient
 
 
+#: The error of every sample, and the gradient of their sum.
+VALUE_AND_GRADIENT = Request(losses=True, gradients="sum")
+
+
 @dataclass(frozen=True)
 class Result:
     """Host arrays, sample first; None for what was not asked for.

@@ -8,7 +8,7 @@ from copy import copy
 import numpy as np
 
 from . import device as devices
-from .backend import Request, calls, nearest_power
+from .backend import VALUE_AND_GRADIENT, Request, calls, nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
 from .opencl_form import CLEARLY, predicted
@@ -25,7 +25,6 @@ __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 CACHE_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
 #: Work items of a phase of sums for each compute unit: enough that shares which differ in cost even out.
 SHARES_PER_UNIT = 8
-GRADIENT = Request(losses=True, gradients="sum")
 #: Samples per pass, at least and at most.
 LEAST, MOST = 32, 16_384
 
@@ -72,7 +71,7 @@ class OpenCLBackend:
         if not self.fuses or not all(unit.has_rows for unit in program.units):
             return False
         inference = samples < self.width(dtype) and not (request.losses or request.backward)
-        steps = calls(program, request if inference else GRADIENT)
+        steps = calls(program, request if inference else VALUE_AND_GRADIENT)
         untuned = copy(self)
         untuned.schedules = Defaults()
         blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples)).plan

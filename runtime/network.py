@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .backend import Backend, Executor, Pending, Request, Result
+from .backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
 from .backend_numpy import NumpyBackend
 from .batch import Batch, Placed, admissible, finite, interval, rows, weight_row
 from .errors import DataError, DeviceError, NotFiniteError, PhizError, ShapeError
@@ -29,7 +29,6 @@ FORMAT = 1
 #: Bytes that per-sample gradients and Jacobian rows may take at a time.
 ROW_BYTES = 64 * 2**20
 OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
-VALUE_AND_GRADIENT = Request(losses=True, gradients="sum")
 
 
 class Network:

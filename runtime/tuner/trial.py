@@ -97,7 +97,7 @@ class Trials:
         if fusion is None:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
-        capacity = -(-self.job.samples // fusion.blocks.samples) * fusion.blocks.samples
+        capacity = fusion.blocks.whole(self.job.samples)
         return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity, fusion.blocks.stretch))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
