@@ -93,6 +93,9 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
+    strip, rounds = launch.schedule.strip, launch.schedule.rounds
+    if strip is not None and rounds is not None:
+        record["strip"] = {"macro": strip.macro, "rounds": text(rounds)}
     lanes = launch.lanes
     if lanes is not None:
         record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}

@@ -28,7 +28,8 @@ class Frame:
         self.kernel, self.schedule = kernel, schedule
         self.tensors = {**tensors, kernel.output.name: kernel.output}
         self.tiles: dict[str, Tile] = {t.axis: t for t in schedule.tiles}
-        self.inner = [t.axis for t in schedule.tiles]
+        self.inner = [t.axis for t in schedule.tiles if not t.strip]
+        self.strips = [t.axis for t in schedule.tiles if t.strip]
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * TV + lane]`` for a tensor with samples."""
@@ -47,9 +48,9 @@ class Frame:
             return "t"
         return "t0 + t" if SAMPLES in self.tiles else "t0"
 
-    def dimensions(self) -> str:
-        """The accumulators' array dimensions."""
-        return "".join(f"[{self.tiles[a].macro}]" for a in self.inner)
+    def dimensions(self, axes: Sequence[str]) -> str:
+        """The dimensions of an array over the tiles of ``axes``."""
+        return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
     def place_index(self) -> str:
         """The accumulators' subscript inside the tile loops."""
@@ -58,8 +59,9 @@ class Frame:
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
         number, macro, place = counter(axis), self.tiles[axis].macro, c_name(axis)
-        lines = ["#pragma unroll", f"for (int {number} = 0; {number} < {macro}; ++{number}) {{"]
-        return lines if axis == SAMPLES else [*lines, f"const int {place} = {place}0 + {number};"]
+        lines = [f"for (integer {number} = 0; {number} < {macro}; ++{number}) {{"]
+        lines = lines if axis in self.strips else ["#pragma unroll", *lines]
+        return lines if axis == SAMPLES else [*lines, f"const integer {place} = {place}0 + {number};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""
@@ -96,9 +98,13 @@ class Frame:
                 vector.add(name)
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
+    def accumulators(self, nest: int) -> str:
+        """The array that has a nest's value at the end: the tile's accumulators, or those of all places of a strip."""
+        return f"strip{nest}" if self.strips else f"acc{nest}"
+
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
-        return f"acc{nest}{self.place_index()}"
+        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.strips) + self.place_index()
 
 
 def counter(axis: str) -> str:

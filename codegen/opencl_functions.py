@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 INTEGER = {
-    "floordiv": "static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }",
-    "ceildiv": "static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }",
-    "mod": "static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }",
+    "floordiv": "static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }",
+    "ceildiv": "static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }",
+    "mod": "static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }",
 }
 
 #: tanh x = x + x³ R(x²) for small |x|, else 1 - 2 / (exp(2|x|) + 1) with exp(r) = 1 + r + r² S(r) on half a binade.  R and S are

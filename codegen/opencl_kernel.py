@@ -14,6 +14,7 @@ from .opencl_local import arrays
 from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
+from .opencl_sum_nest import SampleSums
 from .schedule import SAMPLES, Schedule
 from .signature import arguments
 
@@ -70,10 +71,10 @@ class KernelWriter:
         first = self.schedule.parts or "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
-            lines.append(f"const int t0 = g0 * {macro};")
+            lines.append(f"const integer t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
         elif self.schedule.parts:  # a constant where there is one, so that the compiler sees a plain loop
-            lines.append(f"const int part = {self.schedule.parts} > 1 ? g0 : 0;")
+            lines.append(f"const integer part = {self.schedule.parts} > 1 ? g0 : 0;")
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
@@ -82,7 +83,7 @@ class KernelWriter:
         for axis in tiled:
             # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
             name = c_name(axis.name)
-            lines.append(f"const int {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
+            lines.append(f"const integer {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
@@ -100,15 +101,15 @@ class KernelWriter:
         in_c = [b if m is None else f"(({b} + {m} - 1) / {m})" for _, b, m in entries]
         if len(entries) == 1:
             name, _, macro = entries[0]
-            lines.append(f"const int {name} = {source}{'' if macro is None else f' * {macro}'};")
+            lines.append(f"const integer {name} = {source}{'' if macro is None else f' * {macro}'};")
             return counts[0]
-        lines.append(f"int {variable} = {source};")
+        lines.append(f"integer {variable} = {source};")
         for n in range(len(entries) - 1, 0, -1):
             name, _, macro = entries[n]
-            lines.append(f"const int {name} = {variable} % {in_c[n]}{'' if macro is None else f' * {macro}'};")
+            lines.append(f"const integer {name} = {variable} % {in_c[n]}{'' if macro is None else f' * {macro}'};")
             lines.append(f"{variable} /= {in_c[n]};")
         name, _, macro = entries[0]
-        lines.append(f"const int {name} = {variable}{'' if macro is None else f' * {macro}'};")
+        lines.append(f"const integer {name} = {variable}{'' if macro is None else f' * {macro}'};")
         return "*".join(f"({c})" if "/" in c else c for c in counts)
 
     def store_lines(self) -> list[Line]:
@@ -139,7 +140,7 @@ class KernelWriter:
         Places that the tile before it stores are skipped, but for those of ``unskipped``.
         """
         lines, depth = [], 0
-        for axis in self.frame.inner:
+        for axis in (*self.frame.strips, *self.frame.inner):
             if axis == left_out:
                 continue
             for text in self.frame.tile_loop(axis):
@@ -196,14 +197,14 @@ class KernelWriter:
     def text(self) -> KernelText:
         """Everything that the template needs."""
         decode, size = self.launch()
-        writer = NestWriter(self.frame)
+        writer = (SampleSums if self.kernel.sums_samples else NestWriter)(self.frame)
         nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
         parameters = self.parameters()
         names = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode, tuple(writer.bounds), nests,
-            tuple(self.store_lines()), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
-            tuple(arrays(self.frame)),
+            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode,
+            tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
+            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(arrays(self.frame)),
         )  # fmt: skip
 
 

@@ -76,8 +76,8 @@ class LaneFrame(PlaceFrame):
         if axis != self.axis:
             return super().tile_loop(axis)
         number, place = counter(axis), c_name(axis)
-        opening = f"for (int {number} = 0; {number} < {self.tiles[axis].macro}; ++{number}) {{"
-        return ["#pragma unroll", opening, f"const int {place} = {place}0 + {number} * {LANES};"]
+        opening = f"for (integer {number} = 0; {number} < {self.tiles[axis].macro}; ++{number}) {{"
+        return ["#pragma unroll", opening, f"const integer {place} = {place}0 + {number} * {LANES};"]
 
     def output_step(self) -> IntExpr:
         """Numbers between the results of neighbouring lanes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads, names
+from ..derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads
 from .addresses import stride
 from .lanes import Lanes, choose, scalar_names
 from .opencl_frame import Frame, Line, counter
@@ -31,12 +31,12 @@ FUNCTIONS = (
     "#define LOAD(p) CAT(vload, V)(0, p)\n#define STORE(v, p) CAT(vstore, V)(v, 0, p)\n#endif",
     "#define LANE(v, n) (((REAL *)&(v))[n])",
     "static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }",
-    "static realv lanes(__global const REAL *p, int step, int count)\n{\n"
+    "static realv lanes(__global const REAL *p, integer step, integer count)\n{\n"
     "    if (step == 1 && count == V) return LOAD(p);\n    realv v = (realv)(0.0);\n#pragma unroll\n"
-    "    for (int n = 0; n < V; ++n) {\n        if (n < count) LANE(v, n) = p[n * step];\n    }\n    return v;\n}",
-    "static void put(__global REAL *p, int step, realv v, int from, int to)\n{\n"
+    "    for (integer n = 0; n < V; ++n) {\n        if (n < count) LANE(v, n) = p[n * step];\n    }\n    return v;\n}",
+    "static void put(__global REAL *p, integer step, realv v, integer from, integer to)\n{\n"
     "    if (step == 1 && from <= 0 && to == V) {\n        STORE(v, p);\n        return;\n    }\n#pragma unroll\n"
-    "    for (int n = 0; n < V; ++n) {\n        if (n >= from && n < to) p[n * step] = LANE(v, n);\n    }\n}",
+    "    for (integer n = 0; n < V; ++n) {\n        if (n >= from && n < to) p[n * step] = LANE(v, n);\n    }\n}",
 )
 
 
@@ -64,7 +64,8 @@ class LaneWriter(KernelWriter):
             store = self._places(())
         elif self.lanes.over == "output":
             writer = SampleNests(self.frame)
-            decode = (*decode, *self._disagreement(writer, helpers))
+            decode = (*decode, *self._disagreement(writer))
+            helpers += writer.bounds.functions.values()
             nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
             store = self.store_lines()
         else:
@@ -103,7 +104,7 @@ class LaneWriter(KernelWriter):
         """A function that computes and stores one place."""
         kernel, place = self.kernel, self.place
         indices = ([] if kernel.sums_samples else ["t"]) + [c_name(a.name) for a in kernel.axes]
-        places = [", ".join(f"const int {name}" for name in indices)] if indices else []
+        places = [", ".join(f"const integer {name}" for name in indices)] if indices else []
         first, *others = [*places, *self.parameters()]
         separated = [f"    {text}," for text in others]
         lines = [f"static void {kernel.name}_place({first},", *separated[:-1], f"{separated[-1][:-1]})", "{"]
@@ -112,7 +113,7 @@ class LaneWriter(KernelWriter):
             found = writer.nest_text(number, nest)
             position = f", position{number}" if nest.combine != "sum" else ""
             lines.append(f"    realv acc{number}{position};")
-            lines += [layout(line, 1) for line in (*initial(found, ()), *found.lines)]
+            lines += [layout(line, 1) for line in (*initial(found), *found.lines)]
         body = self._result_lines(place)
         body += self._stores(place, "1", "0", "1")
         return [*lines, *(layout(Line(0, text), 1) for text in body), "}"]
@@ -123,11 +124,11 @@ class LaneWriter(KernelWriter):
         for axis in over:
             name, width = c_name(axis.name), self.tile_width(axis)
             last = f"lesser({name}_first + {width}, {bound(axis)})"
-            lines.append(Line(depth, f"for (int {name} = {name}_first; {name} < {last}; ++{name}) {{"))
+            lines.append(Line(depth, f"for (integer {name} = {name}_first; {name} < {last}; ++{name}) {{"))
             depth += 1
         if not self.kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
-            lines.append(Line(depth, f"for (int t = t0; t < t0 + {macro}; ++t) {{"))
+            lines.append(Line(depth, f"for (integer t = t0; t < t0 + {macro}; ++t) {{"))
             depth += 1
         given = ([] if self.kernel.sums_samples else ["t"]) + [c_name(a.name) for a in self.kernel.axes]
         given += argument_names(self.parameters())
@@ -135,33 +136,20 @@ class LaneWriter(KernelWriter):
         return [*lines, *(Line(depth - 1 - n, "}") for n in range(depth))]
 
     # ----------------------------------------------------------------------------------------------------- output axis
-    def _disagreement(self, writer: NestWriter, helpers: list[str]) -> list[str]:
+    def _disagreement(self, writer: NestWriter) -> list[str]:
         """Where the lanes of the tile have different bounds, or the axis is shorter than the tile: place by place."""
         assert self.lanes is not None
         axis = self.lanes.axis
         name, width = c_name(axis), f"{self.frame.tiles[axis].macro} * {LANES}"
         tests = [f"{integer(self.lanes.extent)} < {width}"]
         for number, nest in enumerate(self.kernel.nests):
-            extents = writer.extents(nest)
             for loop in nest.loops:
-                if not isinstance(loop, Loop):
-                    continue
-                texts = writer.lower(loop.lower, extents), writer.upper(loop.upper, loop.extent, extents)
-                for which, expression, text in zip(("begin", "end"), (loop.lower, loop.upper), texts, strict=True):
-                    if axis not in names(expression):
-                        continue
-                    variables = sorted(names(expression))
-                    function = f"{self.kernel.name}_{c_name(loop.name)}_{which}{number or ''}"
-                    opening = ", ".join(f"int {c_name(v)}" for v in variables)
-                    helpers.append(f"static int {function}({opening}) {{ return {text}; }}")
-                    first, last = (
-                        f"{function}({', '.join(at if v == axis else c_name(v) for v in variables)})"
-                        for at in (f"{name}0", f"{name}0 + {width} - 1")
-                    )
-                    tests.append(f"{first} != {last}")
+                if isinstance(loop, Loop):
+                    ends = [end.at for end in writer.bounds.ends(number, nest, loop, axis) if end.at is not None]
+                    tests += [f"{at(f'{name}0')} != {at(f'{name}0 + {width} - 1')}" for at in ends]
         tiled = tuple(a for a in self.kernel.axes if a.name in self.frame.tiles)
         calls = [layout(line, 1) for line in self._places(tiled)]
-        return [f"const int {name} = {name}0;", f"if ({' || '.join(tests)}) {{", *calls, "    return;", "}"]
+        return [f"const integer {name} = {name}0;", f"if ({' || '.join(tests)}) {{", *calls, "    return;", "}"]
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every vector of the tile."""
@@ -184,14 +172,14 @@ class LaneWriter(KernelWriter):
         name, macro = c_name(packed), self.frame.tiles[packed].macro
         frame = _Packed(self.kernel, self.frame.tensors, self.schedule, packed, "count")
         lines, depth = self.place_loops(left_out=packed)
-        lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (int chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
+        lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
         depth += 1
         place = "".join("[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner)
         body = [
-            f"const int {name} = {name}0 + chunk, count = lesser({LANES}, {macro} - chunk);",
+            f"const integer {name} = {name}0 + chunk, count = lesser({LANES}, {macro} - chunk);",
             "realv sum0 = (realv)(0.0);",
             "#pragma unroll",
-            f"for (int lane = 0; lane < {LANES}; ++lane) {{",
+            f"for (integer lane = 0; lane < {LANES}; ++lane) {{",
             f"    if (chunk + lane < {macro}) LANE(sum0, lane) = lane_sum(acc0{place});",
             "}",
         ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..derive.ir import Load, Loop, Nest, RowLoop
+from .opencl_bounds import loop_lines, plain
 from .opencl_lane_frames import PlaceFrame, SumFrame
 from .opencl_names import c_name
-from .opencl_nest import NestWriter, Pending, Text
+from .opencl_nest import NestWriter
+from .opencl_text import Pending, Text
 from .schedule import LANES
 
 
@@ -16,15 +18,11 @@ class SampleNests(NestWriter):
 
     unions = False
 
-    def open_samples(self, text: Text, nest: Nest) -> None:
-        """Where samples are summed, the loop over them."""
+    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """Where samples are summed, the loop over them; the nest."""
         if self.kernel.sums_samples:
-            text.open(["for (int t = 0; t < vectors; ++t) {"])
-
-    def inside(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """What is inside all loops of the nest."""
-        pending.settle(text)
-        text.extend(self.body_lines(number, nest))
+            text.open(["for (integer t = 0; t < vectors; ++t) {"])
+        super().write(text, number, nest, pending)
 
 
 class _Rest(SampleNests):
@@ -44,19 +42,20 @@ class SumNests(SampleNests):
         super().__init__(frame)
         self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.schedule))
 
-    def last_loop(self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending) -> None:
+    def last_loop(
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = ()
+    ) -> None:
         """The innermost loop in steps of V, and what that leaves."""
         assert isinstance(loop, Loop)
         found = self.loop_range(number, nest, loop)
         assert found is not None
-        *before, _ = self.loop_lines(loop, found)
+        *before, _ = loop_lines(loop, found)
         name = c_name(loop.name)
         begin, end = (
-            bound if bound.isidentifier() or bound.isdigit() else f"{name}_{which}"
-            for which, bound in (("begin", found.lower), ("end", found.upper))
+            bound if plain(bound) else f"{name}_{which}" for which, bound in (("begin", found.lower), ("end", found.upper))
         )
         pending.known.add(loop.name)
-        text.add([*before, f"int {name} = {begin};"])
+        text.add([*before, f"integer {name} = {begin};"])
         loops: tuple[tuple[str, SampleNests], ...] = (
             (f"for (; {name} + {LANES} <= {end}; {name} += {LANES}) {{", self),
             (f"for (; {name} < {end}; ++{name}) {{", self._rest),

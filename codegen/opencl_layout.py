@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from .opencl_frame import Line, counter
 from .opencl_nest import NestText
-from .schedule import Tile
 
 
 def layout(line: Line, depth: int) -> str:
@@ -15,18 +14,18 @@ def layout(line: Line, depth: int) -> str:
     return f"{text}{line.text}"
 
 
-def initial(nest: NestText, tiles: Sequence[Tile]) -> list[Line]:
+def initial(nest: NestText) -> list[Line]:
     """Accumulators start at 0, maxima at minus infinity."""
     lines, depth, place = [], 0, ""
-    for tile in tiles:
+    for tile in nest.tiles:
         name = counter(tile.axis)
-        lines.append(Line(depth, f"for (int {name} = 0; {name} < {tile.macro}; ++{name}) {{"))
+        lines.append(Line(depth, f"for (integer {name} = 0; {name} < {tile.macro}; ++{name}) {{"))
         place += f"[{name}]"
         depth += 1
     if nest.combine == "sum":
-        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(0.0);"))
+        lines.append(Line(depth, f"{nest.accumulators}{place} = (realv)(0.0);"))
     else:
-        lines.append(Line(depth, f"acc{nest.number}{place} = (realv)(-INFINITY);"))
+        lines.append(Line(depth, f"{nest.accumulators}{place} = (realv)(-INFINITY);"))
         lines.append(Line(depth, f"position{nest.number}{place} = (realv)(0.0);"))
     return closed(lines, [], depth)
 

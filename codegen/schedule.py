@@ -4,6 +4,9 @@ The choice follows from the access maps alone.  An axis that some operand does n
 load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control flow is scalar.  One
 that enters the bounds of a loop may be tiled where the bounds are monotone in it: the loop then runs over the union of the bounds
 of the tile, and each place skips what lies outside its own; where the bounds are the same for all places, nothing is tested.
+
+A sum over samples streams through whole planes.  There a further axis makes a *strip*: its places follow one another inside the
+outermost loop, each with accumulators of its own, so that what one of them loads the next ones find in the first-level cache.
 """
 
 from __future__ import annotations
@@ -26,11 +29,15 @@ MOST_AXES, MOST_SUMMED = 2, 3
 
 @dataclass(frozen=True)
 class Tile:
-    """A tiled axis: the macro that holds its size, and the axis' extent (None for samples)."""
+    """A tiled axis: the macro that holds its size, and the axis' extent (None for samples).
+
+    ``strip``: its places are no registers but rounds of a loop inside the outermost loop of the sum.
+    """
 
     axis: str
     macro: str
     extent: IntExpr | None
+    strip: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,12 @@ class Operand:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Register tiles of one kernel, outermost first, the sample tile last; and what its bodies load per place of the tile.
+    """Tiles of one kernel, outermost first, a strip after those in registers, the samples' last; and what its bodies load for them.
 
     ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
     macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
     ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
+    ``rounds``: of the loop that a strip is inside of.
     """
 
     tiles: tuple[Tile, ...]
@@ -60,6 +68,12 @@ class Schedule:
     unroll: str = ""
     constant: Constant | None = None
     local: Local | None = None
+    rounds: IntExpr | None = None
+
+    @property
+    def strip(self) -> Tile | None:
+        """The tile that is a strip, if any."""
+        return next((t for t in self.tiles if t.strip), None)
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -113,7 +127,7 @@ def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
                 return False
         for loop in bounded(nest, axis):
             for bound in (loop.lower, loop.upper):
-                if not _monotone(bound) or names(bound) & set(tiled):
+                if not _monotone(bound) or names(bound) & {*tiled, *(other.name for other in nest.loops)}:
                     return False
             if loop.step != Integer(1):
                 return False
@@ -165,16 +179,46 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     return chosen
 
 
+def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiled: list[Axis]) -> Axis | None:
+    """The outermost axis besides ``tiled`` ones whose places can share the rounds of the outermost of several loops."""
+    if not tiled or not kernel.sums_samples or len(kernel.nests) != 1:
+        return None
+    nest, names_of_tiled = kernel.nests[0], {a.name for a in tiled}
+    if len(nest.loops) < 2 or not isinstance(nest.loops[0], Loop):
+        return None
+    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors) | names_of_tiled
+    first = nest.loops[0]
+    bounds = (first.lower, first.upper)
+    for axis in kernel.axes:
+        if axis.name in fixed or axis.name in names(first.extent) | names(first.step):
+            continue
+        free = not any(axis.name in names(b) for b in bounds)
+        monotone = first.step == Integer(1) and all(_monotone(b) and not names(b) & names_of_tiled for b in bounds)
+        if (free or monotone) and _reuse(axis, kernel) > 0:
+            return axis
+    return None
+
+
+def _rounds(kernel: Kernel) -> IntExpr | None:
+    first = kernel.nests[0].loops[0]
+    return first.extent if isinstance(first, Loop) else None
+
+
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
     parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
+    tiled = _tiled_axes(kernel, tensors)
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in tiled]
+    strip = _strip(kernel, tensors, tiled)
+    if strip is not None:
+        tiles.append(Tile(strip.name, f"{prefix}{strip.name}", strip.extent, strip=True))
     found = _schedule(kernel, tensors, tiles)
     return replace(
-        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes)
-    )
+        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes),
+        rounds=None if strip is None else _rounds(kernel),
+    )  # fmt: skip
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:

@@ -108,6 +108,14 @@ class LocalInfo:
 
 
 @dataclass(frozen=True)
+class StripInfo:
+    """The tile of ``macro`` is a strip: its places follow one another in each of the ``rounds`` of the outermost loop."""
+
+    macro: str
+    rounds: str
+
+
+@dataclass(frozen=True)
 class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
@@ -115,7 +123,7 @@ class LaunchInfo:
     it depends on; ``sliding``: those of them along which it moves as it does from round to round.  ``parts``: the macro with the
     number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the macro
     that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any;
-    ``local``: what of them a work group may copy.
+    ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -128,6 +136,7 @@ class LaunchInfo:
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None
+    strip: StripInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,7 @@ class KernelInfo:
     work: str = "1"
     lanes: LaneInfo = SAMPLES
     sliding: tuple[tuple[str, ...], ...] = ()
+    strip: StripInfo | None = None
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""

@@ -19,6 +19,7 @@ from .manifest import (
     Manifest,
     SizeInfo,
     Smallest,
+    StripInfo,
     TensorInfo,
     TileInfo,
 )
@@ -81,6 +82,7 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
         None if record.get("local") is None else LocalInfo(**record["local"]),
+        None if record.get("strip") is None else StripInfo(**record["strip"]),
     )
 
 
@@ -107,6 +109,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
         str(record.get("work", "1")),
         sliding=blocks.sliding,
+        strip=blocks.strip,
     )
 
 

@@ -19,14 +19,12 @@ import pyopencl as cl
 from .manifest import KernelInfo
 from .opencl_calls import Size, set_number
 from .opencl_memory import OpenCLResident, Region
-from .opencl_plan import Plan
+from .opencl_plan import MOST_VECTORS, Plan
 from .opencl_program import REAL, Binding, compiled, precision_options
 from .phases import Phase, phases
 from .program import Step, Unit
 from .schedule import Schedule, Schedules
 
-#: The most vectors of a block: sample tiles need no more.
-MOST_VECTORS = 4
 #: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
 MOST_ROWS = 32
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.

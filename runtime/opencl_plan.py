@@ -21,6 +21,8 @@ from .schedule import Schedule, Schedules
 
 #: Bytes of a number, as far as caches are counted.
 SINGLE = 4
+#: The most vectors of a block of samples: sample tiles need no more.
+MOST_VECTORS = 4
 #: Rounds of an innermost loop that may be unrolled into one.
 MOST_UNROLLED = 16
 
@@ -77,7 +79,12 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     plane = 0
     if kernel.role == "gradient" and kernel.lanes.over == "samples":
         plane = int(expression(kernel.work)(unit.sizes)) * vectors * lanes * SINGLE
-    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding)
+    strip = None
+    if kernel.strip is not None:
+        steps = int(expression(kernel.work)(unit.sizes)) // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
+        steps *= min(vectors, MOST_VECTORS)
+        strip = kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
+    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip)
 
 
 def plan_kernel(

@@ -3,7 +3,8 @@
 A work item keeps a tile of accumulators in registers, so that every value it loads feeds several of them.  For a tile with F places
 and L loads per step of the reduction, a core that starts ``PER_CYCLE`` multiply-adds and as many loads a cycle, with a latency of
 ``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.  A sum
-over samples streams through whole planes: what it has not loaded in the round before comes from the second-level cache.
+over samples streams through whole planes: what it has not loaded in the round before comes from the second-level cache, but for
+the places of a strip, which find it where the first of them left it and pay by moving their accumulators.
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """The axis that is a strip, by number; bytes that one place of an operand takes in a round; and steps of a place in it."""
+
+    axis: int
+    row: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class TileProblem:
     """Tiles of one kernel.
 
@@ -59,6 +69,11 @@ class TileProblem:
     samples: bool
     plane: int = 0
     sliding: tuple[tuple[int, ...], ...] = ()
+    strip: Strip | None = None
+
+    def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
+        """``tile`` with a single place of the strip."""
+        return tuple(1 if self.strip is not None and n == self.strip.axis else width for n, width in enumerate(tile))
 
 
 def splits(extent: int, widest: int = WIDEST) -> list[int]:
@@ -87,10 +102,16 @@ def registers(problem: TileProblem, tile: Sequence[int]) -> int:
 
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
     """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
-    places, spilled = prod(tile), max(0, registers(problem, tile) - machine.registers)
-    new = fresh(problem, tile)
+    own = problem.in_registers(tile)
+    places, spilled = prod(own), max(0, registers(problem, own) - machine.registers)
+    new, strip = fresh(problem, own), problem.strip
     streamed = FRESH * new if new * problem.plane > FIRST_LEVEL else 0.0
-    step = max(places / PER_CYCLE, loads(problem, tile) / PER_CYCLE, streamed, LATENCY) + SPILL * spilled / PER_CYCLE + OVERHEAD
+    moved = 0.0
+    if strip is not None and tile[strip.axis] > 1:
+        streamed /= tile[strip.axis] if new * strip.row <= FIRST_LEVEL else 1
+        moved = 2 * places / PER_CYCLE / strip.steps
+    step = max(places / PER_CYCLE, loads(problem, own) / PER_CYCLE, streamed, LATENCY) + moved
+    step += SPILL * spilled / PER_CYCLE + OVERHEAD
     pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
     waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
     items = problem.others * prod(pieces)
@@ -104,25 +125,35 @@ def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     if problem.samples:  # powers of two: a capacity that all tiles divide stays small
         widths[-1] = [n for n in POWERS if n <= max(1, problem.extents[-1])]
     for tile in product(*widths):
-        if prod(tile) <= MOST_PLACES:
+        if prod(problem.in_registers(tile)) <= MOST_PLACES:
             yield tile
 
 
 @lru_cache(maxsize=4096)
 def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
-    """The tile with the fewest predicted cycles; of equals the one with the fewest loads, then the first in ascending order."""
+    """The tile with the fewest predicted cycles; of equals the one with the fewest loads.
 
-    def rank(tile: tuple[int, ...]) -> tuple[float, float, tuple[int, ...]]:
-        return round(cycles(problem, tile, machine), 9), loads(problem, tile) / prod(tile), tile
+    Then the one with the fewest places along axes that move with a loop, where ends are cut off; then the first in ascending order.
+    """
+    moving = {axis for axes in problem.sliding for axis in axes}
+
+    def rank(tile: tuple[int, ...]) -> tuple[float, float, int, tuple[int, ...]]:
+        own = problem.in_registers(tile)
+        along = prod(own[axis] for axis in moving)
+        return round(cycles(problem, tile, machine), 9), loads(problem, own) / prod(own), along, tile
 
     return min(_candidates(problem), key=rank)
 
 
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
-    sliding: Sequence[Sequence[str]] = (),
+    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None,
 ) -> TileProblem:  # fmt: skip
-    """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'."""
+    """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
+
+    ``strip``: the macro of one, its bytes a round, and its steps.
+    """
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving)
+    own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own)

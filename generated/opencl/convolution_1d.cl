@@ -153,12 +153,19 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -212,9 +219,9 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inverse0 = SIZE_inverse0, k0 = SIZE_k0, p0 = SIZE_p0 };
 
 // Z[i, x0] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0]*w[i, j, u0]; j, u0)
-static int forward_Z_u0_begin(int x0) { return (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))); }
-static int forward_Z_u0_end(int x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static integer forward_Z_u0_begin(integer x0) { return (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))); }
+static integer forward_Z_u0_end(integer x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict w,
     SPACE_forward_Z const REAL *restrict b,
@@ -229,101 +236,138 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int tile = g2;
-    const int x0_first = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer tile = g2;
+    const integer x0_first = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
     tile /= ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0);
-    const int i_first = tile * TILE_forward_Z_i;
-    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
+    const integer i_first = tile * TILE_forward_Z_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x0][TILE_forward_Z_t];
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][n_x0][t] = (realv)(0.0);
             }
         }
     }
-    for (int j = 0; j < J; ++j) {
+    if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
+        for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_Z
-        if (j % LOCAL_forward_Z == 0) {
-            barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0; n += get_local_size(0)) {
-                int rest = n;
-                const int u0_n = rest % M0;
-                rest /= M0;
-                const int i_n = i0 + rest % TILE_forward_Z_i;
-                rest /= TILE_forward_Z_i;
-                const int j_n = lesser(j + rest, J - 1);
-                w_local[n] = w[(i_n * J + j_n) * M0 + u0_n - w_from];
+            if (j % LOCAL_forward_Z == 0) {
+                barrier(CLK_LOCAL_MEM_FENCE);
+                for (integer n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0; n += get_local_size(0)) {
+                    integer rest = n;
+                    const integer u0_n = rest % M0;
+                    rest /= M0;
+                    const integer i_n = i0 + rest % TILE_forward_Z_i;
+                    rest /= TILE_forward_Z_i;
+                    const integer j_n = lesser(j + rest, J - 1);
+                    w_local[n] = w[(i_n * J + j_n) * M0 + u0_n - w_from];
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
             }
-            barrier(CLK_LOCAL_MEM_FENCE);
-        }
 #endif
-        const int u0_begin = lesser(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
-        const int u0_end = greater(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
-        if (greater(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)) <= 0 && lesser(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)) >= M0) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-            for (int u0 = 0; u0 < M0; ++u0) {
+            for (integer u0 = 0; u0 < M0; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
-                for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = x00 + n_x0;
+                for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                    const integer x0 = x00 + n_x0;
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                         Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
                     }
                 }
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                    const integer i = i0 + n_i;
 #if LOCAL_forward_Z
                     const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
 #else
                     const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
 #endif
 #pragma unroll
-                    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                        const int x0 = x00 + n_x0;
+                    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                        const integer x0 = x00 + n_x0;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                             acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
                         }
                     }
                 }
             }
-        } else {
+        }
+    } else {
+#pragma unroll
+        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            const integer x0 = x00 + n_x0;
+            for (integer j = 0; j < J; ++j) {
+#if LOCAL_forward_Z
+                if (j % LOCAL_forward_Z == 0) {
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                    for (integer n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0; n += get_local_size(0)) {
+                        integer rest = n;
+                        const integer u0_n = rest % M0;
+                        rest /= M0;
+                        const integer i_n = i0 + rest % TILE_forward_Z_i;
+                        rest /= TILE_forward_Z_i;
+                        const integer j_n = lesser(j + rest, J - 1);
+                        w_local[n] = w[(i_n * J + j_n) * M0 + u0_n - w_from];
+                    }
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                }
+#endif
+                const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+                const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+                if (u0_begin == 0 && u0_end == M0) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-            for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-                realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
+                    for (integer u0 = 0; u0 < M0; ++u0) {
+                        realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-                for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = x00 + n_x0;
-                    if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                            Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                        }
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                        Y_0[n_x0][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-                    }
-                }
-#pragma unroll
-                for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const int i = i0 + n_i;
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i;
 #if LOCAL_forward_Z
-                    const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
+                            const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
 #else
-                    const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
+                            const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
 #endif
 #pragma unroll
-                    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                        const int x0 = x00 + n_x0;
-                        if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                acc0[n_i][n_x0][t] += Y_0[t] * w_1;
+                            }
+                        }
+                    }
+                } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
+                    for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                        realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                            acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                            Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
+                        }
+#pragma unroll
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i;
+#if LOCAL_forward_Z
+                            const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
+#else
+                            const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
+#endif
+#pragma unroll
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                acc0[n_i][n_x0][t] += Y_0[t] * w_1;
+                            }
                         }
                     }
                 }
@@ -331,15 +375,15 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const int x0 = x00 + n_x0;
+        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            const integer x0 = x00 + n_x0;
             if (x0 < x0_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x0][t];
 #if STORE_Z
@@ -369,7 +413,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = floor(-d0*u0 + p0 + y0, k0) if mod(-d0*u0 + p0 + y0, k0) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -381,56 +425,56 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int y0 = g1;
-    const int j_first = g2 * TILE_delta_Y_j;
-    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer y0 = g1;
+    const integer j_first = g2 * TILE_delta_Y_j;
+    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
-        for (int i = 0; i < I; ++i) {
+        for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
             if (i % LOCAL_delta_Y == 0) {
                 barrier(CLK_LOCAL_MEM_FENCE);
-                for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
-                    int rest = n;
-                    const int u0_n = rest % M0;
+                for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
+                    integer rest = n;
+                    const integer u0_n = rest % M0;
                     rest /= M0;
-                    const int j_n = j0 + rest % TILE_delta_Y_j;
+                    const integer j_n = j0 + rest % TILE_delta_Y_j;
                     rest /= TILE_delta_Y_j;
-                    const int i_n = lesser(i + rest, I - 1);
+                    const integer i_n = lesser(i + rest, I - 1);
                     w_local[n] = w[(i_n * J + j_n) * M0 + u0_n];
                 }
                 barrier(CLK_LOCAL_MEM_FENCE);
             }
 #endif
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
             if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                for (int u0 = 0; u0 < M0; ++u0) {
-                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                for (integer u0 = 0; u0 < M0; ++u0) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                         delta_Z_0[t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
                     }
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                        const integer j = j0 + n_j;
 #if LOCAL_delta_Y
                         const REAL w_1 = w_local[(i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0];
 #else
                         const REAL w_1 = w[(i * J + j) * M0 + u0];
 #endif
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             acc0[n_j][t] += delta_Z_0[t] * w_1;
                         }
                     }
@@ -439,23 +483,23 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                         delta_Z_0[t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
                     }
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                        const integer j = j0 + n_j;
 #if LOCAL_delta_Y
                         const REAL w_1 = w_local[(i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0];
 #else
                         const REAL w_1 = w[(i * J + j) * M0 + u0];
 #endif
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             acc0[n_j][t] += delta_Z_0[t] * w_1;
                         }
                     }
@@ -464,11 +508,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j;
         if (j < j_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             delta_Y[(j * H0 + y0) * TV + t0 + t] = result * DPHI(below[(j * H0 + y0) * TV + t0 + t]);
         }
@@ -490,99 +534,101 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
 }
 
 // gradient_w[i, j, u0] = sum over x0, t of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
-static int gradient_w_x0_begin(int u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
-static int gradient_w_x0_end(int u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static integer gradient_w_x0_begin(integer u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
+static integer gradient_w_x0_end(integer u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_w > 1 ? g0 : 0;
-    int tile = g2;
-    const int u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    integer tile = g2;
+    const integer u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
     tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
-    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
-    const int u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u0];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 acc0[n_i][n_j][n_u0] = (realv)(0.0);
             }
         }
     }
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
-        const int x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
-        const int x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            if (x0 >= greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)) && x0 < lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1))) {
-#if UNROLL_gradient_w
+        const integer x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
+        const integer x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
+        const integer x0_all = lesser(greater(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1)), x0_end);
+        const integer x0_all_end = greater(lesser(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1)), x0_all);
+        for (integer edge = 0; edge < 2; ++edge) {
+            for (integer x0 = edge ? x0_all_end : x0_begin; x0 < (edge ? x0_end : x0_all); ++x0) {
+#pragma unroll
+                for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                    const integer u0 = u00 + n_u0;
+                    if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                for (int t = part; t < count; t += PARTS_gradient_w) {
-                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
+                    for (integer t = part; t < count; t += PARTS_gradient_w) {
+                        realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
-#pragma unroll
-                        for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                            const int u0 = u00 + n_u0;
-                            Y_0[n_j][n_u0] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
+                            Y_0[n_j] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
                         }
-                    }
 #pragma unroll
-                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
+                        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const integer i = i0 + n_i;
+                            const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
-#pragma unroll
-                            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                                const int u0 = u00 + n_u0;
-                                acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
+                            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const integer j = j0 + n_j;
+                                acc0[n_i][n_j][n_u0] += Y_0[n_j] * delta_Z_1;
                             }
                         }
                     }
                 }
-            } else {
-#if UNROLL_gradient_w
+            }
+        }
+        for (integer x0 = x0_all; x0 < x0_all_end; ++x0) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                for (int t = part; t < count; t += PARTS_gradient_w) {
-                    realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
+            for (integer t = part; t < count; t += PARTS_gradient_w) {
+                realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u0];
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                        for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                            const int u0 = u00 + n_u0;
-                            if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                            Y_0[n_j][n_u0] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
-                        }
+                    for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                        const integer u0 = u00 + n_u0;
+                        Y_0[n_j][n_u0] = Y_block[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t];
                     }
+                }
 #pragma unroll
-                    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                        const int i = i0 + n_i;
-                        const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_1 = delta_Z_block[(i * X0 + x0) * TV + t];
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
 #pragma unroll
-                            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                                const int u0 = u00 + n_u0;
-                                if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
-                                acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
-                            }
+                        for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                            const integer u0 = u00 + n_u0;
+                            acc0[n_i][n_j][n_u0] += Y_0[n_j][n_u0] * delta_Z_1;
                         }
                     }
                 }
@@ -590,16 +636,16 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
 #pragma unroll
-            for (int n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
-                const int u0 = u00 + n_u0;
+            for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                const integer u0 = u00 + n_u0;
                 if (u0 < u0_first) continue;
                 gradient_w[part * I * J * M0 + (i * J + j) * M0 + u0] = lane_sum(acc0[n_i][n_j][n_u0]);
             }
@@ -616,62 +662,62 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[i, j, u0] = sum over x0 of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    const int u0 = g1;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    const integer u0 = g1;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i_first = tile * TILE_samplegradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i_first = tile * TILE_samplegradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     if (x0_begin == 0 && x0_end == X0) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-        for (int x0 = 0; x0 < X0; ++x0) {
+        for (integer x0 = 0; x0 < X0; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
                 }
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
                     }
                 }
@@ -681,33 +727,33 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     Y_0[n_j][t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     delta_Z_1[n_i][t] = delta_Z[(i * X0 + x0) * TV + t0 + t];
                 }
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
                     }
                 }
@@ -715,15 +761,15 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
                 samplegradient_w[((i * J + j) * M0 + u0) * TV + t0 + t] = result;
             }
@@ -740,24 +786,26 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_b > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
-        for (int x0 = 0; x0 < X0; ++x0) {
-#if UNROLL_gradient_b
+        for (integer x0 = 0; x0 < X0; ++x0) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-            for (int t = part; t < count; t += PARTS_gradient_b) {
+            for (integer t = part; t < count; t += PARTS_gradient_b) {
                 const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
                 acc0 += delta_Z_0;
             }
@@ -774,30 +822,30 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_samplegradient_b
 #pragma unroll UNROLL_samplegradient_b
 #endif
-    for (int x0 = 0; x0 < X0; ++x0) {
+    for (integer x0 = 0; x0 < X0; ++x0) {
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = delta_Z[(i * X0 + x0) * TV + t0 + t];
             acc0[t] += delta_Z_0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
@@ -815,9 +863,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

@@ -100,6 +100,9 @@
 #ifndef TILE_gradient_w_j
 #error "TILE_gradient_w_j is not defined"
 #endif
+#ifndef TILE_gradient_w_u0
+#error "TILE_gradient_w_u0 is not defined"
+#endif
 #ifndef TILE_gradient_w_u1
 #error "TILE_gradient_w_u1 is not defined"
 #endif
@@ -177,12 +180,19 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -236,9 +246,9 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SIZE_M1, X0 = SIZE_X0, X1 = SIZE_X1, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SIZE_gcd0, gcd1 = SIZE_gcd1, inverse0 = SIZE_inverse0, inverse1 = SIZE_inverse1, k0 = SIZE_k0, k1 = SIZE_k1, p0 = SIZE_p0, p1 = SIZE_p1 };
 
 // Z[i, x0, x1] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1]; j, u0, u1)
-static int forward_Z_u1_begin(int x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
-static int forward_Z_u1_end(int x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
+static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict w,
     SPACE_forward_Z const REAL *restrict b,
@@ -253,107 +263,150 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int x0 = g1;
-    int tile = g2;
-    const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer x0 = g1;
+    integer tile = g2;
+    const integer x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
-    const int i_first = tile * TILE_forward_Z_i;
-    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const int x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
+    const integer i_first = tile * TILE_forward_Z_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x1][TILE_forward_Z_t];
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][n_x1][t] = (realv)(0.0);
             }
         }
     }
-    for (int j = 0; j < J; ++j) {
+    if (greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)) <= 0 && lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)) >= M1) {
+        for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_Z
-        if (j % LOCAL_forward_Z == 0) {
-            barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1; n += get_local_size(0)) {
-                int rest = n;
-                const int u1_n = rest % M1;
-                rest /= M1;
-                const int u0_n = rest % M0;
-                rest /= M0;
-                const int i_n = i0 + rest % TILE_forward_Z_i;
-                rest /= TILE_forward_Z_i;
-                const int j_n = lesser(j + rest, J - 1);
-                w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n - w_from];
+            if (j % LOCAL_forward_Z == 0) {
+                barrier(CLK_LOCAL_MEM_FENCE);
+                for (integer n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1; n += get_local_size(0)) {
+                    integer rest = n;
+                    const integer u1_n = rest % M1;
+                    rest /= M1;
+                    const integer u0_n = rest % M0;
+                    rest /= M0;
+                    const integer i_n = i0 + rest % TILE_forward_Z_i;
+                    rest /= TILE_forward_Z_i;
+                    const integer j_n = lesser(j + rest, J - 1);
+                    w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n - w_from];
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
             }
-            barrier(CLK_LOCAL_MEM_FENCE);
-        }
 #endif
-        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = lesser(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
-            const int u1_end = greater(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
-            if (greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)) <= 0 && lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)) >= M1) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-                for (int u1 = 0; u1 < M1; ++u1) {
+                for (integer u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
-                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = x10 + n_x1;
+                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const integer x1 = x10 + n_x1;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                             Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                         }
                     }
 #pragma unroll
-                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = i0 + n_i;
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i;
 #if LOCAL_forward_Z
                         const REAL w_1 = w_local[((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1];
 #else
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
 #endif
 #pragma unroll
-                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const int x1 = x10 + n_x1;
+                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const integer x1 = x10 + n_x1;
 #pragma unroll
-                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                                 acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
                             }
                         }
                     }
                 }
-            } else {
+            }
+        }
+    } else {
+#pragma unroll
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const integer x1 = x10 + n_x1;
+            for (integer j = 0; j < J; ++j) {
+#if LOCAL_forward_Z
+                if (j % LOCAL_forward_Z == 0) {
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                    for (integer n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1; n += get_local_size(0)) {
+                        integer rest = n;
+                        const integer u1_n = rest % M1;
+                        rest /= M1;
+                        const integer u0_n = rest % M0;
+                        rest /= M0;
+                        const integer i_n = i0 + rest % TILE_forward_Z_i;
+                        rest /= TILE_forward_Z_i;
+                        const integer j_n = lesser(j + rest, J - 1);
+                        w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n - w_from];
+                    }
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                }
+#endif
+                const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+                const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+                for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+                    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                    if (u1_begin == 0 && u1_end == M1) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                    realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
+                        for (integer u1 = 0; u1 < M1; ++u1) {
+                            realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = x10 + n_x1;
-                        if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                Y_0[t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                            }
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
-                        }
-                    }
-#pragma unroll
-                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = i0 + n_i;
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i;
 #if LOCAL_forward_Z
-                        const REAL w_1 = w_local[((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1];
+                                const REAL w_1 = w_local[((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1];
 #else
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
+                                const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
 #endif
 #pragma unroll
-                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const int x1 = x10 + n_x1;
-                            if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
+                                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                    acc0[n_i][n_x1][t] += Y_0[t] * w_1;
+                                }
+                            }
+                        }
+                    } else {
+#if UNROLL_forward_Z
+#pragma unroll UNROLL_forward_Z
+#endif
+                        for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
+                            realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                Y_0[t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                            }
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i;
+#if LOCAL_forward_Z
+                                const REAL w_1 = w_local[((j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0) * M1 + u1];
+#else
+                                const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1 - w_from];
+#endif
+#pragma unroll
+                                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                    acc0[n_i][n_x1][t] += Y_0[t] * w_1;
+                                }
                             }
                         }
                     }
@@ -362,15 +415,15 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = x10 + n_x1;
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const integer x1 = x10 + n_x1;
             if (x1 < x1_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x1][t];
 #if STORE_Z
@@ -400,7 +453,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -412,65 +465,65 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y1 = id % H1;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id;
-    const int j_first = g2 * TILE_delta_Y_j;
-    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer y0 = id;
+    const integer j_first = g2 * TILE_delta_Y_j;
+    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (int i = 0; i < I; ++i) {
+        for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
             if (i % LOCAL_delta_Y == 0) {
                 barrier(CLK_LOCAL_MEM_FENCE);
-                for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0 * M1; n += get_local_size(0)) {
-                    int rest = n;
-                    const int u1_n = rest % M1;
+                for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0 * M1; n += get_local_size(0)) {
+                    integer rest = n;
+                    const integer u1_n = rest % M1;
                     rest /= M1;
-                    const int u0_n = rest % M0;
+                    const integer u0_n = rest % M0;
                     rest /= M0;
-                    const int j_n = j0 + rest % TILE_delta_Y_j;
+                    const integer j_n = j0 + rest % TILE_delta_Y_j;
                     rest /= TILE_delta_Y_j;
-                    const int i_n = lesser(i + rest, I - 1);
+                    const integer i_n = lesser(i + rest, I - 1);
                     w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n];
                 }
                 barrier(CLK_LOCAL_MEM_FENCE);
             }
 #endif
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                    for (int u1 = 0; u1 < M1; ++u1) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = 0; u1 < M1; ++u1) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
                         }
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = j0 + n_j;
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j;
 #if LOCAL_delta_Y
                             const REAL w_1 = w_local[((i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0) * M1 + u1];
 #else
                             const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #endif
 #pragma unroll
-                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                                 acc0[n_j][t] += delta_Z_0[t] * w_1;
                             }
                         }
@@ -479,23 +532,23 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
                         }
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = j0 + n_j;
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j;
 #if LOCAL_delta_Y
                             const REAL w_1 = w_local[((i % LOCAL_delta_Y * TILE_delta_Y_j + n_j) * M0 + u0) * M1 + u1];
 #else
                             const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #endif
 #pragma unroll
-                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                                 acc0[n_j][t] += delta_Z_0[t] * w_1;
                             }
                         }
@@ -505,11 +558,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j;
         if (j < j_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
         }
@@ -531,123 +584,160 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
 }
 
 // gradient_w[i, j, u0, u1] = sum over x0, x1, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
-static int gradient_w_x1_begin(int u1) { return (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))); }
-static int gradient_w_x1_end(int u1) { return (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)); }
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static integer gradient_w_x0_begin(integer u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
+static integer gradient_w_x0_end(integer u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
+static integer gradient_w_x1_begin(integer u1) { return (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))); }
+static integer gradient_w_x1_end(integer u1) { return (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)); }
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_w > 1 ? g0 : 0;
-    const int u0 = g1;
-    int tile = g2;
-    const int u1_first = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    integer tile = g2;
+    const integer u1_first = tile % ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1) * TILE_gradient_w_u1;
     tile /= ((M1 + TILE_gradient_w_u1 - 1) / TILE_gradient_w_u1);
-    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const integer u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
+    tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
-    const int u10 = lesser(u1_first, M1 - TILE_gradient_w_u1);
-    realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                acc0[n_i][n_j][n_u1] = (realv)(0.0);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
+    const integer u10 = lesser(u1_first, M1 - TILE_gradient_w_u1);
+    realv strip0[TILE_gradient_w_u0][TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
+    for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                    strip0[n_u0][n_i][n_j][n_u1] = (realv)(0.0);
+                }
             }
         }
     }
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * H1 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
-        const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
-            const int x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
-            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                if (x1 >= greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)) && x1 < lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1))) {
-#if UNROLL_gradient_w
+        const integer x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
+        const integer x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+                const integer u0 = u00 + n_u0;
+                if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
+                realv acc0[TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+#pragma unroll
+                        for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                            acc0[n_i][n_j][n_u1] = strip0[n_u0][n_i][n_j][n_u1];
+                        }
+                    }
+                }
+                const integer x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
+                const integer x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
+                const integer x1_all = lesser(greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)), x1_end);
+                const integer x1_all_end = greater(lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1)), x1_all);
+                for (integer edge = 0; edge < 2; ++edge) {
+                    for (integer x1 = edge ? x1_all_end : x1_begin; x1 < (edge ? x1_end : x1_all); ++x1) {
+#pragma unroll
+                        for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                            const integer u1 = u10 + n_u1;
+                            if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                    for (int t = part; t < count; t += PARTS_gradient_w) {
-                        realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
+                            for (integer t = part; t < count; t += PARTS_gradient_w) {
+                                realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
+                                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                    const integer j = j0 + n_j;
+                                    Y_0[n_j] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                                }
 #pragma unroll
-                            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                                const int u1 = u10 + n_u1;
-                                Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
-                            }
-                        }
+                                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                                    const integer i = i0 + n_i;
+                                    const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
 #pragma unroll
-                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                            const int i = i0 + n_i;
-                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
-#pragma unroll
-                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                                const int j = j0 + n_j;
-#pragma unroll
-                                for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                                    const int u1 = u10 + n_u1;
-                                    acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
+                                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                        const integer j = j0 + n_j;
+                                        acc0[n_i][n_j][n_u1] += Y_0[n_j] * delta_Z_1;
+                                    }
                                 }
                             }
                         }
                     }
-                } else {
-#if UNROLL_gradient_w
+                }
+                for (integer x1 = x1_all; x1 < x1_all_end; ++x1) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                    for (int t = part; t < count; t += PARTS_gradient_w) {
+                    for (integer t = part; t < count; t += PARTS_gradient_w) {
                         realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u1];
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                            const int j = j0 + n_j;
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
 #pragma unroll
-                            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                                const int u1 = u10 + n_u1;
-                                if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
+                            for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                const integer u1 = u10 + n_u1;
                                 Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
                             }
                         }
 #pragma unroll
-                        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                            const int i = i0 + n_i;
+                        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                            const integer i = i0 + n_i;
                             const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
 #pragma unroll
-                            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                                const int j = j0 + n_j;
+                            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                                const integer j = j0 + n_j;
 #pragma unroll
-                                for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                                    const int u1 = u10 + n_u1;
-                                    if (x1 < gradient_w_x1_begin(u1) || x1 >= gradient_w_x1_end(u1)) continue;
+                                for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                                    const integer u1 = u10 + n_u1;
                                     acc0[n_i][n_j][n_u1] += Y_0[n_j][n_u1] * delta_Z_1;
                                 }
                             }
                         }
                     }
                 }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+#pragma unroll
+                        for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                            strip0[n_u0][n_i][n_j][n_u1] = acc0[n_i][n_j][n_u1];
+                        }
+                    }
+                }
             }
         }
     }
+    for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+        const integer u0 = u00 + n_u0;
+        if (u0 < u0_first) continue;
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
-        if (i < i_first) continue;
+        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+            const integer i = i0 + n_i;
+            if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
-            if (j < j_first) continue;
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
+                if (j < j_first) continue;
 #pragma unroll
-            for (int n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                const int u1 = u10 + n_u1;
-                if (u1 < u1_first) continue;
-                gradient_w[part * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(acc0[n_i][n_j][n_u1]);
+                for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
+                    const integer u1 = u10 + n_u1;
+                    if (u1 < u1_first) continue;
+                    gradient_w[part * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(strip0[n_u0][n_i][n_j][n_u1]);
+                }
             }
         }
     }
@@ -662,68 +752,68 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[i, j, u0, u1] = sum over x0, x1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int id = g1;
-    const int u1 = id % M1;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer id = g1;
+    const integer u1 = id % M1;
     id /= M1;
-    const int u0 = id;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const integer u0 = id;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i_first = tile * TILE_samplegradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i_first = tile * TILE_samplegradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+        const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+        const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         if (x1_begin == 0 && x1_end == X1) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-            for (int x1 = 0; x1 < X1; ++x1) {
+            for (integer x1 = 0; x1 < X1; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
                     }
                 }
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
 #pragma unroll
-                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                             acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
                         }
                     }
@@ -733,33 +823,33 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+            for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
                     }
                 }
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
 #pragma unroll
-                        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                             acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
                         }
                     }
@@ -768,15 +858,15 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
                 samplegradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * TV + t0 + t] = result;
             }
@@ -793,25 +883,27 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_b > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int x1 = 0; x1 < X1; ++x1) {
-#if UNROLL_gradient_b
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            for (integer x1 = 0; x1 < X1; ++x1) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                for (int t = part; t < count; t += PARTS_gradient_b) {
+                for (integer t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
@@ -829,32 +921,32 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int x0 = 0; x0 < X0; ++x0) {
+    for (integer x0 = 0; x0 < X0; ++x0) {
 #if UNROLL_samplegradient_b
 #pragma unroll UNROLL_samplegradient_b
 #endif
-        for (int x1 = 0; x1 < X1; ++x1) {
+        for (integer x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
                 acc0[t] += delta_Z_0;
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
@@ -872,9 +964,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

@@ -204,12 +204,19 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -281,7 +288,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SI
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[D_q(d_row), u0, u1]; d_row, u0, u1; -i + D_i(d_row) = 0)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict w,
     SPACE_forward_Z const REAL *restrict b,
@@ -292,34 +299,34 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int TV,
     const int b_from)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x1 = id % X1_max;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x1 = id % X1_max;
     id /= X1_max;
-    const int x0 = id % X0_max;
+    const integer x0 = id % X0_max;
     id /= X0_max;
-    const int i = id;
+    const integer i = id;
     if (x0 >= X0(i)) return;
     if (x1 >= X1(i)) return;
     realv acc0[TILE_forward_Z_t];
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
-        const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
-        const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
-            const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
+        const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
+        const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+            const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
+            const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-                for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
+                for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                         const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                         acc0[t] += Y_0 * w_1;
                     }
@@ -328,10 +335,10 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
+                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                         const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                         acc0[t] += Y_0 * w_1;
                     }
@@ -340,7 +347,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const REAL b_r0 = b[i - b_from];
         const realv result = b_r0 + acc0[t];
 #if STORE_Z
@@ -363,7 +370,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over d_row in D with j = j, u0, u1 of delta_Z[D_i(d_row), x0, x1]*w[D_q(d_row), u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -372,37 +379,37 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y1 = id % H1_max;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y1 = id % H1_max;
     id /= H1_max;
-    const int y0 = id % H0_max;
+    const integer y0 = id % H0_max;
     id /= H0_max;
-    const int j = id;
+    const integer j = id;
     if (y0 >= H0(j)) return;
     if (y1 >= H1(j)) return;
     realv acc0[TILE_delta_Y_t];
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
-            const int d_row = D_by_j_rows(n_d_row);
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
-                const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
+        for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
+            const integer d_row = D_by_j_rows(n_d_row);
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
+                const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                    for (int u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
                             acc0[t] += delta_Z_0 * w_1;
                         }
@@ -411,11 +418,11 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
                             acc0[t] += delta_Z_0 * w_1;
                         }
@@ -425,7 +432,7 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
         delta_Y[(H_at(j) + y0 * H1(j) + y1) * TV + t0 + t] = result * DPHI(below[(H_at(j) + y0 * H1(j) + y1) * TV + t0 + t]);
     }
@@ -442,7 +449,7 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
 }
 
 // gradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -450,33 +457,35 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_w > 1 ? g0 : 0;
-    int id = g1;
-    const int u1 = id % M1_max;
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    integer id = g1;
+    const integer u1 = id % M1_max;
     id /= M1_max;
-    const int u0 = id % M0_max;
+    const integer u0 = id % M0_max;
     id /= M0_max;
-    const int q = id;
+    const integer q = id;
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * H_at(J) * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
-        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-            const int d_row = D_by_q_rows(n_d_row);
-            const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-            const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-            for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-                const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-                const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-                for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-#if UNROLL_gradient_w
+        for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const integer d_row = D_by_q_rows(n_d_row);
+            const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+            const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+                const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+                const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+                for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                    for (int t = part; t < count; t += PARTS_gradient_w) {
+                    for (integer t = part; t < count; t += PARTS_gradient_w) {
                         const realv Y_0 = Y_block[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t];
                         const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t];
                         acc0 += Y_0 * delta_Z_1;
@@ -498,7 +507,7 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[q, u0, u1] = sum over d_row in D with q = q, x0, x1 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[D_i(d_row), x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
@@ -506,33 +515,33 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int id = g1;
-    const int u1 = id % M1_max;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer id = g1;
+    const integer u1 = id % M1_max;
     id /= M1_max;
-    const int u0 = id % M0_max;
+    const integer u0 = id % M0_max;
     id /= M0_max;
-    const int q = id;
+    const integer q = id;
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     realv acc0[TILE_samplegradient_w_t];
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-            const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+    for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+        const integer d_row = D_by_q_rows(n_d_row);
+        const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+        const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+            const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             if (x1_begin == 0 && x1_end == X1(D_i(d_row))) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-                for (int x1 = 0; x1 < X1(D_i(d_row)); ++x1) {
+                for (integer x1 = 0; x1 < X1(D_i(d_row)); ++x1) {
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                         const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
                         acc0[t] += Y_0 * delta_Z_1;
@@ -542,9 +551,9 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
-                for (int x1 = x1_begin; x1 < x1_end; ++x1) {
+                for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         const realv Y_0 = Y[(H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
                         const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1) * TV + t0 + t];
                         acc0[t] += Y_0 * delta_Z_1;
@@ -554,7 +563,7 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         const realv result = acc0[t];
         samplegradient_w[(M_at(q) + u0 * M1(q) + u1) * TV + t0 + t] = result;
     }
@@ -570,28 +579,30 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_b > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
-        const int x0_end = X0(i);
-        for (int x0 = 0; x0 < x0_end; ++x0) {
-            const int x1_end = X1(i);
-            for (int x1 = 0; x1 < x1_end; ++x1) {
-#if UNROLL_gradient_b
+        const integer x0_end = X0(i);
+        for (integer x0 = 0; x0 < x0_end; ++x0) {
+            const integer x1_end = X1(i);
+            for (integer x1 = 0; x1 < x1_end; ++x1) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                for (int t = part; t < count; t += PARTS_gradient_b) {
+                for (integer t = part; t < count; t += PARTS_gradient_b) {
                     const realv delta_Z_0 = delta_Z_block[(X_at(i) + x0 * X1(i) + x1) * TV + t];
                     acc0 += delta_Z_0;
                 }
@@ -610,35 +621,35 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const int x0_end = X0(i);
-    for (int x0 = 0; x0 < x0_end; ++x0) {
-        const int x1_end = X1(i);
+    const integer x0_end = X0(i);
+    for (integer x0 = 0; x0 < x0_end; ++x0) {
+        const integer x1_end = X1(i);
 #if UNROLL_samplegradient_b
 #pragma unroll UNROLL_samplegradient_b
 #endif
-        for (int x1 = 0; x1 < x1_end; ++x1) {
+        for (integer x1 = 0; x1 < x1_end; ++x1) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = delta_Z[(X_at(i) + x0 * X1(i) + x1) * TV + t0 + t];
                 acc0[t] += delta_Z_0;
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
@@ -657,9 +668,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

@@ -102,9 +102,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -158,7 +165,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // Z[i] = sum(Y[j]*a[i, j]; j)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
@@ -171,27 +178,27 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i_first = g2 * TILE_forward_Z_i;
-    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i_first = g2 * TILE_forward_Z_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-    for (int j = 0; j < J; ++j) {
+    for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_Z
         if (j % LOCAL_forward_Z == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i; n += get_local_size(0)) {
-                int rest = n;
-                const int i_n = i0 + rest % TILE_forward_Z_i;
+            for (integer n = get_local_id(0); n < LOCAL_forward_Z * TILE_forward_Z_i; n += get_local_size(0)) {
+                integer rest = n;
+                const integer i_n = i0 + rest % TILE_forward_Z_i;
                 rest /= TILE_forward_Z_i;
-                const int j_n = lesser(j + rest, J - 1);
+                const integer j_n = lesser(j + rest, J - 1);
                 a_local[n] = a[i_n * J + j_n - a_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -199,29 +206,29 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
 #endif
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             Y_0[t] = Y[j * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+            const integer i = i0 + n_i;
 #if LOCAL_forward_Z
             const REAL a_1 = a_local[j % LOCAL_forward_Z * TILE_forward_Z_i + n_i];
 #else
             const REAL a_1 = a[i * J + j - a_from];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * a_1;
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv result = acc0[n_i][t];
 #if STORE_Z
             z_out[i * TV + t0 + t] = result;
@@ -247,7 +254,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of a[i, j]*delta_Z[i]
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -259,27 +266,27 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * TILE_delta_Y_j;
-    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * TILE_delta_Y_j;
+    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
         if (i % LOCAL_delta_Y == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
-                int rest = n;
-                const int j_n = j0 + rest % TILE_delta_Y_j;
+            for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                integer rest = n;
+                const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const int i_n = lesser(i + rest, I - 1);
+                const integer i_n = lesser(i + rest, I - 1);
                 a_local[n] = a[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -287,29 +294,29 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
         realv delta_Z_1[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_Z_1[t] = delta_Z[i * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j;
 #if LOCAL_delta_Y
             const REAL a_0 = a_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
 #else
             const REAL a_0 = a[i * J + j];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += a_0 * delta_Z_1[t];
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j;
         if (j < j_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
         }
@@ -331,59 +338,61 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
 }
 
 // gradient_a[i, j] = sum over t of Y[j]*delta_Z[i]
-static void gradient_a_item(const int g0, const int g1, const int g2,
+static void gradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_a > 1 ? g0 : 0;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
+    const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
     tile /= ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j);
-    const int i_first = tile * TILE_gradient_a_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_a_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_a_j);
+    const integer i_first = tile * TILE_gradient_a_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_a_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_a_j);
     realv acc0[TILE_gradient_a_i][TILE_gradient_a_j];
-    for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-#if UNROLL_gradient_a
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_a
 #pragma unroll UNROLL_gradient_a
 #endif
-        for (int t = part; t < count; t += PARTS_gradient_a) {
+        for (integer t = part; t < count; t += PARTS_gradient_a) {
             realv Y_0[TILE_gradient_a_j];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+                const integer j = j0 + n_j;
                 Y_0[n_j] = Y_block[j * TV + t];
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+                const integer i = i0 + n_i;
                 const realv delta_Z_1 = delta_Z_block[i * TV + t];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+                    const integer j = j0 + n_j;
                     acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
                 }
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
             gradient_a[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -399,30 +408,30 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
 }
 
 // samplegradient_a[i, j] = Y[j]*delta_Z[i]
-static void samplegradient_a_item(const int g0, const int g1, const int g2,
+static void samplegradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_a,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_a_t;
-    int id = g1;
-    const int j = id % J;
+    const integer t0 = g0 * TILE_samplegradient_a_t;
+    integer id = g1;
+    const integer j = id % J;
     id /= J;
-    const int i = id;
+    const integer i = id;
     realv acc0[TILE_samplegradient_a_t];
-    for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         const realv Y_0 = Y[j * TV + t0 + t];
         const realv delta_Z_1 = delta_Z[i * TV + t0 + t];
         acc0[t] += Y_0 * delta_Z_1;
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         const realv result = acc0[t];
         samplegradient_a[(i * J + j) * TV + t0 + t] = result;
     }
@@ -441,9 +450,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

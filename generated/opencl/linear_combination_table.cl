@@ -114,9 +114,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -179,7 +186,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i] = sum(Y[D_j(d_row)]*a[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict a,
     __global realv *restrict Z,
@@ -188,26 +195,26 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
     realv acc0[TILE_forward_Z_t];
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
         const REAL a_1 = a[D_q(d_row)];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv Y_0 = Y[D_j(d_row) * TV + t0 + t];
             acc0[t] += Y_0 * a_1;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv result = acc0[t];
 #if STORE_Z
         z_out[i * TV + t0 + t] = result;
@@ -227,7 +234,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of a[D_q(d_row)]*delta_Z[D_i(d_row)]
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict a,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -236,26 +243,26 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j = g1;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j = g1;
     realv acc0[TILE_delta_Y_t];
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-    for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
-        const int d_row = D_by_j_rows(n_d_row);
+    for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
+        const integer d_row = D_by_j_rows(n_d_row);
         const REAL a_0 = a[D_q(d_row)];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv delta_Z_1 = delta_Z[D_i(d_row) * TV + t0 + t];
             acc0[t] += a_0 * delta_Z_1;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
         delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
     }
@@ -272,7 +279,7 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
 }
 
 // gradient_a[q] = sum over d_row in D with q = q, t of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void gradient_a_item(const int g0, const int g1, const int g2,
+static void gradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
@@ -280,20 +287,22 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_a > 1 ? g0 : 0;
-    const int q = g1;
+    const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+    const integer q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-            const int d_row = D_by_q_rows(n_d_row);
-#if UNROLL_gradient_a
+        for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const integer d_row = D_by_q_rows(n_d_row);
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_a
 #pragma unroll UNROLL_gradient_a
 #endif
-            for (int t = part; t < count; t += PARTS_gradient_a) {
+            for (integer t = part; t < count; t += PARTS_gradient_a) {
                 const realv Y_0 = Y_block[D_j(d_row) * TV + t];
                 const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
                 acc0 += Y_0 * delta_Z_1;
@@ -313,7 +322,7 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
 }
 
 // samplegradient_a[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void samplegradient_a_item(const int g0, const int g1, const int g2,
+static void samplegradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_a,
@@ -321,26 +330,26 @@ static void samplegradient_a_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_a_t;
-    const int q = g1;
+    const integer t0 = g0 * TILE_samplegradient_a_t;
+    const integer q = g1;
     realv acc0[TILE_samplegradient_a_t];
-    for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_samplegradient_a
 #pragma unroll UNROLL_samplegradient_a
 #endif
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
+    for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+        const integer d_row = D_by_q_rows(n_d_row);
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
             const realv Y_0 = Y[D_j(d_row) * TV + t0 + t];
             const realv delta_Z_1 = delta_Z[D_i(d_row) * TV + t0 + t];
             acc0[t] += Y_0 * delta_Z_1;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_a_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         const realv result = acc0[t];
         samplegradient_a[q * TV + t0 + t] = result;
     }
@@ -360,9 +369,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

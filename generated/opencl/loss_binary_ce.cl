@@ -119,15 +119,22 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_linear_item(const int g0, const int g1, const int g2,
+static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -135,24 +142,24 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_linear_t;
+    const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_linear
 #pragma unroll UNROLL_value_linear
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -169,7 +176,7 @@ WIDE __kernel void value_linear(__global const realv *restrict T,
 }
 
 // delta[n] = (t - y)/(y**2 - y)
-static void delta_linear_item(const int g0, const int g1, const int g2,
+static void delta_linear_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -177,10 +184,10 @@ static void delta_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_linear_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_linear_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_linear_t; ++t) {
+    for (integer t = 0; t < TILE_delta_linear_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv T_r1 = T[n * TV + t0 + t];
         const realv Y_r2 = Y[n * TV + t0 + t];
@@ -199,7 +206,7 @@ WIDE __kernel void delta_linear(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*z + softplus(z)
-static void value_sigmoid_item(const int g0, const int g1, const int g2,
+static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
@@ -207,24 +214,24 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_sigmoid_t;
+    const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_sigmoid
 #pragma unroll UNROLL_value_sigmoid
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv Z_0 = Z[n * TV + t0 + t];
             const realv T_1 = T[n * TV + t0 + t];
             acc0[t] += softplus(Z_0) - T_1 * Z_0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -241,7 +248,7 @@ WIDE __kernel void value_sigmoid(__global const realv *restrict T,
 }
 
 // delta[n] = -t + y
-static void delta_sigmoid_item(const int g0, const int g1, const int g2,
+static void delta_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -249,10 +256,10 @@ static void delta_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_sigmoid_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_sigmoid_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_delta_sigmoid_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -271,7 +278,7 @@ WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_tanh_item(const int g0, const int g1, const int g2,
+static void value_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -279,24 +286,24 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_tanh_t;
+    const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_tanh
 #pragma unroll UNROLL_value_tanh
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -313,7 +320,7 @@ WIDE __kernel void value_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(y + 1)/y
-static void delta_tanh_item(const int g0, const int g1, const int g2,
+static void delta_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -321,10 +328,10 @@ static void delta_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_tanh_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_tanh_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_delta_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -343,7 +350,7 @@ WIDE __kernel void delta_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void value_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -351,24 +358,24 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_scaled_tanh_t;
+    const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_scaled_tanh
 #pragma unroll UNROLL_value_scaled_tanh
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -385,7 +392,7 @@ WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(10000*y - 17159)*(10000*y + 17159)/(257385000*y*(y - 1))
-static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void delta_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -393,10 +400,10 @@ static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_scaled_tanh_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_scaled_tanh_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -415,7 +422,7 @@ WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_relu_item(const int g0, const int g1, const int g2,
+static void value_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -423,24 +430,24 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_relu_t;
+    const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_relu
 #pragma unroll UNROLL_value_relu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -457,7 +464,7 @@ WIDE __kernel void value_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), (0, True))
-static void delta_relu_item(const int g0, const int g1, const int g2,
+static void delta_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -465,10 +472,10 @@ static void delta_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_relu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_relu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_relu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -487,7 +494,7 @@ WIDE __kernel void delta_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_leaky_relu_item(const int g0, const int g1, const int g2,
+static void value_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -495,24 +502,24 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_leaky_relu_t;
+    const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_leaky_relu
 #pragma unroll UNROLL_value_leaky_relu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -529,7 +536,7 @@ WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((t - y)/(100*y**2 - 100*y), True))
-static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
+static void delta_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -537,10 +544,10 @@ static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_leaky_relu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_leaky_relu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -559,7 +566,7 @@ WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_softplus_item(const int g0, const int g1, const int g2,
+static void value_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -567,24 +574,24 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_softplus_t;
+    const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_softplus
 #pragma unroll UNROLL_value_softplus
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -601,7 +608,7 @@ WIDE __kernel void value_softplus(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t/y + (1 - t)/(1 - y))
-static void delta_softplus_item(const int g0, const int g1, const int g2,
+static void delta_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -609,10 +616,10 @@ static void delta_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_softplus_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_softplus_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_delta_softplus_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -631,7 +638,7 @@ WIDE __kernel void delta_softplus(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_elu_item(const int g0, const int g1, const int g2,
+static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -639,24 +646,24 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_elu_t;
+    const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_elu
 #pragma unroll UNROLL_value_elu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -673,7 +680,7 @@ WIDE __kernel void value_elu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((y + 1)*(-t/y + (1 - t)/(1 - y)), True))
-static void delta_elu_item(const int g0, const int g1, const int g2,
+static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -681,10 +688,10 @@ static void delta_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_elu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_elu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_elu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -703,7 +710,7 @@ WIDE __kernel void delta_elu(__global const realv *restrict T,
 }
 
 // r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
-static void value_gelu_item(const int g0, const int g1, const int g2,
+static void value_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -711,24 +718,24 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_gelu_t;
+    const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_gelu
 #pragma unroll UNROLL_value_gelu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -745,7 +752,7 @@ WIDE __kernel void value_gelu(__global const realv *restrict T,
 }
 
 // delta[n] = (-2*t/(z*(erf(sqrt(2)*z/2) + 1)) + (1 - t)/(-z*(erf(sqrt(2)*z/2) + 1)/2 + 1))*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-static void delta_gelu_item(const int g0, const int g1, const int g2,
+static void delta_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
@@ -753,10 +760,10 @@ static void delta_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_gelu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_gelu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_gelu_t; ++t) {
         const realv Z_r0 = Z[n * TV + t0 + t];
         const realv weight_r1 = weight[t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];

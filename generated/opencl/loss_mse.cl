@@ -119,13 +119,20 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 enum { N = SIZE_N };
 
 // r = sum over n of (t - y)**2/2
-static void value_linear_item(const int g0, const int g1, const int g2,
+static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -133,24 +140,24 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_linear_t;
+    const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_linear
 #pragma unroll UNROLL_value_linear
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -167,7 +174,7 @@ WIDE __kernel void value_linear(__global const realv *restrict T,
 }
 
 // delta[n] = -t + y
-static void delta_linear_item(const int g0, const int g1, const int g2,
+static void delta_linear_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -175,10 +182,10 @@ static void delta_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_linear_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_linear_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_linear_t; ++t) {
+    for (integer t = 0; t < TILE_delta_linear_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -197,7 +204,7 @@ WIDE __kernel void delta_linear(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_sigmoid_item(const int g0, const int g1, const int g2,
+static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -205,24 +212,24 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_sigmoid_t;
+    const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_sigmoid
 #pragma unroll UNROLL_value_sigmoid
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -239,7 +246,7 @@ WIDE __kernel void value_sigmoid(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + y)*(-y**2 + y)
-static void delta_sigmoid_item(const int g0, const int g1, const int g2,
+static void delta_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -247,10 +254,10 @@ static void delta_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_sigmoid_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_sigmoid_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_delta_sigmoid_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -269,7 +276,7 @@ WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_tanh_item(const int g0, const int g1, const int g2,
+static void value_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -277,24 +284,24 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_tanh_t;
+    const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_tanh
 #pragma unroll UNROLL_value_tanh
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -311,7 +318,7 @@ WIDE __kernel void value_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - y**2)*(-t + y)
-static void delta_tanh_item(const int g0, const int g1, const int g2,
+static void delta_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -319,10 +326,10 @@ static void delta_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_tanh_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_tanh_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_delta_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -341,7 +348,7 @@ WIDE __kernel void delta_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void value_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -349,24 +356,24 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_scaled_tanh_t;
+    const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_scaled_tanh
 #pragma unroll UNROLL_value_scaled_tanh
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -383,7 +390,7 @@ WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
 }
 
 // delta[n] = (17159/15000 - 20000*y**2/51477)*(-t + y)
-static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void delta_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -391,10 +398,10 @@ static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_scaled_tanh_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_scaled_tanh_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -413,7 +420,7 @@ WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_relu_item(const int g0, const int g1, const int g2,
+static void value_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -421,24 +428,24 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_relu_t;
+    const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_relu
 #pragma unroll UNROLL_value_relu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -455,7 +462,7 @@ WIDE __kernel void value_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), (0, True))
-static void delta_relu_item(const int g0, const int g1, const int g2,
+static void delta_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -463,10 +470,10 @@ static void delta_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_relu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_relu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_relu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -485,7 +492,7 @@ WIDE __kernel void delta_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_leaky_relu_item(const int g0, const int g1, const int g2,
+static void value_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -493,24 +500,24 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_leaky_relu_t;
+    const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_leaky_relu
 #pragma unroll UNROLL_value_leaky_relu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -527,7 +534,7 @@ WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
-static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
+static void delta_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -535,10 +542,10 @@ static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_leaky_relu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_leaky_relu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -557,7 +564,7 @@ WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_softplus_item(const int g0, const int g1, const int g2,
+static void value_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -565,24 +572,24 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_softplus_t;
+    const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_softplus
 #pragma unroll UNROLL_value_softplus
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -599,7 +606,7 @@ WIDE __kernel void value_softplus(__global const realv *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t + y)
-static void delta_softplus_item(const int g0, const int g1, const int g2,
+static void delta_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -607,10 +614,10 @@ static void delta_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_softplus_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_softplus_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_delta_softplus_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -629,7 +636,7 @@ WIDE __kernel void delta_softplus(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_elu_item(const int g0, const int g1, const int g2,
+static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -637,24 +644,24 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_elu_t;
+    const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_elu
 #pragma unroll UNROLL_value_elu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -671,7 +678,7 @@ WIDE __kernel void value_elu(__global const realv *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
-static void delta_elu_item(const int g0, const int g1, const int g2,
+static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -679,10 +686,10 @@ static void delta_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_elu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_elu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_elu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv Y_r1 = Y[n * TV + t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];
@@ -701,7 +708,7 @@ WIDE __kernel void delta_elu(__global const realv *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_gelu_item(const int g0, const int g1, const int g2,
+static void value_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Y,
     __global const realv *restrict weight,
@@ -709,24 +716,24 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_gelu_t;
+    const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_value_gelu
 #pragma unroll UNROLL_value_gelu
 #endif
-    for (int n = 0; n < N; ++n) {
+    for (integer n = 0; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = T[n * TV + t0 + t];
             const realv Y_1 = Y[n * TV + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -743,7 +750,7 @@ WIDE __kernel void value_gelu(__global const realv *restrict T,
 }
 
 // delta[n] = (-t + z*(erf(sqrt(2)*z/2) + 1)/2)*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-static void delta_gelu_item(const int g0, const int g1, const int g2,
+static void delta_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict T,
     __global const realv *restrict Z,
     __global const realv *restrict weight,
@@ -751,10 +758,10 @@ static void delta_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_gelu_t;
-    const int n = g1;
+    const integer t0 = g0 * TILE_delta_gelu_t;
+    const integer n = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_delta_gelu_t; ++t) {
         const realv Z_r0 = Z[n * TV + t0 + t];
         const realv weight_r1 = weight[t0 + t];
         const realv T_r2 = T[n * TV + t0 + t];

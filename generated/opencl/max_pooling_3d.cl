@@ -83,10 +83,17 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -140,7 +147,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = max(Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]; u0, u1, u2)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *restrict position_Z,
@@ -148,28 +155,28 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x2 = id % X2;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x2 = id % X2;
     id /= X2;
-    const int x1 = id % X1;
+    const integer x1 = id % X1;
     id /= X1;
-    const int x0 = id % X0;
+    const integer x0 = id % X0;
     id /= X0;
-    const int i = id;
+    const integer i = id;
     realv acc0[TILE_forward_Z_t], position0[TILE_forward_Z_t];
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
     }
-    for (int u0 = 0; u0 < K0; ++u0) {
-        for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
+        for (integer u1 = 0; u1 < K1; ++u1) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-            for (int u2 = 0; u2 < K2; ++u2) {
+            for (integer u2 = 0; u2 < K2; ++u2) {
 #pragma unroll
-                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                     const realv Y_0 = Y[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t0 + t];
                     const realv value0 = Y_0;
                     position0[t] = (value0 > acc0[t]) ? (realv)((REAL)(u2 + K2 * u1 + K1 * K2 * u0)) : position0[t];
@@ -179,7 +186,7 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv result = acc0[t];
 #if STORE_Z
         z_out[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t] = result;
@@ -199,7 +206,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * Piecewise((delta_Z[j, x0, x1, x2], Eq(position_Z[j, x0, x1, x2], K1*K2*(-K0*x0 + y0) - K2*x2 + K2*(-K1*x1 + y1) + y2)), (0, True)) where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict position_Z,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -207,32 +214,32 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y2 = id % H2;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y2 = id % H2;
     id /= H2;
-    const int y1 = id % H1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id % H0;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
+    const integer j = id;
     realv acc0[TILE_delta_Y_t];
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
-    const int x2 = floordiv(y2, K2);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
+    const integer x2 = floordiv(y2, K2);
     if (x0 < X0 && x1 < X1 && x2 < X2) {
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv position_Z_0 = position_Z[(((j * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
             const realv delta_Z_1 = delta_Z[(((j * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
             acc0[t] += (position_Z_0 == (realv)((REAL)(y2 + K2 * (y1 - K1 * x1) + K1 * K2 * (y0 - K0 * x0) - K2 * x2))) ? delta_Z_1 : (realv)(0.0);
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }

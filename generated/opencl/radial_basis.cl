@@ -153,9 +153,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -209,7 +216,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // R[i] = sum((Y[j] - c[i, j])**2; j)
-static void forward_R_item(const int g0, const int g1, const int g2,
+static void forward_R_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
@@ -221,27 +228,27 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_forward_R_t;
-    const int i_first = g2 * TILE_forward_R_i;
-    const int i0 = lesser(i_first, I - TILE_forward_R_i);
+    const integer t0 = g0 * TILE_forward_R_t;
+    const integer i_first = g2 * TILE_forward_R_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
-    for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #if UNROLL_forward_R
 #pragma unroll UNROLL_forward_R
 #endif
-    for (int j = 0; j < J; ++j) {
+    for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_R
         if (j % LOCAL_forward_R == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_forward_R * TILE_forward_R_i; n += get_local_size(0)) {
-                int rest = n;
-                const int i_n = i0 + rest % TILE_forward_R_i;
+            for (integer n = get_local_id(0); n < LOCAL_forward_R * TILE_forward_R_i; n += get_local_size(0)) {
+                integer rest = n;
+                const integer i_n = i0 + rest % TILE_forward_R_i;
                 rest /= TILE_forward_R_i;
-                const int j_n = lesser(j + rest, J - 1);
+                const integer j_n = lesser(j + rest, J - 1);
                 c_local[n] = c[i_n * J + j_n - c_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -249,29 +256,29 @@ static void forward_R_item(const int g0, const int g1, const int g2,
 #endif
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             Y_0[t] = Y[j * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+            const integer i = i0 + n_i;
 #if LOCAL_forward_R
             const REAL c_1 = c_local[j % LOCAL_forward_R * TILE_forward_R_i + n_i];
 #else
             const REAL c_1 = c[i * J + j - c_from];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_forward_R_t; ++t) {
+            for (integer t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += (Y_0[t] - c_1) * (Y_0[t] - c_1);
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             const realv result = acc0[n_i][t];
             R[i * TV + t0 + t] = result;
         }
@@ -293,7 +300,7 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
 }
 
 // Z[i] = exp(-R[i]*beta[i])
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     SPACE_forward_Z const REAL *restrict beta,
     __global const realv *restrict R,
     __global realv *restrict Z,
@@ -302,10 +309,10 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int TV,
     const int beta_from)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv R_r0 = R[i * TV + t0 + t];
         const REAL beta_r1 = beta[i - beta_from];
         const realv result = exp(-R_r0 * beta_r1);
@@ -327,7 +334,7 @@ WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void delta_R_item(const int g0, const int g1, const int g2,
+static void delta_R_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
@@ -336,10 +343,10 @@ static void delta_R_item(const int g0, const int g1, const int g2,
     const int TV,
     const int beta_from)
 {
-    const int t0 = g0 * TILE_delta_R_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_delta_R_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_R_t; ++t) {
+    for (integer t = 0; t < TILE_delta_R_t; ++t) {
         const REAL beta_r0 = beta[i - beta_from];
         const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
         const realv R_r2 = R[i * TV + t0 + t];
@@ -359,7 +366,7 @@ WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_delta_Y const REAL *restrict c,
     __global const realv *restrict delta_R,
@@ -372,27 +379,27 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * TILE_delta_Y_j;
-    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * TILE_delta_Y_j;
+    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
         if (i % LOCAL_delta_Y == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
-                int rest = n;
-                const int j_n = j0 + rest % TILE_delta_Y_j;
+            for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                integer rest = n;
+                const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const int i_n = lesser(i + rest, I - 1);
+                const integer i_n = lesser(i + rest, I - 1);
                 c_local[n] = c[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -400,30 +407,30 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_R_0[t] = delta_R[i * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j;
 #if LOCAL_delta_Y
             const REAL c_2 = c_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
 #else
             const REAL c_2 = c[i * J + j];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 const realv Y_1 = Y[j * TV + t0 + t];
                 acc0[n_j][t] += delta_R_0[t] * (2.0 * Y_1 - 2.0 * c_2);
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j;
         if (j < j_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
         }
@@ -446,7 +453,7 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void gradient_c_item(const int g0, const int g1, const int g2,
+static void gradient_c_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
@@ -455,40 +462,42 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     const int TV,
     const int c_from)
 {
-    const int part = PARTS_gradient_c > 1 ? g0 : 0;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
+    const integer part = PARTS_gradient_c > 1 ? g0 : 0;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
-    const int i_first = tile * TILE_gradient_c_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_c_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_c_j);
+    const integer i_first = tile * TILE_gradient_c_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
-    for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_R_block = delta_R + block * I * TV;
         __global const realv *restrict Y_block = Y + block * J * TV;
-#if UNROLL_gradient_c
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_c
 #pragma unroll UNROLL_gradient_c
 #endif
-        for (int t = part; t < count; t += PARTS_gradient_c) {
+        for (integer t = part; t < count; t += PARTS_gradient_c) {
             realv Y_2[TILE_gradient_c_j];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+                const integer j = j0 + n_j;
                 Y_2[n_j] = Y_block[j * TV + t];
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+                const integer i = i0 + n_i;
                 const realv delta_R_0 = delta_R_block[i * TV + t];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+                    const integer j = j0 + n_j;
                     const REAL c_1 = c[i * J + j - c_from];
                     acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
                 }
@@ -496,12 +505,12 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
             gradient_c[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -519,7 +528,7 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void samplegradient_c_item(const int g0, const int g1, const int g2,
+static void samplegradient_c_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_samplegradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
@@ -528,24 +537,24 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     const int TV,
     const int c_from)
 {
-    const int t0 = g0 * TILE_samplegradient_c_t;
-    int id = g1;
-    const int j = id % J;
+    const integer t0 = g0 * TILE_samplegradient_c_t;
+    integer id = g1;
+    const integer j = id % J;
     id /= J;
-    const int i = id;
+    const integer i = id;
     realv acc0[TILE_samplegradient_c_t];
-    for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
     const REAL c_1 = c[i * J + j - c_from];
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
         const realv delta_R_0 = delta_R[i * TV + t0 + t];
         const realv Y_2 = Y[j * TV + t0 + t];
         acc0[t] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2);
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
         const realv result = acc0[t];
         samplegradient_c[(i * J + j) * TV + t0 + t] = result;
     }
@@ -562,7 +571,7 @@ WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
 }
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void gradient_beta_item(const int g0, const int g1, const int g2,
+static void gradient_beta_item(const integer g0, const integer g1, const integer g2,
     SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
@@ -571,18 +580,20 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     const int TV,
     const int beta_from)
 {
-    const int part = PARTS_gradient_beta > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict R_block = R + block * I * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
-#if UNROLL_gradient_beta
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_beta
 #pragma unroll UNROLL_gradient_beta
 #endif
-        for (int t = part; t < count; t += PARTS_gradient_beta) {
+        for (integer t = part; t < count; t += PARTS_gradient_beta) {
             const realv R_0 = R_block[i * TV + t];
             const realv delta_Z_1 = delta_Z_block[i * TV + t];
             const REAL beta_2 = beta[i - beta_from];
@@ -603,7 +614,7 @@ WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
 }
 
 // samplegradient_beta[i] = -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void samplegradient_beta_item(const int g0, const int g1, const int g2,
+static void samplegradient_beta_item(const integer g0, const integer g1, const integer g2,
     SPACE_samplegradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
@@ -612,21 +623,21 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
     const int TV,
     const int beta_from)
 {
-    const int t0 = g0 * TILE_samplegradient_beta_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_beta_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_beta_t];
-    for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
     const REAL beta_2 = beta[i - beta_from];
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
         const realv R_0 = R[i * TV + t0 + t];
         const realv delta_Z_1 = delta_Z[i * TV + t0 + t];
         acc0[t] -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
         const realv result = acc0[t];
         samplegradient_beta[i * TV + t0 + t] = result;
     }
@@ -647,9 +658,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

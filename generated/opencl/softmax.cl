@@ -171,9 +171,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -227,7 +234,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // A[i] = b[i] + sum(Y[j]*w[i, j]; j)
-static void forward_A_item(const int g0, const int g1, const int g2,
+static void forward_A_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_A const REAL *restrict w,
     SPACE_forward_A const REAL *restrict b,
@@ -241,27 +248,27 @@ static void forward_A_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_forward_A_t;
-    const int i_first = g2 * TILE_forward_A_i;
-    const int i0 = lesser(i_first, I - TILE_forward_A_i);
+    const integer t0 = g0 * TILE_forward_A_t;
+    const integer i_first = g2 * TILE_forward_A_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
-    for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #if UNROLL_forward_A
 #pragma unroll UNROLL_forward_A
 #endif
-    for (int j = 0; j < J; ++j) {
+    for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_A
         if (j % LOCAL_forward_A == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_forward_A * TILE_forward_A_i; n += get_local_size(0)) {
-                int rest = n;
-                const int i_n = i0 + rest % TILE_forward_A_i;
+            for (integer n = get_local_id(0); n < LOCAL_forward_A * TILE_forward_A_i; n += get_local_size(0)) {
+                integer rest = n;
+                const integer i_n = i0 + rest % TILE_forward_A_i;
                 rest /= TILE_forward_A_i;
-                const int j_n = lesser(j + rest, J - 1);
+                const integer j_n = lesser(j + rest, J - 1);
                 w_local[n] = w[i_n * J + j_n - w_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -269,29 +276,29 @@ static void forward_A_item(const int g0, const int g1, const int g2,
 #endif
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             Y_0[t] = Y[j * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+            const integer i = i0 + n_i;
 #if LOCAL_forward_A
             const REAL w_1 = w_local[j % LOCAL_forward_A * TILE_forward_A_i + n_i];
 #else
             const REAL w_1 = w[i * J + j - w_from];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_forward_A_t; ++t) {
+            for (integer t = 0; t < TILE_forward_A_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             const REAL b_r0 = b[i - b_from];
             const realv result = b_r0 + acc0[n_i][t];
             A[i * TV + t0 + t] = result;
@@ -316,25 +323,25 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
 }
 
 // m[] = max(A[k]; k)
-static void forward_m_item(const int g0, const int g1, const int g2,
+static void forward_m_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict A,
     __global realv *restrict m,
     __global realv *restrict position_m,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_m_t;
+    const integer t0 = g0 * TILE_forward_m_t;
     realv acc0[TILE_forward_m_t], position0[TILE_forward_m_t];
-    for (int t = 0; t < TILE_forward_m_t; ++t) {
+    for (integer t = 0; t < TILE_forward_m_t; ++t) {
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
     }
 #if UNROLL_forward_m
 #pragma unroll UNROLL_forward_m
 #endif
-    for (int k = 0; k < I; ++k) {
+    for (integer k = 0; k < I; ++k) {
 #pragma unroll
-        for (int t = 0; t < TILE_forward_m_t; ++t) {
+        for (integer t = 0; t < TILE_forward_m_t; ++t) {
             const realv A_0 = A[k * TV + t0 + t];
             const realv value0 = A_0;
             position0[t] = (value0 > acc0[t]) ? (realv)((REAL)(k)) : position0[t];
@@ -342,7 +349,7 @@ static void forward_m_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_m_t; ++t) {
+    for (integer t = 0; t < TILE_forward_m_t; ++t) {
         const realv result = acc0[t];
         m[t0 + t] = result;
         position_m[t0 + t] = position0[t];
@@ -358,17 +365,17 @@ WIDE __kernel void forward_m(__global const realv *restrict A,
 }
 
 // E[i] = exp(A[i] - m[])
-static void forward_E_item(const int g0, const int g1, const int g2,
+static void forward_E_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict A,
     __global const realv *restrict m,
     __global realv *restrict E,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_E_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_forward_E_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_forward_E_t; ++t) {
+    for (integer t = 0; t < TILE_forward_E_t; ++t) {
         const realv A_r0 = A[i * TV + t0 + t];
         const realv m_r1 = m[t0 + t];
         const realv result = exp(A_r0 - m_r1);
@@ -385,29 +392,29 @@ WIDE __kernel void forward_E(__global const realv *restrict A,
 }
 
 // S[] = sum(E[k]; k)
-static void forward_S_item(const int g0, const int g1, const int g2,
+static void forward_S_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict E,
     __global realv *restrict S,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_S_t;
+    const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
-    for (int t = 0; t < TILE_forward_S_t; ++t) {
+    for (integer t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_forward_S
 #pragma unroll UNROLL_forward_S
 #endif
-    for (int k = 0; k < I; ++k) {
+    for (integer k = 0; k < I; ++k) {
 #pragma unroll
-        for (int t = 0; t < TILE_forward_S_t; ++t) {
+        for (integer t = 0; t < TILE_forward_S_t; ++t) {
             const realv E_0 = E[k * TV + t0 + t];
             acc0[t] += E_0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_S_t; ++t) {
+    for (integer t = 0; t < TILE_forward_S_t; ++t) {
         const realv result = acc0[t];
         S[t0 + t] = result;
     }
@@ -421,7 +428,7 @@ WIDE __kernel void forward_S(__global const realv *restrict E,
 }
 
 // Z[i] = E[i]/S[]
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict E,
     __global const realv *restrict S,
     __global realv *restrict Z,
@@ -429,10 +436,10 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv E_r0 = E[i * TV + t0 + t];
         const realv S_r1 = S[t0 + t];
         const realv result = E_r0 / S_r1;
@@ -453,7 +460,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict E,
 }
 
 // delta_S[] = sum over i of -E[i]*delta_Z[i]/S[]**2
-static void delta_S_item(const int g0, const int g1, const int g2,
+static void delta_S_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict E,
     __global const realv *restrict S,
     __global const realv *restrict delta_Z,
@@ -461,17 +468,17 @@ static void delta_S_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_S_t;
+    const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
-    for (int t = 0; t < TILE_delta_S_t; ++t) {
+    for (integer t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_delta_S
 #pragma unroll UNROLL_delta_S
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_delta_S_t; ++t) {
+        for (integer t = 0; t < TILE_delta_S_t; ++t) {
             const realv E_0 = E[i * TV + t0 + t];
             const realv delta_Z_1 = delta_Z[i * TV + t0 + t];
             const realv S_2 = S[t0 + t];
@@ -479,7 +486,7 @@ static void delta_S_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_S_t; ++t) {
+    for (integer t = 0; t < TILE_delta_S_t; ++t) {
         const realv result = acc0[t];
         delta_S[t0 + t] = result;
     }
@@ -496,7 +503,7 @@ WIDE __kernel void delta_S(__global const realv *restrict E,
 
 // delta_E[i] = delta_S[]
 //     + delta_Z[i]/S[]
-static void delta_E_item(const int g0, const int g1, const int g2,
+static void delta_E_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict S,
     __global const realv *restrict delta_Z,
     __global const realv *restrict delta_S,
@@ -504,10 +511,10 @@ static void delta_E_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_E_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_delta_E_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_E_t; ++t) {
+    for (integer t = 0; t < TILE_delta_E_t; ++t) {
         const realv delta_S_r0 = delta_S[t0 + t];
         const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
         const realv S_r2 = S[t0 + t];
@@ -526,7 +533,7 @@ WIDE __kernel void delta_E(__global const realv *restrict S,
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m[])
-static void delta_A_item(const int g0, const int g1, const int g2,
+static void delta_A_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict delta_E,
@@ -534,10 +541,10 @@ static void delta_A_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_A_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_delta_A_t;
+    const integer i = g1;
 #pragma unroll
-    for (int t = 0; t < TILE_delta_A_t; ++t) {
+    for (integer t = 0; t < TILE_delta_A_t; ++t) {
         const realv delta_E_r0 = delta_E[i * TV + t0 + t];
         const realv A_r1 = A[i * TV + t0 + t];
         const realv m_r2 = m[t0 + t];
@@ -556,7 +563,7 @@ WIDE __kernel void delta_A(__global const realv *restrict A,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict w,
     __global const realv *restrict delta_A,
     __global realv *restrict delta_Y,
@@ -568,27 +575,27 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
     )
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * TILE_delta_Y_j;
-    const int j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * TILE_delta_Y_j;
+    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
         if (i % LOCAL_delta_Y == 0) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
-                int rest = n;
-                const int j_n = j0 + rest % TILE_delta_Y_j;
+            for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j; n += get_local_size(0)) {
+                integer rest = n;
+                const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const int i_n = lesser(i + rest, I - 1);
+                const integer i_n = lesser(i + rest, I - 1);
                 w_local[n] = w[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -596,29 +603,29 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
 #endif
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_A_0[t] = delta_A[i * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j;
 #if LOCAL_delta_Y
             const REAL w_1 = w_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
 #else
             const REAL w_1 = w[i * J + j];
 #endif
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += delta_A_0[t] * w_1;
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j;
         if (j < j_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
         }
@@ -640,59 +647,61 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_w > 1 ? g0 : 0;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * TV;
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-#if UNROLL_gradient_w
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-        for (int t = part; t < count; t += PARTS_gradient_w) {
+        for (integer t = part; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
                 Y_0[n_j] = Y_block[j * TV + t];
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
                 const realv delta_A_1 = delta_A_block[i * TV + t];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
                     acc0[n_i][n_j] += Y_0[n_j] * delta_A_1;
                 }
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
             gradient_w[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
@@ -708,30 +717,30 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int id = g1;
-    const int j = id % J;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer id = g1;
+    const integer j = id % J;
     id /= J;
-    const int i = id;
+    const integer i = id;
     realv acc0[TILE_samplegradient_w_t];
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         const realv Y_0 = Y[j * TV + t0 + t];
         const realv delta_A_1 = delta_A[i * TV + t0 + t];
         acc0[t] += Y_0 * delta_A_1;
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         const realv result = acc0[t];
         samplegradient_w[(i * J + j) * TV + t0 + t] = result;
     }
@@ -746,23 +755,25 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_b > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
-#if UNROLL_gradient_b
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-        for (int t = part; t < count; t += PARTS_gradient_b) {
+        for (integer t = part; t < count; t += PARTS_gradient_b) {
             const realv delta_A_0 = delta_A_block[i * TV + t];
             acc0 += delta_A_0;
         }
@@ -778,25 +789,25 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
 }
 
 // samplegradient_b[i] = delta_A[i]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv delta_A_0 = delta_A[i * TV + t0 + t];
         acc0[t] += delta_A_0;
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
@@ -810,7 +821,7 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
 }
 
 // r = sum over i of (T[i] - Z[i])**2/2
-static void head_mse_value_item(const int g0, const int g1, const int g2,
+static void head_mse_value_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
@@ -818,24 +829,24 @@ static void head_mse_value_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_mse_value_t;
+    const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
-    for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_head_mse_value
 #pragma unroll UNROLL_head_mse_value
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
             const realv T_0 = T[i * TV + t0 + t];
             const realv Z_1 = Z[i * TV + t0 + t];
             acc0[t] += (T_0 - Z_1) * (T_0 - Z_1) / 2.0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -852,7 +863,7 @@ WIDE __kernel void head_mse_value(__global const realv *restrict Z,
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
-static void head_mse_delta_item(const int g0, const int g1, const int g2,
+static void head_mse_delta_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
@@ -860,44 +871,44 @@ static void head_mse_delta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_mse_delta_t;
-    const int i_first = g2 * TILE_head_mse_delta_i;
-    const int i0 = lesser(i_first, I - TILE_head_mse_delta_i);
+    const integer t0 = g0 * TILE_head_mse_delta_t;
+    const integer i_first = g2 * TILE_head_mse_delta_i;
+    const integer i0 = lesser(i_first, I - TILE_head_mse_delta_i);
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
-    for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #if UNROLL_head_mse_delta
 #pragma unroll UNROLL_head_mse_delta
 #endif
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_mse_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             T_0[t] = T[i_ * TV + t0 + t];
         }
         realv Z_1[TILE_head_mse_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             Z_1[t] = Z[i_ * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+            const integer i = i0 + n_i;
 #pragma unroll
-            for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+            for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];
             const realv Z_r1 = Z[i * TV + t0 + t];
             const realv T_r2 = T[i * TV + t0 + t];
@@ -917,7 +928,7 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
 }
 
 // r = sum over i of T[i]*(-A[i] + m[] + log(S[]))
-static void head_ce_value_item(const int g0, const int g1, const int g2,
+static void head_ce_value_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict A,
     __global const realv *restrict m,
     __global const realv *restrict S,
@@ -927,17 +938,17 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_ce_value_t;
+    const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
-    for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
 #if UNROLL_head_ce_value
 #pragma unroll UNROLL_head_ce_value
 #endif
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
             const realv T_0 = T[i * TV + t0 + t];
             const realv m_1 = m[t0 + t];
             const realv S_2 = S[t0 + t];
@@ -946,7 +957,7 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
         const realv result = acc0[t] * weight_r0;
         r[t0 + t] = result;
@@ -965,7 +976,7 @@ WIDE __kernel void head_ce_value(__global const realv *restrict A,
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
-static void head_ce_delta_item(const int g0, const int g1, const int g2,
+static void head_ce_delta_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Z,
     __global const realv *restrict T,
     __global const realv *restrict weight,
@@ -973,39 +984,39 @@ static void head_ce_delta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_ce_delta_t;
-    const int i_first = g2 * TILE_head_ce_delta_i;
-    const int i0 = lesser(i_first, I - TILE_head_ce_delta_i);
+    const integer t0 = g0 * TILE_head_ce_delta_t;
+    const integer i_first = g2 * TILE_head_ce_delta_i;
+    const integer i0 = lesser(i_first, I - TILE_head_ce_delta_i);
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
-    for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #if UNROLL_head_ce_delta
 #pragma unroll UNROLL_head_ce_delta
 #endif
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_ce_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             T_0[t] = T[i_ * TV + t0 + t];
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+            const integer i = i0 + n_i;
 #pragma unroll
-            for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+            for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];
             const realv Z_r1 = Z[i * TV + t0 + t];
             const realv T_r2 = T[i * TV + t0 + t];
@@ -1029,9 +1040,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

@@ -129,10 +129,17 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -186,7 +193,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*alpha[i]; u0, u1, u2)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict alpha,
     SPACE_forward_Z const REAL *restrict b,
@@ -197,40 +204,40 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int alpha_from,
     const int b_from)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x2 = id % X2;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x2 = id % X2;
     id /= X2;
-    const int i = id;
-    int tile = g2;
-    const int x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    const integer i = id;
+    integer tile = g2;
+    const integer x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
-    const int x0_first = tile * TILE_forward_Z_x0;
-    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
-    const int x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
+    const integer x0_first = tile * TILE_forward_Z_x0;
+    const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
+    const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_x0][n_x1][t] = (realv)(0.0);
             }
         }
     }
-    for (int u0 = 0; u0 < K0; ++u0) {
-        for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
+        for (integer u1 = 0; u1 < K1; ++u1) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-            for (int u2 = 0; u2 < K2; ++u2) {
+            for (integer u2 = 0; u2 < K2; ++u2) {
                 const REAL alpha_1 = alpha[i - alpha_from];
 #pragma unroll
-                for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const int x0 = x00 + n_x0;
+                for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                    const integer x0 = x00 + n_x0;
 #pragma unroll
-                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = x10 + n_x1;
+                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const integer x1 = x10 + n_x1;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                             const realv Y_0 = Y[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t0 + t];
                             acc0[n_x0][n_x1][t] += Y_0 * alpha_1;
                         }
@@ -240,15 +247,15 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = x00 + n_x0;
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        const integer x0 = x00 + n_x0;
         if (x0 < x0_first) continue;
 #pragma unroll
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = x10 + n_x1;
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const integer x1 = x10 + n_x1;
             if (x1 < x1_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
@@ -273,7 +280,7 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * alpha[j]*delta_Z[j, x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
@@ -282,32 +289,32 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int TV,
     const int alpha_from)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y2 = id % H2;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y2 = id % H2;
     id /= H2;
-    const int y1 = id % H1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id % H0;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
+    const integer j = id;
     realv acc0[TILE_delta_Y_t];
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
-    const int x2 = floordiv(y2, K2);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
+    const integer x2 = floordiv(y2, K2);
     if (x0 < X0 && x1 < X1 && x2 < X2) {
         const REAL alpha_0 = alpha[j - alpha_from];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv delta_Z_1 = delta_Z[(((j * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
             acc0[t] += alpha_0 * delta_Z_1;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }
@@ -324,31 +331,33 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
 }
 
 // gradient_alpha[i] = sum over x0, x1, x2, u0, u1, u2, t of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[i, x0, x1, x2]
-static void gradient_alpha_item(const int g0, const int g1, const int g2,
+static void gradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_alpha > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * H1 * H2 * TV;
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * X2 * TV;
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int x1 = 0; x1 < X1; ++x1) {
-                for (int x2 = 0; x2 < X2; ++x2) {
-                    for (int u0 = 0; u0 < K0; ++u0) {
-                        for (int u1 = 0; u1 < K1; ++u1) {
-                            for (int u2 = 0; u2 < K2; ++u2) {
-#if UNROLL_gradient_alpha
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            for (integer x1 = 0; x1 < X1; ++x1) {
+                for (integer x2 = 0; x2 < X2; ++x2) {
+                    for (integer u0 = 0; u0 < K0; ++u0) {
+                        for (integer u1 = 0; u1 < K1; ++u1) {
+                            for (integer u2 = 0; u2 < K2; ++u2) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_alpha
 #pragma unroll UNROLL_gradient_alpha
 #endif
-                                for (int t = part; t < count; t += PARTS_gradient_alpha) {
+                                for (integer t = part; t < count; t += PARTS_gradient_alpha) {
                                     const realv Y_0 = Y_block[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t];
                                     const realv delta_Z_1 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                                     acc0 += Y_0 * delta_Z_1;
@@ -372,30 +381,30 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
 }
 
 // samplegradient_alpha[i] = sum over x0, x1, x2, u0, u1, u2 of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]*delta_Z[i, x0, x1, x2]
-static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+static void samplegradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_alpha_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_alpha_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_alpha_t];
-    for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int x2 = 0; x2 < X2; ++x2) {
-                for (int u0 = 0; u0 < K0; ++u0) {
-                    for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer x0 = 0; x0 < X0; ++x0) {
+        for (integer x1 = 0; x1 < X1; ++x1) {
+            for (integer x2 = 0; x2 < X2; ++x2) {
+                for (integer u0 = 0; u0 < K0; ++u0) {
+                    for (integer u1 = 0; u1 < K1; ++u1) {
 #if UNROLL_samplegradient_alpha
 #pragma unroll UNROLL_samplegradient_alpha
 #endif
-                        for (int u2 = 0; u2 < K2; ++u2) {
+                        for (integer u2 = 0; u2 < K2; ++u2) {
 #pragma unroll
-                            for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
+                            for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
                                 const realv Y_0 = Y[(((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * TV + t0 + t];
                                 const realv delta_Z_1 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
                                 acc0[t] += Y_0 * delta_Z_1;
@@ -407,7 +416,7 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_alpha_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         const realv result = acc0[t];
         samplegradient_alpha[i * TV + t0 + t] = result;
     }
@@ -422,26 +431,28 @@ WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int part = PARTS_gradient_b > 1 ? g0 : 0;
-    const int i = g1;
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const int blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (int block = 0; block < blocks; ++block) {
+    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
+    for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * X2 * TV;
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int x1 = 0; x1 < X1; ++x1) {
-                for (int x2 = 0; x2 < X2; ++x2) {
-#if UNROLL_gradient_b
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            for (integer x1 = 0; x1 < X1; ++x1) {
+                for (integer x2 = 0; x2 < X2; ++x2) {
+#if BLOCKED
+#pragma unroll
+#elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (int t = part; t < count; t += PARTS_gradient_b) {
+                    for (integer t = part; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -460,26 +471,26 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
+    for (integer x0 = 0; x0 < X0; ++x0) {
+        for (integer x1 = 0; x1 < X1; ++x1) {
 #if UNROLL_samplegradient_b
 #pragma unroll UNROLL_samplegradient_b
 #endif
-            for (int x2 = 0; x2 < X2; ++x2) {
+            for (integer x2 = 0; x2 < X2; ++x2) {
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = delta_Z[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
                     acc0[t] += delta_Z_0;
                 }
@@ -487,7 +498,7 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
         samplegradient_b[i * TV + t0 + t] = result;
     }
@@ -505,9 +516,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

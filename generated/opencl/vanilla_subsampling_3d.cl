@@ -80,11 +80,18 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -138,24 +145,24 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = Y[i, K0*x0, K1*x1, K2*x2]
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x2 = id % X2;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x2 = id % X2;
     id /= X2;
-    const int x1 = id % X1;
+    const integer x1 = id % X1;
     id /= X1;
-    const int x0 = id % X0;
+    const integer x0 = id % X0;
     id /= X0;
-    const int i = id;
+    const integer i = id;
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv Y_r0 = Y[(((i * H0 + K0 * x0) * H1 + K1 * x1) * H2 + K2 * x2) * TV + t0 + t];
         const realv result = Y_r0;
 #if STORE_Z
@@ -174,38 +181,38 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * delta_Z[j, x0, x1, x2] where x0 = floor(y0, K0), x1 = floor(y1, K1), x2 = floor(y2, K2) if mod(y0, K0) == 0 and mod(y1, K1) == 0 and mod(y2, K2) == 0 and X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0 and X2 - x2 - 1 >= 0
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y2 = id % H2;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y2 = id % H2;
     id /= H2;
-    const int y1 = id % H1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id % H0;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
+    const integer j = id;
     realv acc0[TILE_delta_Y_t];
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
-    const int x2 = floordiv(y2, K2);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
+    const integer x2 = floordiv(y2, K2);
     if (x0 < X0 && x1 < X1 && x2 < X2 && modulo(y0, K0) == 0 && modulo(y1, K1) == 0 && modulo(y2, K2) == 0) {
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv delta_Z_0 = delta_Z[(((j * X0 + x0) * X1 + x1) * X2 + x2) * TV + t0 + t];
             acc0[t] += delta_Z_0;
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
         delta_Y[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t] = result * DPHI(below[(((j * H0 + y0) * H1 + y1) * H2 + y2) * TV + t0 + t]);
     }

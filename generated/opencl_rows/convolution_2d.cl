@@ -131,9 +131,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -150,30 +157,30 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -227,7 +234,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SIZE_M1, X0 = SIZE_X0, X1 = SIZE_X1, d0 = SIZE_d0, d1 = SIZE_d1, gcd0 = SIZE_gcd0, gcd1 = SIZE_gcd1, inverse0 = SIZE_inverse0, inverse1 = SIZE_inverse1, k0 = SIZE_k0, k1 = SIZE_k1, p0 = SIZE_p0, p1 = SIZE_p1 };
 
 // Z[i, x0, x1] = b[i] + sum(Y~[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1]; j, u0, u1)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -238,20 +245,20 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int j = 0; j < J; ++j) {
-        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-            const int u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+    for (integer j = 0; j < J; ++j) {
+        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+            const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+            const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
             if (u1_begin == 0 && u1_end == M1) {
-                for (int u1 = 0; u1 < M1; ++u1) {
+                for (integer u1 = 0; u1 < M1; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                     const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                     acc0 += Y_0 * w_1;
                 }
             } else {
-                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
+                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                     const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                     acc0 += Y_0 * w_1;
@@ -266,9 +273,9 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 #endif
     Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(PHI(result));
 }
-static int forward_Z_u1_begin(int x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
-static int forward_Z_u1_end(int x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
+static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -277,19 +284,19 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int x0 = g1;
-    int tile = g2;
-    const int x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer x0 = g1;
+    integer tile = g2;
+    const integer x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
     tile /= ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V));
-    const int i_first = tile * TILE_forward_Z_i;
-    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const int x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
-    const int x1 = x10;
+    const integer i_first = tile * TILE_forward_Z_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer x1 = x10;
     if (X1 < TILE_forward_Z_x1 * V || forward_Z_u1_begin(x10) != forward_Z_u1_begin(x10 + TILE_forward_Z_x1 * V - 1) || forward_Z_u1_end(x10) != forward_Z_u1_end(x10 + TILE_forward_Z_x1 * V - 1)) {
-        for (int i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
-            for (int x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
-                for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
+            for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+                for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                     forward_Z_place(t, i, x0, x1, Y, w, b, Z, z_out, vectors, TV);
                 }
             }
@@ -297,64 +304,64 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         return;
     }
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x1][TILE_forward_Z_t];
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][n_x1][t] = (realv)(0.0);
             }
         }
     }
-    for (int j = 0; j < J; ++j) {
-        const int u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const int u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-            const int u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+    for (integer j = 0; j < J; ++j) {
+        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+            const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+            const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
             if (u1_begin == 0 && u1_end == M1) {
-                for (int u1 = 0; u1 < M1; ++u1) {
+                for (integer u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
-                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = x10 + n_x1 * V;
+                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                             Y_0[n_x1][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
                         }
                     }
 #pragma unroll
-                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = i0 + n_i;
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i;
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #pragma unroll
-                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const int x1 = x10 + n_x1 * V;
+                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                                 acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
                             }
                         }
                     }
                 }
             } else {
-                for (int u1 = u1_begin; u1 < u1_end; ++u1) {
+                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
-                    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const int x1 = x10 + n_x1 * V;
+                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-                        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                             Y_0[n_x1][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
                         }
                     }
 #pragma unroll
-                    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const int i = i0 + n_i;
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i;
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #pragma unroll
-                        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const int x1 = x10 + n_x1 * V;
+                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-                            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                                 acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
                             }
                         }
@@ -364,14 +371,14 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = x10 + n_x1 * V;
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
                 const realv result = b_r0 + acc0[n_i][n_x1][t];
 #if STORE_Z
@@ -394,7 +401,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and x0 >= 0 and X0 - x0 - 1 >= 0 and x1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -405,23 +412,23 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (int i = 0; i < I; ++i) {
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+        for (integer i = 0; i < I; ++i) {
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
-                    for (int u1 = 0; u1 < M1; ++u1) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = 0; u1 < M1; ++u1) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                         acc0 += delta_Z_0 * w_1;
                     }
                 } else {
-                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                         acc0 += delta_Z_0 * w_1;
@@ -433,7 +440,7 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
     const realv result = acc0;
     delta_Y[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1] = FIRST(result * DPHI((realv)(below[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -441,68 +448,68 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y1 = id % H1;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id;
-    const int j_first = g2 * (TILE_delta_Y_j * V);
-    const int j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
-    const int j = j0;
+    const integer y0 = id;
+    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j = j0;
     if (J < TILE_delta_Y_j * V) {
-        for (int j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, y1, w, delta_Z, delta_Y, below, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (int i = 0; i < I; ++i) {
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const int u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const int u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+        for (integer i = 0; i < I; ++i) {
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                 if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
-                    for (int u1 = 0; u1 < M1; ++u1) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = 0; u1 < M1; ++u1) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         }
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = j0 + n_j * V;
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
                             const realv w_1 = lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, V);
 #pragma unroll
-                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                                 acc0[n_j][t] += delta_Z_0[t] * w_1;
                             }
                         }
                     }
                 } else {
-                    for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-                        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                             delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         }
 #pragma unroll
-                        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const int j = j0 + n_j * V;
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
                             const realv w_1 = lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, V);
 #pragma unroll
-                            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                                 acc0[n_j][t] += delta_Z_0[t] * w_1;
                             }
                         }
@@ -512,10 +519,10 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             put(&delta_Y[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, V)), j_first - j, V);
         }
@@ -532,50 +539,50 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j, u0, u1] = sum over x0, x1, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int id = g1;
-    const int u1 = id % M1;
+    integer id = g1;
+    const integer u1 = id % M1;
     id /= M1;
-    const int u0 = id;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    const integer u0 = id;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
-        const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-            const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-            int x1 = x1_begin;
+    for (integer t = 0; t < vectors; ++t) {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            integer x1 = x1_begin;
             for (; x1 + V <= x1_end; x1 += V) {
                 realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
                     Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
                 }
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
                     const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
                         acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
                     }
                 }
@@ -583,17 +590,17 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
             for (; x1 < x1_end; ++x1) {
                 realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
                     Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                 }
 #pragma unroll
-                for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const int i = i0 + n_i;
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
                     const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
 #pragma unroll
-                    for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                        const int j = j0 + n_j;
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
                         acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
                     }
                 }
@@ -601,12 +608,12 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
             const realv result = (realv)(lane_sum(acc0[n_i][n_j]));
             gradient_w[((i * J + j) * M0 + u0) * M1 + u1] = FIRST(result);
@@ -623,65 +630,65 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 }
 
 // samplegradient_w[i, j, u0, u1] = sum over x0, x1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i, x0, x1] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int id = g1;
-    const int u1 = id % M1;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer id = g1;
+    const integer u1 = id % M1;
     id /= M1;
-    const int u0 = id;
-    int tile = g2;
-    const int j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
+    const integer u0 = id;
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
-    const int i_first = tile * TILE_samplegradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const int j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i_first = tile * TILE_samplegradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
-    const int x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const int x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-        const int x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-        const int x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-        int x1 = x1_begin;
+    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+        const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+        const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+        integer x1 = x1_begin;
         for (; x1 + V <= x1_end; x1 += V) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 }
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
                     }
                 }
@@ -690,30 +697,30 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         for (; x1 < x1_end; ++x1) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const int j = j0 + n_j;
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                     delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                 }
             }
 #pragma unroll
-            for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const int i = i0 + n_i;
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
 #pragma unroll
-                for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                    const int j = j0 + n_j;
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
                     }
                 }
@@ -721,15 +728,15 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
             if (j < j_first) continue;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = (realv)(lane_sum(acc0[n_i][n_j][t]));
                 samplegradient_w[(t0 + t) * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = FIRST(result);
             }
@@ -746,18 +753,18 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = g1;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int x0 = 0; x0 < X0; ++x0) {
-            int x1 = 0;
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            integer x1 = 0;
             for (; x1 + V <= X1; x1 += V) {
                 const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 acc0 += delta_Z_0;
@@ -780,37 +787,37 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int x0 = 0; x0 < X0; ++x0) {
-        int x1 = 0;
+    for (integer x0 = 0; x0 < X0; ++x0) {
+        integer x1 = 0;
         for (; x1 + V <= X1; x1 += V) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 acc0[t] += delta_Z_0;
             }
         }
         for (; x1 < X1; ++x1) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                 acc0[t] += only_first((realv)(delta_Z_0));
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         samplegradient_b[(t0 + t) * I + i] = FIRST(result);
     }

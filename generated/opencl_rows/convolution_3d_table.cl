@@ -200,9 +200,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -219,30 +226,30 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int ceildiv(int a, int b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -317,7 +324,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, d2 = SIZE
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0, x1, x2] = b[i] + sum(Y~[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*w[D_q(d_row), u0, u1, u2]; d_row, u0, u1, u2; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1, const int x2,
+static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -329,24 +336,24 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
-        const int u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
-        const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
-        for (int u0 = u0_begin; u0 < u0_end; ++u0) {
-            const int u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
-            const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
-            for (int u1 = u1_begin; u1 < u1_end; ++u1) {
-                const int u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
-                const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
+        const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
+        const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+            const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
+            const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
+            for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
+                const integer u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
+                const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
                 if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
-                    for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
+                    for (integer u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                         const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                         acc0 += Y_0 * w_1;
                     }
                 } else {
-                    for (int u2 = u2_begin; u2 < u2_end; ++u2) {
+                    for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
                         const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                         acc0 += Y_0 * w_1;
@@ -362,7 +369,7 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 #endif
     Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -372,19 +379,19 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x2 = id % X2_max;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x2 = id % X2_max;
     id /= X2_max;
-    const int x1 = id % X1_max;
+    const integer x1 = id % X1_max;
     id /= X1_max;
-    const int x0 = id % X0_max;
+    const integer x0 = id % X0_max;
     id /= X0_max;
-    const int i = id;
+    const integer i = id;
     if (x0 >= X0(i)) return;
     if (x1 >= X1(i)) return;
     if (x2 >= X2(i)) return;
-    for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+    for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
         forward_Z_place(t, i, x0, x1, x2, Y, w, b, Z, z_out, index, vectors, TV);
     }
 }
@@ -401,7 +408,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over d_row in D with j = j, u0, u1, u2 of delta_Z[D_i(d_row), x0, x1, x2]*w[D_q(d_row), u0, u1, u2] where x0 = floor(-d0*u0 + p0 + y0, k0), x1 = floor(-d1*u1 + p1 + y1, k1), x2 = floor(-d2*u2 + p2 + y2, k2) if mod(-d0*u0 + p0 + y0, k0) == 0 and mod(-d1*u1 + p1 + y1, k1) == 0 and mod(-d2*u2 + p2 + y2, k2) == 0 and x0 >= 0 and -x0 + X0(D_i(d_row)) - 1 >= 0 and x1 >= 0 and -x1 + X1(D_i(d_row)) - 1 >= 0 and x2 >= 0 and -x2 + X2(D_i(d_row)) - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1, const int y2,
+static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -413,28 +420,28 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1, 
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
-            const int d_row = D_by_j_rows(n_d_row);
-            const int u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const int u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
-            for (int u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const int x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const int u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
-                const int u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
-                for (int u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                    const int x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                    const int u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
-                    const int u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
+        for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
+            const integer d_row = D_by_j_rows(n_d_row);
+            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
+                const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
+                for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
+                    const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
+                    const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
+                    const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
                     if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
-                        for (int u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
-                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                        for (integer u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
+                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                             acc0 += delta_Z_0 * w_1;
                         }
                     } else {
-                        for (int u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                            const int x2 = floordiv(p2 + y2 - d2 * u2, k2);
+                        for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                             acc0 += delta_Z_0 * w_1;
@@ -447,7 +454,7 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1, 
     const realv result = acc0;
     delta_Y[t * H_at(J) + H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2] = FIRST(result * DPHI((realv)(below[t * H_at(J) + H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -456,19 +463,19 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y2 = id % H2_max;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y2 = id % H2_max;
     id /= H2_max;
-    const int y1 = id % H1_max;
+    const integer y1 = id % H1_max;
     id /= H1_max;
-    const int y0 = id % H0_max;
+    const integer y0 = id % H0_max;
     id /= H0_max;
-    const int j = id;
+    const integer j = id;
     if (y0 >= H0(j)) return;
     if (y1 >= H1(j)) return;
     if (y2 >= H2(j)) return;
-    for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+    for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
         delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, index, vectors, TV);
     }
 }
@@ -484,7 +491,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[q, u0, u1, u2] = sum over d_row in D with q = q, x0, x1, x2, t of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[D_i(d_row), x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and -d2*u2 - k2*x2 + p2 + H2(D_j(d_row)) - 1 >= 0
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -492,31 +499,31 @@ static void gradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    int id = g1;
-    const int u2 = id % M2_max;
+    integer id = g1;
+    const integer u2 = id % M2_max;
     id /= M2_max;
-    const int u1 = id % M1_max;
+    const integer u1 = id % M1_max;
     id /= M1_max;
-    const int u0 = id % M0_max;
+    const integer u0 = id % M0_max;
     id /= M0_max;
-    const int q = id;
+    const integer q = id;
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-            const int d_row = D_by_q_rows(n_d_row);
-            const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-            const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-            for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-                const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-                const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-                for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                    const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
-                    const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
-                    int x2 = x2_begin;
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const integer d_row = D_by_q_rows(n_d_row);
+            const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+            const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+                const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+                const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+                for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
+                    const integer x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
+                    const integer x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
+                    integer x2 = x2_begin;
                     for (; x2 + V <= x2_end; x2 += V) {
                         const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, V);
                         const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
@@ -545,7 +552,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 }
 
 // samplegradient_w[q, u0, u1, u2] = sum over d_row in D with q = q, x0, x1, x2 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[D_i(d_row), x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and -d2*u2 - k2*x2 + p2 + H2(D_j(d_row)) - 1 >= 0
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
@@ -553,36 +560,36 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int id = g1;
-    const int u2 = id % M2_max;
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer id = g1;
+    const integer u2 = id % M2_max;
     id /= M2_max;
-    const int u1 = id % M1_max;
+    const integer u1 = id % M1_max;
     id /= M1_max;
-    const int u0 = id % M0_max;
+    const integer u0 = id % M0_max;
     id /= M0_max;
-    const int q = id;
+    const integer q = id;
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
     realv acc0[TILE_samplegradient_w_t];
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        const int x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const int x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-        for (int x0 = x0_begin; x0 < x0_end; ++x0) {
-            const int x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-            const int x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-            for (int x1 = x1_begin; x1 < x1_end; ++x1) {
-                const int x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
-                const int x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
-                int x2 = x2_begin;
+    for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+        const integer d_row = D_by_q_rows(n_d_row);
+        const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
+        const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
+            const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+            for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
+                const integer x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
+                const integer x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
+                integer x2 = x2_begin;
                 for (; x2 + V <= x2_end; x2 += V) {
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         const realv Y_0 = lanes(&Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, V);
                         const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
                         acc0[t] += Y_0 * delta_Z_1;
@@ -590,7 +597,7 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
                 }
                 for (; x2 < x2_end; ++x2) {
 #pragma unroll
-                    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         const realv Y_0 = (realv)(Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
                         const realv delta_Z_1 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
                         acc0[t] += only_first((realv)(Y_0 * delta_Z_1));
@@ -600,7 +607,7 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         samplegradient_w[(t0 + t) * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = FIRST(result);
     }
@@ -616,23 +623,23 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int i = g1;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        const int x0_end = X0(i);
-        for (int x0 = 0; x0 < x0_end; ++x0) {
-            const int x1_end = X1(i);
-            for (int x1 = 0; x1 < x1_end; ++x1) {
-                const int x2_end = X2(i);
-                int x2 = 0;
+    for (integer t = 0; t < vectors; ++t) {
+        const integer x0_end = X0(i);
+        for (integer x0 = 0; x0 < x0_end; ++x0) {
+            const integer x1_end = X1(i);
+            for (integer x1 = 0; x1 < x1_end; ++x1) {
+                const integer x2_end = X2(i);
+                integer x2 = 0;
                 for (; x2 + V <= x2_end; x2 += V) {
                     const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
                     acc0 += delta_Z_0;
@@ -657,35 +664,35 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    const int x0_end = X0(i);
-    for (int x0 = 0; x0 < x0_end; ++x0) {
-        const int x1_end = X1(i);
-        for (int x1 = 0; x1 < x1_end; ++x1) {
-            const int x2_end = X2(i);
-            int x2 = 0;
+    const integer x0_end = X0(i);
+    for (integer x0 = 0; x0 < x0_end; ++x0) {
+        const integer x1_end = X1(i);
+        for (integer x1 = 0; x1 < x1_end; ++x1) {
+            const integer x2_end = X2(i);
+            integer x2 = 0;
             for (; x2 + V <= x2_end; x2 += V) {
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
                     acc0[t] += delta_Z_0;
                 }
             }
             for (; x2 < x2_end; ++x2) {
 #pragma unroll
-                for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+                for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2]);
                     acc0[t] += only_first((realv)(delta_Z_0));
                 }
@@ -693,7 +700,7 @@ static void samplegradient_b_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         samplegradient_b[(t0 + t) * I + i] = FIRST(result);
     }

@@ -86,9 +86,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -105,24 +112,24 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
@@ -179,7 +186,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // Z[i] = b[i] + sum(Y[j]*w[i, j]; j)
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -188,28 +195,28 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i_first = g2 * TILE_forward_Z_i;
-    const int i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i_first = g2 * TILE_forward_Z_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
-    int j = 0;
+    integer j = 0;
     for (; j + V <= J; j += V) {
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             Y_0[t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
             }
         }
@@ -217,27 +224,27 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     for (; j < J; ++j) {
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             Y_0[t] = (realv)(Y[(t0 + t) * J + j]);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+            const integer i = i0 + n_i;
             const REAL w_1 = w[i * J + j];
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][t] += only_first((realv)(Y_0[t] * w_1));
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-        for (int chunk = 0; chunk < TILE_forward_Z_i; chunk += V) {
-            const int i = i0 + chunk, count = lesser(V, TILE_forward_Z_i - chunk);
+        for (integer chunk = 0; chunk < TILE_forward_Z_i; chunk += V) {
+            const integer i = i0 + chunk, count = lesser(V, TILE_forward_Z_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
-            for (int lane = 0; lane < V; ++lane) {
+            for (integer lane = 0; lane < V; ++lane) {
                 if (chunk + lane < TILE_forward_Z_i) LANE(sum0, lane) = lane_sum(acc0[chunk + lane][t]);
             }
             const realv b_r0 = lanes(&b[i], 1, count);
@@ -261,7 +268,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
-static void delta_Y_place(const int t, const int j,
+static void delta_Y_place(const integer t, const integer j,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -271,7 +278,7 @@ static void delta_Y_place(const int t, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         const realv delta_Z_0 = (realv)(delta_Z[t * I + i]);
         const REAL w_1 = w[i * J + j];
         acc0 += delta_Z_0 * w_1;
@@ -279,7 +286,7 @@ static void delta_Y_place(const int t, const int j,
     const realv result = acc0;
     delta_Y[t * J + j] = FIRST(result * DPHI((realv)(below[t * J + j])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -287,45 +294,45 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * (TILE_delta_Y_j * V);
-    const int j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
-    const int j = j0;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j = j0;
     if (J < TILE_delta_Y_j * V) {
-        for (int j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I + i]);
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += delta_Z_0[t] * w_1;
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             put(&delta_Y[(t0 + t) * J + j], 1, result * DPHI(lanes(&below[(t0 + t) * J + j], 1, V)), j_first - j, V);
         }
@@ -342,7 +349,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]
-static void gradient_w_place(const int i, const int j,
+static void gradient_w_place(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -351,7 +358,7 @@ static void gradient_w_place(const int i, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv Y_0 = (realv)(Y[t * J + j]);
         const realv delta_Z_1 = (realv)(delta_Z[t * I + i]);
         acc0 += Y_0 * delta_Z_1;
@@ -359,59 +366,59 @@ static void gradient_w_place(const int i, const int j,
     const realv result = acc0;
     gradient_w[i * J + j] = FIRST(result);
 }
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
     tile /= ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V));
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
+    const integer j = j0;
     if (J < TILE_gradient_w_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
+        for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
                 gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             Y_0[n_j] = lanes(&Y[t * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv delta_Z_1 = (realv)(delta_Z[t * I + i]);
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = j0 + n_j * V;
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                const integer j = j0 + n_j * V;
                 acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv result = acc0[n_i][n_j];
             put(&gradient_w[i * J + j], 1, result, j_first - j, V);
         }
@@ -427,7 +434,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_Z[i]
-static void samplegradient_w_place(const int t, const int i, const int j,
+static void samplegradient_w_place(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
@@ -442,25 +449,25 @@ static void samplegradient_w_place(const int t, const int i, const int j,
     const realv result = acc0;
     samplegradient_w[t * I * J + i * J + j] = FIRST(result);
 }
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
     tile /= ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V));
-    const int i_first = tile * TILE_samplegradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const int j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_samplegradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
+    const integer j = j0;
     if (J < TILE_samplegradient_w_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
-                for (int t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
+                for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
                     samplegradient_w_place(t, i, j, Y, delta_Z, samplegradient_w, vectors, TV);
                 }
             }
@@ -468,52 +475,52 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         return;
     }
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
             Y_0[n_j][t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
     }
     realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
             delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I + i]);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
                 put(&samplegradient_w[(t0 + t) * I * J + i * J + j], 1, result, j_first - j, V);
             }
@@ -530,7 +537,7 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over t of delta_Z[i]
-static void gradient_b_place(const int i,
+static void gradient_b_place(const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
@@ -538,43 +545,43 @@ static void gradient_b_place(const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv delta_Z_0 = (realv)(delta_Z[t * I + i]);
         acc0 += delta_Z_0;
     }
     const realv result = acc0;
     gradient_b[i] = FIRST(result);
 }
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i_first = g2 * (TILE_gradient_b_i * V);
-    const int i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
-    const int i = i0;
+    const integer i_first = g2 * (TILE_gradient_b_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
+    const integer i = i0;
     if (I < TILE_gradient_b_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
             gradient_b_place(i, delta_Z, gradient_b, vectors, TV);
         }
         return;
     }
     realv acc0[TILE_gradient_b_i];
-    for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
-            const int i = i0 + n_i * V;
+        for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+            const integer i = i0 + n_i * V;
             const realv delta_Z_0 = lanes(&delta_Z[t * I + i], 1, V);
             acc0[n_i] += delta_Z_0;
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
         const realv result = acc0[n_i];
         put(&gradient_b[i], 1, result, i_first - i, V);
     }
@@ -588,7 +595,7 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
 }
 
 // samplegradient_b[i] = delta_Z[i]
-static void samplegradient_b_place(const int t, const int i,
+static void samplegradient_b_place(const integer t, const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
@@ -601,44 +608,44 @@ static void samplegradient_b_place(const int t, const int i,
     const realv result = acc0;
     samplegradient_b[t * I + i] = FIRST(result);
 }
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i_first = g2 * (TILE_samplegradient_b_i * V);
-    const int i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i_first = g2 * (TILE_samplegradient_b_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
+    const integer i = i0;
     if (I < TILE_samplegradient_b_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
                 samplegradient_b_place(t, i, delta_Z, samplegradient_b, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_samplegradient_b_i][TILE_samplegradient_b_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             acc0[n_i][t] += delta_Z_0;
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv result = acc0[n_i][t];
             put(&samplegradient_b[(t0 + t) * I + i], 1, result, i_first - i, V);
         }

@@ -89,9 +89,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -108,24 +115,24 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
@@ -191,7 +198,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i] = sum(Y[D_j(d_row)]*a[D_q(d_row)]; d_row; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i,
+static void forward_Z_place(const integer t, const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict a,
     __global REAL *restrict Z,
@@ -202,8 +209,8 @@ static void forward_Z_place(const int t, const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
         const realv Y_0 = (realv)(Y[t * J + D_j(d_row)]);
         const REAL a_1 = a[D_q(d_row)];
         acc0 += Y_0 * a_1;
@@ -214,7 +221,7 @@ static void forward_Z_place(const int t, const int i,
 #endif
     Z[t * I + i] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict a,
     __global REAL *restrict Z,
@@ -223,9 +230,9 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
-    for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
+    for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
         forward_Z_place(t, i, Y, a, Z, z_out, index, vectors, TV);
     }
 }
@@ -241,7 +248,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j] = phi'(below) * sum over d_row in D with j = j of a[D_q(d_row)]*delta_Z[D_i(d_row)]
-static void delta_Y_place(const int t, const int j,
+static void delta_Y_place(const integer t, const integer j,
     __global const REAL *restrict a,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -252,8 +259,8 @@ static void delta_Y_place(const int t, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
-        const int d_row = D_by_j_rows(n_d_row);
+    for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
+        const integer d_row = D_by_j_rows(n_d_row);
         const REAL a_0 = a[D_q(d_row)];
         const realv delta_Z_1 = (realv)(delta_Z[t * I + D_i(d_row)]);
         acc0 += a_0 * delta_Z_1;
@@ -261,7 +268,7 @@ static void delta_Y_place(const int t, const int j,
     const realv result = acc0;
     delta_Y[t * J + j] = FIRST(result * DPHI((realv)(below[t * J + j])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict a,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -270,9 +277,9 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j = g1;
-    for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j = g1;
+    for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
         delta_Y_place(t, j, a, delta_Z, delta_Y, below, index, vectors, TV);
     }
 }
@@ -288,7 +295,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
 }
 
 // gradient_a[q] = sum over d_row in D with q = q, t of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void gradient_a_place(const int q,
+static void gradient_a_place(const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_a,
@@ -298,9 +305,9 @@ static void gradient_a_place(const int q,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-            const int d_row = D_by_q_rows(n_d_row);
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const integer d_row = D_by_q_rows(n_d_row);
             const realv Y_0 = (realv)(Y[t * J + D_j(d_row)]);
             const realv delta_Z_1 = (realv)(delta_Z[t * I + D_i(d_row)]);
             acc0 += Y_0 * delta_Z_1;
@@ -309,7 +316,7 @@ static void gradient_a_place(const int q,
     const realv result = acc0;
     gradient_a[q] = FIRST(result);
 }
-static void gradient_a_item(const int g0, const int g1, const int g2,
+static void gradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_a,
@@ -317,7 +324,7 @@ static void gradient_a_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int q = g1;
+    const integer q = g1;
     gradient_a_place(q, Y, delta_Z, gradient_a, index, vectors, TV);
 }
 WIDE __kernel void gradient_a(__global const REAL *restrict Y,
@@ -331,7 +338,7 @@ WIDE __kernel void gradient_a(__global const REAL *restrict Y,
 }
 
 // samplegradient_a[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]
-static void samplegradient_a_place(const int t, const int q,
+static void samplegradient_a_place(const integer t, const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_a,
@@ -341,8 +348,8 @@ static void samplegradient_a_place(const int t, const int q,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
+    for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+        const integer d_row = D_by_q_rows(n_d_row);
         const realv Y_0 = (realv)(Y[t * J + D_j(d_row)]);
         const realv delta_Z_1 = (realv)(delta_Z[t * I + D_i(d_row)]);
         acc0 += Y_0 * delta_Z_1;
@@ -350,7 +357,7 @@ static void samplegradient_a_place(const int t, const int q,
     const realv result = acc0;
     samplegradient_a[t * Q + q] = FIRST(result);
 }
-static void samplegradient_a_item(const int g0, const int g1, const int g2,
+static void samplegradient_a_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_a,
@@ -358,9 +365,9 @@ static void samplegradient_a_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_a_t;
-    const int q = g1;
-    for (int t = t0; t < t0 + TILE_samplegradient_a_t; ++t) {
+    const integer t0 = g0 * TILE_samplegradient_a_t;
+    const integer q = g1;
+    for (integer t = t0; t < t0 + TILE_samplegradient_a_t; ++t) {
         samplegradient_a_place(t, q, Y, delta_Z, samplegradient_a, index, vectors, TV);
     }
 }

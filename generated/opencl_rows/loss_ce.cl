@@ -119,9 +119,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -138,24 +145,24 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
@@ -164,7 +171,7 @@ static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0)
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y)
-static void value_linear_item(const int g0, const int g1, const int g2,
+static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -172,15 +179,15 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_linear_t;
+    const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -188,14 +195,14 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -212,7 +219,7 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
 }
 
 // delta[n] = -t/y
-static void delta_linear_place(const int t, const int n,
+static void delta_linear_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -226,7 +233,7 @@ static void delta_linear_place(const int t, const int n,
     const realv result = -T_r0 * weight_r1 / Y_r2;
     delta[t * N + n] = FIRST(result);
 }
-static void delta_linear_item(const int g0, const int g1, const int g2,
+static void delta_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -234,23 +241,23 @@ static void delta_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_linear_t;
-    const int n_first = g2 * (TILE_delta_linear_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_linear_t;
+    const integer n_first = g2 * (TILE_delta_linear_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
+    const integer n = n0;
     if (N < TILE_delta_linear_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_linear_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_linear_t; ++t) {
                 delta_linear_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_linear_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_linear_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_linear_t; ++t) {
+        for (integer t = 0; t < TILE_delta_linear_t; ++t) {
             const realv T_r0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv weight_r1 = (realv)(weight[t0 + t]);
             const realv Y_r2 = lanes(&Y[(t0 + t) * N + n], 1, V);
@@ -270,7 +277,7 @@ WIDE __kernel void delta_linear(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*z + t*softplus(z)
-static void value_sigmoid_item(const int g0, const int g1, const int g2,
+static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -278,15 +285,15 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_sigmoid_t;
+    const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Z_1 = lanes(&Z[(t0 + t) * N + n], 1, V);
             acc0[t] += T_0 * softplus(Z_1) - T_0 * Z_1;
@@ -294,14 +301,14 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Z_1 = (realv)(Z[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(T_0 * softplus(Z_1) - T_0 * Z_1));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -318,7 +325,7 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
 }
 
 // delta[n] = t*(y - 1)
-static void delta_sigmoid_place(const int t, const int n,
+static void delta_sigmoid_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -332,7 +339,7 @@ static void delta_sigmoid_place(const int t, const int n,
     const realv result = T_r0 * weight_r1 * (Y_r2 - 1.0);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_sigmoid_item(const int g0, const int g1, const int g2,
+static void delta_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -340,23 +347,23 @@ static void delta_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_sigmoid_t;
-    const int n_first = g2 * (TILE_delta_sigmoid_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_sigmoid_t;
+    const integer n_first = g2 * (TILE_delta_sigmoid_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
+    const integer n = n0;
     if (N < TILE_delta_sigmoid_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
                 delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_sigmoid_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_sigmoid_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_delta_sigmoid_t; ++t) {
             const realv T_r0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv weight_r1 = (realv)(weight[t0 + t]);
             const realv Y_r2 = lanes(&Y[(t0 + t) * N + n], 1, V);
@@ -376,7 +383,7 @@ WIDE __kernel void delta_sigmoid(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_tanh_item(const int g0, const int g1, const int g2,
+static void value_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -384,15 +391,15 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_tanh_t;
+    const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -400,14 +407,14 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -424,7 +431,7 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (t*y**2 - t)/y
-static void delta_tanh_place(const int t, const int n,
+static void delta_tanh_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -438,7 +445,7 @@ static void delta_tanh_place(const int t, const int n,
     const realv result = weight_r0 * (T_r1 * Y_r2 * Y_r2 - T_r1) / Y_r2;
     delta[t * N + n] = FIRST(result);
 }
-static void delta_tanh_item(const int g0, const int g1, const int g2,
+static void delta_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -446,23 +453,23 @@ static void delta_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_tanh_t;
-    const int n_first = g2 * (TILE_delta_tanh_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_tanh_t;
+    const integer n_first = g2 * (TILE_delta_tanh_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
+    const integer n = n0;
     if (N < TILE_delta_tanh_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
                 delta_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_tanh_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_tanh_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_delta_tanh_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv T_r1 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_r2 = lanes(&Y[(t0 + t) * N + n], 1, V);
@@ -482,7 +489,7 @@ WIDE __kernel void delta_tanh(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void value_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -490,15 +497,15 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_scaled_tanh_t;
+    const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -506,14 +513,14 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -530,7 +537,7 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (100000000*t*y**2 - 294431281*t)/(257385000*y)
-static void delta_scaled_tanh_place(const int t, const int n,
+static void delta_scaled_tanh_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -544,7 +551,7 @@ static void delta_scaled_tanh_place(const int t, const int n,
     const realv result = 3.885230297025856e-09 * weight_r0 * (100000000.0 * T_r1 * Y_r2 * Y_r2 - 294431281.0 * T_r1) / Y_r2;
     delta[t * N + n] = FIRST(result);
 }
-static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void delta_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -552,23 +559,23 @@ static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_scaled_tanh_t;
-    const int n_first = g2 * (TILE_delta_scaled_tanh_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_scaled_tanh_t;
+    const integer n_first = g2 * (TILE_delta_scaled_tanh_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
+    const integer n = n0;
     if (N < TILE_delta_scaled_tanh_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
                 delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_scaled_tanh_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_scaled_tanh_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv T_r1 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_r2 = lanes(&Y[(t0 + t) * N + n], 1, V);
@@ -588,7 +595,7 @@ WIDE __kernel void delta_scaled_tanh(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_relu_item(const int g0, const int g1, const int g2,
+static void value_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -596,15 +603,15 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_relu_t;
+    const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -612,14 +619,14 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -636,7 +643,7 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), (0, True))
-static void delta_relu_place(const int t, const int n,
+static void delta_relu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -650,7 +657,7 @@ static void delta_relu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? -T_r2 / Y_r1 : (realv)(0.0));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_relu_item(const int g0, const int g1, const int g2,
+static void delta_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -658,23 +665,23 @@ static void delta_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_relu_t;
-    const int n_first = g2 * (TILE_delta_relu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_relu_t;
+    const integer n_first = g2 * (TILE_delta_relu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_relu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_relu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_relu_t; ++t) {
                 delta_relu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_relu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_relu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_relu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_relu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -694,7 +701,7 @@ WIDE __kernel void delta_relu(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_leaky_relu_item(const int g0, const int g1, const int g2,
+static void value_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -702,15 +709,15 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_leaky_relu_t;
+    const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -718,14 +725,14 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -742,7 +749,7 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), (-t/(100*y), True))
-static void delta_leaky_relu_place(const int t, const int n,
+static void delta_leaky_relu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -756,7 +763,7 @@ static void delta_leaky_relu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? -T_r2 / Y_r1 : -T_r2 / (100.0 * Y_r1));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
+static void delta_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -764,23 +771,23 @@ static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_leaky_relu_t;
-    const int n_first = g2 * (TILE_delta_leaky_relu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_leaky_relu_t;
+    const integer n_first = g2 * (TILE_delta_leaky_relu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_leaky_relu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
                 delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_leaky_relu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_leaky_relu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_leaky_relu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -800,7 +807,7 @@ WIDE __kernel void delta_leaky_relu(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_softplus_item(const int g0, const int g1, const int g2,
+static void value_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -808,15 +815,15 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_softplus_t;
+    const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -824,14 +831,14 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -848,7 +855,7 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
 }
 
 // delta[n] = -t*(1 - exp(-y))/y
-static void delta_softplus_place(const int t, const int n,
+static void delta_softplus_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -862,7 +869,7 @@ static void delta_softplus_place(const int t, const int n,
     const realv result = -T_r0 * weight_r1 * (-exp(-Y_r2) + 1.0) / Y_r2;
     delta[t * N + n] = FIRST(result);
 }
-static void delta_softplus_item(const int g0, const int g1, const int g2,
+static void delta_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -870,23 +877,23 @@ static void delta_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_softplus_t;
-    const int n_first = g2 * (TILE_delta_softplus_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_softplus_t;
+    const integer n_first = g2 * (TILE_delta_softplus_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
+    const integer n = n0;
     if (N < TILE_delta_softplus_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
                 delta_softplus_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_softplus_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_softplus_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_delta_softplus_t; ++t) {
             const realv T_r0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv weight_r1 = (realv)(weight[t0 + t]);
             const realv Y_r2 = lanes(&Y[(t0 + t) * N + n], 1, V);
@@ -906,7 +913,7 @@ WIDE __kernel void delta_softplus(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_elu_item(const int g0, const int g1, const int g2,
+static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -914,15 +921,15 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_elu_t;
+    const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -930,14 +937,14 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -954,7 +961,7 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), ((-t*y - t)/y, True))
-static void delta_elu_place(const int t, const int n,
+static void delta_elu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -968,7 +975,7 @@ static void delta_elu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? -T_r2 / Y_r1 : (-T_r2 - T_r2 * Y_r1) / Y_r1);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_elu_item(const int g0, const int g1, const int g2,
+static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -976,23 +983,23 @@ static void delta_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_elu_t;
-    const int n_first = g2 * (TILE_delta_elu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_elu_t;
+    const integer n_first = g2 * (TILE_delta_elu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_elu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_elu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_elu_t; ++t) {
                 delta_elu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_elu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_elu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_elu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_elu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -1012,7 +1019,7 @@ WIDE __kernel void delta_elu(__global const REAL *restrict T,
 }
 
 // r = sum over n of -t*log(y)
-static void value_gelu_item(const int g0, const int g1, const int g2,
+static void value_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -1020,15 +1027,15 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_gelu_t;
+    const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] -= xlogy(T_0, Y_1);
@@ -1036,14 +1043,14 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)(-xlogy(T_0, Y_1)));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -1060,7 +1067,7 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
 }
 
 // delta[n] = -2*t*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)/(z*(erf(sqrt(2)*z/2) + 1))
-static void delta_gelu_place(const int t, const int n,
+static void delta_gelu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -1076,7 +1083,7 @@ static void delta_gelu_place(const int t, const int n,
     const realv result = -2.0 * T_r1 * weight_r2 * (0.5 + s1 / 2.0 + s0 * exp(-Z_r0 * Z_r0 / 2.0) / sqrt(3.141592653589793)) / (Z_r0 * (s1 + 1.0));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_gelu_item(const int g0, const int g1, const int g2,
+static void delta_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -1084,23 +1091,23 @@ static void delta_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_gelu_t;
-    const int n_first = g2 * (TILE_delta_gelu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_gelu_t;
+    const integer n_first = g2 * (TILE_delta_gelu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_gelu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
                 delta_gelu_place(t, n, T, Z, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_gelu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_gelu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_gelu_t; ++t) {
             const realv Z_r0 = lanes(&Z[(t0 + t) * N + n], 1, V);
             const realv T_r1 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv weight_r2 = (realv)(weight[t0 + t]);

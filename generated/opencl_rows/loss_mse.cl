@@ -119,9 +119,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -138,31 +145,31 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
 enum { N = SIZE_N };
 
 // r = sum over n of (t - y)**2/2
-static void value_linear_item(const int g0, const int g1, const int g2,
+static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -170,15 +177,15 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_linear_t;
+    const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -186,14 +193,14 @@ static void value_linear_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_linear_t; ++t) {
+        for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_linear_t; ++t) {
+    for (integer t = 0; t < TILE_value_linear_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -210,7 +217,7 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
 }
 
 // delta[n] = -t + y
-static void delta_linear_place(const int t, const int n,
+static void delta_linear_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -224,7 +231,7 @@ static void delta_linear_place(const int t, const int n,
     const realv result = weight_r0 * (Y_r1 - T_r2);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_linear_item(const int g0, const int g1, const int g2,
+static void delta_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -232,23 +239,23 @@ static void delta_linear_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_linear_t;
-    const int n_first = g2 * (TILE_delta_linear_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_linear_t;
+    const integer n_first = g2 * (TILE_delta_linear_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
+    const integer n = n0;
     if (N < TILE_delta_linear_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_linear_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_linear_t; ++t) {
                 delta_linear_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_linear_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_linear_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_linear_t; ++t) {
+        for (integer t = 0; t < TILE_delta_linear_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -268,7 +275,7 @@ WIDE __kernel void delta_linear(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_sigmoid_item(const int g0, const int g1, const int g2,
+static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -276,15 +283,15 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_sigmoid_t;
+    const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -292,14 +299,14 @@ static void value_sigmoid_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_sigmoid_t; ++t) {
+    for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -316,7 +323,7 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + y)*(-y**2 + y)
-static void delta_sigmoid_place(const int t, const int n,
+static void delta_sigmoid_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -330,7 +337,7 @@ static void delta_sigmoid_place(const int t, const int n,
     const realv result = weight_r0 * (Y_r1 - T_r2) * (Y_r1 - Y_r1 * Y_r1);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_sigmoid_item(const int g0, const int g1, const int g2,
+static void delta_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -338,23 +345,23 @@ static void delta_sigmoid_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_sigmoid_t;
-    const int n_first = g2 * (TILE_delta_sigmoid_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_sigmoid_t;
+    const integer n_first = g2 * (TILE_delta_sigmoid_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
+    const integer n = n0;
     if (N < TILE_delta_sigmoid_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
                 delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_sigmoid_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_sigmoid_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_sigmoid_t; ++t) {
+        for (integer t = 0; t < TILE_delta_sigmoid_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -374,7 +381,7 @@ WIDE __kernel void delta_sigmoid(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_tanh_item(const int g0, const int g1, const int g2,
+static void value_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -382,15 +389,15 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_tanh_t;
+    const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -398,14 +405,14 @@ static void value_tanh_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -422,7 +429,7 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (1 - y**2)*(-t + y)
-static void delta_tanh_place(const int t, const int n,
+static void delta_tanh_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -436,7 +443,7 @@ static void delta_tanh_place(const int t, const int n,
     const realv result = weight_r0 * (-Y_r1 * Y_r1 + 1.0) * (Y_r1 - T_r2);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_tanh_item(const int g0, const int g1, const int g2,
+static void delta_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -444,23 +451,23 @@ static void delta_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_tanh_t;
-    const int n_first = g2 * (TILE_delta_tanh_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_tanh_t;
+    const integer n_first = g2 * (TILE_delta_tanh_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
+    const integer n = n0;
     if (N < TILE_delta_tanh_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
                 delta_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_tanh_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_tanh_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_delta_tanh_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -480,7 +487,7 @@ WIDE __kernel void delta_tanh(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void value_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -488,15 +495,15 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_scaled_tanh_t;
+    const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -504,14 +511,14 @@ static void value_scaled_tanh_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_scaled_tanh_t; ++t) {
+    for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -528,7 +535,7 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
 }
 
 // delta[n] = (17159/15000 - 20000*y**2/51477)*(-t + y)
-static void delta_scaled_tanh_place(const int t, const int n,
+static void delta_scaled_tanh_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -542,7 +549,7 @@ static void delta_scaled_tanh_place(const int t, const int n,
     const realv result = weight_r0 * (1.1439333333333332 - 0.3885230297025856 * Y_r1 * Y_r1) * (Y_r1 - T_r2);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
+static void delta_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -550,23 +557,23 @@ static void delta_scaled_tanh_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_scaled_tanh_t;
-    const int n_first = g2 * (TILE_delta_scaled_tanh_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_scaled_tanh_t;
+    const integer n_first = g2 * (TILE_delta_scaled_tanh_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
+    const integer n = n0;
     if (N < TILE_delta_scaled_tanh_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
                 delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_scaled_tanh_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_scaled_tanh_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
+        for (integer t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -586,7 +593,7 @@ WIDE __kernel void delta_scaled_tanh(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_relu_item(const int g0, const int g1, const int g2,
+static void value_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -594,15 +601,15 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_relu_t;
+    const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -610,14 +617,14 @@ static void value_relu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_relu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -634,7 +641,7 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), (0, True))
-static void delta_relu_place(const int t, const int n,
+static void delta_relu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -648,7 +655,7 @@ static void delta_relu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : (realv)(0.0));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_relu_item(const int g0, const int g1, const int g2,
+static void delta_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -656,23 +663,23 @@ static void delta_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_relu_t;
-    const int n_first = g2 * (TILE_delta_relu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_relu_t;
+    const integer n_first = g2 * (TILE_delta_relu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_relu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_relu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_relu_t; ++t) {
                 delta_relu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_relu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_relu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_relu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_relu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -692,7 +699,7 @@ WIDE __kernel void delta_relu(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_leaky_relu_item(const int g0, const int g1, const int g2,
+static void value_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -700,15 +707,15 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_leaky_relu_t;
+    const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -716,14 +723,14 @@ static void value_leaky_relu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_leaky_relu_t; ++t) {
+    for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -740,7 +747,7 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
-static void delta_leaky_relu_place(const int t, const int n,
+static void delta_leaky_relu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -754,7 +761,7 @@ static void delta_leaky_relu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : Y_r1 / 100.0 - T_r2 / 100.0);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
+static void delta_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -762,23 +769,23 @@ static void delta_leaky_relu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_leaky_relu_t;
-    const int n_first = g2 * (TILE_delta_leaky_relu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_leaky_relu_t;
+    const integer n_first = g2 * (TILE_delta_leaky_relu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_leaky_relu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
                 delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_leaky_relu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_leaky_relu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_leaky_relu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_leaky_relu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -798,7 +805,7 @@ WIDE __kernel void delta_leaky_relu(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_softplus_item(const int g0, const int g1, const int g2,
+static void value_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -806,15 +813,15 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_softplus_t;
+    const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -822,14 +829,14 @@ static void value_softplus_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_softplus_t; ++t) {
+    for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -846,7 +853,7 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
 }
 
 // delta[n] = (1 - exp(-y))*(-t + y)
-static void delta_softplus_place(const int t, const int n,
+static void delta_softplus_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -860,7 +867,7 @@ static void delta_softplus_place(const int t, const int n,
     const realv result = weight_r0 * (-exp(-Y_r1) + 1.0) * (Y_r1 - T_r2);
     delta[t * N + n] = FIRST(result);
 }
-static void delta_softplus_item(const int g0, const int g1, const int g2,
+static void delta_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -868,23 +875,23 @@ static void delta_softplus_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_softplus_t;
-    const int n_first = g2 * (TILE_delta_softplus_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_softplus_t;
+    const integer n_first = g2 * (TILE_delta_softplus_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
+    const integer n = n0;
     if (N < TILE_delta_softplus_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
                 delta_softplus_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_softplus_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_softplus_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_softplus_t; ++t) {
+        for (integer t = 0; t < TILE_delta_softplus_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -904,7 +911,7 @@ WIDE __kernel void delta_softplus(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_elu_item(const int g0, const int g1, const int g2,
+static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -912,15 +919,15 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_elu_t;
+    const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -928,14 +935,14 @@ static void value_elu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_elu_t; ++t) {
+        for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_elu_t; ++t) {
+    for (integer t = 0; t < TILE_value_elu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -952,7 +959,7 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
-static void delta_elu_place(const int t, const int n,
+static void delta_elu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -966,7 +973,7 @@ static void delta_elu_place(const int t, const int n,
     const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : (Y_r1 + 1.0) * (Y_r1 - T_r2));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_elu_item(const int g0, const int g1, const int g2,
+static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -974,23 +981,23 @@ static void delta_elu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_elu_t;
-    const int n_first = g2 * (TILE_delta_elu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_elu_t;
+    const integer n_first = g2 * (TILE_delta_elu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_elu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_elu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_elu_t; ++t) {
                 delta_elu_place(t, n, T, Y, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_elu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_elu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_elu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_elu_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Y_r1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);
@@ -1010,7 +1017,7 @@ WIDE __kernel void delta_elu(__global const REAL *restrict T,
 }
 
 // r = sum over n of (t - y)**2/2
-static void value_gelu_item(const int g0, const int g1, const int g2,
+static void value_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -1018,15 +1025,15 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_value_gelu_t;
+    const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int n = 0;
+    integer n = 0;
     for (; n + V <= N; n += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
@@ -1034,14 +1041,14 @@ static void value_gelu_item(const int g0, const int g1, const int g2,
     }
     for (; n < N; ++n) {
 #pragma unroll
-        for (int t = 0; t < TILE_value_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * N + n]);
             const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
             acc0[t] += only_first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_value_gelu_t; ++t) {
+    for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -1058,7 +1065,7 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
 }
 
 // delta[n] = (-t + z*(erf(sqrt(2)*z/2) + 1)/2)*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
-static void delta_gelu_place(const int t, const int n,
+static void delta_gelu_place(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -1074,7 +1081,7 @@ static void delta_gelu_place(const int t, const int n,
     const realv result = weight_r1 * (Z_r0 * (s1 + 1.0) / 2.0 - T_r2) * (0.5 + s1 / 2.0 + s0 * exp(-Z_r0 * Z_r0 / 2.0) / sqrt(3.141592653589793));
     delta[t * N + n] = FIRST(result);
 }
-static void delta_gelu_item(const int g0, const int g1, const int g2,
+static void delta_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -1082,23 +1089,23 @@ static void delta_gelu_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_gelu_t;
-    const int n_first = g2 * (TILE_delta_gelu_n * V);
-    const int n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
-    const int n = n0;
+    const integer t0 = g0 * TILE_delta_gelu_t;
+    const integer n_first = g2 * (TILE_delta_gelu_n * V);
+    const integer n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
+    const integer n = n0;
     if (N < TILE_delta_gelu_n * V) {
-        for (int n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
-            for (int t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
+        for (integer n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
+            for (integer t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
                 delta_gelu_place(t, n, T, Z, weight, delta, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_n = 0; n_n < TILE_delta_gelu_n; ++n_n) {
-        const int n = n0 + n_n * V;
+    for (integer n_n = 0; n_n < TILE_delta_gelu_n; ++n_n) {
+        const integer n = n0 + n_n * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_gelu_t; ++t) {
+        for (integer t = 0; t < TILE_delta_gelu_t; ++t) {
             const realv Z_r0 = lanes(&Z[(t0 + t) * N + n], 1, V);
             const realv weight_r1 = (realv)(weight[t0 + t]);
             const realv T_r2 = lanes(&T[(t0 + t) * N + n], 1, V);

@@ -65,9 +65,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -84,28 +91,28 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -159,7 +166,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = max(Y[i, K0*x0 + u0]; u0)
-static void forward_Z_place(const int t, const int i, const int x0,
+static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *restrict position_Z,
@@ -170,7 +177,7 @@ static void forward_Z_place(const int t, const int i, const int x0,
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
     position0 = (realv)(0.0);
-    for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
         const realv Y_0 = (realv)(Y[t * J * H0 + i * H0 + u0 + K0 * x0]);
         const realv value0 = Y_0;
         position0 = (value0 > acc0) ? (realv)((REAL)(u0)) : position0;
@@ -183,7 +190,7 @@ static void forward_Z_place(const int t, const int i, const int x0,
     Z[t * J * X0 + i * X0 + x0] = FIRST(PHI(result));
     position_Z[t * J * X0 + i * X0 + x0] = FIRST(position0);
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *restrict position_Z,
@@ -191,32 +198,32 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
-    const int x0_first = g2 * (TILE_forward_Z_x0 * V);
-    const int x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
-    const int x0 = x00;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
+    const integer x0_first = g2 * (TILE_forward_Z_x0 * V);
+    const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
+    const integer x0 = x00;
     if (X0 < TILE_forward_Z_x0 * V) {
-        for (int x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
-            for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
+            for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, Y, Z, position_Z, z_out, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t], position0[TILE_forward_Z_x0][TILE_forward_Z_t];
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x0][t] = (realv)(-INFINITY);
             position0[n_x0][t] = (realv)(0.0);
         }
     }
-    for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
 #pragma unroll
-        for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const int x0 = x00 + n_x0 * V;
+        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+            const integer x0 = x00 + n_x0 * V;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const realv Y_0 = lanes(&Y[(t0 + t) * J * H0 + i * H0 + u0 + K0 * x0], K0, V);
                 const realv value0 = Y_0;
                 position0[n_x0][t] = (value0 > acc0[n_x0][t]) ? (realv)((REAL)(u0)) : position0[n_x0][t];
@@ -225,10 +232,10 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = x00 + n_x0 * V;
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        const integer x0 = x00 + n_x0 * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv result = acc0[n_x0][t];
 #if STORE_Z
             put(&z_out[(t0 + t) * J * X0 + i * X0 + x0], 1, result, x0_first - x0, V);
@@ -249,7 +256,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * Piecewise((delta_Z[j, x0], Eq(position_Z[j, x0], -K0*x0 + y0)), (0, True)) where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0,
+static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global const REAL *restrict position_Z,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -259,7 +266,7 @@ static void delta_Y_place(const int t, const int j, const int y0,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const int x0 = floordiv(y0, K0);
+    const integer x0 = floordiv(y0, K0);
     if (x0 < X0) {
         const realv position_Z_0 = (realv)(position_Z[t * J * X0 + j * X0 + x0]);
         const realv delta_Z_1 = (realv)(delta_Z[t * J * X0 + j * X0 + x0]);
@@ -268,7 +275,7 @@ static void delta_Y_place(const int t, const int j, const int y0,
     const realv result = acc0;
     delta_Y[t * J * H0 + j * H0 + y0] = FIRST(result * DPHI((realv)(below[t * J * H0 + j * H0 + y0])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict position_Z,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -276,12 +283,12 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y0 = id % H0;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
-    for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+    const integer j = id;
+    for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
         delta_Y_place(t, j, y0, position_Z, delta_Z, delta_Y, below, vectors, TV);
     }
 }

@@ -98,9 +98,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -117,24 +124,24 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
@@ -191,35 +198,35 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // R[i] = sum((Y[j] - c[i, j])**2; j)
-static void forward_R_item(const int g0, const int g1, const int g2,
+static void forward_R_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global REAL *restrict R,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_R_t;
-    const int i_first = g2 * TILE_forward_R_i;
-    const int i0 = lesser(i_first, I - TILE_forward_R_i);
+    const integer t0 = g0 * TILE_forward_R_t;
+    const integer i_first = g2 * TILE_forward_R_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
-    for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
-    int j = 0;
+    integer j = 0;
     for (; j + V <= J; j += V) {
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             Y_0[t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv c_1 = lanes(&c[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_forward_R_t; ++t) {
+            for (integer t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += (Y_0[t] - c_1) * (Y_0[t] - c_1);
             }
         }
@@ -227,27 +234,27 @@ static void forward_R_item(const int g0, const int g1, const int g2,
     for (; j < J; ++j) {
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_R_t; ++t) {
+        for (integer t = 0; t < TILE_forward_R_t; ++t) {
             Y_0[t] = (realv)(Y[(t0 + t) * J + j]);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+            const integer i = i0 + n_i;
             const REAL c_1 = c[i * J + j];
 #pragma unroll
-            for (int t = 0; t < TILE_forward_R_t; ++t) {
+            for (integer t = 0; t < TILE_forward_R_t; ++t) {
                 acc0[n_i][t] += only_first((realv)((Y_0[t] - c_1) * (Y_0[t] - c_1)));
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_R_t; ++t) {
+    for (integer t = 0; t < TILE_forward_R_t; ++t) {
 #pragma unroll
-        for (int chunk = 0; chunk < TILE_forward_R_i; chunk += V) {
-            const int i = i0 + chunk, count = lesser(V, TILE_forward_R_i - chunk);
+        for (integer chunk = 0; chunk < TILE_forward_R_i; chunk += V) {
+            const integer i = i0 + chunk, count = lesser(V, TILE_forward_R_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
-            for (int lane = 0; lane < V; ++lane) {
+            for (integer lane = 0; lane < V; ++lane) {
                 if (chunk + lane < TILE_forward_R_i) LANE(sum0, lane) = lane_sum(acc0[chunk + lane][t]);
             }
             const realv result = sum0;
@@ -265,7 +272,7 @@ WIDE __kernel void forward_R(__global const REAL *restrict Y,
 }
 
 // Z[i] = exp(-R[i]*beta[i])
-static void forward_Z_place(const int t, const int i,
+static void forward_Z_place(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global REAL *restrict Z,
@@ -281,7 +288,7 @@ static void forward_Z_place(const int t, const int i,
 #endif
     Z[t * I + i] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global REAL *restrict Z,
@@ -289,23 +296,23 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i_first = g2 * (TILE_forward_Z_i * V);
-    const int i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i_first = g2 * (TILE_forward_Z_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
+    const integer i = i0;
     if (I < TILE_forward_Z_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, beta, R, Z, z_out, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv R_r0 = lanes(&R[(t0 + t) * I + i], 1, V);
             const realv beta_r1 = lanes(&beta[i], 1, V);
             const realv result = exp(-R_r0 * beta_r1);
@@ -327,7 +334,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void delta_R_place(const int t, const int i,
+static void delta_R_place(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -341,7 +348,7 @@ static void delta_R_place(const int t, const int i,
     const realv result = -beta_r0 * delta_Z_r1 * exp(-R_r2 * beta_r0);
     delta_R[t * I + i] = FIRST(result);
 }
-static void delta_R_item(const int g0, const int g1, const int g2,
+static void delta_R_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -349,23 +356,23 @@ static void delta_R_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_R_t;
-    const int i_first = g2 * (TILE_delta_R_i * V);
-    const int i0 = lesser(i_first, I - (TILE_delta_R_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_delta_R_t;
+    const integer i_first = g2 * (TILE_delta_R_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_delta_R_i * V));
+    const integer i = i0;
     if (I < TILE_delta_R_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_delta_R_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_delta_R_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_delta_R_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_delta_R_t; ++t) {
                 delta_R_place(t, i, beta, R, delta_Z, delta_R, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_delta_R_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_delta_R_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_R_t; ++t) {
+        for (integer t = 0; t < TILE_delta_R_t; ++t) {
             const realv beta_r0 = lanes(&beta[i], 1, V);
             const realv delta_Z_r1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             const realv R_r2 = lanes(&R[(t0 + t) * I + i], 1, V);
@@ -385,7 +392,7 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_R[i]*(2*Y[j] - 2*c[i, j])
-static void delta_Y_place(const int t, const int j,
+static void delta_Y_place(const integer t, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -396,7 +403,7 @@ static void delta_Y_place(const int t, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         const realv delta_R_0 = (realv)(delta_R[t * I + i]);
         const realv Y_1 = (realv)(Y[t * J + j]);
         const REAL c_2 = c[i * J + j];
@@ -405,7 +412,7 @@ static void delta_Y_place(const int t, const int j,
     const realv result = acc0;
     delta_Y[t * J + j] = FIRST(result * DPHI((realv)(below[t * J + j])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -414,46 +421,46 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * (TILE_delta_Y_j * V);
-    const int j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
-    const int j = j0;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j = j0;
     if (J < TILE_delta_Y_j * V) {
-        for (int j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, Y, c, delta_R, delta_Y, below, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_R_0[t] = (realv)(delta_R[(t0 + t) * I + i]);
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv c_2 = lanes(&c[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 const realv Y_1 = lanes(&Y[(t0 + t) * J + j], 1, V);
                 acc0[n_j][t] += delta_R_0[t] * (2.0 * Y_1 - 2.0 * c_2);
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             put(&delta_Y[(t0 + t) * J + j], 1, result * DPHI(lanes(&below[(t0 + t) * J + j], 1, V)), j_first - j, V);
         }
@@ -471,7 +478,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict Y,
 }
 
 // gradient_c[i, j] = sum over t of delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void gradient_c_place(const int i, const int j,
+static void gradient_c_place(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -481,7 +488,7 @@ static void gradient_c_place(const int i, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv delta_R_0 = (realv)(delta_R[t * I + i]);
         const REAL c_1 = c[i * J + j];
         const realv Y_2 = (realv)(Y[t * J + j]);
@@ -490,7 +497,7 @@ static void gradient_c_place(const int i, const int j,
     const realv result = acc0;
     gradient_c[i * J + j] = FIRST(result);
 }
-static void gradient_c_item(const int g0, const int g1, const int g2,
+static void gradient_c_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -498,53 +505,53 @@ static void gradient_c_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_gradient_c_j * V) - 1) / (TILE_gradient_c_j * V)) * (TILE_gradient_c_j * V);
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_gradient_c_j * V) - 1) / (TILE_gradient_c_j * V)) * (TILE_gradient_c_j * V);
     tile /= ((J + (TILE_gradient_c_j * V) - 1) / (TILE_gradient_c_j * V));
-    const int i_first = tile * TILE_gradient_c_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_c_i);
-    const int j0 = lesser(j_first, J - (TILE_gradient_c_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_gradient_c_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
+    const integer j0 = lesser(j_first, J - (TILE_gradient_c_j * V));
+    const integer j = j0;
     if (J < TILE_gradient_c_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_gradient_c_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_gradient_c_j * V), J); ++j) {
+        for (integer i = i_first; i < lesser(i_first + TILE_gradient_c_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_c_j * V), J); ++j) {
                 gradient_c_place(i, j, Y, c, delta_R, gradient_c, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
-    for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         realv Y_2[TILE_gradient_c_j];
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             Y_2[n_j] = lanes(&Y[t * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv delta_R_0 = (realv)(delta_R[t * I + i]);
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-                const int j = j0 + n_j * V;
+            for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+                const integer j = j0 + n_j * V;
                 const realv c_1 = lanes(&c[i * J + j], 1, V);
                 acc0[n_i][n_j] += delta_R_0 * (2.0 * c_1 - 2.0 * Y_2[n_j]);
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv result = acc0[n_i][n_j];
             put(&gradient_c[i * J + j], 1, result, j_first - j, V);
         }
@@ -561,7 +568,7 @@ WIDE __kernel void gradient_c(__global const REAL *restrict Y,
 }
 
 // samplegradient_c[i, j] = delta_R[i]*(-2*Y[j] + 2*c[i, j])
-static void samplegradient_c_place(const int t, const int i, const int j,
+static void samplegradient_c_place(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -578,7 +585,7 @@ static void samplegradient_c_place(const int t, const int i, const int j,
     const realv result = acc0;
     samplegradient_c[t * I * J + i * J + j] = FIRST(result);
 }
-static void samplegradient_c_item(const int g0, const int g1, const int g2,
+static void samplegradient_c_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -586,18 +593,18 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_c_t;
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_samplegradient_c_j * V) - 1) / (TILE_samplegradient_c_j * V)) * (TILE_samplegradient_c_j * V);
+    const integer t0 = g0 * TILE_samplegradient_c_t;
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_samplegradient_c_j * V) - 1) / (TILE_samplegradient_c_j * V)) * (TILE_samplegradient_c_j * V);
     tile /= ((J + (TILE_samplegradient_c_j * V) - 1) / (TILE_samplegradient_c_j * V));
-    const int i_first = tile * TILE_samplegradient_c_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_c_i);
-    const int j0 = lesser(j_first, J - (TILE_samplegradient_c_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_samplegradient_c_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_c_i);
+    const integer j0 = lesser(j_first, J - (TILE_samplegradient_c_j * V));
+    const integer j = j0;
     if (J < TILE_samplegradient_c_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_samplegradient_c_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
-                for (int t = t0; t < t0 + TILE_samplegradient_c_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_c_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
+                for (integer t = t0; t < t0 + TILE_samplegradient_c_t; ++t) {
                     samplegradient_c_place(t, i, j, Y, c, delta_R, samplegradient_c, vectors, TV);
                 }
             }
@@ -605,53 +612,53 @@ static void samplegradient_c_item(const int g0, const int g1, const int g2,
         return;
     }
     realv acc0[TILE_samplegradient_c_i][TILE_samplegradient_c_j][TILE_samplegradient_c_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
     realv delta_R_0[TILE_samplegradient_c_i][TILE_samplegradient_c_t];
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
             delta_R_0[n_i][t] = (realv)(delta_R[(t0 + t) * I + i]);
         }
     }
     realv Y_2[TILE_samplegradient_c_j][TILE_samplegradient_c_t];
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
             Y_2[n_j][t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv c_1 = lanes(&c[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
                 acc0[n_i][n_j][t] += delta_R_0[n_i][t] * (2.0 * c_1 - 2.0 * Y_2[n_j][t]);
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_c_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
                 put(&samplegradient_c[(t0 + t) * I * J + i * J + j], 1, result, j_first - j, V);
             }
@@ -669,7 +676,7 @@ WIDE __kernel void samplegradient_c(__global const REAL *restrict Y,
 }
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void gradient_beta_place(const int i,
+static void gradient_beta_place(const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -679,7 +686,7 @@ static void gradient_beta_place(const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv R_0 = (realv)(R[t * I + i]);
         const realv delta_Z_1 = (realv)(delta_Z[t * I + i]);
         const REAL beta_2 = beta[i];
@@ -688,7 +695,7 @@ static void gradient_beta_place(const int i,
     const realv result = acc0;
     gradient_beta[i] = FIRST(result);
 }
-static void gradient_beta_item(const int g0, const int g1, const int g2,
+static void gradient_beta_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -696,23 +703,23 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int i_first = g2 * (TILE_gradient_beta_i * V);
-    const int i0 = lesser(i_first, I - (TILE_gradient_beta_i * V));
-    const int i = i0;
+    const integer i_first = g2 * (TILE_gradient_beta_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_gradient_beta_i * V));
+    const integer i = i0;
     if (I < TILE_gradient_beta_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_gradient_beta_i * V), I); ++i) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_beta_i * V), I); ++i) {
             gradient_beta_place(i, beta, R, delta_Z, gradient_beta, vectors, TV);
         }
         return;
     }
     realv acc0[TILE_gradient_beta_i];
-    for (int n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+    for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
-            const int i = i0 + n_i * V;
+        for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+            const integer i = i0 + n_i * V;
             const realv R_0 = lanes(&R[t * I + i], 1, V);
             const realv delta_Z_1 = lanes(&delta_Z[t * I + i], 1, V);
             const realv beta_2 = lanes(&beta[i], 1, V);
@@ -720,8 +727,8 @@ static void gradient_beta_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+        const integer i = i0 + n_i * V;
         const realv result = acc0[n_i];
         put(&gradient_beta[i], 1, result, i_first - i, V);
     }
@@ -737,7 +744,7 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
 }
 
 // samplegradient_beta[i] = -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
-static void samplegradient_beta_place(const int t, const int i,
+static void samplegradient_beta_place(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -754,7 +761,7 @@ static void samplegradient_beta_place(const int t, const int i,
     const realv result = acc0;
     samplegradient_beta[t * I + i] = FIRST(result);
 }
-static void samplegradient_beta_item(const int g0, const int g1, const int g2,
+static void samplegradient_beta_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -762,40 +769,40 @@ static void samplegradient_beta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_beta_t;
-    const int i_first = g2 * (TILE_samplegradient_beta_i * V);
-    const int i0 = lesser(i_first, I - (TILE_samplegradient_beta_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_samplegradient_beta_t;
+    const integer i_first = g2 * (TILE_samplegradient_beta_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_samplegradient_beta_i * V));
+    const integer i = i0;
     if (I < TILE_samplegradient_beta_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_samplegradient_beta_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_samplegradient_beta_t; ++t) {
                 samplegradient_beta_place(t, i, beta, R, delta_Z, samplegradient_beta, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_samplegradient_beta_i][TILE_samplegradient_beta_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
-        for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
+        for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
+        const integer i = i0 + n_i * V;
         const realv beta_2 = lanes(&beta[i], 1, V);
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
             const realv R_0 = lanes(&R[(t0 + t) * I + i], 1, V);
             const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             acc0[n_i][t] -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_beta_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
             const realv result = acc0[n_i][t];
             put(&samplegradient_beta[(t0 + t) * I + i], 1, result, i_first - i, V);
         }

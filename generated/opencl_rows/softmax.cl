@@ -137,9 +137,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -156,24 +163,24 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
@@ -230,7 +237,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { I = SIZE_I, J = SIZE_J };
 
 // A[i] = b[i] + sum(Y[j]*w[i, j]; j)
-static void forward_A_item(const int g0, const int g1, const int g2,
+static void forward_A_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -238,28 +245,28 @@ static void forward_A_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_A_t;
-    const int i_first = g2 * TILE_forward_A_i;
-    const int i0 = lesser(i_first, I - TILE_forward_A_i);
+    const integer t0 = g0 * TILE_forward_A_t;
+    const integer i_first = g2 * TILE_forward_A_i;
+    const integer i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
-    for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
-    int j = 0;
+    integer j = 0;
     for (; j + V <= J; j += V) {
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             Y_0[t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_forward_A_t; ++t) {
+            for (integer t = 0; t < TILE_forward_A_t; ++t) {
                 acc0[n_i][t] += Y_0[t] * w_1;
             }
         }
@@ -267,27 +274,27 @@ static void forward_A_item(const int g0, const int g1, const int g2,
     for (; j < J; ++j) {
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
-        for (int t = 0; t < TILE_forward_A_t; ++t) {
+        for (integer t = 0; t < TILE_forward_A_t; ++t) {
             Y_0[t] = (realv)(Y[(t0 + t) * J + j]);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+            const integer i = i0 + n_i;
             const REAL w_1 = w[i * J + j];
 #pragma unroll
-            for (int t = 0; t < TILE_forward_A_t; ++t) {
+            for (integer t = 0; t < TILE_forward_A_t; ++t) {
                 acc0[n_i][t] += only_first((realv)(Y_0[t] * w_1));
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_A_t; ++t) {
+    for (integer t = 0; t < TILE_forward_A_t; ++t) {
 #pragma unroll
-        for (int chunk = 0; chunk < TILE_forward_A_i; chunk += V) {
-            const int i = i0 + chunk, count = lesser(V, TILE_forward_A_i - chunk);
+        for (integer chunk = 0; chunk < TILE_forward_A_i; chunk += V) {
+            const integer i = i0 + chunk, count = lesser(V, TILE_forward_A_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
-            for (int lane = 0; lane < V; ++lane) {
+            for (integer lane = 0; lane < V; ++lane) {
                 if (chunk + lane < TILE_forward_A_i) LANE(sum0, lane) = lane_sum(acc0[chunk + lane][t]);
             }
             const realv b_r0 = lanes(&b[i], 1, count);
@@ -307,7 +314,7 @@ WIDE __kernel void forward_A(__global const REAL *restrict Y,
 }
 
 // m[] = max(A[k]; k)
-static void forward_m_place(const int t,
+static void forward_m_place(const integer t,
     __global const REAL *restrict A,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
@@ -317,7 +324,7 @@ static void forward_m_place(const int t,
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
     position0 = (realv)(0.0);
-    for (int k = 0; k < I; ++k) {
+    for (integer k = 0; k < I; ++k) {
         const realv A_0 = (realv)(A[t * I + k]);
         const realv value0 = A_0;
         position0 = (value0 > acc0) ? (realv)((REAL)(k)) : position0;
@@ -327,15 +334,15 @@ static void forward_m_place(const int t,
     m[t] = FIRST(result);
     position_m[t] = FIRST(position0);
 }
-static void forward_m_item(const int g0, const int g1, const int g2,
+static void forward_m_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict A,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_m_t;
-    for (int t = t0; t < t0 + TILE_forward_m_t; ++t) {
+    const integer t0 = g0 * TILE_forward_m_t;
+    for (integer t = t0; t < t0 + TILE_forward_m_t; ++t) {
         forward_m_place(t, A, m, position_m, vectors, TV);
     }
 }
@@ -349,7 +356,7 @@ WIDE __kernel void forward_m(__global const REAL *restrict A,
 }
 
 // E[i] = exp(A[i] - m[])
-static void forward_E_place(const int t, const int i,
+static void forward_E_place(const integer t, const integer i,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global REAL *restrict E,
@@ -361,30 +368,30 @@ static void forward_E_place(const int t, const int i,
     const realv result = exp(A_r0 - m_r1);
     E[t * I + i] = FIRST(result);
 }
-static void forward_E_item(const int g0, const int g1, const int g2,
+static void forward_E_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global REAL *restrict E,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_E_t;
-    const int i_first = g2 * (TILE_forward_E_i * V);
-    const int i0 = lesser(i_first, I - (TILE_forward_E_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_forward_E_t;
+    const integer i_first = g2 * (TILE_forward_E_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_forward_E_i * V));
+    const integer i = i0;
     if (I < TILE_forward_E_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_forward_E_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_forward_E_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_forward_E_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_forward_E_t; ++t) {
                 forward_E_place(t, i, A, m, E, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_E_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_forward_E_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_E_t; ++t) {
+        for (integer t = 0; t < TILE_forward_E_t; ++t) {
             const realv A_r0 = lanes(&A[(t0 + t) * I + i], 1, V);
             const realv m_r1 = (realv)(m[t0 + t]);
             const realv result = exp(A_r0 - m_r1);
@@ -402,34 +409,34 @@ WIDE __kernel void forward_E(__global const REAL *restrict A,
 }
 
 // S[] = sum(E[k]; k)
-static void forward_S_item(const int g0, const int g1, const int g2,
+static void forward_S_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict E,
     __global REAL *restrict S,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_S_t;
+    const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
-    for (int t = 0; t < TILE_forward_S_t; ++t) {
+    for (integer t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int k = 0;
+    integer k = 0;
     for (; k + V <= I; k += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_forward_S_t; ++t) {
+        for (integer t = 0; t < TILE_forward_S_t; ++t) {
             const realv E_0 = lanes(&E[(t0 + t) * I + k], 1, V);
             acc0[t] += E_0;
         }
     }
     for (; k < I; ++k) {
 #pragma unroll
-        for (int t = 0; t < TILE_forward_S_t; ++t) {
+        for (integer t = 0; t < TILE_forward_S_t; ++t) {
             const realv E_0 = (realv)(E[(t0 + t) * I + k]);
             acc0[t] += only_first((realv)(E_0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_forward_S_t; ++t) {
+    for (integer t = 0; t < TILE_forward_S_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         S[t0 + t] = FIRST(result);
     }
@@ -443,7 +450,7 @@ WIDE __kernel void forward_S(__global const REAL *restrict E,
 }
 
 // Z[i] = E[i]/S[]
-static void forward_Z_place(const int t, const int i,
+static void forward_Z_place(const integer t, const integer i,
     __global const REAL *restrict E,
     __global const REAL *restrict S,
     __global REAL *restrict Z,
@@ -459,7 +466,7 @@ static void forward_Z_place(const int t, const int i,
 #endif
     Z[t * I + i] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict E,
     __global const REAL *restrict S,
     __global REAL *restrict Z,
@@ -467,23 +474,23 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i_first = g2 * (TILE_forward_Z_i * V);
-    const int i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i_first = g2 * (TILE_forward_Z_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
+    const integer i = i0;
     if (I < TILE_forward_Z_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, E, S, Z, z_out, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv E_r0 = lanes(&E[(t0 + t) * I + i], 1, V);
             const realv S_r1 = (realv)(S[t0 + t]);
             const realv result = E_r0 / S_r1;
@@ -505,7 +512,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict E,
 }
 
 // delta_S[] = sum over i of -E[i]*delta_Z[i]/S[]**2
-static void delta_S_item(const int g0, const int g1, const int g2,
+static void delta_S_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict E,
     __global const REAL *restrict S,
     __global const REAL *restrict delta_Z,
@@ -513,15 +520,15 @@ static void delta_S_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_S_t;
+    const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
-    for (int t = 0; t < TILE_delta_S_t; ++t) {
+    for (integer t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int i = 0;
+    integer i = 0;
     for (; i + V <= I; i += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_delta_S_t; ++t) {
+        for (integer t = 0; t < TILE_delta_S_t; ++t) {
             const realv E_0 = lanes(&E[(t0 + t) * I + i], 1, V);
             const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             const realv S_2 = (realv)(S[t0 + t]);
@@ -530,7 +537,7 @@ static void delta_S_item(const int g0, const int g1, const int g2,
     }
     for (; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_delta_S_t; ++t) {
+        for (integer t = 0; t < TILE_delta_S_t; ++t) {
             const realv E_0 = (realv)(E[(t0 + t) * I + i]);
             const realv delta_Z_1 = (realv)(delta_Z[(t0 + t) * I + i]);
             const realv S_2 = (realv)(S[t0 + t]);
@@ -538,7 +545,7 @@ static void delta_S_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_delta_S_t; ++t) {
+    for (integer t = 0; t < TILE_delta_S_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         delta_S[t0 + t] = FIRST(result);
     }
@@ -555,7 +562,7 @@ WIDE __kernel void delta_S(__global const REAL *restrict E,
 
 // delta_E[i] = delta_S[]
 //     + delta_Z[i]/S[]
-static void delta_E_place(const int t, const int i,
+static void delta_E_place(const integer t, const integer i,
     __global const REAL *restrict S,
     __global const REAL *restrict delta_Z,
     __global const REAL *restrict delta_S,
@@ -569,7 +576,7 @@ static void delta_E_place(const int t, const int i,
     const realv result = delta_S_r0 + delta_Z_r1 / S_r2;
     delta_E[t * I + i] = FIRST(result);
 }
-static void delta_E_item(const int g0, const int g1, const int g2,
+static void delta_E_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict S,
     __global const REAL *restrict delta_Z,
     __global const REAL *restrict delta_S,
@@ -577,23 +584,23 @@ static void delta_E_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_E_t;
-    const int i_first = g2 * (TILE_delta_E_i * V);
-    const int i0 = lesser(i_first, I - (TILE_delta_E_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_delta_E_t;
+    const integer i_first = g2 * (TILE_delta_E_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_delta_E_i * V));
+    const integer i = i0;
     if (I < TILE_delta_E_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_delta_E_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_delta_E_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_delta_E_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_delta_E_t; ++t) {
                 delta_E_place(t, i, S, delta_Z, delta_S, delta_E, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_delta_E_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_delta_E_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_E_t; ++t) {
+        for (integer t = 0; t < TILE_delta_E_t; ++t) {
             const realv delta_S_r0 = (realv)(delta_S[t0 + t]);
             const realv delta_Z_r1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             const realv S_r2 = (realv)(S[t0 + t]);
@@ -613,7 +620,7 @@ WIDE __kernel void delta_E(__global const REAL *restrict S,
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m[])
-static void delta_A_place(const int t, const int i,
+static void delta_A_place(const integer t, const integer i,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global const REAL *restrict delta_E,
@@ -627,7 +634,7 @@ static void delta_A_place(const int t, const int i,
     const realv result = delta_E_r0 * exp(A_r1 - m_r2);
     delta_A[t * I + i] = FIRST(result);
 }
-static void delta_A_item(const int g0, const int g1, const int g2,
+static void delta_A_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global const REAL *restrict delta_E,
@@ -635,23 +642,23 @@ static void delta_A_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_A_t;
-    const int i_first = g2 * (TILE_delta_A_i * V);
-    const int i0 = lesser(i_first, I - (TILE_delta_A_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_delta_A_t;
+    const integer i_first = g2 * (TILE_delta_A_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_delta_A_i * V));
+    const integer i = i0;
     if (I < TILE_delta_A_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_delta_A_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_delta_A_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_delta_A_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_delta_A_t; ++t) {
                 delta_A_place(t, i, A, m, delta_E, delta_A, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_delta_A_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_delta_A_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_A_t; ++t) {
+        for (integer t = 0; t < TILE_delta_A_t; ++t) {
             const realv delta_E_r0 = lanes(&delta_E[(t0 + t) * I + i], 1, V);
             const realv A_r1 = lanes(&A[(t0 + t) * I + i], 1, V);
             const realv m_r2 = (realv)(m[t0 + t]);
@@ -671,7 +678,7 @@ WIDE __kernel void delta_A(__global const REAL *restrict A,
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
-static void delta_Y_place(const int t, const int j,
+static void delta_Y_place(const integer t, const integer j,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_A,
     __global REAL *restrict delta_Y,
@@ -681,7 +688,7 @@ static void delta_Y_place(const int t, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         const realv delta_A_0 = (realv)(delta_A[t * I + i]);
         const REAL w_1 = w[i * J + j];
         acc0 += delta_A_0 * w_1;
@@ -689,7 +696,7 @@ static void delta_Y_place(const int t, const int j,
     const realv result = acc0;
     delta_Y[t * J + j] = FIRST(result * DPHI((realv)(below[t * J + j])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_A,
     __global REAL *restrict delta_Y,
@@ -697,45 +704,45 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    const int j_first = g2 * (TILE_delta_Y_j * V);
-    const int j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
-    const int j = j0;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j = j0;
     if (J < TILE_delta_Y_j * V) {
-        for (int j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, w, delta_A, delta_Y, below, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
-    for (int i = 0; i < I; ++i) {
+    for (integer i = 0; i < I; ++i) {
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             delta_A_0[t] = (realv)(delta_A[(t0 + t) * I + i]);
         }
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 acc0[n_j][t] += delta_A_0[t] * w_1;
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             put(&delta_Y[(t0 + t) * J + j], 1, result * DPHI(lanes(&below[(t0 + t) * J + j], 1, V)), j_first - j, V);
         }
@@ -752,7 +759,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
-static void gradient_w_place(const int i, const int j,
+static void gradient_w_place(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
@@ -761,7 +768,7 @@ static void gradient_w_place(const int i, const int j,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv Y_0 = (realv)(Y[t * J + j]);
         const realv delta_A_1 = (realv)(delta_A[t * I + i]);
         acc0 += Y_0 * delta_A_1;
@@ -769,59 +776,59 @@ static void gradient_w_place(const int i, const int j,
     const realv result = acc0;
     gradient_w[i * J + j] = FIRST(result);
 }
-static void gradient_w_item(const int g0, const int g1, const int g2,
+static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
     tile /= ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V));
-    const int i_first = tile * TILE_gradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const int j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
+    const integer j = j0;
     if (J < TILE_gradient_w_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
+        for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
                 gradient_w_place(i, j, Y, delta_A, gradient_w, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             Y_0[n_j] = lanes(&Y[t * J + j], 1, V);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-            const int i = i0 + n_i;
+        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+            const integer i = i0 + n_i;
             const realv delta_A_1 = (realv)(delta_A[t * I + i]);
 #pragma unroll
-            for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const int j = j0 + n_j * V;
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                const integer j = j0 + n_j * V;
                 acc0[n_i][n_j] += Y_0[n_j] * delta_A_1;
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
             const realv result = acc0[n_i][n_j];
             put(&gradient_w[i * J + j], 1, result, j_first - j, V);
         }
@@ -837,7 +844,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
-static void samplegradient_w_place(const int t, const int i, const int j,
+static void samplegradient_w_place(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
@@ -852,25 +859,25 @@ static void samplegradient_w_place(const int t, const int i, const int j,
     const realv result = acc0;
     samplegradient_w[t * I * J + i * J + j] = FIRST(result);
 }
-static void samplegradient_w_item(const int g0, const int g1, const int g2,
+static void samplegradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_w_t;
-    int tile = g2;
-    const int j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
+    const integer t0 = g0 * TILE_samplegradient_w_t;
+    integer tile = g2;
+    const integer j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
     tile /= ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V));
-    const int i_first = tile * TILE_samplegradient_w_i;
-    const int i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const int j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
-    const int j = j0;
+    const integer i_first = tile * TILE_samplegradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
+    const integer j = j0;
     if (J < TILE_samplegradient_w_j * V) {
-        for (int i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
-            for (int j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
-                for (int t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
+            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
+                for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
                     samplegradient_w_place(t, i, j, Y, delta_A, samplegradient_w, vectors, TV);
                 }
             }
@@ -878,52 +885,52 @@ static void samplegradient_w_item(const int g0, const int g1, const int g2,
         return;
     }
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
         }
     }
     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
             Y_0[n_j][t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
     }
     realv delta_A_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
             delta_A_1[n_i][t] = (realv)(delta_A[(t0 + t) * I + i]);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_A_1[n_i][t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-        const int i = i0 + n_i;
+    for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
         if (i < i_first) continue;
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_w_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
                 put(&samplegradient_w[(t0 + t) * I * J + i * J + j], 1, result, j_first - j, V);
             }
@@ -940,7 +947,7 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
-static void gradient_b_place(const int i,
+static void gradient_b_place(const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
@@ -948,43 +955,43 @@ static void gradient_b_place(const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
         const realv delta_A_0 = (realv)(delta_A[t * I + i]);
         acc0 += delta_A_0;
     }
     const realv result = acc0;
     gradient_b[i] = FIRST(result);
 }
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i_first = g2 * (TILE_gradient_b_i * V);
-    const int i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
-    const int i = i0;
+    const integer i_first = g2 * (TILE_gradient_b_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
+    const integer i = i0;
     if (I < TILE_gradient_b_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
             gradient_b_place(i, delta_A, gradient_b, vectors, TV);
         }
         return;
     }
     realv acc0[TILE_gradient_b_i];
-    for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    for (int t = 0; t < vectors; ++t) {
+    for (integer t = 0; t < vectors; ++t) {
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
-            const int i = i0 + n_i * V;
+        for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+            const integer i = i0 + n_i * V;
             const realv delta_A_0 = lanes(&delta_A[t * I + i], 1, V);
             acc0[n_i] += delta_A_0;
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
         const realv result = acc0[n_i];
         put(&gradient_b[i], 1, result, i_first - i, V);
     }
@@ -998,7 +1005,7 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_A,
 }
 
 // samplegradient_b[i] = delta_A[i]
-static void samplegradient_b_place(const int t, const int i,
+static void samplegradient_b_place(const integer t, const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
@@ -1011,44 +1018,44 @@ static void samplegradient_b_place(const int t, const int i,
     const realv result = acc0;
     samplegradient_b[t * I + i] = FIRST(result);
 }
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i_first = g2 * (TILE_samplegradient_b_i * V);
-    const int i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i_first = g2 * (TILE_samplegradient_b_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
+    const integer i = i0;
     if (I < TILE_samplegradient_b_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
                 samplegradient_b_place(t, i, delta_A, samplegradient_b, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_samplegradient_b_i][TILE_samplegradient_b_t];
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_A_0 = lanes(&delta_A[(t0 + t) * I + i], 1, V);
             acc0[n_i][t] += delta_A_0;
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv result = acc0[n_i][t];
             put(&samplegradient_b[(t0 + t) * I + i], 1, result, i_first - i, V);
         }
@@ -1063,7 +1070,7 @@ WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_A,
 }
 
 // r = sum over i of (T[i] - Z[i])**2/2
-static void head_mse_value_item(const int g0, const int g1, const int g2,
+static void head_mse_value_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1071,15 +1078,15 @@ static void head_mse_value_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_mse_value_t;
+    const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
-    for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int i = 0;
+    integer i = 0;
     for (; i + V <= I; i += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * I + i], 1, V);
             const realv Z_1 = lanes(&Z[(t0 + t) * I + i], 1, V);
             acc0[t] += (T_0 - Z_1) * (T_0 - Z_1) / 2.0;
@@ -1087,14 +1094,14 @@ static void head_mse_value_item(const int g0, const int g1, const int g2,
     }
     for (; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * I + i]);
             const realv Z_1 = (realv)(Z[(t0 + t) * I + i]);
             acc0[t] += only_first((realv)((T_0 - Z_1) * (T_0 - Z_1) / 2.0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_head_mse_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -1111,7 +1118,7 @@ WIDE __kernel void head_mse_value(__global const REAL *restrict Z,
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
-static void head_mse_delta_place(const int t, const int i,
+static void head_mse_delta_place(const integer t, const integer i,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1121,7 +1128,7 @@ static void head_mse_delta_place(const int t, const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         const realv T_0 = (realv)(T[t * I + i_]);
         const realv Z_1 = (realv)(Z[t * I + i_]);
         acc0 += T_0 * Z_1 - Z_1 * Z_1;
@@ -1132,7 +1139,7 @@ static void head_mse_delta_place(const int t, const int i,
     const realv result = weight_r0 * (Z_r1 * Z_r1 + Z_r1 * acc0 - T_r2 * Z_r1);
     delta_A[t * I + i] = FIRST(result);
 }
-static void head_mse_delta_item(const int g0, const int g1, const int g2,
+static void head_mse_delta_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1140,49 +1147,49 @@ static void head_mse_delta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_mse_delta_t;
-    const int i_first = g2 * (TILE_head_mse_delta_i * V);
-    const int i0 = lesser(i_first, I - (TILE_head_mse_delta_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_head_mse_delta_t;
+    const integer i_first = g2 * (TILE_head_mse_delta_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_head_mse_delta_i * V));
+    const integer i = i0;
     if (I < TILE_head_mse_delta_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_head_mse_delta_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_head_mse_delta_t; ++t) {
                 head_mse_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
-    for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_mse_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             T_0[t] = (realv)(T[(t0 + t) * I + i_]);
         }
         realv Z_1[TILE_head_mse_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             Z_1[t] = (realv)(Z[(t0 + t) * I + i_]);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-            const int i = i0 + n_i * V;
+        for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+            const integer i = i0 + n_i * V;
 #pragma unroll
-            for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+            for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_head_mse_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Z_r1 = lanes(&Z[(t0 + t) * I + i], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * I + i], 1, V);
@@ -1202,7 +1209,7 @@ WIDE __kernel void head_mse_delta(__global const REAL *restrict Z,
 }
 
 // r = sum over i of T[i]*(-A[i] + m[] + log(S[]))
-static void head_ce_value_item(const int g0, const int g1, const int g2,
+static void head_ce_value_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global const REAL *restrict S,
@@ -1212,15 +1219,15 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_ce_value_t;
+    const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
-    for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int i = 0;
+    integer i = 0;
     for (; i + V <= I; i += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * I + i], 1, V);
             const realv m_1 = (realv)(m[t0 + t]);
             const realv S_2 = (realv)(S[t0 + t]);
@@ -1230,7 +1237,7 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
     }
     for (; i < I; ++i) {
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
             const realv T_0 = (realv)(T[(t0 + t) * I + i]);
             const realv m_1 = (realv)(m[t0 + t]);
             const realv S_2 = (realv)(S[t0 + t]);
@@ -1239,7 +1246,7 @@ static void head_ce_value_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_head_ce_value_t; ++t) {
+    for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         const realv weight_r0 = (realv)(weight[t0 + t]);
         const realv result = (realv)(lane_sum(acc0[t])) * weight_r0;
         r[t0 + t] = FIRST(result);
@@ -1258,7 +1265,7 @@ WIDE __kernel void head_ce_value(__global const REAL *restrict A,
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
-static void head_ce_delta_place(const int t, const int i,
+static void head_ce_delta_place(const integer t, const integer i,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1268,7 +1275,7 @@ static void head_ce_delta_place(const int t, const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         const realv T_0 = (realv)(T[t * I + i_]);
         acc0 += T_0;
     }
@@ -1278,7 +1285,7 @@ static void head_ce_delta_place(const int t, const int i,
     const realv result = weight_r0 * (Z_r1 * acc0 - T_r2);
     delta_A[t * I + i] = FIRST(result);
 }
-static void head_ce_delta_item(const int g0, const int g1, const int g2,
+static void head_ce_delta_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1286,44 +1293,44 @@ static void head_ce_delta_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_head_ce_delta_t;
-    const int i_first = g2 * (TILE_head_ce_delta_i * V);
-    const int i0 = lesser(i_first, I - (TILE_head_ce_delta_i * V));
-    const int i = i0;
+    const integer t0 = g0 * TILE_head_ce_delta_t;
+    const integer i_first = g2 * (TILE_head_ce_delta_i * V);
+    const integer i0 = lesser(i_first, I - (TILE_head_ce_delta_i * V));
+    const integer i = i0;
     if (I < TILE_head_ce_delta_i * V) {
-        for (int i = i_first; i < lesser(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
-            for (int t = t0; t < t0 + TILE_head_ce_delta_t; ++t) {
+        for (integer i = i_first; i < lesser(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
+            for (integer t = t0; t < t0 + TILE_head_ce_delta_t; ++t) {
                 head_ce_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
-    for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+    for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
     }
-    for (int i_ = 0; i_ < I; ++i_) {
+    for (integer i_ = 0; i_ < I; ++i_) {
         realv T_0[TILE_head_ce_delta_t];
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             T_0[t] = (realv)(T[(t0 + t) * I + i_]);
         }
 #pragma unroll
-        for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-            const int i = i0 + n_i * V;
+        for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+            const integer i = i0 + n_i * V;
 #pragma unroll
-            for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+            for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
                 acc0[n_i][t] += T_0[t];
             }
         }
     }
 #pragma unroll
-    for (int n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-        const int i = i0 + n_i * V;
+    for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+        const integer i = i0 + n_i * V;
 #pragma unroll
-        for (int t = 0; t < TILE_head_ce_delta_t; ++t) {
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             const realv weight_r0 = (realv)(weight[t0 + t]);
             const realv Z_r1 = lanes(&Z[(t0 + t) * I + i], 1, V);
             const realv T_r2 = lanes(&T[(t0 + t) * I + i], 1, V);

@@ -104,9 +104,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -123,28 +130,28 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -207,7 +214,7 @@ enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, K0 = SIZE_K0, Q = SIZE_Q, X0 = SIZE
 #define D_q(n) index[D_q_AT + (n)]
 
 // Z[i, x0] = b[i] + sum(Y[D_j(d_row), K0*x0 + u0]*alpha[D_q(d_row)]; d_row, u0; -i + D_i(d_row) = 0)
-static void forward_Z_place(const int t, const int i, const int x0,
+static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -219,9 +226,9 @@ static void forward_Z_place(const int t, const int i, const int x0,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
-        for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
+        for (integer u0 = 0; u0 < K0; ++u0) {
             const realv Y_0 = (realv)(Y[t * J * H0 + D_j(d_row) * H0 + u0 + K0 * x0]);
             const REAL alpha_1 = alpha[D_q(d_row)];
             acc0 += Y_0 * alpha_1;
@@ -234,7 +241,7 @@ static void forward_Z_place(const int t, const int i, const int x0,
 #endif
     Z[t * I * X0 + i * X0 + x0] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -244,34 +251,34 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
-    const int x0_first = g2 * (TILE_forward_Z_x0 * V);
-    const int x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
-    const int x0 = x00;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
+    const integer x0_first = g2 * (TILE_forward_Z_x0 * V);
+    const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
+    const integer x0 = x00;
     if (X0 < TILE_forward_Z_x0 * V) {
-        for (int x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
-            for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
+            for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, Y, alpha, b, Z, z_out, index, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x0][t] = (realv)(0.0);
         }
     }
-    for (int n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
-        const int d_row = D_by_i_rows(n_d_row);
-        for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
+        const integer d_row = D_by_i_rows(n_d_row);
+        for (integer u0 = 0; u0 < K0; ++u0) {
             const REAL alpha_1 = alpha[D_q(d_row)];
 #pragma unroll
-            for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                const int x0 = x00 + n_x0 * V;
+            for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                const integer x0 = x00 + n_x0 * V;
 #pragma unroll
-                for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                     const realv Y_0 = lanes(&Y[(t0 + t) * J * H0 + D_j(d_row) * H0 + u0 + K0 * x0], K0, V);
                     acc0[n_x0][t] += Y_0 * alpha_1;
                 }
@@ -279,10 +286,10 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = x00 + n_x0 * V;
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        const integer x0 = x00 + n_x0 * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const REAL b_r0 = b[i];
             const realv result = b_r0 + acc0[n_x0][t];
 #if STORE_Z
@@ -305,7 +312,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over d_row in D with j = j of alpha[D_q(d_row)]*delta_Z[D_i(d_row), x0] where x0 = floor(y0, K0) if X0 - x0 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0,
+static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -316,10 +323,10 @@ static void delta_Y_place(const int t, const int j, const int y0,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const int x0 = floordiv(y0, K0);
+    const integer x0 = floordiv(y0, K0);
     if (x0 < X0) {
-        for (int n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
-            const int d_row = D_by_j_rows(n_d_row);
+        for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
+            const integer d_row = D_by_j_rows(n_d_row);
             const REAL alpha_0 = alpha[D_q(d_row)];
             const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + D_i(d_row) * X0 + x0]);
             acc0 += alpha_0 * delta_Z_1;
@@ -328,7 +335,7 @@ static void delta_Y_place(const int t, const int j, const int y0,
     const realv result = acc0;
     delta_Y[t * J * H0 + j * H0 + y0] = FIRST(result * DPHI((realv)(below[t * J * H0 + j * H0 + y0])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -337,12 +344,12 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y0 = id % H0;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
-    for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+    const integer j = id;
+    for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
         delta_Y_place(t, j, y0, alpha, delta_Z, delta_Y, below, index, vectors, TV);
     }
 }
@@ -358,7 +365,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[q] = sum over d_row in D with q = q, x0, u0, t of Y[D_j(d_row), K0*x0 + u0]*delta_Z[D_i(d_row), x0]
-static void gradient_alpha_place(const int q,
+static void gradient_alpha_place(const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
@@ -368,11 +375,11 @@ static void gradient_alpha_place(const int q,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-            const int d_row = D_by_q_rows(n_d_row);
-            for (int x0 = 0; x0 < X0; ++x0) {
-                for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+            const integer d_row = D_by_q_rows(n_d_row);
+            for (integer x0 = 0; x0 < X0; ++x0) {
+                for (integer u0 = 0; u0 < K0; ++u0) {
                     const realv Y_0 = (realv)(Y[t * J * H0 + D_j(d_row) * H0 + u0 + K0 * x0]);
                     const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + D_i(d_row) * X0 + x0]);
                     acc0 += Y_0 * delta_Z_1;
@@ -383,7 +390,7 @@ static void gradient_alpha_place(const int q,
     const realv result = acc0;
     gradient_alpha[q] = FIRST(result);
 }
-static void gradient_alpha_item(const int g0, const int g1, const int g2,
+static void gradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
@@ -391,7 +398,7 @@ static void gradient_alpha_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int q = g1;
+    const integer q = g1;
     gradient_alpha_place(q, Y, delta_Z, gradient_alpha, index, vectors, TV);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
@@ -405,7 +412,7 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 }
 
 // samplegradient_alpha[q] = sum over d_row in D with q = q, x0, u0 of Y[D_j(d_row), K0*x0 + u0]*delta_Z[D_i(d_row), x0]
-static void samplegradient_alpha_place(const int t, const int q,
+static void samplegradient_alpha_place(const integer t, const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
@@ -415,10 +422,10 @@ static void samplegradient_alpha_place(const int t, const int q,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
-        const int d_row = D_by_q_rows(n_d_row);
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int u0 = 0; u0 < K0; ++u0) {
+    for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
+        const integer d_row = D_by_q_rows(n_d_row);
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            for (integer u0 = 0; u0 < K0; ++u0) {
                 const realv Y_0 = (realv)(Y[t * J * H0 + D_j(d_row) * H0 + u0 + K0 * x0]);
                 const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + D_i(d_row) * X0 + x0]);
                 acc0 += Y_0 * delta_Z_1;
@@ -428,7 +435,7 @@ static void samplegradient_alpha_place(const int t, const int q,
     const realv result = acc0;
     samplegradient_alpha[t * Q + q] = FIRST(result);
 }
-static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+static void samplegradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
@@ -436,9 +443,9 @@ static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_alpha_t;
-    const int q = g1;
-    for (int t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
+    const integer t0 = g0 * TILE_samplegradient_alpha_t;
+    const integer q = g1;
+    for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
         samplegradient_alpha_place(t, q, Y, delta_Z, samplegradient_alpha, index, vectors, TV);
     }
 }
@@ -453,17 +460,17 @@ WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = g1;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        int x0 = 0;
+    for (integer t = 0; t < vectors; ++t) {
+        integer x0 = 0;
         for (; x0 + V <= X0; x0 += V) {
             const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
             acc0 += delta_Z_0;
@@ -485,35 +492,35 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    int x0 = 0;
+    integer x0 = 0;
     for (; x0 + V <= X0; x0 += V) {
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
             acc0[t] += delta_Z_0;
         }
     }
     for (; x0 < X0; ++x0) {
 #pragma unroll
-        for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+        for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
             acc0[t] += only_first((realv)(delta_Z_0));
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         samplegradient_b[(t0 + t) * I + i] = FIRST(result);
     }

@@ -83,9 +83,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -102,28 +109,28 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -177,7 +184,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = b[i] + sum(Y[i, K0*x0 + u0, K1*x1 + u1]*alpha[i]; u0, u1)
-static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -188,8 +195,8 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int u0 = 0; u0 < K0; ++u0) {
-        for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
+        for (integer u1 = 0; u1 < K1; ++u1) {
             const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1]);
             const REAL alpha_1 = alpha[i];
             acc0 += Y_0 * alpha_1;
@@ -202,7 +209,7 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 #endif
     Z[t * J * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -211,19 +218,19 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    const int i = g1;
-    int tile = g2;
-    const int x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
+    const integer t0 = g0 * TILE_forward_Z_t;
+    const integer i = g1;
+    integer tile = g2;
+    const integer x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
     tile /= ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V));
-    const int x0_first = tile * TILE_forward_Z_x0;
-    const int x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
-    const int x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
-    const int x1 = x10;
+    const integer x0_first = tile * TILE_forward_Z_x0;
+    const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
+    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer x1 = x10;
     if (X1 < TILE_forward_Z_x1 * V) {
-        for (int x0 = x0_first; x0 < lesser(x0_first + TILE_forward_Z_x0, X0); ++x0) {
-            for (int x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
-                for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer x0 = x0_first; x0 < lesser(x0_first + TILE_forward_Z_x0, X0); ++x0) {
+            for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+                for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                     forward_Z_place(t, i, x0, x1, Y, alpha, b, Z, z_out, vectors, TV);
                 }
             }
@@ -231,24 +238,24 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         return;
     }
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_x0][n_x1][t] = (realv)(0.0);
             }
         }
     }
-    for (int u0 = 0; u0 < K0; ++u0) {
-        for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer u0 = 0; u0 < K0; ++u0) {
+        for (integer u1 = 0; u1 < K1; ++u1) {
             const REAL alpha_1 = alpha[i];
 #pragma unroll
-            for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                const int x0 = x00 + n_x0;
+            for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                const integer x0 = x00 + n_x0;
 #pragma unroll
-                for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                    const int x1 = x10 + n_x1 * V;
+                for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                    const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-                    for (int t = 0; t < TILE_forward_Z_t; ++t) {
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                         const realv Y_0 = lanes(&Y[(t0 + t) * J * H0 * H1 + (i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1], K1, V);
                         acc0[n_x0][n_x1][t] += Y_0 * alpha_1;
                     }
@@ -257,14 +264,14 @@ static void forward_Z_item(const int g0, const int g1, const int g2,
         }
     }
 #pragma unroll
-    for (int n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-        const int x0 = x00 + n_x0;
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        const integer x0 = x00 + n_x0;
         if (x0 < x0_first) continue;
 #pragma unroll
-        for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const int x1 = x10 + n_x1 * V;
+        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+            const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-            for (int t = 0; t < TILE_forward_Z_t; ++t) {
+            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 const REAL b_r0 = b[i];
                 const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
@@ -287,7 +294,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * alpha[j]*delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -297,8 +304,8 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
     if (x0 < X0 && x1 < X1) {
         const REAL alpha_0 = alpha[j];
         const realv delta_Z_1 = (realv)(delta_Z[t * J * X0 * X1 + (j * X0 + x0) * X1 + x1]);
@@ -307,7 +314,7 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
     const realv result = acc0;
     delta_Y[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1] = FIRST(result * DPHI((realv)(below[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -315,14 +322,14 @@ static void delta_Y_item(const int g0, const int g1, const int g2,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y1 = id % H1;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id % H0;
+    const integer y0 = id % H0;
     id /= H0;
-    const int j = id;
-    for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+    const integer j = id;
+    for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
         delta_Y_place(t, j, y0, y1, alpha, delta_Z, delta_Y, below, vectors, TV);
     }
 }
@@ -337,7 +344,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 }
 
 // gradient_alpha[i] = sum over x0, x1, u0, u1, t of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
-static void gradient_alpha_place(const int i,
+static void gradient_alpha_place(const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
@@ -346,11 +353,11 @@ static void gradient_alpha_place(const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int x0 = 0; x0 < X0; ++x0) {
-            for (int x1 = 0; x1 < X1; ++x1) {
-                for (int u0 = 0; u0 < K0; ++u0) {
-                    for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            for (integer x1 = 0; x1 < X1; ++x1) {
+                for (integer u0 = 0; u0 < K0; ++u0) {
+                    for (integer u1 = 0; u1 < K1; ++u1) {
                         const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1]);
                         const realv delta_Z_1 = (realv)(delta_Z[t * J * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         acc0 += Y_0 * delta_Z_1;
@@ -362,14 +369,14 @@ static void gradient_alpha_place(const int i,
     const realv result = acc0;
     gradient_alpha[i] = FIRST(result);
 }
-static void gradient_alpha_item(const int g0, const int g1, const int g2,
+static void gradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int i = g1;
+    const integer i = g1;
     gradient_alpha_place(i, Y, delta_Z, gradient_alpha, vectors, TV);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
@@ -382,7 +389,7 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 }
 
 // samplegradient_alpha[i] = sum over x0, x1, u0, u1 of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
-static void samplegradient_alpha_place(const int t, const int i,
+static void samplegradient_alpha_place(const integer t, const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
@@ -391,10 +398,10 @@ static void samplegradient_alpha_place(const int t, const int i,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int x0 = 0; x0 < X0; ++x0) {
-        for (int x1 = 0; x1 < X1; ++x1) {
-            for (int u0 = 0; u0 < K0; ++u0) {
-                for (int u1 = 0; u1 < K1; ++u1) {
+    for (integer x0 = 0; x0 < X0; ++x0) {
+        for (integer x1 = 0; x1 < X1; ++x1) {
+            for (integer u0 = 0; u0 < K0; ++u0) {
+                for (integer u1 = 0; u1 < K1; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1]);
                     const realv delta_Z_1 = (realv)(delta_Z[t * J * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                     acc0 += Y_0 * delta_Z_1;
@@ -405,16 +412,16 @@ static void samplegradient_alpha_place(const int t, const int i,
     const realv result = acc0;
     samplegradient_alpha[t * J + i] = FIRST(result);
 }
-static void samplegradient_alpha_item(const int g0, const int g1, const int g2,
+static void samplegradient_alpha_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_alpha_t;
-    const int i = g1;
-    for (int t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
+    const integer t0 = g0 * TILE_samplegradient_alpha_t;
+    const integer i = g1;
+    for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
         samplegradient_alpha_place(t, i, Y, delta_Z, samplegradient_alpha, vectors, TV);
     }
 }
@@ -428,18 +435,18 @@ WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
-static void gradient_b_item(const int g0, const int g1, const int g2,
+static void gradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
-    const int i = g1;
+    const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    for (int t = 0; t < vectors; ++t) {
-        for (int x0 = 0; x0 < X0; ++x0) {
-            int x1 = 0;
+    for (integer t = 0; t < vectors; ++t) {
+        for (integer x0 = 0; x0 < X0; ++x0) {
+            integer x1 = 0;
             for (; x1 + V <= X1; x1 += V) {
                 const realv delta_Z_0 = lanes(&delta_Z[t * J * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 acc0 += delta_Z_0;
@@ -462,37 +469,37 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
-static void samplegradient_b_item(const int g0, const int g1, const int g2,
+static void samplegradient_b_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_samplegradient_b_t;
-    const int i = g1;
+    const integer t0 = g0 * TILE_samplegradient_b_t;
+    const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
-    for (int x0 = 0; x0 < X0; ++x0) {
-        int x1 = 0;
+    for (integer x0 = 0; x0 < X0; ++x0) {
+        integer x1 = 0;
         for (; x1 + V <= X1; x1 += V) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * J * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 acc0[t] += delta_Z_0;
             }
         }
         for (; x1 < X1; ++x1) {
 #pragma unroll
-            for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+            for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                 const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * J * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                 acc0[t] += only_first((realv)(delta_Z_0));
             }
         }
     }
 #pragma unroll
-    for (int t = 0; t < TILE_samplegradient_b_t; ++t) {
+    for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = (realv)(lane_sum(acc0[t]));
         samplegradient_b[(t0 + t) * J + i] = FIRST(result);
     }

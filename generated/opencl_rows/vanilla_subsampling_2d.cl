@@ -77,9 +77,16 @@ static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
 static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 #if V == 1
 #define FIRST(v) (v)
 #else
@@ -96,29 +103,29 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, int step, int count)
+static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
     }
     return v;
 }
-static void put(__global REAL *p, int step, realv v, int from, int to)
+static void put(__global REAL *p, integer step, realv v, integer from, integer to)
 {
     if (step == 1 && from <= 0 && to == V) {
         STORE(v, p);
         return;
     }
 #pragma unroll
-    for (int n = 0; n < V; ++n) {
+    for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
     }
 }
-static int floordiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static int modulo(int a, int b) { const int r = a % b; return r < 0 ? r + b : r; }
+static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -172,7 +179,7 @@ static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0)
 enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = SIZE_X0, X1 = SIZE_X1 };
 
 // Z[i, x0, x1] = Y[i, K0*x0, K1*x1]
-static void forward_Z_place(const int t, const int i, const int x0, const int x1,
+static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
@@ -186,34 +193,34 @@ static void forward_Z_place(const int t, const int i, const int x0, const int x1
 #endif
     Z[t * J * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(PHI(result));
 }
-static void forward_Z_item(const int g0, const int g1, const int g2,
+static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_forward_Z_t;
-    int id = g1;
-    const int x0 = id % X0;
+    const integer t0 = g0 * TILE_forward_Z_t;
+    integer id = g1;
+    const integer x0 = id % X0;
     id /= X0;
-    const int i = id;
-    const int x1_first = g2 * (TILE_forward_Z_x1 * V);
-    const int x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
-    const int x1 = x10;
+    const integer i = id;
+    const integer x1_first = g2 * (TILE_forward_Z_x1 * V);
+    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer x1 = x10;
     if (X1 < TILE_forward_Z_x1 * V) {
-        for (int x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
-            for (int t = t0; t < t0 + TILE_forward_Z_t; ++t) {
+        for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+            for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, x1, Y, Z, z_out, vectors, TV);
             }
         }
         return;
     }
 #pragma unroll
-    for (int n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-        const int x1 = x10 + n_x1 * V;
+    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+        const integer x1 = x10 + n_x1 * V;
 #pragma unroll
-        for (int t = 0; t < TILE_forward_Z_t; ++t) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv Y_r0 = lanes(&Y[(t0 + t) * J * H0 * H1 + (i * H0 + K0 * x0) * H1 + K1 * x1], K1, V);
             const realv result = Y_r0;
 #if STORE_Z
@@ -233,7 +240,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * delta_Z[j, x0, x1] where x0 = floor(y0, K0), x1 = floor(y1, K1) if mod(y0, K0) == 0 and mod(y1, K1) == 0 and X0 - x0 - 1 >= 0 and X1 - x1 - 1 >= 0
-static void delta_Y_place(const int t, const int j, const int y0, const int y1,
+static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
@@ -242,8 +249,8 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
     if (x0 < X0 && x1 < X1 && modulo(y0, K0) == 0 && modulo(y1, K1) == 0) {
         const realv delta_Z_0 = (realv)(delta_Z[t * J * X0 * X1 + (j * X0 + x0) * X1 + x1]);
         acc0 += delta_Z_0;
@@ -251,53 +258,53 @@ static void delta_Y_place(const int t, const int j, const int y0, const int y1,
     const realv result = acc0;
     delta_Y[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1] = FIRST(result * DPHI((realv)(below[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1])));
 }
-static void delta_Y_item(const int g0, const int g1, const int g2,
+static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
     const int TV)
 {
-    const int t0 = g0 * TILE_delta_Y_t;
-    int id = g1;
-    const int y1 = id % H1;
+    const integer t0 = g0 * TILE_delta_Y_t;
+    integer id = g1;
+    const integer y1 = id % H1;
     id /= H1;
-    const int y0 = id;
-    const int j_first = g2 * (TILE_delta_Y_j * V);
-    const int j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
-    const int j = j0;
+    const integer y0 = id;
+    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j = j0;
     if (J < TILE_delta_Y_j * V) {
-        for (int j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (int t = t0; t < t0 + TILE_delta_Y_t; ++t) {
+        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, y1, delta_Z, delta_Y, below, vectors, TV);
             }
         }
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
     }
-    const int x0 = floordiv(y0, K0);
-    const int x1 = floordiv(y1, K1);
+    const integer x0 = floordiv(y0, K0);
+    const integer x1 = floordiv(y1, K1);
     if (x0 < X0 && x1 < X1 && modulo(y0, K0) == 0 && modulo(y1, K1) == 0) {
 #pragma unroll
-        for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const int j = j0 + n_j * V;
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
 #pragma unroll
-            for (int t = 0; t < TILE_delta_Y_t; ++t) {
+            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
                 const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * J * X0 * X1 + (j * X0 + x0) * X1 + x1], X0 * X1, V);
                 acc0[n_j][t] += delta_Z_0;
             }
         }
     }
 #pragma unroll
-    for (int n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const int j = j0 + n_j * V;
+    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+        const integer j = j0 + n_j * V;
 #pragma unroll
-        for (int t = 0; t < TILE_delta_Y_t; ++t) {
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
             put(&delta_Y[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, V)), j_first - j, V);
         }

@@ -86,6 +86,11 @@ class Space:
         """Work items of a launch."""
         return global_size(self.unit, self.kernel, plan.tiles, self.vectors(plan.width), self.lanes(plan.width), plan.parts)
 
+    def places(self, tiles: Mapping[str, int]) -> int:
+        """Accumulators in registers: of a strip those of one place."""
+        strip = self.kernel.strip
+        return prod(size for macro, size in tiles.items() if strip is None or macro != strip.macro)
+
     def illegal(self, schedule: Schedule) -> str:
         """Why the schedule is not legal; "" where it is."""
         width = schedule.width or self.width
@@ -98,8 +103,8 @@ class Space:
             if not 1 <= size <= max(1, extents[macro]):
                 return f"{macro} = {size}, expected 1 to {extents[macro]}"
         plan = self.plan(schedule)
-        if prod(plan.tiles.values()) > MOST_PLACES:
-            return f"{prod(plan.tiles.values())} accumulators, expected at most {MOST_PLACES}"
+        if self.places(plan.tiles) > MOST_PLACES:
+            return f"{self.places(plan.tiles)} accumulators, expected at most {MOST_PLACES}"
         items = self.global_size(plan)
         if schedule.group is not None and self.device.fused:
             return "a kernel of a fused pass has no work group"
@@ -190,7 +195,8 @@ class Space:
         own = width or self.width
         macros = list(self.kernel.tiles)
         values = [self.tile_values(macro, own) for macro in macros]
-        found = [dict(zip(macros, sizes, strict=True)) for sizes in product(*values) if prod(sizes) <= MOST_PLACES]
+        found = [dict(zip(macros, sizes, strict=True)) for sizes in product(*values)]
+        found = [tiles for tiles in found if self.places(tiles) <= MOST_PLACES]
         found.sort(key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device))
         return [self.schedule(tiles, own) for tiles in found]
 

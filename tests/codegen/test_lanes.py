@@ -91,4 +91,4 @@ def test_an_operand_slides_along_a_window_where_the_next_round_reads_the_next_pl
     derivation = derive_definition(family, {"rank": 2, "connections": "full"})
     kernel = next(k for k in derivation.kernels if k.name == "gradient_w")
     operands = tile_schedule(kernel, dict(derivation.tensors)).operands
-    assert {(o.axes, o.sliding) for o in operands} == {(("j", "u1"), ("u1",)), (("i",), ())}
+    assert {(o.axes, o.sliding) for o in operands} == {(("j", "u1", "u0"), ("u1", "u0")), (("i",), ())}

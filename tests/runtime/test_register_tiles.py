@@ -83,3 +83,22 @@ def test_few_samples_are_made_up_for_by_a_coordinate() -> None:
     operands = [["x", "t"], ["i"]]
     tiles = [best_tile(tile_problem({"i": 16, "x": 8, "t": v}, operands, 64, True), CPU) for v in (1, 8)]
     assert tiles[0][1] > 1 and tiles[1][1] == 1
+
+
+def test_a_strip_serves_sums_that_stream_from_the_second_level_cache() -> None:
+    """Planes of 256 KiB, rows of 8: five places that share a row load it once."""
+    operands, extents = [["i"], ["j", "u"]], {"i": 16, "j": 6, "u": 5}
+    streamed = tile_problem(extents, operands, 9, False, 1 << 18, [[], ["u"]], ("u", 1 << 12, 64))
+    cached = tile_problem(extents, operands, 9, False, 1 << 10, [[], ["u"]], ("u", 1 << 8, 8))
+    assert best_tile(streamed, CPU)[2] == 5
+    assert best_tile(cached, CPU)[2] == 1  # nothing to gain, and accumulators to move
+    # rows that do not fit either are no better than planes
+    wide = tile_problem(extents, operands, 9, False, 1 << 24, [[], ["u"]], ("u", 1 << 20, 1 << 14))
+    assert cycles(wide, (4, 3, 5), CPU) == pytest.approx(cycles(wide, (4, 3, 1), CPU), rel=1e-3)
+
+
+def test_a_strip_takes_no_registers_and_leaves_work_for_every_core() -> None:
+    operands, extents = [["i"], ["j", "u"]], {"i": 4, "j": 3, "u": 8}
+    problem = tile_problem(extents, operands, 1, False, 1 << 20, [[], ["u"]], ("u", 1 << 12, 64))
+    assert problem.in_registers((4, 3, 8)) == (4, 3, 1)
+    assert best_tile(problem, Machine(registers=20, work_items=2)) == (4, 3, 2)  # two places hide what is loaded

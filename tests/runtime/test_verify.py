@@ -18,8 +18,10 @@ from phiz.runtime.verify import plan, verify
 
 SAMPLE = ("dense", "softmax", "radial_basis", "convolution_1d", "convolution_1d_table", "max_pooling_1d", "subsampling_2d_table")
 
+#: A sum may be written several times, for whole tiles and for places in turn: its sign is one, and changes in all of them.
+SUM = r"\] \+= "
 SIGNS = {
-    r"\] \+= ": "] -= ",
+    SUM: "] -= ",
     "realv result = ": "realv result = -",
     r"\.append\(": ".append(-",
     "return ": "return -",
@@ -48,7 +50,7 @@ def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: b
 
 
 def flipped(file: str, kernel: str) -> str:
-    """The text of a generated file with one sign changed in one kernel."""
+    """The text of a generated file with one sign of one kernel changed, in all copies of the loop that it is in."""
     text = (builtin_path() / file).read_text()
     opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"static void {}_item\(", r"\n(?=WIDE __kernel )")
     start = re.search(opening.format(kernel), text)
@@ -57,7 +59,7 @@ def flipped(file: str, kernel: str) -> str:
     end = start.start() + stop.start() if stop else len(text)
     body = text[start.start() : end]
     for pattern, sign in SIGNS.items():
-        changed, count = re.subn(pattern, sign, body, count=1)
+        changed, count = re.subn(pattern, sign, body, count=0 if pattern == SUM else 1)
         if count:
             return text[: start.start()] + changed + text[end:]
     raise AssertionError(f"no sign to flip in {file}: {kernel}")

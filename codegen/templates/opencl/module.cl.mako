@@ -12,7 +12,7 @@ static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
 % for line in k.helpers:
 ${line}
 % endfor
-static void ${k.name}_item(const int g0, const int g1, const int g2,
+static void ${k.name}_item(const integer g0, const integer g1, const integer g2,
     ${",\n    ".join(k.parameters)}\
 % if k.local:
 
@@ -28,7 +28,7 @@ static void ${k.name}_item(const int g0, const int g1, const int g2,
     ${line}
 % endfor
 % for nest in k.nests:
-${declare(nest, k)}\
+${declare(nest)}\
 % for line in nest.lines:
 ${layout(line, 1)}
 % endfor
@@ -53,13 +53,13 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 % endif
 }
 </%def>\
-<%def name="declare(nest, k)">\
+<%def name="declare(nest)">\
 % if nest.combine == "sum":
-    realv acc${nest.number}${nest.dimensions};
+    realv ${nest.accumulators}${nest.dimensions};
 % else:
-    realv acc${nest.number}${nest.dimensions}, position${nest.number}${nest.dimensions};
+    realv ${nest.accumulators}${nest.dimensions}, position${nest.number}${nest.dimensions};
 % endif
-% for line in initial(nest, k.schedule.tiles):
+% for line in initial(nest):
 ${layout(line, 1)}
 % endfor
 </%def>\
@@ -102,9 +102,16 @@ static REAL lane_sum${lanes}(CAT(REAL, ${lanes}) v) { return ${"v.x + v.y" if la
 % endfor
 static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
 #endif
+// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
+// at that.
+#if defined(__x86_64__) || defined(__aarch64__)
+typedef long integer;
+#else
+typedef int integer;
+#endif
 // min and max are calls that PoCL does not inline; these are folded.
-static int lesser(int a, int b) { return a < b ? a : b; }
-static int greater(int a, int b) { return a > b ? a : b; }
+static integer lesser(integer a, integer b) { return a < b ? a : b; }
+static integer greater(integer a, integer b) { return a > b ? a : b; }
 % for function in functions:
 ${function}
 % endfor
@@ -131,9 +138,9 @@ WIDE __kernel void add_parts(__global const REAL *restrict parts,
     __global REAL *restrict sum,
     const int count)
 {
-    const int unit = get_global_id(0), units = get_global_size(0);
+    const integer unit = get_global_id(0), units = get_global_size(0);
     REAL total = parts[unit];
-    for (int n = 1; n < count; ++n) {
+    for (integer n = 1; n < count; ++n) {
         total += parts[n * units + unit];
     }
     sum[unit] = total;

@@ -1,0 +1,117 @@
+"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a strip in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..derive.ir import Loop, Nest, RowLoop, loads, names
+from .addresses import units
+from .opencl_bounds import Range, Union, loop_lines
+from .opencl_frame import Line
+from .opencl_names import c_name
+from .opencl_nest import NestWriter
+from .opencl_printer import integer
+from .opencl_text import Pending, Text
+
+
+class SampleSums(NestWriter):
+    """Writes the nests of a kernel that sums over the samples.
+
+    The rounds of a loop that every place of the tile takes part in are a loop of their own; in the others, at its edges, the
+    places are computed in turn.
+    """
+
+    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """The loop over blocks of TV sample vectors, where each tensor has the block, and the nest."""
+        text.add(["const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;"])
+        text.open(["for (integer block = 0; block < blocks; ++block) {"])
+        for name in dict.fromkeys(load.tensor for load in loads(nest)):
+            tensor = self.frame.tensors[name]
+            if tensor.samples:
+                pointer = f"__global const realv *restrict {c_name(name)}_block"
+                text.add([f"{pointer} = {c_name(name)} + block * {integer(units(tensor), 3)} * TV;"])
+        pending.settle(text)
+        if self.frame.strips:
+            self._strip(text, number, nest, pending)
+        else:
+            self._rounds(text, number, nest, nest.loops, pending)
+
+    def _strip(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """The outermost loop, and in it the places of the strip: each takes its accumulators to registers and puts them back."""
+        (axis,), first = self.frame.strips, nest.loops[0]
+        assert isinstance(first, Loop)
+        bounds = axis if axis in names(first.lower) | names(first.upper) else None
+        found = self.bounds.range(number, nest, first, bounds)
+        text.open([*loop_lines(first, found), *self.frame.tile_loop(axis)])
+        text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
+        pending.known.add(first.name)
+        pending.settle(text)
+        registers, memory = f"acc{number}{self.frame.place_index()}", self.frame.accumulator(number)
+        text.add([f"realv acc{number}{self.frame.dimensions(self.frame.inner)};"])
+        text.extend(self._over_tile(f"{registers} = {memory};"))
+        rest = Text()
+        self._rounds(rest, number, nest, nest.loops[1:], pending)
+        text.extend(rest.closed())
+        text.extend(self._over_tile(f"{memory} = {registers};"))
+
+    def _over_tile(self, line: str) -> list[Line]:
+        """``line`` for every place of the tile in registers."""
+        text = Text()
+        for axis in self.frame.inner:
+            text.open([t for t in self.frame.tile_loop(axis) if not t.startswith("const ")])
+        text.add([line])
+        return text.closed()
+
+    def _rounds(
+        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: Pending, axes: Sequence[str] = ()
+    ) -> None:
+        """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a place."""
+        if not loops:
+            self.inside(text, number, nest, pending, axes)
+            return
+        loop, *others = loops
+        found = self.loop_range(number, nest, loop, axes)
+        known = pending.known | {loop.name}
+
+        def rest(part: Text, axes: Sequence[str]) -> None:
+            inner = Pending(list(pending.lets), list(pending.guards), set(known))
+            inner.settle(part)
+            self._rounds(part, number, nest, others, inner, axes)
+
+        if found is None or found.union is None:
+            text.open(loop_lines(loop, found))
+            rest(text, axes)
+            return
+        name, union = c_name(loop.name), found.union
+        text.add(_edges(name, found, union))
+        edges, common = Text(), Text()
+        edges.open([
+            "for (integer edge = 0; edge < 2; ++edge) {",
+            f"for (integer {name} = edge ? {name}_all_end : {name}_begin; {name} < (edge ? {name}_end : {name}_all); ++{name}) {{",
+            *self.frame.tile_loop(union.axis),
+            f"if ({union.outside}) continue;",
+        ])  # fmt: skip
+        rest(edges, [*axes, union.axis])
+        common.open([f"for (integer {name} = {name}_all; {name} < {name}_all_end; ++{name}) {{"])
+        rest(common, axes)
+        text.extend([*edges.closed(), *common.closed()])
+
+    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+        """The loop over the vectors of a block, which are few, or over every PARTS-th of all."""
+        pending.settle(text)
+        schedule = self.frame.schedule  # neighbouring parts read neighbouring vectors
+        rounds = f"integer t = part; t < count; t += {schedule.parts}" if schedule.parts else "integer t = 0; t < count; ++t"
+        hint = [f"#elif {schedule.unroll}", f"#pragma unroll {schedule.unroll}"] if schedule.unroll else []
+        text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
+        text.extend(self.body_lines(number, nest, axes))
+
+
+def _edges(name: str, found: Range, union: Union) -> list[str]:
+    """Where a loop begins and ends, and in between the rounds that all places of the tile take part in."""
+    first, last = union.common
+    return [
+        f"const integer {name}_begin = {found.lower};",
+        f"const integer {name}_end = {found.upper};",
+        f"const integer {name}_all = lesser({first}, {name}_end);",
+        f"const integer {name}_all_end = greater({last}, {name}_all);",
+    ]
