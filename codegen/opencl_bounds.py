@@ -67,9 +67,9 @@ class Bounds:
         if tiled is not None:
             return self._union(number, nest, loop, tiled)
         lower, upper = self._texts(nest, loop)
-        extent, name = integer(loop.extent), c_name(loop.name)
-        tests = [f"{lower if plain(lower) else f'{name}_begin'} == 0"] if lower != "0" else []
-        tests += [f"{upper if plain(upper) else f'{name}_end'} == {extent}"] if upper != extent else []
+        extent = integer(loop.extent)
+        tests = [f"{lower} == 0"] if lower != "0" else []
+        tests += [f"{upper} == {extent}"] if upper != extent else []
         tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
         return Range(lower, upper, tuple(tests))
 

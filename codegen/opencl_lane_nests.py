@@ -43,8 +43,9 @@ class SumNests(SampleNests):
         self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.schedule))
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = ()
-    ) -> None:
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        cut: bool | None = None,
+    ) -> None:  # fmt: skip
         """The innermost loop in steps of V, and what that leaves."""
         assert isinstance(loop, Loop)
         found = self.loop_range(number, nest, loop)

@@ -67,44 +67,56 @@ class NestWriter:
 
     # ---------------------------------------------------------------------------------------------------------- loops
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The nest; where bounds depend on tiled axes, once for tiles whose places have all rounds, once for others."""
+        """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
+
+        Elsewhere the places of the tile come in turn along the axes that bounds depend on.
+        """
         pending.settle(text)
         ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
-        unions = [found for found in ranges if found is not None and found.union is not None]
-        if not unions:
+        varying = [found for found in ranges if found is not None and found.union is not None]
+        if ranges and ranges[-1] is not None and ranges[-1] not in varying and not _inner(nest):
+            varying += [ranges[-1]] if ranges[-1].whole else []
+        if not varying:
             self.loops(text, number, nest, pending)
             return
         whole, cut = Text(), Text()
-        self.loops(whole, number, nest, pending.copy())
-        axes = [a for a in self.frame.inner if a in {found.union.axis for found in unions if found.union is not None}]
+        self.loops(whole, number, nest, pending.copy(), cut=False)
+        tiled = {found.union.axis for found in varying if found.union is not None}
+        axes = [axis for axis in self.frame.inner if axis in tiled]
         for axis in axes:
             cut.open(self.frame.tile_loop(axis))
-        self.loops(cut, number, nest, pending.copy(), axes)
-        text.branch(" && ".join(test for found in unions for test in found.whole), [whole.closed(), cut.closed()])
+        self.loops(cut, number, nest, pending.copy(), axes, cut=True)
+        text.branch(" && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()])
 
-    def loops(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
-        """The loops of the nest and what is inside them; ``axes`` of the tile have a place, others have all rounds."""
+    def loops(
+        self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
+    ) -> None:
+        """The loops of the nest and what is inside them; ``axes`` of the tile have a place.
+
+        ``cut``: whether bounds that vary cut anything off here; None where that is not known.
+        """
         for loop in nest.loops[:-1]:
             found = self.loop_range(number, nest, loop, axes)
-            union = found is not None and found.union is not None
-            text.open([whole_loop(loop)] if union and isinstance(loop, Loop) else loop_lines(loop, found))
+            whole = found is not None and found.union is not None and isinstance(loop, Loop)
+            text.open([whole_loop(loop)] if whole and isinstance(loop, Loop) else loop_lines(loop, found))
             text.extend(copy_lines(self.frame, loop))
             pending.known.add(loop.name)
             pending.settle(text)
         if nest.loops:
-            self.last_loop(text, number, nest, nest.loops[-1], pending, axes)
+            self.last_loop(text, number, nest, nest.loops[-1], pending, axes, cut)
         else:
             self.inside(text, number, nest, pending, axes)
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = ()
-    ) -> None:
-        """The innermost loop, twice where its bounds vary: where nothing is cut off it has a length that the compiler knows."""
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        cut: bool | None = None,
+    ) -> None:  # fmt: skip
+        """The innermost loop, see ``loops``; with both lengths where it is not known which."""
         found = self.loop_range(number, nest, loop, axes)
         pending.known.add(loop.name)
         opening = loop_lines(loop, found)
         if isinstance(loop, Loop) and found is not None and found.whole:
-            if found.union is None:
+            if cut is None:
                 text.add(opening[:-1])
                 branches = []
                 for line in (whole_loop(loop), opening[-1]):
@@ -114,7 +126,7 @@ class NestWriter:
                     branches.append(part.closed())
                 text.branch(" && ".join(found.whole), branches)
                 return
-            opening = [whole_loop(loop)]
+            opening = opening if cut else [whole_loop(loop)]
         text.open(self.unrolled(opening))
         text.extend(copy_lines(self.frame, loop))
         self.inside(text, number, nest, pending, axes)
@@ -194,3 +206,9 @@ class NestWriter:
 def _is_negated(e: Expr) -> bool:
     """True where the whole body is a negation, whose sign moves into the accumulation."""
     return isinstance(e, Call) and e.function == "neg"
+
+
+def _inner(nest: Nest) -> bool:
+    """True where the bounds of the last loop depend on other loops."""
+    last, others = nest.loops[-1], {loop.name for loop in nest.loops[:-1]}
+    return not isinstance(last, Loop) or bool((names(last.lower) | names(last.upper) | names(last.step)) & others)

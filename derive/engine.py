@@ -6,7 +6,7 @@ Input: a ``Definition`` (SymPy).  Output: a ``Derivation`` with kernels of the I
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -88,16 +88,25 @@ class _Engine:
                       result, "phi" if stage.name == "Z" else "", position, temporaries, latex, text)  # fmt: skip
 
     def _combine(self, contributions: list[Contribution], inline: bool = True) -> tuple[tuple[Nest, ...], Expr]:
-        """One nest per occurrence; with ``inline`` a nest without loops and conditions is its body."""
+        """One nest per occurrence; with ``inline`` a nest without loops and conditions is its body.
+
+        A number that all of a sum is multiplied by is multiplied once, after it.
+        """
         nests: list[Nest] = []
         terms: list[Expr] = []
         for contribution in contributions:
             nest = self.builder.nest(contribution.term)
             if inline and not (nest.loops or nest.conditions or nest.guards or nest.lets or nest.temporaries):
                 terms.append(nest.body)
-            else:
+                continue
+            number, body = contribution.term.body.as_coeff_Mul(rational=True)
+            total = sp.Dummy(real=True)
+            if abs(number) == 1:
                 terms.append(Accumulator(len(nests)))
                 nests.append(nest)
+            else:
+                terms.append(self.builder.scalar(number * total, {total: len(nests)})[1])
+                nests.append(self.builder.nest(replace(contribution.term, body=body)))
         if not terms:
             return (), Number("0.0")
         return tuple(nests), terms[0] if len(terms) == 1 else Call("add", tuple(terms))

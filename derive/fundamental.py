@@ -108,7 +108,7 @@ class Adjoint:
         equations += [c.subs(rename, simultaneous=True) for c in (reduction.constraints if reduction else ())]
         bounds = tuple(b.subs(rename, simultaneous=True) for b in (reduction.bounds if reduction else ()))
         skipping = self._skipping(reduction)
-        term = Term(tuple(self.builder.unknown(v, rename) for v in variables), tuple(equations), body, rename,
+        term = Term(tuple(self.builder.unknown(v, rename) for v in variables), tuple(equations), numbers_first(body), rename,
                     target.axes, "sum", None, skipping, bounds)  # fmt: skip
         return Contribution(stage, term, symbol)
 
@@ -124,3 +124,15 @@ class Adjoint:
         unknowns = tuple(self.builder.unknown(v, {}) for v in reduction.variables)
         return Term(unknowns, reduction.constraints, reduction.body, {}, stage.axes, reduction.combine, position,
                     self._skipping(reduction), reduction.bounds)  # fmt: skip
+
+
+def numbers_first(body: sp.Expr) -> sp.Expr:
+    """``body`` with the number that the terms of a factor have in common in front: d·(2c - 2y) is 2·d·(c - y)."""
+    if not body.is_Mul:
+        return body
+    number, factors = sp.S.One, []
+    for factor in body.args:
+        common, rest = factor.primitive() if factor.is_Add and not factor.is_integer else (sp.S.One, factor)
+        number *= common
+        factors.append(rest)
+    return sp.Mul(number, *factors)

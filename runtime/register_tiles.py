@@ -131,16 +131,17 @@ def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
 
 @lru_cache(maxsize=4096)
 def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
-    """The tile with the fewest predicted cycles; of equals the one with the fewest loads.
+    """The tile with the fewest predicted cycles.
 
-    Then the one with the fewest places along axes that move with a loop, where ends are cut off; then the first in ascending order.
+    Of equals the one with the fewest places along axes that move with a loop, where ends may be cut off; then the one with the
+    fewest loads; then the first in ascending order.
     """
     moving = {axis for axes in problem.sliding for axis in axes}
 
-    def rank(tile: tuple[int, ...]) -> tuple[float, float, int, tuple[int, ...]]:
+    def rank(tile: tuple[int, ...]) -> tuple[float, int, float, tuple[int, ...]]:
         own = problem.in_registers(tile)
         along = prod(own[axis] for axis in moving)
-        return round(cycles(problem, tile, machine), 9), loads(problem, own) / prod(own), along, tile
+        return round(cycles(problem, tile, machine), 9), along, loads(problem, own) / prod(own), tile
 
     return min(_candidates(problem), key=rank)
 

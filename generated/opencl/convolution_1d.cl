@@ -322,52 +322,26 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
 #endif
                 const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
                 const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-                if (u0_begin == 0 && u0_end == M0) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
-                    for (integer u0 = 0; u0 < M0; ++u0) {
-                        realv Y_0[TILE_forward_Z_t];
+                for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                    realv Y_0[TILE_forward_Z_t];
 #pragma unroll
-                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-                        }
-#pragma unroll
-                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                            const integer i = i0 + n_i;
-#if LOCAL_forward_Z
-                            const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
-#else
-                            const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
-#endif
-#pragma unroll
-                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x0][t] += Y_0[t] * w_1;
-                            }
-                        }
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                        Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
                     }
-                } else {
-#if UNROLL_forward_Z
-#pragma unroll UNROLL_forward_Z
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i;
+#if LOCAL_forward_Z
+                        const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
+#else
+                        const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
 #endif
-                    for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                        realv Y_0[TILE_forward_Z_t];
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[t] = Y[(j * H0 + d0 * u0 + k0 * x0 - p0) * TV + t0 + t];
-                        }
-#pragma unroll
-                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                            const integer i = i0 + n_i;
-#if LOCAL_forward_Z
-                            const REAL w_1 = w_local[(j % LOCAL_forward_Z * TILE_forward_Z_i + n_i) * M0 + u0];
-#else
-                            const REAL w_1 = w[(i * J + j) * M0 + u0 - w_from];
-#endif
-#pragma unroll
-                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x0][t] += Y_0[t] * w_1;
-                            }
+                            acc0[n_i][n_x0][t] += Y_0[t] * w_1;
                         }
                     }
                 }
@@ -436,25 +410,23 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
-        for (integer i = 0; i < I; ++i) {
+        if (greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)) == 0 && (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1)) == M0 && floordiv(k0, gcd0) == 1) {
+            for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
-            if (i % LOCAL_delta_Y == 0) {
-                barrier(CLK_LOCAL_MEM_FENCE);
-                for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
-                    integer rest = n;
-                    const integer u0_n = rest % M0;
-                    rest /= M0;
-                    const integer j_n = j0 + rest % TILE_delta_Y_j;
-                    rest /= TILE_delta_Y_j;
-                    const integer i_n = lesser(i + rest, I - 1);
-                    w_local[n] = w[(i_n * J + j_n) * M0 + u0_n];
+                if (i % LOCAL_delta_Y == 0) {
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                    for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
+                        integer rest = n;
+                        const integer u0_n = rest % M0;
+                        rest /= M0;
+                        const integer j_n = j0 + rest % TILE_delta_Y_j;
+                        rest /= TILE_delta_Y_j;
+                        const integer i_n = lesser(i + rest, I - 1);
+                        w_local[n] = w[(i_n * J + j_n) * M0 + u0_n];
+                    }
+                    barrier(CLK_LOCAL_MEM_FENCE);
                 }
-                barrier(CLK_LOCAL_MEM_FENCE);
-            }
 #endif
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
@@ -479,7 +451,26 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         }
                     }
                 }
-            } else {
+            }
+        } else {
+            for (integer i = 0; i < I; ++i) {
+#if LOCAL_delta_Y
+                if (i % LOCAL_delta_Y == 0) {
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                    for (integer n = get_local_id(0); n < LOCAL_delta_Y * TILE_delta_Y_j * M0; n += get_local_size(0)) {
+                        integer rest = n;
+                        const integer u0_n = rest % M0;
+                        rest /= M0;
+                        const integer j_n = j0 + rest % TILE_delta_Y_j;
+                        rest /= TILE_delta_Y_j;
+                        const integer i_n = lesser(i + rest, I - 1);
+                        w_local[n] = w[(i_n * J + j_n) * M0 + u0_n];
+                    }
+                    barrier(CLK_LOCAL_MEM_FENCE);
+                }
+#endif
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
@@ -685,9 +676,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    if (x0_begin == 0 && x0_end == X0) {
+    if ((ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))) == 0 && (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)) == X0) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif
@@ -724,6 +713,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     } else {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif

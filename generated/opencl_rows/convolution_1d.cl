@@ -221,16 +221,18 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (integer j = 0; j < J; ++j) {
-        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        if (u0_begin == 0 && u0_end == M0) {
+    if ((ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))) == 0 && (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)) == M0) {
+        for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
                 const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
                 const REAL w_1 = w[(i * J + j) * M0 + u0];
                 acc0 += Y_0 * w_1;
             }
-        } else {
+        }
+    } else {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
                 const REAL w_1 = w[(i * J + j) * M0 + u0];
@@ -282,10 +284,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    for (integer j = 0; j < J; ++j) {
-        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        if (u0_begin == 0 && u0_end == M0) {
+    if ((ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))) == 0 && (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)) == M0) {
+        for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -310,7 +310,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                     }
                 }
             }
-        } else {
+        }
+    } else {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -379,17 +383,19 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0) {
-        for (integer i = 0; i < I; ++i) {
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+        if (greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)) == 0 && (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1)) == M0 && floordiv(k0, gcd0) == 1) {
+            for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
                     const REAL w_1 = w[(i * J + j) * M0 + u0];
                     acc0 += delta_Z_0 * w_1;
                 }
-            } else {
+            }
+        } else {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
@@ -430,10 +436,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
-        for (integer i = 0; i < I; ++i) {
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+        if (greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)) == 0 && (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1)) == M0 && floordiv(k0, gcd0) == 1) {
+            for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -451,7 +455,11 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         }
                     }
                 }
-            } else {
+            }
+        } else {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -514,42 +522,84 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-        integer x0 = x0_begin;
-        for (; x0 + V <= x0_end; x0 += V) {
-            realv Y_0[TILE_gradient_w_j];
-#pragma unroll
-            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const integer j = j0 + n_j;
-                Y_0[n_j] = lanes(&Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
-            }
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
-                const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
+        if ((ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))) == 0 && (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)) == X0) {
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            integer x0 = x0_begin;
+            for (; x0 + V <= x0_end; x0 += V) {
+                realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
-                    acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                    Y_0[n_j] = lanes(&Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                    }
                 }
             }
-        }
-        for (; x0 < x0_end; ++x0) {
-            realv Y_0[TILE_gradient_w_j];
-#pragma unroll
-            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                const integer j = j0 + n_j;
-                Y_0[n_j] = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
-            }
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
-                const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
+            for (; x0 < x0_end; ++x0) {
+                realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
-                    acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                    Y_0[n_j] = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                    }
+                }
+            }
+        } else {
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            integer x0 = x0_begin;
+            for (; x0 + V <= x0_end; x0 += V) {
+                realv Y_0[TILE_gradient_w_j];
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+                    Y_0[n_j] = lanes(&Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                    }
+                }
+            }
+            for (; x0 < x0_end; ++x0) {
+                realv Y_0[TILE_gradient_w_j];
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+                    Y_0[n_j] = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                    }
                 }
             }
         }
@@ -600,69 +650,139 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    integer x0 = x0_begin;
-    for (; x0 + V <= x0_end; x0 += V) {
-        realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const integer j = j0 + n_j;
-#pragma unroll
-            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
-            }
-        }
-        realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-        for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const integer i = i0 + n_i;
-#pragma unroll
-            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
-            }
-        }
-#pragma unroll
-        for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const integer i = i0 + n_i;
+    if ((ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))) == 0 && (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)) == X0) {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        integer x0 = x0_begin;
+        for (; x0 + V <= x0_end; x0 += V) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
+                }
+            }
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    }
                 }
             }
         }
-    }
-    for (; x0 < x0_end; ++x0) {
-        realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-        for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-            const integer j = j0 + n_j;
-#pragma unroll
-            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
-            }
-        }
-        realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-        for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const integer i = i0 + n_i;
-#pragma unroll
-            for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
-            }
-        }
-#pragma unroll
-        for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-            const integer i = i0 + n_i;
+        for (; x0 < x0_end; ++x0) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                    Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
+                }
+            }
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                    }
+                }
+            }
+        }
+    } else {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        integer x0 = x0_begin;
+        for (; x0 + V <= x0_end; x0 += V) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
+                }
+            }
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                    }
+                }
+            }
+        }
+        for (; x0 < x0_end; ++x0) {
+            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                }
+            }
+            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                    delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
+                }
+            }
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                const integer i = i0 + n_i;
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                    }
                 }
             }
         }

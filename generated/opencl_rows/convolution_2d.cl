@@ -245,19 +245,25 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    for (integer j = 0; j < J; ++j) {
-        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-            const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-            const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-            if (u1_begin == 0 && u1_end == M1) {
+    if ((ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))) == 0 && (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)) == M1) {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = 0; u1 < M1; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                     const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                     acc0 += Y_0 * w_1;
                 }
-            } else {
+            }
+        }
+    } else {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
                     const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
@@ -311,13 +317,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    for (integer j = 0; j < J; ++j) {
-        const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-        const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-        for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-            const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-            const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-            if (u1_begin == 0 && u1_end == M1) {
+    if ((ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))) == 0 && (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)) == M1) {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -342,7 +346,15 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         }
                     }
                 }
-            } else {
+            }
+        }
+    } else {
+        for (integer j = 0; j < J; ++j) {
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
@@ -412,21 +424,28 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (integer i = 0; i < I; ++i) {
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
-                if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
+        if (greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1)) == 0 && (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1)) == M1 && floordiv(k1, gcd1) == 1) {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = 0; u1 < M1; ++u1) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
                         const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
                         acc0 += delta_Z_0 * w_1;
                     }
-                } else {
+                }
+            }
+        } else {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
@@ -471,14 +490,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        for (integer i = 0; i < I; ++i) {
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-            const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
-                if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
+        if (greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1)) == 0 && (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1)) == M1 && floordiv(k1, gcd1) == 1) {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = 0; u1 < M1; ++u1) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -496,7 +513,16 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                             }
                         }
                     }
-                } else {
+                }
+            }
+        } else {
+            for (integer i = 0; i < I; ++i) {
+                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
+                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         realv delta_Z_0[TILE_delta_Y_t];
@@ -563,45 +589,91 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-            integer x1 = x1_begin;
-            for (; x1 + V <= x1_end; x1 += V) {
-                realv Y_0[TILE_gradient_w_j];
-#pragma unroll
-                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const integer j = j0 + n_j;
-                    Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
-                }
-#pragma unroll
-                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const integer i = i0 + n_i;
-                    const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+        if ((ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))) == 0 && (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)) == X1) {
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+                integer x1 = x1_begin;
+                for (; x1 + V <= x1_end; x1 += V) {
+                    realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                        Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
+                    }
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const integer i = i0 + n_i;
+                        const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
+                            acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                        }
+                    }
+                }
+                for (; x1 < x1_end; ++x1) {
+                    realv Y_0[TILE_gradient_w_j];
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                    }
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const integer i = i0 + n_i;
+                        const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
+                            acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                        }
                     }
                 }
             }
-            for (; x1 < x1_end; ++x1) {
-                realv Y_0[TILE_gradient_w_j];
-#pragma unroll
-                for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
-                    const integer j = j0 + n_j;
-                    Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
-                }
-#pragma unroll
-                for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
-                    const integer i = i0 + n_i;
-                    const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+        } else {
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+                integer x1 = x1_begin;
+                for (; x1 + V <= x1_end; x1 += V) {
+                    realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                        Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
+                    }
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const integer i = i0 + n_i;
+                        const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
+                            acc0[n_i][n_j] += Y_0[n_j] * delta_Z_1;
+                        }
+                    }
+                }
+                for (; x1 < x1_end; ++x1) {
+                    realv Y_0[TILE_gradient_w_j];
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+                        Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                    }
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+                        const integer i = i0 + n_i;
+                        const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                            const integer j = j0 + n_j;
+                            acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                        }
                     }
                 }
             }
@@ -656,72 +728,146 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
-    for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-        const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-        const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
-        integer x1 = x1_begin;
-        for (; x1 + V <= x1_end; x1 += V) {
-            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const integer j = j0 + n_j;
-#pragma unroll
-                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
-                }
-            }
-            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
-#pragma unroll
-                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
-                }
-            }
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
+    if ((ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))) == 0 && (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)) == X1) {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            integer x1 = x1_begin;
+            for (; x1 + V <= x1_end; x1 += V) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+                    }
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+#pragma unroll
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        }
+                    }
+                }
+            }
+            for (; x1 < x1_end; ++x1) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                    }
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+#pragma unroll
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                        }
                     }
                 }
             }
         }
-        for (; x1 < x1_end; ++x1) {
-            realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
-#pragma unroll
-            for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
-                const integer j = j0 + n_j;
-#pragma unroll
-                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
-                }
-            }
-            realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
-#pragma unroll
-                for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                }
-            }
-#pragma unroll
-            for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
-                const integer i = i0 + n_i;
+    } else {
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
+            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            integer x1 = x1_begin;
+            for (; x1 + V <= x1_end; x1 += V) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                        Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+                    }
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+#pragma unroll
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += Y_0[n_j][t] * delta_Z_1[n_i][t];
+                        }
+                    }
+                }
+            }
+            for (; x1 < x1_end; ++x1) {
+                realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                    const integer j = j0 + n_j;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                    }
+                }
+                realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                        delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                    }
+                }
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+                    const integer i = i0 + n_i;
+#pragma unroll
+                    for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+                        const integer j = j0 + n_j;
+#pragma unroll
+                        for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
+                            acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                        }
                     }
                 }
             }
