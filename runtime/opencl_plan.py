@@ -84,7 +84,10 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
         steps = int(expression(kernel.work)(unit.sizes)) // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
         steps *= min(vectors, MOST_VECTORS)
         strip = kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
-    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip)
+    # a tile of vectors that is longer than its axis would be computed place by place
+    alone = tile_extents(unit, kernel, vectors, 1)
+    limits = [alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items()]
+    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits)
 
 
 def plan_kernel(

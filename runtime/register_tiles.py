@@ -60,7 +60,7 @@ class TileProblem:
     numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``plane``: bytes that
     one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
     come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
-    first.
+    first.  ``limits``: the widest tile of each axis, where there is one.
     """
 
     extents: tuple[int, ...]
@@ -70,6 +70,7 @@ class TileProblem:
     plane: int = 0
     sliding: tuple[tuple[int, ...], ...] = ()
     strip: Strip | None = None
+    limits: tuple[int, ...] = ()
 
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
         """``tile`` with a single place of the strip."""
@@ -124,6 +125,8 @@ def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     widths = [splits(extent) for extent in problem.extents]
     if problem.samples:  # powers of two: a capacity that all tiles divide stays small
         widths[-1] = [n for n in POWERS if n <= max(1, problem.extents[-1])]
+    for n, limit in enumerate(problem.limits):
+        widths[n] = [width for width in widths[n] if width <= max(1, limit)]
     for tile in product(*widths):
         if prod(problem.in_registers(tile)) <= MOST_PLACES:
             yield tile
@@ -148,7 +151,7 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
-    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None,
+    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, limits: Sequence[int] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
 
@@ -157,4 +160,4 @@ def tile_problem(
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
     own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own)
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits))
