@@ -19,6 +19,7 @@ def initial(nest: NestText) -> list[Line]:
     lines, depth, place = [], 0, ""
     for tile in nest.tiles:
         name = counter(tile.axis)
+        lines += [Line(depth, "#pragma unroll")] if not tile.strip else []
         lines.append(Line(depth, f"for (integer {name} = 0; {name} < {tile.macro}; ++{name}) {{"))
         place += f"[{name}]"
         depth += 1

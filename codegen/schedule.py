@@ -176,6 +176,9 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     for axis in held:
         if len(chosen) < most and _tileable_bounds(kernel, axis.name, tuple(a.name for a in chosen)):
             chosen.append(axis)
+    if not chosen and kernel.sums_samples:
+        # no load to share: a second and a third sum at least need not wait for the one before
+        chosen = [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)][:1]
     return chosen
 
 

@@ -114,7 +114,8 @@ class OpenCLBackend:
         """How passes over up to ``capacity`` samples are fused."""
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
-        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, Machine(machine.registers, 1))
+        one = Machine(machine.registers, 1, sharing=machine.work_items)
+        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, one)
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
@@ -125,7 +126,8 @@ class OpenCLBackend:
 
     def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, schedules: Schedules) -> Plan:
         """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
-        one = Machine(devices.machine(self.device, self.kind).registers, 1)
+        machine = devices.machine(self.device, self.kind)
+        one = Machine(machine.registers, 1, sharing=machine.work_items)
         rows = [unit if unit.is_rows else unit.in_rows() for unit in units]
         return Plan(rows, schedules, dtype, 1, samples, one, self.width(dtype))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import lcm, prod
 
 import numpy as np
@@ -90,6 +90,12 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits)
 
 
+def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
+    """``machine`` with the work items that keep it busy with ``kernel``."""
+    shared = machine.sharing and kernel.role == "gradient"
+    return replace(machine, work_items=machine.sharing) if shared else machine
+
+
 def plan_kernel(
     unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0,
     itemsize: int = 4,
@@ -102,7 +108,7 @@ def plan_kernel(
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors, lanes or own)
     problem = kernel_problem(unit, kernel, vectors, lanes or own, machine.work_items)
-    best = best_tile(problem, machine)
+    best = best_tile(problem, at_work(kernel, machine))
     tiles = dict(zip(extents, best, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:

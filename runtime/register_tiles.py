@@ -33,7 +33,8 @@ class Machine:
     """What schedules must fit: vector registers of a work item, and how many work items keep the device busy.
 
     ``constant``: bytes of constant memory, 0 where there is none; ``align``: bytes that the start of a slice of it is aligned to;
-    ``local``: bytes of a work group's memory.
+    ``local``: bytes of a work group's memory; ``sharing``: work items that share a sum over the samples, where it is a fused
+    pass that others of its kernels have one to themselves in, else 0.
     """
 
     registers: int
@@ -41,6 +42,7 @@ class Machine:
     constant: int = 0
     align: int = 128
     local: int = 0
+    sharing: int = 0
 
 
 @dataclass(frozen=True)

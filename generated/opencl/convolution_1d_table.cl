@@ -266,6 +266,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i = id;
     if (x0 >= X0(i)) return;
     realv acc0[TILE_forward_Z_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -339,6 +340,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j = id;
     if (y0 >= H0(j)) return;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -460,6 +462,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer q = id;
     if (u0 >= M0(q)) return;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -559,6 +562,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

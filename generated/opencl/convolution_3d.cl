@@ -118,6 +118,9 @@
 #ifndef TILE_forward_Z_x2
 #error "TILE_forward_Z_x2 is not defined"
 #endif
+#ifndef TILE_gradient_b_i
+#error "TILE_gradient_b_i is not defined"
+#endif
 #ifndef TILE_gradient_w_i
 #error "TILE_gradient_w_i is not defined"
 #endif
@@ -295,8 +298,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     const integer x20 = lesser(x2_first, X2 - TILE_forward_Z_x2);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x2][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+#pragma unroll
         for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+#pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][n_x2][t] = (realv)(0.0);
             }
@@ -484,7 +490,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * TILE_delta_Y_j;
     const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -660,8 +668,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer u20 = lesser(u2_first, M2 - TILE_gradient_w_u2);
     realv strip0[TILE_gradient_w_u0][TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u2];
     for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+#pragma unroll
         for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+#pragma unroll
                 for (integer n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                     strip0[n_u0][n_i][n_j][n_u2] = (realv)(0.0);
                 }
@@ -827,8 +838,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
     const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
@@ -958,9 +972,13 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const int TV)
 {
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    realv acc0[TILE_gradient_b_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * X2 * TV;
@@ -973,14 +991,23 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_b
 #endif
                     for (integer t = part; t < count; t += PARTS_gradient_b) {
-                        const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
-                        acc0 += delta_Z_0;
+#pragma unroll
+                        for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+                            const integer i = i0 + n_i;
+                            const realv delta_Z_0 = delta_Z_block[(((i * X0 + x0) * X1 + x1) * X2 + x2) * TV + t];
+                            acc0[n_i] += delta_Z_0;
+                        }
                     }
                 }
             }
         }
     }
-    gradient_b[part * I + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_b[part * I + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -1000,6 +1027,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

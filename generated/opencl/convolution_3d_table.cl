@@ -344,6 +344,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (x1 >= X1(i)) return;
     if (x2 >= X2(i)) return;
     realv acc0[TILE_forward_Z_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -431,6 +432,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (y1 >= H1(j)) return;
     if (y2 >= H2(j)) return;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -582,6 +584,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -695,6 +698,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

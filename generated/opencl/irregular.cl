@@ -194,6 +194,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
     realv acc0[TILE_forward_Z_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -242,6 +243,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j = g1;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -329,6 +331,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_w_t;
     const integer q = g1;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

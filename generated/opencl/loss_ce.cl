@@ -144,6 +144,7 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
 {
     const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -216,6 +217,7 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
 {
     const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -288,6 +290,7 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -360,6 +363,7 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
 {
     const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -432,6 +436,7 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -504,6 +509,7 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
 {
     const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -576,6 +582,7 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
 {
     const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -648,6 +655,7 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -720,6 +728,7 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

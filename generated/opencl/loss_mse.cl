@@ -142,6 +142,7 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
 {
     const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_linear_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -214,6 +215,7 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
 {
     const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -286,6 +288,7 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -358,6 +361,7 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
 {
     const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -430,6 +434,7 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -502,6 +507,7 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
 {
     const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -574,6 +580,7 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
 {
     const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_softplus_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -646,6 +653,7 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_elu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -718,6 +726,7 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
 {
     const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
+#pragma unroll
     for (integer t = 0; t < TILE_value_gelu_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

@@ -161,6 +161,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     id /= X0;
     const integer i = id;
     realv acc0[TILE_forward_Z_t], position0[TILE_forward_Z_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
@@ -220,6 +221,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

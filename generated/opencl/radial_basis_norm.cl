@@ -49,6 +49,9 @@
 #ifndef TILE_forward_Z_t
 #error "TILE_forward_Z_t is not defined"
 #endif
+#ifndef TILE_gradient_beta_i
+#error "TILE_gradient_beta_i is not defined"
+#endif
 #ifndef TILE_gradient_c_i
 #error "TILE_gradient_c_i is not defined"
 #endif
@@ -228,7 +231,9 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_R_i;
     const integer i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_R_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -342,6 +347,7 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_delta_R_t;
     const integer i = g1;
     realv acc0[TILE_delta_R_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_R_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -388,7 +394,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * TILE_delta_Y_j;
     const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -475,7 +483,9 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
     const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -548,6 +558,7 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
     id /= J;
     const integer i = id;
     realv acc0[TILE_samplegradient_c_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -586,9 +597,13 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     const int beta_from)
 {
     const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_beta_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_beta_i);
+    realv acc0[TILE_gradient_beta_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict R_block = R + block * I * TV;
@@ -599,14 +614,23 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
 #pragma unroll UNROLL_gradient_beta
 #endif
         for (integer t = part; t < count; t += PARTS_gradient_beta) {
-            const realv R_0 = R_block[i * TV + t];
-            const realv delta_Z_1 = delta_Z_block[i * TV + t];
-            const REAL beta_2 = beta[i - beta_from];
-            const realv s0 = sqrt(R_0);
-            acc0 -= delta_Z_1 * s0 * exp(-beta_2 * s0);
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+                const integer i = i0 + n_i;
+                const realv R_0 = R_block[i * TV + t];
+                const realv delta_Z_1 = delta_Z_block[i * TV + t];
+                const REAL beta_2 = beta[i - beta_from];
+                const realv s0 = sqrt(R_0);
+                acc0[n_i] -= delta_Z_1 * s0 * exp(-beta_2 * s0);
+            }
         }
     }
-    gradient_beta[part * I + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_beta[part * I + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
@@ -632,6 +656,7 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
     const integer t0 = g0 * TILE_samplegradient_beta_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_beta_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

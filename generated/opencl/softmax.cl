@@ -64,6 +64,9 @@
 #ifndef TILE_forward_m_t
 #error "TILE_forward_m_t is not defined"
 #endif
+#ifndef TILE_gradient_b_i
+#error "TILE_gradient_b_i is not defined"
+#endif
 #ifndef TILE_gradient_w_i
 #error "TILE_gradient_w_i is not defined"
 #endif
@@ -248,7 +251,9 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_A_i;
     const integer i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_A_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -328,6 +333,7 @@ static void forward_m_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_m_t;
     realv acc0[TILE_forward_m_t], position0[TILE_forward_m_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_m_t; ++t) {
         acc0[t] = (realv)(-INFINITY);
         position0[t] = (realv)(0.0);
@@ -396,6 +402,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -466,6 +473,7 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -575,7 +583,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * TILE_delta_Y_j;
     const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -658,7 +668,9 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
     const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -726,6 +738,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     id /= J;
     const integer i = id;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -758,9 +771,13 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const int TV)
 {
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    realv acc0[TILE_gradient_b_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_A_block = delta_A + block * I * TV;
@@ -770,11 +787,20 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_b
 #endif
         for (integer t = part; t < count; t += PARTS_gradient_b) {
-            const realv delta_A_0 = delta_A_block[i * TV + t];
-            acc0 += delta_A_0;
+#pragma unroll
+            for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+                const integer i = i0 + n_i;
+                const realv delta_A_0 = delta_A_block[i * TV + t];
+                acc0[n_i] += delta_A_0;
+            }
         }
     }
-    gradient_b[part * I + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_b[part * I + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
@@ -794,6 +820,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -827,6 +854,7 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
 {
     const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
+#pragma unroll
     for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -871,7 +899,9 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     const integer i_first = g2 * TILE_head_mse_delta_i;
     const integer i0 = lesser(i_first, I - TILE_head_mse_delta_i);
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -936,6 +966,7 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
 {
     const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
+#pragma unroll
     for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -984,7 +1015,9 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     const integer i_first = g2 * TILE_head_ce_delta_i;
     const integer i0 = lesser(i_first, I - TILE_head_ce_delta_i);
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }

@@ -79,6 +79,9 @@
 #ifndef TILE_forward_Z_x0
 #error "TILE_forward_Z_x0 is not defined"
 #endif
+#ifndef TILE_gradient_b_i
+#error "TILE_gradient_b_i is not defined"
+#endif
 #ifndef TILE_samplegradient_alpha_t
 #error "TILE_samplegradient_alpha_t is not defined"
 #endif
@@ -226,7 +229,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x0_first = g2 * TILE_forward_Z_x0;
     const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x0][t] = (realv)(0.0);
         }
@@ -293,6 +298,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -387,6 +393,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer q = g1;
     realv acc0[TILE_samplegradient_alpha_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -430,9 +437,13 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const int TV)
 {
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    realv acc0[TILE_gradient_b_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * TV;
@@ -443,12 +454,21 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_b
 #endif
             for (integer t = part; t < count; t += PARTS_gradient_b) {
-                const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
-                acc0 += delta_Z_0;
+#pragma unroll
+                for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+                    const integer i = i0 + n_i;
+                    const realv delta_Z_0 = delta_Z_block[(i * X0 + x0) * TV + t];
+                    acc0[n_i] += delta_Z_0;
+                }
             }
         }
     }
-    gradient_b[part * I + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_b[part * I + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -468,6 +488,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

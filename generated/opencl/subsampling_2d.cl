@@ -58,6 +58,12 @@
 #ifndef TILE_forward_Z_x1
 #error "TILE_forward_Z_x1 is not defined"
 #endif
+#ifndef TILE_gradient_alpha_i
+#error "TILE_gradient_alpha_i is not defined"
+#endif
+#ifndef TILE_gradient_b_i
+#error "TILE_gradient_b_i is not defined"
+#endif
 #ifndef TILE_samplegradient_alpha_t
 #error "TILE_samplegradient_alpha_t is not defined"
 #endif
@@ -200,8 +206,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+#pragma unroll
         for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+#pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_x0][n_x1][t] = (realv)(0.0);
             }
@@ -279,6 +288,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     realv acc0[TILE_delta_Y_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -318,9 +328,13 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     const int TV)
 {
     const integer part = PARTS_gradient_alpha > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_alpha_i;
+    const integer i0 = lesser(i_first, J - TILE_gradient_alpha_i);
+    realv acc0[TILE_gradient_alpha_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict Y_block = Y + block * J * H0 * H1 * TV;
@@ -335,16 +349,25 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
 #pragma unroll UNROLL_gradient_alpha
 #endif
                         for (integer t = part; t < count; t += PARTS_gradient_alpha) {
-                            const realv Y_0 = Y_block[((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t];
-                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
-                            acc0 += Y_0 * delta_Z_1;
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
+                                const integer i = i0 + n_i;
+                                const realv Y_0 = Y_block[((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t];
+                                const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                                acc0[n_i] += Y_0 * delta_Z_1;
+                            }
                         }
                     }
                 }
             }
         }
     }
-    gradient_alpha[part * J + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_alpha[part * J + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
@@ -366,6 +389,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_alpha_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -409,9 +433,13 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const int TV)
 {
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
-    const integer i = g1;
-    realv acc0;
-    acc0 = (realv)(0.0);
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, J - TILE_gradient_b_i);
+    realv acc0[TILE_gradient_b_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        acc0[n_i] = (realv)(0.0);
+    }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
         __global const realv *restrict delta_Z_block = delta_Z + block * J * X0 * X1 * TV;
@@ -423,13 +451,22 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_b
 #endif
                 for (integer t = part; t < count; t += PARTS_gradient_b) {
-                    const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
-                    acc0 += delta_Z_0;
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+                        const integer i = i0 + n_i;
+                        const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                        acc0[n_i] += delta_Z_0;
+                    }
                 }
             }
         }
     }
-    gradient_b[part * J + i] = lane_sum(acc0);
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        if (i < i_first) continue;
+        gradient_b[part * J + i] = lane_sum(acc0[n_i]);
+    }
 }
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
@@ -449,6 +486,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

@@ -273,8 +273,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x0][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+#pragma unroll
         for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+#pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
                 acc0[n_i][n_x0][t] = (realv)(0.0);
             }
@@ -426,7 +429,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -512,7 +517,9 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
     const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -639,8 +646,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
     const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
@@ -850,6 +860,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

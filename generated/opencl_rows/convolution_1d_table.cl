@@ -447,6 +447,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer q = id;
     if (u0 >= M0(q)) return;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -534,6 +535,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

@@ -569,6 +569,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
     realv acc0[TILE_samplegradient_w_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -670,6 +671,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

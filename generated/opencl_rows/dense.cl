@@ -195,7 +195,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_Z_i;
     const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -303,7 +305,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -385,7 +389,9 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -471,8 +477,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
@@ -564,6 +573,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_b_i];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
@@ -623,7 +633,9 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_b_i][TILE_samplegradient_b_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }

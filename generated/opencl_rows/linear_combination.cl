@@ -185,7 +185,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_Z_i;
     const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -291,7 +293,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -373,7 +377,9 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_a_i][TILE_gradient_a_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -459,8 +465,11 @@ static void samplegradient_a_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_a_i][TILE_samplegradient_a_j][TILE_samplegradient_a_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_a_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_a_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }

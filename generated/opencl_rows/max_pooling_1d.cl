@@ -208,7 +208,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t], position0[TILE_forward_Z_x0][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x0][t] = (realv)(-INFINITY);
             position0[n_x0][t] = (realv)(0.0);

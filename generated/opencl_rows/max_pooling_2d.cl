@@ -222,7 +222,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_forward_Z_x1][TILE_forward_Z_t], position0[TILE_forward_Z_x1][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x1][t] = (realv)(-INFINITY);
             position0[n_x1][t] = (realv)(0.0);

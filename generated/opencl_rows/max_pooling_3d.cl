@@ -235,7 +235,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_forward_Z_x2][TILE_forward_Z_t], position0[TILE_forward_Z_x2][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x2][t] = (realv)(-INFINITY);
             position0[n_x2][t] = (realv)(0.0);

@@ -205,7 +205,9 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_R_i;
     const integer i0 = lesser(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_R_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -369,7 +371,9 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_R_i][TILE_delta_R_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_delta_R_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_R_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -449,7 +453,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -536,7 +542,9 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -627,8 +635,11 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_c_i][TILE_samplegradient_c_j][TILE_samplegradient_c_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_c_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_c_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
@@ -729,6 +740,7 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
         return;
     }
     realv acc0[TILE_gradient_beta_i];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
@@ -800,7 +812,9 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
         return;
     }
     realv acc0[TILE_samplegradient_beta_i][TILE_samplegradient_beta_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_beta_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }

@@ -245,7 +245,9 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * TILE_forward_A_i;
     const integer i0 = lesser(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_A_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -413,6 +415,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
+#pragma unroll
     for (integer t = 0; t < TILE_forward_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -518,6 +521,7 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
+#pragma unroll
     for (integer t = 0; t < TILE_delta_S_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -713,7 +717,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }
@@ -795,7 +801,9 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             acc0[n_i][n_j] = (realv)(0.0);
         }
@@ -881,8 +889,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
+#pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 acc0[n_i][n_j][t] = (realv)(0.0);
             }
@@ -974,6 +985,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
         return;
     }
     realv acc0[TILE_gradient_b_i];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
@@ -1033,7 +1045,9 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
         return;
     }
     realv acc0[TILE_samplegradient_b_i][TILE_samplegradient_b_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_b_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -1076,6 +1090,7 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
 {
     const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
+#pragma unroll
     for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -1156,7 +1171,9 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
         return;
     }
     realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }
@@ -1217,6 +1234,7 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
 {
     const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
+#pragma unroll
     for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
         acc0[t] = (realv)(0.0);
     }
@@ -1302,7 +1320,9 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
         return;
     }
     realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
+#pragma unroll
     for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
+#pragma unroll
         for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             acc0[n_i][t] = (realv)(0.0);
         }

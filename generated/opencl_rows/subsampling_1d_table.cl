@@ -261,7 +261,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t];
+#pragma unroll
     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+#pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             acc0[n_x0][t] = (realv)(0.0);
         }
@@ -497,6 +499,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
     realv acc0[TILE_samplegradient_b_t];
+#pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         acc0[t] = (realv)(0.0);
     }

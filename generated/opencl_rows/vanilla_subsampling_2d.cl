@@ -278,7 +278,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         return;
     }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+#pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+#pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             acc0[n_j][t] = (realv)(0.0);
         }

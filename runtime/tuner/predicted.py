@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..manifest import KernelInfo
-from ..opencl_plan import kernel_problem
+from ..opencl_plan import at_work, kernel_problem
 from ..program import Unit
-from ..register_tiles import Machine, cycles
+from ..register_tiles import cycles
 from .traits import Traits
 
 
@@ -15,7 +16,7 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     """Relative cycles per sample of ``tiles`` at ``width`` samples a vector."""
     vectors = -(-samples // width)
     registers = max(1, width // device.width)  # a vector wider than the device's takes several
-    machine = Machine(max(1, device.machine.registers // registers), device.machine.work_items)
+    machine = at_work(kernel, replace(device.machine, registers=max(1, device.machine.registers // registers)))
     lanes = device.width if unit.is_rows else width
     problem = kernel_problem(unit, kernel, vectors, lanes, machine.work_items)
     return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples

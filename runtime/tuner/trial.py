@@ -56,7 +56,8 @@ def space(job: Job, backend: OpenCLBackend) -> Space:
     if fusion is None:
         return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
     blocks = fusion.blocks
-    device = replace(device, width=blocks.lanes or blocks.width, machine=Machine(device.machine.registers, 1), fused=True)
+    one = Machine(device.machine.registers, 1, sharing=device.machine.work_items)
+    device = replace(device, width=blocks.lanes or blocks.width, machine=one, fused=True)
     return Space(job.unit, job.kernel, job.dtype, blocks.samples, device, job.image)
 
 
