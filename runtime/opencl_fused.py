@@ -95,7 +95,7 @@ class Fusion:
 
 @dataclass(frozen=True)
 class InBlocks:
-    """``schedules`` for kernels of fused passes: no vectors or work groups of their own, and sample tiles that divide a block."""
+    """``schedules`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block."""
 
     schedules: Schedules
     blocks: Blocking
@@ -105,7 +105,7 @@ class InBlocks:
         found = self.schedules.find(unit, kernel, dtype, samples)
         over_samples = {macro for macro, info in kernel.tiles.items() if info.extent is None}
         tiles = {m: gcd(size, self.blocks.vectors) if m in over_samples else size for m, size in found.tiles.items()}
-        return Schedule(tiles)
+        return Schedule(tiles, unroll=found.unroll)
 
 
 class FusedPass:

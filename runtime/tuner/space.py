@@ -127,8 +127,8 @@ class Space:
     def _illegal_unroll(self, schedule: Schedule) -> str:
         if schedule.unroll is None:
             return ""
-        if self.device.fused:
-            return "loops of a fused pass are unrolled as the compiler likes"
+        if self.device.fused and self.kernel.role == "gradient":
+            return "a sum of a fused pass has its block's vectors unrolled"
         if not self.kernel.unroll:
             return f"{self.kernel.name} has no loop to unroll"
         if not 1 <= schedule.unroll <= MOST_UNROLLED:
@@ -157,7 +157,7 @@ class Space:
             return f"vectors of {schedule.width}, wider than the device's {self.width}"
         if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
             return f"a work group of {prod(schedule.group)}"
-        if schedule.unroll is not None:
+        if schedule.unroll is not None and not self.device.fused:
             return "a loop unrolled otherwise than the compiler likes"
         if schedule.constant:
             return "parameters in constant memory"
@@ -228,7 +228,7 @@ class Space:
         same = _with_choices(self.schedule(tiles, width, schedule.group), schedule)
         for parts in _beside(self.part_values(plan), plan.parts):
             yield replace(same, parts=parts, group=None)
-        if self.kernel.unroll and not self.device.fused:
+        if self.kernel.unroll:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
         if self.kernel.constant and self.device.kind == "gpu" and not self.device.fused:
@@ -256,14 +256,12 @@ class Space:
 
     def _drawn_choices(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
         """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
-        if self.device.fused:
-            return schedule
-        if self.kernel.parts:
+        if self.kernel.parts and not self.device.fused:
             vectors = -(-self.samples // self.plan(schedule).width)
             parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, vectors) if n <= vectors)]
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
-        if self.kernel.unroll:
-            schedule = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
+        unrolled = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
+        schedule = schedule if self.illegal(unrolled) else unrolled
         if generator.integers(2) and not self.illegal(replace(schedule, constant=True)):
             schedule = replace(schedule, constant=True)
         return schedule

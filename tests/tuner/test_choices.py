@@ -132,10 +132,18 @@ def test_why_a_choice_is_illegal() -> None:
 def test_fused_kernels_have_no_such_choices() -> None:
     for job in some_jobs(64):
         fused = space(job, replace(CPU, fused=True))
-        for schedule in (Schedule(parts=1), Schedule(unroll=2), Schedule(constant=True), Schedule(local=1)):
+        for schedule in (Schedule(parts=1), Schedule(constant=True), Schedule(local=1)):
             assert "fused" in fused.illegal(schedule)
         for found in fused.neighbours(fused.schedule({})):
-            assert (found.parts, found.unroll, found.constant, found.local) == (None, None, False, None)
+            assert (found.parts, found.constant, found.local) == (None, False, None)
+
+
+def test_loops_of_fused_kernels_are_unrolled_but_those_over_samples_which_always_are() -> None:
+    forward, gradient = (space(job_of(role), replace(CPU, fused=True)) for role in ("forward", "gradient"))
+    assert {s.unroll for s in forward.neighbours(forward.schedule({}))} == {None, 2}
+    assert not forward.illegal(Schedule(unroll=4)) and not forward.unproven(Schedule(unroll=4))
+    assert "unrolled" in gradient.illegal(Schedule(unroll=2))
+    assert {s.unroll for s in gradient.neighbours(gradient.schedule({}))} == {None}
 
 
 def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
