@@ -93,6 +93,9 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
+    invariant = [operand.invariant for operand in launch.schedule.operands]
+    if any(invariant):
+        record["invariant"] = invariant
     strip, rounds = launch.schedule.strip, launch.schedule.rounds
     if strip is not None and rounds is not None:
         record["strip"] = {"macro": strip.macro, "rounds": text(rounds)}

@@ -45,11 +45,12 @@ class Operand:
     """A value that the innermost body loads: the tiled axes that it depends on, the samples among them.
 
     ``sliding``: those along which it moves as it does from round to round of a reduction, so that most of what one round loads
-    the next one finds in the cache.
+    the next one finds in the cache.  ``invariant``: it is the same in all rounds, so that registers keep it throughout.
     """
 
     axes: tuple[str, ...]
     sliding: tuple[str, ...] = ()
+    invariant: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,11 @@ def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> 
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
     found = {}
+    rounds = {loop.name for nest in kernel.nests for loop in nest.loops}
     for load in _operands(kernel):
-        used = names(load) | ({SAMPLES} if tensors[load.tensor].samples else set())
+        samples = tensors[load.tensor].samples
+        used = names(load) | ({SAMPLES} if samples else set())
         axes = tuple(t.axis for t in tiles if t.axis in used)
-        found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)))
+        invariant = not used & rounds and not (kernel.sums_samples and samples)
+        found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
     return Schedule(tuple(tiles), tuple(found.values()))

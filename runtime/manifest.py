@@ -120,7 +120,8 @@ class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
-    it depends on; ``sliding``: those of them along which it moves as it does from round to round.  ``parts``: the macro with the
+    it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
+    same in every round.  ``parts``: the macro with the
     number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the macro
     that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any;
     ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.
@@ -137,6 +138,7 @@ class LaunchInfo:
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None
     strip: StripInfo | None = None
+    invariant: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ class KernelInfo:
     lanes: LaneInfo = SAMPLES
     sliding: tuple[tuple[str, ...], ...] = ()
     strip: StripInfo | None = None
+    invariant: tuple[bool, ...] = ()
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""

@@ -83,6 +83,7 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         _constant(record.get("constant")),
         None if record.get("local") is None else LocalInfo(**record["local"]),
         None if record.get("strip") is None else StripInfo(**record["strip"]),
+        tuple(bool(invariant) for invariant in record.get("invariant", ())),
     )
 
 
@@ -110,6 +111,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         str(record.get("work", "1")),
         sliding=blocks.sliding,
         strip=blocks.strip,
+        invariant=blocks.invariant,
     )
 
 

@@ -87,7 +87,9 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     # a tile of vectors that is longer than its axis would be computed place by place
     alone = tile_extents(unit, kernel, vectors, 1)
     limits = [alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items()]
-    return tile_problem(extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits)
+    return tile_problem(
+        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits, kernel.invariant
+    )
 
 
 def at_work(kernel: KernelInfo, machine: Machine) -> Machine:

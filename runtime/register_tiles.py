@@ -63,6 +63,7 @@ class TileProblem:
     one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
     come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
     first.  ``limits``: the widest tile of each axis, where there is one.
+    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.
     """
 
     extents: tuple[int, ...]
@@ -73,6 +74,7 @@ class TileProblem:
     sliding: tuple[tuple[int, ...], ...] = ()
     strip: Strip | None = None
     limits: tuple[int, ...] = ()
+    invariant: tuple[bool, ...] = ()
 
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
         """``tile`` with a single place of the strip."""
@@ -88,7 +90,9 @@ def splits(extent: int, widest: int = WIDEST) -> list[int]:
 
 def loads(problem: TileProblem, tile: Sequence[int]) -> int:
     """Loads per step of the reduction."""
-    return sum(prod(tile[a] for a in operand) for operand in problem.operands)
+    invariant = problem.invariant or (False,) * len(problem.operands)
+    moving = (o for o, throughout in zip(problem.operands, invariant, strict=True) if not throughout)
+    return sum(prod(tile[a] for a in operand) for operand in moving)
 
 
 def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
@@ -98,8 +102,10 @@ def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
 
 
 def registers(problem: TileProblem, tile: Sequence[int]) -> int:
-    """Accumulators, operands that are kept over an outer axis of the tile, and the one in flight."""
-    kept = [prod(tile[a] for a in o) for o in problem.operands if o != tuple(range(len(o)))]
+    """Accumulators, operands that are kept over an outer axis of the tile or throughout, and the one in flight."""
+    invariant = problem.invariant or (False,) * len(problem.operands)
+    operands = zip(problem.operands, invariant, strict=True)
+    kept = [prod(tile[a] for a in o) for o, throughout in operands if throughout or o != tuple(range(len(o)))]
     return prod(tile) + sum(kept) + 1
 
 
@@ -154,6 +160,7 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
     sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, limits: Sequence[int] = (),
+    invariant: Sequence[bool] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
 
@@ -162,4 +169,4 @@ def tile_problem(
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
     own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits))
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits), tuple(invariant))
