@@ -71,6 +71,9 @@ ${layout(line, 1)}
 % for line in note:
 // ${line}
 % endfor
+% if any(k.schedule.strip for k in kernels):
+// The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
+% endif
 % if any(k.schedule.parts for k in kernels):
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 % endif
