@@ -94,7 +94,7 @@ def bound(
     ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.  ``index``: index tables, None where it reads
     none.  ``lanes``: samples of a block.  DeviceError where the text does not build.
     """
-    kernel = cl.Kernel(build(binding, device), call.name)
+    kernel = cl.Kernel(build(binding, device, call.name), call.name)
     moving, kept = [], []
     for position, number in enumerate(call.tensors):
         memory = tensor(number, call.slices.get(number))

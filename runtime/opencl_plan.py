@@ -121,8 +121,6 @@ def plan_kernel(
         items = prod(global_size(unit, kernel, tiles, vectors, lanes or own))
         parts = max(1, min(schedule.parts or default_parts(items, vectors, machine.work_items), vectors))
     macros: dict[str, int | str] = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
-    if kernel.unroll:
-        macros[kernel.unroll] = min(schedule.unroll or 0, MOST_UNROLLED)
     shares: tuple[Share | None, ...] = ()
     if schedule.constant:
         shares, _ = constant_launches(unit, kernel, tiles, machine, itemsize)
@@ -131,6 +129,8 @@ def plan_kernel(
         if kernel.constant.split:
             macros[kernel.constant.split] = int(any(share is not None for share in shares))
     copies = schedule.local is not None and not no_local_copy(unit, kernel, schedule, tiles, machine, itemsize)
+    if kernel.unroll:  # loops that copy have barriers, which compilers do not survive being multiplied
+        macros[kernel.unroll] = 0 if copies else min(schedule.unroll or 0, MOST_UNROLLED)
     if kernel.local:
         macros[kernel.local.macro] = (schedule.local or 0) if copies else 0
     needed = cycles(problem, tuple(tiles.values()), machine)

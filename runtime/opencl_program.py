@@ -18,6 +18,8 @@ from .program import Unit
 
 REAL = {"float32": "float", "float64": "double"}
 
+_KERNEL = re.compile(r"^WIDE __kernel void (\w+)\(.*?^\}\n", re.MULTILINE | re.DOTALL)
+
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -83,13 +85,16 @@ def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
             yield f"{name}_by_{column}_rows_AT", rows
 
 
-def build(binding: Binding, device: Any) -> cl.Program:
-    """The program of a unit, built once per process for the same text, macros and device.
+def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
+    """The program of a unit that has ``kernel``, built once per process for the same text, macros and device.
 
-    Raises DeviceError with the compiler's first error line.
+    Gradients of single samples are seldom asked for and long to compile: they have a program of their own.  Raises DeviceError
+    with the compiler's first error line.
     """
     file = binding.unit.path
     source = binding.unit.folder.text(file)
+    apart = {info.name for info in binding.unit.kernels if info.role == "sample_gradient"}
+    source = _KERNEL.sub(lambda found: found[0] if (found[1] in apart) is (kernel in apart) else "", source)
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
         if not re.search(rf"\b{binding.values[macro]}\b", source):
             raise ManifestError(

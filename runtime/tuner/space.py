@@ -148,6 +148,8 @@ class Space:
             return ""
         if self.device.fused:
             return "a kernel of a fused pass has no work group that could copy"
+        if (schedule.unroll or 1) > 1:
+            return "a loop that copies has barriers, and is not unrolled"
         tiles = self.plan(schedule).tiles
         return no_local_copy(self.unit, self.kernel, schedule, tiles, self.device.machine, self.itemsize)
 

