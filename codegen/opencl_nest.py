@@ -79,13 +79,13 @@ class NestWriter:
         if not varying:
             self.loops(text, number, nest, pending)
             return
-        whole, cut = Text(), Text()
-        self.loops(whole, number, nest, pending.copy(), cut=False)
+        whole, cut, last = Text(), Text(), ranges[-1] in varying
+        self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
         tiled = {found.union.axis for found in varying if found.union is not None}
         axes = [axis for axis in self.frame.inner if axis in tiled]
         for axis in axes:
             cut.open(self.frame.tile_loop(axis))
-        self.loops(cut, number, nest, pending.copy(), axes, cut=True)
+        self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
         text.branch(" && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()])
 
     def loops(

@@ -2,8 +2,8 @@
 
 The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's
 load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control flow is scalar.  One
-that enters the bounds of a loop may be tiled where the bounds are monotone in it: the loop then runs over the union of the bounds
-of the tile, and each place skips what lies outside its own; where the bounds are the same for all places, nothing is tested.
+that enters the bounds of a loop may be tiled where the bounds are monotone in it: rounds that all places of the tile take part in
+are a plain loop, and elsewhere the places come in turn, each with its own bounds.
 
 A sum over samples streams through whole planes.  There a further axis makes a *strip*: its places follow one another inside the
 outermost loop, each with accumulators of its own, so that what one of them loads the next ones find in the first-level cache.
