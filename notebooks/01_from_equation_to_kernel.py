@@ -158,11 +158,12 @@ display(code(kernel_text("numpy", "def delta_Y("), "python"))
 # %% [markdown]
 # The OpenCL kernel computes `V` samples in every vector (`realv` is a `float8` on most processors), a tile of maps per
 # work item, and multiplies by $\phi'$ of the layer below while the sum is still in a register. All control flow is
-# about indices and the same for every sample, so no lane ever waits for another. Sizes are macros: the compiler folds
-# the bounds, and with stride 1 and dilation 1 the whole index arithmetic disappears.
+# about indices and the same for every sample, so no lane ever waits for another. Where no tap is cut off at an edge,
+# the innermost loop has a constant length. Sizes are macros: the compiler folds the bounds, and with stride 1 and
+# dilation 1 the whole index arithmetic disappears.
 
 # %%
-display(code(kernel_text("opencl", "__kernel void delta_Y("), "c"))
+display(code(kernel_text("opencl", "static void delta_Y_item("), "c"))
 
 # %% [markdown]
 # ## 5. A gradient, checked

@@ -113,7 +113,7 @@ print("\n".join(name for name in written if "loss_" not in name and "__init__" n
 
 # %%
 text = show.kernels(derive_definition(family, {"rank": 2}), needed.activations, "opencl")
-kernel = text[text.index("__kernel void delta_G(") :]
+kernel = text[text.index("static void delta_G_item(") :]
 display(code(kernel[: kernel.index("\n}\n") + 3], "c"))
 
 # %% [markdown]
