@@ -129,7 +129,7 @@ def test_copies_give_the_bits_of_global_memory_for_every_batch(name: str) -> Non
         backend.schedules = Copying(backend, rounds)
         net = network(name, backend)
         found = []
-        for samples in (64, 7, 9, 64):
+        for samples in (64, 1, 7, 8, 9, 64):
             generator = np.random.default_rng(samples)
             inputs = generator.normal(size=(samples, net.input_shape.units))
             targets = generator.random(size=(samples, net.output_shape.units))
