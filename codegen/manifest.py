@@ -96,9 +96,9 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     invariant = [operand.invariant for operand in launch.schedule.operands]
     if any(invariant):
         record["invariant"] = invariant
-    strip, rounds = launch.schedule.strip, launch.schedule.rounds
-    if strip is not None and rounds is not None:
-        record["strip"] = {"macro": strip.macro, "rounds": text(rounds)}
+    strip = launch.schedule.strip
+    if strip is not None and strip.rounds is not None:
+        record["strip"] = {"macro": strip.macro, "rounds": text(strip.rounds)}
     lanes = launch.lanes
     if lanes is not None:
         record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}

@@ -17,14 +17,12 @@ Which = Literal["begin", "end"]
 
 @dataclass(frozen=True)
 class Union:
-    """Bounds that depend on the tiled ``axis``: those of a single place, and the tests for a round outside them.
+    """Bounds that depend on the tiled ``axis``: the test for a round being outside those of a single place.
 
     ``common``: the first of the rounds that all places of the tile take part in, and the end of these.
     """
 
     axis: str
-    lower: str
-    upper: str
     outside: str
     common: tuple[str, str]
 
@@ -40,10 +38,6 @@ class Range:
     upper: str
     whole: tuple[str, ...]
     union: Union | None = None
-
-    def of_place(self) -> Range:
-        """The bounds of a single place of the tile."""
-        return self if self.union is None else Range(self.union.lower, self.union.upper, ())
 
 
 @dataclass(frozen=True)
@@ -97,25 +91,22 @@ class Bounds:
         """Bounds over a whole tile of ``axis``, in which they are monotone."""
         name, place = c_name(loop.name), c_name(axis)
         found: list[str] = []
-        owns: list[str] = []
         common: list[str] = []
         whole, outside = [], []
         for end in self.ends(number, nest, loop, axis):
             begins, limit = end.which == "begin", "0" if end.which == "begin" else integer(loop.extent)
             if end.at is None:
-                for texts in (found, owns, common):
-                    texts.append(end.text)
+                found.append(end.text)
+                common.append(end.text)
                 whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
                 continue
             first, last, own = map(end.at, (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place))
             union, both = ("lesser", "greater") if begins else ("greater", "lesser")
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
-            owns.append(own)
             outside.append(f"{name} {'<' if begins else '>='} {own}")
             whole.append(f"{common[-1]} {'<=' if begins else '>='} {limit}")
-        alone = Union(axis, owns[0], owns[1], " || ".join(outside), (common[0], common[1]))
-        return Range(found[0], found[1], tuple(whole), alone)
+        return Range(found[0], found[1], tuple(whole), Union(axis, " || ".join(outside), (common[0], common[1])))
 
 
 def loop_lines(loop: Loop | RowLoop, found: Range | None) -> list[str]:

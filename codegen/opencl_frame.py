@@ -58,10 +58,8 @@ class Frame:
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
-        number, macro, place = counter(axis), self.tiles[axis].macro, c_name(axis)
-        lines = [f"for (integer {number} = 0; {number} < {macro}; ++{number}) {{"]
-        lines = lines if axis in self.strips else ["#pragma unroll", *lines]
-        return lines if axis == SAMPLES else [*lines, f"const integer {place} = {place}0 + {number};"]
+        lines, place = count_loop(self.tiles[axis]), c_name(axis)
+        return lines if axis == SAMPLES else [*lines, f"const integer {place} = {place}0 + {counter(axis)};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""
@@ -110,6 +108,13 @@ class Frame:
 def counter(axis: str) -> str:
     """The variable that counts through the tile of ``axis``."""
     return "t" if axis == SAMPLES else f"n_{axis}"
+
+
+def count_loop(tile: Tile) -> list[str]:
+    """The lines that open a loop that counts through ``tile``; places in registers must be unrolled, PoCL does not by itself."""
+    number = counter(tile.axis)
+    opening = f"for (integer {number} = 0; {number} < {tile.macro}; ++{number}) {{"
+    return [opening] if tile.strip else ["#pragma unroll", opening]
 
 
 def is_table(e: IntExpr) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..derive.ir import IntExpr, Kernel, Load, Name, Tensor
 from .addresses import stride, unit, units
 from .affine import ZERO
-from .opencl_frame import Frame, counter
+from .opencl_frame import Frame, count_loop, counter
 from .opencl_names import c_name
 from .opencl_printer import condition, integer
 from .schedule import LANES, SAMPLES, Schedule
@@ -75,9 +75,8 @@ class LaneFrame(PlaceFrame):
         """The lines that open the loop over a tile; that of the axis with lanes counts vectors."""
         if axis != self.axis:
             return super().tile_loop(axis)
-        number, place = counter(axis), c_name(axis)
-        opening = f"for (integer {number} = 0; {number} < {self.tiles[axis].macro}; ++{number}) {{"
-        return ["#pragma unroll", opening, f"const integer {place} = {place}0 + {number} * {LANES};"]
+        place = c_name(axis)
+        return [*count_loop(self.tiles[axis]), f"const integer {place} = {place}0 + {counter(axis)} * {LANES};"]
 
     def output_step(self) -> IntExpr:
         """Numbers between the results of neighbouring lanes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .opencl_frame import Line, counter
+from .opencl_frame import Line, count_loop, counter
 from .opencl_nest import NestText
 
 
@@ -18,10 +18,8 @@ def initial(nest: NestText) -> list[Line]:
     """Accumulators start at 0, maxima at minus infinity."""
     lines, depth, place = [], 0, ""
     for tile in nest.tiles:
-        name = counter(tile.axis)
-        lines += [Line(depth, "#pragma unroll")] if not tile.strip else []
-        lines.append(Line(depth, f"for (integer {name} = 0; {name} < {tile.macro}; ++{name}) {{"))
-        place += f"[{name}]"
+        lines += [Line(depth, text) for text in count_loop(tile)]
+        place += f"[{counter(tile.axis)}]"
         depth += 1
     if nest.combine == "sum":
         lines.append(Line(depth, f"{nest.accumulators}{place} = (realv)(0.0);"))

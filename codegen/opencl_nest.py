@@ -44,12 +44,8 @@ class NestWriter:
         """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
         if isinstance(loop, RowLoop):
             return None
-        return self.bounds.range(number, nest, loop, self.tiled(loop, axes) if self.unions else None)
-
-    def tiled(self, loop: Loop, axes: Sequence[str] = ()) -> str | None:
-        """The tiled axis, if any, that the bounds of ``loop`` depend on, ``axes`` aside."""
-        used = names(loop.lower) | names(loop.upper)
-        return next((a for a in self.frame.inner if a in used and a not in axes), None)
+        among = [a for a in self.frame.inner if a not in axes] if self.unions else []
+        return self.bounds.range(number, nest, loop, tiled(loop, among))
 
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
@@ -81,8 +77,8 @@ class NestWriter:
             return
         whole, cut, last = Text(), Text(), ranges[-1] in varying
         self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
-        tiled = {found.union.axis for found in varying if found.union is not None}
-        axes = [axis for axis in self.frame.inner if axis in tiled]
+        bounding = {found.union.axis for found in varying if found.union is not None}
+        axes = [axis for axis in self.frame.inner if axis in bounding]
         for axis in axes:
             cut.open(self.frame.tile_loop(axis))
         self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
@@ -97,8 +93,10 @@ class NestWriter:
         """
         for loop in nest.loops[:-1]:
             found = self.loop_range(number, nest, loop, axes)
-            whole = found is not None and found.union is not None and isinstance(loop, Loop)
-            text.open([whole_loop(loop)] if whole and isinstance(loop, Loop) else loop_lines(loop, found))
+            if isinstance(loop, Loop) and found is not None and found.union is not None:
+                text.open([whole_loop(loop)])
+            else:
+                text.open(loop_lines(loop, found))
             text.extend(copy_lines(self.frame, loop))
             pending.known.add(loop.name)
             pending.settle(text)
@@ -206,6 +204,12 @@ class NestWriter:
 def _is_negated(e: Expr) -> bool:
     """True where the whole body is a negation, whose sign moves into the accumulation."""
     return isinstance(e, Call) and e.function == "neg"
+
+
+def tiled(loop: Loop, among: Sequence[str]) -> str | None:
+    """The axis, if any, of the tiled ones ``among`` that the bounds of ``loop`` depend on."""
+    used = names(loop.lower) | names(loop.upper)
+    return next((axis for axis in among if axis in used), None)
 
 
 def _inner(nest: Nest) -> bool:

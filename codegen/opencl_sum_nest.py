@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..derive.ir import Loop, Nest, RowLoop, loads, names
+from ..derive.ir import Loop, Nest, RowLoop, loads
 from .addresses import units
 from .opencl_bounds import Range, Union, loop_lines
-from .opencl_frame import Line
+from .opencl_frame import Line, count_loop
 from .opencl_names import c_name
-from .opencl_nest import NestWriter
+from .opencl_nest import NestWriter, tiled
 from .opencl_printer import integer
 from .opencl_text import Pending, Text
 
@@ -40,8 +40,7 @@ class SampleSums(NestWriter):
         """The outermost loop, and in it the places of the strip: each takes its accumulators to registers and puts them back."""
         (axis,), first = self.frame.strips, nest.loops[0]
         assert isinstance(first, Loop)
-        bounds = axis if axis in names(first.lower) | names(first.upper) else None
-        found = self.bounds.range(number, nest, first, bounds)
+        found = self.bounds.range(number, nest, first, tiled(first, self.frame.strips))
         text.open([*loop_lines(first, found), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
@@ -58,7 +57,7 @@ class SampleSums(NestWriter):
         """``line`` for every place of the tile in registers."""
         text = Text()
         for axis in self.frame.inner:
-            text.open([t for t in self.frame.tile_loop(axis) if not t.startswith("const ")])
+            text.open(count_loop(self.frame.tiles[axis]))
         text.add([line])
         return text.closed()
 

@@ -11,6 +11,7 @@ outermost loop, each with accumulators of its own, so that what one of them load
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
@@ -31,13 +32,19 @@ MOST_AXES, MOST_SUMMED = 2, 3
 class Tile:
     """A tiled axis: the macro that holds its size, and the axis' extent (None for samples).
 
-    ``strip``: its places are no registers but rounds of a loop inside the outermost loop of the sum.
+    ``rounds``: of the outermost loop of a sum, where the tile is a strip, whose places are no registers but follow one another in
+    each of them.
     """
 
     axis: str
     macro: str
     extent: IntExpr | None
-    strip: bool = False
+    rounds: IntExpr | None = None
+
+    @property
+    def strip(self) -> bool:
+        """Whether the tile is a strip."""
+        return self.rounds is not None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,6 @@ class Schedule:
     ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
     macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
     ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
-    ``rounds``: of the loop that a strip is inside of.
     """
 
     tiles: tuple[Tile, ...]
@@ -69,7 +75,6 @@ class Schedule:
     unroll: str = ""
     constant: Constant | None = None
     local: Local | None = None
-    rounds: IntExpr | None = None
 
     @property
     def strip(self) -> Tile | None:
@@ -120,19 +125,27 @@ def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
     return tuple(loop for loop in nest.loops if isinstance(loop, Loop) and axis in names(loop.lower) | names(loop.upper))
 
 
+def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
+    """True where bounds of ``loop`` that depend on ``axis``, and on none of ``others``, can be taken over a whole tile of it."""
+    if axis in names(loop.step) | names(loop.extent):
+        return False
+    bounds = (loop.lower, loop.upper)
+    if not any(axis in names(bound) for bound in bounds):
+        return True
+    return loop.step == Integer(1) and all(_monotone(bound) and not names(bound) & others for bound in bounds)
+
+
 def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
     """True where every bound that depends on ``axis`` can be taken over a whole tile of it."""
-    for nest in kernel.nests:
-        for loop in nest.loops:
-            if isinstance(loop, Loop) and axis in names(loop.step) | names(loop.extent):
-                return False
-        for loop in bounded(nest, axis):
-            for bound in (loop.lower, loop.upper):
-                if not _monotone(bound) or names(bound) & {*tiled, *(other.name for other in nest.loops)}:
-                    return False
-            if loop.step != Integer(1):
-                return False
-    return True
+    return all(
+        _tileable(loop, axis, {*tiled, *(other.name for other in nest.loops)})
+        for nest in kernel.nests for loop in nest.loops if isinstance(loop, Loop)
+    )  # fmt: skip
+
+
+def _free(kernel: Kernel, fixed: Set[str]) -> list[Axis]:
+    """The axes besides ``fixed`` ones that no bound depends on."""
+    return [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)]
 
 
 def _operands(kernel: Kernel) -> list[Load]:
@@ -168,7 +181,7 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
         return []
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
     candidates = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0]
-    free = [a for a in candidates if not any(bounded(n, a.name) for n in kernel.nests)]
+    free = [a for a in _free(kernel, fixed) if a in candidates]
     free.sort(key=lambda a: -_reuse(a, kernel))
     held = [a for a in reversed(candidates) if a not in free]
     most = MOST_SUMMED if kernel.sums_samples else MOST_AXES
@@ -179,33 +192,20 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
             chosen.append(axis)
     if not chosen and kernel.sums_samples:
         # no load to share: a second and a third sum at least need not wait for the one before
-        chosen = [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)][:1]
+        chosen = _free(kernel, fixed)[:1]
     return chosen
 
 
-def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiled: list[Axis]) -> Axis | None:
-    """The outermost axis besides ``tiled`` ones whose places can share the rounds of the outermost of several loops."""
-    if not tiled or not kernel.sums_samples or len(kernel.nests) != 1:
-        return None
-    nest, names_of_tiled = kernel.nests[0], {a.name for a in tiled}
-    if len(nest.loops) < 2 or not isinstance(nest.loops[0], Loop):
-        return None
-    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors) | names_of_tiled
-    first = nest.loops[0]
-    bounds = (first.lower, first.upper)
-    for axis in kernel.axes:
-        if axis.name in fixed or axis.name in names(first.extent) | names(first.step):
-            continue
-        free = not any(axis.name in names(b) for b in bounds)
-        monotone = first.step == Integer(1) and all(_monotone(b) and not names(b) & names_of_tiled for b in bounds)
-        if (free or monotone) and _reuse(axis, kernel) > 0:
-            return axis
-    return None
-
-
-def _rounds(kernel: Kernel) -> IntExpr | None:
-    first = kernel.nests[0].loops[0]
-    return first.extent if isinstance(first, Loop) else None
+def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
+    """The outermost axis besides those of ``tiles`` whose places can share the rounds of the outermost of several loops, if any."""
+    if not tiles or not kernel.sums_samples or len(kernel.nests) != 1 or len(kernel.nests[0].loops) < 2:
+        return []
+    first, tiled = kernel.nests[0].loops[0], {t.axis for t in tiles}
+    if not isinstance(first, Loop):
+        return []
+    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors) | tiled
+    found = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0 and _tileable(first, a.name, tiled)]
+    return [Tile(a.name, f"{prefix}{a.name}", a.extent, first.extent) for a in found[:1]]
 
 
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
@@ -213,16 +213,11 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     prefix = f"TILE_{kernel.name}_"
     parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
-    tiled = _tiled_axes(kernel, tensors)
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in tiled]
-    strip = _strip(kernel, tensors, tiled)
-    if strip is not None:
-        tiles.append(Tile(strip.name, f"{prefix}{strip.name}", strip.extent, strip=True))
-    found = _schedule(kernel, tensors, tiles)
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
+    found = _schedule(kernel, tensors, [*tiles, *_strip(kernel, tensors, tiles, prefix)])
     return replace(
-        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes),
-        rounds=None if strip is None else _rounds(kernel),
-    )  # fmt: skip
+        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes)
+    )
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:
@@ -232,7 +227,7 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
     so that the sums of neighbouring places make up a vector again.
     """
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
-    free = [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)]
+    free = _free(kernel, fixed)
     others = [a for a in free if a.name != lanes.axis and _reuse(a, kernel) > 0]
     if any(n.combine == "max" for n in kernel.nests):
         others = []

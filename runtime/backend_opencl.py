@@ -16,7 +16,6 @@ from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blo
 from .opencl_launch import work_group
 from .opencl_plan import Plan
 from .program import Program, Unit
-from .register_tiles import Machine
 from .schedule import Defaults, Schedules
 
 __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
@@ -114,8 +113,7 @@ class OpenCLBackend:
         """How passes over up to ``capacity`` samples are fused."""
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
-        one = Machine(machine.registers, 1, sharing=machine.work_items)
-        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, one)
+        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, machine.fused())
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
@@ -126,8 +124,7 @@ class OpenCLBackend:
 
     def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, schedules: Schedules) -> Plan:
         """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
-        machine = devices.machine(self.device, self.kind)
-        one = Machine(machine.registers, 1, sharing=machine.work_items)
+        one = devices.machine(self.device, self.kind).fused()
         rows = [unit if unit.is_rows else unit.in_rows() for unit in units]
         return Plan(rows, schedules, dtype, 1, samples, one, self.width(dtype))
 

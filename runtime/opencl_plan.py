@@ -76,12 +76,12 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
     others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors, work_items)))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
-    plane = 0
+    work, plane = int(expression(kernel.work)(unit.sizes)), 0
     if kernel.role == "gradient" and kernel.lanes.over == "samples":
-        plane = int(expression(kernel.work)(unit.sizes)) * vectors * lanes * SINGLE
+        plane = work * vectors * lanes * SINGLE
     strip = None
     if kernel.strip is not None:
-        steps = int(expression(kernel.work)(unit.sizes)) // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
+        steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
         steps *= min(vectors, MOST_VECTORS)
         strip = kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
     # a tile of vectors that is longer than its axis would be computed place by place

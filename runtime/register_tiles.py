@@ -44,6 +44,10 @@ class Machine:
     local: int = 0
     sharing: int = 0
 
+    def fused(self) -> Machine:
+        """What a kernel of a fused pass has: one core, but for sums over the samples, which all cores share."""
+        return Machine(self.registers, 1, sharing=self.work_items)
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -76,6 +80,11 @@ class TileProblem:
     limits: tuple[int, ...] = ()
     invariant: tuple[bool, ...] = ()
 
+    @property
+    def moving(self) -> tuple[bool, ...]:
+        """For each load, whether steps need other values than the step before."""
+        return tuple(not invariant for invariant in self.invariant) or (True,) * len(self.operands)
+
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
         """``tile`` with a single place of the strip."""
         return tuple(1 if self.strip is not None and n == self.strip.axis else width for n, width in enumerate(tile))
@@ -90,9 +99,7 @@ def splits(extent: int, widest: int = WIDEST) -> list[int]:
 
 def loads(problem: TileProblem, tile: Sequence[int]) -> int:
     """Loads per step of the reduction."""
-    invariant = problem.invariant or (False,) * len(problem.operands)
-    moving = (o for o, throughout in zip(problem.operands, invariant, strict=True) if not throughout)
-    return sum(prod(tile[a] for a in operand) for operand in moving)
+    return sum(prod(tile[a] for a in o) for o, moves in zip(problem.operands, problem.moving, strict=True) if moves)
 
 
 def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
@@ -103,9 +110,8 @@ def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
 
 def registers(problem: TileProblem, tile: Sequence[int]) -> int:
     """Accumulators, operands that are kept over an outer axis of the tile or throughout, and the one in flight."""
-    invariant = problem.invariant or (False,) * len(problem.operands)
-    operands = zip(problem.operands, invariant, strict=True)
-    kept = [prod(tile[a] for a in o) for o, throughout in operands if throughout or o != tuple(range(len(o)))]
+    operands = zip(problem.operands, problem.moving, strict=True)
+    kept = [prod(tile[a] for a in o) for o, moves in operands if not moves or o != tuple(range(len(o)))]
     return prod(tile) + sum(kept) + 1
 
 

@@ -20,7 +20,6 @@ from ..errors import ManifestError
 from ..kernel_run import PHI
 from ..opencl_fused import Fusion, fusible
 from ..opencl_plan import Plan
-from ..register_tiles import Machine
 from ..schedule import DEFAULT, Fixed, Schedule
 from ..verdict import BACKENDS, relative
 from .candidate import Candidate, Fused, Launched, RefusedError, allocated, first_line, shape
@@ -56,8 +55,7 @@ def space(job: Job, backend: OpenCLBackend) -> Space:
     if fusion is None:
         return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
     blocks = fusion.blocks
-    one = Machine(device.machine.registers, 1, sharing=device.machine.work_items)
-    device = replace(device, width=blocks.lanes or blocks.width, machine=one, fused=True)
+    device = replace(device, width=blocks.lanes or blocks.width, machine=device.machine.fused(), fused=True)
     return Space(job.unit, job.kernel, job.dtype, blocks.samples, device, job.image)
 
 
