@@ -75,7 +75,7 @@ class Executor(Protocol):
         """
 
     def set_parameters(self, parameters: Array) -> None:
-        """Use this flat parameter vector from now on."""
+        """Use this flat parameter vector from now on, which must stay as it is until the results of all passes were taken."""
 
     def start(self, resident: Any, request: Request) -> Pending:
         """Forward, and what ``request`` asks for; does not wait."""
@@ -111,6 +111,9 @@ class Backend(Protocol):
 
     def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
+
+    def vector(self, count: int, dtype: str) -> Array:
+        """Room for ``count`` numbers, where kernels can read them if there is such a place."""
 
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> Executor:
         """Buffers and kernels for one dtype, capacity and form."""

@@ -48,6 +48,10 @@ class NumpyBackend:
         """Exactly ``samples``: nothing is padded."""
         return samples
 
+    def vector(self, count: int, dtype: str) -> Array:
+        """An array."""
+        return np.empty(count, dtype)
+
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> NumpyExecutor:
         """An executor; micro-batches of any size."""
         return NumpyExecutor(program, dtype, capacity)

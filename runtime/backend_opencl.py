@@ -8,12 +8,13 @@ from copy import copy
 import numpy as np
 
 from . import device as devices
-from .backend import VALUE_AND_GRADIENT, Request, calls, nearest_power
+from .backend import VALUE_AND_GRADIENT, Array, Request, calls, nearest_power
 from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
 from .opencl_form import CLEARLY, predicted
 from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
 from .opencl_launch import work_group
+from .opencl_memory import shared_vector
 from .opencl_plan import Plan
 from .program import Program, Unit
 from .schedule import Defaults, Schedules
@@ -99,6 +100,10 @@ class OpenCLBackend:
     def plan(self, units: Sequence[Unit], dtype: str, samples: int) -> Plan:
         """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
         return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
+
+    def vector(self, count: int, dtype: str) -> Array:
+        """Memory that host and kernels share, where the device has that."""
+        return shared_vector(self.device, devices.context(self.device), count, dtype)
 
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
-from .backend_numpy import NumpyBackend
+from .backends import make_backend
 from .batch import Batch, Placed, admissible, finite, interval, rows, weight_row
-from .errors import DataError, DeviceError, NotFiniteError, PhizError, ShapeError
+from .errors import DataError, NotFiniteError, PhizError, ShapeError
 from .generated import load_manifest
 from .jacobian import jacobian_chunks
 from .layer import Layer, LayerSpec, instantiate
@@ -75,7 +75,8 @@ class Network:
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
-        self.parameters: Floats = self.initial_parameters(seed)
+        self.parameters: Floats = self.backend.vector(self.parameter_count, dtype)
+        self.parameters[:] = self.initial_parameters(seed)
         self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
         self._fitting: dict[tuple[int, Request], Executor] = {}
 
@@ -178,18 +179,20 @@ class Network:
 
     def value_and_gradient(
         self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
-    ) -> tuple[float, npt.NDArray[np.float64]]:
-        """``(E, dE/d parameters)``, both sums over the samples (equation 2).
+    ) -> tuple[float, Floats]:
+        """``(E, dE/d parameters)``, both sums over the samples (equation 2); E in float64, the gradient in the network's dtype.
 
         Any number of samples; micro-batches are summed in float64 in their order, so results repeat bit for bit.  Raises
         ShapeError, DataError or NotFiniteError for bad input; a result that overflows is returned as it is.
         """
         batch = self._samples(inputs, targets, weights, True)
-        error = 0.0
-        gradient = np.empty(self.parameter_count)
+        if len(batch) <= self.micro_batch:
+            ((_, result),) = self._passes(parameters, batch, VALUE_AND_GRADIENT)
+            return _sum(result), _present(result.gradient)
+        error, gradient = 0.0, np.empty(self.parameter_count)
         for _, result in self._passes(parameters, batch, VALUE_AND_GRADIENT, total=gradient):
             error += _sum(result)
-        return error, gradient
+        return error, gradient.astype(self.dtype, copy=False)
 
     def per_sample_gradients(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
         """Gradients of the error of each sample, ``(N, parameters)``."""
@@ -216,7 +219,8 @@ class Network:
         (at most ``chunk``, by default what ``ROW_BYTES`` holds): what Levenberg-Marquardt accumulates (104-117).
         """
         batch = self._host(self._samples(inputs, targets, None, True))
-        return jacobian_chunks(self, self._checked(parameters), batch, chunk or self.row_chunk(self.output_shape.units))
+        fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
+        return jacobian_chunks(self, fixed, batch, chunk or self.row_chunk(self.output_shape.units))
 
     def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
         """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients."""
@@ -281,7 +285,8 @@ class Network:
         values = np.asarray(parameters)
         if values.shape != (self.parameter_count,):
             raise ShapeError(f"parameters: expected shape ({self.parameter_count},), got {values.shape}")
-        if not np.isfinite(values).all():
+        # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
+        if not np.isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
             raise NotFiniteError(str(self.nonfinite_parameter(values)))
         return values
 
@@ -339,32 +344,6 @@ class Network:
             yield part, executor.start(resident, request)
 
 
-def make_backend(name: str, device: str | None = None) -> Backend:
-    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise.
-
-    OpenCL runs with the schedules that were tuned for the device (``phiz tune``).
-    """
-    if name == "numpy":
-        return NumpyBackend()
-    if name not in ("opencl", "auto"):
-        raise PhizError(f"unknown backend {name!r}, expected numpy, opencl or auto")
-    try:
-        from .backend_opencl import OpenCLBackend
-        from .tuner.lookup import Tuned
-
-        backend = OpenCLBackend(device)
-        backend.schedules = Tuned(backend.device, fused=backend.fuses)
-        return backend
-    except ImportError as error:
-        if name == "auto":
-            return NumpyBackend()
-        raise DeviceError(f'PyOpenCL cannot be imported ({error}); run: pip install "pyopencl[pocl]"') from None
-    except DeviceError:
-        if name == "auto" and device is None:  # a device that was asked for and is not there is an error
-            return NumpyBackend()
-        raise
-
-
 def _chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
     if not specs:
         raise ShapeError("a network needs at least one layer")
@@ -403,4 +382,4 @@ def _shaped(flat: Floats, piece: Slice) -> Any:
     return [part.reshape(entry) for part, entry in zip(np.split(flat, sizes), piece.extent.entries, strict=True)]
 
 
-__all__ = ["Network", "NotFinite", "Placed", "finite", "make_backend"]
+__all__ = ["Network", "NotFinite", "Placed", "finite"]

@@ -49,9 +49,9 @@ class NetworkObjective:
         return error / self.sample_count + self._penalty(x)
 
     def value_and_gradient(self, x: Floats) -> tuple[float, Floats]:
-        """f(x) and its gradient, float64, ``(n,)``."""
+        """f(x) and its gradient, ``(n,)``, in the network's dtype."""
         error, gradient = self._evaluate(x, gradient=True)
-        self._finite(x, error + float(gradient.sum()))
+        self._finite(x, error + float(gradient.sum(dtype=np.float64)))
         return error / self.sample_count + self._penalty(x), self._with_penalty(gradient / self.sample_count, x)
 
     def batch(self, indices: npt.NDArray[np.int64]) -> MiniBatch:
@@ -112,7 +112,7 @@ class NetworkObjective:
     def _with_penalty(self, gradient: Floats, x: Floats) -> Floats:
         if self._penalised is None:
             return gradient
-        result: Floats = gradient + self.alpha * np.where(self._penalised, x, 0.0)
+        result: Floats = gradient + gradient.dtype.type(self.alpha) * np.where(self._penalised, x, gradient.dtype.type(0))
         return result
 
 
@@ -144,7 +144,7 @@ class MiniBatch:
         try:
             with np.errstate(all="ignore"):
                 error, gradient = whole.network.value_and_gradient(x, inputs, targets, weights)
-                found = None if np.isfinite(error + float(gradient.sum())) else whole.network.first_nonfinite(
+                found = None if np.isfinite(error + float(gradient.sum(dtype=np.float64))) else whole.network.first_nonfinite(
                     x, inputs, targets, weights
                 )  # fmt: skip
         except NotFiniteError as problem:

@@ -5,7 +5,7 @@ the lanes of vectors go along units; else a single one of all lanes, a multiple 
 
 | what | where | how long |
 |---|---|---|
-| parameters | a region of their own | until the next ``set_parameters`` |
+| parameters | a region of their own, or the caller's vector where kernels can read it | until the next ``set_parameters`` |
 | inputs, targets, weights | the region of the micro-batch | as long as that |
 | what a pass gives, and the delta that a seeded one starts from | a frame, taken for the pass | until its result was read |
 | what the forward steps of a pass with ``keep`` write | the kept region | until the next such pass |
@@ -28,6 +28,7 @@ from .backend import Array, Request
 from .backend import calls as pass_steps
 from .constant_launches import Slice
 from .errors import DeviceError
+from .flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
 from .memory_plan import Layout, Use, plan_memory
 from .opencl_calls import PARTS, bound, calls
 from .opencl_fused import FusedPass, Fusion
@@ -35,7 +36,7 @@ from .opencl_launch import Launch, LaunchList
 from .opencl_memory import Memory, OpenCLResident, Region, in_blocks, to_blocks, to_rows
 from .opencl_pending import OpenCLPending
 from .opencl_plan import Plan
-from .program import Program, Step
+from .program import Gradients, Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
 PREFIX = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
@@ -88,8 +89,12 @@ class OpenCLExecutor:
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype)
-        self._pieces = [(f"{s.layer}:{s.name}", slice(s.offset, s.stop)) for s in program.parameters]
-        self._parameters = self.memory.packed({key: part.stop - part.start for key, part in self._pieces})
+        # One argument for all parameters, and one for their gradients, where passes are fused.
+        self._vectors: Parts = {} if fusion is None else parts_of_vectors(program)
+        self._pieces = self._laid_out("none")
+        self._own = self.memory.packed({key: part.stop - part.start for key, part in self._pieces})
+        self._vector: Array | None = None  # that of the caller, where kernels read it
+        self._parameters = self._own
         self._slots: dict[tuple[int, bool], OpenCLResident] = {}
         self._passes: dict[tuple[Start, Request], Pass] = {}
         self._scratch: tuple[Any, int] = None, -1
@@ -132,11 +137,22 @@ class OpenCLExecutor:
         return resident
 
     def set_parameters(self, parameters: Array) -> None:
-        """Into the device's memory, each where its kernels expect it."""
+        """Use them where they lie if kernels can read them there, else copy each to where its kernels expect it."""
         self._settle()
+        if self._vectors and self.memory.reads(parameters):
+            if parameters is not self._vector:
+                self._vector, self._parameters = parameters, self.memory.region(self._own.layout, parameters)
+            return
+        self._vector, self._parameters = None, self._own
         for key, part in self._pieces:
-            self._parameters.host(key)[:] = parameters[part]
-        self._parameters.send(self._parameters.arguments)
+            self._own.host(key)[:] = parameters[part]
+        self._own.send(self._own.arguments)
+
+    def _laid_out(self, gradients: Gradients) -> list[tuple[str, slice]]:
+        """Keys of the gradients (of the parameters themselves: "none"), and the parts of the flat vector that they hold."""
+        if self._vectors and gradients != "sample":
+            return [(PARAMETERS if gradients == "none" else GRADIENT, slice(0, self.program.parameter_count))]
+        return [(f"{s.layer}:{PREFIX[gradients]}{s.name}", slice(s.offset, s.stop)) for s in self.program.parameters]
 
     def _settle(self) -> None:
         """Passes whose results nobody took may still be at work."""
@@ -168,7 +184,7 @@ class OpenCLExecutor:
 
     def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
         frame = kind.frame() if frame is None else frame
-        kind.launches.fit((resident.region, frame), resident)
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
         try:
             event = kind.launches.run(self.queue)
             pending = OpenCLPending(self, kind, frame, resident, request, event)
@@ -191,11 +207,12 @@ class OpenCLExecutor:
         """Step by step, each waited for and read."""
         for one in self.single("loss", resident, request):
             event, argument = one.run(), one.step.writes
-            region = one.where.get(argument.key, one.frame)
-            event = region.fetch([argument.key], event)
+            key, part = self._vectors.get(argument.key, (argument.key, slice(None)))
+            region = one.where.get(key, one.frame)
+            event = region.fetch([key], event)
             if event is not None:
                 event.wait()
-            values = region.host(argument.key).copy()
+            values = region.host(key)[part].copy()
             yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
 
     def single(
@@ -209,7 +226,7 @@ class OpenCLExecutor:
         found = []
         for step in kind.steps:
             launches = self._launches([step], kind.where)
-            launches.fit((resident.region, frame), resident)
+            launches.fit((resident.region, frame, self._parameters), resident)
             found.append(SingleStep(step, launches, kind.where, frame, self.queue))
         return found
 
@@ -230,7 +247,7 @@ class OpenCLExecutor:
         frame = kind.frame()
         if delta is not None:
             self._seed(frame, resident, delta)
-        kind.launches.fit((resident.region, frame), resident)
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
         return BoundPass(self, kind, frame, resident)
 
     # ------------------------------------------------------------------------------------------------------ passes
@@ -247,17 +264,16 @@ class OpenCLExecutor:
         steps = pass_steps(program, request) if start == "loss" else backward
         if self.rows:
             steps = tuple(step.in_rows() for step in steps)
-        where = dict.fromkeys(self._parameters.arguments, self._parameters)
+        where = {} if self._vectors else dict.fromkeys(self._own.arguments, self._own)
         if request.keep or start == "delta":
             where |= dict.fromkeys(self.kept().arguments, self.kept())
-        prefix = PREFIX[request.gradients]
-        gradients = [(f"{s.layer}:{prefix}{s.name}", slice(s.offset, s.stop)) for s in program.parameters if prefix]
+        gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
         results = [*([f"output:{program.last}"] if request.outputs else []), *(["loss"] if request.losses else [])]
         results += [*(key for key, _ in gradients), *(["delta:-1"] if request.input_gradient else [])]
         # The delta that a seeded pass starts from comes last in the frame: what is read back lies in one stretch before it.
         seeds = [f"delta:{program.last}"] if start == "delta" else []
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
-        elsewhere = {*where, *results, *seeds, *BATCH_KEYS}
+        elsewhere = {*where, *results, *seeds, *BATCH_KEYS, *self._vectors}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
         if self.fusion is None:
             uses = [self._use(step) for step in steps]
@@ -273,11 +289,13 @@ class OpenCLExecutor:
     def _launches(self, steps: Sequence[Step], where: Mapping[str, Region]) -> LaunchList | FusedPass:
         if self.fusion is None:
             return LaunchList([launch for step in steps for launch in self._launch(step, where)])
-        fused = FusedPass(steps, self.fusion, self.device)
+        fused = FusedPass(steps, self.fusion, self.device, self._vectors)
         fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
         return fused
 
     def _count(self, key: str) -> int:
+        if key == GRADIENT:
+            return self.program.parameter_count
         info = self.program.buffers[key]
         return info.units * (self.capacity if info.samples else 1)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyopencl as cl
 
+from .flat_vectors import Parts
 from .manifest import KernelInfo
 from .opencl_calls import Size, set_number
 from .opencl_memory import OpenCLResident, Region
@@ -111,20 +112,22 @@ class InBlocks:
 class FusedPass:
     """The launches of one kind of pass, one per phase.
 
-    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  Raises DeviceError
-    where the device's compiler refuses the text.
+    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  Those that are
+    parts of ``vectors`` come with the vector, as one argument.  Raises DeviceError where the device's compiler refuses the text.
     """
 
-    def __init__(self, steps: Sequence[Step], fusion: Fusion, device: Any) -> None:
+    def __init__(self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts | None = None) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
         self.phases = phases(steps)
-        text = _text(self.phases, fusion)
+        vectors = {} if vectors is None else vectors
+        text = _text(self.phases, fusion, vectors)
         program = compiled(text, precision_options(REAL[fusion.plan.dtype]), device, "a fused pass")
         self.kernels = [cl.Kernel(program, f"phase{n}") for n in range(len(self.phases))]
-        self.keys = [_keys(phase) for phase in self.phases]
+        self.keys = [_keys(phase, vectors) for phase in self.phases]
         self.tables = [_tables(phase) for phase in self.phases]
         self._moving: list[tuple[cl.Kernel, int, str]] = []
         self._regions: tuple[Region, ...] = ()
+        self._given: list[Any] = []
         self._samples = -1
         self._ready: list[tuple[cl.Kernel, Size]] = []
 
@@ -136,6 +139,7 @@ class FusedPass:
                     kernel.set_arg(position, where[key].arguments[key])
                 else:
                     self._moving.append((kernel, position, key))
+                    self._given.append(None)
             for position, unit in enumerate(tables, len(keys)):
                 kernel.set_arg(position, index[unit])
 
@@ -151,8 +155,10 @@ class FusedPass:
             self._samples = resident.samples
         if regions != self._regions:
             given = {key: argument for region in regions for key, argument in region.arguments.items()}
-            for kernel, position, key in self._moving:
-                kernel.set_arg(position, given[key])
+            for number, (kernel, position, key) in enumerate(self._moving):
+                if self._given[number] is not given[key]:
+                    kernel.set_arg(position, given[key])
+                    self._given[number] = given[key]
             self._regions = regions
 
     def run(self, queue: cl.CommandQueue) -> Any:
@@ -175,21 +181,22 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
-def _keys(phase: Phase) -> list[str]:
-    return list(dict.fromkeys(key for step in phase.steps for key in step.keys))
+def _keys(phase: Phase, vectors: Parts) -> list[str]:
+    """What the phase's kernel is given: tensors, and vectors in the place of their parts."""
+    return list(dict.fromkeys(vectors[key][0] if key in vectors else key for step in phase.steps for key in step.keys))
 
 
 def _tables(phase: Phase) -> list[int]:
     return sorted({step.unit for step in phase.steps if step.kernel.index})
 
 
-def _text(found: Sequence[Phase], fusion: Fusion) -> str:
+def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts) -> str:
     """The whole program: the units' texts, then a kernel for each phase."""
     used = sorted({step.unit for phase in found for step in phase.steps})
     parts = ["#define __kernel static __attribute__((unused))"]
     parts += [_unit(unit, fusion.plan.binding(unit)) for unit in used]
     parts += ["#undef __kernel"]
-    parts += ["\n".join(_phase(n, phase, fusion)) for n, phase in enumerate(found)]
+    parts += ["\n".join(_phase(n, phase, fusion, vectors)) for n, phase in enumerate(found)]
     return "\n".join(parts) + "\n"
 
 
@@ -216,10 +223,10 @@ def _unit(number: int, binding: Binding) -> str:
     return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
 
 
-def _phase(number: int, phase: Phase, fusion: Fusion) -> Iterator[str]:
+def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts) -> Iterator[str]:
     """The kernel of one phase."""
     plan, blocks = fusion.plan, fusion.blocks
-    keys, tables = _keys(phase), _tables(phase)
+    keys, tables = _keys(phase, vectors), _tables(phase)
     parameters = [f"__global char *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
     yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
@@ -234,7 +241,9 @@ def _phase(number: int, phase: Phase, fusion: Fusion) -> Iterator[str]:
         for key in step.keys:
             stride = units.get(key, 0) * blocks.samples * itemsize
             moved = f" + (size_t)share * {stride}" if stride and phase.kind == "samples" else ""
-            arguments.append(f"(__global void *)(b{keys.index(key)}{moved})")
+            vector, part = vectors.get(key, (key, slice(0)))
+            moved += f" + {part.start * itemsize}" if part.start else ""
+            arguments.append(f"(__global void *)(b{keys.index(vector)}{moved})")
         arguments += [f"index{step.unit}"] if step.kernel.index else []
         item = f"u{step.unit}_{step.kernel.name}_item"
         whole = ["0"] * len(step.kernel.constant.sliced if step.kernel.constant else ())  # where slices of parameters begin

@@ -33,6 +33,14 @@ def shares_memory(device: Any) -> bool:
     return kind(device) == "cpu" and bool(found & cl.device_svm_capabilities.FINE_GRAIN_BUFFER)
 
 
+def shared_vector(device: Any, context: cl.Context, count: int, dtype: str) -> Array:
+    """Room for ``count`` numbers that host and kernels both work on; of the host's alone where ``device`` does not share."""
+    if not shares_memory(device):
+        return np.empty(count, dtype)
+    found: Array = cl.fsvm_empty(context, max(1, count), np.dtype(dtype), alignment=WIDEST)[:count]
+    return found
+
+
 class Memory:
     """Allocates for one queue.  ``shared``: see ``shares_memory``."""
 
@@ -55,6 +63,12 @@ class Memory:
             return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
         except (cl.Error, MemoryError) as error:
             raise DeviceError(f"{self.device.name.strip()}: no room for a buffer of {size} bytes ({error})") from None
+
+    def reads(self, vector: Array) -> bool:
+        """Whether kernels can work on ``vector`` where it lies: one that ``shared_vector`` made, or a part of it."""
+        owner = vector.base if isinstance(vector.base, np.ndarray) else vector
+        inside = self.shared and isinstance(owner.base, cl.SVMAllocation)
+        return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0
 
     def region(self, layout: Layout, block: Any = None) -> Region:
         """Tensors at their places in ``block``, or in a block of their own."""

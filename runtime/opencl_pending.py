@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from .opencl_executor import OpenCLExecutor, Pass
 
 
+class Lent:
+    """A vector in the memory of a frame, which is free for the next pass when no array looks at it any more."""
+
+    def __init__(self, vector: Array, frame: Region, frames: list[Region]) -> None:
+        self.__array_interface__ = vector.__array_interface__
+        self._vector, self._frame, self._frames = vector, frame, frames
+
+    def __del__(self) -> None:
+        self._frames.append(self._frame)
+
+
 class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
@@ -49,13 +60,17 @@ class OpenCLPending:
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
                 to_rows(in_blocks(self._host(key), self.owner.lanes, self.owner.capacity), rows[:, part])
-        self.kind.frames.append(self.frame)
+        if gradient is None or not isinstance(gradient.base, Lent):
+            self.kind.frames.append(self.frame)
         return Result(outputs, losses, gradient, rows, below)
 
     def _sum(self, total: Array | None, add: bool) -> Array | None:
-        """Into ``total``, or as a vector of its own."""
+        """Into ``total``, or as a vector: that of the frame where it holds the whole gradient."""
         if total is None:
-            return np.concatenate([np.zeros(0, self.owner.dtype), *(self.frame.host(key) for key, _ in self.kind.gradients)])
+            parts = [self.frame.host(key) for key, _ in self.kind.gradients]
+            if len(parts) == 1:
+                return np.asarray(Lent(parts[0], self.frame, self.kind.frames))
+            return np.concatenate([np.zeros(0, self.owner.dtype), *parts])
         for key, part in self.kind.gradients:
             if add:
                 total[part] += self.frame.host(key)

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime import device as devices
 from phiz.runtime.backend_opencl import OpenCLBackend, work_group
+from phiz.runtime.backends import make_backend
 from phiz.runtime.errors import DeviceError, ManifestError
 from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.manifest import TileInfo
-from phiz.runtime.network import Network, make_backend
+from phiz.runtime.network import Network
 from phiz.runtime.opencl_plan import Plan
 from phiz.runtime.register_tiles import Machine
 from phiz.runtime.schedule import Fixed, Schedule

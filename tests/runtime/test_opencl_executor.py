@@ -10,6 +10,7 @@ from phiz.runtime import opencl_memory
 from phiz.runtime.architectures import NAMED
 from phiz.runtime.backend import Request, calls
 from phiz.runtime.backend_opencl import OpenCLBackend, OpenCLExecutor
+from phiz.runtime.errors import NotFiniteError
 from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.network import VALUE_AND_GRADIENT, Network
@@ -139,8 +140,76 @@ def test_two_passes_on_their_way_have_results_of_their_own(folder: Path) -> None
             found = one.result()
             for name in ("outputs", "losses", "gradient"):
                 assert np.array_equal(getattr(found, name), getattr(expected, name))
-    assert len(executor._pass("loss", request).frames) == 2 and not executor.flying
     assert not np.array_equal(alone[0].gradient, alone[1].gradient)
+    assert len(executor._pass("loss", request).frames) == 2 and not executor.flying
+
+
+def fused_network() -> Network:
+    """One whose passes are fused: the kernels of the hand-written folder cannot be."""
+    specs = [layer("dense", maps=9, activation="tanh"), layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)]
+    return Network(specs, 4, "mse", backend="opencl", micro_batch=16)
+
+
+def test_a_gradient_stays_as_long_as_anything_looks_at_it() -> None:
+    """It lies in the memory that the kernels wrote to, which the next pass must not take while it is in use."""
+    net = fused_network()
+    x, t, w = batch(16)
+    first = net.value_and_gradient(net.parameters, x, t, w)[1]
+    assert first.dtype == np.float32 and first.shape == (net.parameter_count,)
+    expected, seen = first.copy(), first[3:9][1:]
+    others = [net.value_and_gradient(net.parameters * scale, x, t, w)[1] for scale in (2, 3)]
+    assert np.array_equal(first, expected) and not np.array_equal(others[0], others[1])
+    first *= 2  # it is the caller's
+    assert np.array_equal(net.value_and_gradient(net.parameters, x, t, w)[1], expected)
+    del first, others
+    gc.collect()
+    for scale in (2, 3, 4):
+        net.value_and_gradient(net.parameters * scale, x, t, w)
+    assert np.array_equal(seen, 2 * expected[4:9])
+    executor = executor_of(net)
+    assert len(executor._pass("loss", VALUE_AND_GRADIENT).frames) == 3  # four passes' results were in use at the same time
+    del seen
+    assert len(executor._pass("loss", VALUE_AND_GRADIENT).frames) == 4
+    last = net.value_and_gradient(net.parameters, x, t, w)[1]
+    del net, executor
+    gc.collect()
+    assert np.array_equal(last, expected)
+
+
+def test_parameters_are_read_where_they_lie() -> None:
+    """A network's own vector is shared with the kernels: changed in place, it is seen; any other one is copied."""
+    net = fused_network()
+    x, t, w = batch(16)
+    placed = net.place(x, t, w)
+    executor = executor_of(net)
+    assert executor.memory.reads(net.parameters) and not executor.memory.reads(net.parameters.copy())
+    assert not executor.memory.reads(net.parameters[::2]) and not executor.memory.reads(net.parameters.astype("float64"))
+    for _ in range(3):
+        own = net.value_and_gradient(net.parameters, placed)
+        assert executor._parameters.host("parameters").base is net.parameters.base
+        for other in (net.parameters.copy(), net.parameters.astype("float64")):
+            copied = net.value_and_gradient(other, placed)
+            assert executor._parameters is executor._own
+            assert own[0] == copied[0] and np.array_equal(own[1], copied[1])
+        net.parameters -= np.float32(0.1) * own[1]
+    chunks = net.jacobian_chunks(net.parameters, x, t, chunk=5)
+    expected = list(net.jacobian_chunks(net.parameters, x, t, chunk=5))
+    for found, wanted in zip(chunks, expected, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+        net.parameters *= 2  # between two chunks: they are about the parameters at the start
+
+
+def test_parameters_that_overflow_a_sum_are_finite() -> None:
+    net = fused_network()
+    x, t, w = batch(16)
+    net.parameters[:2] = 3e38
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(net.parameters.sum(dtype=np.float32))
+    net.value_and_gradient(net.parameters, x, t, w)  # no error: what they give may overflow
+    for wrong in (np.nan, np.inf, -np.inf):
+        net.parameters[5] = wrong
+        with pytest.raises(NotFiniteError, match=r"layer 0 \(dense\): parameter w is (nan|inf|-inf) at entry 5"):
+            net.value_and_gradient(net.parameters, x, t, w)
 
 
 def test_totals_are_added_up(folder: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from phiz.runtime import device as devices
 from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.backends import make_backend
 from phiz.runtime.layer import layer
 from phiz.runtime.manifest import KernelInfo
-from phiz.runtime.network import Network, make_backend
+from phiz.runtime.network import Network
 from phiz.runtime.program import Unit
 from phiz.runtime.schedule import DEFAULT, Schedule
 from phiz.runtime.tuner import identity
