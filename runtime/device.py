@@ -8,6 +8,7 @@ Unasked, the first CPU device is taken, Portable Computing Language (PoCL) first
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -53,6 +54,16 @@ class DeviceInfo:
     selector: str  # what to pass as device=
 
 
+def pinned(environment: MutableMapping[str, str]) -> None:
+    """Ask PoCL to keep each of its threads on a core of its own, unless the user chose or the process may not use all cores.
+
+    Woken at the same time, two of them are often put on the same core, and a pass is over before the kernel moves one away.
+    """
+    may_use = getattr(os, "sched_getaffinity", lambda process: ())
+    if len(may_use(0)) == os.cpu_count():
+        environment.setdefault("POCL_AFFINITY", "1")
+
+
 def _pyopencl() -> Any:
     try:
         import pyopencl
@@ -64,6 +75,7 @@ def _pyopencl() -> Any:
 def all_devices() -> list[Any]:
     """Every ``pyopencl.Device``, platform by platform; DeviceError with the remedy where there is none."""
     cl = _pyopencl()
+    pinned(os.environ)
     try:
         platforms = cl.get_platforms()
     except cl.Error as error:

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,6 +242,38 @@ def test_choosing_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIZ_DEVICE", "")
     monkeypatch.setenv("PYOPENCL_CTX", "0")
     assert devices.choose() == devices.all_devices()[0]
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "expected"),
+    [
+        (4, {}, {"POCL_AFFINITY": "1"}),
+        (4, {"POCL_AFFINITY": "0"}, {"POCL_AFFINITY": "0"}),  # the user's own choice
+        (8, {}, {}),  # four of eight are allowed: PoCL would take the first four
+    ],
+)
+def test_threads_keep_to_their_cores(
+    cores: int, given: dict[str, str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: cores)
+    devices.pinned(given)
+    assert given == expected
+
+
+def test_a_device_has_a_thread_on_every_core() -> None:
+    """In a process of its own: PoCL reads its environment once."""
+    code = (
+        "import os; from phiz.runtime import device; found = device.choose(); device.context(found);"
+        "linux = os.path.isdir('/proc/self/task');"
+        "bound = [os.sched_getaffinity(int(t)) for t in os.listdir('/proc/self/task')] if linux else [];"
+        "everywhere = linux and os.sched_getaffinity(0) == set(range(os.cpu_count()));"
+        "alone = sorted(next(iter(b)) for b in bound if len(b) == 1);"
+        "pocl = 'portable' in found.platform.name.lower() and os.cpu_count() > 1;"
+        "assert not (everywhere and pocl) or alone == list(range(found.max_compute_units)), bound"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "POCL_AFFINITY"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_no_platform_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
