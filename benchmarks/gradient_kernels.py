@@ -56,6 +56,8 @@ DIVIDE: dict[str, Callable[..., Any]] = {
     "gcd": np.gcd,
 }
 _DERIVED: dict[tuple[int, tuple[tuple[str, Any], ...]], tuple[Family, tuple[Kernel, ...]]] = {}
+#: Seconds of a launch that does a kernel several times, how often at most, and what stands for no time at all.
+LONG, MOST_TIMES, NOTHING = 0.002, 256, 1e-9
 FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 
@@ -80,7 +82,10 @@ def profile(
     network: Network, inputs: Array, targets: Array, repeats: int = 20, delta: Array | None = None,
     families: Sequence[Family] = (),
 ) -> list[KernelTime]:  # fmt: skip
-    """Every kernel of one gradient over one micro-batch, in order, each launched by itself and timed by the device.
+    """Every kernel of one gradient over one micro-batch, in order, each by itself and timed by the device.
+
+    Where passes are fused, a launch of one kernel costs more than many a kernel (the cores wake up and wait for one another);
+    what counts there is what several times take longer than one, in one launch.
 
     With ``delta (N, units)`` of the outputs: of the forward pass, and of the backward pass from there.  ``families``:
     definitions of layers that phiz does not come with.
@@ -109,11 +114,19 @@ def profile(
 
 
 def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
-    event = single.run(queue)
+    """Seconds of one step, without those of a launch where passes are fused: there it is one of many in a launch."""
+    once = _elapsed(single.run(queue))
+    if not single.repeats:
+        return once
+    times = min(MOST_TIMES, 2 + int(LONG / once))
+    return max(NOTHING, (_elapsed(single.run(queue, times)) - once) / (times - 1))
+
+
+def _elapsed(event: Any) -> float:
     if event is None:
-        return 1e-9
+        return NOTHING
     event.wait()
-    return float(event.profile.end - event.profile.start) * 1e-9
+    return max(NOTHING, float(event.profile.end - event.profile.start) * 1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------- counting

@@ -359,9 +359,15 @@ class SingleStep:
     frame: Region
     queue: Any
 
-    def run(self, queue: Any = None) -> Any:
-        """Queue it; its event, None where there is nothing to do."""
-        return self.launches.run(self.queue if queue is None else queue)
+    def run(self, queue: Any = None, times: int = 1) -> Any:
+        """Queue it; its event, None where there is nothing to do.  ``times``: where ``repeats``, so often in one launch."""
+        queue = self.queue if queue is None else queue
+        return self.launches.run(queue, times) if isinstance(self.launches, FusedPass) else self.launches.run(queue)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one launch can do it several times: where passes are fused."""
+        return isinstance(self.launches, FusedPass)
 
 
 @dataclass(frozen=True)

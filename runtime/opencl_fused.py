@@ -161,11 +161,14 @@ class FusedPass:
                     self._given[number] = given[key]
             self._regions = regions
 
-    def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+    def run(self, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do.
+
+        ``times``: each launch does all its work so many times, by as many times the work items (for benchmarks).
+        """
         event = None
-        for kernel, size in self._ready:
-            event = cl.enqueue_nd_range_kernel(queue, kernel, size, (1,))
+        for kernel, (items,) in self._ready:
+            event = cl.enqueue_nd_range_kernel(queue, kernel, (items * times,), (1,))
         return event
 
 
@@ -231,8 +234,8 @@ def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts) -> Iterato
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
     yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
     yield "{"
-    yield "    const int share = get_global_id(0);"
-    yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
+    yield f"    const int blocks = (vectors + {blocks.vectors - 1}) / {blocks.vectors}, used = blocks * {blocks.vectors};"
+    yield f"    const int share = get_global_id(0) % {fusion.shares if phase.kind == 'sums' else 'blocks'};"
     itemsize = 4 if plan.dtype == "float32" else 8
     for step in phase.steps:
         units = _units(step)
