@@ -219,16 +219,12 @@ class OpenCLExecutor:
         self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
     ) -> list[SingleStep]:
         """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
-        kind = self._new_pass(start, request)
+        kind = self._new_pass(start, request, apart=True)
         frame = kind.frame()
         if delta is not None:
             self._seed(frame, resident, delta)
-        found = []
-        for step in kind.steps:
-            launches = self._launches([step], kind.where)
-            launches.fit((resident.region, frame, self._parameters), resident)
-            found.append(SingleStep(step, launches, kind.where, frame, self.queue))
-        return found
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
+        return [SingleStep(step, kind.launches, number, kind.where, frame, self.queue) for number, step in enumerate(kind.steps)]
 
     def blocks(self, region: Region, key: str) -> Array:
         """A tensor with samples on the host, ``(blocks, units, lanes)``."""
@@ -258,7 +254,8 @@ class OpenCLExecutor:
             self._passes[start, request] = found
         return found
 
-    def _new_pass(self, start: Start, request: Request) -> Pass:
+    def _new_pass(self, start: Start, request: Request, apart: bool = False) -> Pass:
+        """``apart``: its steps are queued one by one."""
         program = self.program
         backward = program.backward("delta", request.gradients, request.input_gradient)
         steps = pass_steps(program, request) if start == "loss" else backward
@@ -284,12 +281,12 @@ class OpenCLExecutor:
             where |= self._in_scratch(plan_memory(uses, counts, self.memory.align))
         else:  # blocks are at different steps at the same time
             where |= self._in_scratch(Layout.packed(counts, self.memory.align))
-        return Pass(steps, self._launches(steps, where), where, frame, results, gradients)
+        return Pass(steps, self._launches(steps, where, apart), where, frame, results, gradients)
 
-    def _launches(self, steps: Sequence[Step], where: Mapping[str, Region]) -> LaunchList | FusedPass:
+    def _launches(self, steps: Sequence[Step], where: Mapping[str, Region], apart: bool) -> LaunchList | FusedPass:
         if self.fusion is None:
-            return LaunchList([launch for step in steps for launch in self._launch(step, where)])
-        fused = FusedPass(steps, self.fusion, self.device, self._vectors)
+            return LaunchList([self._launch(step, where) for step in steps])
+        fused = FusedPass(steps, self.fusion, self.device, self._vectors, apart)
         fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
         return fused
 
@@ -355,6 +352,7 @@ class SingleStep:
 
     step: Step
     launches: LaunchList | FusedPass
+    number: int
     where: Mapping[str, Region]
     frame: Region
     queue: Any
@@ -362,7 +360,9 @@ class SingleStep:
     def run(self, queue: Any = None, times: int = 1) -> Any:
         """Queue it; its event, None where there is nothing to do.  ``times``: where ``repeats``, so often in one launch."""
         queue = self.queue if queue is None else queue
-        return self.launches.run(queue, times) if isinstance(self.launches, FusedPass) else self.launches.run(queue)
+        if isinstance(self.launches, FusedPass):
+            return self.launches.launch(self.number, queue, times)
+        return self.launches.launch(self.number, queue)
 
     @property
     def repeats(self) -> bool:

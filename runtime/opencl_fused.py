@@ -113,12 +113,15 @@ class FusedPass:
     """The launches of one kind of pass, one per phase.
 
     Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  Those that are
-    parts of ``vectors`` come with the vector, as one argument.  Raises DeviceError where the device's compiler refuses the text.
+    parts of ``vectors`` come with the vector, as one argument.  ``apart``: every step is a phase of its own.  Raises DeviceError
+    where the device's compiler refuses the text.
     """
 
-    def __init__(self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts | None = None) -> None:
+    def __init__(
+        self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts | None = None, apart: bool = False
+    ) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
-        self.phases = phases(steps)
+        self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
         vectors = {} if vectors is None else vectors
         text = _text(self.phases, fusion, vectors)
         program = compiled(text, precision_options(REAL[fusion.plan.dtype]), device, "a fused pass")
@@ -161,15 +164,17 @@ class FusedPass:
                     self._given[number] = given[key]
             self._regions = regions
 
-    def run(self, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do.
-
-        ``times``: each launch does all its work so many times, by as many times the work items (for benchmarks).
-        """
+    def run(self, queue: cl.CommandQueue) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
         event = None
-        for kernel, (items,) in self._ready:
-            event = cl.enqueue_nd_range_kernel(queue, kernel, (items * times,), (1,))
+        for number in range(len(self._ready)):
+            event = self.launch(number, queue)
         return event
+
+    def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue one phase, ``times`` times in one launch, by as many times the work items; its event."""
+        kernel, (items,) = self._ready[number]
+        return cl.enqueue_nd_range_kernel(queue, kernel, (items * times,), (1,))
 
 
 def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:

@@ -78,15 +78,20 @@ class Launch:
 
 
 class LaunchList:
-    """The launches of one kind of pass, in order.  Arguments are set again only where they changed since the last pass."""
+    """The launches of one kind of pass, step by step.  Arguments are set again only where they changed since the last pass."""
 
-    def __init__(self, launches: Sequence[Launch]) -> None:
-        self.launches = tuple(launches)
-        self._moving = [(one.kernel, position, key) for one in launches for position, key in one.moving]
+    def __init__(self, steps: Sequence[Sequence[Launch]]) -> None:
+        self.steps = tuple(tuple(launches) for launches in steps)
+        self._moving = [(one.kernel, position, key) for one in self.launches for position, key in one.moving]
         self._regions: tuple[Region, ...] = ()
         self._used = -1
-        self._sizes: dict[int, list[tuple[cl.Kernel, Sizes]]] = {}
-        self._ready: list[tuple[cl.Kernel, Sizes]] = []
+        self._sizes: dict[int, list[list[tuple[cl.Kernel, Sizes]]]] = {}
+        self._ready: list[list[tuple[cl.Kernel, Sizes]]] = []
+
+    @property
+    def launches(self) -> list[Launch]:
+        """All of them, in order."""
+        return [one for launches in self.steps for one in launches]
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
         """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
@@ -100,15 +105,22 @@ class LaunchList:
 
     def _resize(self, used: int) -> None:
         if used not in self._sizes:
-            sizes = [(one.kernel, one.sizes(used)) for one in self.launches]
-            self._sizes[used] = [entry for entry in sizes if 0 not in entry[1][0]]
+            sizes = [[(one.kernel, one.sizes(used)) for one in launches] for launches in self.steps]
+            self._sizes[used] = [[entry for entry in step if 0 not in entry[1][0]] for step in sizes]
         for one in self.launches:
             one.use(used)
         self._used, self._ready = used, self._sizes[used]
 
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        event = None
+        for number in range(len(self._ready)):
+            event = self.launch(number, queue) or event
+        return event
+
+    def launch(self, number: int, queue: cl.CommandQueue) -> Any:
+        """Queue those of one step; the event of the last."""
         event, enqueue = None, cl.enqueue_nd_range_kernel
-        for kernel, sizes in self._ready:
+        for kernel, sizes in self._ready[number]:
             event = enqueue(queue, kernel, *sizes)
         return event

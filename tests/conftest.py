@@ -1,4 +1,4 @@
-"""Tests neither see nor change what the user tuned; the longest files begin first."""
+"""Tests neither see nor change what the user tuned; the longest files begin first, and the broadest are built quickly."""
 
 from __future__ import annotations
 
@@ -15,15 +15,49 @@ TESTS = Path(__file__).parent
 LONGEST = (
     "tuner/test_schedules.py",
     "test_notebooks.py",
+    "tuner/test_choices.py",
     "runtime/test_opencl_fused.py",
     "runtime/test_verify.py",
-    "tuner/test_choices.py",
+    "runtime/test_constant_launches.py",
     "test_user_definitions.py",
     "runtime/test_builtin.py",
+    "runtime/test_rows.py",
     "cases/test_convolution.py",
-    "codegen/test_opencl_printer.py",
+    "runtime/test_local_copies.py",
+    "benchmarks/test_paper_kernels.py",
+    "benchmarks/test_contest.py",
 )
 """A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
+
+QUICKLY_BUILT = {
+    "cases/test_convolution.py",
+    "cases/test_irregular.py",
+    "cases/test_multilayer.py",
+    "cases/test_pooling.py",
+    "cases/test_radial_basis.py",
+    "runtime/test_builtin.py",
+    "runtime/test_constant_launches.py",
+    "runtime/test_local_copies.py",
+    "runtime/test_rows.py",
+    "runtime/test_verify.py",
+    "test_user_definitions.py",
+    "tuner/test_choices.py",
+}
+"""What these ask is whether a text computes the right thing, of hundreds of kernels, most of whose time is the compiler's: it is
+told not to optimize.  So are single tests with the mark ``quickly_built``: schedules of single launches, which no CPU runs with
+unless asked to.  Fused passes under random schedules, networks in training and everything else run as users run them."""
+
+
+@pytest.fixture(autouse=True)
+def compiler(request: pytest.FixtureRequest) -> None:
+    """How the test's kernels are built; programs are kept by their text, so they are forgotten where that changes."""
+    name = request.path.relative_to(TESTS).as_posix()
+    options = "-cl-opt-disable" if name in QUICKLY_BUILT or request.node.get_closest_marker("quickly_built") else ""
+    if options != os.environ.get("PYOPENCL_BUILD_OPTIONS", ""):
+        from phiz.runtime import opencl_program
+
+        os.environ["PYOPENCL_BUILD_OPTIONS"] = options
+        opencl_program._build.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -83,10 +83,15 @@ CASES: dict[str, Callable[[], tuple[list[LayerSpec], tuple[int, ...], str]]] = {
 }
 
 
+LAUNCHED = (
+    ("images", 9, "float32"), ("images", 1000, "float32"), ("units", 7, "float32"), ("units", 64, "float64"),
+    ("pooled", 1, "float32"), ("pooled", 8, "float32"),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "samples", "dtype", "fused"),
-    [("images", 9, "float32", False), ("images", 1000, "float32", False), ("units", 7, "float32", False),
-     ("units", 64, "float64", False), ("pooled", 1, "float32", False), ("pooled", 8, "float32", False),
+    [*(pytest.param(*case, False, marks=pytest.mark.quickly_built) for case in LAUNCHED),
      ("images", 1, "float32", True), ("images", 64, "float32", True), ("units", 7, "float64", True),
      ("units", 1000, "float32", True), ("pooled", 8, "float32", True), ("pooled", 9, "float32", True)],
 )  # fmt: skip
@@ -119,7 +124,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("samples", "seed"), [(7, 1), (64, 2)])
+@pytest.mark.parametrize(("samples", "seed"), [pytest.param(7, 1, marks=pytest.mark.quickly_built), (64, 2)])
 def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
     layers = [
         layer("depthwise", kernel=3, activation="tanh"), layer("locally_connected", maps=4, kernel=3, activation="tanh"),
@@ -128,6 +133,7 @@ def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: 
     compare(pair(layers, (3, 9, 8), "mse", "float32", seed, definitions, seed == 2), samples, seed)
 
 
+@pytest.mark.quickly_built
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
