@@ -30,14 +30,20 @@ LONGEST = (
 """A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
 
 QUICKLY_BUILT = {
+    "benchmarks/test_bench_command.py",
+    "benchmarks/test_contest.py",
+    "benchmarks/test_gradient_benchmark.py",
+    "benchmarks/test_paper_kernels.py",
     "cases/test_convolution.py",
     "cases/test_irregular.py",
     "cases/test_multilayer.py",
     "cases/test_pooling.py",
     "cases/test_radial_basis.py",
+    "cli/test_verify_command.py",
     "runtime/test_builtin.py",
     "runtime/test_constant_launches.py",
     "runtime/test_local_copies.py",
+    "runtime/test_parts.py",
     "runtime/test_rows.py",
     "runtime/test_verify.py",
     "test_user_definitions.py",

@@ -152,8 +152,7 @@ def results(net: Network, samples: int) -> tuple[list[bytes], int, list[np.ndarr
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "copied"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize(("name", "dtype"), [*((name, "float32") for name in sorted(NETWORKS)), ("convolution", "float64")])
 def test_split_launches_give_the_bits_of_one(name: str, dtype: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not shared:
         monkeypatch.setattr(opencl_memory, "shares_memory", lambda device: False)

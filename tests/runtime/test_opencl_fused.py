@@ -26,7 +26,7 @@ def networks(dtype: str) -> tuple[Network, Network, Network]:
     return build(OpenCLBackend()), build(OpenCLBackend(fuse=False)), build("numpy")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.quickly_built)])
 def test_fused_passes_give_what_single_launches_give(dtype: str) -> None:
     fused, single, numpy = networks(dtype)
     random = np.random.default_rng(3)
