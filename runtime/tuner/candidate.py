@@ -153,9 +153,8 @@ class Fused(Candidate):
         self.fused.fit((), resident)
 
     def launch(self, count: int) -> None:
-        """Run it ``count`` times and wait."""
-        for _ in range(count):
-            self.fused.run(self.queue)
+        """Run it ``count`` times in one launch and wait: as in a pass, where it is one of many."""
+        self.fused.launch(0, self.queue, count)
         self.queue.finish()
 
 

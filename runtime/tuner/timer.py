@@ -14,6 +14,8 @@ from ..schedule import Schedule
 BLOCK, MOST_LAUNCHES = 5e-4, 100
 #: Blocks of which the fastest counts: other work on the machine interrupts some of them.
 BLOCKS = 3
+#: How often the number of launches is estimated; the first time warms up.
+ESTIMATES = 3
 #: Rounds after which a hopeless candidate is given up, of a trial, and of the final comparison.
 FIRST, ROUNDS, FINAL = 3, 9, 21
 #: A candidate this much slower than the best so far is not timed to the end.
@@ -56,15 +58,12 @@ class WallTimer:
 
     def seconds(self, kernel: Launchable) -> float:
         """The median of a few rounds, after a warm-up."""
-        kernel.launch(1)
-        count = self._count(self._block(kernel, 1))
+        count = self._calibrated(kernel)
         return statistics.median(self._fastest(kernel, count) for _ in range(FIRST))
 
     def compare(self, default: Launchable, candidate: Launchable, best: float, rounds: int) -> Timing:
         """Rounds of some blocks each, the order turned every round."""
-        for kernel in (default, candidate):
-            kernel.launch(1)
-        counts = [self._count(self._block(kernel, 1)) for kernel in (default, candidate)]
+        counts = [self._calibrated(kernel) for kernel in (default, candidate)]
         times: list[tuple[float, float]] = []
         for number in range(rounds):
             if number % 2:
@@ -75,6 +74,13 @@ class WallTimer:
             if number + 1 == FIRST and _timing(times).ratio > HOPELESS * best:
                 break
         return _timing(times)
+
+    def _calibrated(self, kernel: Launchable) -> int:
+        """Launches of a block, after a warm-up: what several take together says what waking the device costs but once."""
+        count = 1
+        for _ in range(ESTIMATES):
+            count = self._count(self._block(kernel, count))
+        return count
 
     def _fastest(self, kernel: Launchable, count: int) -> float:
         return min(self._block(kernel, count) for _ in range(BLOCKS))
