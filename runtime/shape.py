@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -49,17 +50,17 @@ class Shape:
         """Number of coordinates of a map."""
         return len(self.maps[0])
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """True where all maps have the same size."""
         return len(set(self.maps)) == 1
 
-    @property
+    @cached_property
     def units(self) -> int:
         """Number of units of all maps."""
         return sum(prod(sizes) for sizes in self.maps)
 
-    @property
+    @cached_property
     def axes(self) -> tuple[int, ...]:
         """``(maps, sizes...)`` of a uniform shape, ``(units,)`` of another: what one sample of an array looks like."""
         return (self.count, *self.maps[0]) if self.uniform else (self.units,)
