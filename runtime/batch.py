@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Numbers that are checked at a time.
 PIECE = 1 << 16
+#: What the length of a part is a multiple of, as far as it may be: some vectors for every core.
+GRAIN = 64
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Placed:
 
     def __len__(self) -> int:
         return len(self.batch)
+
+
+def even_parts(samples: int, size: int) -> int:
+    """Samples of a part where ``samples`` are cut into as few of at most ``size`` as there can be: equally long, in whole grains.
+
+    A short last part costs nearly as much as a long one, and leaves cores idle.
+    """
+    each = -(-samples // -(-samples // size))
+    return min(size, -(-each // GRAIN) * GRAIN)
 
 
 def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:

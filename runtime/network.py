@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
 from .backends import make_backend
-from .batch import Batch, Placed, admissible, finite, interval, rows, weight_row
+from .batch import Batch, Placed, admissible, even_parts, finite, interval, rows, weight_row
 from .errors import DataError, NotFiniteError, PhizError, ShapeError
 from .generated import load_manifest
 from .jacobian import jacobian_chunks
@@ -140,8 +140,9 @@ class Network:
         Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
-        executor = self.executor(min(len(batch), self.micro_batch), OUTPUTS if targets is None else VALUE_AND_GRADIENT)
-        parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(self.micro_batch))
+        size = even_parts(len(batch), self.micro_batch)
+        executor = self.executor(min(len(batch), size), OUTPUTS if targets is None else VALUE_AND_GRADIENT)
+        parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
         return Placed(self, batch, executor, parts)
 
     def forward(self, parameters: Any, inputs: Any) -> Floats:
@@ -337,6 +338,7 @@ class Network:
             for part, resident in samples.parts:
                 yield part, samples.executor.start(resident, request)
             return
+        chunk = even_parts(len(samples), chunk)
         executor = self.executor(min(len(samples), chunk), request)
         executor.set_parameters(parameters)
         for number, (part, cut) in enumerate(samples.cut(chunk)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Request
-from .batch import Placed
+from .batch import Placed, even_parts
 
 if TYPE_CHECKING:
     from .network import Network
@@ -44,9 +44,10 @@ def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any
     batch = network._host(network._samples(inputs, targets, weights, targets is not None or isinstance(inputs, Placed)))
     with_loss = batch.targets is not None
     request = Request(losses=with_loss, gradients="sum" if with_loss else "none")
-    executor = network.executor(min(len(batch), network.micro_batch))
+    size = even_parts(len(batch), network.micro_batch)
+    executor = network.executor(min(len(batch), size))
     executor.set_parameters(values)
-    for part, cut in batch.cut(network.micro_batch):
+    for part, cut in batch.cut(size):
         resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=0)
         for step, array in executor.trace(resident, request):
             wrong = np.argwhere(~np.isfinite(array))

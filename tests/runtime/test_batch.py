@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phiz.runtime.batch import PIECE, admissible, finite
+from hypothesis import given
+from hypothesis import strategies as st
+from phiz.runtime.batch import GRAIN, PIECE, Batch, admissible, even_parts, finite
 from phiz.runtime.errors import DataError, NotFiniteError
 from phiz.runtime.generated import builtin
 
@@ -30,3 +32,19 @@ def test_rows_longer_than_a_piece_and_plain_vectors() -> None:
     weights[PIECE] = np.nan
     with pytest.raises(NotFiniteError, match=f"weights: nan at sample {PIECE}$"):
         finite(weights, "weights", "")
+
+
+@given(samples=st.integers(1, 5000), size=st.integers(1, 2000))
+def test_parts_are_as_few_and_as_even_as_grains_allow(samples: int, size: int) -> None:
+    parts = [len(cut) for _, cut in Batch(np.zeros((samples, 1))).cut(even_parts(samples, size))]
+    assert sum(parts) == samples and max(parts) <= size
+    assert len(parts) <= -(-samples // size)
+    assert all(part == parts[0] for part in parts[:-1])
+    assert parts[0] % GRAIN == 0 or parts[0] in (size, samples)
+    assert max(parts) - -(-samples // len(parts)) < GRAIN or parts[0] == size
+
+
+def test_a_part_that_would_be_short_shares_with_the_others() -> None:
+    assert [even_parts(1347, size) for size in (512, 1024, 2048)] == [512, 704, 1408]
+    assert [even_parts(130, size) for size in (128, 64, 100)] == [128, 64, 100]
+    assert even_parts(50, 11) == 11
