@@ -172,9 +172,9 @@ class FusedPass:
         return event
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one phase, ``times`` times in one launch, by as many times the work items; its event."""
+        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event."""
         kernel, (items,) = self._ready[number]
-        return cl.enqueue_nd_range_kernel(queue, kernel, (items * times,), (1,))
+        return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 
 
 def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
@@ -239,8 +239,8 @@ def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts) -> Iterato
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
     yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
     yield "{"
-    yield f"    const int blocks = (vectors + {blocks.vectors - 1}) / {blocks.vectors}, used = blocks * {blocks.vectors};"
-    yield f"    const int share = get_global_id(0) % {fusion.shares if phase.kind == 'sums' else 'blocks'};"
+    yield "    const int share = get_global_id(0);"
+    yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
     itemsize = 4 if plan.dtype == "float32" else 8
     for step in phase.steps:
         units = _units(step)
