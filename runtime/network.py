@@ -75,8 +75,7 @@ class Network:
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
-        self.parameters: Floats = self.backend.vector(self.parameter_count, dtype)
-        self.parameters[:] = self.initial_parameters(seed)
+        self.parameters = self._initial(self.backend.vector(self.parameter_count, dtype), seed)
         self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
         self._fitting: dict[tuple[int, Request], Executor] = {}
 
@@ -101,8 +100,16 @@ class Network:
 
     def initial_parameters(self, seed: int) -> Floats:
         """Fresh initial parameters for ``seed``."""
-        parts = [np.zeros(0), *(layer.initial(seed) for layer in self.layers)]
-        return np.concatenate(parts).astype(self.dtype)
+        return self._initial(np.empty(self.parameter_count, self.dtype), seed)
+
+    def _initial(self, values: Floats, seed: int) -> Floats:
+        """``values``, filled layer by layer: each comes in float64."""
+        start = 0
+        for layer in self.layers:
+            own = layer.initial(seed)
+            values[start : start + len(own)] = own
+            start += len(own)
+        return values
 
     @property
     def digests(self) -> dict[str, str]:

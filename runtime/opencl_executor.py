@@ -92,9 +92,8 @@ class OpenCLExecutor:
         # One argument for all parameters, and one for their gradients, where passes are fused.
         self._vectors: Parts = {} if fusion is None else parts_of_vectors(program)
         self._pieces = self._laid_out("none")
-        self._own = self.memory.packed({key: part.stop - part.start for key, part in self._pieces})
         self._vector: Array | None = None  # that of the caller, where kernels read it
-        self._parameters = self._own
+        self._region: Region | None = None  # where that lies, or a copy
         self._slots: dict[tuple[int, bool], OpenCLResident] = {}
         self._passes: dict[tuple[Start, Request], Pass] = {}
         self._scratch: tuple[Any, int] = None, -1
@@ -141,12 +140,24 @@ class OpenCLExecutor:
         self._settle()
         if self._vectors and self.memory.reads(parameters):
             if parameters is not self._vector:
-                self._vector, self._parameters = parameters, self.memory.region(self._own.layout, parameters)
+                self._vector, self._region = parameters, self.memory.region(Layout.packed(self._lengths, 1), parameters)
             return
-        self._vector, self._parameters = None, self._own
+        if self._vector is not None:
+            self._vector = self._region = None
         for key, part in self._pieces:
-            self._own.host(key)[:] = parameters[part]
-        self._own.send(self._own.arguments)
+            self._parameters.host(key)[:] = parameters[part]
+        self._parameters.send(self._parameters.arguments)
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return {key: part.stop - part.start for key, part in self._pieces}
+
+    @property
+    def _parameters(self) -> Region:
+        """Where kernels read the parameters: memory of their own, made when it is first needed, unless a caller's vector serves."""
+        if self._region is None:
+            self._region = self.memory.packed(self._lengths)
+        return self._region
 
     def _laid_out(self, gradients: Gradients) -> list[tuple[str, slice]]:
         """Keys of the gradients (of the parameters themselves: "none"), and the parts of the flat vector that they hold."""
@@ -261,7 +272,7 @@ class OpenCLExecutor:
         steps = pass_steps(program, request) if start == "loss" else backward
         if self.rows:
             steps = tuple(step.in_rows() for step in steps)
-        where = {} if self._vectors else dict.fromkeys(self._own.arguments, self._own)
+        where = {} if self._vectors else dict.fromkeys(self._parameters.arguments, self._parameters)
         if request.keep or start == "delta":
             where |= dict.fromkeys(self.kept().arguments, self.kept())
         gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
