@@ -70,6 +70,10 @@ def _devices() -> Iterator[Finding]:
         used = ", used unless another is chosen" if device == chosen else ""
         detail = f"{info.platform}: {info.name}, {info.kind}, {info.compute_units} units, {fp64}, {memory}{used}"
         yield Finding(f"device {info.selector}", f"{detail}; {info.version}")
+    if "portable computing" in chosen.platform.name.lower():
+        bound = os.environ.get("POCL_AFFINITY", "0") == "1"
+        where = "each on a core of its own (POCL_AFFINITY=0 leaves them free)" if bound else "on any core"
+        yield Finding("threads", f"{chosen.max_compute_units}, {where}")
     try:
         devices.self_test(chosen)
         yield Finding("self-test", f"a kernel runs on {chosen.name.strip()}")

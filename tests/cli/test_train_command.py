@@ -161,7 +161,7 @@ def test_training_imports_neither_sympy_nor_mako(tmp_path: Path) -> None:
 def test_doctor_finds_a_device_that_runs_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "self-test" in out and "fp64" in out and "cache pocl" in out and "FAIL" not in out
+    assert "self-test" in out and "ok   threads " in out and "fp64" in out and "cache pocl" in out and "FAIL" not in out
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["well"] is True
 
