@@ -18,7 +18,7 @@ import numpy as np
 from .backend import Array, Request, Result, calls, nearest_power
 from .errors import ManifestError
 from .generated import Folder
-from .program import Argument, Program, Step, Unit
+from .program import Argument, Gradients, Program, Step, Unit
 
 MICRO_BATCH_BYTES = 24 * 2**20
 
@@ -108,7 +108,7 @@ class NumpyExecutor:
     def set_parameters(self, parameters: Array) -> None:
         """Copies, so that the caller may change its vector."""
         flat = np.array(parameters, dtype=self.dtype)
-        self._parameters = {f"{s.layer}:{s.name}": flat[s.offset : s.stop] for s in self.program.parameters}
+        self._parameters = {s.key(): flat[s.part] for s in self.program.parameters}
 
     def start(self, resident: NumpyResident, request: Request) -> Done:
         """Runs the pass."""
@@ -195,9 +195,9 @@ class NumpyExecutor:
         buffers, program = self.buffers, self.program
         gradient = sample_gradients = None
         if request.gradients == "sum":
-            gradient = self._joined("gradient_", ())
+            gradient = self._joined("sum", ())
         if request.gradients == "sample":
-            sample_gradients = self._joined("samplegradient_", buffers["input"].shape[1:]).T
+            sample_gradients = self._joined("sample", buffers["input"].shape[1:]).T
         return Result(
             np.ascontiguousarray(buffers[f"output:{program.last}"].T) if request.outputs else None,
             buffers["loss"][0].copy() if request.losses else None,
@@ -206,8 +206,8 @@ class NumpyExecutor:
             np.ascontiguousarray(buffers["delta:-1"].T) if request.input_gradient else None,
         )
 
-    def _joined(self, prefix: str, tail: tuple[int, ...]) -> Array:
-        parts = [self.buffers[f"{s.layer}:{prefix}{s.name}"] for s in self.program.parameters]
+    def _joined(self, gradients: Gradients, tail: tuple[int, ...]) -> Array:
+        parts = [self.buffers[s.key(gradients)] for s in self.program.parameters]
         return np.concatenate([np.zeros((0, *tail), self.dtype), *parts])
 
 

@@ -14,7 +14,7 @@ from .opencl_executor import OpenCLExecutor
 from .opencl_form import CLEARLY, predicted
 from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
 from .opencl_launch import work_group
-from .opencl_memory import shared_vector
+from .opencl_memory import shared_numbers, shares_memory
 from .opencl_plan import Plan
 from .program import Program, Unit
 from .schedule import Defaults, Schedules
@@ -104,7 +104,9 @@ class OpenCLBackend:
 
     def vector(self, count: int, dtype: str) -> Array:
         """Memory that host and kernels share, where the device has that."""
-        return shared_vector(self.device, devices.context(self.device), count, dtype)
+        if not shares_memory(self.device):
+            return np.empty(count, dtype)
+        return shared_numbers(self.device, devices.context(self.device), count, dtype)[:count]
 
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""

@@ -69,7 +69,7 @@ def even_parts(samples: int, size: int) -> int:
     A short last part costs nearly as much as a long one, and leaves cores idle.
     """
     each = -(-samples // -(-samples // size))
-    return min(size, -(-each // GRAIN) * GRAIN)
+    return min(samples, size, -(-each // GRAIN) * GRAIN)
 
 
 def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:

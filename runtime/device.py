@@ -102,6 +102,11 @@ def kind(device: Any) -> str:
     return "gpu" if device.type & cl.device_type.GPU else "other"
 
 
+def is_pocl(device: Any) -> bool:
+    """Whether it is one of the Portable Computing Language."""
+    return "portable computing" in device.platform.name.lower()
+
+
 #: Work items that a GPU's compute unit needs to hide its latencies.
 WORK_ITEMS_PER_UNIT = 256
 #: PoCL miscompiles vectors of more than 4 doubles.
@@ -132,7 +137,7 @@ def register_lanes(device: Any) -> int:
 
 def widest(device: Any, kind: str, dtype: str) -> int:
     """The longest vectors that may be tried: PoCL crashes on floats that are wider than its registers, or miscompiles them."""
-    if kind != "cpu" or "portable computing" not in device.platform.name.lower():
+    if kind != "cpu" or not is_pocl(device):
         return 16
     return vector_width(device, kind, dtype)
 
@@ -212,7 +217,7 @@ def _matches(wanted: str, number: int, name: str) -> bool:
 
 
 def _preference(device: Any) -> tuple[bool, bool]:
-    return (kind(device) != "cpu", "portable computing" not in device.platform.name.lower())
+    return (kind(device) != "cpu", not is_pocl(device))
 
 
 @cache

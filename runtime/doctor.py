@@ -70,7 +70,7 @@ def _devices() -> Iterator[Finding]:
         used = ", used unless another is chosen" if device == chosen else ""
         detail = f"{info.platform}: {info.name}, {info.kind}, {info.compute_units} units, {fp64}, {memory}{used}"
         yield Finding(f"device {info.selector}", f"{detail}; {info.version}")
-    if "portable computing" in chosen.platform.name.lower():
+    if devices.is_pocl(chosen):
         bound = os.environ.get("POCL_AFFINITY", "0") == "1"
         where = "each on a core of its own (POCL_AFFINITY=0 leaves them free)" if bound else "on any core"
         yield Finding("threads", f"{chosen.max_compute_units}, {where}")

@@ -16,7 +16,6 @@ def parts_of_vectors(program: Program) -> Parts:
     """Every parameter and its gradient."""
     found = {}
     for piece in program.parameters:
-        part = slice(piece.offset, piece.stop)
-        found[f"{piece.layer}:{piece.name}"] = PARAMETERS, part
-        found[f"{piece.layer}:gradient_{piece.name}"] = GRADIENT, part
+        found[piece.key()] = PARAMETERS, piece.part
+        found[piece.key("sum")] = GRADIENT, piece.part
     return found

@@ -95,7 +95,7 @@ class Network:
         flat = self.parameters if parameters is None else parameters
         for piece in self.slices:
             if (piece.layer, piece.name) == (index, name):
-                return _shaped(flat[piece.offset : piece.stop], piece)
+                return _shaped(flat[piece.part], piece)
         raise ShapeError(f"layer {index} has no parameter {name!r}")
 
     def initial_parameters(self, seed: int) -> Floats:
@@ -148,7 +148,7 @@ class Network:
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
         size = even_parts(len(batch), self.micro_batch)
-        executor = self.executor(min(len(batch), size), OUTPUTS if targets is None else VALUE_AND_GRADIENT)
+        executor = self.executor(size, OUTPUTS if targets is None else VALUE_AND_GRADIENT)
         parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
         return Placed(self, batch, executor, parts)
 
@@ -346,7 +346,7 @@ class Network:
                 yield part, samples.executor.start(resident, request)
             return
         chunk = even_parts(len(samples), chunk)
-        executor = self.executor(min(len(samples), chunk), request)
+        executor = self.executor(chunk, request)
         executor.set_parameters(parameters)
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)

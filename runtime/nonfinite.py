@@ -45,7 +45,7 @@ def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any
     with_loss = batch.targets is not None
     request = Request(losses=with_loss, gradients="sum" if with_loss else "none")
     size = even_parts(len(batch), network.micro_batch)
-    executor = network.executor(min(len(batch), size))
+    executor = network.executor(size)
     executor.set_parameters(values)
     for part, cut in batch.cut(size):
         resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=0)

@@ -112,7 +112,7 @@ class NetworkObjective:
     def _with_penalty(self, gradient: Floats, x: Floats) -> Floats:
         if self._penalised is None:
             return gradient
-        result: Floats = gradient + gradient.dtype.type(self.alpha) * np.where(self._penalised, x, gradient.dtype.type(0))
+        result: Floats = gradient + self.alpha * np.where(self._penalised, x, 0.0)
         return result
 
 
@@ -161,5 +161,5 @@ def penalised(network: Network) -> npt.NDArray[np.bool_]:
     for piece in network.slices:
         layer = network.layers[piece.layer]
         rule = layer.spec.initial.get(piece.name, layer.info.initial[piece.name])
-        mask[piece.offset : piece.stop] = rule["rule"] != "constant"
+        mask[piece.part] = rule["rule"] != "constant"
     return mask

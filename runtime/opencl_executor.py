@@ -39,7 +39,6 @@ from .opencl_plan import Plan
 from .program import Gradients, Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
-PREFIX = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
 Start = Literal["loss", "delta"]
 
 
@@ -163,7 +162,7 @@ class OpenCLExecutor:
         """Keys of the gradients (of the parameters themselves: "none"), and the parts of the flat vector that they hold."""
         if self._vectors and gradients != "sample":
             return [(PARAMETERS if gradients == "none" else GRADIENT, slice(0, self.program.parameter_count))]
-        return [(f"{s.layer}:{PREFIX[gradients]}{s.name}", slice(s.offset, s.stop)) for s in self.program.parameters]
+        return [(s.key(gradients), s.part) for s in self.program.parameters]
 
     def _settle(self) -> None:
         """Passes whose results nobody took may still be at work."""

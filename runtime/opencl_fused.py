@@ -132,7 +132,7 @@ class FusedPass:
         self._regions: tuple[Region, ...] = ()
         self._given: list[Any] = []
         self._samples = -1
-        self._ready: list[tuple[cl.Kernel, Size]] = []
+        self._ready: list[tuple[cl.Kernel, int]] = []
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
         """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
@@ -154,7 +154,7 @@ class FusedPass:
             for kernel, phase, keys, tables in zip(self.kernels, self.phases, self.keys, self.tables, strict=True):
                 set_number(kernel, len(keys) + len(tables), vectors)
                 items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
-                self._ready.append((kernel, (items,)))
+                self._ready.append((kernel, items))
             self._samples = resident.samples
         if regions != self._regions:
             given = {key: argument for region in regions for key, argument in region.arguments.items()}
@@ -173,7 +173,7 @@ class FusedPass:
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event."""
-        kernel, (items,) = self._ready[number]
+        kernel, items = self._ready[number]
         return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 
 

@@ -33,12 +33,18 @@ def shares_memory(device: Any) -> bool:
     return kind(device) == "cpu" and bool(found & cl.device_svm_capabilities.FINE_GRAIN_BUFFER)
 
 
-def shared_vector(device: Any, context: cl.Context, count: int, dtype: str) -> Array:
-    """Room for ``count`` numbers that host and kernels both work on; of the host's alone where ``device`` does not share."""
-    if not shares_memory(device):
-        return np.empty(count, dtype)
-    found: Array = cl.fsvm_empty(context, max(1, count), np.dtype(dtype), alignment=WIDEST)[:count]
-    return found
+def shared_numbers(device: Any, context: cl.Context, count: int, dtype: Any) -> Array:
+    """Room for ``count`` numbers, one at least, that host and kernels both work on; DeviceError where there is none."""
+    try:
+        found: Array = cl.fsvm_empty(context, max(1, count), np.dtype(dtype), alignment=WIDEST)
+        return found
+    except (cl.Error, MemoryError) as error:
+        raise no_room(device, count, dtype, error) from None
+
+
+def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> DeviceError:
+    """What is raised where ``device`` cannot give out so many numbers."""
+    return DeviceError(f"{device.name.strip()}: no room for a buffer of {max(1, count) * np.dtype(dtype).itemsize} bytes ({error})")
 
 
 class Memory:
@@ -55,17 +61,16 @@ class Memory:
 
     def block(self, count: int) -> Any:
         """Room for ``count`` numbers; DeviceError where the device has none."""
-        size = max(1, count) * self.dtype.itemsize
         context = self.queue.context
+        if self.shared:
+            return shared_numbers(self.device, context, count, self.dtype)
         try:
-            if self.shared:
-                return cl.fsvm_empty(context, max(1, count), self.dtype, alignment=WIDEST)
-            return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
+            return cl.Buffer(context, cl.mem_flags.READ_WRITE, max(1, count) * self.dtype.itemsize)
         except (cl.Error, MemoryError) as error:
-            raise DeviceError(f"{self.device.name.strip()}: no room for a buffer of {size} bytes ({error})") from None
+            raise no_room(self.device, count, self.dtype, error) from None
 
     def reads(self, vector: Array) -> bool:
-        """Whether kernels can work on ``vector`` where it lies: one that ``shared_vector`` made, or a part of it."""
+        """Whether kernels can work on ``vector`` where it lies: what ``shared_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
         inside = self.shared and isinstance(owner.base, cl.SVMAllocation)
         return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from .opencl_executor import OpenCLExecutor, Pass
 
 
-class Lent:
-    """A vector in the memory of a frame, which is free for the next pass when no array looks at it any more."""
+class Loan:
+    """A frame, which is free for the next pass when nothing holds on to the loan any more: no array that lies in it either."""
 
-    def __init__(self, vector: Array, frame: Region, frames: list[Region]) -> None:
-        self.__array_interface__ = vector.__array_interface__
-        self._vector, self._frame, self._frames = vector, frame, frames
+    def __init__(self, frame: Region, frames: list[Region]) -> None:
+        self._frame, self._frames = frame, frames
+
+    def array(self, key: str) -> Array:
+        """A tensor of the frame, where it lies."""
+        self.__array_interface__ = self._frame.host(key).__array_interface__
+        return np.asarray(self)
 
     def __del__(self) -> None:
         self._frames.append(self._frame)
@@ -49,28 +53,26 @@ class OpenCLPending:
     def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait, bring the results into sample-first order, and give the frame back."""
         self.wait()
-        request, last = self.request, self.owner.program.last
+        request, last, loan = self.request, self.owner.program.last, Loan(self.frame, self.kind.frames)
         outputs = self._sample_first(f"output:{last}") if request.outputs else None
         losses = self._host("loss")[: self.samples].copy() if request.losses else None
         below = self._sample_first("delta:-1") if request.input_gradient else None
         gradient = None
         if request.gradients == "sum":
-            gradient = self._sum(total, add)
+            gradient = self._sum(loan, total, add)
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
                 to_rows(in_blocks(self._host(key), self.owner.lanes, self.owner.capacity), rows[:, part])
-        if gradient is None or not isinstance(gradient.base, Lent):
-            self.kind.frames.append(self.frame)
         return Result(outputs, losses, gradient, rows, below)
 
-    def _sum(self, total: Array | None, add: bool) -> Array | None:
+    def _sum(self, loan: Loan, total: Array | None, add: bool) -> Array | None:
         """Into ``total``, or as a vector: that of the frame where it holds the whole gradient."""
         if total is None:
-            parts = [self.frame.host(key) for key, _ in self.kind.gradients]
-            if len(parts) == 1:
-                return np.asarray(Lent(parts[0], self.frame, self.kind.frames))
-            return np.concatenate([np.zeros(0, self.owner.dtype), *parts])
+            keys = [key for key, _ in self.kind.gradients]
+            if len(keys) == 1:
+                return loan.array(keys[0])
+            return np.concatenate([np.zeros(0, self.owner.dtype), *map(self.frame.host, keys)])
         for key, part in self.kind.gradients:
             if add:
                 total[part] += self.frame.host(key)

@@ -29,6 +29,8 @@ from .sizes import Extent
 #: The folder of kernels whose samples lie one after the other.
 ROWS = "opencl_rows"
 Gradients = Literal["none", "sum", "sample"]
+#: What a parameter's gradients are called before its name.
+PREFIX: dict[Gradients, str] = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
 Seed = Literal["loss", "delta"]
 
 
@@ -138,6 +140,15 @@ class Slice:
     def stop(self) -> int:
         """One past its last entry."""
         return self.offset + self.extent.units
+
+    @property
+    def part(self) -> slice:
+        """Its entries in the flat vector."""
+        return slice(self.offset, self.stop)
+
+    def key(self, gradients: Gradients = "none") -> str:
+        """The key of the parameter, or of its gradients."""
+        return f"{self.layer}:{PREFIX[gradients]}{self.name}"
 
 
 class Program:
@@ -361,9 +372,8 @@ class Program:
 def _chain(info: LayerInfo, start: str, gradients: Gradients, below: bool) -> set[str]:
     """Deltas and gradients that must be computed, given the delta ``start``, for the gradients and the input's delta."""
     role = {"sum": "gradient", "sample": "sample_gradient", "none": ""}[gradients]
-    prefix = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}[gradients]
     producers = {k.output: k for k in info.kernels if k.role in ("delta", role)}
-    wanted = [f"{prefix}{name}" for name in info.parameters if role] + ([f"delta_{info.input}"] if below else [])
+    wanted = [f"{PREFIX[gradients]}{name}" for name in info.parameters if role] + ([f"delta_{info.input}"] if below else [])
     needed: set[str] = set()
     while wanted:
         name = wanted.pop()

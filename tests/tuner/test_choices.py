@@ -85,7 +85,7 @@ ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",)
 def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str) -> None:
     wanted = CHOICES[choice]
     layers, shape = NETWORKS[name]
-    for samples, width in ((9, 1), (64, None)):
+    for samples, width in ((1, None), (9, 1), (64, None)):
         backend = OpenCLBackend(fuse=False)
         schedules = Everywhere(replace(wanted, width=width), traits(backend, "float32"))
         backend.schedules = schedules
@@ -93,7 +93,7 @@ def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str
         compare(networks, samples, samples)
         for choice_name, roles in ROLES.items():
             reached = [role for role in roles if any(n == choice_name and k.startswith(role) for n, k in schedules.used)]
-            assert reached == list(roles) or not getattr(wanted, choice_name), choice_name
+            assert reached == list(roles) or samples < 9 or not getattr(wanted, choice_name), choice_name
 
 
 def test_unrolling_keeps_the_order_of_every_sum() -> None:
