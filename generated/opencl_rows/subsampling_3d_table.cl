@@ -190,16 +190,16 @@ static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(
 // 2.6 units in the last place; without branches and calls.
 static realv tanh_lanes(realv x)
 {
-    const realv twice = 2.0 * FROM_BITS(TO_BITS(x) & 0x7fffffff);
-    const realv a = (twice > (realv)(18.2)) ? (realv)(18.2) : twice;
-    const realv shifted = a * 1.4426950408889634 + 12582912.0;
-    const realv k = shifted - 12582912.0;
-    const realv r = a - k * 0.6931471805599453;
-    const realv s = (((0.0013882487533050814 * r + 0.0083666916404830996) * r + 0.041667205383292306) * r + 0.166665423506382) * r
-        + 0.49999998125345435;
-    const realv power = FROM_BITS((TO_BITS(shifted) << 23) + 0x3f800000);
-    const realv m = power * (r * r * s + r) + (power - 1.0);
-    return FROM_BITS(TO_BITS(m / (m + 2.0)) | (TO_BITS(x) & (int)0x80000000));
+    const realv most = (x > (realv)(9.1)) ? (realv)(9.1) : x;
+    const realv bounded = (most < (realv)(-9.1)) ? (realv)(-9.1) : most;
+    const realv shifted = bounded * 2.8853900817779268 + 12583039.0;
+    const realv r = bounded - (shifted - 12583039.0) * 0.34657359027997264;
+    const realv square = r * r;
+    const realv tanh_r = r * ((0.13110386 * square - 0.33331268) * square + 1.0);
+    const realv power = FROM_BITS(TO_BITS(shifted) << 23);
+    const realv below = 1.0 - power;
+    const realv above = 1.0 + power;
+    return (above * tanh_r - below) / (above - below * tanh_r);
 }
 #else
 static realv tanh_lanes(realv x) { return tanh(x); }
