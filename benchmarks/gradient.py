@@ -144,8 +144,7 @@ def kernels_table(name: str, batch: int, backend: str) -> tuple[str, list[Row]]:
     from .gradient_kernels import profile
 
     network = CASES[name].network(backend)
-    inputs, targets = CASES[name].samples(min(batch, network.micro_batch))
-    found = profile(network, inputs, targets)
+    found = profile(network, *CASES[name].samples(batch))
     total = sum(k.seconds for k in found)
     rows: list[Row] = [
         {"layer": k.layer, "kernel": k.kernel, "ms": 1e3 * k.seconds, "flops": k.operations, "gflops": k.gflops} for k in found

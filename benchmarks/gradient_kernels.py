@@ -90,7 +90,7 @@ def profile(
     With ``delta (N, units)`` of the outputs: of the forward pass, and of the backward pass from there.  ``families``:
     definitions of layers that phiz does not come with.
     """
-    count = network.micro_batch
+    count = network.part_length(len(inputs))
     placed = network.place(inputs[:count], targets[:count] if delta is None else None)
     executor, resident = placed.executor, placed.parts[0][1]
     if not isinstance(executor, OpenCLExecutor):

@@ -75,8 +75,8 @@ def _measure(name: str, batch: int, folders: Sequence[str]) -> Peak:
     host()
     network = case.network(manifests=folders)
     program, itemsize = network.program, inputs.dtype.itemsize
-    stored = (program.units_per_sample * min(batch, network.micro_batch) + network.parameter_count) * itemsize
-    micro_batch = network.micro_batch
+    micro_batch = network.part_length(batch)
+    stored = (program.units_per_sample * micro_batch + network.parameter_count) * itemsize
     del network, program
     settle()
     if not readable():

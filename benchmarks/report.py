@@ -166,7 +166,7 @@ def _memory(record: Record) -> str:
         cells = [f"{peak['stored'] / 1e6:.2f}"]
         for way in ("placed", "host"):
             cells.append("–" if peak[way] is None else f"{peak[way] / 1e6:.2f} ({peak[f'ratio_{way}']:.2f})")
-        rows.append([peak["case"], peak["batch"], min(peak["batch"], peak["micro_batch"]), *cells, _met(peak["met"])])
+        rows.append([peak["case"], peak["batch"], peak["micro_batch"], *cells, _met(peak["met"])])
     header = ["network", "batch", "samples a pass", "stored MB", "peak MB, placed (of stored)", "with host arrays", "≤ 1.3"]
     return (
         "## Memory of a gradient\n\nStored: activations and deltas of one pass, and the parameters.  Peak: rise of the process's "

@@ -89,7 +89,7 @@ def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, netw
     from ..runtime.tuner.subject import request
     from ..runtime.tuner.tune import tune_on_device
 
-    found = jobs(network, min(batch, network.micro_batch), request(network, arguments.sample_gradients))
+    found = jobs(network, network.part_length(batch), request(network, arguments.sample_gradients))
     tuning = tune_on_device(
         found, backend, cache, arguments.budget, arguments.again, observer(arguments.quiet), arguments.device or ""
     )

@@ -60,8 +60,10 @@ class OpenCLBackend:
         return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
     def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
-        """Whole vectors, and whole tiles of them; as many as there are in rows."""
-        return max(1, samples) if rows else self.plan(program.units, dtype, samples).capacity
+        """Whole blocks where passes are fused, else whole vectors and whole tiles of them; as many as there are in rows."""
+        if rows:
+            return max(1, samples)
+        return self._blocking(dtype, samples).whole(samples) if self.fuses else self.plan(program.units, dtype, samples).capacity
 
     def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """Where passes are fused: whether that is predicted to be clearly faster, whatever was tuned.
@@ -114,8 +116,10 @@ class OpenCLBackend:
             own = self.row_fusion(program.units, dtype, capacity)
             return OpenCLExecutor(program, dtype, own.plan.over(own.blocks.whole(capacity)), self.device, own)
         plan = self.plan(program.units, dtype, capacity)
-        fusion = self.fusion(program.units, dtype, plan.capacity) if self.fuses else None
-        return OpenCLExecutor(program, dtype, plan, self.device, fusion if fusion is not None and fusible(fusion) else None)
+        fusion = self.fusion(program.units, dtype, capacity) if self.fuses else None
+        if fusion is None or not fusible(fusion):
+            return OpenCLExecutor(program, dtype, plan, self.device)
+        return OpenCLExecutor(program, dtype, plan.over(fusion.blocks.whole(capacity)), self.device, fusion)
 
     def fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """How passes over up to ``capacity`` samples are fused."""

@@ -63,13 +63,15 @@ class Placed:
         return len(self.batch)
 
 
-def even_parts(samples: int, size: int) -> int:
-    """Samples of a part where ``samples`` are cut into as few of at most ``size`` as there can be: equally long, in whole grains.
+def even_parts(samples: int, size: int, most: int = 0) -> int:
+    """Samples of a part where ``samples`` are cut into parts of about ``size``, none longer than ``most`` (0: ``size``).
 
-    A short last part costs nearly as much as a long one, and leaves cores idle.
+    All are equally long, in whole grains: a short last part costs nearly as much as a long one, and leaves cores idle.
     """
-    each = -(-samples // -(-samples // size))
-    return min(samples, size, -(-each // GRAIN) * GRAIN)
+    most = max(size, most)
+    pieces = max(-(-samples // most), round(samples / size))
+    each = -(-samples // pieces)
+    return min(samples, most, -(-each // GRAIN) * GRAIN)
 
 
 def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:

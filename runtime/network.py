@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from .backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
 from .backends import make_backend
-from .batch import Batch, Placed, admissible, even_parts, finite, interval, rows, weight_row
+from .batch import Batch, Placed, admissible, even_parts, finite, rows, weight_row
+from .chain import admit, chain
 from .errors import DataError, NotFiniteError, PhizError, ShapeError
 from .generated import load_manifest
 from .jacobian import jacobian_chunks
-from .layer import Layer, LayerSpec, instantiate
-from .manifest import LossInfo, Manifest
+from .layer import LayerSpec
+from .manifest import Manifest
 from .nonfinite import NotFinite, first_nonfinite
 from .program import Program, Slice
 from .shape import Shape
@@ -28,6 +29,8 @@ DTYPES = ("float32", "float64")
 FORMAT = 1
 #: Bytes that per-sample gradients and Jacobian rows may take at a time.
 ROW_BYTES = 64 * 2**20
+#: The longest pass in the place of two, as a part of what the backend chose: half again as long is no slower.
+LONGER = 1.5
 OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
 
 
@@ -37,8 +40,8 @@ class Network:
     ``layers``: specifications from ``layer(...)``.  ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
     ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.  ``dtype``: "float32" or
     "float64".  ``seed``: of the initial parameters (``initial.py``).  ``manifests``: users' generated folders, on top of the
-    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass (default: the backend's choice, by its caches), which
-    bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
+    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by
+    its caches), which bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
 
     ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
     in the order of its definition (w row-major, then b; per kernel id where kernels differ in size).  ``slices`` tells
@@ -67,14 +70,15 @@ class Network:
         self.manifest = manifests if isinstance(manifests, Manifest) else load_manifest(manifests)
         self.input_shape = Shape.of(input_shape)
         self.dtype, self.seed = dtype, seed
-        self.layers = _chain(self.manifest, layers, self.input_shape)
+        self.layers = chain(self.manifest, layers, self.input_shape)
         self.output_shape = self.layers[-1].output
         self.loss = self.manifest.loss(loss)
         self.program = Program(self.layers, self.loss)
-        _admit(self.layers[-1], self.loss, self.program)
+        admit(self.layers[-1], self.loss, self.program)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
+        self._longest = micro_batch or int(LONGER * self.micro_batch)
         self.parameters = self._initial(self.backend.vector(self.parameter_count, dtype), seed)
         self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
         self._fitting: dict[tuple[int, Request], Executor] = {}
@@ -147,7 +151,7 @@ class Network:
         Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
-        size = even_parts(len(batch), self.micro_batch)
+        size = self.part_length(len(batch))
         executor = self.executor(size, OUTPUTS if targets is None else VALUE_AND_GRADIENT)
         parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
         return Placed(self, batch, executor, parts)
@@ -194,7 +198,7 @@ class Network:
         ShapeError, DataError or NotFiniteError for bad input; a result that overflows is returned as it is.
         """
         batch = self._samples(inputs, targets, weights, True)
-        if len(batch) <= self.micro_batch:
+        if self.part_length(len(batch)) == len(batch):
             ((_, result),) = self._passes(parameters, batch, VALUE_AND_GRADIENT)
             return _sum(result), _present(result.gradient)
         error, gradient = 0.0, np.empty(self.parameter_count)
@@ -235,6 +239,10 @@ class Network:
         return first_nonfinite(self, parameters, inputs, targets, weights)
 
     # ---------------------------------------------------------------------------------------------------- internal
+    def part_length(self, samples: int) -> int:
+        """Samples of a pass where ``samples`` come in micro-batches: of all but the last one, which may be shorter."""
+        return even_parts(samples, self.micro_batch, self._longest)
+
     def row_chunk(self, rows_per_sample: int = 1) -> int:
         """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
         return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
@@ -300,10 +308,9 @@ class Network:
 
     def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
         """The first parameter that is NaN or infinite."""
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if not wrong.size:
+        position = next(iter(np.flatnonzero(~np.isfinite(values)).tolist()), None)
+        if position is None:
             return None
-        position = int(wrong[0])
         piece = next(piece for piece in self.slices if piece.offset <= position < piece.stop)
         return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
 
@@ -329,7 +336,7 @@ class Network:
             return part, ready.result(None if rows_into is None else rows_into[part], total, part.start > 0)
 
         try:
-            for started in self._parts(samples, request, chunk or self.micro_batch, values):
+            for started in self._parts(samples, request, chunk, values):
                 pending.append(started)
                 if len(pending) == 2:
                     yield taken()
@@ -339,40 +346,20 @@ class Network:
             for _, left in pending:
                 left.result()
 
-    def _parts(self, samples: Batch | Placed, request: Request, chunk: int, parameters: Floats) -> Iterator[tuple[slice, Pending]]:
+    def _parts(
+        self, samples: Batch | Placed, request: Request, chunk: int | None, parameters: Floats
+    ) -> Iterator[tuple[slice, Pending]]:
         if isinstance(samples, Placed):
             samples.executor.set_parameters(parameters)
             for part, resident in samples.parts:
                 yield part, samples.executor.start(resident, request)
             return
-        chunk = even_parts(len(samples), chunk)
+        chunk = even_parts(len(samples), chunk) if chunk else self.part_length(len(samples))
         executor = self.executor(chunk, request)
         executor.set_parameters(parameters)
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)
             yield part, executor.start(resident, request)
-
-
-def _chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
-    if not specs:
-        raise ShapeError("a network needs at least one layer")
-    layers: list[Layer] = []
-    for index, spec in enumerate(specs):
-        layers.append(instantiate(manifest, spec, index, layers[-1].output if layers else shape))
-    return tuple(layers)
-
-
-def _admit(last: Layer, loss: LossInfo, program: Program) -> None:
-    """PhizError where the last layer can give what the loss does not admit (ce wants positive outputs)."""
-    if program.head is not None:
-        return
-    found = last.info.range if last.linear else last.activation.range
-    for inside, bound, sign in zip(found, loss.outputs, (1, -1), strict=True):
-        if bound is not None and (inside is None or sign * inside < sign * bound):
-            raise PhizError(
-                f"{last.label}: loss {loss.name} admits outputs in {interval(*loss.outputs)}, "
-                f"activation {last.activation.name} gives {interval(*found)}"
-            )
 
 
 def _present(array: Floats | None) -> Floats:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Request
-from .batch import Placed, even_parts
+from .batch import Placed
 
 if TYPE_CHECKING:
     from .network import Network
@@ -44,7 +44,7 @@ def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any
     batch = network._host(network._samples(inputs, targets, weights, targets is not None or isinstance(inputs, Placed)))
     with_loss = batch.targets is not None
     request = Request(losses=with_loss, gradients="sum" if with_loss else "none")
-    size = even_parts(len(batch), network.micro_batch)
+    size = network.part_length(len(batch))
     executor = network.executor(size)
     executor.set_parameters(values)
     for part, cut in batch.cut(size):

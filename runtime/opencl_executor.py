@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import lcm
 from typing import Any, Literal
 
 import numpy as np
@@ -119,8 +118,7 @@ class OpenCLExecutor:
         """Lanes that are computed, which must hold finite numbers: whole vectors, or whole blocks."""
         if self.fusion is None:
             return self.plan.padded(samples)
-        block = lcm(self.plan.lanes, self.fusion.blocks.samples)
-        return -(-samples // block) * block
+        return self.fusion.blocks.whole(samples)
 
     def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
         if slot is not None and (slot, targets) in self._slots:

@@ -16,13 +16,11 @@ from .manifest import KernelInfo
 from .opencl_program import Binding
 from .parts import default_parts, most_parts
 from .program import Unit
-from .register_tiles import Machine, TileProblem, best_tile, cycles, tile_problem
+from .register_tiles import MOST_VECTORS, Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
 
 #: Bytes of a number, as far as caches are counted.
 SINGLE = 4
-#: The most vectors of a block of samples: sample tiles need no more.
-MOST_VECTORS = 4
 #: Rounds of an innermost loop that may be unrolled into one.
 MOST_UNROLLED = 16
 

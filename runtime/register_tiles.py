@@ -26,6 +26,8 @@ SPILL = 16
 #: The widest tile over one axis, and the most accumulators.
 WIDEST, MOST_PLACES = 16, 64
 POWERS = (1, 2, 4, 8)
+#: The most vectors of a block of samples: sample tiles need no more.
+MOST_VECTORS = 6
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,16 @@ def splits(extent: int, widest: int = WIDEST) -> list[int]:
     return sorted({-(-extent // pieces) for pieces in range(-(-extent // widest), extent + 1)})
 
 
+def sample_widths(vectors: int) -> list[int]:
+    """Tile widths over ``vectors`` vectors of samples, ascending: those that divide a block, else powers of two.
+
+    A capacity that all tiles divide stays small.
+    """
+    if vectors <= MOST_VECTORS:
+        return [n for n in range(1, max(1, vectors) + 1) if max(1, vectors) % n == 0]
+    return list(POWERS)
+
+
 def loads(problem: TileProblem, tile: Sequence[int]) -> int:
     """Loads per step of the reduction."""
     return sum(prod(tile[a] for a in o) for o, moves in zip(problem.operands, problem.moving, strict=True) if moves)
@@ -137,8 +149,8 @@ def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float
 
 def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     widths = [splits(extent) for extent in problem.extents]
-    if problem.samples:  # powers of two: a capacity that all tiles divide stays small
-        widths[-1] = [n for n in POWERS if n <= max(1, problem.extents[-1])]
+    if problem.samples:
+        widths[-1] = sample_widths(problem.extents[-1])
     for n, limit in enumerate(problem.limits):
         widths[n] = [width for width in widths[n] if width <= max(1, limit)]
     for tile in product(*widths):

@@ -16,7 +16,7 @@ from ..local_copies import no_local_copy
 from ..manifest import KernelInfo
 from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ..program import Unit
-from ..register_tiles import MOST_PLACES, POWERS, splits
+from ..register_tiles import MOST_PLACES, sample_widths, splits
 from ..schedule import DEFAULT, Schedule
 from . import local_sizes, predicted
 from .local_sizes import Image
@@ -169,11 +169,11 @@ class Space:
 
     # ------------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
-        """Even splits of the tile's extent; over the samples powers of two, so that one capacity serves all kernels."""
+        """Even splits of the tile's extent; over the samples few widths, so that one capacity serves all kernels."""
         extent = tile_extents(self.unit, self.kernel, -(-self.samples // width), self.lanes(width))[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
-        return tuple(n for n in POWERS if n <= max(1, extent))
+        return tuple(sample_widths(extent))
 
     @cached_property
     def start(self) -> int:

@@ -34,6 +34,16 @@ def test_rows_longer_than_a_piece_and_plain_vectors() -> None:
         finite(weights, "weights", "")
 
 
+@given(samples=st.integers(1, 5000), size=st.integers(1, 2000), longer=st.integers(0, 1000))
+def test_parts_are_about_as_long_as_they_should_be(samples: int, size: int, longer: int) -> None:
+    """Never longer than they may be; as many as come closest to the size, or more."""
+    length = even_parts(samples, size, size + longer)
+    pieces = -(-samples // length)
+    assert length <= min(samples, size + longer)
+    assert pieces <= max(-(-samples // (size + longer)), round(samples / size))
+    assert pieces == 1 or length % GRAIN == 0 or length == size + longer
+
+
 @given(samples=st.integers(1, 5000), size=st.integers(1, 2000))
 def test_parts_are_as_few_and_as_even_as_grains_allow(samples: int, size: int) -> None:
     parts = [len(cut) for _, cut in Batch(np.zeros((samples, 1))).cut(even_parts(samples, size))]
@@ -48,3 +58,4 @@ def test_a_part_that_would_be_short_shares_with_the_others() -> None:
     assert [even_parts(1347, size) for size in (512, 1024, 2048)] == [512, 704, 1347]
     assert [even_parts(130, size) for size in (128, 64, 100)] == [128, 64, 100]
     assert even_parts(50, 11) == 11
+    assert [even_parts(n, 1024, 1536) for n in (1347, 1535, 1537, 2048, 2500, 3000)] == [1347, 1535, 832, 1024, 1280, 1024]

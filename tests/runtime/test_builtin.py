@@ -142,7 +142,7 @@ def test_the_capacity_changes_no_bit(count: int, built: int) -> None:
     An executor whose vectors and blocks are wider adds the samples in another order, so it does not serve the 9.
     """
     small, large = (build("lenet", "opencl", "float32", micro_batch=256) for _ in range(2))
-    large.place(*samples(large, 200)[:2])  # a capacity at hand that may also serve the small batch
+    large.place(*samples(large, 250)[:2])  # a capacity at hand that may also serve the small batch
     x, t, w = samples(small, count)
     expected, found = (n.value_and_gradient(small.parameters, x, t, w) for n in (small, large))
     assert small.backend.kind != "cpu" or len(large._executors) == built

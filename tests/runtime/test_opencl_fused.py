@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
-from phiz.runtime.opencl_fused import LEAST_WIDTH, MOST_VECTORS, blocking, names
+from phiz.runtime.opencl_fused import LEAST_WIDTH, VECTOR_COST, Blocking, InBlocks, blocking, names
+from phiz.runtime.schedule import Fixed, Schedule
 
 LAYERS = (
     layer("convolution", maps=3, kernel=3, padding=1, activation="tanh"),
@@ -48,12 +49,12 @@ def test_fused_passes_give_what_single_launches_give(dtype: str) -> None:
 
 
 def test_executors_that_add_in_another_order_do_not_stand_in_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two units, 16 floats a vector: 16 samples halve the vectors, 32 and 64 have smaller blocks than 128 and more."""
+    """Two units, 16 floats a vector: 16 samples halve the vectors, 32 and 64 have smaller blocks than 128; 96 fit threes."""
     backend = OpenCLBackend()
     monkeypatch.setattr(backend, "kind", "cpu")
     monkeypatch.setattr(backend, "width", lambda dtype: 16)
     monkeypatch.setattr(backend, "device", SimpleNamespace(max_compute_units=2))
-    capacities = (16, 32, 64, 128, 256)
+    capacities = (16, 32, 64, 96, 128, 256)
     same = {(one, other) for one in capacities for other in capacities if one < other and backend.same_sums("float32", one, other)}
     assert same == {(128, 256)}
     assert OpenCLBackend(fuse=False).same_sums("float32", 16, 256)
@@ -62,12 +63,43 @@ def test_executors_that_add_in_another_order_do_not_stand_in_for_one_another(mon
 @given(
     vectors=st.integers(1, 200), width=st.sampled_from([8, 16]), units=st.integers(1, 8), dtype=st.sampled_from(["float32"])
 )
-def test_blocks_are_whole_and_leave_no_unit_idle_where_there_are_enough(vectors: int, width: int, units: int, dtype: str) -> None:
-    capacity = vectors * width
+def test_no_other_blocks_are_sooner_through_all_samples(vectors: int, width: int, units: int, dtype: str) -> None:
+    """Every unit takes whole blocks in turn, and the one with the most of them decides."""
+    capacity = vectors * width - 3
     found = blocking(capacity, width, units, dtype)
-    assert capacity % found.samples == 0 and found.vectors <= MOST_VECTORS
     assert LEAST_WIDTH[dtype] <= found.width <= width
-    assert capacity // found.samples >= units or (found.vectors == 1 and found.width == LEAST_WIDTH[dtype])
+    assert found.whole(capacity) % found.samples == 0 and capacity <= found.whole(capacity) < capacity + found.samples
+    assert blocking(found.whole(capacity), width, units, dtype) == found
+
+    def needed(size: int) -> float:
+        taken = [0] * units
+        for number in range(-(-capacity // (found.width * size))):
+            taken[number % units] += size
+        return max(taken) * VECTOR_COST[size]
+
+    assert needed(found.vectors) == min(map(needed, VECTOR_COST))
+    busy = -(-capacity // found.samples) >= units
+    assert busy or found.width == LEAST_WIDTH[dtype]
+
+
+def test_a_ragged_number_of_samples_has_blocks_of_its_own() -> None:
+    """1,347 samples are 169 vectors of 8: two cores take 85 each in blocks of five, 87 in threes, 88 in fours, 90 in sixes."""
+    sizes = {n: blocking(n, 8, 2, "float32").vectors for n in (8, 16, 40, 96, 128, 256, 1344, 1347)}
+    assert sizes == {8: 1, 16: 1, 40: 3, 96: 6, 128: 4, 256: 4, 1344: 6, 1347: 5}
+
+
+def test_tiles_that_were_found_for_other_blocks_are_left_to_the_default() -> None:
+    network = Network([layer("convolution", maps=3, kernel=3)], (2, 6, 6), "mse", backend=OpenCLBackend())
+    unit, kernel = network.program.units[0], next(k for k in network.program.units[0].kernels if k.name == "forward_Z")
+    tiles = {"TILE_forward_Z_i": 2, "TILE_forward_Z_t": 4}
+    kept = {}
+    for vectors in (1, 2, 3, 4, 5, 6):
+        schedules = InBlocks(Fixed({(unit.file, "forward_Z"): Schedule(tiles, unroll=3)}), Blocking(8, vectors))
+        kept[vectors] = schedules.find(unit, kernel, "float32", 64)
+    assert {n: dict(schedule.tiles) for n, schedule in kept.items()} == {
+        **{n: {"TILE_forward_Z_i": 2, "TILE_forward_Z_t": n} for n in (1, 2, 4)}, **{n: {} for n in (3, 5, 6)},
+    }  # fmt: skip
+    assert {schedule.unroll for schedule in kept.values()} == {3}
 
 
 def test_names_at_file_scope_are_found() -> None:
