@@ -13,7 +13,7 @@ from .shape import Shape
 
 
 def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
-    """The layers of ``specs``, the first on ``shape``, each on the output of the one below; ShapeError names one that does not fit."""
+    """The layers of ``specs`` from an input of ``shape`` on; ShapeError names one that does not fit what is below it."""
     if not specs:
         raise ShapeError("a network needs at least one layer")
     layers: list[Layer] = []
