@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..derive.ir import Integer, IntExpr, Kernel, Load, Loop, Name, Size, Tensor, integers, loads
 from .affine import multiply
+from .distribute import together
 from .opencl_names import c_name
 
 
@@ -37,18 +38,17 @@ class Local:
 
 def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -> Local | None:
     """What a group of ``kernel`` may copy under tiles over the axes ``tiled``; None where there is nothing."""
-    if kernel.sums_samples or len(kernel.nests) != 1 or kernel.nests[0].combine != "sum":
+    if kernel.sums_samples or len(together(kernel)) != 1 or kernel.nests[0].combine != "sum":
         return None
-    nest = kernel.nests[0]
-    loops = [loop for loop in nest.loops if isinstance(loop, Loop)]
-    if not loops or len(loops) < len(nest.loops):
+    loops = [loop for loop in kernel.nests[0].loops if isinstance(loop, Loop)]
+    if not loops or len(loops) < len(kernel.nests[0].loops):
         return None
     outer = loops[0]
     if (outer.lower, outer.upper, outer.step) != (Integer(0), outer.extent, Integer(1)):
         return None
     extents = {a.name: a.extent for a in kernel.axes} | {loop.name: loop.extent for loop in loops}
     copies: list[Copy] = []
-    for load in dict.fromkeys(loads(nest)):
+    for load in dict.fromkeys(load for nest in kernel.nests for load in loads(nest)):
         if not _regular(load, tensors[load.tensor], extents) or Name(outer.name) not in load.index:
             continue
         used = [i.name for i in load.index if isinstance(i, Name)]

@@ -96,6 +96,8 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     invariant = [operand.invariant for operand in launch.schedule.operands]
     if any(invariant):
         record["invariant"] = invariant
+    if launch.schedule.sums:
+        record["sums"] = [[macros[a] for a in axes] for axes in launch.schedule.sums]
     strip = launch.schedule.strip
     if strip is not None and strip.rounds is not None:
         record["strip"] = {"macro": strip.macro, "rounds": text(strip.rounds)}

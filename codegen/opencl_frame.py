@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers, names
+from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers, loads, names
 from .addresses import unit
 from .constant import from_name
 from .opencl_names import c_name
@@ -52,9 +52,17 @@ class Frame:
         """The dimensions of an array over the tiles of ``axes``."""
         return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
-    def place_index(self) -> str:
-        """The accumulators' subscript inside the tile loops."""
-        return "".join(f"[{counter(a)}]" for a in self.inner)
+    def own_axes(self, nest: int) -> tuple[str, ...]:
+        """The tiled axes, strips aside, that places have accumulators of their own along: those that the sum depends on."""
+        found = self.kernel.nests[nest]
+        if found.combine != "sum":
+            return tuple(self.inner)
+        samples = any(self.has_lanes(load) for load in loads(found))
+        return tuple(a for a in self.inner if a in names(found) or (a == SAMPLES and samples))
+
+    def place_index(self, nest: int = 0) -> str:
+        """The subscript of a nest's accumulators inside the tile loops."""
+        return "".join(f"[{counter(a)}]" for a in self.own_axes(nest))
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
@@ -102,7 +110,7 @@ class Frame:
 
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
-        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.strips) + self.place_index()
+        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.strips) + self.place_index(nest)
 
 
 def counter(axis: str) -> str:

@@ -198,7 +198,7 @@ class KernelWriter:
         """Everything that the template needs."""
         decode, size = self.launch()
         writer = (SampleSums if self.kernel.sums_samples else NestWriter)(self.frame)
-        nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
+        nests = writer.texts()
         parameters = self.parameters()
         names = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(

@@ -19,6 +19,10 @@ class PlaceFrame(Frame):
     def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule | None = None) -> None:
         super().__init__(kernel, tensors, schedule or Schedule(()))
 
+    def own_axes(self, nest: int) -> tuple[str, ...]:
+        """All: every place sums for itself."""
+        return tuple(self.inner)
+
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[sample * units + unit]``."""
         place, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
@@ -90,4 +94,4 @@ class SumFrame(LaneFrame):
 
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
-        return f"(realv)(lane_sum(acc{nest}{self.place_index()}))"
+        return f"(realv)(lane_sum(acc{nest}{self.place_index(nest)}))"

@@ -66,11 +66,11 @@ class LaneWriter(KernelWriter):
             writer = SampleNests(self.frame)
             decode = (*decode, *self._disagreement(writer))
             helpers += writer.bounds.functions.values()
-            nests = tuple(writer.nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
+            nests = writer.texts()
             store = self.store_lines()
         else:
             assert isinstance(self.frame, SumFrame)
-            nests = tuple(SumNests(self.frame).nest_text(n, nest) for n, nest in enumerate(self.kernel.nests))
+            nests = SumNests(self.frame).texts()
             store = self._sum_lines(self.lanes)
         parameters = self.parameters()
         arguments = argument_names(parameters)
@@ -109,10 +109,9 @@ class LaneWriter(KernelWriter):
         separated = [f"    {text}," for text in others]
         lines = [f"static void {kernel.name}_place({first},", *separated[:-1], f"{separated[-1][:-1]})", "{"]
         writer = SampleNests(place)
-        for number, nest in enumerate(kernel.nests):
-            found = writer.nest_text(number, nest)
-            position = f", position{number}" if nest.combine != "sum" else ""
-            lines.append(f"    realv acc{number}{position};")
+        for found in writer.texts():
+            position = f", position{found.number}" if found.combine != "sum" else ""
+            lines.append(f"    realv acc{found.number}{position};")
             lines += [layout(line, 1) for line in (*initial(found), *found.lines)]
         body = self._result_lines(place)
         body += self._stores(place, "1", "0", "1")

@@ -32,7 +32,7 @@ class _Rest(SampleNests):
         """One step of the reduction at the current place."""
         lines: list[str] = []
         body = self.frame.printer(placed, lines, nest.temporaries)(nest.body)
-        return [*lines, f"acc{number}{self.frame.place_index()} += only_first((realv)({body}));"]
+        return [*lines, f"acc{number}{self.frame.place_index(number)} += only_first((realv)({body}));"]
 
 
 class SumNests(SampleNests):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
+from .distribute import together
 from .opencl_bounds import Bounds, Range, loop_lines, whole_loop
 from .opencl_frame import Frame, Line, counter
 from .opencl_local import copy_lines, local_or
@@ -39,6 +40,19 @@ class NestWriter:
     def __init__(self, frame: Frame) -> None:
         self.frame, self.kernel = frame, frame.kernel
         self.bounds = Bounds(frame)
+        self.groups = {group[0]: group for group in together(self.kernel)}
+
+    def texts(self) -> tuple[NestText, ...]:
+        """All nests: those that share the loops of another one are declared before it."""
+        found = []
+        for first, group in self.groups.items():
+            found += [self._declared(number, ()) for number in group[1:]]
+            found.append(self.nest_text(first, self.kernel.nests[first]))
+        return tuple(found)
+
+    def loads(self, number: int) -> list[Load]:
+        """What nest ``number`` loads, and those that share its loops."""
+        return list(dict.fromkeys(load for n in self.groups.get(number, (number,)) for load in loads(self.kernel.nests[n])))
 
     def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
         """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
@@ -53,12 +67,15 @@ class NestWriter:
         pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         self.write(text, number, nest, pending)
         lines = text.closed()
-        if len(self.kernel.nests) > 1:  # every nest has its own names
+        if len(self.groups) > 1:  # every nest has its own names
             lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
-        tiles = (*self.frame.strips, *self.frame.inner)
+        return self._declared(number, lines)
+
+    def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
+        axes = (*self.frame.strips, *self.frame.own_axes(number))
         return NestText(
-            number, nest.combine, self.frame.accumulators(number), self.frame.dimensions(tiles),
-            tuple(self.frame.tiles[a] for a in tiles), tuple(lines),
+            number, self.kernel.nests[number].combine, self.frame.accumulators(number), self.frame.dimensions(axes),
+            tuple(self.frame.tiles[a] for a in axes), tuple(lines),
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- loops
@@ -145,12 +162,15 @@ class NestWriter:
     def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
         """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a place already."""
         inner = [a for a in self.frame.inner if a not in axes]
-        ordered = list(dict.fromkeys(loads(nest)))
+        ordered, group = self.loads(number), self.groups.get(number, (number,))
+        own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
         along = {load: tuple(a for a in self.frame.dependence(load) if a in inner) for load in ordered}
         variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
         lines: list[Line] = []
-        # a load that skips an outer tile axis is made before that axis' loop and kept in an array over its own axes
-        early = [load for load in ordered if along[load] != tuple(inner[: len(along[load])])]
+        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
+        apart = [n for n in group if own[n] != tuple(inner[: len(own[n])])]
+        wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
+        early = [load for load in ordered if along[load] != tuple(inner[: len(along[load])]) or (load in wanted and along[load])]
         for load in early:
             self._early(lines, load, along[load], variables[load])
         placed = {load: variables[load] + "".join(f"[{counter(a)}]" for a in along[load]) for load in early}
@@ -158,16 +178,28 @@ class NestWriter:
         for level in range(len(inner) + 1):
             for load in ordered:
                 if load not in early and len(along[load]) == level:
-                    own = self.frame.declare(load, variables[load])
-                    lines += [Line(depth, text) for text in local_or(self.frame, load, f"const REAL {variables[load]}", own)]
+                    plain = self.frame.declare(load, variables[load])
+                    lines += [Line(depth, text) for text in local_or(self.frame, load, f"const REAL {variables[load]}", plain)]
                     placed[load] = variables[load]
-            if level < len(inner):
+            for n in group:
+                if n in apart and level == 0:
+                    lines += self._apart(n, own[n], placed)
+                elif n not in apart and len(own[n]) == level:
+                    lines += [Line(depth, text) for text in self.accumulate(n, self.kernel.nests[n], placed)]
+            if level < max((len(own[n]) for n in group if n not in apart), default=0):
                 for text in self.frame.tile_loop(inner[level]):
                     lines.append(Line(depth, text))
                     depth += text.endswith("{")
-        lines.extend(Line(depth, text) for text in self.accumulate(number, nest, placed))
-        lines.extend(Line(depth - 1 - n, "}") for n in range(len(inner)))
+        lines.extend(Line(depth - 1 - n, "}") for n in range(depth))
         return lines
+
+    def _apart(self, number: int, axes: Sequence[str], placed: Mapping[Load, str]) -> list[Line]:
+        """One step of a sum in loops of its own over ``axes`` of the tile."""
+        text = Text()
+        for axis in axes:
+            text.open(self.frame.tile_loop(axis))
+        text.add(self.accumulate(number, self.kernel.nests[number], placed))
+        return text.closed()
 
     def _early(self, lines: list[Line], load: Load, axes: tuple[str, ...], variable: str) -> None:
         kind = "realv" if self.frame.has_lanes(load) else "REAL"
@@ -186,14 +218,14 @@ class NestWriter:
         lines: list[str] = []
         printer = self.frame.printer(placed, lines, nest.temporaries)
         body = printer(nest.body)
-        accumulator = f"acc{number}{self.frame.place_index()}"
+        accumulator = f"acc{number}{self.frame.place_index(number)}"
         if nest.combine == "sum":
             lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
             return lines
         assert nest.position is not None
         value = f"value{number}"
         lines.append(f"const realv {value} = {body};")
-        position = f"position{number}{self.frame.place_index()}"
+        position = f"position{number}{self.frame.place_index(number)}"
         if self.kernel.position is not None:
             number_text = integer(nest.position)
             lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..derive.frozen_activation import FrozenActivation
 from ..derive.ir import Call, Column, Expr, IntOp, Kernel, Load, RowLoop, Size, Tensor, integers
 from . import opencl_functions
+from .distribute import distributed
 from .opencl_kernel import KernelText, KernelWriter
 from .opencl_lane_kernel import FUNCTIONS, LaneWriter
 from .opencl_layout import initial, layout
@@ -28,13 +29,17 @@ class Form:
     blocked: bool = False
 
 
+def _in_blocks(kernel: Kernel, tensors: Mapping[str, Tensor]) -> KernelText:
+    return KernelWriter(kernel, tensors, choose(kernel, dict(tensors))).text()
+
+
 BLOCKS = Form(
     (
         "Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V",
         "samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of",
         "TV vectors in use, else the first `vectors` vectors of a single one.",
     ),
-    lambda kernel, tensors: KernelWriter(kernel, tensors, choose(kernel, dict(tensors))).text(),
+    lambda kernel, tensors: _in_blocks(distributed(kernel, tensors), tensors),
     blocked=True,
 )
 ROWS = Form(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..derive.ir import Loop, Nest, RowLoop, loads
+from ..derive.ir import Loop, Nest, RowLoop
 from .addresses import units
 from .opencl_bounds import Range, Union, loop_lines
 from .opencl_frame import Line, count_loop
@@ -25,7 +25,7 @@ class SampleSums(NestWriter):
         """The loop over blocks of TV sample vectors, where each tensor has the block, and the nest."""
         text.add(["const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;"])
         text.open(["for (integer block = 0; block < blocks; ++block) {"])
-        for name in dict.fromkeys(load.tensor for load in loads(nest)):
+        for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
@@ -45,18 +45,19 @@ class SampleSums(NestWriter):
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
-        registers, memory = f"acc{number}{self.frame.place_index()}", self.frame.accumulator(number)
-        text.add([f"realv acc{number}{self.frame.dimensions(self.frame.inner)};"])
-        text.extend(self._over_tile(f"{registers} = {memory};"))
+        registers, memory = f"acc{number}{self.frame.place_index(number)}", self.frame.accumulator(number)
+        text.add([f"realv acc{number}{self.frame.dimensions(self.frame.own_axes(number))};"])
+        own = self.frame.own_axes(number)
+        text.extend(self._over_tile(own, f"{registers} = {memory};"))
         rest = Text()
         self._rounds(rest, number, nest, nest.loops[1:], pending)
         text.extend(rest.closed())
-        text.extend(self._over_tile(f"{memory} = {registers};"))
+        text.extend(self._over_tile(own, f"{memory} = {registers};"))
 
-    def _over_tile(self, line: str) -> list[Line]:
-        """``line`` for every place of the tile in registers."""
+    def _over_tile(self, axes: Sequence[str], line: str) -> list[Line]:
+        """``line`` for every place of the tile over ``axes``."""
         text = Text()
-        for axis in self.frame.inner:
+        for axis in axes:
             text.open(count_loop(self.frame.tiles[axis]))
         text.add([line])
         return text.closed()

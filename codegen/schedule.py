@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
 from .constant import Constant, constant
+from .distribute import together
 from .lanes import Lanes
 from .local import Local, local
 from .sums import sums_in_parts
@@ -64,6 +65,7 @@ class Operand:
 class Schedule:
     """Tiles of one kernel, outermost first, a strip after those in registers, the samples' last; and what its bodies load for them.
 
+    ``sums``: the tiled axes that further accumulators have places along, those of sums which share the loops of another one.
     ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
     macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
     ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
@@ -75,6 +77,7 @@ class Schedule:
     unroll: str = ""
     constant: Constant | None = None
     local: Local | None = None
+    sums: tuple[tuple[str, ...], ...] = ()
 
     @property
     def strip(self) -> Tile | None:
@@ -253,4 +256,12 @@ def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> 
         axes = tuple(t.axis for t in tiles if t.axis in used)
         invariant = not used & rounds and not (kernel.sums_samples and samples)
         found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
-    return Schedule(tuple(tiles), tuple(found.values()))
+    further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
+    return Schedule(tuple(tiles), tuple(found.values()), sums=tuple(_own_axes(nest, tensors, tiles) for nest in further))
+
+
+def _own_axes(nest: Nest, tensors: dict[str, Tensor], tiles: list[Tile]) -> tuple[str, ...]:
+    """The tiled axes, strips aside, that ``nest`` depends on."""
+    samples = any(tensors[load.tensor].samples for load in loads(nest))
+    used = names(nest) | ({SAMPLES} if samples else set())
+    return tuple(t.axis for t in tiles if t.axis in used and not t.strip)

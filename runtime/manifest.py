@@ -121,10 +121,10 @@ class LaunchInfo:
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
     it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
-    same in every round.  ``parts``: the macro with the
-    number of parts that a sum is taken in, which ``add_parts`` adds up; "" where it is taken as a whole.  ``unroll``: the macro
-    that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its parameters, if any;
-    ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.
+    same in every round.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; ""
+    where it is taken as a whole.  ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are
+    none.  ``constant``: its parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which of the tiles is
+    one.  ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -139,6 +139,7 @@ class LaunchInfo:
     local: LocalInfo | None = None
     strip: StripInfo | None = None
     invariant: tuple[bool, ...] = ()
+    sums: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ class KernelInfo:
     sliding: tuple[tuple[str, ...], ...] = ()
     strip: StripInfo | None = None
     invariant: tuple[bool, ...] = ()
+    sums: tuple[tuple[str, ...], ...] = ()
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""

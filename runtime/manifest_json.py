@@ -84,6 +84,7 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         None if record.get("local") is None else LocalInfo(**record["local"]),
         None if record.get("strip") is None else StripInfo(**record["strip"]),
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
+        tuple(tuple(axes) for axes in record.get("sums", ())),
     )
 
 
@@ -112,6 +113,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         sliding=blocks.sliding,
         strip=blocks.strip,
         invariant=blocks.invariant,
+        sums=blocks.sums,
     )
 
 

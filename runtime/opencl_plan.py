@@ -86,7 +86,7 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, wor
     alone = tile_extents(unit, kernel, vectors, 1)
     limits = [alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items()]
     return tile_problem(
-        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits, kernel.invariant
+        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits, kernel.invariant, kernel.sums
     )
 
 

@@ -69,7 +69,8 @@ class TileProblem:
     one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
     come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
     first.  ``limits``: the widest tile of each axis, where there is one.
-    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.
+    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.  ``sums``: for each
+    further sum in the same loops, the axes that it has accumulators along.
     """
 
     extents: tuple[int, ...]
@@ -81,6 +82,7 @@ class TileProblem:
     strip: Strip | None = None
     limits: tuple[int, ...] = ()
     invariant: tuple[bool, ...] = ()
+    sums: tuple[tuple[int, ...], ...] = ()
 
     @property
     def moving(self) -> tuple[bool, ...]:
@@ -124,7 +126,7 @@ def registers(problem: TileProblem, tile: Sequence[int]) -> int:
     """Accumulators, operands that are kept over an outer axis of the tile or throughout, and the one in flight."""
     operands = zip(problem.operands, problem.moving, strict=True)
     kept = [prod(tile[a] for a in o) for o, moves in operands if not moves or o != tuple(range(len(o)))]
-    return prod(tile) + sum(kept) + 1
+    return prod(tile) + sum(prod(tile[a] for a in axes) for axes in problem.sums) + sum(kept) + 1
 
 
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
@@ -178,13 +180,13 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
     sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, limits: Sequence[int] = (),
-    invariant: Sequence[bool] = (),
+    invariant: Sequence[bool] = (), sums: Sequence[Sequence[str]] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
 
     ``strip``: the macro of one, its bytes a round, and its steps.
     """
     numbers = {macro: n for n, macro in enumerate(tiles)}
-    found, moving = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding))
+    found, moving, further = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums))
     own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits), tuple(invariant))
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits), tuple(invariant), further)

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 BUILT = (
     "average_pooling", "depthwise", "locally_connected", "transposed", "local_response", "norm_pooling", "bilinear", "gated",
-    "layer_normalisation", "strided_rows", "triangular",
+    "centred", "layer_normalisation", "strided_rows", "triangular",
 )  # fmt: skip
 """The definitions that are built for OpenCL here; building all of them takes a minute."""
 

@@ -393,6 +393,11 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * TILE_delta_Y_j;
     const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
+    realv acc1[TILE_delta_Y_t];
+#pragma unroll
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+        acc1[t] = (realv)(0.0);
+    }
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
 #pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -424,17 +429,20 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             delta_R_0[t] = delta_R[i * TV + t0 + t];
         }
 #pragma unroll
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+            acc1[t] += delta_R_0[t];
+        }
+#pragma unroll
         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
             const integer j = j0 + n_j;
 #if LOCAL_delta_Y
-            const REAL c_2 = c_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
+            const REAL c_1 = c_local[i % LOCAL_delta_Y * TILE_delta_Y_j + n_j];
 #else
-            const REAL c_2 = c[i * J + j];
+            const REAL c_1 = c[i * J + j];
 #endif
 #pragma unroll
             for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                const realv Y_1 = Y[j * TV + t0 + t];
-                acc0[n_j][t] += delta_R_0[t] * (Y_1 - c_2);
+                acc0[n_j][t] -= delta_R_0[t] * c_1;
             }
         }
     }
@@ -444,7 +452,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         if (j < j_first) continue;
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv result = 2.0 * acc0[n_j][t];
+            const realv Y_r0 = Y[j * TV + t0 + t];
+            const realv result = 2.0 * (Y_r0 * acc1[t] + acc0[n_j][t]);
             delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
         }
     }
@@ -482,6 +491,11 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     const integer i_first = tile * TILE_gradient_c_i;
     const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
     const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
+    realv acc1[TILE_gradient_c_i];
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        acc1[n_i] = (realv)(0.0);
+    }
     realv acc0[TILE_gradient_c_i][TILE_gradient_c_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
@@ -500,21 +514,21 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_c
 #endif
         for (integer t = part; t < count; t += PARTS_gradient_c) {
-            realv Y_2[TILE_gradient_c_j];
+            realv Y_1[TILE_gradient_c_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                 const integer j = j0 + n_j;
-                Y_2[n_j] = Y_block[j * TV + t];
+                Y_1[n_j] = Y_block[j * TV + t];
             }
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
                 const integer i = i0 + n_i;
                 const realv delta_R_0 = delta_R_block[i * TV + t];
+                acc1[n_i] += delta_R_0;
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                     const integer j = j0 + n_j;
-                    const REAL c_1 = c[i * J + j - c_from];
-                    acc0[n_i][n_j] += delta_R_0 * (c_1 - Y_2[n_j]);
+                    acc0[n_i][n_j] -= delta_R_0 * Y_1[n_j];
                 }
             }
         }
@@ -527,7 +541,8 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
         for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             const integer j = j0 + n_j;
             if (j < j_first) continue;
-            gradient_c[part * I * J + i * J + j] = lane_sum(2.0 * acc0[n_i][n_j]);
+            const REAL c_r0 = c[i * J + j - c_from];
+            gradient_c[part * I * J + i * J + j] = lane_sum(2.0 * (c_r0 * acc1[n_i] + acc0[n_i][n_j]));
         }
     }
 }

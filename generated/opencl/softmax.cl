@@ -898,13 +898,10 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     const integer t0 = g0 * TILE_head_mse_delta_t;
     const integer i_first = g2 * TILE_head_mse_delta_i;
     const integer i0 = lesser(i_first, I - TILE_head_mse_delta_i);
-    realv acc0[TILE_head_mse_delta_i][TILE_head_mse_delta_t];
+    realv acc0[TILE_head_mse_delta_t];
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-#pragma unroll
-        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
-        }
+    for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
+        acc0[t] = (realv)(0.0);
     }
 #if UNROLL_head_mse_delta
 #pragma unroll UNROLL_head_mse_delta
@@ -921,12 +918,8 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
             Z_1[t] = Z[i_ * TV + t0 + t];
         }
 #pragma unroll
-        for (integer n_i = 0; n_i < TILE_head_mse_delta_i; ++n_i) {
-            const integer i = i0 + n_i;
-#pragma unroll
-            for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
-                acc0[n_i][t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
-            }
+        for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
+            acc0[t] += T_0[t] * Z_1[t] - Z_1[t] * Z_1[t];
         }
     }
 #pragma unroll
@@ -938,7 +931,7 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
             const realv weight_r0 = weight[t0 + t];
             const realv Z_r1 = Z[i * TV + t0 + t];
             const realv T_r2 = T[i * TV + t0 + t];
-            const realv result = weight_r0 * (Z_r1 * Z_r1 + Z_r1 * acc0[n_i][t] - T_r2 * Z_r1);
+            const realv result = weight_r0 * (Z_r1 * Z_r1 + Z_r1 * acc0[t] - T_r2 * Z_r1);
             delta_A[i * TV + t0 + t] = result;
         }
     }
@@ -1014,13 +1007,10 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     const integer t0 = g0 * TILE_head_ce_delta_t;
     const integer i_first = g2 * TILE_head_ce_delta_i;
     const integer i0 = lesser(i_first, I - TILE_head_ce_delta_i);
-    realv acc0[TILE_head_ce_delta_i][TILE_head_ce_delta_t];
+    realv acc0[TILE_head_ce_delta_t];
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-#pragma unroll
-        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
-            acc0[n_i][t] = (realv)(0.0);
-        }
+    for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
+        acc0[t] = (realv)(0.0);
     }
 #if UNROLL_head_ce_delta
 #pragma unroll UNROLL_head_ce_delta
@@ -1032,12 +1022,8 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
             T_0[t] = T[i_ * TV + t0 + t];
         }
 #pragma unroll
-        for (integer n_i = 0; n_i < TILE_head_ce_delta_i; ++n_i) {
-            const integer i = i0 + n_i;
-#pragma unroll
-            for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
-                acc0[n_i][t] += T_0[t];
-            }
+        for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
+            acc0[t] += T_0[t];
         }
     }
 #pragma unroll
@@ -1049,7 +1035,7 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
             const realv weight_r0 = weight[t0 + t];
             const realv Z_r1 = Z[i * TV + t0 + t];
             const realv T_r2 = T[i * TV + t0 + t];
-            const realv result = weight_r0 * (Z_r1 * acc0[n_i][t] - T_r2);
+            const realv result = weight_r0 * (Z_r1 * acc0[t] - T_r2);
             delta_A[i * TV + t0 + t] = result;
         }
     }

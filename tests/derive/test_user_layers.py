@@ -21,6 +21,7 @@ from tests.layers import (
     attention,
     average_pooling,
     bilinear,
+    centred,
     depthwise,
     gated,
     graph,
@@ -281,6 +282,10 @@ def network_in_network(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
     return np.tanh(p["v"] @ np.maximum(np.einsum("hju,jxu->hx", p["w"], windows), 0)).max(1)
 
 
+def centred_reference(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
+    return np.array([sum(w * (y - m) for w, y in zip(row, Y, strict=True)) for row, m in zip(p["w"], p["m"], strict=True)])
+
+
 A, R, N, G = average_pooling, resampling, normalisation, gated
 TWO = {"rank": 2}
 CASES = [
@@ -295,6 +300,7 @@ CASES = [
     Case(maximum_pooling.padded_max_pooling, (1, 4, 3), pooling(np.max), {"M0": 3, "M1": 2, "k0": 2, "p0": 1, "q1": 1}, TWO),
     Case(maximum_pooling.zero_padded_max_pooling, (2, 6), pooling(np.max, fill=0.0), {"M0": 3, "k0": 2, "p0": 2, "q0": 1}),
     Case(maximum_pooling.zero_padded_max_pooling, (1, 3, 3), pooling(np.max, fill=0.0), {"M0": 2, "M1": 2, "p0": 1, "q1": 1}, TWO),
+    Case(centred.centred, (3,), centred_reference, {"I": 2}),
     Case(depthwise.depthwise, (2, 6), depthwise_reference, {"M0": 3, "k0": 2, "p0": 1}),
     Case(depthwise.depthwise, (2, 4, 3), depthwise_reference, {"M0": 2, "M1": 3, "k0": 2, "p1": 1, "q1": 1}, TWO),
     Case(depthwise.depthwise, (1, 2, 3, 2), depthwise_reference, {"M0": 2, "M1": 2, "M2": 1, "q2": 1}, {"rank": 3}),
@@ -386,7 +392,7 @@ def test_forward_and_derivatives(case: Case) -> None:
 
 def test_every_definition_is_tried() -> None:
     modules = [
-        attention, average_pooling, bilinear, depthwise, gated, graph, local_response_normalisation, locally_connected,
+        attention, average_pooling, bilinear, centred, depthwise, gated, graph, local_response_normalisation, locally_connected,
         maximum_pooling, maxout, nested, norm_pooling, normalisation, resampling, tails,
         transposed_convolution,
     ]  # fmt: skip

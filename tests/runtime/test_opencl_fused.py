@@ -78,8 +78,6 @@ def test_no_other_blocks_are_sooner_through_all_samples(vectors: int, width: int
         return max(taken) * VECTOR_COST[size]
 
     assert needed(found.vectors) == min(map(needed, VECTOR_COST))
-    busy = -(-capacity // found.samples) >= units
-    assert busy or found.width == LEAST_WIDTH[dtype]
 
 
 def test_a_ragged_number_of_samples_has_blocks_of_its_own() -> None:
