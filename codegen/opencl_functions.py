@@ -8,6 +8,9 @@ INTEGER = {
     "mod": "static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }",
 }
 
+#: Units from one block of samples to the next.
+ODD = "static integer odd(integer units) { return units | 1; }"
+
 #: tanh(a + r) = (A + tanh r) / (1 + A tanh r) with a = k ln 2 / 2, where A = tanh a = (2^k - 1) / (2^k + 1).  Near 0, where k = 0,
 #: nothing cancels, and what is subtracted is +0, which leaves -0 as it is.  tanh r is an odd polynomial, a minimax fit of the
 #: relative error on |r| <= ln 2 / 4.  The number added to round to k is 1.5 * 2^23 + 127, whose last bits are then the exponent of

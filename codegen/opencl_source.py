@@ -37,7 +37,8 @@ BLOCKS = Form(
     (
         "Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V",
         "samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of",
-        "TV vectors in use, else the first `vectors` vectors of a single one.",
+        "TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the",
+        "same unit of all blocks might be in the same sets of a cache.",
     ),
     lambda kernel, tensors: _in_blocks(distributed(kernel, tensors), tensors),
     blocked=True,
@@ -79,8 +80,8 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
         check_size_name(name)
     applies = {k.finish for k in kernels} - {""}
     macros = ["REAL", "V", *(f"SIZE_{n}" for n in scalars), *(f"{n}_AT" for n in (*tables, *relations))]
-    if form.blocked and any(k.sums_samples for k in kernels):
-        macros.append("BLOCKED")
+    walks = form.blocked and any(k.sums_samples for k in kernels)
+    macros += ["BLOCKED"] if walks else []
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
@@ -89,7 +90,7 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     constants = [text.schedule.constant for text in texts if text.schedule.constant]
     macros += sorted(macro for found in constants for macro in (found.macro, found.split) if macro)
     emitted = list(activations) if applies else []
-    functions = [*form.functions, *_functions(kernels, emitted)]
+    functions = [*form.functions, *([opencl_functions.ODD] if walks else []), *_functions(kernels, emitted)]
     text = render(
         "opencl/module.cl.mako",
         header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts, note=form.note,

@@ -29,7 +29,7 @@ class SampleSums(NestWriter):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
-                text.add([f"{pointer} = {c_name(name)} + block * {integer(units(tensor), 3)} * TV;"])
+                text.add([f"{pointer} = {c_name(name)} + block * odd({integer(units(tensor))}) * TV;"])
         pending.settle(text)
         if self.frame.strips:
             self._strip(text, number, nest, pending)

@@ -25,6 +25,7 @@ import pyopencl as cl
 from . import device as devices
 from .backend import Array, Request
 from .backend import calls as pass_steps
+from .block_layout import BlockLayout
 from .constant_launches import Slice
 from .errors import DeviceError
 from .flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
@@ -32,7 +33,7 @@ from .memory_plan import Layout, Use, plan_memory
 from .opencl_calls import PARTS, bound, calls
 from .opencl_fused import FusedPass, Fusion
 from .opencl_launch import Launch, LaunchList
-from .opencl_memory import Memory, OpenCLResident, Region, in_blocks, to_blocks, to_rows
+from .opencl_memory import Memory, OpenCLResident, Region, to_blocks, to_rows
 from .opencl_pending import OpenCLPending
 from .opencl_plan import Plan
 from .program import Gradients, Program, Step
@@ -82,7 +83,7 @@ class OpenCLExecutor:
     def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | None = None) -> None:
         self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
         self.capacity, self.fusion = plan.capacity, fusion
-        self.lanes = self.capacity if fusion is None else fusion.blocks.stretch  # of a block
+        self.layout = BlockLayout(self.capacity, self.capacity) if fusion is None else fusion.blocks.layout(self.capacity)
         self.rows = fusion is not None and fusion.blocks.lanes > 0
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
@@ -127,7 +128,8 @@ class OpenCLExecutor:
         units = {"input": program.layers[0].input.units, "target": program.layers[-1].output.units, "weight": 1}
         if not targets:
             del units["target"]
-        resident = OpenCLResident(self.memory.packed({key: n * self.capacity for key, n in units.items()}), self.lanes)
+        counts = {key: self.layout.count(n) for key, n in units.items()}
+        resident = OpenCLResident(self.memory.packed(counts), self.layout, units)
         if slot is not None:
             self._slots[slot, targets] = resident
         return resident
@@ -236,7 +238,7 @@ class OpenCLExecutor:
 
     def blocks(self, region: Region, key: str) -> Array:
         """A tensor with samples on the host, ``(blocks, units, lanes)``."""
-        return in_blocks(region.host(key), self.lanes, self.capacity)
+        return self.layout.blocks(region.host(key), self.program.buffers[key].units)
 
     def columns(self, region: Region, key: str, samples: int) -> Array:
         """A copy of a tensor's samples, ``(units, samples)``."""
@@ -302,7 +304,7 @@ class OpenCLExecutor:
         if key == GRADIENT:
             return self.program.parameter_count
         info = self.program.buffers[key]
-        return info.units * (self.capacity if info.samples else 1)
+        return self.layout.count(info.units) if info.samples else info.units
 
     def kept(self) -> Region:
         """What the forward steps write, side by side."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyopencl as cl
 
+from .block_layout import BlockLayout
 from .flat_vectors import Parts
 from .manifest import KernelInfo
 from .opencl_calls import Size, set_number
@@ -61,10 +62,9 @@ class Blocking:
         """``samples`` rounded up to whole blocks, at least one."""
         return -(-max(1, samples) // self.samples) * self.samples
 
-    @property
-    def stretch(self) -> int:
-        """Samples that lie side by side, unit by unit."""
-        return 1 if self.lanes else self.samples
+    def layout(self, capacity: int) -> BlockLayout:
+        """How tensors lie: the samples of a block side by side, or one after the other."""
+        return BlockLayout(capacity, 1) if self.lanes else BlockLayout(capacity, self.samples, spread=True)
 
 
 def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
@@ -255,13 +255,13 @@ def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts) -> Iterato
     yield "{"
     yield "    const int share = get_global_id(0);"
     yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
-    itemsize = 4 if plan.dtype == "float32" else 8
+    itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
     for step in phase.steps:
         units = _units(step)
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
         arguments = []
         for key in step.keys:
-            stride = units.get(key, 0) * blocks.samples * itemsize
+            stride = layout.count(units[key]) * itemsize if key in units else 0
             moved = f" + (size_t)share * {stride}" if stride and phase.kind == "samples" else ""
             vector, part = vectors.get(key, (key, slice(0)))
             moved += f" + {part.start * itemsize}" if part.start else ""

@@ -14,6 +14,7 @@ import numpy as np
 import pyopencl as cl
 
 from .backend import Array
+from .block_layout import BlockLayout
 from .device import kind
 from .errors import DeviceError
 from .memory_plan import Layout
@@ -186,20 +187,15 @@ class CopiedRegion:
 
 
 class OpenCLResident:
-    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers; ``lanes`` in a block."""
+    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers; ``units`` of each tensor."""
 
-    def __init__(self, region: Region, lanes: int) -> None:
-        self.region, self.lanes = region, lanes
+    def __init__(self, region: Region, layout: BlockLayout, units: Mapping[str, int]) -> None:
+        self.region, self.layout, self.units = region, layout, units
         self.samples = self.used = 0
 
     def blocks(self, key: str) -> Array:
         """A tensor on the host, ``(blocks, units, lanes)``."""
-        return in_blocks(self.region.host(key), self.lanes, self.region.layout.counts["weight"])
-
-
-def in_blocks(host: Array, lanes: int, capacity: int) -> Array:
-    """A flat tensor as ``(blocks, units, lanes)``: the samples of a block side by side, unit by unit."""
-    return host.reshape(capacity // lanes, -1, lanes)
+        return self.layout.blocks(self.region.host(key), self.units[key])
 
 
 def to_blocks(host: Array, samples: Array, used: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Array, Request, Result
-from .opencl_memory import OpenCLResident, Region, in_blocks, to_rows
+from .opencl_memory import OpenCLResident, Region, to_rows
 
 if TYPE_CHECKING:
     from .opencl_executor import OpenCLExecutor, Pass
@@ -63,7 +63,7 @@ class OpenCLPending:
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
-                to_rows(in_blocks(self._host(key), self.owner.lanes, self.owner.capacity), rows[:, part])
+                to_rows(self.owner.layout.blocks(self._host(key), part.stop - part.start), rows[:, part])
         return Result(outputs, losses, gradient, rows, below)
 
     def _sum(self, loan: Loan, total: Array | None, add: bool) -> Array | None:
@@ -84,7 +84,7 @@ class OpenCLPending:
         return (self.owner.kept() if key in self.kind.kept else self.frame).host(key)
 
     def _sample_first(self, key: str) -> Array:
-        host = in_blocks(self._host(key), self.owner.lanes, self.owner.capacity)
+        host = self.owner.layout.blocks(self._host(key), self.owner.program.buffers[key].units)
         rows = np.empty((self.samples, host.shape[1]), host.dtype)
         to_rows(host, rows)
         return rows

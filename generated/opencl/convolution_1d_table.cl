@@ -4,7 +4,8 @@
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.
+// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
+// same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
@@ -181,6 +182,7 @@ typedef int integer;
 // min and max are calls that PoCL does not inline; these are folded.
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer odd(integer units) { return units | 1; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
@@ -414,8 +416,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     acc0 = (realv)(0.0);
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * H_at(J) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
+        __global const realv *restrict Y_block = Y + block * odd(H_at(J)) * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(X_at(I)) * TV;
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
             const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
@@ -526,7 +528,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     acc0 = (realv)(0.0);
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * X_at(I) * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(X_at(I)) * TV;
         const integer x0_end = X0(i);
         for (integer x0 = 0; x0 < x0_end; ++x0) {
 #if BLOCKED

@@ -4,7 +4,8 @@
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.
+// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
+// same unit of all blocks might be in the same sets of a cache.
 // The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
@@ -194,6 +195,7 @@ typedef int integer;
 // min and max are calls that PoCL does not inline; these are folded.
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer odd(integer units) { return units | 1; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
@@ -626,8 +628,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * J * H0 * H1 * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
+        __global const realv *restrict Y_block = Y + block * odd(J * H0 * H1) * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I * X0 * X1) * TV;
         const integer x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
         const integer x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
@@ -912,7 +914,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * I * X0 * X1 * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I * X0 * X1) * TV;
         for (integer x0 = 0; x0 < X0; ++x0) {
             for (integer x1 = 0; x1 < X1; ++x1) {
 #if BLOCKED

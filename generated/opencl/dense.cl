@@ -4,7 +4,8 @@
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.
+// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
+// same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 #ifndef REAL
@@ -124,6 +125,7 @@ typedef int integer;
 // min and max are calls that PoCL does not inline; these are folded.
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer odd(integer units) { return units | 1; }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -379,8 +381,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * J * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+        __global const realv *restrict Y_block = Y + block * odd(J) * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I) * TV;
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_w
@@ -482,7 +484,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
     const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
     for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * I * TV;
+        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I) * TV;
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b

@@ -4,7 +4,8 @@
 //
 // Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
 // samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.
+// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
+// same unit of all blocks might be in the same sets of a cache.
 
 #ifndef REAL
 #error "REAL is not defined"

@@ -10,6 +10,7 @@ import numpy as np
 import pyopencl as cl
 
 from ..backend import Array
+from ..block_layout import BlockLayout
 from ..constant_launches import Slice
 from ..errors import DeviceError
 from ..kernel_run import FACTOR, PHI
@@ -37,9 +38,9 @@ class RefusedError(Exception):
 class Candidate:
     """A kernel with outputs of its own, and room for ``capacity`` samples."""
 
-    def __init__(self, job: Job, schedule: Schedule, capacity: int, queue: Any) -> None:
+    def __init__(self, job: Job, schedule: Schedule, capacity: int, queue: Any, layout: BlockLayout | None = None) -> None:
         self.job, self.schedule, self.capacity, self.queue = job, schedule, capacity, queue
-        self.lanes = capacity  # of a block of samples
+        self.layout = layout or BlockLayout(capacity, capacity)
         self.outputs = {name: self._output(name) for name in job.expected}
 
     def launch(self, count: int) -> None:
@@ -69,14 +70,14 @@ class Candidate:
         cl.enqueue_copy(self.queue, host, self.outputs[name])
         if (host[-GUARD:] != MARK).any():
             raise RefusedError("wrong", f"{self.job.kernel.name} writes past the end of {name}")
-        values = host[: units * (self.capacity if samples else 1)]
         if not samples:
-            return values
-        return values.reshape(-1, units, self.lanes).swapaxes(0, 1).reshape(units, self.capacity)[:, : self.job.samples]
+            return host[:units]
+        blocks = self.layout.blocks(host[:-GUARD], units)
+        return blocks.swapaxes(0, 1).reshape(units, self.capacity)[:, : self.job.samples]
 
     def _count(self, name: str) -> int:
         units, samples = shape(self.job, name)
-        return max(1, units * (self.capacity if samples else 1))
+        return max(1, self.layout.count(units) if samples else units)
 
     def _output(self, name: str) -> Any:
         return allocated(self.queue.context, (self._count(name) + GUARD) * np.dtype(self.job.dtype).itemsize)
@@ -135,8 +136,7 @@ class Fused(Candidate):
     """Alone in a fused pass: a block of samples, or a share of the sums, for each work item."""
 
     def __init__(self, job: Job, schedule: Schedule, fusion: Fusion, capacity: int, queue: Any, inputs: Mapping[str, Any]) -> None:
-        super().__init__(job, schedule, capacity, queue)
-        self.lanes = fusion.blocks.stretch
+        super().__init__(job, schedule, capacity, queue, fusion.blocks.layout(capacity))
         step = replace(job.step, unit=0)
         if not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
@@ -148,7 +148,7 @@ class Fused(Candidate):
         self.kept = (self.arguments(inputs), index)
         held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
         self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
-        resident = OpenCLResident(held, fusion.blocks.stretch)
+        resident = OpenCLResident(held, self.layout, {})
         resident.samples, resident.used = job.samples, capacity
         self.fused.fit((), resident)
 

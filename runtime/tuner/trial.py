@@ -16,6 +16,7 @@ import pyopencl as cl
 
 from .. import device as devices
 from ..backend import Array
+from ..block_layout import BlockLayout
 from ..errors import ManifestError
 from ..kernel_run import PHI
 from ..opencl_fused import Fusion, fusible
@@ -67,7 +68,7 @@ class Trials:
         self.job, self.backend, self.timer = job, backend, timer or WallTimer()
         self.space = space(job, backend)
         self.queue = cl.CommandQueue(devices.context(backend.device))
-        self._inputs: tuple[tuple[int, int], dict[str, Any]] = ((0, 0), {})
+        self._inputs: tuple[BlockLayout | None, dict[str, Any]] = (None, {})
         self._default: Candidate | None = None
         self._terms: dict[str, float] = {}
 
@@ -88,7 +89,7 @@ class Trials:
         plan, other = self._plan(schedule), self._plan(beside)
         step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
         capacity = -(-self.job.samples // step) * step
-        inputs = self._placed(capacity, max(plan.padded(self.job.samples), other.padded(self.job.samples)), capacity)
+        inputs = self._placed(BlockLayout(capacity, capacity), max(plan.padded(self.job.samples), other.padded(self.job.samples)))
         return Launched(self.job, schedule, plan, capacity, self.queue, inputs, self.backend.kind == "cpu")
 
     def _fused(self, schedule: Schedule) -> Candidate:
@@ -97,7 +98,7 @@ class Trials:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
         capacity = fusion.blocks.whole(self.job.samples)
-        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(capacity, capacity, fusion.blocks.stretch))
+        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(fusion.blocks.layout(capacity), capacity))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
@@ -160,24 +161,23 @@ class Trials:
         backend.schedules = Fixed({(self.job.unit.file, self.job.kernel.name): schedule})
         return backend.plan((self.job.unit,), self.job.dtype, self.job.samples)
 
-    def _placed(self, capacity: int, used: int, lanes: int) -> dict[str, Any]:
-        """The arguments at ``capacity`` in blocks of ``lanes``: padded up to ``used`` with copies of the last sample whose deltas
-        and weights are 0.
-        """
-        if self._inputs[0] == (capacity, lanes):
+    def _placed(self, layout: BlockLayout, used: int) -> dict[str, Any]:
+        """The arguments in ``layout``: padded up to ``used`` with copies of the last sample whose deltas and weights are 0."""
+        if self._inputs[0] == layout:
             return self._inputs[1]
         placed = {}
         for name, values in self.job.arrays.items():
             units, samples = shape(self.job, name)
-            host = np.full((units, capacity) if samples else (units,), np.nan, self.job.dtype)
+            host = np.full(layout.count(units) if samples else units, np.nan, self.job.dtype)
             if samples:
-                host[:, : self.job.samples] = values
-                host[:, self.job.samples : used] = 0 if name.startswith("delta") or name == "weight" else values[:, -1:]
-                host = np.ascontiguousarray(host.reshape(units, -1, lanes).swapaxes(0, 1))
+                columns = np.full((units, layout.capacity), np.nan, self.job.dtype)
+                columns[:, : self.job.samples] = values
+                columns[:, self.job.samples : used] = 0 if name.startswith("delta") or name == "weight" else values[:, -1:]
+                layout.blocks(host, units)[:] = columns.reshape(units, -1, layout.lanes).swapaxes(0, 1)
             else:
                 host[:] = values
             placed[name] = allocated(self.queue.context, max(1, host.size) * host.itemsize)
             if host.size:
                 cl.enqueue_copy(self.queue, placed[name], host)
-        self._inputs, self._default = ((capacity, lanes), placed), None
+        self._inputs, self._default = (layout, placed), None
         return placed

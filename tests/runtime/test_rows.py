@@ -10,6 +10,7 @@ import pytest
 from phiz.benchmarks.gradient_cases import CASES
 from phiz.runtime.backend import Request
 from phiz.runtime.backend_opencl import OpenCLBackend
+from phiz.runtime.block_layout import BlockLayout
 from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.network import Network
 from phiz.runtime.opencl_executor import OpenCLExecutor
@@ -125,4 +126,4 @@ def test_sums_do_not_depend_on_the_capacity() -> None:
 
 def test_blocks_of_rows_leave_one_for_every_compute_unit() -> None:
     assert [row_blocking(n, 8, 2).samples for n in (1, 2, 3, 5, 16, 64, 1000)] == [1, 1, 2, 4, 8, 32, 32]
-    assert row_blocking(3, 8, 2).stretch == 1 and row_blocking(3, 8, 2).whole(3) == 4
+    assert row_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1) and row_blocking(3, 8, 2).whole(3) == 4
