@@ -45,6 +45,7 @@ from ..runtime.backend import Request
 from ..runtime.network import Network
 from ..runtime.opencl_executor import OpenCLExecutor, SingleStep
 from ..runtime.program import Step, Unit
+from ..runtime.tuner.timer import out_of_step
 
 Array = npt.NDArray[Any]
 Numbers = int | Array
@@ -118,7 +119,8 @@ def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
     once = _elapsed(single.run(queue))
     if not single.repeats:
         return once
-    times = min(MOST_TIMES, 2 + int(LONG / once))
+    units = queue.device.max_compute_units
+    times = out_of_step(min(MOST_TIMES, 2 + int(LONG / once)), units)
     return max(NOTHING, (_elapsed(single.run(queue, times)) - once) / (times - 1))
 
 

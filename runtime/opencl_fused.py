@@ -186,7 +186,10 @@ class FusedPass:
         return event
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event."""
+        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event.
+
+        See ``tuner.timer.out_of_step`` for how many.
+        """
         kernel, items = self._ready[number]
         return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 

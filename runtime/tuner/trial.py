@@ -65,8 +65,9 @@ class Trials:
 
     def __init__(self, job: Job, backend: OpenCLBackend, timer: Timer | None = None) -> None:
         backend.require(job.dtype)
-        self.job, self.backend, self.timer = job, backend, timer or WallTimer()
+        self.job, self.backend = job, backend
         self.space = space(job, backend)
+        self.timer = timer or WallTimer(units=int(backend.device.max_compute_units) if self.space.device.fused else 1)
         self.queue = cl.CommandQueue(devices.context(backend.device))
         self._inputs: tuple[BlockLayout | None, dict[str, Any]] = (None, {})
         self._default: Candidate | None = None
