@@ -71,11 +71,10 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 #: Choices that do not exclude one another, for sums over samples and for other kernels, side by side.
 CHOICES = {
-    "two parts, constant": Schedule(parts=2, constant=True),
+    "two parts, constant, unrolled": Schedule(parts=2, constant=True, unroll=4),
     "seven parts, local, not unrolled": Schedule(parts=7, local=2, unroll=1),
     "local": Schedule(local=3),
     "three parts, unrolled": Schedule(parts=3, unroll=3),
-    "constant, unrolled": Schedule(constant=True, unroll=4),
 }
 ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",), "unroll": ("forward", "gradient")}
 
