@@ -40,6 +40,7 @@ QUICKLY_BUILT = {
     "cases/test_pooling.py",
     "cases/test_radial_basis.py",
     "cli/test_verify_command.py",
+    "runtime/test_backends.py",
     "runtime/test_builtin.py",
     "runtime/test_constant_launches.py",
     "runtime/test_local_copies.py",

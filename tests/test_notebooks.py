@@ -21,6 +21,7 @@ def test_every_notebook_is_tested() -> None:
     assert [source.stem for source in build.SOURCES] == NAMES
 
 
+@pytest.mark.quickly_built
 @pytest.mark.parametrize("name", DERIVING)
 def test_the_notebook_runs(name: str) -> None:
     """A failing cell raises, with its traceback; its own assertions are part of it."""

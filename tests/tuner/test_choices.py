@@ -71,10 +71,9 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 #: Choices that do not exclude one another, for sums over samples and for other kernels, side by side.
 CHOICES = {
-    "two parts, constant, unrolled": Schedule(parts=2, constant=True, unroll=4),
+    "two parts, constant, unrolled": Schedule(parts=2, constant=True, unroll=3),
     "seven parts, local, not unrolled": Schedule(parts=7, local=2, unroll=1),
-    "local": Schedule(local=3),
-    "three parts, unrolled": Schedule(parts=3, unroll=3),
+    "three parts, local": Schedule(parts=3, local=3),
 }
 ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",), "unroll": ("forward", "gradient")}
 
@@ -84,7 +83,7 @@ ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",)
 def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str) -> None:
     wanted = CHOICES[choice]
     layers, shape = NETWORKS[name]
-    for samples, width in ((1, None), (9, 1), (64, None)):
+    for samples, width in ((9, 1), (64, None)):  # a single sample leaves little of a choice: ``test_schedules``
         backend = OpenCLBackend(fuse=False)
         schedules = Everywhere(replace(wanted, width=width), traits(backend, "float32"))
         backend.schedules = schedules
@@ -92,7 +91,7 @@ def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str
         compare(networks, samples, samples)
         for choice_name, roles in ROLES.items():
             reached = [role for role in roles if any(n == choice_name and k.startswith(role) for n, k in schedules.used)]
-            assert reached == list(roles) or samples < 9 or not getattr(wanted, choice_name), choice_name
+            assert reached == list(roles) or not getattr(wanted, choice_name), choice_name
 
 
 def test_unrolling_keeps_the_order_of_every_sum() -> None:
