@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -302,7 +303,7 @@ class Network:
         if values.shape != (self.parameter_count,):
             raise ShapeError(f"parameters: expected shape ({self.parameter_count},), got {values.shape}")
         # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
-        if not np.isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
+        if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
             raise NotFiniteError(str(self.nonfinite_parameter(values)))
         return values
 
@@ -368,7 +369,7 @@ def _present(array: Floats | None) -> Floats:
 
 
 def _sum(result: Result) -> float:
-    return float(np.sum(_present(result.losses), dtype=np.float64))
+    return float(np.add.reduce(_present(result.losses), dtype=np.float64))
 
 
 def _shaped(flat: Floats, piece: Slice) -> Any:

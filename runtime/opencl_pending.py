@@ -20,8 +20,8 @@ class Loan:
         self._frame, self._frames = frame, frames
 
     def array(self, key: str) -> Array:
-        """A tensor of the frame, where it lies."""
-        self.__array_interface__ = self._frame.host(key).__array_interface__
+        """A tensor of the frame, where it lies: an array that holds on to the loan."""
+        self.__array_struct__ = self._frame.host(key).__array_struct__
         return np.asarray(self)
 
     def __del__(self) -> None:
