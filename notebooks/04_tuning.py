@@ -263,7 +263,7 @@ assert chosen[0] and not chosen[-1]
 # comparison.
 
 # %%
-BUDGET = 6.0
+BUDGET = 4.0
 layers = [
     layer("convolution", maps=6, kernel=5, activation="tanh"),
     layer("max_pooling", window=2),

@@ -74,6 +74,7 @@ def test_tensors_too_large_for_one_block_get_their_own(folder: Path, monkeypatch
     assert everything(network(folder)) == expected
 
 
+@pytest.mark.quickly_built
 @pytest.mark.parametrize("samples", [7, 160])
 def test_planned_memory_of_fused_passes_gives_the_same_bits(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of samples go through all layers at their own pace: tensors that share memory must still not meet."""

@@ -111,6 +111,7 @@ def test_a_wrong_default_is_told(tmp_path: Path, timer: Counting) -> None:
         trials.default_seconds()
 
 
+@pytest.mark.quickly_built
 def test_every_kernel_of_a_network_passes_with_its_default(timer: Counting) -> None:
     layers = [
         layer("convolution", maps=3, kernel=3, activation="relu"), layer("max_pooling", window=2, activation="tanh"),
