@@ -36,11 +36,10 @@ class RefusedError(Exception):
 
 
 class Candidate:
-    """A kernel with outputs of its own, and room for ``capacity`` samples."""
+    """A kernel with outputs of its own, whose samples lie in ``layout``."""
 
-    def __init__(self, job: Job, schedule: Schedule, capacity: int, queue: Any, layout: BlockLayout | None = None) -> None:
-        self.job, self.schedule, self.capacity, self.queue = job, schedule, capacity, queue
-        self.layout = layout or BlockLayout(capacity, capacity)
+    def __init__(self, job: Job, schedule: Schedule, layout: BlockLayout, queue: Any) -> None:
+        self.job, self.schedule, self.layout, self.queue = job, schedule, layout, queue
         self.outputs = {name: self._output(name) for name in job.expected}
 
     def launch(self, count: int) -> None:
@@ -73,7 +72,7 @@ class Candidate:
         if not samples:
             return host[:units]
         blocks = self.layout.blocks(host[:-GUARD], units)
-        return blocks.swapaxes(0, 1).reshape(units, self.capacity)[:, : self.job.samples]
+        return blocks.swapaxes(0, 1).reshape(units, self.layout.capacity)[:, : self.job.samples]
 
     def _count(self, name: str) -> int:
         units, samples = shape(self.job, name)
@@ -87,9 +86,9 @@ class Launched(Candidate):
     """In a launch of its own."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, plan: Plan, capacity: int, queue: Any, inputs: Mapping[str, Any], grouped: bool
+        self, job: Job, schedule: Schedule, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
     ) -> None:
-        super().__init__(job, schedule, capacity, queue)
+        super().__init__(job, schedule, layout, queue)
         kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
         width = plan.kernels[0, kernel.name].width
         vectors = plan.padded(job.samples) // width
@@ -107,7 +106,7 @@ class Launched(Candidate):
 
         for call in calls(kernel, chosen, len(names(job)), units):
             try:
-                one = bound(call, binding, queue.device, tensor, index, capacity)
+                one = bound(call, binding, queue.device, tensor, index, layout.capacity)
             except DeviceError as error:
                 raise RefusedError("compile", str(error)) from None
             if one.last is not None:
@@ -135,8 +134,10 @@ class _Buffers:
 class Fused(Candidate):
     """Alone in a fused pass: a block of samples, or a share of the sums, for each work item."""
 
-    def __init__(self, job: Job, schedule: Schedule, fusion: Fusion, capacity: int, queue: Any, inputs: Mapping[str, Any]) -> None:
-        super().__init__(job, schedule, capacity, queue, fusion.blocks.layout(capacity))
+    def __init__(
+        self, job: Job, schedule: Schedule, fusion: Fusion, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
+    ) -> None:
+        super().__init__(job, schedule, layout, queue)
         step = replace(job.step, unit=0)
         if not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
@@ -148,8 +149,8 @@ class Fused(Candidate):
         self.kept = (self.arguments(inputs), index)
         held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
         self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
-        resident = OpenCLResident(held, self.layout, {})
-        resident.samples, resident.used = job.samples, capacity
+        resident = OpenCLResident(held, layout, {})
+        resident.samples, resident.used = job.samples, layout.capacity
         self.fused.fit((), resident)
 
     def launch(self, count: int) -> None:

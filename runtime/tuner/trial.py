@@ -46,7 +46,7 @@ def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fus
     if job.unit.is_rows:
         fusion = own.row_fusion((job.unit,), job.dtype, job.samples)
     else:
-        fusion = own.fusion((job.unit,), job.dtype, backend.plan((job.unit,), job.dtype, job.samples).capacity)
+        fusion = own.fusion((job.unit,), job.dtype, job.samples)
     return fusion if fusible(fusion, [(0, job.kernel.name)]) else None
 
 
@@ -90,16 +90,17 @@ class Trials:
         plan, other = self._plan(schedule), self._plan(beside)
         step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
         capacity = -(-self.job.samples // step) * step
-        inputs = self._placed(BlockLayout(capacity, capacity), max(plan.padded(self.job.samples), other.padded(self.job.samples)))
-        return Launched(self.job, schedule, plan, capacity, self.queue, inputs, self.backend.kind == "cpu")
+        layout = BlockLayout(capacity, capacity)
+        inputs = self._placed(layout, max(plan.padded(self.job.samples), other.padded(self.job.samples)))
+        return Launched(self.job, schedule, plan, layout, self.queue, inputs, self.backend.kind == "cpu")
 
     def _fused(self, schedule: Schedule) -> Candidate:
         fusion = fused(self.job, self.backend, schedule)
         if fusion is None:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
-        capacity = fusion.blocks.whole(self.job.samples)
-        return Fused(self.job, schedule, fusion, capacity, self.queue, self._placed(fusion.blocks.layout(capacity), capacity))
+        layout = fusion.blocks.layout(fusion.blocks.whole(self.job.samples))
+        return Fused(self.job, schedule, fusion, layout, self.queue, self._placed(layout, layout.capacity))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
@@ -132,7 +133,7 @@ class Trials:
         """Check, then time beside the default; what is refused says why."""
         try:
             candidate = self.check(schedule)
-            timing = self.timer.compare(self.default(candidate.capacity, schedule), candidate, best, ROUNDS)
+            timing = self.timer.compare(self.default(candidate.layout.capacity, schedule), candidate, best, ROUNDS)
         except RefusedError as error:
             return Trialled(schedule, refused=error.kind, reason=error.reason)
         except cl.Error as error:
@@ -142,12 +143,12 @@ class Trials:
     def confirm(self, schedule: Schedule) -> tuple[float, float]:
         """Seconds of the default and of ``schedule``, measured again and for longer: the fastest of many was lucky too."""
         candidate = self.check(schedule)
-        timing = self.timer.compare(self.default(candidate.capacity, schedule), candidate, 1.0, FINAL)
+        timing = self.timer.compare(self.default(candidate.layout.capacity, schedule), candidate, 1.0, FINAL)
         return timing.default, timing.default * timing.ratio
 
     def default(self, capacity: int, beside: Schedule) -> Candidate:
         """The default at ``capacity``; kept."""
-        if self._default is None or self._default.capacity != capacity:
+        if self._default is None or self._default.layout.capacity != capacity:
             self._default = self.prepare(DEFAULT, beside)
         return self._default
 

@@ -11,12 +11,13 @@ from phiz.runtime.backend import Request
 from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
+from phiz.runtime.opencl_executor import OpenCLExecutor
 from phiz.runtime.schedule import DEFAULT, Schedule
 from phiz.runtime.tuner.candidate import RefusedError
 from phiz.runtime.tuner.child import Child
 from phiz.runtime.tuner.jobs import jobs
 from phiz.runtime.tuner.timer import Launchable, Timing
-from phiz.runtime.tuner.trial import Trials
+from phiz.runtime.tuner.trial import Trials, space
 
 from tests.tuner.planted import BROKEN, CRASH, HANG, MISSING, PAST, WRONG, planted_job, tile
 
@@ -131,3 +132,15 @@ def test_equal_kernels_are_one_job() -> None:
     network = Network([layer("dense", maps=6, activation="tanh")] * 3, (6,), "mse")
     names = [job.name for job in jobs(network, 8, Request()) if job.kernel.role == "forward"]
     assert names == ["layer 0 (dense): forward_Z", "layer 1 (dense): forward_Z"], "the first layer's input is linear"
+
+
+@pytest.mark.parametrize("samples", [9, 64, 128, 1347])
+def test_kernels_are_tuned_in_the_blocks_that_a_network_runs_them_in(samples: int) -> None:
+    """Also where the tiles of single launches would round the samples up to other blocks: 1,347 to 1,408."""
+    backend = OpenCLBackend()
+    network = Network([layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples)
+    executor = network.executor(samples)
+    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None and not executor.rows
+    for job in jobs(network, samples, Request(gradients="sum")):
+        if not job.unit.is_rows and job.unit is network.program.units[0]:
+            assert space(job, backend).samples == executor.fusion.blocks.samples
