@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 from ..derive.ir import IntExpr, IntOp, Kernel, Size, names
-
-Node = TypeVar("Node")
+from .rewrite import rewritten
 
 
 class ConstantPass:
@@ -28,23 +26,10 @@ class ConstantPass:
             self.values[name] = e
         return self._known[e]
 
-    def apply(self, node: Node) -> Node:
-        """``node`` with every constant replaced by its size."""
-        if isinstance(node, tuple):
-            return tuple(self.apply(n) for n in node)  # type: ignore[return-value]
-        if not is_dataclass(node) or isinstance(node, type):
-            return node
-        changed = {}
-        for f in fields(node):
-            old = getattr(node, f.name)
-            new = self.apply(old) if isinstance(old, tuple) or is_dataclass(old) else old
-            if new is not old and new != old:
-                changed[f.name] = new
-        result = replace(node, **changed) if changed else node
-        if isinstance(result, IntOp) and result.op in ("gcd", "inverse") and not names(result):
-            return Size(self._name(result))  # type: ignore[return-value]
-        return result
+    def _replaced(self, node: Any) -> Any:
+        constant = isinstance(node, IntOp) and node.op in ("gcd", "inverse") and not names(node)
+        return Size(self._name(node)) if constant else node
 
     def run(self, kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
         """The kernels without ``gcd`` and ``inverse``."""
-        return tuple(self.apply(k) for k in kernels)
+        return tuple(rewritten(k, self._replaced) for k in kernels)

@@ -12,24 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..derive.ir import (
-    Accumulator,
-    Call,
-    Compare,
-    Expr,
-    FromInteger,
-    Kernel,
-    Load,
-    Nest,
-    Number,
-    Select,
-    Temporary,
-    Tensor,
-    loads,
-    names,
-)
+from ..derive.ir import Accumulator, Call, Expr, Kernel, Nest, Tensor, loads, names
 from .products import Product, product
+from .rewrite import rewritten
 
 
 @dataclass(frozen=True)
@@ -52,8 +39,12 @@ def distributed(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Kernel:
             nests.append(replace(nest, body=found.factor))
     if not values:
         return kernel
-    temporaries = tuple((name, _with(value, values)) for name, value in kernel.temporaries)
-    return replace(kernel, nests=tuple(nests), result=_with(kernel.result, values), temporaries=temporaries)
+
+    def now(e: Any) -> Any:
+        return values.get(e.nest, e) if isinstance(e, Accumulator) else e
+
+    result, temporaries = rewritten((kernel.result, kernel.temporaries), now)
+    return replace(kernel, nests=tuple(nests), result=result, temporaries=temporaries)
 
 
 def together(kernel: Kernel) -> list[tuple[int, ...]]:
@@ -108,17 +99,3 @@ def _joined(whole: Product, factors: list[Expr]) -> Expr:
     for number in whole.below:
         joined = Call("div", (joined, number))
     return Call("neg", (joined,)) if negative else joined
-
-
-def _with(e: Expr, values: Mapping[int, Expr]) -> Expr:
-    """``e`` with what its accumulators are now."""
-    match e:
-        case Accumulator(nest=nest):
-            return values.get(nest, e)
-        case Call(function=function, args=args):
-            return Call(function, tuple(_with(a, values) for a in args))
-        case Select(test=Compare(left=left, op=op, right=right), yes=yes, no=no):
-            return Select(Compare(_with(left, values), op, _with(right, values)), _with(yes, values), _with(no, values))
-        case Number() | FromInteger() | Load() | Temporary():
-            return e
-    raise TypeError(f"no expression of the IR: {e}")

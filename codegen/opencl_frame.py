@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers, loads, names
+from ..derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers
 from .addresses import unit
 from .constant import from_name
 from .opencl_names import c_name
 from .opencl_printer import ScalarPrinter, condition, integer
-from .schedule import SAMPLES, Schedule, Tile
+from .schedule import SAMPLES, Schedule, Tile, depends_on
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Frame:
         found = self.kernel.nests[nest]
         if found.combine != "sum":
             return tuple(self.inner)
-        samples = any(self.has_lanes(load) for load in loads(found))
-        return tuple(a for a in self.inner if a in names(found) or (a == SAMPLES and samples))
+        return depends_on(found, self.tensors, self.inner)
 
     def place_index(self, nest: int = 0) -> str:
         """The subscript of a nest's accumulators inside the tile loops."""
@@ -71,8 +70,7 @@ class Frame:
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""
-        used = names(e)
-        return tuple(a for a in self.inner if a in used or (a == SAMPLES and self.tensors[e.tensor].samples))
+        return depends_on(e, self.tensors, self.inner)
 
     def has_lanes(self, load: Load) -> bool:
         """True where ``load`` is a vector."""

@@ -52,7 +52,7 @@ class NestWriter:
 
     def loads(self, number: int) -> list[Load]:
         """What nest ``number`` loads, and those that share its loops."""
-        return list(dict.fromkeys(load for n in self.groups.get(number, (number,)) for load in loads(self.kernel.nests[n])))
+        return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
     def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
         """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
@@ -162,7 +162,7 @@ class NestWriter:
     def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
         """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a place already."""
         inner = [a for a in self.frame.inner if a not in axes]
-        ordered, group = self.loads(number), self.groups.get(number, (number,))
+        ordered, group = self.loads(number), self.groups[number]
         own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
         along = {load: tuple(a for a in self.frame.dependence(load) if a in inner) for load in ordered}
         variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
@@ -172,7 +172,7 @@ class NestWriter:
         wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
         early = [load for load in ordered if along[load] != tuple(inner[: len(along[load])]) or (load in wanted and along[load])]
         for load in early:
-            self._early(lines, load, along[load], variables[load])
+            lines += self._early(load, along[load], variables[load])
         placed = {load: variables[load] + "".join(f"[{counter(a)}]" for a in along[load]) for load in early}
         depth = 0
         for level in range(len(inner) + 1):
@@ -183,7 +183,7 @@ class NestWriter:
                     placed[load] = variables[load]
             for n in group:
                 if n in apart and level == 0:
-                    lines += self._apart(n, own[n], placed)
+                    lines += self._over(own[n], self.accumulate(n, self.kernel.nests[n], placed))
                 elif n not in apart and len(own[n]) == level:
                     lines += [Line(depth, text) for text in self.accumulate(n, self.kernel.nests[n], placed)]
             if level < max((len(own[n]) for n in group if n not in apart), default=0):
@@ -193,25 +193,18 @@ class NestWriter:
         lines.extend(Line(depth - 1 - n, "}") for n in range(depth))
         return lines
 
-    def _apart(self, number: int, axes: Sequence[str], placed: Mapping[Load, str]) -> list[Line]:
-        """One step of a sum in loops of its own over ``axes`` of the tile."""
+    def _over(self, axes: Sequence[str], lines: Sequence[str]) -> list[Line]:
+        """``lines`` in loops over ``axes`` of the tile."""
         text = Text()
         for axis in axes:
             text.open(self.frame.tile_loop(axis))
-        text.add(self.accumulate(number, self.kernel.nests[number], placed))
+        text.add(lines)
         return text.closed()
 
-    def _early(self, lines: list[Line], load: Load, axes: tuple[str, ...], variable: str) -> None:
-        kind = "realv" if self.frame.has_lanes(load) else "REAL"
-        lines.append(Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"))
-        depth = 0
-        for axis in axes:
-            for text in self.frame.tile_loop(axis):
-                lines.append(Line(depth, text))
-                depth += text.endswith("{")
-        place = variable + "".join(f"[{counter(a)}]" for a in axes)
-        lines += [Line(depth, text) for text in local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")]
-        lines.extend(Line(depth - 1 - n, "}") for n in range(len(axes)))
+    def _early(self, load: Load, axes: tuple[str, ...], variable: str) -> list[Line]:
+        kind, place = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
+        read = local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")
+        return [Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"), *self._over(axes, read)]
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
         """One step of the reduction at the current place."""

@@ -30,6 +30,7 @@ class Form:
 
 
 def _in_blocks(kernel: Kernel, tensors: Mapping[str, Tensor]) -> KernelText:
+    kernel = distributed(kernel, tensors)
     return KernelWriter(kernel, tensors, choose(kernel, dict(tensors))).text()
 
 
@@ -40,7 +41,7 @@ BLOCKS = Form(
         "TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the",
         "same unit of all blocks might be in the same sets of a cache.",
     ),
-    lambda kernel, tensors: _in_blocks(distributed(kernel, tensors), tensors),
+    _in_blocks,
     blocked=True,
 )
 ROWS = Form(

@@ -11,7 +11,7 @@ outermost loop, each with accumulators of its own, so that what one of them load
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ..derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
@@ -257,11 +257,11 @@ def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> 
         invariant = not used & rounds and not (kernel.sums_samples and samples)
         found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
-    return Schedule(tuple(tiles), tuple(found.values()), sums=tuple(_own_axes(nest, tensors, tiles) for nest in further))
+    inner = [t.axis for t in tiles if not t.strip]
+    return Schedule(tuple(tiles), tuple(found.values()), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
 
 
-def _own_axes(nest: Nest, tensors: dict[str, Tensor], tiles: list[Tile]) -> tuple[str, ...]:
-    """The tiled axes, strips aside, that ``nest`` depends on."""
-    samples = any(tensors[load.tensor].samples for load in loads(nest))
-    used = names(nest) | ({SAMPLES} if samples else set())
-    return tuple(t.axis for t in tiles if t.axis in used and not t.strip)
+def depends_on(node: Nest | Load, tensors: Mapping[str, Tensor], axes: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``axes``, the samples' among them, that ``node`` depends on."""
+    samples = any(tensors[load.tensor].samples for load in loads(node))
+    return tuple(a for a in axes if a in names(node) or (a == SAMPLES and samples))

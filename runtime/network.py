@@ -309,9 +309,10 @@ class Network:
 
     def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
         """The first parameter that is NaN or infinite."""
-        position = next(iter(np.flatnonzero(~np.isfinite(values)).tolist()), None)
-        if position is None:
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if not wrong.size:
             return None
+        position = int(wrong[0])
         piece = next(piece for piece in self.slices if piece.offset <= position < piece.stop)
         return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
 

@@ -25,14 +25,11 @@ from .opencl_plan import Plan
 from .opencl_program import REAL, Binding, compiled, precision_options
 from .phases import Phase, phases
 from .program import Step, Unit
+from .register_tiles import VECTOR_COST
 from .schedule import Schedule, Schedules
 
 #: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
 MOST_ROWS = 32
-#: What a vector of samples costs in blocks of so many vectors, of what it costs in those of six: the larger, the more often a
-#: weight is used that was loaded, and the larger the tiles that divide it.  Measured on a Zen 4: means over LeNet, the digits
-#: network and a dense one, which differ by 0.1 at most.  Eight take as long as four: tiles of three and six suit 16 registers.
-VECTOR_COST = {1: 1.25, 2: 1.11, 3: 1.05, 4: 1.02, 5: 1.01, 6: 1.0}
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
 

@@ -55,7 +55,7 @@ class OpenCLPending:
         self.wait()
         request, last, loan = self.request, self.owner.program.last, Loan(self.frame, self.kind.frames)
         outputs = self._sample_first(f"output:{last}") if request.outputs else None
-        losses = self._host("loss")[: self.samples].copy() if request.losses else None
+        losses = self._region("loss").host("loss")[: self.samples].copy() if request.losses else None
         below = self._sample_first("delta:-1") if request.input_gradient else None
         gradient = None
         if request.gradients == "sum":
@@ -63,7 +63,7 @@ class OpenCLPending:
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
-                to_rows(self.owner.layout.blocks(self._host(key), part.stop - part.start), rows[:, part])
+                to_rows(self.owner.blocks(self._region(key), key), rows[:, part])
         return Result(outputs, losses, gradient, rows, below)
 
     def _sum(self, loan: Loan, total: Array | None, add: bool) -> Array | None:
@@ -80,11 +80,8 @@ class OpenCLPending:
                 total[part] = self.frame.host(key)
         return None
 
-    def _host(self, key: str) -> Array:
-        return (self.owner.kept() if key in self.kind.kept else self.frame).host(key)
+    def _region(self, key: str) -> Region:
+        return self.owner.kept() if key in self.kind.kept else self.frame
 
     def _sample_first(self, key: str) -> Array:
-        host = self.owner.layout.blocks(self._host(key), self.owner.program.buffers[key].units)
-        rows = np.empty((self.samples, host.shape[1]), host.dtype)
-        to_rows(host, rows)
-        return rows
+        return self.owner.columns(self._region(key), key, self.samples).T
