@@ -43,7 +43,8 @@ from ..derive.language import Family
 from ..derive.loss_kernels import derive_loss
 from ..runtime.backend import Request
 from ..runtime.network import Network
-from ..runtime.opencl_executor import OpenCLExecutor, SingleStep
+from ..runtime.opencl_executor import OpenCLExecutor
+from ..runtime.opencl_single import SingleStep
 from ..runtime.program import Step, Unit
 from ..runtime.tuner.timer import out_of_step
 
@@ -64,13 +65,17 @@ FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One kernel of a pass: median seconds; operations, and bytes that must move at least, for all samples of the micro-batch."""
+    """One kernel of a pass: median seconds; operations, and bytes that must move at least, for all samples of the micro-batch.
+
+    ``launches``: how many the seconds include.
+    """
 
     layer: str
     kernel: str
     seconds: float
     operations: int
     bytes: int
+    launches: int = 0
 
     @property
     def gflops(self) -> float:
@@ -110,25 +115,27 @@ def profile(
     for single, median in zip(singles, medians, strict=True):
         step, unit = single.step, network.program.units[single.step.unit]
         counted = operations(step, unit, network, len(placed), families), moved_bytes(step, unit, network, len(placed))
-        found.append(KernelTime(unit.label, step.kernel.name, median, *counted))
+        launches = 0 if single.repeats else len(single.events(queue))
+        found.append(KernelTime(unit.label, step.kernel.name, median, *counted, launches))
+    queue.finish()
     return found
 
 
 def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
     """Seconds of one step, without those of a launch where passes are fused: there it is one of many in a launch."""
-    once = _elapsed(single.run(queue))
+    once = _elapsed(single.events(queue))
     if not single.repeats:
         return once
     units = queue.device.max_compute_units
     times = out_of_step(min(MOST_TIMES, 2 + int(LONG / once)), units)
-    return max(NOTHING, (_elapsed(single.run(queue, times)) - once) / (times - 1))
+    return max(NOTHING, (_elapsed(single.events(queue, times)) - once) / (times - 1))
 
 
-def _elapsed(event: Any) -> float:
-    if event is None:
-        return NOTHING
-    event.wait()
-    return max(NOTHING, float(event.profile.end - event.profile.start) * 1e-9)
+def _elapsed(events: Sequence[Any]) -> float:
+    """Of the launches of one step."""
+    if events:
+        events[-1].wait()
+    return max(NOTHING, sum(float(event.profile.end - event.profile.start) * 1e-9 for event in events))
 
 
 # ------------------------------------------------------------------------------------------------------- counting

@@ -8,7 +8,7 @@ from the derived loops, bytes from the tensors: each is read or written once at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .device_peaks import Peaks
@@ -16,6 +16,8 @@ from .gradient_kernels import KernelTime, profile
 from .subject import Subject
 from .works import DEFINITIONS, Work
 
+#: Seconds that a kernel takes at least, where its launch takes longer than itself.
+LEAST = 5e-7
 INTENSITY = 10.0
 SHARE = 0.6
 
@@ -57,7 +59,8 @@ class Point:
 
 
 def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Point]:
-    """The kernels of one work, in order."""
+    """The kernels of one work, in order, without what empty launches take."""
+    kernels = [replace(k, seconds=max(k.seconds - k.launches * peaks.launch, LEAST)) for k in kernels]
     total = sum(kernel.seconds for kernel in kernels)
     found = []
     for k in kernels:

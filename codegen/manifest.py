@@ -89,10 +89,13 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "global": list(launch.global_size),
         "index": launch.uses_index,
         "parts": launch.schedule.parts,
+        "team": launch.schedule.team,
         "unroll": launch.schedule.unroll,
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
+    if launch.schedule.split:
+        record["split"] = {"macro": launch.schedule.split, "rounds": [text(e) for e in launch.schedule.rounds]}
     invariant = [operand.invariant for operand in launch.schedule.operands]
     if any(invariant):
         record["invariant"] = invariant

@@ -109,8 +109,11 @@ class Bounds:
         return Range(found[0], found[1], tuple(whole), Union(axis, " || ".join(outside), (common[0], common[1])))
 
 
-def loop_lines(loop: Loop | RowLoop, found: Range | None) -> list[str]:
-    """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop."""
+def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> list[str]:
+    """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop.
+
+    ``dealt``: the macro with the number of runs that share its rounds, of which this is number ``run``.
+    """
     name = c_name(loop.name)
     if isinstance(loop, RowLoop):
         relation = loop.relation
@@ -122,13 +125,16 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None) -> list[str]:
             f"const integer {name} = {group}_rows(n_{name});",
         ]
     assert found is not None
-    step = f"++{name}" if loop.step == Integer(1) else f"{name} += {integer(loop.step)}"
+    step = integer(loop.step, 2)
+    first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
+    factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
+    moved = f"{name} += {' * '.join(factors)}" if factors else f"++{name}"
     lines, bounds = [], []
     for which, text in (("begin", found.lower), ("end", found.upper)):
         bounds.append(text if plain(text) else f"{name}_{which}")
         if bounds[-1] != text:
             lines.append(f"const integer {bounds[-1]} = {text};")
-    return [*lines, f"for (integer {name} = {bounds[0]}; {name} < {bounds[1]}; {step}) {{"]
+    return [*lines, f"for (integer {name} = {bounds[0]}{first}; {name} < {bounds[1]}; {moved}) {{"]
 
 
 def whole_loop(loop: Loop) -> str:

@@ -15,6 +15,7 @@ from .opencl_names import c_name
 from .opencl_nest import NestText, NestWriter
 from .opencl_printer import integer
 from .opencl_sum_nest import SampleSums
+from .opencl_team import places, team_array, team_place, team_put, team_store
 from .schedule import SAMPLES, Schedule
 from .signature import arguments
 
@@ -29,6 +30,16 @@ class LaneText:
     over: str
     extent: IntExpr
     strides: tuple[IntExpr, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeamText:
+    """The function that stores what a team has summed: its parameters, their names, the places of a tile, and its lines."""
+
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    places: str
+    store: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,13 @@ class KernelText:
     uses_index: bool
     schedule: Schedule
     local: tuple[tuple[str, str], ...] = ()
+    team: TeamText | None = None
     lanes: LaneText | None = None
+
+    @property
+    def local_macro(self) -> str:
+        """The macro that says whether it has the arrays ``local`` in local memory: names and lengths."""
+        return self.schedule.local.macro if self.schedule.local else self.schedule.team
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -73,8 +90,9 @@ class KernelWriter:
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(f"const integer t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
-        elif self.schedule.parts:  # a constant where there is one, so that the compiler sees a plain loop
-            lines.append(f"const integer part = {self.schedule.parts} > 1 ? g0 : 0;")
+        elif self.schedule.parts:
+            lines += team_place(self.schedule)
+            first = f"{self.schedule.parts}*max(1, {self.schedule.team})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
@@ -121,10 +139,8 @@ class KernelWriter:
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
             if self.schedule.parts:
-                output = self.kernel.output
-                whole, number = integer(units(output), 3), integer(unit(output, index))
-                place = "part" if whole == "1" else f"part * {whole}"
-                target = f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
+                target = self._part_target()
+                return team_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
             body.append(f"{target} = lane_sum({result});")
         else:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
@@ -133,6 +149,14 @@ class KernelWriter:
             place = self.frame.address(self.kernel.position, index, self.frame.lane())
             body.append(f"{place} = position0{self.frame.place_index()};")
         return closed(lines, body, depth)
+
+    def _part_target(self) -> str:
+        """Where a part of the sum at the current place goes."""
+        output = self.kernel.output
+        whole = integer(units(output), 3)
+        number = integer(unit(output, tuple(Name(a.name) for a in self.kernel.axes)))
+        place = "part" if whole == "1" else f"part * {whole}"
+        return f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
 
     def place_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
         """The loops over the tile but for ``left_out``, and the depth inside them.
@@ -200,12 +224,21 @@ class KernelWriter:
         writer = (SampleSums if self.kernel.sums_samples else NestWriter)(self.frame)
         nests = writer.texts()
         parameters = self.parameters()
-        names = tuple(self._given(name) for name in argument_names(parameters))
+        given = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, names, decode,
+            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, given, decode,
             tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
-            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(arrays(self.frame)),
+            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(team_array(self.frame) or arrays(self.frame)),
+            self._team(parameters),
         )  # fmt: skip
+
+
+    def _team(self, parameters: Sequence[str]) -> TeamText | None:
+        if not self.schedule.team:
+            return None
+        given = {c_name(self.kernel.output.name), "index"}
+        own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
+        return TeamText(tuple(own), argument_names(own), places(self.frame), tuple(team_store(self.frame, self._part_target())))
 
 
 def argument_names(parameters: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from .opencl_lane_kernel import FUNCTIONS, LaneWriter
 from .opencl_layout import initial, layout
 from .opencl_names import check_size_name
 from .opencl_printer import ScalarPrinter
+from .opencl_team import FOLD
 from .render import render
 from .schedule import choose
 from .signature import sizes
@@ -86,12 +87,13 @@ def opencl_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], head
     if applies:
         macros += ["PHI", "DPHI", "STORE_Z"]
     macros += sorted(tile.macro for text in texts for tile in text.schedule.tiles)
-    macros += sorted(macro for text in texts for macro in (text.schedule.parts, text.schedule.unroll) if macro)
+    macros += sorted(macro for text in texts for macro in text.schedule.choices)
     macros += sorted(text.schedule.local.macro for text in texts if text.schedule.local)
     constants = [text.schedule.constant for text in texts if text.schedule.constant]
     macros += sorted(macro for found in constants for macro in (found.macro, found.split) if macro)
     emitted = list(activations) if applies else []
-    functions = [*form.functions, *([opencl_functions.ODD] if walks else []), *_functions(kernels, emitted)]
+    functions = [*form.functions, *([opencl_functions.ODD] if walks else [])]
+    functions += [*([FOLD] if any(text.team for text in texts) else []), *_functions(kernels, emitted)]
     text = render(
         "opencl/module.cl.mako",
         header=header, macros=macros, scalars=scalars, tables=tables, relations=relations, kernels=texts, note=form.note,

@@ -11,6 +11,7 @@ from .opencl_frame import Line, count_loop
 from .opencl_names import c_name
 from .opencl_nest import NestWriter, tiled
 from .opencl_printer import integer
+from .opencl_team import team_rounds
 from .opencl_text import Pending, Text
 
 
@@ -23,13 +24,15 @@ class SampleSums(NestWriter):
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """The loop over blocks of TV sample vectors, where each tensor has the block, and the nest."""
-        text.add(["const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;"])
-        text.open(["for (integer block = 0; block < blocks; ++block) {"])
+        team = self.frame.schedule.team
+        text.add(team_rounds(self.frame.schedule))
+        text.open(["for (integer block = begin; block < blocks; block += step) {"])
         for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
-                text.add([f"{pointer} = {c_name(name)} + block * odd({integer(units(tensor))}) * TV;"])
+                apart = f"odd({integer(units(tensor))}) * TV"
+                text.add([f"{pointer} = {c_name(name)} + block * {f'({team} ? 1 : {apart})' if team else apart};"])
         pending.settle(text)
         if self.frame.strips:
             self._strip(text, number, nest, pending)
@@ -41,7 +44,7 @@ class SampleSums(NestWriter):
         (axis,), first = self.frame.strips, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.strips))
-        text.open([*loop_lines(first, found), *self.frame.tile_loop(axis)])
+        text.open([*loop_lines(first, found, self.frame.schedule.split), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
@@ -78,21 +81,24 @@ class SampleSums(NestWriter):
             inner.settle(part)
             self._rounds(part, number, nest, others, inner, axes)
 
+        dealt = self.frame.schedule.split if loop == nest.loops[0] else ""
         if found is None or found.union is None:
-            text.open(loop_lines(loop, found))
+            text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
             return
+        start, move = (" + run", f"{c_name(loop.name)} += {dealt}") if dealt else ("", f"++{c_name(loop.name)}")
         name, union = c_name(loop.name), found.union
         text.add(_edges(name, found, union))
         edges, common = Text(), Text()
         edges.open([
             "for (integer edge = 0; edge < 2; ++edge) {",
-            f"for (integer {name} = edge ? {name}_all_end : {name}_begin; {name} < (edge ? {name}_end : {name}_all); ++{name}) {{",
+            f"const integer {name}_stop = edge ? {name}_end : {name}_all;",
+            f"for (integer {name} = (edge ? {name}_all_end : {name}_begin){start}; {name} < {name}_stop; {move}) {{",
             *self.frame.tile_loop(union.axis),
             f"if ({union.outside}) continue;",
         ])  # fmt: skip
         rest(edges, [*axes, union.axis])
-        common.open([f"for (integer {name} = {name}_all; {name} < {name}_all_end; ++{name}) {{"])
+        common.open([f"for (integer {name} = {name}_all{start}; {name} < {name}_all_end; {move}) {{"])
         rest(common, axes)
         text.extend([*edges.closed(), *common.closed()])
 
@@ -100,7 +106,7 @@ class SampleSums(NestWriter):
         """The loop over the vectors of a block, which are few, or over every PARTS-th of all."""
         pending.settle(text)
         schedule = self.frame.schedule  # neighbouring parts read neighbouring vectors
-        rounds = f"integer t = part; t < count; t += {schedule.parts}" if schedule.parts else "integer t = 0; t < count; ++t"
+        rounds = f"integer t = first; t < count; {f't += {schedule.parts}' if schedule.parts else '++t'}"
         hint = [f"#elif {schedule.unroll}", f"#pragma unroll {schedule.unroll}"] if schedule.unroll else []
         text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
         text.extend(self.body_lines(number, nest, axes))

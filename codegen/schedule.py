@@ -66,18 +66,28 @@ class Schedule:
     """Tiles of one kernel, outermost first, a strip after those in registers, the samples' last; and what its bodies load for them.
 
     ``sums``: the tiled axes that further accumulators have places along, those of sums which share the loops of another one.
-    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``unroll``: the
-    macro that says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.
-    ``constant``: the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
+    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``team``: the
+    macro with the number of work items that share a sum, 0 for a single one; "" where they cannot.  ``split``: the macro with the
+    number of runs that share the ``rounds`` of the outermost loops in a team; "" where they cannot.  ``unroll``: the macro that
+    says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.  ``constant``:
+    the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
     """
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
     parts: str = ""
+    team: str = ""
+    split: str = ""
+    rounds: tuple[IntExpr, ...] = ()
     unroll: str = ""
     constant: Constant | None = None
     local: Local | None = None
     sums: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The macros besides tiles and those of memory spaces."""
+        return tuple(macro for macro in (self.parts, self.team, self.split, self.unroll) if macro)
 
     @property
     def strip(self) -> Tile | None:
@@ -214,13 +224,25 @@ def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
-    parts = f"PARTS_{kernel.name}" if sums_in_parts(kernel) else ""
+    parts, team = (f"PARTS_{kernel.name}", f"TEAM_{kernel.name}") if sums_in_parts(kernel) else ("", "")
+    rounds = _outermost_rounds(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
     found = _schedule(kernel, tensors, [*tiles, *_strip(kernel, tensors, tiles, prefix)])
-    return replace(
-        found, parts=parts, unroll=unroll, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes)
-    )
+    split = f"SPLIT_{kernel.name}" if team and rounds else ""
+    found = replace(found, parts=parts, team=team, split=split, rounds=rounds, unroll=unroll)
+    return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
+
+
+def _outermost_rounds(kernel: Kernel) -> tuple[IntExpr, ...]:
+    """The extent of the outermost loop of every nest; none where a nest has none, or one over connections or of varying extent."""
+    found = [nest.loops[0] for nest in kernel.nests if nest.loops]
+    plain = [loop.extent for loop in found if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)]
+    return tuple(plain) if len(plain) == len(kernel.nests) else ()
+
+
+def _reads_table(e: IntExpr) -> bool:
+    return any(isinstance(i, Size) and i.index is not None for i in integers(e))
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:

@@ -103,8 +103,8 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
-    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
-        """Whether executors of these two capacities give the same bits."""
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+        """Whether executors of these two capacities answer ``request`` with the same bits."""
 
     def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """Whether ``request`` over ``samples`` samples runs with samples one after the other, lanes of vectors along units."""

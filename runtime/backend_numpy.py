@@ -40,8 +40,8 @@ class NumpyBackend:
         """It has one form."""
         return False
 
-    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
-        """Whether executors of these two capacities give the same bits."""
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+        """Every capacity gives the same bits."""
         return True
 
     def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pyopencl as cl
 
 from . import device as devices
 from .backend import VALUE_AND_GRADIENT, Array, Request, calls, nearest_power
@@ -13,8 +16,9 @@ from .caches import core_cache
 from .opencl_executor import OpenCLExecutor
 from .opencl_form import CLEARLY, predicted
 from .opencl_fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
+from .opencl_grouped import Grouping, InGroups, groupable
 from .opencl_launch import work_group
-from .opencl_memory import shared_numbers, shares_memory
+from .opencl_memory import shared_numbers, shares_memory, staged_numbers
 from .opencl_plan import Plan
 from .program import Program, Unit
 from .schedule import Defaults, Schedules
@@ -86,9 +90,29 @@ class OpenCLBackend:
         """Whether the kernels of a pass share launches: on a CPU, where a launch wakes the cores."""
         return self.fuse and self.kind == "cpu"
 
-    def same_sums(self, dtype: str, one: int, other: int, rows: bool = False) -> bool:
-        """Whether executors of these capacities add samples in the same order: one by one, or that of lanes, and of blocks."""
+    @property
+    def groups(self) -> bool:
+        """Whether they share launches on a device of many work items."""
+        return self.fuse and self.kind == "gpu"
+
+    def grouping(self, units: Sequence[Unit], dtype: str, capacity: int) -> Grouping:
+        """How passes over up to ``capacity`` samples are grouped."""
+        machine = devices.machine(self.device, self.kind)
+        return Grouping(Plan(units, InGroups(self.schedules), dtype, self.width(dtype), capacity, machine))
+
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+        """Whether executors of these capacities add samples in the same order.
+
+        One by one, or that of lanes and of blocks, or that of teams and parts.
+        """
+        if self.kind == "gpu":
+            return request.gradients != "sum" or self._shared_out(program, dtype, one) == self._shared_out(program, dtype, other)
         return rows or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
+
+    def _shared_out(self, program: Program, dtype: str, capacity: int) -> list[tuple[int, int, int, int]]:
+        """How many lanes, items, runs and parts take each sum over the samples."""
+        kernels = self.plan(program.units, dtype, capacity).kernels
+        return [(plan.width, plan.team, plan.split, plan.parts) for plan in kernels.values()]
 
     def _row_blocking(self, dtype: str, capacity: int) -> Blocking:
         return row_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
@@ -105,10 +129,14 @@ class OpenCLBackend:
         return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
 
     def vector(self, count: int, dtype: str) -> Array:
-        """Memory that host and kernels share, where the device has that."""
+        """Memory that host and kernels share, or else that the device copies from without the processor's help."""
         if not shares_memory(self.device):
-            return np.empty(count, dtype)
+            return staged_numbers(self._queue, count, dtype)[:count]
         return shared_numbers(self.device, devices.context(self.device), count, dtype)[:count]
+
+    @cached_property
+    def _queue(self) -> Any:
+        return cl.CommandQueue(devices.context(self.device))
 
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
         """Buffers and kernels; on a CPU, passes are fused."""
@@ -116,6 +144,10 @@ class OpenCLBackend:
             own = self.row_fusion(program.units, dtype, capacity)
             return OpenCLExecutor(program, dtype, own.plan.over(own.blocks.whole(capacity)), self.device, own)
         plan = self.plan(program.units, dtype, capacity)
+        if self.groups:
+            grouping = self.grouping(program.units, dtype, capacity)
+            if groupable(grouping):
+                return OpenCLExecutor(program, dtype, grouping.plan, self.device, grouping)
         fusion = self.fusion(program.units, dtype, capacity) if self.fuses else None
         if fusion is None or not fusible(fusion):
             return OpenCLExecutor(program, dtype, plan, self.device)

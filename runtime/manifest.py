@@ -116,15 +116,24 @@ class StripInfo:
 
 
 @dataclass(frozen=True)
+class SplitInfo:
+    """The macro with the number of runs that share the ``rounds`` of a sum's outermost loops in a team: expressions in sizes."""
+
+    macro: str
+    rounds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
     ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
     it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
     same in every round.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; ""
-    where it is taken as a whole.  ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are
-    none.  ``constant``: its parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which of the tiles is
-    one.  ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
+    where it is taken as a whole.  ``team``: the macro with the number of work items that share a sum, "" where they cannot;
+    ``split``: how they may share rounds of its loops.  ``unroll``: the macro that says how often the innermost loops are unrolled;
+    "" where there are none.  ``constant``: its parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which
+    of the tiles is one.  ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -134,6 +143,8 @@ class LaunchInfo:
     lanes: LaneInfo = SAMPLES
     sliding: tuple[tuple[str, ...], ...] = ()
     parts: str = ""
+    team: str = ""
+    split: SplitInfo | None = None
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None
@@ -164,6 +175,8 @@ class KernelInfo:
     global_size: tuple[str, ...]
     index: bool
     parts: str = ""
+    team: str = ""
+    split: SplitInfo | None = None
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None

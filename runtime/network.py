@@ -263,7 +263,7 @@ class Network:
         capacity = self.backend.capacity(self.program, self.dtype, samples, rows)
         most = min(8 * capacity, self._rows_within_bounds()) if request.gradients == "sample" else 8 * capacity
         at_hand = [c for c, form in self._executors if form == rows and capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if self.backend.same_sums(self.dtype, capacity, c, rows)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c, request, rows)]
         if not fitting:
             self._executors[capacity, rows] = self.backend.executor(self.program, self.dtype, capacity, rows)
             return self._executors[capacity, rows]
@@ -299,13 +299,20 @@ class Network:
         return samples.batch if isinstance(samples, Placed) else samples
 
     def _checked(self, parameters: Any) -> Floats:
+        values = self._in_shape(parameters)
+        self._finite(values)
+        return values
+
+    def _in_shape(self, parameters: Any) -> Floats:
         values = np.asarray(parameters)
         if values.shape != (self.parameter_count,):
             raise ShapeError(f"parameters: expected shape ({self.parameter_count},), got {values.shape}")
+        return values
+
+    def _finite(self, values: Floats) -> None:
         # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
         if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
             raise NotFiniteError(str(self.nonfinite_parameter(values)))
-        return values
 
     def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
         """The first parameter that is NaN or infinite."""
@@ -330,7 +337,7 @@ class Network:
 
         ``rows_into (N, parameters)`` receives the per-sample gradients; ``total (parameters,)`` the sum of the gradients.
         """
-        values = self._checked(parameters)
+        values = self._in_shape(parameters)
         pending: deque[tuple[slice, Pending]] = deque()
 
         def taken() -> tuple[slice, Result]:
@@ -340,6 +347,8 @@ class Network:
         try:
             for started in self._parts(samples, request, chunk, values):
                 pending.append(started)
+                if not started[0].start:  # while the device is at work
+                    self._finite(values)
                 if len(pending) == 2:
                     yield taken()
             while pending:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -32,19 +31,16 @@ from .flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
 from .memory_plan import Layout, Use, plan_memory
 from .opencl_calls import PARTS, bound, calls
 from .opencl_fused import FusedPass, Fusion
+from .opencl_grouped import GroupedPass, Grouping, parts_key
 from .opencl_launch import Launch, LaunchList
 from .opencl_memory import Memory, OpenCLResident, Region, to_blocks, to_rows
 from .opencl_pending import OpenCLPending
 from .opencl_plan import Plan
+from .opencl_single import BoundPass, SingleStep
 from .program import Gradients, Program, Step
 
 BATCH_KEYS = ("input", "target", "weight")
 Start = Literal["loss", "delta"]
-
-
-def parts_key(step: Step) -> str:
-    """The key of the parts of a step's sum over the samples."""
-    return f"parts:{step.writes.key}"
 
 
 class Pass:
@@ -57,7 +53,7 @@ class Pass:
     def __init__(
         self,
         steps: Sequence[Step],
-        launches: LaunchList | FusedPass,
+        launches: LaunchList | FusedPass | GroupedPass,
         where: Mapping[str, Region],
         frame: Region,
         results: Sequence[str],
@@ -77,17 +73,17 @@ class Pass:
 class OpenCLExecutor:
     """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed.
 
-    ``fusion``: how passes are fused into few launches; None for a launch per kernel.
+    ``fusion``: how passes are put into few launches; None for a launch per kernel.
     """
 
-    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | None = None) -> None:
+    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | Grouping | None = None) -> None:
         self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
         self.capacity, self.fusion = plan.capacity, fusion
-        self.layout = BlockLayout(self.capacity, self.capacity) if fusion is None else fusion.blocks.layout(self.capacity)
-        self.rows = fusion is not None and fusion.blocks.lanes > 0
+        self.layout = BlockLayout(self.capacity, self.capacity) if fusion is None else fusion.layout(self.capacity)
+        self.rows = fusion is not None and fusion.rows
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
-        self.memory = Memory(self.queue, self.dtype)
+        self.memory = Memory(self.queue, self.dtype, apart=fusion is None)
         # One argument for all parameters, and one for their gradients, where passes are fused.
         self._vectors: Parts = {} if fusion is None else parts_of_vectors(program)
         self._pieces = self._laid_out("none")
@@ -112,24 +108,20 @@ class OpenCLExecutor:
         weight = resident.region.host("weight")
         weight[:samples] = 1 if weights is None else weights
         weight[samples:] = 0
-        resident.region.send(resident.region.arguments)
+        resident.region.send(resident.region.layout.offsets)
         return resident
 
     def _lanes(self, samples: int) -> int:
         """Lanes that are computed, which must hold finite numbers: whole vectors, or whole blocks."""
         if self.fusion is None:
             return self.plan.padded(samples)
-        return self.fusion.blocks.whole(samples)
+        return self.fusion.whole(samples)
 
     def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
         if slot is not None and (slot, targets) in self._slots:
             return self._slots[slot, targets]
-        program = self.program
-        units = {"input": program.layers[0].input.units, "target": program.layers[-1].output.units, "weight": 1}
-        if not targets:
-            del units["target"]
-        counts = {key: self.layout.count(n) for key, n in units.items()}
-        resident = OpenCLResident(self.memory.packed(counts), self.layout, units)
+        units = {"input": self.program.layers[0].input.units, "target": self.program.layers[-1].output.units, "weight": 1}
+        resident = OpenCLResident(self.memory.region(self._batch_layout(targets)), self.layout, units)
         if slot is not None:
             self._slots[slot, targets] = resident
         return resident
@@ -144,8 +136,7 @@ class OpenCLExecutor:
         if self._vector is not None:
             self._vector = self._region = None
         for key, part in self._pieces:
-            self._parameters.host(key)[:] = parameters[part]
-        self._parameters.send(self._parameters.arguments)
+            self._parameters.send_from(key, parameters[part])
 
     @property
     def _lengths(self) -> dict[str, int]:
@@ -271,9 +262,9 @@ class OpenCLExecutor:
         steps = pass_steps(program, request) if start == "loss" else backward
         if self.rows:
             steps = tuple(step.in_rows() for step in steps)
-        where = {} if self._vectors else dict.fromkeys(self._parameters.arguments, self._parameters)
+        where = {} if self._vectors else dict.fromkeys(self._parameters.layout.offsets, self._parameters)
         if request.keep or start == "delta":
-            where |= dict.fromkeys(self.kept().arguments, self.kept())
+            where |= dict.fromkeys(self.kept().layout.offsets, self.kept())
         gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
         results = [*([f"output:{program.last}"] if request.outputs else []), *(["loss"] if request.losses else [])]
         results += [*(key for key, _ in gradients), *(["delta:-1"] if request.input_gradient else [])]
@@ -282,23 +273,36 @@ class OpenCLExecutor:
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
         elsewhere = {*where, *results, *seeds, *BATCH_KEYS, *self._vectors}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
+        split = [(step, self._parts(step)) for step in steps]
+        counts |= {parts_key(step): parts * step.writes.extent.units for step, parts in split if parts > 1}
         if self.fusion is None:
-            uses = [self._use(step) for step in steps]
-            for step, use in zip(steps, uses, strict=True):
-                if parts_key(step) in use.writes:
-                    plan = self.plan.kernels[step.unit, step.kernel.name]
-                    counts[parts_key(step)] = plan.parts * step.writes.extent.units
-            where |= self._in_scratch(plan_memory(uses, counts, self.memory.align))
-        else:  # blocks are at different steps at the same time
-            where |= self._in_scratch(Layout.packed(counts, self.memory.align))
-        return Pass(steps, self._launches(steps, where, apart), where, frame, results, gradients)
+            where |= self._in_scratch(plan_memory([self._use(step) for step in steps], counts, self.memory.align))
+        else:
+            where |= self._in_scratch(self.fusion.scratch(steps, counts, self.memory.align, apart))
+        return Pass(steps, self._launches(steps, where, frame, apart), where, frame, results, gradients)
 
-    def _launches(self, steps: Sequence[Step], where: Mapping[str, Region], apart: bool) -> LaunchList | FusedPass:
+    def _launches(
+        self, steps: Sequence[Step], where: Mapping[str, Region], frame: Region, apart: bool
+    ) -> LaunchList | FusedPass | GroupedPass:  # fmt: skip
         if self.fusion is None:
             return LaunchList([self._launch(step, where) for step in steps])
-        fused = FusedPass(steps, self.fusion, self.device, self._vectors, apart)
+        fused = self.fusion.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
         fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
         return fused
+
+    def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
+        """At which byte of what kernels are given each tensor begins, where it does not begin with it."""
+        if self.memory.shared:
+            return {}
+        regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}
+        batch = {key: start * self.dtype.itemsize for key, start in self._batch_layout(True).offsets.items()}
+        return {key: region.place(key)[1] for key, region in regions.items()} | batch
+
+    def _batch_layout(self, targets: bool) -> Layout:
+        """Targets come last, so that the others lie where they do with or without them."""
+        units = {"input": self.program.layers[0].input.units, "weight": 1}
+        units |= {"target": self.program.layers[-1].output.units} if targets else {}
+        return Layout.packed({key: self.layout.count(n) for key, n in units.items()}, self.memory.align)
 
     def _count(self, key: str) -> int:
         if key == GRADIENT:
@@ -315,7 +319,7 @@ class OpenCLExecutor:
 
     def _in_scratch(self, layout: Layout) -> dict[str, Region]:
         """Where the tensors of ``layout`` lie.  Scratch memory that is too small is replaced, and passes over it are forgotten."""
-        if not self.memory.fits(layout.total):
+        if self.memory.apart or not self.memory.fits(layout.total):
             return {key: self.memory.packed({key: count}) for key, count in layout.counts.items()}
         if layout.total > self._scratch[1]:
             self._settle()
@@ -332,7 +336,7 @@ class OpenCLExecutor:
             key = keys[number]
             if key not in where:
                 return None
-            return where[key].part(key, part.first, part.count) if part else where[key].arguments[key]
+            return where[key].part(key, part.first, part.count) if part else where[key].argument(key)
 
         index = self._index(step.unit) if step.kernel.index else None
         found = []
@@ -343,52 +347,19 @@ class OpenCLExecutor:
             found.append(Launch(one, binding, moving, wanted, devices.kind(self.device) == "cpu"))
         return found
 
+    def _parts(self, step: Step) -> int:
+        """Of a step's sum over the samples."""
+        if self.fusion is not None:
+            return self.fusion.parts(step)
+        return self.plan.kernels[step.unit, step.kernel.name].parts
+
     def _use(self, step: Step) -> Use:
         """What a step reads and writes, the parts of its sum among it."""
-        if self.fusion is not None or self.plan.kernels[step.unit, step.kernel.name].parts == 1:
-            return step.use
-        return Use(step.use.reads, (*step.use.writes, parts_key(step)))
+        split = (parts_key(step),) if self._parts(step) > 1 else ()
+        return Use(step.use.reads, (*step.use.writes, *split))
 
     def _index(self, unit: int) -> Any:
         if unit not in self._indices:
             flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
             self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.plan.binding(unit).index)
         return self._indices[unit]
-
-
-@dataclass(frozen=True)
-class SingleStep:
-    """One step with all its arguments set."""
-
-    step: Step
-    launches: LaunchList | FusedPass
-    number: int
-    where: Mapping[str, Region]
-    frame: Region
-    queue: Any
-
-    def run(self, queue: Any = None, times: int = 1) -> Any:
-        """Queue it; its event, None where there is nothing to do.  ``times``: where ``repeats``, so often in one launch."""
-        queue = self.queue if queue is None else queue
-        if isinstance(self.launches, FusedPass):
-            return self.launches.launch(self.number, queue, times)
-        return self.launches.launch(self.number, queue)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether one launch can do it several times: where passes are fused."""
-        return isinstance(self.launches, FusedPass)
-
-
-@dataclass(frozen=True)
-class BoundPass:
-    """Kernels with all their arguments set, for benchmarks: what they compute stays on the device."""
-
-    owner: OpenCLExecutor
-    kind: Pass
-    frame: Region
-    resident: OpenCLResident
-
-    def run(self) -> None:
-        """Queue them all."""
-        self.kind.launches.run(self.owner.queue)

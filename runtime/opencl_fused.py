@@ -8,7 +8,6 @@ is still in the core's cache when the next one reads it; in a phase of sums it t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd, prod
@@ -19,10 +18,11 @@ import pyopencl as cl
 from .block_layout import BlockLayout
 from .flat_vectors import Parts
 from .manifest import KernelInfo
-from .opencl_calls import Size, set_number
-from .opencl_memory import OpenCLResident, Region
+from .memory_plan import Layout
+from .opencl_calls import Size
+from .opencl_compose import ComposedPass, Offsets, given, has_items, keys, parameters, program_text, tables, whole_slices
+from .opencl_memory import OpenCLResident
 from .opencl_plan import Plan
-from .opencl_program import REAL, Binding, compiled, precision_options
 from .phases import Phase, phases
 from .program import Step, Unit
 from .register_tiles import VECTOR_COST
@@ -32,11 +32,6 @@ from .schedule import Schedule, Schedules
 MOST_ROWS = 32
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
-
-_FUNCTION = re.compile(r"^(?:static \w+|WIDE __kernel void) (\w+)\(", re.MULTILINE)
-_ENUM = re.compile(r"^enum \{ (.*) \};$", re.MULTILINE)
-_DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
-_TYPE = re.compile(r"^typedef [\w(), ]+ (\w+);", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -97,6 +92,31 @@ class Fusion:
     blocks: Blocking
     shares: int
 
+    @property
+    def rows(self) -> bool:
+        """Whether samples lie one after the other."""
+        return self.blocks.lanes > 0
+
+    def layout(self, capacity: int) -> BlockLayout:
+        """How tensors lie."""
+        return self.blocks.layout(capacity)
+
+    def whole(self, samples: int) -> int:
+        """``samples`` and those that are computed beside them."""
+        return self.blocks.whole(samples)
+
+    def parts(self, step: Step) -> int:
+        """A sum over the samples is taken as a whole."""
+        return 1
+
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+        """Tensors one after the other: at any time blocks of samples are at different steps."""
+        return Layout.packed(counts, align)
+
+    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> FusedPass:
+        """The pass of ``steps``; see ``FusedPass``."""
+        return FusedPass(steps, self, device, vectors, offsets, apart)
+
 
 @dataclass(frozen=True)
 class InBlocks:
@@ -120,60 +140,30 @@ class InBlocks:
         return Schedule(tiles, unroll=found.unroll)
 
 
-class FusedPass:
+class FusedPass(ComposedPass):
     """The launches of one kind of pass, one per phase.
 
-    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  Those that are
-    parts of ``vectors`` come with the vector, as one argument.  ``apart``: every step is a phase of its own.  Raises DeviceError
-    where the device's compiler refuses the text.
+    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
+    step is a phase of its own.
     """
 
     def __init__(
-        self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts | None = None, apart: bool = False
+        self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
         self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
-        vectors = {} if vectors is None else vectors
-        text = _text(self.phases, fusion, vectors)
-        program = compiled(text, precision_options(REAL[fusion.plan.dtype]), device, "a fused pass")
-        self.kernels = [cl.Kernel(program, f"phase{n}") for n in range(len(self.phases))]
-        self.keys = [_keys(phase, vectors) for phase in self.phases]
-        self.tables = [_tables(phase) for phase in self.phases]
-        self._moving: list[tuple[cl.Kernel, int, str]] = []
-        self._regions: tuple[Region, ...] = ()
-        self._given: list[Any] = []
-        self._samples = -1
+        text = _text(self.phases, fusion, vectors, offsets)
+        super().__init__([phase.steps for phase in self.phases], text, fusion.plan.dtype, device, vectors)
         self._ready: list[tuple[cl.Kernel, int]] = []
 
-    def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
-        """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
-        for kernel, keys, tables in zip(self.kernels, self.keys, self.tables, strict=True):
-            for position, key in enumerate(keys):
-                if key in where:
-                    kernel.set_arg(position, where[key].arguments[key])
-                else:
-                    self._moving.append((kernel, position, key))
-                    self._given.append(None)
-            for position, unit in enumerate(tables, len(keys)):
-                kernel.set_arg(position, index[unit])
-
-    def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
-        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
-        if resident.samples != self._samples:
-            vectors = -(-resident.samples // self.blocks.width)
-            self._ready = []
-            for kernel, phase, keys, tables in zip(self.kernels, self.phases, self.keys, self.tables, strict=True):
-                set_number(kernel, len(keys) + len(tables), vectors)
-                items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
-                self._ready.append((kernel, items))
-            self._samples = resident.samples
-        if regions != self._regions:
-            given = {key: argument for region in regions for key, argument in region.arguments.items()}
-            for number, (kernel, position, key) in enumerate(self._moving):
-                if self._given[number] is not given[key]:
-                    kernel.set_arg(position, given[key])
-                    self._given[number] = given[key]
-            self._regions = regions
+    def resize(self, resident: OpenCLResident) -> None:
+        """Blocks, or shares, for the samples of ``resident``."""
+        vectors = -(-resident.samples // self.blocks.width)
+        self._ready = []
+        for number, phase in enumerate(self.phases):
+            self.set_last(number, vectors)
+            items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
+            self._ready.append((self.kernels[number], items))
 
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
@@ -190,108 +180,63 @@ class FusedPass:
         kernel, items = self._ready[number]
         return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue one phase; the event of each of its launches."""
+        return [self.launch(number, queue, times)]
+
 
 def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
     """Whether every kernel (unit, name) has an item function, and every sample tile divides a block; without names, all kernels."""
     for number, name in fusion.plan.kernels if kernels is None else kernels:
-        unit, kernel = fusion.plan.units[number], fusion.plan.kernels[number, name]
+        kernel = fusion.plan.kernels[number, name]
         if fusion.blocks.vectors % kernel.sample_tile or kernel.width != fusion.blocks.width:
             return False
-        if f"static void {name}_item(" not in unit.folder.text(unit.path):
+        if not has_items(fusion.plan, number, name):
             return False
     return True
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
-def _keys(phase: Phase, vectors: Parts) -> list[str]:
-    """What the phase's kernel is given: tensors, and vectors in the place of their parts."""
-    return list(dict.fromkeys(vectors[key][0] if key in vectors else key for step in phase.steps for key in step.keys))
-
-
-def _tables(phase: Phase) -> list[int]:
-    return sorted({step.unit for step in phase.steps if step.kernel.index})
-
-
-def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts) -> str:
+def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
     """The whole program: the units' texts, then a kernel for each phase."""
     used = sorted({step.unit for phase in found for step in phase.steps})
-    parts = ["#define __kernel static __attribute__((unused))"]
-    parts += [_unit(unit, fusion.plan.binding(unit)) for unit in used]
-    parts += ["#undef __kernel"]
-    parts += ["\n".join(_phase(n, phase, fusion, vectors)) for n, phase in enumerate(found)]
-    return "\n".join(parts) + "\n"
+    units = {f"u{unit}": fusion.plan.binding(unit) for unit in used}
+    return program_text(units, True, ["\n".join(_phase(n, phase, fusion, vectors, offsets)) for n, phase in enumerate(found)])
 
 
-def _source(text: str) -> str:
-    """A unit's text without its opening comments."""
-    return text[text.index("#") :] if "#" in text else text
-
-
-def names(text: str) -> list[str]:
-    """What a unit's text defines at file scope besides macros, in order."""
-    found = [*_FUNCTION.findall(text), *_TYPE.findall(text)]
-    for line in _ENUM.findall(text):
-        found += [entry.split("=")[0].strip() for entry in line.split(",")]
-    return list(dict.fromkeys(found))
-
-
-def _unit(number: int, binding: Binding) -> str:
-    """A unit's text between its macros and the prefixes of its names."""
-    text = _source(binding.unit.folder.text(binding.unit.path))
-    macros = {name: 1 if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
-    prefixed = {name: f"u{number}_{name}" for name in names(text)}
-    before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
-    defined = dict.fromkeys([*prefixed, *macros, *(n for n in _DEFINE.findall(text) if n not in prefixed)])
-    return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
-
-
-def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts) -> Iterator[str]:
+def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
     """The kernel of one phase."""
     plan, blocks = fusion.plan, fusion.blocks
-    keys, tables = _keys(phase, vectors), _tables(phase)
-    parameters = [f"__global char *b{n}" for n in range(len(keys))] + [f"__global const int *index{unit}" for unit in tables]
+    names = keys(phase.steps, vectors)
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
-    yield f"{wide}__kernel void phase{number}({', '.join(parameters)}, const int vectors)"
+    yield f"{wide}__kernel void launch{number}({parameters(names, tables(phase.steps), 'vectors')})"
     yield "{"
     yield "    const int share = get_global_id(0);"
     yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
     itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
     for step in phase.steps:
-        units = _units(step)
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
-        arguments = []
-        for key in step.keys:
-            stride = layout.count(units[key]) * itemsize if key in units else 0
-            moved = f" + (size_t)share * {stride}" if stride and phase.kind == "samples" else ""
-            vector, part = vectors.get(key, (key, slice(0)))
-            moved += f" + {part.start * itemsize}" if part.start else ""
-            arguments.append(f"(__global void *)(b{keys.index(vector)}{moved})")
-        arguments += [f"index{step.unit}"] if step.kernel.index else []
-        item = f"u{step.unit}_{step.kernel.name}_item"
-        whole = ["0"] * len(step.kernel.constant.sliced if step.kernel.constant else ())  # where slices of parameters begin
-        given = ", ".join([*arguments, "used", str(blocks.vectors), *whole])
-        yield from _shared(item, given, size, fusion.shares) if phase.kind == "sums" else _blocked(item, given, size)
+        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if phase.kind == "samples" else "")
+        item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
+            [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
+        )  # fmt: skip
+        sums = phase.kind == "sums"
+        yield from _shared(item, arguments, size, fusion.shares) if sums else _blocked(item, arguments, size)
     yield "}"
 
 
-def _units(step: Step) -> dict[str, int]:
-    """Units of each tensor with samples that the step touches."""
-    found = {a.key: a.extent.units for a in (*step.reads, step.writes, step.position, step.factor) if a is not None and a.samples}
-    return found | ({step.z: step.writes.extent.units} if step.z is not None else {})
-
-
-def _blocked(item: str, given: str, size: Size) -> Iterator[str]:
+def _blocked(item: str, arguments: str, size: Size) -> Iterator[str]:
     """All items of a kernel for one block of samples; tiles innermost, which read the same part of the input."""
     first, second, third = (*size, 1, 1)[:3]
     yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
     yield f"        for (int g2 = 0; g2 < {third}; ++g2)"
     yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
-    yield f"                {item}(g0, g1, g2, {given});"
+    yield f"                {item}(g0, g1, g2, {arguments});"
 
 
-def _shared(item: str, given: str, size: Size, shares: int) -> Iterator[str]:
+def _shared(item: str, arguments: str, size: Size, shares: int) -> Iterator[str]:
     """A share of a kernel's items."""
     first, second, third = (*size, 1, 1)[:3]
     count = prod((first, second, third))
     yield f"    for (int n = share * {count} / {shares}; n < (share + 1) * {count} / {shares}; ++n)"
-    yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {given});"
+    yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {arguments});"

@@ -83,6 +83,7 @@ class LaunchList:
     def __init__(self, steps: Sequence[Sequence[Launch]]) -> None:
         self.steps = tuple(tuple(launches) for launches in steps)
         self._moving = [(one.kernel, position, key) for one in self.launches for position, key in one.moving]
+        self._keys = {key for _, _, key in self._moving}
         self._regions: tuple[Region, ...] = ()
         self._used = -1
         self._sizes: dict[int, list[list[tuple[cl.Kernel, Sizes]]]] = {}
@@ -98,7 +99,7 @@ class LaunchList:
         if resident.used != self._used:
             self._resize(resident.used)
         if regions != self._regions:
-            given = {key: argument for region in regions for key, argument in region.arguments.items()}
+            given = {key: region.argument(key) for region in regions for key in region.layout.offsets if key in self._keys}
             for kernel, position, key in self._moving:
                 kernel.set_arg(position, given[key])
             self._regions = regions
@@ -124,3 +125,7 @@ class LaunchList:
         for kernel, sizes in self._ready[number]:
             event = enqueue(queue, kernel, *sizes)
         return event
+
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue those of one step, once whatever ``times``; the event of each."""
+        return [cl.enqueue_nd_range_kernel(queue, kernel, *sizes) for kernel, sizes in self._ready[number]]

@@ -43,17 +43,34 @@ def shared_numbers(device: Any, context: cl.Context, count: int, dtype: Any) -> 
         raise no_room(device, count, dtype, error) from None
 
 
+def staged_numbers(queue: cl.CommandQueue, count: int, dtype: Any) -> Array:
+    """Room on the host for ``count`` numbers, one at least, that the device copies without the processor's help.
+
+    It stays where it is in memory.  DeviceError where there is none.
+    """
+    flags = cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR
+    access: Any = cl.map_flags.READ | cl.map_flags.WRITE
+    size, kind = max(1, count), np.dtype(dtype)
+    try:
+        buffer = cl.Buffer(queue.context, flags, size * kind.itemsize)
+        found: Array = cl.enqueue_map_buffer(queue, buffer, access, 0, (size,), kind, is_blocking=True)[0]
+    except (cl.Error, MemoryError) as error:
+        raise no_room(queue.device, count, dtype, error) from None
+    return found
+
+
 def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> DeviceError:
     """What is raised where ``device`` cannot give out so many numbers."""
     return DeviceError(f"{device.name.strip()}: no room for a buffer of {max(1, count) * np.dtype(dtype).itemsize} bytes ({error})")
 
 
 class Memory:
-    """Allocates for one queue.  ``shared``: see ``shares_memory``."""
+    """Allocates for one queue.  ``shared``: see ``shares_memory``; ``apart``: else every tensor has a buffer of its own."""
 
-    def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any]) -> None:
+    def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any], apart: bool = False) -> None:
         self.queue, self.dtype, self.device = queue, dtype, queue.device
         self.shared = shares_memory(self.device)
+        self.apart = apart and not self.shared
         self.align = max(1, max(WIDEST, self.device.mem_base_addr_align // 8) // dtype.itemsize)
 
     def fits(self, count: int) -> bool:
@@ -70,6 +87,14 @@ class Memory:
         except (cl.Error, MemoryError) as error:
             raise no_room(self.device, count, self.dtype, error) from None
 
+    def staging(self, count: int) -> Array:
+        """Room on the host for ``count`` numbers that go to the device or come from there, see ``staged_numbers``."""
+        return staged_numbers(self.queue, count, self.dtype)
+
+    def sends(self, vector: Array) -> bool:
+        """Whether the device copies ``vector`` from where it lies: what ``staged_numbers`` made, or a part of it."""
+        owner = vector.base if isinstance(vector.base, np.ndarray) else vector
+        return isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
     def reads(self, vector: Array) -> bool:
         """Whether kernels can work on ``vector`` where it lies: what ``shared_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
@@ -77,7 +102,9 @@ class Memory:
         return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0
 
     def region(self, layout: Layout, block: Any = None) -> Region:
-        """Tensors at their places in ``block``, or in a block of their own."""
+        """Tensors at their places in ``block``, or in a block of their own; ``apart`` in blocks of their own each."""
+        if self.apart:
+            return ApartRegion(self, layout)
         block = self.block(layout.total) if block is None else block
         return (SharedRegion if self.shared else CopiedRegion)(self, layout, block)
 
@@ -87,10 +114,15 @@ class Memory:
 
 
 class Region(Protocol):
-    """Tensors on the device.  ``arguments``: what a kernel is given for each."""
+    """Tensors on the device."""
 
     layout: Layout
-    arguments: dict[str, Any]
+
+    def argument(self, key: str) -> Any:
+        """What a kernel is given that expects a tensor to begin where its argument does."""
+
+    def place(self, key: str) -> tuple[Any, int]:
+        """What a kernel is given that knows at which byte of it a tensor begins, and that byte."""
 
     def host(self, key: str) -> Array:
         """A tensor on the host, flat: what is written there reaches the kernels with ``send``, what they wrote is there
@@ -99,6 +131,9 @@ class Region(Protocol):
 
     def send(self, keys: Iterable[str]) -> None:
         """Queue the way to the device of what the host wrote."""
+
+    def send_from(self, key: str, values: Array) -> None:
+        """Queue the way to the device of ``values``, which stay as they are until a pass that follows has ended."""
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
@@ -115,8 +150,16 @@ class SharedRegion:
 
     def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
-        self.arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
+        self._arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
         self._views = {key: block[start : start + layout.counts[key]] for key, start in layout.offsets.items()}
+
+    def argument(self, key: str) -> Any:
+        """The tensor itself."""
+        return self._arguments[key]
+
+    def place(self, key: str) -> tuple[Any, int]:
+        """The tensor itself."""
+        return self._arguments[key], 0
 
     def host(self, key: str) -> Array:
         """The bytes that kernels see."""
@@ -124,6 +167,10 @@ class SharedRegion:
 
     def send(self, keys: Iterable[str]) -> None:
         """They are there."""
+
+    def send_from(self, key: str, values: Array) -> None:
+        """A copy."""
+        self._views[key][:] = values
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """They are there as soon as the kernels have ended."""
@@ -142,14 +189,18 @@ class SharedRegion:
 class CopiedRegion:
     """A device buffer, and an array on the host that is made when it is first touched."""
 
-    def __init__(self, memory: Memory, layout: Layout, block: cl.Buffer) -> None:
+    def __init__(self, memory: Memory, layout: Layout, block: Any) -> None:
         self.memory, self.layout, self.block = memory, layout, block
-        size = memory.dtype.itemsize
-        self.arguments = {
-            key: block.get_sub_region(start * size, max(1, layout.counts[key]) * size) for key, start in layout.offsets.items()
-        }
         self._host: Array | None = None
         self._sent: dict[str, Any] = {}
+
+    def argument(self, key: str) -> Any:
+        """A buffer over the tensor."""
+        return self.part(key, 0, self.layout.counts[key])
+
+    def place(self, key: str) -> tuple[Any, int]:
+        """The whole buffer."""
+        return self.block, self.layout.offsets[key] * self.memory.dtype.itemsize
 
     def host(self, key: str) -> Array:
         """A part of the host's copy."""
@@ -158,14 +209,25 @@ class CopiedRegion:
 
     def _whole(self) -> Array:
         if self._host is None:
-            self._host = np.empty(max(1, self.layout.total), self.memory.dtype)
+            self._host = self.memory.staging(self.layout.total)
         return self._host
 
     def send(self, keys: Iterable[str]) -> None:
         """Copies.  Events are kept until the next one: PyOpenCL waits for an event that is dropped."""
+        size = self.memory.dtype.itemsize
         for key in keys:
             if self.layout.counts[key]:
-                self._sent[key] = cl.enqueue_copy(self.memory.queue, self.arguments[key], self.host(key), is_blocking=False)
+                start, queue = self.layout.offsets[key] * size, self.memory.queue
+                self._sent[key] = cl.enqueue_copy(queue, self.block, self.host(key), dst_offset=start, is_blocking=False)
+
+    def send_from(self, key: str, values: Array) -> None:
+        """A copy straight from where they lie, where the device can do that."""
+        if not self.memory.sends(values):
+            self.host(key)[:] = values
+            self.send([key])
+        elif values.size:
+            start = self.layout.offsets[key] * values.itemsize
+            self._sent[key] = cl.enqueue_copy(self.memory.queue, self.block, values, dst_offset=start, is_blocking=False)
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """One copy of the stretch that holds them all."""
@@ -184,6 +246,52 @@ class CopiedRegion:
     def another(self) -> Region:
         """A host array of its own.  The queue is in order: the copy is made before the next pass writes to the device."""
         return self.memory.region(self.layout, self.block)
+
+
+class ApartRegion(CopiedRegion):
+    """A device buffer for each tensor, for kernels that expect it to begin with their argument.
+
+    Buffers over parts of another would do, but that NVIDIA's driver (580) crashes when such are released.
+    """
+
+    def __init__(self, memory: Memory, layout: Layout, buffers: Mapping[str, cl.Buffer] | None = None) -> None:
+        super().__init__(memory, layout, None)
+        self.buffers = {key: memory.block(count) for key, count in layout.counts.items()} if buffers is None else buffers
+
+    def argument(self, key: str) -> Any:
+        """The tensor's own buffer."""
+        return self.buffers[key]
+
+    def place(self, key: str) -> tuple[Any, int]:
+        """The tensor's own buffer."""
+        return self.buffers[key], 0
+
+    def send(self, keys: Iterable[str]) -> None:
+        """Copies, as ``CopiedRegion.send``."""
+        for key in keys:
+            if self.layout.counts[key]:
+                self._sent[key] = cl.enqueue_copy(self.memory.queue, self.buffers[key], self.host(key), is_blocking=False)
+
+    def send_from(self, key: str, values: Array) -> None:
+        """A copy by way of the host's array."""
+        self.host(key)[:] = values
+        self.send([key])
+
+    def fetch(self, keys: Iterable[str], after: Any) -> Any:
+        """A copy of each; the event of the last."""
+        for key in keys:
+            if self.layout.counts[key]:
+                after = cl.enqueue_copy(self.memory.queue, self.host(key), self.buffers[key], is_blocking=False)
+        return after
+
+    def part(self, key: str, first: int, count: int) -> Any:
+        """A buffer over a part of the tensor's."""
+        size = self.memory.dtype.itemsize
+        return self.buffers[key].get_sub_region(first * size, max(1, count) * size)
+
+    def another(self) -> Region:
+        """A host array of its own, as ``CopiedRegion.another``."""
+        return ApartRegion(self.memory, self.layout, self.buffers)
 
 
 class OpenCLResident:

@@ -9,15 +9,17 @@ from math import lcm, prod
 
 import numpy as np
 
+from . import warp_tiles
 from .constant_launches import Share, constant_launches
 from .expression import expression
 from .local_copies import no_local_copy
 from .manifest import KernelInfo
 from .opencl_program import Binding
-from .parts import default_parts, most_parts
+from .parts import MANY, MOST_TEAM, default_parts, most_parts
 from .program import Unit
 from .register_tiles import MOST_VECTORS, Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
+from .warp_tiles import Choice, Sum
 
 #: Bytes of a number, as far as caches are counted.
 SINGLE = 4
@@ -29,7 +31,8 @@ MOST_UNROLLED = 16
 class KernelPlan:
     """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``opencl_launch``).
 
-    ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples.
+    ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples;
+    ``team``: work items that share a part, 0 where each has one to itself; ``split``: runs of its loops that they share out.
     ``macros``: what its text is built with, tiles among it.  ``shares``: of the output maps, one for each launch; None is a launch
     over all of them.  ``copies``: whether groups copy parameters, so that their items must differ in the samples only.
     """
@@ -40,6 +43,8 @@ class KernelPlan:
     sample_tile: int
     cycles: float
     parts: int = 1
+    team: int = 0
+    split: int = 1
     macros: Mapping[str, int | str] = field(default_factory=dict)
     shares: tuple[Share | None, ...] = (None,)
     copies: bool = False
@@ -57,22 +62,22 @@ def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> di
 
 
 def global_size(
-    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vectors: int, lanes: int, parts: int = 1
+    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vectors: int, lanes: int, parts: int = 1, team: int = 0
 ) -> tuple[int, ...]:
     """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
-    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: parts}
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: parts, kernel.team: team}
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, work_items: int = 1) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, on a device that ``work_items`` keep busy.
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, parts: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``parts``.
 
     A vector has ``lanes`` lanes.
     """
     extents = tile_extents(unit, kernel, vectors, lanes)
     # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
-    others = prod(global_size(unit, kernel, whole, vectors, lanes, most_parts(vectors, work_items)))
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, parts))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     work, plane = int(expression(kernel.work)(unit.sizes)), 0
     if kernel.role == "gradient" and kernel.lanes.over == "samples":
@@ -107,18 +112,28 @@ def plan_kernel(
     own = width if lanes else schedule.width or width
     vectors = -(-samples // own)
     extents = tile_extents(unit, kernel, vectors, lanes or own)
-    problem = kernel_problem(unit, kernel, vectors, lanes or own, machine.work_items)
-    best = best_tile(problem, at_work(kernel, machine))
-    tiles = dict(zip(extents, best, strict=True))
+    many = machine.work_items >= MANY
+    spare = 1 if many else most_parts(vectors, machine.work_items)
+    problem = kernel_problem(unit, kernel, vectors, lanes or own, spare)
+    if many:
+        best, _ = of_warps(unit, kernel, problem, machine, own, vectors, itemsize)
+    else:
+        best = Choice(best_tile(problem, at_work(kernel, machine)))
+    tiles = dict(zip(extents, best.tile, strict=True))
     for macro, wanted in schedule.tiles.items():
         if macro in tiles:
             tiles[macro] = max(1, min(wanted, extents[macro]))
     over_samples = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
-    parts = 1
+    parts, team, split = 1, 0, 1
     if kernel.parts:
-        items = prod(global_size(unit, kernel, tiles, vectors, lanes or own))
-        parts = max(1, min(schedule.parts or default_parts(items, vectors, machine.work_items), vectors))
-    macros: dict[str, int | str] = {**tiles, **({kernel.parts: parts} if kernel.parts else {})}
+        team = _team(kernel, schedule.team or best.team, tiles, machine, itemsize)
+        items = prod(global_size(unit, kernel, tiles, vectors, lanes or own, team=team))
+        split = _split(unit, kernel, schedule.split or best.split, team)
+        rounds = -(-vectors * split // max(1, team))
+        usual = best.parts if many and team == best.team else default_parts(items, rounds, machine.work_items)
+        parts = max(1, min(schedule.parts or usual, rounds))
+    macros: dict[str, int | str] = {**tiles, **({kernel.parts: parts, kernel.team: team} if kernel.parts else {})}
+    macros |= {kernel.split.macro: split} if kernel.split else {}
     shares: tuple[Share | None, ...] = ()
     if schedule.constant:
         shares, _ = constant_launches(unit, kernel, tiles, machine, itemsize)
@@ -132,7 +147,39 @@ def plan_kernel(
     if kernel.local:
         macros[kernel.local.macro] = (schedule.local or 0) if copies else 0
     needed = cycles(problem, tuple(tiles.values()), machine)
-    return KernelPlan(own, tiles, schedule.group, over_samples, needed, parts, macros, shares or (None,), copies)
+    group = (team, 1, 1) if team else schedule.group
+    return KernelPlan(own, tiles, group, over_samples, needed, parts, team, split, macros, shares or (None,), copies)
+
+
+def of_warps(
+    unit: Unit, kernel: KernelInfo, problem: TileProblem, machine: Machine, width: int, vectors: int, itemsize: int,
+    tile: tuple[int, ...] | None = None,
+) -> tuple[Choice, float]:  # fmt: skip
+    """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
+    summed = Sum(vectors, machine.local // itemsize, _rounds(unit, kernel)) if kernel.team else None
+    return warp_tiles.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
+
+
+def _rounds(unit: Unit, kernel: KernelInfo) -> int:
+    """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
+    return min((int(expression(text)(unit.sizes)) for text in kernel.split.rounds), default=1) if kernel.split else 1
+
+
+def _split(unit: Unit, kernel: KernelInfo, wanted: int, team: int) -> int:
+    """Runs of a team: no more than it has items, or than there are rounds."""
+    return max(1, min(_power_below(wanted), team, _power_below(_rounds(unit, kernel))))
+
+
+def _power_below(number: int) -> int:
+    return 1 << (max(1, number).bit_length() - 1)
+
+
+def _team(kernel: KernelInfo, wanted: int, tiles: Mapping[str, int], machine: Machine, itemsize: int) -> int:
+    """Work items that share a sum, whose sums fit local memory; 0 for no team."""
+    team = _power_below(wanted) if kernel.team and wanted else 0
+    while team > 1 and prod(tiles.values()) * (team + 1) * max(1, MOST_TEAM // team) * itemsize > machine.local:
+        team //= 2
+    return team if team > 1 else 0
 
 
 class Plan:

@@ -18,7 +18,8 @@ from .program import Unit
 
 REAL = {"float32": "float", "float64": "double"}
 
-_KERNEL = re.compile(r"^WIDE __kernel void (\w+)\(.*?^\}\n", re.MULTILINE | re.DOTALL)
+#: A kernel in the text of a unit.
+KERNEL = re.compile(r"^WIDE __kernel void (\w+)\(.*?^\}\n", re.MULTILINE | re.DOTALL)
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -94,7 +95,7 @@ def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
     file = binding.unit.path
     source = binding.unit.folder.text(file)
     apart = {info.name for info in binding.unit.kernels if info.role == "sample_gradient"}
-    source = _KERNEL.sub(lambda found: found[0] if (found[1] in apart) is (kernel in apart) else "", source)
+    source = KERNEL.sub(lambda found: found[0] if (found[1] in apart) is (kernel in apart) else "", source)
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
         if not re.search(rf"\b{binding.values[macro]}\b", source):
             raise ManifestError(

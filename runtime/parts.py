@@ -11,6 +11,8 @@ from math import isqrt
 #: Vectors that a part sums at least: fewer are added faster than another launch begins.  A CPU's core, which needs no other work
 #: items beside it, adds thousands meanwhile (measured: 1,024 in less than the 2 us of a launch).
 LEAST_SHARE, LEAST_SHARE_OF_A_CORE = 16, 4096
+#: Work items of a team at most: more keep one another waiting longer than they sum.
+MOST_TEAM = 128
 #: Work items that keep a device busy, from which on it is no CPU.
 MANY = 512
 

@@ -20,7 +20,9 @@ class Schedule:
     """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
 
     ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
-    over the samples, computed side by side and then added up, 1 to the number of vectors.  ``unroll``: how often the innermost
+    over the samples, computed side by side and then added up, 1 to the number of vectors.  ``team``: work items that share a sum
+    over the samples, a power of two, or 1 for none.  ``split``: runs that share the rounds of its outermost loop in a team, a power
+    of two up to ``team``.  ``unroll``: how often the innermost
     loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its parameters are
     read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters to local
     memory at a time; None copies nothing.
@@ -30,6 +32,8 @@ class Schedule:
     width: int | None = None
     group: tuple[int, ...] | None = None
     parts: int | None = None
+    team: int | None = None
+    split: int | None = None
     unroll: int | None = None
     constant: bool = False
     local: int | None = None

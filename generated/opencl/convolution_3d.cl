@@ -153,6 +153,18 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef SPLIT_gradient_b
+#error "SPLIT_gradient_b is not defined"
+#endif
+#ifndef SPLIT_gradient_w
+#error "SPLIT_gradient_w is not defined"
+#endif
+#ifndef TEAM_gradient_b
+#error "TEAM_gradient_b is not defined"
+#endif
+#ifndef TEAM_gradient_w
+#error "TEAM_gradient_w is not defined"
+#endif
 #ifndef UNROLL_delta_Y
 #error "UNROLL_delta_Y is not defined"
 #endif
@@ -220,6 +232,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
@@ -653,9 +678,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_w
+    , __local REAL *team
+#endif
+    )
 {
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w / SPLIT_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w, run = lane / span;
+#else
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0, run = 0;
+#endif
     const integer u1 = g1;
     integer tile = g2;
     const integer u2_first = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
@@ -682,13 +715,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(J * H0 * H1 * H2) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I * X0 * X1 * X2) * TV;
+#if TEAM_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(J * H0 * H1 * H2) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : odd(I * X0 * X1 * X2) * TV);
         const integer x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
         const integer x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
-        for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
+        for (integer x0 = x0_begin + run; x0 < x0_end; x0 += SPLIT_gradient_w) {
             for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 const integer u0 = u00 + n_u0;
                 if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
@@ -711,7 +748,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                     const integer x2_all = lesser(greater(gradient_w_x2_begin(u20), gradient_w_x2_begin(u20 + TILE_gradient_w_u2 - 1)), x2_end);
                     const integer x2_all_end = greater(lesser(gradient_w_x2_end(u20), gradient_w_x2_end(u20 + TILE_gradient_w_u2 - 1)), x2_all);
                     for (integer edge = 0; edge < 2; ++edge) {
-                        for (integer x2 = edge ? x2_all_end : x2_begin; x2 < (edge ? x2_end : x2_all); ++x2) {
+                        const integer x2_stop = edge ? x2_end : x2_all;
+                        for (integer x2 = (edge ? x2_all_end : x2_begin); x2 < x2_stop; ++x2) {
 #pragma unroll
                             for (integer n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                                 const integer u2 = u20 + n_u2;
@@ -721,7 +759,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                                for (integer t = part; t < count; t += PARTS_gradient_w) {
+                                for (integer t = first; t < count; t += PARTS_gradient_w) {
                                     realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -748,7 +786,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                        for (integer t = part; t < count; t += PARTS_gradient_w) {
+                        for (integer t = first; t < count; t += PARTS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -789,6 +827,24 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_w
+    for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
+        const integer u0 = u00 + n_u0;
+#pragma unroll
+        for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+            const integer i = i0 + n_i;
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+                const integer j = j0 + n_j;
+#pragma unroll
+                for (integer n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
+                    const integer u2 = u20 + n_u2;
+                    team[(((n_u0 * TILE_gradient_w_i + n_i) * TILE_gradient_w_j + n_j) * TILE_gradient_w_u2 + n_u2) * (TEAM_gradient_w + 1) + lane] = lane_sum(strip0[n_u0][n_i][n_j][n_u2]);
+                }
+            }
+        }
+    }
+#else
     for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
         const integer u0 = u00 + n_u0;
         if (u0 < u0_first) continue;
@@ -809,14 +865,62 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#endif
 }
+#if TEAM_gradient_w
+static void gradient_w_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_w,
+    __local const REAL *team)
+{
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w / SPLIT_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w, run = lane / span;
+#else
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0, run = 0;
+#endif
+    const integer u1 = g1;
+    integer tile = g2;
+    const integer u2_first = tile % ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2) * TILE_gradient_w_u2;
+    tile /= ((M2 + TILE_gradient_w_u2 - 1) / TILE_gradient_w_u2);
+    const integer u0_first = tile % ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0) * TILE_gradient_w_u0;
+    tile /= ((M0 + TILE_gradient_w_u0 - 1) / TILE_gradient_w_u0);
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
+    const integer u20 = lesser(u2_first, M2 - TILE_gradient_w_u2);
+    for (integer place = lane; place < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2; place += TEAM_gradient_w) {
+        integer rest = place;
+        const integer u2 = u20 + rest % TILE_gradient_w_u2;
+        rest /= TILE_gradient_w_u2;
+        if (u2 < u2_first) continue;
+        const integer j = j0 + rest % TILE_gradient_w_j;
+        rest /= TILE_gradient_w_j;
+        if (j < j_first) continue;
+        const integer i = i0 + rest % TILE_gradient_w_i;
+        rest /= TILE_gradient_w_i;
+        if (i < i_first) continue;
+        const integer u0 = u00 + rest;
+        if (u0 < u0_first) continue;
+        gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = team[place * (TEAM_gradient_w + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_w
+    __local REAL team[TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2 * (TEAM_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV, team);
+    team_fold(team, TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2, 31 - clz(TEAM_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
+#else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+#endif
 }
 
 // samplegradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[i, x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and H0 - d0*u0 - k0*x0 + p0 - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and H1 - d1*u1 - k1*x1 + p1 - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and H2 - d2*u2 - k2*x2 + p2 - 1 >= 0
@@ -972,9 +1076,17 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_b
+    , __local REAL *team
+#endif
+    )
 {
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+#endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
@@ -982,10 +1094,14 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I * X0 * X1 * X2) * TV;
-        for (integer x0 = 0; x0 < X0; ++x0) {
+#if TEAM_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(I * X0 * X1 * X2) * TV);
+        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
                 for (integer x2 = 0; x2 < X2; ++x2) {
 #if BLOCKED
@@ -993,7 +1109,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (integer t = part; t < count; t += PARTS_gradient_b) {
+                    for (integer t = first; t < count; t += PARTS_gradient_b) {
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                             const integer i = i0 + n_i;
@@ -1005,19 +1121,54 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_b
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
         if (i < i_first) continue;
         gradient_b[part * I + i] = lane_sum(acc0[n_i]);
     }
+#endif
 }
+#if TEAM_gradient_b
+static void gradient_b_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_b,
+    __local const REAL *team)
+{
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+#endif
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+        integer rest = place;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_b
+    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV, team);
+    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+#endif
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]

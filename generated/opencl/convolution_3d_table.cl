@@ -188,6 +188,12 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef TEAM_gradient_b
+#error "TEAM_gradient_b is not defined"
+#endif
+#ifndef TEAM_gradient_w
+#error "TEAM_gradient_w is not defined"
+#endif
 #ifndef UNROLL_delta_Y
 #error "UNROLL_delta_Y is not defined"
 #endif
@@ -249,6 +255,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
@@ -506,9 +525,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_w
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#else
     const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+#endif
     integer id = g1;
     const integer u2 = id % M2_max;
     id /= M2_max;
@@ -522,10 +549,14 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     if (u2 >= M2(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(H_at(J)) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(X_at(I)) * TV;
+#if TEAM_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(H_at(J)) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : odd(X_at(I)) * TV);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
             const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
@@ -542,7 +573,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                        for (integer t = part; t < count; t += PARTS_gradient_w) {
+                        for (integer t = first; t < count; t += PARTS_gradient_w) {
                             const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
                             const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
                             acc0 += Y_0 * delta_Z_1;
@@ -552,8 +583,40 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_w
+    team[(0) * (TEAM_gradient_w + 1) + lane] = lane_sum(acc0);
+#else
     gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
+#endif
 }
+#if TEAM_gradient_w
+static void gradient_w_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_w,
+    __global const int *restrict index,
+    __local const REAL *team)
+{
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#else
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+#endif
+    integer id = g1;
+    const integer u2 = id % M2_max;
+    id /= M2_max;
+    const integer u1 = id % M1_max;
+    id /= M1_max;
+    const integer u0 = id % M0_max;
+    id /= M0_max;
+    const integer q = id;
+    if (u0 >= M0(q)) return;
+    if (u1 >= M1(q)) return;
+    if (u2 >= M2(q)) return;
+    for (integer place = lane; place < 1; place += TEAM_gradient_w) {
+        integer rest = place;
+        gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = team[place * (TEAM_gradient_w + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -561,7 +624,14 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_w
+    __local REAL team[1 * (TEAM_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV, team);
+    team_fold(team, 1, 31 - clz(TEAM_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, index, team);
+#else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+#endif
 }
 
 // samplegradient_w[q, u0, u1, u2] = sum over d_row in D with q = q, x0, x1, x2 of Y[D_j(d_row), d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1, d2*u2 + k2*x2 - p2]*delta_Z[D_i(d_row), x0, x1, x2] if d0*u0 + k0*x0 - p0 >= 0 and -d0*u0 - k0*x0 + p0 + H0(D_j(d_row)) - 1 >= 0 and d1*u1 + k1*x1 - p1 >= 0 and -d1*u1 - k1*x1 + p1 + H1(D_j(d_row)) - 1 >= 0 and d2*u2 + k2*x2 - p2 >= 0 and -d2*u2 - k2*x2 + p2 + H2(D_j(d_row)) - 1 >= 0
@@ -650,15 +720,27 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_b
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#else
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#endif
     const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(X_at(I)) * TV;
+#if TEAM_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(X_at(I)) * TV);
         const integer x0_end = X0(i);
         for (integer x0 = 0; x0 < x0_end; ++x0) {
             const integer x1_end = X1(i);
@@ -670,7 +752,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (integer t = part; t < count; t += PARTS_gradient_b) {
+                    for (integer t = first; t < count; t += PARTS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
                         acc0 += delta_Z_0;
                     }
@@ -678,15 +760,44 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_b
+    team[(0) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0);
+#else
     gradient_b[part * I + i] = lane_sum(acc0);
+#endif
 }
+#if TEAM_gradient_b
+static void gradient_b_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_b,
+    __global const int *restrict index,
+    __local const REAL *team)
+{
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#endif
+    const integer i = g1;
+    for (integer place = lane; place < 1; place += TEAM_gradient_b) {
+        integer rest = place;
+        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_b
+    __local REAL team[1 * (TEAM_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV, team);
+    team_fold(team, 1, 31 - clz(TEAM_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, index, team);
+#else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+#endif
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]

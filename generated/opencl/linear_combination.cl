@@ -56,6 +56,9 @@
 #ifndef PARTS_gradient_a
 #error "PARTS_gradient_a is not defined"
 #endif
+#ifndef TEAM_gradient_a
+#error "TEAM_gradient_a is not defined"
+#endif
 #ifndef UNROLL_delta_Y
 #error "UNROLL_delta_Y is not defined"
 #endif
@@ -114,6 +117,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -345,9 +361,17 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_a
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_a
+    const integer span = TEAM_gradient_a, lane = g0 % TEAM_gradient_a, part = g0 / TEAM_gradient_a;
+#else
     const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+#endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
     tile /= ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j);
@@ -362,16 +386,20 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(J) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I) * TV;
+#if TEAM_gradient_a
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_a * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_a ? 1 : odd(J) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_a ? 1 : odd(I) * TV);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_a
 #pragma unroll UNROLL_gradient_a
 #endif
-        for (integer t = part; t < count; t += PARTS_gradient_a) {
+        for (integer t = first; t < count; t += PARTS_gradient_a) {
             realv Y_0[TILE_gradient_a_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
@@ -390,6 +418,17 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_a
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
+        const integer i = i0 + n_i;
+#pragma unroll
+        for (integer n_j = 0; n_j < TILE_gradient_a_j; ++n_j) {
+            const integer j = j0 + n_j;
+            team[(n_i * TILE_gradient_a_j + n_j) * (TEAM_gradient_a + 1) + lane] = lane_sum(acc0[n_i][n_j]);
+        }
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_a_i; ++n_i) {
         const integer i = i0 + n_i;
@@ -401,14 +440,49 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
             gradient_a[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
+#endif
 }
+#if TEAM_gradient_a
+static void gradient_a_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_a,
+    __local const REAL *team)
+{
+#if TEAM_gradient_a
+    const integer span = TEAM_gradient_a, lane = g0 % TEAM_gradient_a, part = g0 / TEAM_gradient_a;
+#else
+    const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+#endif
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j) * TILE_gradient_a_j;
+    tile /= ((J + TILE_gradient_a_j - 1) / TILE_gradient_a_j);
+    const integer i_first = tile * TILE_gradient_a_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_a_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_a_j);
+    for (integer place = lane; place < TILE_gradient_a_i * TILE_gradient_a_j; place += TEAM_gradient_a) {
+        integer rest = place;
+        const integer j = j0 + rest % TILE_gradient_a_j;
+        rest /= TILE_gradient_a_j;
+        if (j < j_first) continue;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_a[part * I * J + i * J + j] = team[place * (TEAM_gradient_a + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_a(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_a
+    __local REAL team[TILE_gradient_a_i * TILE_gradient_a_j * (TEAM_gradient_a + 1)];
+    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, vectors, TV, team);
+    team_fold(team, TILE_gradient_a_i * TILE_gradient_a_j, 31 - clz(TEAM_gradient_a));
+    gradient_a_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_a, team);
+#else
     gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, vectors, TV);
+#endif
 }
 
 // samplegradient_a[i, j] = Y[j]*delta_Z[i]

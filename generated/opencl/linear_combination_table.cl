@@ -74,6 +74,9 @@
 #ifndef PARTS_gradient_a
 #error "PARTS_gradient_a is not defined"
 #endif
+#ifndef TEAM_gradient_a
+#error "TEAM_gradient_a is not defined"
+#endif
 #ifndef UNROLL_delta_Y
 #error "UNROLL_delta_Y is not defined"
 #endif
@@ -126,6 +129,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -285,16 +301,28 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_a,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_a
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_a
+    const integer span = TEAM_gradient_a, lane = g0 % TEAM_gradient_a, part = g0 / TEAM_gradient_a;
+#else
     const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+#endif
     const integer q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(J) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I) * TV;
+#if TEAM_gradient_a
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_a * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_a ? 1 : odd(J) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_a ? 1 : odd(I) * TV);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
 #if BLOCKED
@@ -302,15 +330,37 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_a
 #pragma unroll UNROLL_gradient_a
 #endif
-            for (integer t = part; t < count; t += PARTS_gradient_a) {
+            for (integer t = first; t < count; t += PARTS_gradient_a) {
                 const realv Y_0 = Y_block[D_j(d_row) * TV + t];
                 const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
                 acc0 += Y_0 * delta_Z_1;
             }
         }
     }
+#if TEAM_gradient_a
+    team[(0) * (TEAM_gradient_a + 1) + lane] = lane_sum(acc0);
+#else
     gradient_a[part * Q + q] = lane_sum(acc0);
+#endif
 }
+#if TEAM_gradient_a
+static void gradient_a_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_a,
+    __global const int *restrict index,
+    __local const REAL *team)
+{
+#if TEAM_gradient_a
+    const integer span = TEAM_gradient_a, lane = g0 % TEAM_gradient_a, part = g0 / TEAM_gradient_a;
+#else
+    const integer part = PARTS_gradient_a > 1 ? g0 : 0;
+#endif
+    const integer q = g1;
+    for (integer place = lane; place < 1; place += TEAM_gradient_a) {
+        integer rest = place;
+        gradient_a[part * Q + q] = team[place * (TEAM_gradient_a + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_a(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_a,
@@ -318,7 +368,14 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_a
+    __local REAL team[1 * (TEAM_gradient_a + 1)];
+    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, TV, team);
+    team_fold(team, 1, 31 - clz(TEAM_gradient_a));
+    gradient_a_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_a, index, team);
+#else
     gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, TV);
+#endif
 }
 
 // samplegradient_a[q] = sum over d_row in D with q = q of Y[D_j(d_row)]*delta_Z[D_i(d_row)]

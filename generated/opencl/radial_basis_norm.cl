@@ -71,6 +71,12 @@
 #ifndef PARTS_gradient_c
 #error "PARTS_gradient_c is not defined"
 #endif
+#ifndef TEAM_gradient_beta
+#error "TEAM_gradient_beta is not defined"
+#endif
+#ifndef TEAM_gradient_c
+#error "TEAM_gradient_c is not defined"
+#endif
 #ifndef UNROLL_delta_Y
 #error "UNROLL_delta_Y is not defined"
 #endif
@@ -168,6 +174,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -484,9 +503,17 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_c,
     const int vectors,
     const int TV,
-    const int c_from)
+    const int c_from
+#if TEAM_gradient_c
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_c
+    const integer span = TEAM_gradient_c, lane = g0 % TEAM_gradient_c, part = g0 / TEAM_gradient_c;
+#else
     const integer part = PARTS_gradient_c > 1 ? g0 : 0;
+#endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
@@ -506,16 +533,20 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_R_block = delta_R + block * odd(I) * TV;
-        __global const realv *restrict Y_block = Y + block * odd(J) * TV;
+#if TEAM_gradient_c
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_c * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict delta_R_block = delta_R + block * (TEAM_gradient_c ? 1 : odd(I) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_c ? 1 : odd(J) * TV);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_c
 #pragma unroll UNROLL_gradient_c
 #endif
-        for (integer t = part; t < count; t += PARTS_gradient_c) {
+        for (integer t = first; t < count; t += PARTS_gradient_c) {
             realv Y_1[TILE_gradient_c_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -535,6 +566,18 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_c
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
+        const integer i = i0 + n_i;
+#pragma unroll
+        for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
+            const integer j = j0 + n_j;
+            const REAL c_r0 = c[i * J + j - c_from];
+            team[(n_i * TILE_gradient_c_j + n_j) * (TEAM_gradient_c + 1) + lane] = lane_sum(2.0 * (c_r0 * acc1[n_i] + acc0[n_i][n_j]));
+        }
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
         const integer i = i0 + n_i;
@@ -547,7 +590,35 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
             gradient_c[part * I * J + i * J + j] = lane_sum(2.0 * (c_r0 * acc1[n_i] + acc0[n_i][n_j]));
         }
     }
+#endif
 }
+#if TEAM_gradient_c
+static void gradient_c_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_c,
+    __local const REAL *team)
+{
+#if TEAM_gradient_c
+    const integer span = TEAM_gradient_c, lane = g0 % TEAM_gradient_c, part = g0 / TEAM_gradient_c;
+#else
+    const integer part = PARTS_gradient_c > 1 ? g0 : 0;
+#endif
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
+    tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
+    const integer i_first = tile * TILE_gradient_c_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
+    for (integer place = lane; place < TILE_gradient_c_i * TILE_gradient_c_j; place += TEAM_gradient_c) {
+        integer rest = place;
+        const integer j = j0 + rest % TILE_gradient_c_j;
+        rest /= TILE_gradient_c_j;
+        if (j < j_first) continue;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_c[part * I * J + i * J + j] = team[place * (TEAM_gradient_c + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_c(__global const realv *restrict Y,
     SPACE_gradient_c const REAL *restrict c,
     __global const realv *restrict delta_R,
@@ -556,7 +627,14 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     const int TV,
     const int c_from)
 {
+#if TEAM_gradient_c
+    __local REAL team[TILE_gradient_c_i * TILE_gradient_c_j * (TEAM_gradient_c + 1)];
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0, team);
+    team_fold(team, TILE_gradient_c_i * TILE_gradient_c_j, 31 - clz(TEAM_gradient_c));
+    gradient_c_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_c, team);
+#else
     gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0);
+#endif
 }
 
 // samplegradient_c[i, j] = 2*delta_R[i]*(-Y[j] + c[i, j])
@@ -611,9 +689,17 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     __global REAL *restrict gradient_beta,
     const int vectors,
     const int TV,
-    const int beta_from)
+    const int beta_from
+#if TEAM_gradient_beta
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_beta
+    const integer span = TEAM_gradient_beta, lane = g0 % TEAM_gradient_beta, part = g0 / TEAM_gradient_beta;
+#else
     const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
+#endif
     const integer i_first = g2 * TILE_gradient_beta_i;
     const integer i0 = lesser(i_first, I - TILE_gradient_beta_i);
     realv acc0[TILE_gradient_beta_i];
@@ -621,16 +707,20 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict R_block = R + block * odd(I) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(I) * TV;
+#if TEAM_gradient_beta
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_beta * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict R_block = R + block * (TEAM_gradient_beta ? 1 : odd(I) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_beta ? 1 : odd(I) * TV);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_beta
 #pragma unroll UNROLL_gradient_beta
 #endif
-        for (integer t = part; t < count; t += PARTS_gradient_beta) {
+        for (integer t = first; t < count; t += PARTS_gradient_beta) {
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
                 const integer i = i0 + n_i;
@@ -642,13 +732,41 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
             }
         }
     }
+#if TEAM_gradient_beta
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
+        const integer i = i0 + n_i;
+        team[(n_i) * (TEAM_gradient_beta + 1) + lane] = lane_sum(acc0[n_i]);
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         const integer i = i0 + n_i;
         if (i < i_first) continue;
         gradient_beta[part * I + i] = lane_sum(acc0[n_i]);
     }
+#endif
 }
+#if TEAM_gradient_beta
+static void gradient_beta_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_beta,
+    __local const REAL *team)
+{
+#if TEAM_gradient_beta
+    const integer span = TEAM_gradient_beta, lane = g0 % TEAM_gradient_beta, part = g0 / TEAM_gradient_beta;
+#else
+    const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
+#endif
+    const integer i_first = g2 * TILE_gradient_beta_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_beta_i);
+    for (integer place = lane; place < TILE_gradient_beta_i; place += TEAM_gradient_beta) {
+        integer rest = place;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_beta[part * I + i] = team[place * (TEAM_gradient_beta + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict R,
     __global const realv *restrict delta_Z,
@@ -657,7 +775,14 @@ WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     const int TV,
     const int beta_from)
 {
+#if TEAM_gradient_beta
+    __local REAL team[TILE_gradient_beta_i * (TEAM_gradient_beta + 1)];
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0, team);
+    team_fold(team, TILE_gradient_beta_i, 31 - clz(TEAM_gradient_beta));
+    gradient_beta_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_beta, team);
+#else
     gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0);
+#endif
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])

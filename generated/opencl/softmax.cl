@@ -104,6 +104,12 @@
 #ifndef PARTS_gradient_w
 #error "PARTS_gradient_w is not defined"
 #endif
+#ifndef TEAM_gradient_b
+#error "TEAM_gradient_b is not defined"
+#endif
+#ifndef TEAM_gradient_w
+#error "TEAM_gradient_w is not defined"
+#endif
 #ifndef UNROLL_delta_S
 #error "UNROLL_delta_S is not defined"
 #endif
@@ -186,6 +192,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 #define REAL_IS_float 1
@@ -660,9 +679,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_w
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#else
     const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+#endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
@@ -677,16 +704,20 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(J) * TV;
-        __global const realv *restrict delta_A_block = delta_A + block * odd(I) * TV;
+#if TEAM_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(J) * TV);
+        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_w ? 1 : odd(I) * TV);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-        for (integer t = part; t < count; t += PARTS_gradient_w) {
+        for (integer t = first; t < count; t += PARTS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -705,6 +736,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_w
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
+        const integer i = i0 + n_i;
+#pragma unroll
+        for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
+            const integer j = j0 + n_j;
+            team[(n_i * TILE_gradient_w_j + n_j) * (TEAM_gradient_w + 1) + lane] = lane_sum(acc0[n_i][n_j]);
+        }
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         const integer i = i0 + n_i;
@@ -716,14 +758,49 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             gradient_w[part * I * J + i * J + j] = lane_sum(acc0[n_i][n_j]);
         }
     }
+#endif
 }
+#if TEAM_gradient_w
+static void gradient_w_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_w,
+    __local const REAL *team)
+{
+#if TEAM_gradient_w
+    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#else
+    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+#endif
+    integer tile = g2;
+    const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
+    tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
+    const integer i_first = tile * TILE_gradient_w_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
+    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    for (integer place = lane; place < TILE_gradient_w_i * TILE_gradient_w_j; place += TEAM_gradient_w) {
+        integer rest = place;
+        const integer j = j0 + rest % TILE_gradient_w_j;
+        rest /= TILE_gradient_w_j;
+        if (j < j_first) continue;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_w[part * I * J + i * J + j] = team[place * (TEAM_gradient_w + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_w
+    __local REAL team[TILE_gradient_w_i * TILE_gradient_w_j * (TEAM_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV, team);
+    team_fold(team, TILE_gradient_w_i * TILE_gradient_w_j, 31 - clz(TEAM_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
+#else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV);
+#endif
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
@@ -770,9 +847,17 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_b
+    , __local REAL *team
+#endif
+    )
 {
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#else
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
@@ -780,15 +865,19 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_A_block = delta_A + block * odd(I) * TV;
+#if TEAM_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_b ? 1 : odd(I) * TV);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-        for (integer t = part; t < count; t += PARTS_gradient_b) {
+        for (integer t = first; t < count; t += PARTS_gradient_b) {
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                 const integer i = i0 + n_i;
@@ -797,19 +886,54 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_b
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
         if (i < i_first) continue;
         gradient_b[part * I + i] = lane_sum(acc0[n_i]);
     }
+#endif
 }
+#if TEAM_gradient_b
+static void gradient_b_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_b,
+    __local const REAL *team)
+{
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#endif
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+        integer rest = place;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_b
+    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV, team);
+    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV);
+#endif
 }
 
 // samplegradient_b[i] = delta_A[i]

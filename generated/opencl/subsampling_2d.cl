@@ -77,6 +77,18 @@
 #ifndef PARTS_gradient_b
 #error "PARTS_gradient_b is not defined"
 #endif
+#ifndef SPLIT_gradient_alpha
+#error "SPLIT_gradient_alpha is not defined"
+#endif
+#ifndef SPLIT_gradient_b
+#error "SPLIT_gradient_b is not defined"
+#endif
+#ifndef TEAM_gradient_alpha
+#error "TEAM_gradient_alpha is not defined"
+#endif
+#ifndef TEAM_gradient_b
+#error "TEAM_gradient_b is not defined"
+#endif
 #ifndef UNROLL_forward_Z
 #error "UNROLL_forward_Z is not defined"
 #endif
@@ -138,6 +150,19 @@ typedef int integer;
 static integer lesser(integer a, integer b) { return a < b ? a : b; }
 static integer greater(integer a, integer b) { return a > b ? a : b; }
 static integer odd(integer units) { return units | 1; }
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
@@ -327,9 +352,17 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_alpha
+    , __local REAL *team
+#endif
+    )
 {
-    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0;
+#if TEAM_gradient_alpha
+    const integer span = TEAM_gradient_alpha / SPLIT_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha, run = lane / span;
+#else
+    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0, run = 0;
+#endif
     const integer i_first = g2 * TILE_gradient_alpha_i;
     const integer i0 = lesser(i_first, J - TILE_gradient_alpha_i);
     realv acc0[TILE_gradient_alpha_i];
@@ -337,11 +370,15 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict Y_block = Y + block * odd(J * H0 * H1) * TV;
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(J * X0 * X1) * TV;
-        for (integer x0 = 0; x0 < X0; ++x0) {
+#if TEAM_gradient_alpha
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_alpha * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_alpha ? 1 : odd(J * H0 * H1) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_alpha ? 1 : odd(J * X0 * X1) * TV);
+        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_alpha) {
             for (integer x1 = 0; x1 < X1; ++x1) {
                 for (integer u0 = 0; u0 < K0; ++u0) {
                     for (integer u1 = 0; u1 < K1; ++u1) {
@@ -350,7 +387,7 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
 #elif UNROLL_gradient_alpha
 #pragma unroll UNROLL_gradient_alpha
 #endif
-                        for (integer t = part; t < count; t += PARTS_gradient_alpha) {
+                        for (integer t = first; t < count; t += PARTS_gradient_alpha) {
 #pragma unroll
                             for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
                                 const integer i = i0 + n_i;
@@ -364,20 +401,55 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
             }
         }
     }
+#if TEAM_gradient_alpha
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
+        const integer i = i0 + n_i;
+        team[(n_i) * (TEAM_gradient_alpha + 1) + lane] = lane_sum(acc0[n_i]);
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
         const integer i = i0 + n_i;
         if (i < i_first) continue;
         gradient_alpha[part * J + i] = lane_sum(acc0[n_i]);
     }
+#endif
 }
+#if TEAM_gradient_alpha
+static void gradient_alpha_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_alpha,
+    __local const REAL *team)
+{
+#if TEAM_gradient_alpha
+    const integer span = TEAM_gradient_alpha / SPLIT_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha, run = lane / span;
+#else
+    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0, run = 0;
+#endif
+    const integer i_first = g2 * TILE_gradient_alpha_i;
+    const integer i0 = lesser(i_first, J - TILE_gradient_alpha_i);
+    for (integer place = lane; place < TILE_gradient_alpha_i; place += TEAM_gradient_alpha) {
+        integer rest = place;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_alpha[part * J + i] = team[place * (TEAM_gradient_alpha + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_alpha
+    __local REAL team[TILE_gradient_alpha_i * (TEAM_gradient_alpha + 1)];
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, TV, team);
+    team_fold(team, TILE_gradient_alpha_i, 31 - clz(TEAM_gradient_alpha));
+    gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, team);
+#else
     gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, TV);
+#endif
 }
 
 // samplegradient_alpha[i] = sum over x0, x1, u0, u1 of Y[i, K0*x0 + u0, K1*x1 + u1]*delta_Z[i, x0, x1]
@@ -432,9 +504,17 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int TV
+#if TEAM_gradient_b
+    , __local REAL *team
+#endif
+    )
 {
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+#endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = lesser(i_first, J - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
@@ -442,17 +522,21 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-    const integer blocks = BLOCKED ? vectors / TV : 1, count = BLOCKED ? TV : vectors;
-    for (integer block = 0; block < blocks; ++block) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * odd(J * X0 * X1) * TV;
-        for (integer x0 = 0; x0 < X0; ++x0) {
+#if TEAM_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#else
+    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+#endif
+    for (integer block = begin; block < blocks; block += step) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(J * X0 * X1) * TV);
+        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                for (integer t = part; t < count; t += PARTS_gradient_b) {
+                for (integer t = first; t < count; t += PARTS_gradient_b) {
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                         const integer i = i0 + n_i;
@@ -463,19 +547,54 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
+#if TEAM_gradient_b
+#pragma unroll
+    for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
+        const integer i = i0 + n_i;
+        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+    }
+#else
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
         if (i < i_first) continue;
         gradient_b[part * J + i] = lane_sum(acc0[n_i]);
     }
+#endif
 }
+#if TEAM_gradient_b
+static void gradient_b_store(const integer g0, const integer g1, const integer g2,
+    __global REAL *restrict gradient_b,
+    __local const REAL *team)
+{
+#if TEAM_gradient_b
+    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#else
+    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+#endif
+    const integer i_first = g2 * TILE_gradient_b_i;
+    const integer i0 = lesser(i_first, J - TILE_gradient_b_i);
+    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+        integer rest = place;
+        const integer i = i0 + rest;
+        if (i < i_first) continue;
+        gradient_b[part * J + i] = team[place * (TEAM_gradient_b + 1)];
+    }
+}
+#endif
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
     const int TV)
 {
+#if TEAM_gradient_b
+    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV, team);
+    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+#endif
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]

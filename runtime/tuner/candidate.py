@@ -15,7 +15,8 @@ from ..constant_launches import Slice
 from ..errors import DeviceError
 from ..kernel_run import FACTOR, PHI
 from ..opencl_calls import PARTS, bound, calls, set_number
-from ..opencl_fused import FusedPass, Fusion, fusible
+from ..opencl_fused import Fusion, fusible
+from ..opencl_grouped import Grouping, parts_key
 from ..opencl_launch import local_size
 from ..opencl_memory import OpenCLResident, Region
 from ..opencl_plan import Plan
@@ -130,32 +131,39 @@ class _Buffers:
 
     arguments: Mapping[str, Any]
 
+    def place(self, key: str) -> tuple[Any, int]:
+        """A buffer of its own."""
+        return self.arguments[key], 0
 
-class Fused(Candidate):
-    """Alone in a fused pass: a block of samples, or a share of the sums, for each work item."""
+
+class Composed(Candidate):
+    """Alone in a composed pass."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, fusion: Fusion, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
+        self, job: Job, schedule: Schedule, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
     ) -> None:
         super().__init__(job, schedule, layout, queue)
-        step = replace(job.step, unit=0)
-        if not fusible(fusion, [(0, job.kernel.name)]):
+        step, itemsize = replace(job.step, unit=0), np.dtype(job.dtype).itemsize
+        if isinstance(fusion, Fusion) and not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
         try:
-            self.fused = FusedPass([step], fusion, queue.device)
+            self.composed = fusion.compose([step], queue.device, {}, {}, apart=True)
         except DeviceError as error:
             raise RefusedError("compile", str(error)) from None
         index = read_only(queue.context, fusion.plan.binding(0).index)
-        self.kept = (self.arguments(inputs), index)
-        held = cast(Region, _Buffers(dict(zip(step.keys, self.kept[0], strict=True))))
-        self.fused.bind(dict.fromkeys(step.keys, held), {0: index})
+        given = dict(zip(step.keys, self.arguments(inputs), strict=True))
+        if fusion.parts(step) > 1:
+            given[parts_key(step)] = allocated(queue.context, fusion.parts(step) * self._count(job.kernel.output) * itemsize)
+        self.kept = (given, index)
+        held = cast(Region, _Buffers(given))
+        self.composed.bind(dict.fromkeys(given, held), {0: index})
         resident = OpenCLResident(held, layout, {})
-        resident.samples, resident.used = job.samples, layout.capacity
-        self.fused.fit((), resident)
+        resident.samples, resident.used = job.samples, fusion.whole(job.samples)
+        self.composed.fit((), resident)
 
     def launch(self, count: int) -> None:
-        """Run it ``count`` times in one launch and wait: as in a pass, where it is one of many."""
-        self.fused.launch(0, self.queue, count)
+        """Run it ``count`` times, in one launch where the pass is fused, and wait: as in a pass, where it is one of many."""
+        self.composed.launch(0, self.queue, count)
         self.queue.finish()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import device as devices
-from .. import opencl_plan, parts, register_tiles
+from .. import opencl_plan, parts, register_tiles, warp_tiles
 from ..generated import builtin
 from ..manifest import KernelInfo
 from ..program import Unit
@@ -96,7 +96,7 @@ def cpu_model() -> str:
 def defaults_digest() -> str:
     """Of the code that chooses the default tiles and parts: what a time was compared with."""
     digest = hashlib.sha256()
-    for module in (opencl_plan, parts, register_tiles):
+    for module in (opencl_plan, parts, register_tiles, warp_tiles):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:16]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..manifest import KernelInfo
-from ..opencl_plan import at_work, kernel_problem
+from ..opencl_plan import SINGLE, at_work, kernel_problem, of_warps
+from ..parts import MANY, most_parts
 from ..program import Unit
 from ..register_tiles import cycles
 from .traits import Traits
@@ -18,5 +19,8 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     registers = max(1, width // device.width)  # a vector wider than the device's takes several
     machine = at_work(kernel, replace(device.machine, registers=max(1, device.machine.registers // registers)))
     lanes = device.width if unit.is_rows else width
-    problem = kernel_problem(unit, kernel, vectors, lanes, machine.work_items)
+    if machine.work_items >= MANY:
+        problem = kernel_problem(unit, kernel, vectors, lanes)
+        return of_warps(unit, kernel, problem, machine, width, vectors, SINGLE, tuple(tiles.values()))[1] / samples
+    problem = kernel_problem(unit, kernel, vectors, lanes, most_parts(vectors, machine.work_items))
     return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples

@@ -15,6 +15,7 @@ from ..constant_launches import constant_launches
 from ..local_copies import no_local_copy
 from ..manifest import KernelInfo
 from ..opencl_plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
+from ..parts import MOST_TEAM
 from ..program import Unit
 from ..register_tiles import MOST_PLACES, sample_widths, splits
 from ..schedule import DEFAULT, Schedule
@@ -28,6 +29,8 @@ USUAL_GROUP = 64
 MOST_GROUPS = 5
 #: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
 UNROLLED = (0, 2, 4, 8)
+#: Work items that share a sum; 1 keeps it to one.
+TEAMS = tuple(1 << n for n in range(1, MOST_TEAM.bit_length()))
 #: Rounds that are copied to local memory at a time; 0 copies nothing.
 COPIED = (0, 1, 4, 16, 64)
 
@@ -84,7 +87,8 @@ class Space:
 
     def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
         """Work items of a launch."""
-        return global_size(self.unit, self.kernel, plan.tiles, self.vectors(plan.width), self.lanes(plan.width), plan.parts)
+        vectors, lanes = self.vectors(plan.width), self.lanes(plan.width)
+        return global_size(self.unit, self.kernel, plan.tiles, vectors, lanes, plan.parts, plan.team)
 
     def places(self, tiles: Mapping[str, int]) -> int:
         """Accumulators in registers: of a strip those of one place."""
@@ -106,22 +110,47 @@ class Space:
         if self.places(plan.tiles) > MOST_PLACES:
             return f"{self.places(plan.tiles)} accumulators, expected at most {MOST_PLACES}"
         items = self.global_size(plan)
-        if schedule.group is not None and self.device.fused:
-            return "a kernel of a fused pass has no work group"
+        team = self._illegal_team(schedule, plan)
+        if team:
+            return team
+        if schedule.group is not None and self.device.composed:
+            return "a kernel of a composed pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
-        parts = self._illegal_parts(schedule, -(-self.samples // width))
+        parts = self._illegal_parts(schedule, plan)
         return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule) or self._illegal_local(schedule)
 
-    def _illegal_parts(self, schedule: Schedule, vectors: int) -> str:
+    def _illegal_parts(self, schedule: Schedule, plan: KernelPlan) -> str:
         if schedule.parts is None:
             return ""
         if self.device.fused:
             return "a kernel of a fused pass takes its sum in one part"
         if not self.kernel.parts:
             return f"{self.kernel.name} has no sum that can be taken in parts"
-        if not 1 <= schedule.parts <= vectors:
-            return f"{schedule.parts} parts, expected 1 to {vectors}"
+        if not 1 <= schedule.parts <= self.most_parts(plan):
+            return f"{schedule.parts} parts, expected 1 to {self.most_parts(plan)}"
+        return ""
+
+    def most_parts(self, plan: KernelPlan) -> int:
+        """Parts of a sum that have at least a vector for each item of a team, or for one item."""
+        vectors = -(-self.samples // plan.width)
+        return -(-vectors * plan.split // max(1, plan.team))
+
+    def _illegal_team(self, schedule: Schedule, plan: KernelPlan) -> str:
+        if plan.team and schedule.group is not None:
+            return "a team is a work group of its own"
+        if schedule.split is not None and (not self.kernel.split or schedule.split != plan.split):
+            return f"{schedule.split} runs, expected a power of two up to the team's {plan.team} and to the rounds of its loop"
+        if schedule.team is None:
+            return ""
+        if self.device.fused:
+            return "a kernel of a fused pass has a sum to itself"
+        if not self.kernel.team:
+            return f"{self.kernel.name} has no sum that work items could share"
+        if schedule.team not in (1, *TEAMS) or schedule.team > self.device.work_group:
+            return f"a team of {schedule.team}, expected a power of two up to {min(self.device.work_group, TEAMS[-1])}"
+        if schedule.team != max(1, plan.team):
+            return f"a team of {schedule.team} needs more local memory than the {self.device.machine.local} bytes of a group"
         return ""
 
     def _illegal_unroll(self, schedule: Schedule) -> str:
@@ -138,16 +167,16 @@ class Space:
     def _illegal_constant(self, schedule: Schedule) -> str:
         if not schedule.constant:
             return ""
-        if self.device.fused:
-            return "a kernel of a fused pass reads its parameters from global memory"
+        if self.device.composed:
+            return "a kernel of a composed pass reads its parameters from global memory"
         tiles = self.plan(schedule).tiles
         return constant_launches(self.unit, self.kernel, tiles, self.device.machine, self.itemsize)[1]
 
     def _illegal_local(self, schedule: Schedule) -> str:
         if schedule.local is None:
             return ""
-        if self.device.fused:
-            return "a kernel of a fused pass has no work group that could copy"
+        if self.device.composed:
+            return "a kernel of a composed pass has no work group that could copy"
         if (schedule.unroll or 1) > 1:
             return "a loop that copies has barriers, and is not unrolled"
         tiles = self.plan(schedule).tiles
@@ -155,16 +184,18 @@ class Space:
 
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
-        if (schedule.width or self.width) > self.width:
+        if (schedule.width or self.width) > self.width and self.device.kind != "gpu":
             return f"vectors of {schedule.width}, wider than the device's {self.width}"
         if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
             return f"a work group of {prod(schedule.group)}"
-        if schedule.unroll is not None and not self.device.fused:
+        if schedule.unroll is not None and not self.device.composed:
             return "a loop unrolled otherwise than the compiler likes"
         if schedule.constant:
             return "parameters in constant memory"
         if schedule.local is not None:
             return "parameters in local memory, with barriers"
+        if schedule.team is not None and self.device.kind != "gpu":
+            return "a team, with barriers"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -182,7 +213,7 @@ class Space:
 
     def groups(self, schedule: Schedule) -> list[tuple[int, ...]]:
         """Work groups for the tiles and width of ``schedule``."""
-        if self.device.fused:
+        if self.device.composed:
             return []
         return local_sizes.groups(self.global_size(self.plan(schedule)), self.device, self.start)
 
@@ -206,8 +237,8 @@ class Space:
         """Parts to try: powers of two, until there are four times the work items that keep the device busy."""
         if not self.kernel.parts or self.device.fused:
             return (1,)
-        items, vectors = prod(self.global_size(replace(plan, parts=1))), -(-self.samples // plan.width)
-        room = min(vectors, 4 * self.device.machine.work_items // max(1, items))
+        items = prod(self.global_size(replace(plan, parts=1)))
+        room = min(self.most_parts(plan), 4 * self.device.machine.work_items // max(1, items))
         return tuple(1 << n for n in range(max(1, room.bit_length())))
 
     def neighbours(self, schedule: Schedule) -> Iterator[Schedule]:
@@ -230,12 +261,17 @@ class Space:
         same = _with_choices(self.schedule(tiles, width, schedule.group), schedule)
         for parts in _beside(self.part_values(plan), plan.parts):
             yield replace(same, parts=parts, group=None)
+        if self.kernel.team and self.device.kind == "gpu" and not self.device.fused:
+            for team in _beside((1, *TEAMS), max(1, plan.team)):
+                yield replace(same, team=team, split=None, group=None)
+            for split in _beside((1, *TEAMS), plan.split):
+                yield replace(same, team=plan.team or None, split=split, group=None)
         if self.kernel.unroll:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
-        if self.kernel.constant and self.device.kind == "gpu" and not self.device.fused:
+        if self.kernel.constant and self.device.kind == "gpu" and not self.device.composed:
             yield replace(same, constant=not same.constant)
-        if self.kernel.local and self.device.kind == "gpu" and not self.device.fused:
+        if self.kernel.local and self.device.kind == "gpu" and not self.device.composed:
             along = next((g for g in self.groups(schedule) if g[0] > 1 and set(g[1:]) == {1}), None)
             for rounds in _beside(COPIED, schedule.local or 0):
                 yield replace(same, local=rounds or None, group=schedule.group if schedule.local else along)
@@ -259,8 +295,12 @@ class Space:
     def _drawn_choices(self, schedule: Schedule, generator: np.random.Generator) -> Schedule:
         """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
         if self.kernel.parts and not self.device.fused:
-            vectors = -(-self.samples // self.plan(schedule).width)
-            parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, vectors) if n <= vectors)]
+            teamed = replace(schedule, team=(None, 1, *TEAMS)[int(generator.integers(len(TEAMS) + 2))])
+            schedule = schedule if self.illegal(teamed) else teamed
+            split = replace(schedule, split=(1, *TEAMS)[int(generator.integers(5))])
+            schedule = schedule if self.illegal(split) else split
+            most = self.most_parts(self.plan(schedule))
+            parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, most) if n <= most)]
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
         unrolled = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
         schedule = schedule if self.illegal(unrolled) else unrolled
@@ -272,7 +312,7 @@ class Space:
 def _with_choices(schedule: Schedule, other: Schedule) -> Schedule:
     """``schedule`` with what ``other`` chose besides tiles, width and group; a group that copies stays together."""
     group = other.group if schedule.group is None and other.local is not None else schedule.group
-    return replace(schedule, group=group, parts=other.parts, unroll=other.unroll, constant=other.constant, local=other.local)
+    return replace(other, tiles=schedule.tiles, width=schedule.width, group=group)
 
 
 def legal(unit: Unit, kernel: KernelInfo, schedule: Schedule, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:

@@ -18,7 +18,8 @@ class Traits:
 
     ``width``: samples per vector by default; ``widest``: the most that is legal.  ``work_group``: work items of a group at most;
     ``work_items``: of each axis.  ``units``: compute units.  ``local_memory`` bytes.  ``machine``: see ``register_tiles``.
-    ``fused``: kernels do not run in launches of their own, so that vector width and work groups are not theirs to choose.
+    ``fused``: kernels do not run in launches of their own, so that vector width and work groups are not theirs to choose;
+    ``grouped``: neither do these, but only work groups, constant and local memory are not theirs.
     """
 
     kind: str
@@ -30,6 +31,12 @@ class Traits:
     local_memory: int
     machine: Machine
     fused: bool = False
+    grouped: bool = False
+
+    @property
+    def composed(self) -> bool:
+        """Whether kernels share launches."""
+        return self.fused or self.grouped
 
     @property
     def widths(self) -> tuple[int, ...]:

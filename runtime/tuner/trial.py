@@ -20,10 +20,11 @@ from ..block_layout import BlockLayout
 from ..errors import ManifestError
 from ..kernel_run import PHI
 from ..opencl_fused import Fusion, fusible
+from ..opencl_grouped import Grouping, groupable
 from ..opencl_plan import Plan
 from ..schedule import DEFAULT, Fixed, Schedule
 from ..verdict import BACKENDS, relative
-from .candidate import Candidate, Fused, Launched, RefusedError, allocated, first_line, shape
+from .candidate import Candidate, Composed, Launched, RefusedError, allocated, first_line, shape
 from .jobs import Job
 from .record import Trialled
 from .space import Space
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
 PHI_LABEL = "the output"
 
 
-def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fusion | None:
-    """How the backend fuses a pass with this kernel; None where it launches the kernel."""
-    if not backend.fuses:
-        return None
+def composed(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fusion | Grouping | None:
+    """How the backend composes a pass with this kernel; None where it launches the kernel."""
     own = copy(backend)
     own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
+    if backend.groups:
+        grouping = own.grouping((job.unit,), job.dtype, job.samples)
+        return grouping if groupable(grouping, [(0, job.kernel.name)]) else None
+    if not backend.fuses:
+        return None
     if job.unit.is_rows:
         fusion = own.row_fusion((job.unit,), job.dtype, job.samples)
     else:
@@ -52,10 +56,11 @@ def fused(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fus
 
 def space(job: Job, backend: OpenCLBackend) -> Space:
     """The kernel's schedules on the backend's device; in a fused pass its samples are those of a block, computed by one core."""
-    device, fusion = traits(backend, job.dtype), fused(job, backend)
-    if fusion is None:
+    device, composition = traits(backend, job.dtype), composed(job, backend)
+    if not isinstance(composition, Fusion):
+        device = replace(device, grouped=composition is not None)
         return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
-    blocks = fusion.blocks
+    blocks = composition.blocks
     device = replace(device, width=blocks.lanes or blocks.width, machine=device.machine.fused(), fused=True)
     return Space(job.unit, job.kernel, job.dtype, blocks.samples, device, job.image)
 
@@ -69,7 +74,7 @@ class Trials:
         self.space = space(job, backend)
         self.timer = timer or WallTimer(units=int(backend.device.max_compute_units) if self.space.device.fused else 1)
         self.queue = cl.CommandQueue(devices.context(backend.device))
-        self._inputs: tuple[BlockLayout | None, dict[str, Any]] = (None, {})
+        self._inputs: tuple[tuple[BlockLayout, int] | None, dict[str, Any]] = (None, {})
         self._default: Candidate | None = None
         self._terms: dict[str, float] = {}
 
@@ -80,7 +85,7 @@ class Trials:
         if reason:
             raise RefusedError("invalid", reason)
         try:
-            return self._fused(schedule) if self.space.device.fused else self._launched(schedule, beside)
+            return self._composed(schedule, beside) if self.space.device.composed else self._launched(schedule, beside)
         except ManifestError as error:
             raise RefusedError("compile", str(error)) from None
         except (cl.Error, MemoryError) as error:
@@ -88,19 +93,26 @@ class Trials:
 
     def _launched(self, schedule: Schedule, beside: Schedule) -> Candidate:
         plan, other = self._plan(schedule), self._plan(beside)
+        layout, used = self._both(plan, other)
+        return Launched(self.job, schedule, plan, layout, self.queue, self._placed(layout, used), self.backend.kind == "cpu")
+
+    def _both(self, plan: Plan, other: Plan) -> tuple[BlockLayout, int]:
+        """A capacity that the tiles of both plans divide, and the lanes that either computes."""
         step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
         capacity = -(-self.job.samples // step) * step
-        layout = BlockLayout(capacity, capacity)
-        inputs = self._placed(layout, max(plan.padded(self.job.samples), other.padded(self.job.samples)))
-        return Launched(self.job, schedule, plan, layout, self.queue, inputs, self.backend.kind == "cpu")
+        return BlockLayout(capacity, capacity), max(plan.padded(self.job.samples), other.padded(self.job.samples))
 
-    def _fused(self, schedule: Schedule) -> Candidate:
-        fusion = fused(self.job, self.backend, schedule)
-        if fusion is None:
+    def _composed(self, schedule: Schedule, beside: Schedule) -> Candidate:
+        found = composed(self.job, self.backend, schedule)
+        if found is None:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
-        layout = fusion.blocks.layout(fusion.blocks.whole(self.job.samples))
-        return Fused(self.job, schedule, fusion, layout, self.queue, self._placed(layout, layout.capacity))
+        if isinstance(found, Fusion):
+            layout = found.layout(found.whole(self.job.samples))
+            return Composed(self.job, schedule, found, layout, self.queue, self._placed(layout, layout.capacity))
+        layout, used = self._both(found.plan, self._plan(beside))
+        grouping = Grouping(found.plan.over(layout.capacity))
+        return Composed(self.job, schedule, grouping, layout, self.queue, self._placed(layout, used))
 
     def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
@@ -165,7 +177,7 @@ class Trials:
 
     def _placed(self, layout: BlockLayout, used: int) -> dict[str, Any]:
         """The arguments in ``layout``: padded up to ``used`` with copies of the last sample whose deltas and weights are 0."""
-        if self._inputs[0] == layout:
+        if self._inputs[0] == (layout, used):
             return self._inputs[1]
         placed = {}
         for name, values in self.job.arrays.items():
@@ -181,5 +193,5 @@ class Trials:
             placed[name] = allocated(self.queue.context, max(1, host.size) * host.itemsize)
             if host.size:
                 cl.enqueue_copy(self.queue, placed[name], host)
-        self._inputs, self._default = (layout, placed), None
+        self._inputs, self._default = ((layout, used), placed), None
         return placed

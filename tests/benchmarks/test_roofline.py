@@ -95,3 +95,64 @@ def test_peaks_are_measured_and_levels_fall(monkeypatch: pytest.MonkeyPatch) -> 
     bandwidths = [level.bandwidth for level in found.levels]
     assert bandwidths == sorted(bandwidths, reverse=True) and bandwidths[-1] > 1e7
     assert all(size > 0 for _, size in device_peaks.caches(devices.choose(None)))
+
+
+# ---------------------------------------------------------------------------------------------------------------- GPUs
+def test_the_cache_of_a_gpu_ends_where_the_bandwidth_falls() -> None:
+    spans = {4: (5.5e12, "copy"), 8: (6e12, "triad"), 16: (5.8e12, "copy"), 32: (5.1e12, "copy"), 64: (4.2e12, "copy")}
+    cache, memory = device_peaks.fallen(spans, (4e12, "triad"), 1000)
+    assert cache == Level("cache", 32, 6e12, "triad") and memory == Level("memory", 1000, 4e12, "triad")
+    assert device_peaks.fallen({4: (4.4e12, "copy")}, (4e12, "triad"), 1000) == (memory,)  # no faster than memory
+    assert device_peaks.fallen({}, (4e12, "triad"), 1000) == (memory,)
+
+
+@pytest.fixture
+def meter(monkeypatch: pytest.MonkeyPatch) -> device_peaks._Meter:
+    """What measures a GPU, on the device that there is, with small arrays."""
+    monkeypatch.setattr(devices, "kind", lambda device: "gpu")
+    monkeypatch.setattr(device_peaks, "UNIT_ITEMS", 512)
+    monkeypatch.setattr(device_peaks, "LAUNCH_SECONDS", 1e-4)
+    monkeypatch.setattr(device_peaks, "REPEATS", 2)
+    return device_peaks._Meter(devices.choose(None))
+
+
+def test_a_gpu_has_enough_work_items_and_few_data_fewer(meter: device_peaks._Meter) -> None:
+    group = meter.group[0]
+    assert group == device_peaks.GROUP and meter.items % group == 0
+    for elements in (1, group, 3 * group + 5, meter.items, 7 * meter.items + 3):
+        items, part = meter._pieces(elements)
+        assert items % group == 0 and items <= meter.items and part >= 1
+        assert elements < group or elements // 2 < items * part <= elements
+
+
+@pytest.mark.parametrize("name", ["copy", "triad"])
+@pytest.mark.parametrize("part", [1, 7])
+def test_items_side_by_side_cover_the_arrays(name: str, part: int, meter: device_peaks._Meter) -> None:
+    """From every start: the first repeat begins at the front, the second HOP further on."""
+    import numpy as np
+    import pyopencl as cl
+
+    items = 2 * meter.group[0]
+    options = ["-DVECTOR=float", "-DREAL=float", f"-DHOP={device_peaks.HOP}"]
+    kernel = cl.Kernel(cl.Program(meter.context, device_peaks.GPU_STREAM).build(options), name)
+    flags, a = cl.mem_flags, np.random.default_rng(1).random(items * part, dtype=np.float32)
+    x = cl.Buffer(meter.context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=a)
+    for repeats in (1, 2):
+        z = cl.Buffer(meter.context, flags.READ_WRITE | flags.COPY_HOST_PTR, hostbuf=np.full_like(a, -1))
+        kernel.set_args(x, x, z, np.int32(part), np.int32(repeats))
+        cl.enqueue_nd_range_kernel(meter.queue, kernel, (items,), meter.group)
+        found = np.empty_like(a)
+        cl.enqueue_copy(meter.queue, found, z)
+        last = a + np.float32(repeats - 1) * (a if name == "triad" else 1)
+        # Items do not wait for one another between repeats, so any of them may have been the last to write.
+        assert np.all((found == last) | (found == a)) and (repeats > 1 or np.array_equal(found, last))
+
+
+def test_the_peaks_of_a_gpu(meter: device_peaks._Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_peaks, "ACCUMULATORS", (4,))
+    monkeypatch.setattr(device_peaks, "GPU_WIDTHS", {"float32": (1,)})
+    monkeypatch.setattr(device_peaks, "GPU_SPANS", (2**20,))
+    monkeypatch.setattr(device_peaks, "GPU_MOST_BYTES", 2**24)
+    found = meter.peaks("float32")
+    assert found.flops > 1e7 and found.levels[-1].name == "memory" and found.levels[-1].bandwidth > 1e7
+    assert all(level.name == "cache" and level.size == 2**20 for level in found.levels[:-1])

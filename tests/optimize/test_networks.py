@@ -172,7 +172,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(method: str, tmp_path: Path) 
 @pytest.mark.parametrize("method", ["cg", "bfgs", "lbfgs", "lm"])
 def test_a_signal_in_the_kernels_keeps_the_best_point(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goal, calls = fit(), []
-    whole, inner = minimize(fit(), goal.network.parameters, method, maxiter=9), goal.network._checked
+    whole, inner = minimize(fit(), goal.network.parameters, method, maxiter=9), goal.network._in_shape
 
     def checked(parameters: Any) -> Any:
         calls.append(0)
@@ -180,7 +180,7 @@ def test_a_signal_in_the_kernels_keeps_the_best_point(method: str, tmp_path: Pat
             os.kill(os.getpid(), signal.SIGINT)
         return inner(parameters)
 
-    monkeypatch.setattr(goal.network, "_checked", checked)
+    monkeypatch.setattr(goal.network, "_in_shape", checked)
     file = tmp_path / "state.npz"
     result = minimize(goal, goal.network.parameters, method, maxiter=9, state_file=file)
     assert result.status is Status.INTERRUPTED and 0 < result.nit < 9

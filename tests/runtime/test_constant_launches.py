@@ -97,14 +97,15 @@ def test_why_parameters_do_not_fit() -> None:
     assert "forward_Z reads 9 tensors of parameters, constant memory takes 8" in reason(crowded, Machine(16, 2, 65536))
 
 
-def test_a_fused_device_and_a_small_one_refuse_by_name() -> None:
+def test_a_composed_pass_and_a_small_device_refuse_by_name() -> None:
     backend = OpenCLBackend(fuse=False)
     device = replace(traits(backend, "float32"), machine=Machine(16, 2, 60, 4))
     for job in jobs(network("convolution"), 8, Request(gradients="sum", input_gradient=True)):
         space = Space(job.unit, job.kernel, "float32", 8, device)
         why = space.illegal(Schedule(constant=True))
         assert job.kernel.name in why or job.unit.label == "loss"
-        assert "fused" in replace(space, device=replace(device, fused=True)).illegal(Schedule(constant=True))
+        for shared in (replace(device, fused=True), replace(device, grouped=True)):
+            assert "a kernel of a composed pass" in replace(space, device=shared).illegal(Schedule(constant=True))
         assert space.plan(Schedule(constant=True)).shares == (None,), "what does not fit stays in global memory"
         macros = space.plan(Schedule(constant=True)).macros
         assert "__constant" not in macros.values()

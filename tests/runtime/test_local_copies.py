@@ -93,8 +93,10 @@ def test_where_a_copy_is_offered() -> None:
     assert {s.unroll for s in around if s.local == 1} == {None}, "its loop has barriers"
     assert any(s.tiles != start.tiles for s in around if s.local == 1)
     assert all(s.group is not None and s.group[1:] == (1, 1) for s in around if s.local)
-    fused = Space(job.unit, job.kernel, "float32", 64, replace(gpu, fused=True))
-    assert "fused" in fused.illegal(Schedule(local=1))
+    for shared in (replace(gpu, fused=True), replace(gpu, grouped=True)):
+        composed = Space(job.unit, job.kernel, "float32", 64, shared)
+        assert "a kernel of a composed pass" in composed.illegal(Schedule(local=1))
+        assert {s.local for s in composed.neighbours(Schedule())} == {None}
     assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(Schedule(local=1, group=(4, 1, 1)))
 
 

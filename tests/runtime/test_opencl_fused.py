@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phiz.runtime.backend import VALUE_AND_GRADIENT
 from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
-from phiz.runtime.opencl_fused import LEAST_WIDTH, Blocking, InBlocks, blocking, names
+from phiz.runtime.opencl_compose import names
+from phiz.runtime.opencl_fused import LEAST_WIDTH, Blocking, InBlocks, blocking
 from phiz.runtime.register_tiles import VECTOR_COST
 from phiz.runtime.schedule import Fixed, Schedule
 
@@ -56,9 +58,14 @@ def test_executors_that_add_in_another_order_do_not_stand_in_for_one_another(mon
     monkeypatch.setattr(backend, "width", lambda dtype: 16)
     monkeypatch.setattr(backend, "device", SimpleNamespace(max_compute_units=2))
     capacities = (16, 32, 64, 96, 128, 256)
-    same = {(one, other) for one in capacities for other in capacities if one < other and backend.same_sums("float32", one, other)}
+    program = networks("float32")[2].program
+
+    def alike(backend: OpenCLBackend, one: int, other: int) -> bool:
+        return backend.same_sums(program, "float32", one, other, VALUE_AND_GRADIENT)
+
+    same = {(one, other) for one in capacities for other in capacities if one < other and alike(backend, one, other)}
     assert same == {(128, 256)}
-    assert OpenCLBackend(fuse=False).same_sums("float32", 16, 256)
+    assert alike(OpenCLBackend(fuse=False), 16, 256)
 
 
 @given(
@@ -102,13 +109,17 @@ def test_tiles_that_were_found_for_other_blocks_are_left_to_the_default() -> Non
 
 
 def test_names_at_file_scope_are_found() -> None:
+    """Kernels are not among them: composed text has none but its own."""
     text = """typedef CAT(REAL, V) realv;
 static REAL lane_sum(realv v) { return v.x; }
 enum { I = SIZE_I, J = SIZE_J };
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+}
 static void forward_Z_item(const int g0,
     int n)
 {
 }
 WIDE __kernel void forward_Z(int n)
 """
-    assert names(text) == ["lane_sum", "forward_Z_item", "forward_Z", "realv", "I", "J"]
+    assert names(text) == ["lane_sum", "team_fold", "forward_Z_item", "realv", "I", "J"]

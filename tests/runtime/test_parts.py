@@ -10,13 +10,14 @@ from phiz.runtime.layer import layer
 from phiz.runtime.network import Network
 from phiz.runtime.opencl_executor import OpenCLExecutor
 from phiz.runtime.opencl_fused import FusedPass
-from phiz.runtime.opencl_plan import plan_kernel
+from phiz.runtime.opencl_plan import KernelPlan, plan_kernel
 from phiz.runtime.parts import default_parts, least_share, most_parts
 from phiz.runtime.program import Unit
 from phiz.runtime.register_tiles import Machine
 from phiz.runtime.schedule import DEFAULT, Fixed, Schedule
 from phiz.runtime.tuner.jobs import jobs
 from phiz.runtime.tuner.trial import Trials
+from phiz.runtime.warp_tiles import TEAMS
 
 GPU, CPU = 132 * 256, 2
 
@@ -60,26 +61,35 @@ def unit_of(network: Network) -> Unit:
     return network.program.units[0]
 
 
-def test_few_parameters_are_split_on_a_large_device_only() -> None:
+def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
+    """There by teams, each item of which has a few vectors; by parts where that is asked for."""
     unit = unit_of(dense(OpenCLBackend(fuse=False)))
     kernels = {kernel.name: kernel for kernel in unit.kernels}
+    large, small = Machine(64, GPU, local=49152), Machine(16, CPU)
 
-    def parts(name: str, machine: Machine, schedule: Schedule = DEFAULT) -> int:
-        return plan_kernel(unit, kernels[name], schedule, 1, 1024, machine).parts
+    def plan(name: str, machine: Machine, schedule: Schedule = DEFAULT) -> KernelPlan:
+        return plan_kernel(unit, kernels[name], schedule, 1, 1024, machine)
 
-    assert parts("gradient_w", Machine(64, GPU)) == parts("gradient_b", Machine(64, GPU)) == 32
-    assert parts("gradient_w", Machine(16, CPU)) == parts("gradient_b", Machine(16, CPU)) == 1
-    assert parts("gradient_b", Machine(16, CPU), Schedule(parts=7)) == 7
-    assert parts("gradient_b", Machine(16, CPU), Schedule(parts=5000)) == 1024, "no more parts than vectors"
-    assert parts("forward_Z", Machine(64, GPU), Schedule(parts=4)) == 1
+    def parts(name: str, machine: Machine, schedule: Schedule) -> int:
+        return plan(name, machine, schedule).parts
+
+    for name in ("gradient_w", "gradient_b"):
+        shared, alone = plan(name, large), plan(name, small)
+        assert shared.team in TEAMS and shared.group == (shared.team, 1, 1) and 1 <= shared.parts <= 1024 // shared.team
+        assert (alone.team, alone.split, alone.parts, alone.group) == (0, 1, 1, None)
+        assert parts(name, small, Schedule(parts=7)) == parts(name, large, Schedule(team=1, parts=7)) == 7
+        assert parts(name, small, Schedule(parts=5000)) == 1024, "no more parts than vectors"
+        assert parts(name, large, Schedule(team=32, parts=5000)) == 1024 // 32, "nor than teams have vectors"
+    assert parts("forward_Z", large, Schedule(parts=4)) == 1 and plan("forward_Z", large, Schedule(team=32)).team == 0
 
 
-def test_with_parts_to_spare_tiles_are_as_large_as_if_the_device_were_small() -> None:
+def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() -> None:
+    """The sum over 4,096 samples keeps the others busy."""
     unit = unit_of(Network([layer("dense", maps=64)], (64,), "mse", "numpy"))
     kernel = next(kernel for kernel in unit.kernels if kernel.name == "gradient_w")
-    small, large = (plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items)) for items in (1, GPU // 16))
+    small, large = (plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items, local=49152)) for items in (1, GPU))
     assert np.prod(list(large.tiles.values())) >= 4
-    assert large.parts > small.parts == 1
+    assert max(1, large.team) * large.parts >= 32 and (small.team, small.parts) == (0, 1)
 
 
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 64, 203])
@@ -166,13 +176,14 @@ def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
         assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
-def test_defaults_of_a_gpu_split_small_layers() -> None:
+def test_defaults_of_a_gpu_share_the_sums_of_small_layers() -> None:
     """The layout and the rules of GPUs, whatever device runs them here."""
     backend = OpenCLBackend()
     backend.kind = "gpu"
     network, reference = dense(backend), dense("numpy")
     plan = backend.plan(network.program.units, "float32", 300)
-    assert {p.parts for (_, name), p in plan.kernels.items() if name.startswith("gradient")} == {16}
+    sums = [p for (_, name), p in plan.kernels.items() if name.startswith("gradient")]
+    assert len(sums) == 4 and all(p.team in TEAMS and p.parts * p.team // p.split < 300 + p.team for p in sums)
     generator = np.random.default_rng(0)
     inputs, targets = generator.normal(size=(300, 7)), generator.normal(size=(300, 3))
     first, second = (network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(2))

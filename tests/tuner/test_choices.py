@@ -119,10 +119,11 @@ def job_of(role: str, samples: int = 64, wanted: Callable[[Job], bool] = lambda 
 def test_why_a_choice_is_illegal() -> None:
     forward, gradient = space(job_of("forward"), GPU), space(job_of("gradient"), GPU)
     assert "forward_Z has no sum that can be taken in parts" in forward.illegal(Schedule(parts=2))
-    assert "65 parts, expected 1 to 64" in gradient.illegal(Schedule(parts=65))
+    assert "65 parts, expected 1 to 64" in gradient.illegal(Schedule(team=1, parts=65))
+    assert "3 parts, expected 1 to 2" in gradient.illegal(Schedule(team=32, parts=3)), "64 vectors"
     assert "0 parts" in gradient.illegal(Schedule(parts=0))
     assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(Schedule(parts=9)), "8 vectors of 8 samples"
-    assert not gradient.illegal(Schedule(parts=64))
+    assert not gradient.illegal(Schedule(team=1, parts=64)) and not gradient.illegal(Schedule(team=32, parts=2))
     assert "unrolled 17 times, expected 1 to 16" in forward.illegal(Schedule(unroll=17))
     basis = Network(NETWORKS["radial_basis"][0], (9,), "mse", "numpy")
     flat = next(job for job in jobs(basis, 8, Request()) if job.unit.file == "radial_basis" and job.kernel.name == "forward_Z")
@@ -141,10 +142,33 @@ def test_a_loop_with_barriers_is_not_unrolled() -> None:
 def test_fused_kernels_have_no_such_choices() -> None:
     for job in some_jobs(64):
         fused = space(job, replace(CPU, fused=True))
-        for schedule in (Schedule(parts=1), Schedule(constant=True), Schedule(local=1)):
-            assert "fused" in fused.illegal(schedule)
+        for schedule in (Schedule(parts=1), Schedule(team=1)):
+            assert "a kernel of a fused pass" in fused.illegal(schedule)
+        for schedule in (Schedule(constant=True), Schedule(local=1), Schedule(group=(1, 1, 1))):
+            assert "a kernel of a composed pass" in fused.illegal(schedule)
         for found in fused.neighbours(fused.schedule({})):
-            assert (found.parts, found.constant, found.local) == (None, False, None)
+            assert (found.parts, found.team, found.split) == (None, None, None)
+            assert (found.constant, found.local, found.group) == (False, None, None)
+
+
+def test_grouped_kernels_choose_neither_work_groups_nor_where_parameters_lie() -> None:
+    """Their widths, parts, teams and unrolled loops are as free as those of kernels in launches of their own."""
+    moved = set()
+    for job in some_jobs(64):
+        grouped, alone = space(job, replace(GPU, grouped=True)), space(job, GPU)
+        team = 1 if job.kernel.team else None
+        for schedule in (Schedule(constant=True), Schedule(local=1), Schedule(group=(1, 1, 1), team=team)):
+            assert "a kernel of a composed pass" in grouped.illegal(schedule)
+        start = grouped.schedule({})
+        for found in grouped.neighbours(start):
+            assert (found.constant, found.local, found.group) == (False, None, None)
+            moved |= {(job.kernel.role, name) for name in vars(found) if getattr(found, name) != getattr(start, name)}
+        free = Schedule(width=4), Schedule(parts=2, team=1), Schedule(team=32), Schedule(unroll=2)
+        assert not any(map(grouped.illegal, free)) or job.kernel.role != "gradient"
+        for schedule in (*free, Schedule(team=32, split=1), Schedule(team=64, split=2), Schedule(team=3), Schedule(parts=65)):
+            assert grouped.illegal(schedule) == alone.illegal(schedule)
+    assert moved >= {("gradient", name) for name in ("tiles", "width", "parts", "team", "split", "unroll")}
+    assert moved >= {("forward", name) for name in ("tiles", "width", "unroll")}
 
 
 def test_loops_of_fused_kernels_are_unrolled_but_those_over_samples_which_always_are() -> None:
@@ -158,10 +182,13 @@ def test_loops_of_fused_kernels_are_unrolled_but_those_over_samples_which_always
 def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
     job = job_of("gradient", 4096)
     gpu, cpu = space(job, GPU), space(job, CPU)
-    values = gpu.part_values(gpu.default)
-    items = np.prod(gpu.global_size(gpu.default)) // gpu.default.parts
-    assert values == tuple(1 << n for n in range(len(values)))
-    assert len(values) > 3 and items * values[-1] <= 4 * GPU.machine.work_items < items * 2 * values[-1]
+    for team, tiles in ((1, {}), (2, {}), (32, {}), (128, {}), (128, dict.fromkeys(job.kernel.tiles, 1))):
+        plan = gpu.plan(Schedule(tiles, team=team, parts=1))
+        values, items = gpu.part_values(plan), np.prod(gpu.global_size(plan))
+        assert values == tuple(1 << n for n in range(len(values)))
+        room = min(4 * GPU.machine.work_items // items, 4096 // team)  # a vector for each item of a team
+        assert values[-1] <= max(1, room) < 2 * values[-1]
+        assert len(values) > 3 or team == 128
     assert {s.parts for s in gpu.neighbours(gpu.schedule({}))} > {None}
     assert max(cpu.part_values(cpu.default)) <= 4 * CPU.machine.work_items
     forward = space(job_of("forward", 4096), GPU)
@@ -188,11 +215,12 @@ def test_constant_memory_is_offered_on_a_gpu_only_and_tried_in_a_child() -> None
 
 def test_choices_survive_where_another_tunable_moves() -> None:
     found = space(job_of("gradient"), GPU)
-    start = Schedule(parts=4, unroll=2)
+    start = Schedule(team=1, parts=4, unroll=2)
     around = list(found.neighbours(start))
     assert {s.parts for s in around if s.unroll == 2} == {2, 4, 8}
     assert {s.unroll for s in around if s.parts == 4} == {None, 2, 4}
-    assert any(s.tiles != around[-1].tiles and (s.parts, s.unroll) == (4, 2) for s in around)
+    assert {s.team for s in around if (s.parts, s.unroll) == (4, 2)} == {1, 2}
+    assert any(s.tiles != around[-1].tiles and (s.team, s.parts, s.unroll) == (1, 4, 2) for s in around)
 
 
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:

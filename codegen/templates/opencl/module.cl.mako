@@ -16,16 +16,14 @@ static void ${k.name}_item(const integer g0, const integer g1, const integer g2,
     ${",\n    ".join(k.parameters)}\
 % if k.local:
 
-#if ${k.schedule.local.macro}
+#if ${k.local_macro}
     , ${", ".join(f"__local REAL *{name}" for name, _ in k.local)}
 #endif
-    )
-% else:
-)
 % endif
+${"    )" if k.local else ")"}
 {
 % for line in k.decode:
-    ${line}
+${line if line.startswith("#") else f"    {line}"}
 % endfor
 % for nest in k.nests:
 ${declare(nest)}\
@@ -37,14 +35,33 @@ ${layout(line, 1)}
 ${layout(line, 1)}
 % endfor
 }
+% if k.team:
+#if ${k.schedule.team}
+static void ${k.name}_store(const integer g0, const integer g1, const integer g2,
+    ${",\n    ".join(k.team.parameters)},
+    __local const REAL *team)
+{
+% for line in k.decode:
+${line if line.startswith("#") else f"    {line}"}
+% endfor
+% for line in k.team.store:
+${layout(line, 1)}
+% endfor
+}
+#endif
+% endif
 WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 {
 % if k.local:
-#if ${k.schedule.local.macro}
+#if ${k.local_macro}
 % for name, length in k.local:
     __local REAL ${name}[${length}];
 % endfor
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
+% if k.team:
+    team_fold(team, ${k.team.places}, 31 - clz(${k.schedule.team}));
+    ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.team.arguments)}, team);
+% endif
 #else
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
 #endif
