@@ -1,4 +1,7 @@
-"""``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from."""
+"""``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from.
+
+Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no side's threads are limited.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..runtime.device import DeviceInfo
 from ..runtime.errors import PhizError
 from . import contest, memory, peers, roofline, startup, works
 from .device_peaks import processor
 from .gradient import warn_when_busy
 from .other_work import Clock, by_others
 from .side_process import SideError, SideProcess
+from .subject import Unsupported
 
 #: Times that every kernel runs for the roofline.
 KERNEL_REPEATS = 30
@@ -28,7 +33,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun."""
+    """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun.
+
+    ``threads``: of every side where the device is no GPU.  ``device``: phiz's (see ``runtime.device.choose``).
+    """
 
     cases: Sequence[str] = ()
     batches: Sequence[int] | None = None
@@ -45,14 +53,20 @@ class Options:
 
 @dataclass
 class Run:
-    """A run under way: the sides, the generated folders, and what could not be measured."""
+    """A run under way: phiz's device, the sides, the generated folders, and what could not be measured."""
 
     options: Options
     say: Callable[[str], None]
+    device: DeviceInfo
     sides: dict[str, SideProcess]
     folders: list[str]
     missing: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def gpu(self) -> bool:
+        """Whether all sides compute on a GPU."""
+        return self.device.kind == "gpu"
 
     def late(self, what: str, part: float = 1.0) -> bool:
         """Whether ``part`` of the budget is spent; then ``what`` is noted as missing."""
@@ -63,22 +77,22 @@ class Run:
 
 
 def bench(options: Options, say: Callable[[str], None]) -> Record:
-    """Measure; ``say`` receives a line of progress.  PhizError for an unknown case or peer."""
+    """Measure; ``say`` receives a line of progress.  PhizError for an unknown case, peer or device."""
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
     chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
-        run = Run(options, say, {}, [])
+        run = Run(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
         for peer in (peers.PHIZ, *sides):
-            reason = peer.missing()
+            reason = peer.missing(run.gpu)
             if reason is not None:
                 run.missing.append(reason)
                 continue
-            device = options.device if peer is peers.PHIZ else None
-            run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device))
+            device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
+            run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device, run.gpu))
         record: Record = {"machine": _machine(run), "options": _plain(options)}
         record["works"] = [found.record() for found in _contests(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
@@ -96,18 +110,32 @@ def _plain(options: Options) -> Record:
     return {"rounds": options.rounds, "threads": options.threads, "peers": list(options.peers), "block": options.block}
 
 
+def _device(options: Options) -> DeviceInfo:
+    """phiz's device as a process of its own sees it, so that OpenCL neither runs nor sets anything here; PhizError without one."""
+    with SideProcess(peers.PHIZ, options.threads, options.device) as asked:
+        try:
+            found: DeviceInfo = asked.ask("device")
+        except SideError as error:
+            raise PhizError(str(error)) from None
+    return found
+
+
 def _machine(run: Run) -> Record:
     versions = {}
     for name, side in list(run.sides.items()):
         try:
             versions[name] = side.ask("versions")
+        except Unsupported as reason:  # there is no GPU for it
+            run.missing.append(f"{side.peer.title}: {reason}")
+            del run.sides[name]
         except SideError as error:  # installed, and still not to be imported
             run.missing.append(str(error))
             if name == "phiz":
                 raise PhizError(str(error)) from None
             del run.sides[name]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return {"processor": processor(), "python": sys.version.split()[0], "versions": versions, "load": load}
+    device = {"device": run.device.name, "driver": run.device.driver, "gpu": run.gpu}
+    return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
 
 
 def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
@@ -160,6 +188,9 @@ def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
 
 
 def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
+    if run.gpu:
+        run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
+        return
     for work in memory.measured(chosen):
         if not work.case.definition and not run.late(f"memory of {work.case.name} at batch {work.batch}", MEMORY):
             run.say(f"{work.case.name}, batch {work.batch}: memory")
@@ -174,7 +205,7 @@ def _waits(run: Run) -> list[startup.Wait]:
         return []
     run.say("waits of new processes")
     try:
-        return startup.waits(run.options.threads)
+        return startup.waits(run.options.threads, device=run.options.device, gpu=run.gpu)
     except RuntimeError as error:
         run.missing.append(f"waits: {error}")
         return []

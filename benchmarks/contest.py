@@ -11,7 +11,7 @@ from .agreement import TOLERANCE, difference
 from .peers import PYTORCH
 from .side_process import SideError, SideProcess
 from .subject import Subject, Unsupported
-from .works import Goal, Work
+from .works import Goal, Work, fits
 
 #: A side whose call takes longer than this many blocks takes part in the first rounds only.
 SLOW, SLOW_ROUNDS = 4.0, 3
@@ -86,7 +86,7 @@ class Contest:
 
     def fastest(self, peers: Sequence[str], form: str = "") -> Lane | None:
         """The lane of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
-        fitting = [lane for lane in self.lanes if lane.peer in peers and lane.seconds and form in ("", lane.form)]
+        fitting = [lane for lane in self.lanes if lane.peer in peers and lane.seconds and fits(lane.form, form)]
         return min(fitting, key=lambda lane: self.ratio(lane).median, default=None) if self.ours else None
 
     def verdicts(self) -> list[Verdict]:
@@ -167,8 +167,8 @@ def _enter(
             found[form] = once, Lane(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
     if not found:
         return
-    fastest = min(found, key=lambda form: found[form][0])
-    kept = {fastest, contest.work.variant or fastest}
+    fitting = [form for form in found if fits(form, contest.work.variant)]
+    kept = {min(forms, key=lambda form: found[form][0]) for forms in (list(found), fitting) if forms}
     contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
 
 

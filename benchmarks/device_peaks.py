@@ -3,12 +3,15 @@
 The peak is that of ``a = a * x + y`` on independent accumulators; the vector width and the number of accumulators that reach
 most count.  Bandwidth is the better of copy and triad (bytes of loads and stores, as STREAM counts), repeated within one
 launch on arrays that fit the level.  Times are the device's own (profiling), the best of several.
+
+The caches of a CPU are known.  What a GPU's driver tells is not the cache that all units share (NVIDIA's names that of the
+single units), so there the bandwidth is measured over spans of data, and the cache ends where it falls towards memory's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,11 @@ REPEATS = 7
 LAUNCH_SECONDS = 0.004
 #: The largest arrays together, and a cache where the device does not tell.
 MOST_BYTES, UNKNOWN_CACHE = 3 * 2**29, 32 * 2**20
+#: On a GPU: the largest arrays together, work items of a unit and of a group, and spans in which a cache is looked for.
+GPU_MOST_BYTES, UNIT_ITEMS, GROUP = 3 * 2**30, 2048, 256
+GPU_SPANS = tuple(part * 2**power for power in range(20, 27) for part in (4, 6))
+#: A cache is at least so many times as fast as memory.
+GAIN = 1.15
 
 PEAK = """
 #if defined(cl_khr_fp64)
@@ -35,6 +43,7 @@ PEAK = """
 __kernel void peak(__global VECTOR *out, const REAL x, const REAL y, const int steps)
 {
     VECTOR a[COUNT];
+#pragma unroll
     for (int i = 0; i < COUNT; ++i) a[i] = (VECTOR)(get_global_id(0) + i);
     const VECTOR s = (VECTOR)(x), t = (VECTOR)(y);
     for (int k = 0; k < steps; ++k) {
@@ -42,6 +51,7 @@ __kernel void peak(__global VECTOR *out, const REAL x, const REAL y, const int s
         for (int i = 0; i < COUNT; ++i) a[i] = a[i] * s + t;
     }
     VECTOR sum = (VECTOR)(0);
+#pragma unroll
     for (int i = 0; i < COUNT; ++i) sum += a[i];
     out[get_global_id(0)] = sum;
 }
@@ -51,22 +61,58 @@ STREAM = """
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #endif
-// Every work item walks through its own part: with STRIDE 1 a piece in a row (CPU), else all of them side by side (GPU).
+// Every work item walks through its own piece.
 __kernel void copy(__global const VECTOR *a, __global const VECTOR *b, __global VECTOR *c, const int part, const int repeats)
 {
-    const int first = STRIDE == 1 ? get_global_id(0) * part : get_global_id(0), step = STRIDE == 1 ? 1 : get_global_size(0);
+    const int first = get_global_id(0) * part;
     for (int r = 0; r < repeats; ++r) {
-        for (int n = 0; n < part; ++n) c[first + n * step] = a[first + n * step] + (REAL)(r);
+        for (int n = 0; n < part; ++n) c[first + n] = a[first + n] + (REAL)(r);
     }
 }
 __kernel void triad(__global const VECTOR *a, __global const VECTOR *b, __global VECTOR *c, const int part, const int repeats)
 {
-    const int first = STRIDE == 1 ? get_global_id(0) * part : get_global_id(0), step = STRIDE == 1 ? 1 : get_global_size(0);
+    const int first = get_global_id(0) * part;
     for (int r = 0; r < repeats; ++r) {
-        for (int n = 0; n < part; ++n) c[first + n * step] = a[first + n * step] + (REAL)(r) * b[first + n * step];
+        for (int n = 0; n < part; ++n) c[first + n] = a[first + n] + (REAL)(r) * b[first + n];
     }
 }
 """
+GPU_STREAM = """
+#if defined(cl_khr_fp64)
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+// All work items lie side by side and step over one another.  Every repeat begins HOP further on, so that no unit finds in a
+// cache of its own what it read in the repeat before.
+#define ARRAYS __global const VECTOR *restrict a, __global const VECTOR *restrict b, __global VECTOR *restrict c
+__kernel void copy(ARRAYS, const int part, const int repeats)
+{
+    const int step = get_global_size(0), size = step * part, hop = HOP % size;
+    int at = get_global_id(0);
+    for (int r = 0; r < repeats; ++r) {
+#pragma unroll 4
+        for (int n = 0; n < part; ++n) {
+            c[at] = a[at] + (REAL)(r);
+            at = at + step < size ? at + step : at + step - size;
+        }
+        at = at + hop < size ? at + hop : at + hop - size;
+    }
+}
+__kernel void triad(ARRAYS, const int part, const int repeats)
+{
+    const int step = get_global_size(0), size = step * part, hop = HOP % size;
+    int at = get_global_id(0);
+    for (int r = 0; r < repeats; ++r) {
+#pragma unroll 4
+        for (int n = 0; n < part; ++n) {
+            c[at] = a[at] + (REAL)(r) * b[at];
+            at = at + step < size ? at + step : at + step - size;
+        }
+        at = at + hop < size ? at + hop : at + hop - size;
+    }
+}
+"""
+#: Work items between two repeats: a prime number of groups, which no number of units divides.
+HOP = 37 * GROUP
 ARRAYS = {"copy": 2, "triad": 3}
 
 
@@ -114,12 +160,21 @@ def measure(dtypes: Sequence[str], device: str | None = None) -> list[Peaks]:
 
 
 def caches(device: Any) -> list[tuple[str, int]]:
-    """Names and bytes of the cache levels, all cores' together: the system's for a CPU, else what the device tells."""
-    if devices.kind(device) == "cpu":
-        found = _system_caches(int(device.max_compute_units))
-        if found:
-            return found
-    return [("cache", int(device.global_mem_cache_size) or UNKNOWN_CACHE)]
+    """Names and bytes of a CPU's cache levels, all cores' together: the system's, else what the device tells."""
+    return _system_caches(int(device.max_compute_units)) or [("cache", int(device.global_mem_cache_size) or UNKNOWN_CACHE)]
+
+
+def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], size: int) -> tuple[Level, ...]:
+    """The levels of a GPU with ``size`` bytes of memory: bandwidth and kernel for ``spans`` of bytes, and for more than any cache.
+
+    The cache is as large as the last span whose bandwidth is nearer to the highest than to memory's.
+    """
+    whole = Level("memory", size, *memory)
+    best = max(spans.values(), default=memory)
+    if best[0] < GAIN * memory[0]:
+        return (whole,)
+    within = max(span for span, found in spans.items() if 2 * found[0] >= best[0] + memory[0])
+    return (Level("cache", within, *best), whole)
 
 
 def _system_caches(units: int) -> list[tuple[str, int]]:
@@ -141,7 +196,8 @@ class _Meter:
         self.queue = cl.CommandQueue(self.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
         self.cpu = devices.kind(device) == "cpu"
         # Enough work items to fill the device; on a CPU some more than threads, so that none waits long for the last.
-        self.items = int(device.max_compute_units) * (8 if self.cpu else 2048)
+        self.items = int(device.max_compute_units) * (8 if self.cpu else UNIT_ITEMS)
+        self.group = (1 if self.cpu else min(GROUP, int(device.max_work_group_size)),)
 
     def peaks(self, dtype: str) -> Peaks:
         tried = {}
@@ -151,7 +207,8 @@ class _Meter:
         for key in sorted(tried, key=lambda key: -tried[key])[:3]:  # the others in the machine may have slowed one down
             tried[key] = max(tried[key], *(self._flops(dtype, *key) for _ in range(2)))
         width, count = max(tried, key=lambda key: tried[key])
-        levels = self._levels(dtype, max((WIDTHS if self.cpu else GPU_WIDTHS)[dtype]))
+        widest = max((WIDTHS if self.cpu else GPU_WIDTHS)[dtype])
+        levels = self._levels(dtype, widest) if self.cpu else self._gpu_levels(dtype, widest)
         printed = {f"{w} x {n}": flops for (w, n), flops in tried.items()}
         flops = tried[width, count]
         return Peaks(self.device.name.strip(), dtype, flops, width, count, levels, self._launch_seconds(), printed)
@@ -166,7 +223,7 @@ class _Meter:
 
         def seconds(steps: int, repeats: int) -> float:
             kernel.set_args(out, number(0.999), number(0.001), np.int32(steps))
-            return self._best(kernel, (self.items,), (1,) if self.cpu else None, repeats)
+            return self._best(kernel, (self.items,), self.group, repeats)
 
         steps = _grow(lambda n: seconds(n, 2), 256)
         return 2.0 * width * count * steps * self.items / seconds(steps, REPEATS)
@@ -182,20 +239,37 @@ class _Meter:
         spans = [*kept, ("memory", int(self.device.global_mem_size), min(whole, max(4 * below, 2**28)))]
         found: list[Level] = []
         for name, size, span in spans:
-            best = max(((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS), key=lambda pair: pair[0])
+            best = self._faster(dtype, width, span)
             if found and best[0] > found[-1].bandwidth:  # a level is not faster than the one that is nearer
                 best = (found[-1].bandwidth, found[-1].kernel)
             found.append(Level(name, size, *best))
         return tuple(found)
 
+    def _gpu_levels(self, dtype: str, width: int) -> tuple[Level, ...]:
+        size = int(self.device.global_mem_size)
+        whole = min(GPU_MOST_BYTES, size // 4)
+        spans = {span: self._faster(dtype, width, span) for span in GPU_SPANS if span <= whole // 4}
+        return fallen(spans, self._faster(dtype, width, whole), size)
+
+    def _faster(self, dtype: str, width: int, span: int) -> tuple[float, str]:
+        """Bandwidth on arrays that together take ``span`` bytes, and the kernel that reaches it."""
+        return max(((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS), key=lambda pair: pair[0])
+
+    def _pieces(self, elements: int) -> tuple[int, int]:
+        """Work items, and vectors of each, for arrays of about ``elements`` vectors: on a GPU fewer items where these are few."""
+        if self.cpu:
+            return self.items, max(4, elements // self.items // 4 * 4)
+        items = max(1, min(self.items, elements) // self.group[0]) * self.group[0]
+        return items, max(1, elements // items)
+
     def _bandwidth(self, dtype: str, width: int, name: str, span: int) -> float:
         real, arrays = REAL[dtype], ARRAYS[name]
         itemsize = np.dtype(dtype).itemsize * width
-        part = max(4, span // arrays // itemsize // self.items // 4 * 4)
+        items, part = self._pieces(span // arrays // itemsize)
         vector = real if width == 1 else f"{real}{width}"
-        options = [f"-DVECTOR={vector}", f"-DREAL={real}", f"-DSTRIDE={1 if self.cpu else 0}"]
-        kernel = cl.Kernel(cl.Program(self.context, STREAM).build(options), name)
-        size = part * self.items * itemsize
+        options = [f"-DVECTOR={vector}", f"-DREAL={real}", *([] if self.cpu else [f"-DHOP={HOP}"])]
+        kernel = cl.Kernel(cl.Program(self.context, STREAM if self.cpu else GPU_STREAM).build(options), name)
+        size = part * items * itemsize
         buffers = [cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size) for _ in range(arrays)]
         if name == "copy":
             buffers.insert(1, buffers[0])
@@ -204,7 +278,7 @@ class _Meter:
 
         def seconds(repeats: int, times: int) -> float:
             kernel.set_args(*buffers, np.int32(part), np.int32(repeats))
-            return self._best(kernel, (self.items,), (1,) if self.cpu else None, times)
+            return self._best(kernel, (items,), self.group, times)
 
         repeats = _grow(lambda n: seconds(n, 2), 1)
         found = arrays * size * repeats / seconds(repeats, REPEATS)
@@ -220,7 +294,7 @@ class _Meter:
         kernel.set_args(out)
         return self._best(kernel, (64,), (4,), 50, middle=True)
 
-    def _best(self, kernel: Any, size: tuple[int, ...], group: tuple[int, ...] | None, repeats: int, middle: bool = False) -> float:
+    def _best(self, kernel: Any, size: tuple[int, ...], group: tuple[int, ...], repeats: int, middle: bool = False) -> float:
         times = []
         for _ in range(repeats + 1):
             event = cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..runtime.layer import Layer
-from .subject import Form, Results, Step, Subject, gathered, geometry, passed, window
+from .subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
 from .works import Work
 
 NCHW = ("NCHW", "OIHW", "NCHW")
@@ -82,17 +82,37 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 }  # fmt: skip
 
 
-def versions() -> str:
-    """What runs."""
-    return f"JAX {jax.__version__}, {jax.default_backend()}"
+def versions(device: str | None = None) -> str:
+    """What runs; Unsupported as ``prepare``."""
+    place = _place(device)
+    return f"JAX {jax.__version__}, {place.platform if device is None else f'{place.platform}, {place.device_kind}'}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-    """One form."""
+def _place(device: str | None) -> Any:
+    try:
+        return jax.devices(device or "cpu")[0]
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise Unsupported(f"JAX {jax.__version__} finds no GPU ({lines[0][:200]})") from None
+
+
+def whole(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with products of whole float32 numbers (not TF32), its derivatives too where it takes them."""
+
+    def run(*arguments: Any) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return function(*arguments)
+
+    return run
+
+
+def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+    """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
+    place = _place(device)
     subject = Subject.of(work, folders)
     chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [jnp.asarray(value) for _, _, value in subject.leaves()]
-    x, t, d = jnp.asarray(subject.inputs), jnp.asarray(subject.targets), jnp.asarray(subject.delta)
+    leaves = [jax.device_put(value, place) for _, _, value in subject.leaves()]
+    x, t, d = (jax.device_put(a, place) for a in (subject.inputs, subject.targets, subject.delta))
     softmax = subject.network.layers[-1].spec.family == "softmax"
 
     def value(parameters: Any, x: Any, t: Any) -> Any:
@@ -111,7 +131,7 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
         "gradient": (jax.value_and_grad(value), (leaves, x, t)),
         "pass": (through, (leaves, x, d)),
     }.get(mode, (outputs, (leaves, x)))
-    jitted = jax.jit(function)
+    jitted = jax.jit(function if device is None else whole(function))
     found: list[Any] = [None]
 
     def call() -> None:

@@ -13,8 +13,8 @@ from .works import Work
 BACKWARD = Request(gradients="sum", input_gradient=True)
 
 
-def versions() -> str:
-    """What runs."""
+def versions(device: str | None = None) -> str:
+    """What runs, on whatever device."""
     from importlib.metadata import version
 
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"

@@ -1,4 +1,4 @@
-"""tinygrad as a peer, on its CPU device (which compiles with clang), captured by ``TinyJit``."""
+"""tinygrad as a peer, on its CPU device (which compiles with clang) or on a GPU, captured by ``TinyJit``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from tinygrad import Device, Tensor, TinyJit
 
 from ..runtime.layer import Layer
-from .subject import Form, Results, Step, Subject, gathered, geometry, passed, window
+from .subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
 from .works import Work
 
-DEVICE = "CPU"
+CPU = "CPU"
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "linear": lambda z: z,
     "tanh": lambda z: z.tanh(),
@@ -47,19 +47,32 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 }  # fmt: skip
 
 
-def versions() -> str:
-    """What runs."""
+def versions(device: str | None = None) -> str:
+    """What runs; Unsupported as ``prepare``."""
     from importlib.metadata import version
 
-    return f"tinygrad {version('tinygrad')}, {DEVICE}"
+    return f"tinygrad {version('tinygrad')}, {_opened(device)}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-    """One form."""
+def _opened(device: str | None) -> str:
+    """tinygrad's name of the device.  A GPU is asked to compute something, as only that tells whether it can."""
+    if device is None:
+        return CPU
+    try:
+        (Tensor([1.0], device=device) + 1).realize()
+    except Exception as error:  # whatever a driver or a compiler that is not there leads to
+        lines = str(error).strip().splitlines() or [""]
+        raise Unsupported(f"tinygrad cannot use {device} ({type(error).__name__}: {lines[0][:200]})") from None
+    return device
+
+
+def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+    """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
+    place = _opened(device)
     subject = Subject.of(work, folders)
     chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [Tensor(value, device=DEVICE).realize() for _, _, value in subject.leaves()]
-    x, t, d = (Tensor(a, device=DEVICE).realize() for a in (subject.inputs, subject.targets, subject.delta))
+    leaves = [Tensor(value, device=place).realize() for _, _, value in subject.leaves()]
+    x, t, d = (Tensor(a, device=place).realize() for a in (subject.inputs, subject.targets, subject.delta))
     softmax = subject.network.layers[-1].spec.family == "softmax"
 
     @TinyJit
@@ -78,7 +91,7 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
 
     def call() -> None:
         found[0] = step()
-        Device[DEVICE].synchronize()
+        Device[place].synchronize()
 
     def results() -> Results:
         first, *rest = (tensor.numpy() for tensor in found[0])

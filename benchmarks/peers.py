@@ -16,7 +16,8 @@ from ..runtime.errors import PhizError
 class Peer:
     """A side: ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(work, folders, threads)``.
 
-    ``package``: what must be installed.  ``programs``: one of these must be on the path.
+    Both also take ``device``: phiz's OpenCL device, or what the library calls a GPU (``gpu``, "" where it runs on CPUs only).
+    ``package``: what must be installed.  ``programs``: one of these must be on the path; ``gpu_programs``: so where a GPU computes.
     """
 
     name: str
@@ -25,13 +26,18 @@ class Peer:
     attribute: str = ""
     package: str = ""
     programs: tuple[str, ...] = ()
+    gpu: str = ""
+    gpu_programs: tuple[str, ...] = ()
 
-    def missing(self) -> str | None:
-        """Why it cannot be measured here, in one line; None where it can."""
+    def missing(self, gpu: bool = False) -> str | None:
+        """Why it cannot be measured here (on a GPU), in one line; None where it can."""
+        if gpu and not self.gpu:
+            return f"{self.title} runs on CPUs only"
         if self.package and importlib.util.find_spec(self.package) is None:
             return f"{self.title} is not installed ({self.package})"
-        if self.programs and not any(map(shutil.which, self.programs)):
-            return f"{self.title} needs a compiler on the path: {' or '.join(self.programs)}"
+        programs = self.gpu_programs if gpu else self.programs
+        if programs and not any(map(shutil.which, programs)):
+            return f"{self.title} needs a compiler on the path: {' or '.join(programs)}"
         return None
 
     def load(self) -> Any:
@@ -40,14 +46,17 @@ class Peer:
         return getattr(module, self.attribute) if self.attribute else module
 
 
-PHIZ = Peer("phiz", "phiz", ".peer_phiz")
+CXX = ("g++", "clang++", "c++")
+#: For what Triton builds beside a GPU's kernels.
+CC = ("gcc", "clang", "cc")
+PHIZ = Peer("phiz", "phiz", ".peer_phiz", gpu="OpenCL")
 PEERS: Mapping[str, Peer] = {
     peer.name: peer
     for peer in (
-        Peer("torch", "PyTorch eager", ".peer_torch", package="torch"),
-        Peer("torch-compile", "PyTorch compiled", ".peer_torch", "Compiled", "torch", ("g++", "clang++", "c++")),
-        Peer("jax", "JAX jit", ".peer_jax", package="jax"),
-        Peer("tinygrad", "tinygrad", ".peer_tinygrad", package="tinygrad", programs=("clang",)),
+        Peer("torch", "PyTorch eager", ".peer_torch", package="torch", gpu="cuda"),
+        Peer("torch-compile", "PyTorch compiled", ".peer_torch", "Compiled", "torch", CXX, gpu="cuda", gpu_programs=CC),
+        Peer("jax", "JAX jit", ".peer_jax", package="jax", gpu="gpu"),
+        Peer("tinygrad", "tinygrad", ".peer_tinygrad", package="tinygrad", programs=("clang",), gpu="CUDA"),
         Peer("sklearn", "scikit-learn", ".peer_sklearn", package="sklearn"),
         Peer("numpy", "NumPy", ".peer_phiz", "Reference"),
     )

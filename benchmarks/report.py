@@ -12,8 +12,9 @@ from .roofline import SHARE
 
 Record = Mapping[str, Any]
 SIDES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
-#: How kernels are timed, and the part of a work that the last row of the summary begins with.
+#: How kernels are timed on a CPU and on a GPU, and the part of a work that the last row of the summary begins with.
 TIMED = "as one of many in a launch: what a launch that does it several times takes longer than one that does it once."
+TIMED_ON_GPU = "as a launch of its own, timed by the device, without what an empty launch takes."
 LEAST_PART = 0.01
 OTHERS = {"pytorch": "PyTorch", "best": "the best peer"}
 
@@ -44,10 +45,33 @@ def _head(record: Record) -> str:
     versions = "; ".join(dict.fromkeys(machine["versions"].values()))
     return (
         "# phiz beside its peers\n\n"
-        f"{machine['processor']}; {options['threads']} threads each; Python {machine['python']}; {versions}.\n"
+        f"{place(record, 'each')}; Python {machine['python']}; {versions}.\n"
+        f"{_precision(record)}"
         f"Load average at the start {machine['load']:.1f}; {machine.get('seconds', 0):.0f} s in all.{_others(machine)}\n\n"
         f"Every side in a process of its own, {options['rounds']} rounds in turn, about {options['block']:g} s of calls per side "
         "and round, the median of each.  A side whose numbers differ from phiz's by more than 1e-4 is not timed."
+    )
+
+
+def on_gpu(record: Record) -> bool:
+    """Whether phiz and its peers computed on a GPU."""
+    return bool(record["machine"].get("gpu"))
+
+
+def place(record: Record, sides: str) -> str:
+    """What all sides computed on: the GPU, or the processor and the threads of ``sides``."""
+    machine = record["machine"]
+    if on_gpu(record):
+        return f"{machine['device']} beside {machine['processor']}"
+    return f"{machine['processor']}; {record['options']['threads']} threads {sides}"
+
+
+def _precision(record: Record) -> str:
+    if not on_gpu(record):
+        return ""
+    return (
+        f"phiz through OpenCL on {record['machine']['device']} (driver {record['machine']['driver']}); peers on the GPU, "
+        "float32 without TF32; threads are not limited.\n"
     )
 
 
@@ -114,7 +138,8 @@ def _against(lane: str) -> str:
 
 
 def _roofline(record: Record, pictures: bool) -> str:
-    parts = [f"## Kernels beside the roof\n\nEvery kernel by itself, in the order of a pass, {TIMED}  {_peaks(record)}"]
+    timed = TIMED_ON_GPU if on_gpu(record) else TIMED
+    parts = [f"## Kernels beside the roof\n\nEvery kernel by itself, in the order of a pass, {timed}  {_peaks(record)}"]
     if pictures:
         parts.append("![Every kernel beside the device's roof](roofline.png)")
     parts.append(_summary(record["kernels"]))

@@ -11,8 +11,9 @@ from typing import Any
 
 from .other_work import MUCH
 from .peers import PEERS
-from .report import SIDES
+from .report import SIDES, on_gpu, place
 from .roofline import INTENSITY, SHARE
+from .works import fits
 
 Record = Mapping[str, Any]
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -49,7 +50,7 @@ def save_peers(record: Record, path: Path) -> None:
     axes.set_xlabel("time of the peer / time of phiz (log scale; right of 1 phiz is faster)")
     axes.xaxis.set_major_formatter(_plain_numbers())
     axes.grid(axis="x", which="major", color="#cccccc", linewidth=0.7, zorder=0)
-    axes.set_title(f"{record['machine']['processor']}, {record['options']['threads']} threads a side{_busy(record)}", fontsize=10)
+    axes.set_title(f"{place(record, 'a side')}{_busy(record)}", fontsize=10)
     axes.plot([], [], color="black", linestyle="None", marker="|", markersize=16, markeredgewidth=2.6,
               label="goal: beside PyTorch black,\nbeside others in colour")  # fmt: skip
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
@@ -69,7 +70,7 @@ def _label(work: Record) -> str:
 def _shown(work: Record, peer: str) -> Record | None:
     """The form of a peer that the goal is about, else its fastest: one mark a line."""
     found = [side for side in work["sides"] if side["peer"] == peer and side["ratio"]]
-    fitting = [side for side in found if work["variant"] and side["form"] == work["variant"]] or found
+    fitting = [side for side in found if fits(side["form"], work["variant"])] or found
     return min(fitting, key=lambda side: side["ratio"]["median"], default=None)
 
 
@@ -126,7 +127,7 @@ def save_roofline(record: Record, path: Path) -> None:
     axes.grid(which="major", color="#dddddd", linewidth=0.6, zorder=0)
     axes.set_xlabel("operations a byte (counted from the derived loops; every tensor moved once)")
     axes.set_ylabel("GFLOP/s, float32")
-    where = f"{peaks['device']}, {record['options']['threads']} threads"
+    where = peaks["device"] if on_gpu(record) else f"{peaks['device']}, {record['options']['threads']} threads"
     axes.set_title(f"Every kernel beside the measured roof: {where}{_busy(record)}", fontsize=11)
     explained = "area: part of its work's time\nnames: layer number, kernel"
     legend = figure.legend(fontsize=8.5, frameon=False, loc="outside right upper", title=explained, title_fontsize=8.5)

@@ -5,6 +5,7 @@ Requests come as pickles on stdin, replies go out on what was stdout; libraries 
 | request | reply |
 |---|---|
 | ("versions",) | a line |
+| ("device",) | phiz alone: what ``runtime.device.describe`` tells about its OpenCL device |
 | ("prepare", work, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
 | ("measure", form, calls) | median seconds of as many calls, after one that only warms up |
 | ("drop",) | None; the work is forgotten |
@@ -69,7 +70,7 @@ def first_look(form: Form) -> tuple[float, Any]:
 
 
 class Side:
-    """Answers requests with the code of one peer."""
+    """Answers requests with the code of one peer.  ``device``: as the peer names it; None for its own choice."""
 
     def __init__(self, peer: Any, device: str | None) -> None:
         self.peer = peer
@@ -80,7 +81,11 @@ class Side:
         """The reply to a request."""
         match request:
             case ("versions",):
-                return self.peer.versions()
+                return self.peer.versions(**self.options)
+            case ("device",):
+                from ..runtime import device as devices
+
+                return devices.describe(devices.choose(self.options.get("device")))
             case ("prepare", work, folders, threads):
                 self.forms = self.peer.prepare(work, folders, threads, **self.options)
                 return {name: first_look(form) for name, form in self.forms.items()}

@@ -1,7 +1,7 @@
 """How long one waits: deriving and emitting, and the first gradient of a new process with warm and with cold caches.
 
 Every time is that of a whole process, the interpreter's start included.  Caches lie in a temporary folder: PoCL's
-(``POCL_CACHE_DIR``), PyOpenCL's and phiz's own (``XDG_CACHE_HOME``).
+(``POCL_CACHE_DIR``), that of NVIDIA's driver (``CUDA_CACHE_PATH``), PyOpenCL's and phiz's own (``XDG_CACHE_HOME``).
 """
 
 from __future__ import annotations
@@ -70,13 +70,16 @@ class Wait:
         return asdict(self) | {"met": self.met}
 
 
-def waits(threads: int, repeats: int = 3) -> list[Wait]:
-    """All of them; RuntimeError with the last line of a process that fails."""
+def waits(threads: int, repeats: int = 3, device: str | None = None, gpu: bool = False) -> list[Wait]:
+    """All of them; RuntimeError with the last line of a process that fails.
+
+    ``device``: phiz's OpenCL device (see ``runtime.device.choose``).  ``gpu``: it is a GPU, and nothing limits the threads.
+    """
     with tempfile.TemporaryDirectory(prefix="phiz_bench_") as folder:
         room = Path(folder)
         definition = room / "gated.py"
         definition.write_text(GATED, encoding="utf-8")
-        own = environment(threads)
+        own = environment(threads, gpu) | ({"PHIZ_DEVICE": device} if device else {})
         everything = statistics.median(_process(EVERYTHING, own) for _ in range(max(1, repeats - 1)))
         one_layer = statistics.median(_process(ONE_LAYER, own, str(definition)) for _ in range(repeats))
         cold = statistics.median(_process(GRADIENT, _caches(own, room / f"cold{n}")) for n in range(max(1, repeats - 1)))
@@ -90,7 +93,7 @@ def waits(threads: int, repeats: int = 3) -> list[Wait]:
 
 
 def _caches(own: Mapping[str, str], folder: Path) -> dict[str, str]:
-    names = ("POCL_CACHE_DIR", "XDG_CACHE_HOME", "PHIZ_CACHE")
+    names = ("POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME", "PHIZ_CACHE")
     places = {name: str(folder / name.lower()) for name in names}
     for place in places.values():
         Path(place).mkdir(parents=True, exist_ok=True)

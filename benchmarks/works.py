@@ -35,6 +35,11 @@ class Goal:
     factor: float
 
 
+def fits(form: str, variant: str) -> bool:
+    """Whether a form (``cdist``; ``cdist, CUDA graphs``) is the code that ``variant`` names, however it is run; "" names any."""
+    return not variant or form == variant or form.startswith(f"{variant}, ")
+
+
 @dataclass(frozen=True)
 class Work:
     """One line of the table.  ``variant``: the form of a peer's code that the goal is about, where it has several."""

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default 9; of the paper's kernels 31)")
     parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per side and round (default 0.12)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every side (default 2)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every side on a CPU (default 2)")
     parser.add_argument(
         "--peers", metavar="A,B", help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)"
     )
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory of gradients")
     parser.add_argument("--no-startup", action="store_true", help="leave out deriving and the first gradient of new processes")
     parser.add_argument("--budget", type=float, default=420, metavar="SECONDS", help="begin no work after this time (default 420)")
-    parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="phiz's OpenCL device (see phiz doctor)")
+    parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="phiz's OpenCL device (see phiz doctor); a GPU: the peers' too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md, bench.json, peers.png and roofline.png to DIR")
     paper.configure_sections(parser)

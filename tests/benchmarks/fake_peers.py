@@ -23,6 +23,22 @@ class Honest:
         return {"placed": form, "host": form}
 
 
+class Placed(Honest):
+    """Tells where it was told to compute, how many processors it may use, and a limit of threads."""
+
+    @staticmethod
+    def versions(device: str | None = None) -> str:
+        return f"{device} {len(os.sched_getaffinity(0))} {os.environ.get('OMP_NUM_THREADS')}"
+
+
+class Homeless(Honest):
+    """Finds no GPU."""
+
+    @staticmethod
+    def versions(device: str | None = None) -> str:
+        raise Unsupported(f"finds no {device}")
+
+
 class TwoForms(Honest):
     """One form that agrees, one that does not."""
 

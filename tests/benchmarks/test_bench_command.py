@@ -13,6 +13,7 @@ from phiz.benchmarks import bench, other_work, peers, report, report_files, repo
 from phiz.benchmarks.device_peaks import Level, Peaks
 from phiz.benchmarks.peers import Peer
 from phiz.cli.main import main
+from phiz.runtime import device as devices
 from phiz.runtime.errors import PhizError
 
 
@@ -153,7 +154,7 @@ def test_the_roofline_covers_layers_that_phiz_does_not_come_with(monkeypatch: py
             return [peak] if request[0] == "peaks" else roofline.profile_work(*request[1:3], 2)
 
     with contextlib.ExitStack() as stack:
-        run = bench.Run(options, lambda line: None, {"phiz": Here()}, [])  # type: ignore[dict-item]
+        run = bench.Run(options, lambda line: None, devices.describe(devices.choose()), {"phiz": Here()}, [])  # type: ignore[dict-item]
         assert list(bench._defined(run, chosen, stack)) == chosen and len(run.folders) == 1
         found = bench._roofline(run, chosen)
     assert [k["kernel"] for k in found["kernels"]] == ["forward_Z", "delta_Y", "gradient_w"]
@@ -182,7 +183,7 @@ def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as nowhere:
         nowhere.setenv("PATH", "/nowhere")
         assert Peer("x", "X", ".x", programs=("clang", "cc")).missing() == "X needs a compiler on the path: clang or cc"
-    monkeypatch.setattr(Peer, "missing", lambda self: None if self.name == "phiz" else f"{self.title} is not installed")
+    monkeypatch.setattr(Peer, "missing", lambda self, gpu: None if self.name == "phiz" else f"{self.title} is not installed")
     options = bench.Options(["digits"], [3], 1, 1, ["torch", "numpy"], memory=False, startup=False, block=0.001)
     found = bench.bench(options, lambda line: None)
     assert found["missing"] == ["PyTorch eager is not installed", "NumPy is not installed"]
