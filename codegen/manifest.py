@@ -23,6 +23,7 @@ from .expression_text import text
 from .local import numbers
 from .opencl_kernel import KernelText
 from .opencl_source import OpenCLModule
+from .schedule import bounded
 from .signature import arguments, relations, sizes
 
 VERSION = 1
@@ -79,6 +80,16 @@ def _work(kernel: Kernel) -> IntExpr:
     return add(*nests)
 
 
+def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
+    """First round, end and whole extent of the loops that begin or end at another round for some place of ``axis``."""
+    found = {}
+    for nest in kernel.nests:
+        for loop in bounded(nest, axis):
+            if names(loop.lower) | names(loop.upper) == {axis} and not names(loop.extent):
+                found[loop.lower, loop.upper, loop.extent] = [text(e) for e in (loop.lower, loop.upper, loop.extent)]
+    return list(found.values())
+
+
 def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     """How OpenCL runs a kernel of one form."""
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
@@ -94,6 +105,9 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
+    bounds = {t.macro: found for t in launch.schedule.tiles if (found := _bounds(kernel, t.axis))}
+    if bounds:
+        record["bounds"] = bounds
     if launch.schedule.split:
         record["split"] = {"macro": launch.schedule.split, "rounds": [text(e) for e in launch.schedule.rounds]}
     invariant = [operand.invariant for operand in launch.schedule.operands]

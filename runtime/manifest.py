@@ -124,6 +124,15 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
+class BoundsInfo:
+    """A loop whose rounds depend on a tiled axis: their ``first`` and ``end``, in sizes and the axis, and the whole ``extent``."""
+
+    first: str
+    end: str
+    extent: str
+
+
+@dataclass(frozen=True)
 class LaunchInfo:
     """How OpenCL launches a kernel of one form.
 
@@ -131,9 +140,10 @@ class LaunchInfo:
     it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
     same in every round.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; ""
     where it is taken as a whole.  ``team``: the macro with the number of work items that share a sum, "" where they cannot;
-    ``split``: how they may share rounds of its loops.  ``unroll``: the macro that says how often the innermost loops are unrolled;
-    "" where there are none.  ``constant``: its parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which
-    of the tiles is one.  ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
+    ``split``: how they may share rounds of its loops.  ``bounds``: for tiles over an axis that loops depend on, these loops.
+    ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its
+    parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.  ``sums``: for each
+    further sum in the same loops, the tiles that it has accumulators along.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -145,6 +155,7 @@ class LaunchInfo:
     parts: str = ""
     team: str = ""
     split: SplitInfo | None = None
+    bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None
@@ -177,6 +188,7 @@ class KernelInfo:
     parts: str = ""
     team: str = ""
     split: SplitInfo | None = None
+    bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None

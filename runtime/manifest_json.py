@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .manifest import (
     SAMPLES,
     ActivationInfo,
+    BoundsInfo,
     ConstantInfo,
     HeadInfo,
     KernelInfo,
@@ -82,6 +83,7 @@ def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
         str(record.get("parts", "")),
         str(record.get("team", "")),
         SplitInfo(str(record["split"]["macro"]), tuple(record["split"]["rounds"])) if "split" in record else None,
+        {macro: tuple(BoundsInfo(*found) for found in loops) for macro, loops in record.get("bounds", {}).items()},
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
         None if record.get("local") is None else LocalInfo(**record["local"]),
@@ -110,6 +112,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         blocks.parts,
         blocks.team,
         blocks.split,
+        blocks.bounds,
         blocks.unroll,
         blocks.constant,
         blocks.local,

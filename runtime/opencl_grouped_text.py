@@ -112,11 +112,12 @@ class Writer:
         along, plain, tiles = self._extents(self.part.steps[0], used)
         if 0 in (along, plain, tiles):
             return (0, 0, 0), (1, 1, 1)
+        inner, outer = (plain, tiles) if self.own(self.part.steps[0]).across else (tiles, plain)
         first = min(ALONG, _power(along))
-        second = min(GROUP // first, _power(tiles))
-        third = min(GROUP // (first * second), _power(plain), 64)
+        second = min(GROUP // first, _power(inner))
+        third = min(GROUP // (first * second), _power(outer), 64)
         group = first, second, third
-        return tuple(-(-n // k) * k for n, k in zip((along, tiles, plain), group, strict=True)), group
+        return tuple(-(-n // k) * k for n, k in zip((along, inner, outer), group, strict=True)), group
 
     def _extents(self, step: Step, used: int) -> Size:
         """Work items along the samples, over plain axes, and over tiles."""
@@ -143,9 +144,10 @@ class Writer:
         plan = self.own(step)
         _, plain, tiles = self._extents(step, plan.width)
         yield f"    const int samples = (used / {plan.width} + {plan.sample_tile - 1}) / {plan.sample_tile};"
-        yield f"    if (get_global_id(0) >= samples || get_global_id(1) >= {tiles} || get_global_id(2) >= {plain}) return;"
-        yield "    const int n = get_global_id(1);"
-        yield f"    {self._item(step, f'get_global_id(0), get_global_id(2), {self._tile(step, tiles)}')}"
+        inner, outer = ("place", "n") if plan.across else ("n", "place")
+        yield f"    const int {inner} = get_global_id(1), {outer} = get_global_id(2);"
+        yield f"    if (get_global_id(0) >= samples || n >= {tiles} || place >= {plain}) return;"
+        yield f"    {self._item(step, f'get_global_id(0), place, {self._tile(step, tiles)}')}"
 
     def _tile(self, step: Step, count: int) -> str:
         """The number of the tile that neighbour ``n`` takes: the first axis, which no bound depends on, moves the fastest."""

@@ -33,8 +33,9 @@ class KernelPlan:
 
     ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples;
     ``team``: work items that share a part, 0 where each has one to itself; ``split``: runs of its loops that they share out.
-    ``macros``: what its text is built with, tiles among it.  ``shares``: of the output maps, one for each launch; None is a launch
-    over all of them.  ``copies``: whether groups copy parameters, so that their items must differ in the samples only.
+    ``across``: whether neighbours differ in axes without tiles.  ``macros``: what its text is built with, tiles among it.
+    ``shares``: of the output maps, one for each launch; None is a launch over all of them.  ``copies``: whether groups copy
+    parameters, so that their items must differ in the samples only.
     """
 
     width: int
@@ -45,6 +46,7 @@ class KernelPlan:
     parts: int = 1
     team: int = 0
     split: int = 1
+    across: bool = False
     macros: Mapping[str, int | str] = field(default_factory=dict)
     shares: tuple[Share | None, ...] = (None,)
     copies: bool = False
@@ -93,6 +95,20 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, par
     return tile_problem(
         extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, strip, limits, kernel.invariant, kernel.sums
     )
+
+
+def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
+    """Places at the beginning and at the end of a tiled axis that some loop begins late or ends early for."""
+    if macro not in kernel.bounds:
+        return 0, 0
+    loops = [tuple(map(expression, (loop.first, loop.end, loop.extent))) for loop in kernel.bounds[macro]]
+
+    def whole(place: int) -> bool:
+        at = {**unit.sizes, macro.removeprefix(f"TILE_{kernel.name}_"): place}
+        return all(first(at) <= 0 and end(at) >= extent(at) for first, end, extent in loops)
+
+    inside = [place for place in range(extent) if whole(place)]
+    return (inside[0], extent - 1 - inside[-1]) if inside else (extent, 0)
 
 
 def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
@@ -148,7 +164,10 @@ def plan_kernel(
         macros[kernel.local.macro] = (schedule.local or 0) if copies else 0
     needed = cycles(problem, tuple(tiles.values()), machine)
     group = (team, 1, 1) if team else schedule.group
-    return KernelPlan(own, tiles, group, over_samples, needed, parts, team, split, macros, shares or (None,), copies)
+    # where neighbours are all at samples of their own, those beside them may as well read other inputs with the same parameters
+    along = -(-vectors // over_samples)
+    across = bool(schedule.across) if schedule.across is not None else along >= warp_tiles.WARP
+    return KernelPlan(own, tiles, group, over_samples, needed, parts, team, split, across, macros, shares or (None,), copies)
 
 
 def of_warps(
@@ -157,6 +176,8 @@ def of_warps(
 ) -> tuple[Choice, float]:  # fmt: skip
     """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
     summed = Sum(vectors, machine.local // itemsize, _rounds(unit, kernel)) if kernel.team else None
+    partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
+    problem = replace(problem, partial=partial)
     return warp_tiles.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
 
 

@@ -74,7 +74,8 @@ class TileProblem:
     come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
     first.  ``limits``: the widest tile of each axis, where there is one.
     ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.  ``sums``: for each
-    further sum in the same loops, the axes that it has accumulators along.
+    further sum in the same loops, the axes that it has accumulators along.  ``partial`` (for each axis): places at its beginning
+    and at its end that take part in some rounds only.
     """
 
     extents: tuple[int, ...]
@@ -87,6 +88,7 @@ class TileProblem:
     limits: tuple[int, ...] = ()
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[int, ...], ...] = ()
+    partial: tuple[tuple[int, int], ...] = ()
 
     @property
     def moving(self) -> tuple[bool, ...]:

@@ -22,10 +22,10 @@ class Schedule:
     ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
     over the samples, computed side by side and then added up, 1 to the number of vectors.  ``team``: work items that share a sum
     over the samples, a power of two, or 1 for none.  ``split``: runs that share the rounds of its outermost loop in a team, a power
-    of two up to ``team``.  ``unroll``: how often the innermost
-    loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its parameters are
-    read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters to local
-    memory at a time; None copies nothing.
+    of two up to ``team``.  ``across``: 1 where neighbours of a group differ in axes without tiles, 0 where in tiles.  ``unroll``:
+    how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its
+    parameters are read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters
+    to local memory at a time; None copies nothing.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
@@ -34,6 +34,7 @@ class Schedule:
     parts: int | None = None
     team: int | None = None
     split: int | None = None
+    across: int | None = None
     unroll: int | None = None
     constant: bool = False
     local: int | None = None

@@ -1,11 +1,13 @@
 """Default tiles and teams of a GPU, whose multiprocessors hide the latency of one warp behind others.
 
-A warp is 32 neighbouring work items in lockstep.  For a tile with F multiply-adds and L loads per step of the reduction, a
-multiprocessor starts ``WARPS`` multiply-adds of a warp and one of its loads a cycle; a warp by itself waits ``LATENCY`` cycles for
-every load.  With W warps for each multiprocessor a step takes the longer of L LATENCY and W (F / WARPS + L) cycles (measured on an
-H200 within a fifth for most kernels of LeNet and of a 64-map convolution).  A sum over samples reads whole planes: a line that the
-round before has not loaded comes from the second-level cache, where others of the group want it too, in ``LINE`` cycles.  A team
-adds up its sums afterwards, ``FOLD`` accesses for each place.
+A warp is 32 neighbouring work items in lockstep.  Of a tile with F multiply-adds and L loads a multiprocessor starts ``WARPS``
+multiply-adds and one line of a load a cycle, and ``OVERHEAD`` cycles go to counting and addresses; by itself a warp waits
+``LATENCY`` cycles for every load.  With W warps for each multiprocessor a step of the reduction takes the longer of L LATENCY and
+W (F / WARPS + lines + OVERHEAD) cycles.  A sum over samples reads whole planes, whose lines come from the second-level cache: it
+waits ``STREAMED`` cycles for a load.  A team adds up its sums afterwards, ``FOLD`` accesses for each place.
+
+Measured on an H200: for the kernels of LeNet, of the digits network and of a 64-map convolution the default is then what a search
+finds, or within a tenth of it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,19 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 
-from .register_tiles import MOST_PLACES, Machine, TileProblem, fresh, loads, registers, splits
+from .register_tiles import MOST_PLACES, Machine, TileProblem, registers, splits
 
 WARP, WARPS = 32, 4
-LATENCY = 26.0
-LINE = 2.0
+LATENCY, STREAMED = 26.0, 45.0
+OVERHEAD = 4.0
+#: Accesses of an accumulator that finds no register.
+SPILL = 2.0
+#: What a load of one of several samples of a tile counts: neighbours' samples lie in between.
+APART = 1.5
+#: How much longer a tile takes that is computed place by place.
+EDGE = 2.0
+#: Cycles of an item besides its steps.
+ITEM = 20.0
 FOLD, BARRIERS = 4.0, 300.0
 #: Cycles of a further launch, which adds up parts.
 LAUNCH = 6000.0
@@ -55,20 +65,49 @@ class Sum:
 def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: Sum | None) -> float:
     """Predicted cycles of the whole kernel, of ``steps`` steps of a reduction and vectors of ``width`` samples."""
     own = problem.in_registers(choice.tile)
-    places, loaded = prod(own), loads(problem, own)
+    places = prod(own)
     pieces = [-(-extent // size) for extent, size in zip(problem.extents, choice.tile, strict=True)]
     span = max(1, choice.team) // choice.split * choice.parts
     rounds = -(-summed.vectors // span) / choice.split if summed else 1
     warps = problem.others * prod(pieces) * max(1, choice.team) * choice.parts / WARP / units(machine)
+    loaded, lines = _loads(problem, own, choice, width, summed)
     spilled = max(0, registers(problem, own) * width - machine.registers)
-    # that a load of a warp touches: neighbours read neighbouring samples, in a team or in parts of their own
-    lines = max(1.0, WARP / (max(1, choice.team) // choice.split if choice.team else choice.parts)) if summed else 1.0
-    issued = max(places / WARPS + loaded * lines, LINE * fresh(problem, own) * lines if summed else 0.0)
-    step = max(LATENCY * loaded, warps * width * issued) + spilled * LATENCY
-    found = rounds * max(1, steps) * step
+    latency = STREAMED if summed else LATENCY
+    step = max(latency * loaded, warps * (width * places / WARPS + lines + SPILL * spilled + OVERHEAD))
+    cut = 0.0 if summed else EDGE * _cut(problem, choice.tile)  # a sum over samples takes only rounds at the edges place by place
+    found = rounds * max(1, steps) * step * (1 + cut) + warps * ITEM
     if choice.team:
         found += BARRIERS + warps * places * FOLD
     return found + (LAUNCH if choice.parts > 1 else 0.0)
+
+
+def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
+    """The share of tiles of several places some of which take part in some rounds only: these are computed place by place."""
+    whole = 1.0
+    for extent, size, (first, last) in zip(problem.extents, tile, problem.partial, strict=False):
+        pieces = -(-extent // size)
+        if size > 1:
+            whole *= 1 - min(pieces, -(-first // size) + -(-last // size)) / pieces
+    return 1 - whole
+
+
+def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: Sum | None) -> tuple[float, float]:
+    """Loads of a step that a warp waits for, and the lines of memory that they touch."""
+    samples = len(own) - 1 if problem.samples else -1
+    loaded = lines = 0.0
+    for axes, moves in zip(problem.operands, problem.moving, strict=True):
+        if not moves:
+            continue
+        count, each = prod(own[a] for a in axes), 1.0
+        if summed:  # neighbours read neighbouring samples, in a team or in parts of their own
+            neighbours = max(1, choice.team) // choice.split if choice.team else choice.parts
+            each = max(1.0, WARP / neighbours) * width
+        elif samples in axes:
+            loaded += (APART - 1) * count if own[samples] > 1 else 0
+            each = max(1.0, min(own[samples] * width, problem.extents[samples] * width / WARP))
+        loaded += count
+        lines += count * each
+    return loaded, lines
 
 
 def units(machine: Machine) -> float:

@@ -63,9 +63,12 @@ class DeviceClass:
 
 
 def device_class(device: Any) -> DeviceClass:
-    """The class of ``device``: platform and release of its driver, kind, floats per vector register."""
+    """The class of ``device``: platform and release of its driver, kind, floats per vector register.
+
+    GPUs of a size are one class whatever the release: their drivers come often, and their compilers change little.
+    """
     info = devices.describe(device)
-    release = ".".join(info.driver.replace("-", ".").split(".")[:2])
+    release = "" if info.kind == "gpu" else ".".join(info.driver.replace("-", ".").split(".")[:2])
     floats = devices.register_lanes(device) if info.kind == "cpu" else int(device.native_vector_width_float)
     return DeviceClass(info.platform, release, info.kind, floats, max(4, power(info.compute_units)))
 

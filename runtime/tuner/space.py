@@ -113,6 +113,8 @@ class Space:
         team = self._illegal_team(schedule, plan)
         if team:
             return team
+        if schedule.across is not None and (schedule.across not in (0, 1) or not self.device.grouped):
+            return f"across = {schedule.across}, expected 0 or 1, and a grouped pass"
         if schedule.group is not None and self.device.composed:
             return "a kernel of a composed pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
@@ -266,6 +268,8 @@ class Space:
                 yield replace(same, team=team, split=None, group=None)
             for split in _beside((1, *TEAMS), plan.split):
                 yield replace(same, team=plan.team or None, split=split, group=None)
+        if self.device.grouped and self.kernel.role != "gradient":
+            yield replace(same, across=0 if plan.across else 1)
         if self.kernel.unroll:
             for rounds in _beside(UNROLLED, schedule.unroll or 0):
                 yield replace(same, unroll=rounds or None)
@@ -302,6 +306,8 @@ class Space:
             most = self.most_parts(self.plan(schedule))
             parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, most) if n <= most)]
             schedule = replace(schedule, parts=parts[int(generator.integers(len(parts)))])
+        if self.device.grouped:
+            schedule = replace(schedule, across=(None, 0, 1)[int(generator.integers(3))])
         unrolled = replace(schedule, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])
         schedule = schedule if self.illegal(unrolled) else unrolled
         if generator.integers(2) and not self.illegal(replace(schedule, constant=True)):

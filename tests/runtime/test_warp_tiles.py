@@ -16,7 +16,22 @@ from phiz.runtime.opencl_plan import KernelPlan, plan_kernel
 from phiz.runtime.program import Unit
 from phiz.runtime.register_tiles import Machine, Strip, TileProblem, splits
 from phiz.runtime.schedule import DEFAULT
-from phiz.runtime.warp_tiles import BARRIERS, FOLD, LATENCY, LAUNCH, LINE, WARPS, Choice, Sum, cycles, units
+from phiz.runtime.warp_tiles import (
+    APART,
+    BARRIERS,
+    EDGE,
+    FOLD,
+    ITEM,
+    LATENCY,
+    LAUNCH,
+    OVERHEAD,
+    STREAMED,
+    WARPS,
+    Choice,
+    Sum,
+    cycles,
+    units,
+)
 from phiz.runtime.warp_tiles import best as best_and_cycles
 
 GPU = Machine(registers=64, work_items=132 * 256, local=49152)
@@ -122,16 +137,30 @@ def test_the_count_of_cycles() -> None:
     problem = TileProblem((16, 4096), FORWARD, 1, True)
     assert units(GPU) == 132
     warps = 16 * 4096 / 32 / 132  # of each multiprocessor: 15.5
-    assert cycles(problem, Choice((1, 1)), GPU, 100, 1, None) == pytest.approx(100 * max(LATENCY * 2, warps * (1 / WARPS + 2)))
-    tiled = 100 * max(LATENCY * 8, warps / 16 * (16 / WARPS + 8))
+    alone = 100 * max(LATENCY * 2, warps * (1 / WARPS + 2 + OVERHEAD)) + warps * ITEM
+    assert cycles(problem, Choice((1, 1)), GPU, 100, 1, None) == pytest.approx(alone)
+    # four parameters, and four samples of which neighbours' lie in between: each load touches four lines
+    tiled = 100 * max(LATENCY * (4 + 4 * APART), warps / 16 * (16 / WARPS + 4 + 16 + OVERHEAD)) + warps / 16 * ITEM
     assert cycles(problem, Choice((4, 4)), GPU, 100, 1, None) == pytest.approx(tiled)
-    # a sum over 640 vectors of two tensors, by teams of 64: ten rounds each, every load a line from the second level
+    wide = 100 * max(LATENCY * 5, warps / 16 * (4 * 4 / WARPS + 4 + 4 + OVERHEAD)) + warps / 16 * ITEM
+    vectors = TileProblem((16, 1024), FORWARD, 1, True)
+    assert cycles(vectors, Choice((4, 1)), GPU, 100, 4, None) == pytest.approx(wide), "vectors of four samples are four lines"
+    # a sum over 640 vectors of two tensors, by teams of 64: ten rounds each
     gradient, summed = TileProblem((5, 7), FORWARD, 1, False), Sum(640, NUMBERS)
-    warps, issued = 35 * 2 / 132, max(1 / WARPS + 2, LINE * 2)
+    warps, issued = 35 * 2 / 132, 1 / WARPS + 2 + OVERHEAD
     found = cycles(gradient, Choice((1, 1), 64), GPU, 1, 1, summed)
-    assert found == pytest.approx(10 * max(LATENCY * 2, warps * issued) + BARRIERS + warps * FOLD)
+    assert found == pytest.approx(10 * max(STREAMED * 2, warps * issued) + BARRIERS + warps * (FOLD + ITEM))
     halved = cycles(gradient, Choice((1, 1), 64, 2), GPU, 1, 1, summed)
-    assert halved == pytest.approx(5 * max(LATENCY * 2, 2 * warps * issued) + BARRIERS + 2 * warps * FOLD + LAUNCH)
+    assert halved == pytest.approx(5 * max(STREAMED * 2, 2 * warps * issued) + BARRIERS + 2 * warps * (FOLD + ITEM) + LAUNCH)
+
+
+def test_tiles_that_are_cut_off_take_longer() -> None:
+    """Of 32 places in tiles of 4 the first and the last tile have a place that some rounds leave out."""
+    whole = TileProblem((8, 32, 64), ((0,), (1, 2)), 1, True)
+    cut = replace(whole, partial=((0, 0), (1, 2), (0, 0)))
+    for tile, share in (((2, 4, 1), 2 / 8), ((2, 8, 1), 2 / 4), ((2, 1, 1), 0.0)):
+        expected = cycles(whole, Choice(tile), GPU, 10**6, 1, None) * (1 + EDGE * share)
+        assert cycles(cut, Choice(tile), GPU, 10**6, 1, None) == pytest.approx(expected, rel=1e-4)
 
 
 def test_few_outputs_have_an_item_each_and_many_share_what_they_load() -> None:
