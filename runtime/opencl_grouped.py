@@ -25,7 +25,7 @@ from .flat_vectors import Parts
 from .manifest import KernelInfo
 from .memory_plan import Layout, Use, plan_memory
 from .opencl_compose import ComposedPass, Offsets, Queued, has_items, program_text
-from .opencl_grouped_text import STRETCH, TOGETHER, Part, Writer, parts_key, planned, prefix
+from .opencl_grouped_text import STRETCH, TOGETHER, Joint, Writer, parts_key, planned, prefix
 from .opencl_memory import OpenCLResident
 from .opencl_plan import KernelPlan, Plan
 from .phases import phases
@@ -100,10 +100,10 @@ class GroupedPass(ComposedPass):
     def __init__(
         self, steps: Sequence[Step], grouping: Grouping, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
-        self.parts = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
-        self.writers = [Writer(grouping.plan, number, part, vectors, offsets) for number, part in enumerate(self.parts)]
-        text = program_text(_units(grouping, self.parts), False, [writer.text() for writer in self.writers])
-        super().__init__([part.steps for part in self.parts], text, grouping.plan.dtype, device, vectors)
+        self.joints = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
+        self.writers = [Writer(grouping.plan, number, joint, vectors, offsets) for number, joint in enumerate(self.joints)]
+        text = program_text(_units(grouping, self.joints), False, [writer.text() for writer in self.writers])
+        super().__init__([joint.steps for joint in self.joints], text, grouping.plan.dtype, device, vectors)
         self._ready: list[list[Queued]] = []
 
     def _keys(self, number: int, steps: Sequence[Step], vectors: Parts) -> list[str]:
@@ -111,12 +111,12 @@ class GroupedPass(ComposedPass):
 
     def resize(self, resident: OpenCLResident) -> None:
         """Global and local sizes for the samples of ``resident``."""
-        self._ready = [[] for _ in range(1 + max((part.phase for part in self.parts), default=-1))]
-        for number, (part, writer) in enumerate(zip(self.parts, self.writers, strict=True)):
+        self._ready = [[] for _ in range(1 + max((joint.turn for joint in self.joints), default=-1))]
+        for number, (joint, writer) in enumerate(zip(self.joints, self.writers, strict=True)):
             self.set_last(number, resident.used)
             size, group = writer.sizes(resident.used)
             if 0 not in size:
-                self._ready[part.phase].append((self.kernels[number], size, group))
+                self._ready[joint.turn].append((self.kernels[number], size, group))
 
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
@@ -126,39 +126,39 @@ class GroupedPass(ComposedPass):
         return event
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one phase ``times`` times; the event of its last launch."""
+        """Queue the launches of one turn ``times`` times; the event of the last."""
         events = [event for _ in range(times) for event in self.events(number, queue)]
         return events[-1] if events else None
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue one phase; the event of each of its launches."""
+        """Queue the launches of one turn; the event of each."""
         return [cl.enqueue_nd_range_kernel(queue, *entry) for entry in self._ready[number]]
 
 
 # ------------------------------------------------------------------------------------------------------- what is launched
-def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Part]:
+def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
     for number, step in enumerate(steps):
-        yield from _sums(grouping, [step], number) if not step.writes.samples else [Part("single", (step,), number)]
+        yield from _sums(grouping, [step], number) if not step.writes.samples else [Joint("single", (step,), number)]
 
 
-def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Part]:
+def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
     number = 0
     for phase in phases(steps):
         found = _sums(grouping, phase.steps, number) if phase.kind == "sums" else _stretches(grouping, phase.steps, number)
-        for part in found:
-            yield part
-            number = part.phase + 1
+        for joint in found:
+            yield joint
+            number = joint.turn + 1
 
 
-def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Part]:
+def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
     """All of them side by side; then what adds up parts."""
-    yield Part("sums", tuple(steps), number)
+    yield Joint("sums", tuple(steps), number)
     split = tuple(step for step in steps if grouping.parts(step) > 1)
     if split:
-        yield Part("parts", split, number)
+        yield Joint("parts", split, number)
 
 
-def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Part]:
+def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
     """Steps in order; as many as possible of those that a group is through with sooner than with a launch share one."""
     together: list[Step] = []
     for step in [*steps, None]:
@@ -166,10 +166,10 @@ def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterat
             together.append(step)
             continue
         if together:
-            yield Part("stretch" if len(together) > 1 else "single", tuple(together), number)
+            yield Joint("stretch" if len(together) > 1 else "single", tuple(together), number)
             number, together = number + 1, []
         if step is not None:
-            yield Part("single", (step,), number)
+            yield Joint("single", (step,), number)
             number += 1
 
 
@@ -183,6 +183,6 @@ def _short(grouping: Grouping, step: Step) -> bool:
     return -(-items // TOGETHER) * (work + 4) * STEP < LAUNCH
 
 
-def _units(grouping: Grouping, parts: Iterable[Part]) -> dict[str, Any]:
-    steps = {prefix(grouping.plan, step): step for part in parts for step in part.steps}
+def _units(grouping: Grouping, joints: Iterable[Joint]) -> dict[str, Any]:
+    steps = {prefix(grouping.plan, step): step for joint in joints for step in joint.steps}
     return {prefix: grouping.plan.binding(step.unit, step.kernel.name) for prefix, step in sorted(steps.items())}

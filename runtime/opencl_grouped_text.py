@@ -30,12 +30,12 @@ def parts_key(step: Step) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One launch: the number of the ``first`` of its steps' phase, for which it is queued."""
+class Joint:
+    """The steps of one launch; ``turn``: when it is queued, the same for a launch of sums and the one that adds up their parts."""
 
     kind: Kind
     steps: tuple[Step, ...]
-    phase: int
+    turn: int
 
 
 def planned(plan: Plan, step: Step) -> KernelPlan:
@@ -51,8 +51,8 @@ def prefix(plan: Plan, step: Step) -> str:
 class Writer:
     """The text of one launch, and its sizes."""
 
-    def __init__(self, plan: Plan, number: int, part: Part, vectors: Parts, offsets: Offsets) -> None:
-        self.plan, self.number, self.part, self.vectors, self.offsets = plan, number, part, vectors, offsets
+    def __init__(self, plan: Plan, number: int, joint: Joint, vectors: Parts, offsets: Offsets) -> None:
+        self.plan, self.number, self.joint, self.vectors, self.offsets = plan, number, joint, vectors, offsets
         self.names = self._names()
         self.real, self.itemsize = REAL[plan.dtype], np.dtype(plan.dtype).itemsize
 
@@ -62,13 +62,13 @@ class Writer:
 
     def _names(self) -> list[str]:
         """Keys of the tensors that the kernel is given; the parts of a sum stand for the sum where it is taken in parts."""
-        if self.part.kind == "sums":
-            whole = [key for step in self.part.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
-            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.part.steps if self.own(s).parts > 1)]))
-        if self.part.kind == "parts":
-            written = [key for step in self.part.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
+        if self.joint.kind == "sums":
+            whole = [key for step in self.joint.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
+            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.joint.steps if self.own(s).parts > 1)]))
+        if self.joint.kind == "parts":
+            written = [key for step in self.joint.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
             return list(dict.fromkeys(written))
-        return keys(self.part.steps, self.vectors)
+        return keys(self.joint.steps, self.vectors)
 
     def _address(self, key: str) -> str:
         """Where a tensor begins."""
@@ -86,33 +86,33 @@ class Writer:
 
     def text(self) -> str:
         """The kernel."""
-        units = tables(self.part.steps)
-        body = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}[self.part.kind]
+        units = tables(self.joint.steps)
+        body = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}[self.joint.kind]
         head = f"{self._group()}__kernel void launch{self.number}({parameters(self.names, units, 'used')})"
         return "\n".join([head, "{", *body(), "}"])
 
     def _group(self) -> str:
-        size = {"stretch": TOGETHER, "sums": self._size}.get(self.part.kind, 0)
+        size = {"stretch": TOGETHER, "sums": self._size}.get(self.joint.kind, 0)
         return f"__attribute__((reqd_work_group_size({size}, 1, 1))) " if size else ""
 
     @property
     def _size(self) -> int:
         """Work items of a group of a launch of sums: the largest team, or several smaller ones."""
-        return max((self.own(step).team for step in self.part.steps), default=0) or GROUP
+        return max((self.own(step).team for step in self.joint.steps), default=0) or GROUP
 
     def sizes(self, used: int) -> tuple[Size, Size]:
         """Global and local size for ``used`` samples."""
-        if self.part.kind == "stretch":
+        if self.joint.kind == "stretch":
             return (-(-used // STRETCH) * TOGETHER, 1, 1), (TOGETHER, 1, 1)
-        if self.part.kind == "sums":
-            return (sum(map(self._groups, self.part.steps)) * self._size, 1, 1), (self._size, 1, 1)
-        if self.part.kind == "parts":
-            count = sum(step.writes.extent.units for step in self.part.steps)
+        if self.joint.kind == "sums":
+            return (sum(map(self._groups, self.joint.steps)) * self._size, 1, 1), (self._size, 1, 1)
+        if self.joint.kind == "parts":
+            count = sum(step.writes.extent.units for step in self.joint.steps)
             return (-(-count // GROUP) * GROUP, 1, 1), (GROUP, 1, 1)
-        along, plain, tiles = self._extents(self.part.steps[0], used)
+        along, plain, tiles = self._extents(self.joint.steps[0], used)
         if 0 in (along, plain, tiles):
             return (0, 0, 0), (1, 1, 1)
-        inner, outer = (plain, tiles) if self.own(self.part.steps[0]).across else (tiles, plain)
+        inner, outer = (plain, tiles) if self.own(self.joint.steps[0]).across else (tiles, plain)
         first = min(ALONG, _power(along))
         second = min(GROUP // first, _power(inner))
         third = min(GROUP // (first * second), _power(outer), 64)
@@ -140,7 +140,7 @@ class Writer:
         return [key for key in keys([step], self.vectors) if key not in self.names]
 
     def _single(self) -> Iterator[str]:
-        step = self.part.steps[0]
+        step = self.joint.steps[0]
         plan = self.own(step)
         _, plain, tiles = self._extents(step, plan.width)
         yield f"    const int samples = (used / {plan.width} + {plan.sample_tile - 1}) / {plan.sample_tile};"
@@ -165,7 +165,7 @@ class Writer:
 
     def _stretch(self) -> Iterator[str]:
         yield f"    const int item = get_local_id(0), begin = get_group_id(0) * {STRETCH};"
-        for number, step in enumerate(self.part.steps):
+        for number, step in enumerate(self.joint.steps):
             plan = self.own(step)
             _, plain, tiles = self._extents(step, plan.width)
             if number:
@@ -192,7 +192,7 @@ class Writer:
 
     def _side_by_side(self) -> Iterator[str]:
         """Every group finds its step; the barriers of teams stand outside, so that all groups come by the same ones."""
-        teamed = [step for step in self.part.steps if self.own(step).team]
+        teamed = [step for step in self.joint.steps if self.own(step).team]
         yield "    const int item = get_local_id(0);"
         if teamed:
             yield f"    __local {self.real} teams[{max(map(self._local, teamed))}];"
@@ -206,7 +206,7 @@ class Writer:
     def _choice(self, line: Callable[[Step, str], str]) -> Iterator[str]:
         """``line`` of a step and the number of an item or a team, by the number of the group."""
         before = 0
-        for step in self.part.steps:
+        for step in self.joint.steps:
             until, team, text = before + self._groups(step), self.own(step).team, line(step, "n")
             if text:
                 # apart from one another: PoCL 3.0 loses items in long chains of else
@@ -252,7 +252,7 @@ class Writer:
     def _add(self) -> Iterator[str]:
         real = self.real
         yield "    int n = get_global_id(0);"
-        for step in self.part.steps:
+        for step in self.joint.steps:
             units, parts = step.writes.extent.units, self.own(step).parts
             vector, part = self._vector(step.writes.key)
             yield f"    if (n < {units}) {{"

@@ -21,7 +21,7 @@ from phiz.runtime.network import Network
 from phiz.runtime.opencl_compose import given, keys
 from phiz.runtime.opencl_executor import OpenCLExecutor
 from phiz.runtime.opencl_grouped import GroupedPass, Grouping, _launches
-from phiz.runtime.opencl_grouped_text import Part, Writer, parts_key
+from phiz.runtime.opencl_grouped_text import Joint, Writer, parts_key
 from phiz.runtime.opencl_plan import Plan
 from phiz.runtime.program import Step, Unit
 from phiz.runtime.register_tiles import Machine
@@ -180,7 +180,7 @@ def test_schedules_of_the_user_reach_grouped_passes() -> None:
     forward = plans[0, "forward_Z"]
     assert (forward.width, forward.group, forward.shares, forward.copies) == (2, None, (None,), False)
     ((_, launches),) = passes(executor)
-    assert [part.kind for part in launches.parts][-2:] == ["sums", "parts"]
+    assert [part.kind for part in launches.joints][-2:] == ["sums", "parts"]
 
 
 @pytest.mark.parametrize("name", ["images", "radial"])
@@ -198,13 +198,13 @@ def grouping(net: Network, samples: int, schedules: Any = None) -> Grouping:
     return gpu(schedules).grouping(net.program.units, "float32", samples)
 
 
-def in_queue(parts: Sequence[Part]) -> list[Part]:
+def in_queue(parts: Sequence[Joint]) -> list[Joint]:
     """In the order that they are queued in: phase by phase."""
-    assert sorted({part.phase for part in parts}) == list(range(1 + max(part.phase for part in parts)))
-    return sorted(parts, key=lambda part: part.phase)
+    assert sorted({part.turn for part in parts}) == list(range(1 + max(part.turn for part in parts)))
+    return sorted(parts, key=lambda part: part.turn)
 
 
-def check_launches(steps: Sequence[Step], parts: Sequence[Part], found: Grouping) -> None:
+def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Grouping) -> None:
     """Every step is in one launch, and what it reads was written by an earlier one or by an earlier step of its stretch."""
     parts = in_queue(parts)
     assert parts == list(parts)
@@ -249,8 +249,8 @@ def test_what_is_launched_is_what_was_checked() -> None:
     executor = grouped(ours, 64)
     assert isinstance(executor.fusion, Grouping) and len(list(passes(executor))) == 2
     for steps, launches in passes(executor):
-        check_launches(steps, launches.parts, executor.fusion)
-        assert len(launches.kernels) == len(launches.parts)
+        check_launches(steps, launches.joints, executor.fusion)
+        assert len(launches.kernels) == len(launches.joints)
 
 
 def test_steps_with_little_to_do_share_a_launch_and_sums_are_one() -> None:
@@ -281,7 +281,7 @@ def test_parts_add_one_launch(parts: int) -> None:
     assert [part.kind for part in found] == (["sums", "parts"] if parts > 1 else ["sums"])
     assert len(found[0].steps) == 5
     assert parts == 1 or [step.kernel.name for step in found[1].steps] == ["gradient_b"]
-    assert len({part.phase for part in found}) == 1
+    assert len({part.turn for part in found}) == 1
 
 
 def test_apart_no_two_steps_share_a_launch() -> None:
