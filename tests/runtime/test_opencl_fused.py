@@ -35,7 +35,8 @@ def test_fused_passes_give_what_single_launches_give(dtype: str) -> None:
     fused, single, numpy = networks(dtype)
     random = np.random.default_rng(3)
     tolerance = 2e-5 if dtype == "float32" else 1e-12
-    for samples in (150, 64, 17, 9, 8, 7, 1):  # the largest first: its single launches serve the others
+    sizes = (150, 64, 17, 9, 8, 7, 1) if dtype == "float32" else (150, 9, 1)
+    for samples in sizes:  # the largest first: its single launches serve the others
         x = random.normal(size=(samples, 2, 9, 7))
         t = np.eye(5)[random.integers(0, 5, samples)]
         p = numpy.parameters

@@ -112,7 +112,7 @@ def in_order(delta: np.ndarray, width: int, team: int, split: int, parts: int) -
     return total
 
 
-@pytest.mark.parametrize("samples", SAMPLES)
+@pytest.mark.parametrize("samples", [9, 64, 203])
 @pytest.mark.parametrize(
     ("width", "team", "split", "parts"),
     [(1, 2, 2, 1), (8, 8, 1, 2), (1, 8, 4, 3), (4, 8, 2, 3), (8, 32, 4, 1), (1, 32, 2, 2), (2, 128, 4, 1), (1, 128, 1, 3)],
