@@ -116,7 +116,7 @@ def _device(options: Options) -> DeviceInfo:
         try:
             found: DeviceInfo = asked.ask("device")
         except SideError as error:
-            raise PhizError(str(error)) from None
+            raise PhizError(str(error).removeprefix(f"{peers.PHIZ.title}: ")) from None
     return found
 
 

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from ..runtime.errors import PhizError
 from .subject import Form, Unsupported
 
 #: Calls and seconds of the first look at a form, which decides how many calls make a block.
@@ -119,7 +120,8 @@ def serve(side: Side, source: BinaryIO, sink: BinaryIO) -> None:
             reply = ("unsupported", str(reason))
         except Exception as error:  # the other sides go on; the parent says what happened
             lines = str(error).strip().splitlines() or [""]
-            reply = ("error", f"{type(error).__name__}: {lines[0][:200]}")
+            named = "" if isinstance(error, PhizError) else f"{type(error).__name__}: "
+            reply = ("error", f"{named}{lines[0][:200]}")
         write(sink, reply)
 
 
