@@ -125,16 +125,20 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> li
             f"const integer {name} = {group}_rows(n_{name});",
         ]
     assert found is not None
-    step = integer(loop.step, 2)
-    first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
-    factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
-    moved = f"{name} += {' * '.join(factors)}" if factors else f"++{name}"
+    first, moved = dealt_out(name, integer(loop.step, 2), dealt)
     lines, bounds = [], []
     for which, text in (("begin", found.lower), ("end", found.upper)):
         bounds.append(text if plain(text) else f"{name}_{which}")
         if bounds[-1] != text:
             lines.append(f"const integer {bounds[-1]} = {text};")
     return [*lines, f"for (integer {name} = {bounds[0]}{first}; {name} < {bounds[1]}; {moved}) {{"]
+
+
+def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:
+    """What a loop by ``step`` adds to its first round, and how it moves on; ``dealt`` as in ``loop_lines``, "" for all rounds."""
+    factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
+    first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
+    return first, f"{name} += {' * '.join(factors)}" if factors else f"++{name}"
 
 
 def whole_loop(loop: Loop) -> str:

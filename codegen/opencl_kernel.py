@@ -232,7 +232,6 @@ class KernelWriter:
             self._team(parameters),
         )  # fmt: skip
 
-
     def _team(self, parameters: Sequence[str]) -> TeamText | None:
         if not self.schedule.team:
             return None

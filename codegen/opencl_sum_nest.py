@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..derive.ir import Loop, Nest, RowLoop
 from .addresses import units
-from .opencl_bounds import Range, Union, loop_lines
+from .opencl_bounds import Range, Union, dealt_out, loop_lines
 from .opencl_frame import Line, count_loop
 from .opencl_names import c_name
 from .opencl_nest import NestWriter, tiled
@@ -86,8 +86,8 @@ class SampleSums(NestWriter):
             text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
             return
-        start, move = (" + run", f"{c_name(loop.name)} += {dealt}") if dealt else ("", f"++{c_name(loop.name)}")
         name, union = c_name(loop.name), found.union
+        start, move = dealt_out(name, "1", dealt)
         text.add(_edges(name, found, union))
         edges, common = Text(), Text()
         edges.open([

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from .opencl_frame import Frame, Line, counter
 from .opencl_names import c_name
+from .opencl_text import Text
 from .schedule import Schedule
 
 
@@ -74,17 +75,13 @@ def team_array(frame: Frame) -> list[tuple[str, str]]:
 
 def team_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
     """What stores the sums of an item: ``alone`` without a team; in one ``result``, after ``body``, goes to local memory."""
-    lines, depth, place = [Line(0, f"#if {frame.schedule.team}")], 0, ""
+    text, place = Text(), ""
     for axis in _axes(frame):
-        for text in frame.tile_loop(axis):
-            lines.append(Line(depth, text))
-            depth += text.endswith("{")
+        text.open(frame.tile_loop(axis))
         before = f"({place})" if "+" in place else place
         place = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if place else counter(axis)
-    at = f"({place or '0'}) * ({frame.schedule.team} + 1) + lane"
-    lines += [Line(depth, text) for text in (*body, f"team[{at}] = lane_sum({result});")]
-    lines += [Line(depth - 1 - n, "}") for n in range(depth)]
-    return [*lines, Line(0, "#else"), *alone, Line(0, "#endif")]
+    text.add([*body, f"team[({place or '0'}) * ({frame.schedule.team} + 1) + lane] = lane_sum({result});"])
+    return [Line(0, f"#if {frame.schedule.team}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
 
 
 def team_store(frame: Frame, target: str) -> list[Line]:

@@ -143,11 +143,11 @@ class OpenCLBackend:
         if rows:
             own = self.row_fusion(program.units, dtype, capacity)
             return OpenCLExecutor(program, dtype, own.plan.over(own.blocks.whole(capacity)), self.device, own)
-        plan = self.plan(program.units, dtype, capacity)
         if self.groups:
             grouping = self.grouping(program.units, dtype, capacity)
             if groupable(grouping):
                 return OpenCLExecutor(program, dtype, grouping.plan, self.device, grouping)
+        plan = self.plan(program.units, dtype, capacity)
         fusion = self.fusion(program.units, dtype, capacity) if self.fuses else None
         if fusion is None or not fusible(fusion):
             return OpenCLExecutor(program, dtype, plan, self.device)

@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import DeviceError
 from .register_tiles import Machine
+from .warp_tiles import ITEMS_PER_UNIT
 
 REMEDY = 'install one with: pip install "pyopencl[pocl]"'
 
@@ -107,8 +108,6 @@ def is_pocl(device: Any) -> bool:
     return "portable computing" in device.platform.name.lower()
 
 
-#: Work items that a GPU's compute unit needs to hide its latencies.
-WORK_ITEMS_PER_UNIT = 256
 #: PoCL miscompiles vectors of more than 4 doubles.
 MOST_DOUBLES = 4
 
@@ -149,7 +148,7 @@ def machine(device: Any, kind: str) -> Machine:
     units, constant = int(device.max_compute_units), int(device.max_constant_buffer_size)
     align, local = max(128, int(device.mem_base_addr_align) // 8), int(device.local_mem_size)
     if kind == "gpu":
-        return Machine(64, units * WORK_ITEMS_PER_UNIT, constant, align, local)
+        return Machine(64, units * ITEMS_PER_UNIT, constant, align, local)
     return Machine(32 if register_lanes(device) == 16 else 16, units, constant, align, local)
 
 

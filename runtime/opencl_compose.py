@@ -34,22 +34,22 @@ Queued = tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]
 class ComposedPass:
     """The launches of one kind of pass.
 
-    Tensors that are parts of ``vectors`` come with the vector, as one argument.  Raises DeviceError where the device's compiler
-    refuses the text.
+    ``text`` has a kernel ``launch0``, ``launch1``, ... for the steps of each launch; ``names``: the keys of what it is given.
+    Raises DeviceError where the device's compiler refuses the text.
     """
 
-    def __init__(self, launches: Sequence[Sequence[Step]], text: str, dtype: str, device: Any, vectors: Parts) -> None:
+    def __init__(
+        self, launches: Sequence[Sequence[Step]], names: Sequence[Sequence[str]], text: str, dtype: str, device: Any
+    ) -> None:  # fmt: skip
         program = compiled(text, precision_options(REAL[dtype]), device, "a composed pass")
         self.kernels = [cl.Kernel(program, f"launch{n}") for n in range(len(launches))]
-        self.keys = [self._keys(number, steps, vectors) for number, steps in enumerate(launches)]
+        self.keys = names
         self.tables = [tables(steps) for steps in launches]
         self._moving: list[tuple[cl.Kernel, int, str]] = []
         self._given: list[Any] = []
         self._regions: tuple[Region, ...] = ()
         self._samples = -1
-
-    def _keys(self, number: int, steps: Sequence[Step], vectors: Parts) -> list[str]:
-        return keys(steps, vectors)
+        self._ready: Sequence[Any] = ()
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
         """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
@@ -79,6 +79,17 @@ class ComposedPass:
     def resize(self, resident: OpenCLResident) -> None:
         """Get ready for as many samples as ``resident`` has."""
         raise NotImplementedError
+
+    def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue what is ready under ``number``, ``times`` times; the last event, None where there is nothing to do."""
+        raise NotImplementedError
+
+    def run(self, queue: cl.CommandQueue) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        event = None
+        for number in range(len(self._ready)):
+            event = self.launch(number, queue) or event
+        return event
 
     def set_last(self, number: int, value: int) -> None:
         """Set the last argument of launch ``number``."""

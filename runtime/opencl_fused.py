@@ -153,7 +153,8 @@ class FusedPass(ComposedPass):
         self.blocks, self.shares = fusion.blocks, fusion.shares
         self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
         text = _text(self.phases, fusion, vectors, offsets)
-        super().__init__([phase.steps for phase in self.phases], text, fusion.plan.dtype, device, vectors)
+        steps_of = [phase.steps for phase in self.phases]
+        super().__init__(steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device)
         self._ready: list[tuple[cl.Kernel, int]] = []
 
     def resize(self, resident: OpenCLResident) -> None:
@@ -164,13 +165,6 @@ class FusedPass(ComposedPass):
             self.set_last(number, vectors)
             items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
             self._ready.append((self.kernels[number], items))
-
-    def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
-        event = None
-        for number in range(len(self._ready)):
-            event = self.launch(number, queue)
-        return event
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event.

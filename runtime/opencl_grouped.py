@@ -103,11 +103,9 @@ class GroupedPass(ComposedPass):
         self.joints = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
         self.writers = [Writer(grouping.plan, number, joint, vectors, offsets) for number, joint in enumerate(self.joints)]
         text = program_text(_units(grouping, self.joints), False, [writer.text() for writer in self.writers])
-        super().__init__([joint.steps for joint in self.joints], text, grouping.plan.dtype, device, vectors)
+        names = [writer.names for writer in self.writers]
+        super().__init__([joint.steps for joint in self.joints], names, text, grouping.plan.dtype, device)
         self._ready: list[list[Queued]] = []
-
-    def _keys(self, number: int, steps: Sequence[Step], vectors: Parts) -> list[str]:
-        return self.writers[number].names
 
     def resize(self, resident: OpenCLResident) -> None:
         """Global and local sizes for the samples of ``resident``."""
@@ -117,13 +115,6 @@ class GroupedPass(ComposedPass):
             size, group = writer.sizes(resident.used)
             if 0 not in size:
                 self._ready[joint.turn].append((self.kernels[number], size, group))
-
-    def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
-        event = None
-        for number in range(len(self._ready)):
-            event = self.launch(number, queue) or event
-        return event
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue the launches of one turn ``times`` times; the event of the last."""

@@ -14,6 +14,7 @@ from .opencl_calls import Size
 from .opencl_compose import Offsets, given, keys, parameters, tables, whole_slices
 from .opencl_plan import KernelPlan, Plan, tile_extents
 from .opencl_program import REAL
+from .powers import power_above
 from .program import Step
 
 #: Work items of a group of a single step; how many of them are neighbours along the samples at most.
@@ -113,9 +114,9 @@ class Writer:
         if 0 in (along, plain, tiles):
             return (0, 0, 0), (1, 1, 1)
         inner, outer = (plain, tiles) if self.own(self.joint.steps[0]).across else (tiles, plain)
-        first = min(ALONG, _power(along))
-        second = min(GROUP // first, _power(inner))
-        third = min(GROUP // (first * second), _power(outer), 64)
+        first = min(ALONG, power_above(along))
+        second = min(GROUP // first, power_above(inner))
+        third = min(GROUP // (first * second), power_above(outer), 64)
         group = first, second, third
         return tuple(-(-n // k) * k for n, k in zip((along, inner, outer), group, strict=True)), group
 
@@ -124,20 +125,21 @@ class Writer:
         binding = self.plan.binding(step.unit, step.kernel.name)
         return (*binding.global_size(step.kernel.global_size, used // self.own(step).width), 1, 1)[:3]
 
-    def _item(self, step: Step, places: str, writes: str = "") -> str:
-        """The call of an item function; ``writes``: what stands for its output."""
+    def _item(self, step: Step, places: str) -> str:
+        """The call of an item function."""
         plan = self.own(step)
-        arguments = given(step, [*self.names, *self._missing(step)], self.vectors, self.itemsize, self.offsets)
-        if writes:
-            arguments[len(step.reads)] = writes
-        capacity = self.plan.capacity // plan.width
-        numbers = [f"used / {plan.width}", str(capacity), *whole_slices(step)]
+        numbers = [f"used / {plan.width}", str(self.plan.capacity // plan.width), *whole_slices(step)]
         team = ["team"] if plan.team else []
-        return f"{prefix(self.plan, step)}_{step.kernel.name}_item({places}, {', '.join([*arguments, *numbers, *team])});"
+        name = f"{prefix(self.plan, step)}_{step.kernel.name}_item"
+        return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *team])});"
 
-    def _missing(self, step: Step) -> list[str]:
-        """Keys that the kernel is not given, because others stand for them."""
-        return [key for key in keys([step], self.vectors) if key not in self.names]
+    def _tensors(self, step: Step) -> list[str]:
+        """What an item is given before numbers; the parts of a sum stand for the sum where it is taken in parts."""
+        missing = [key for key in keys([step], self.vectors) if key not in self.names]
+        found = given(step, [*self.names, *missing], self.vectors, self.itemsize, self.offsets)
+        if self.own(step).parts > 1:
+            found[len(step.reads)] = f"(__global void *)({self._address(parts_key(step))})"
+        return found
 
     def _single(self) -> Iterator[str]:
         step = self.joint.steps[0]
@@ -203,51 +205,46 @@ class Writer:
             yield f"    {prefix(self.plan, teamed[0])}_team_fold(team, places, steps);"
             yield from self._choice(self._store)
 
-    def _choice(self, line: Callable[[Step, str], str]) -> Iterator[str]:
-        """``line`` of a step and the number of an item or a team, by the number of the group."""
+    def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:
+        """``lines`` of the step that the group belongs to; ``n`` is the number of the item, or of its team, among the step's."""
         before = 0
         for step in self.joint.steps:
-            until, team, text = before + self._groups(step), self.own(step).team, line(step, "n")
-            if text:
+            until, team, found = before + self._groups(step), self.own(step).team, lines(step)
+            if found:
                 # apart from one another: PoCL 3.0 loses items in long chains of else
                 yield f"    if (get_group_id(0) >= {before} && get_group_id(0) < {until}) {{"
                 each = self._size // max(1, team)
                 yield f"        const int n = (get_group_id(0) - {before}) * {each} + item{f' / {team}' if team else ''};"
-                if team and line == self._sum:
-                    tile = prod(self.own(step).tiles.values())
-                    yield f"        places = {tile}, steps = {team.bit_length() - 1}, team += item / {team} * {tile * (team + 1)};"
-                yield f"        if (n < {self._items(step)}) {text}"
+                yield from (f"        {line}" for line in found)
                 yield "    }"
             before = until
+
+    def _sum(self, step: Step) -> list[str]:
+        team, tile = self.own(step).team, prod(self.own(step).tiles.values())
+        item = f"if (n < {self._items(step)}) {self._item(step, self._places(step))}"
+        if not team:
+            return [item]
+        return [f"places = {tile}, steps = {team.bit_length() - 1}, team += item / {team} * {tile * (team + 1)};", item]
+
+    def _store(self, step: Step) -> list[str]:
+        if not self.own(step).team:
+            return []
+        arguments = [self._tensors(step)[len(step.reads)], *([f"index{step.unit}"] if step.kernel.index else []), "team"]
+        name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
+        return [f"if (n < {self._items(step)}) {name}({self._places(step)}, {', '.join(arguments)});"]
 
     def _local(self, step: Step) -> int:
         """Numbers of local memory of a group of teams."""
         plan = self.own(step)
         return self._size // plan.team * prod(plan.tiles.values()) * (plan.team + 1)
 
-    def _places(self, step: Step, n: str) -> str:
-        """Of an item, or of an item in team ``n``: parts first, then plain axes, then tiles."""
+    def _places(self, step: Step) -> str:
+        """Of item ``n``, or of an item in team ``n``: parts first, then plain axes, then tiles."""
         plan = self.own(step)
         first, plain, _ = self._extents(step, plan.width)
         if not plan.team:
-            return f"{n} % {first}, {n} / {first} % {plain}, {n} / {first * plain}"
-        return f"{n} % {plan.parts} * {plan.team} + item % {plan.team}, {n} / {plan.parts} % {plain}, {n} / {plan.parts * plain}"
-
-    def _target(self, step: Step) -> str:
-        """What stands for the output of a sum that is taken in parts."""
-        return f"(__global void *)({self._address(parts_key(step))})" if self.own(step).parts > 1 else ""
-
-    def _sum(self, step: Step, n: str) -> str:
-        return self._item(step, self._places(step, n), self._target(step))
-
-    def _store(self, step: Step, n: str) -> str:
-        if not self.own(step).team:
-            return ""
-        arguments = given(step, [*self.names, *self._missing(step)], self.vectors, self.itemsize, self.offsets)
-        output = self._target(step) or arguments[len(step.reads)]
-        index = [f"index{step.unit}"] if step.kernel.index else []
-        name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
-        return f"{name}({self._places(step, n)}, {', '.join([output, *index, 'team'])});"
+            return f"n % {first}, n / {first} % {plain}, n / {first * plain}"
+        return f"n % {plan.parts} * {plan.team} + item % {plan.team}, n / {plan.parts} % {plain}, n / {plan.parts * plain}"
 
     def _add(self) -> Iterator[str]:
         real = self.real
@@ -263,8 +260,3 @@ class Writer:
             yield "        return;"
             yield "    }"
             yield f"    n -= {units};"
-
-
-def _power(number: int) -> int:
-    """The smallest power of two that is not below ``number``."""
-    return 1 << max(0, number - 1).bit_length()

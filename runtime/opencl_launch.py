@@ -121,10 +121,8 @@ class LaunchList:
 
     def launch(self, number: int, queue: cl.CommandQueue) -> Any:
         """Queue those of one step; the event of the last."""
-        event, enqueue = None, cl.enqueue_nd_range_kernel
-        for kernel, sizes in self._ready[number]:
-            event = enqueue(queue, kernel, *sizes)
-        return event
+        events = self.events(number, queue)
+        return events[-1] if events else None
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
         """Queue those of one step, once whatever ``times``; the event of each."""

@@ -214,20 +214,21 @@ class CopiedRegion:
 
     def send(self, keys: Iterable[str]) -> None:
         """Copies.  Events are kept until the next one: PyOpenCL waits for an event that is dropped."""
-        size = self.memory.dtype.itemsize
         for key in keys:
-            if self.layout.counts[key]:
-                start, queue = self.layout.offsets[key] * size, self.memory.queue
-                self._sent[key] = cl.enqueue_copy(queue, self.block, self.host(key), dst_offset=start, is_blocking=False)
+            self._send(key, self.host(key))
 
     def send_from(self, key: str, values: Array) -> None:
         """A copy straight from where they lie, where the device can do that."""
-        if not self.memory.sends(values):
+        if self.memory.sends(values):
+            self._send(key, values)
+        else:
             self.host(key)[:] = values
             self.send([key])
-        elif values.size:
-            start = self.layout.offsets[key] * values.itemsize
-            self._sent[key] = cl.enqueue_copy(self.memory.queue, self.block, values, dst_offset=start, is_blocking=False)
+
+    def _send(self, key: str, values: Array) -> None:
+        if values.size:
+            buffer, start = self.place(key)
+            self._sent[key] = cl.enqueue_copy(self.memory.queue, buffer, values, dst_offset=start, is_blocking=False)
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """One copy of the stretch that holds them all."""
@@ -239,9 +240,9 @@ class CopiedRegion:
         return cl.enqueue_copy(self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False)
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """A buffer over a part of the whole one."""
-        size = self.memory.dtype.itemsize
-        return self.block.get_sub_region((self.layout.offsets[key] + first) * size, max(1, count) * size)
+        """A buffer over a part of the one that the tensor lies in."""
+        (buffer, start), size = self.place(key), self.memory.dtype.itemsize
+        return buffer.get_sub_region(start + first * size, max(1, count) * size)
 
     def another(self) -> Region:
         """A host array of its own.  The queue is in order: the copy is made before the next pass writes to the device."""
@@ -266,28 +267,12 @@ class ApartRegion(CopiedRegion):
         """The tensor's own buffer."""
         return self.buffers[key], 0
 
-    def send(self, keys: Iterable[str]) -> None:
-        """Copies, as ``CopiedRegion.send``."""
-        for key in keys:
-            if self.layout.counts[key]:
-                self._sent[key] = cl.enqueue_copy(self.memory.queue, self.buffers[key], self.host(key), is_blocking=False)
-
-    def send_from(self, key: str, values: Array) -> None:
-        """A copy by way of the host's array."""
-        self.host(key)[:] = values
-        self.send([key])
-
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """A copy of each; the event of the last."""
         for key in keys:
             if self.layout.counts[key]:
                 after = cl.enqueue_copy(self.memory.queue, self.host(key), self.buffers[key], is_blocking=False)
         return after
-
-    def part(self, key: str, first: int, count: int) -> Any:
-        """A buffer over a part of the tensor's."""
-        size = self.memory.dtype.itemsize
-        return self.buffers[key].get_sub_region(first * size, max(1, count) * size)
 
     def another(self) -> Region:
         """A host array of its own, as ``CopiedRegion.another``."""

@@ -15,7 +15,8 @@ from .expression import expression
 from .local_copies import no_local_copy
 from .manifest import KernelInfo
 from .opencl_program import Binding
-from .parts import MANY, MOST_TEAM, default_parts, most_parts
+from .parts import MANY, default_parts, most_parts, team_numbers
+from .powers import power_below
 from .program import Unit
 from .register_tiles import MOST_VECTORS, Machine, TileProblem, best_tile, cycles, tile_problem
 from .schedule import Schedule, Schedules
@@ -188,17 +189,13 @@ def _rounds(unit: Unit, kernel: KernelInfo) -> int:
 
 def _split(unit: Unit, kernel: KernelInfo, wanted: int, team: int) -> int:
     """Runs of a team: no more than it has items, or than there are rounds."""
-    return max(1, min(_power_below(wanted), team, _power_below(_rounds(unit, kernel))))
-
-
-def _power_below(number: int) -> int:
-    return 1 << (max(1, number).bit_length() - 1)
+    return max(1, min(power_below(wanted), team, power_below(_rounds(unit, kernel))))
 
 
 def _team(kernel: KernelInfo, wanted: int, tiles: Mapping[str, int], machine: Machine, itemsize: int) -> int:
     """Work items that share a sum, whose sums fit local memory; 0 for no team."""
-    team = _power_below(wanted) if kernel.team and wanted else 0
-    while team > 1 and prod(tiles.values()) * (team + 1) * max(1, MOST_TEAM // team) * itemsize > machine.local:
+    team = power_below(wanted) if kernel.team and wanted else 0
+    while team > 1 and team_numbers(prod(tiles.values()), team) * itemsize > machine.local:
         team //= 2
     return team if team > 1 else 0
 

@@ -27,15 +27,12 @@ class SingleStep:
     frame: Region
     queue: Any
 
-    def run(self, queue: Any = None, times: int = 1) -> Any:
-        """Queue it; its event, None where there is nothing to do.  ``times``: where ``repeats``, so often in one launch."""
-        queue = self.queue if queue is None else queue
-        if isinstance(self.launches, FusedPass):
-            return self.launches.launch(self.number, queue, times)
-        return self.launches.launch(self.number, queue)
+    def run(self) -> Any:
+        """Queue it; its event, None where there is nothing to do."""
+        return self.launches.launch(self.number, self.queue)
 
     def events(self, queue: Any, times: int = 1) -> list[Any]:
-        """Queue it; the event of each of its launches."""
+        """Queue it; the event of each of its launches.  ``times``: where it ``repeats``, so often in one launch."""
         return self.launches.events(self.number, queue, times)
 
     @property

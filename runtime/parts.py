@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import isqrt
 
+from .powers import power_below
+
 #: Vectors that a part sums at least: fewer are added faster than another launch begins.  A CPU's core, which needs no other work
 #: items beside it, adds thousands meanwhile (measured: 1,024 in less than the 2 us of a launch).
 LEAST_SHARE, LEAST_SHARE_OF_A_CORE = 16, 4096
@@ -24,7 +26,7 @@ def least_share(work_items: int) -> int:
 
 def most_parts(vectors: int, work_items: int) -> int:
     """The most parts that are worth it, a power of two: no part sums fewer vectors than there are parts to be added up later."""
-    return _power(min(isqrt(max(0, vectors)), vectors // least_share(work_items)))
+    return power_below(min(isqrt(max(0, vectors)), vectors // least_share(work_items)))
 
 
 def default_parts(items: int, vectors: int, work_items: int) -> int:
@@ -32,9 +34,9 @@ def default_parts(items: int, vectors: int, work_items: int) -> int:
 
     ``items``: work items of one part.  ``vectors``: of samples that are summed.
     """
-    return min(most_parts(vectors, work_items), _power(work_items // max(1, items)))
+    return min(most_parts(vectors, work_items), power_below(work_items // max(1, items)))
 
 
-def _power(number: int) -> int:
-    """The largest power of two up to ``number``, at least 1."""
-    return 1 << (max(1, number).bit_length() - 1)
+def team_numbers(places: int, team: int) -> int:
+    """Numbers of local memory of a group of ``MOST_TEAM`` work items in teams, each of which sums ``places`` places of a tile."""
+    return places * (team + 1) * max(1, MOST_TEAM // team)

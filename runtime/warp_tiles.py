@@ -18,6 +18,7 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 
+from .parts import MOST_TEAM, team_numbers
 from .register_tiles import MOST_PLACES, Machine, TileProblem, registers, splits
 
 WARP, WARPS = 32, 4
@@ -34,8 +35,10 @@ ITEM = 20.0
 FOLD, BARRIERS = 4.0, 300.0
 #: Cycles of a further launch, which adds up parts.
 LAUNCH = 6000.0
+#: Work items that a multiprocessor needs to hide its latencies, of which ``Machine.work_items`` counts those of all.
+ITEMS_PER_UNIT = 256
 #: Work items of a team, from as many on as neighbours that read one line of memory.
-TEAMS = (32, 64, 128)
+TEAMS = (32, 64, MOST_TEAM)
 #: The widest tile over the samples: wider ones read lines in pieces.
 WIDEST_SAMPLES = 4
 
@@ -115,10 +118,6 @@ def units(machine: Machine) -> float:
     return max(1.0, machine.work_items / ITEMS_PER_UNIT)
 
 
-#: Work items that keep a multiprocessor busy, of which ``Machine.work_items`` counts those of all.
-ITEMS_PER_UNIT = 256
-
-
 def _tiles(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     widths: list[Sequence[int]] = [splits(extent) for extent in problem.extents]
     if problem.samples:
@@ -146,7 +145,7 @@ def _teams(places: int, summed: Sum) -> list[tuple[int, int]]:
     """Teams that fit local memory and their runs; no team at all where none fits."""
     found = []
     for team in TEAMS:
-        if places * (team + 1) * (TEAMS[-1] // team) > summed.numbers:
+        if team_numbers(places, team) > summed.numbers:
             continue
         split = 1
         while split <= min(team, summed.rounds):

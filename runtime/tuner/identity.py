@@ -17,6 +17,7 @@ from .. import device as devices
 from .. import opencl_plan, parts, register_tiles, warp_tiles
 from ..generated import builtin
 from ..manifest import KernelInfo
+from ..powers import power_above
 from ..program import Unit
 
 #: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
@@ -70,17 +71,12 @@ def device_class(device: Any) -> DeviceClass:
     info = devices.describe(device)
     release = "" if info.kind == "gpu" else ".".join(info.driver.replace("-", ".").split(".")[:2])
     floats = devices.register_lanes(device) if info.kind == "cpu" else int(device.native_vector_width_float)
-    return DeviceClass(info.platform, release, info.kind, floats, max(4, power(info.compute_units)))
-
-
-def power(number: int) -> int:
-    """The least power of two of at least ``number``."""
-    return 1 << max(0, number - 1).bit_length()
+    return DeviceClass(info.platform, release, info.kind, floats, max(4, power_above(info.compute_units)))
 
 
 def sample_classes(samples: int) -> tuple[int, ...]:
     """The class of a number of samples, then those that may stand in for it, nearest first."""
-    own = power(samples)
+    own = power_above(samples)
     others = [n for step in range(1, NEAR + 1) for n in (own << step, own >> step)]
     return (own, *(n for n in others if n >= LEAST_NEAR and own >= LEAST_NEAR))
 

@@ -17,8 +17,9 @@ from ..errors import PhizError
 from ..kernel_run import FACTOR, PHI, Bench, NumpyRun, layer_bench, loss_bench
 from ..manifest import KernelInfo
 from ..network import Network
+from ..powers import power_above
 from ..program import Step, Unit
-from .identity import kernel_record, key, power
+from .identity import kernel_record, key
 from .local_sizes import Image, image
 
 #: How often inputs are drawn again, each time smaller, while some number of the pass is not finite.
@@ -56,7 +57,7 @@ class Job:
     @property
     def identity(self) -> str:
         """Equal for kernels that one schedule serves."""
-        return key(kernel_record(self.unit, self.kernel, self.dtype, power(self.samples)), {})
+        return key(kernel_record(self.unit, self.kernel, self.dtype, power_above(self.samples)), {})
 
     @property
     def image(self) -> Image | None:

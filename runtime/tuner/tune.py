@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..powers import power_above
 from ..schedule import DEFAULT, Schedule
 from .cache import Cache
 from .candidate import RefusedError
 from .child import Child
-from .identity import Place, kernel_record, key, place, power
+from .identity import Place, kernel_record, key, place
 from .jobs import Job
 from .record import ENOUGH, Entry, Trialled, canonical
 from .search import Search
@@ -239,7 +240,7 @@ class _Run:
 
     def _entry(self, job: Job, bench: Workbench, search: Search, seconds: float, old: Entry | None, hurry: bool) -> Entry:
         """The best that stands a second measurement, in a hurry the first; the default where none is ``ENOUGH`` faster."""
-        record = kernel_record(job.unit, job.kernel, job.dtype, power(bench.space.samples))
+        record = kernel_record(job.unit, job.kernel, job.dtype, power_above(bench.space.samples))
         where = self.laboratory.place.record()
         best = search.best
         chosen, default, own = DEFAULT, seconds, seconds
@@ -267,7 +268,7 @@ class _Run:
 
     def _key(self, job: Job) -> str:
         if id(job) not in self._keys:
-            record = kernel_record(job.unit, job.kernel, job.dtype, power(self.laboratory.samples(job)))
+            record = kernel_record(job.unit, job.kernel, job.dtype, power_above(self.laboratory.samples(job)))
             self._keys[id(job)] = key(record, self.laboratory.place.record())
         return self._keys[id(job)]
 
