@@ -24,6 +24,7 @@ from .local import numbers
 from .opencl_kernel import KernelText
 from .opencl_source import OpenCLModule
 from .schedule import bounded
+from .selection import selects
 from .signature import arguments, relations, sizes
 
 VERSION = 1
@@ -204,6 +205,7 @@ def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], co
         "relations": {r.name: {"columns": dict(r.columns)} for r in definition.relations.values()},
         "input": definition.input.name,
         "output": "Z",
+        "selects": selects(derivation.kernels, definition.input.name, "Z"),
         "parameters": [p.name for p in definition.parameters],
         "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
         "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
@@ -233,6 +235,7 @@ def activation_record(activation: FrozenActivation) -> dict[str, Any]:
     return {
         "derivative_in": activation.derivative_in,
         "range": list(activation.value_range),
+        "increasing": activation.increasing,
         "digest": sha256(repr(activation.phi) + repr(activation.dphi)),
     }
 

@@ -43,6 +43,17 @@ class Activation:
         return "z" if self.derivative_of_output is None else "y"
 
     @cached_property
+    def increasing(self) -> bool:
+        """Whether phi never falls, as far as that is proved: then the largest of some phi(z) is phi of the largest z."""
+        if not isinstance(self.phi, sp.Piecewise):
+            return _never_negative(self.derivative)
+        if not _kinked_at_zero(self.phi):
+            return False
+        upper, lower = self.phi.args[0][0], self.phi.args[1][0]
+        together = bool((upper - lower).subs(z, 0) >= 0)
+        return together and all(_never_negative(sp.diff(part, z)) for part in (upper, lower))
+
+    @cached_property
     def value_range(self) -> tuple[float | None, float | None]:
         """Infimum and supremum of phi over the reals; None where unbounded."""
         phi = sp.lambdify(z, self.phi.rewrite(sp.exp).rewrite(sp.Pow), "mpmath")
@@ -56,6 +67,41 @@ def _exponential_form(e: sp.Expr) -> sp.Expr:
     return e.rewrite(sp.exp).replace(sp.tanh, lambda a: (sp.exp(2 * a) - 1) / (sp.exp(2 * a) + 1))
 
 
+def _unit_rate(e: sp.Expr) -> sp.Expr | None:
+    """The largest c of which every exponent in ``e`` is a multiple c z; None where there is none."""
+    rates = sorted({sp.cancel(a.args[0] / z) for a in _exponential_form(e).atoms(sp.exp) if a.has(z)}, key=str)
+    if not rates or not all(r.is_rational for r in rates):
+        return None
+    unit = abs(rates[0])
+    for rate in rates[1:]:
+        unit = sp.gcd(unit, abs(rate))
+    return unit
+
+
+def _in_powers(e: sp.Expr, unit: sp.Expr, q: sp.Symbol) -> sp.Expr:
+    """``e`` in powers of q = exp(unit z)."""
+    return sp.together(_exponential_form(e).replace(sp.exp, lambda a: q ** sp.expand(a / (unit * z))))
+
+
+def _never_negative(e: sp.Expr) -> bool:
+    """True where SymPy knows it, or ``e`` is a quotient of polynomials in some exp(c z) without a negative coefficient."""
+    if e.is_nonnegative or sp.together(e).is_nonnegative:
+        return True
+    q = sp.Symbol("q", positive=True)
+    unit = _unit_rate(e)
+    if unit is None:
+        return False
+    found = sp.cancel(_in_powers(e, unit, q))
+    if found.free_symbols != {q} or not found.is_rational_function(q):
+        return False
+    return all(c.is_nonnegative for part in sp.fraction(found) for c in sp.Poly(part, q).coeffs())
+
+
+def _kinked_at_zero(phi: sp.Piecewise) -> bool:
+    """Two parts, above and below z = 0."""
+    return len(phi.args) == 2 and phi.args[0][1] == (z > 0) and phi.args[1][1] == True  # noqa: E712
+
+
 def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     """phi' of one smooth branch as a function of y, proved by substituting back; None where no such form is found."""
     if not derivative.has(z):
@@ -63,18 +109,10 @@ def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     if not phi.has(z):
         return None
     q = sp.Symbol("q", positive=True)
-    form = _exponential_form(phi)
-    rates = sorted({sp.Poly(a.args[0], z).coeff_monomial(z) for a in form.atoms(sp.exp) if a.has(z)}, key=str)
-    if not rates or not all(r.is_rational for r in rates):
+    unit = _unit_rate(phi)
+    if unit is None:
         return None
-    unit = abs(rates[0])
-    for rate in rates[1:]:
-        unit = sp.gcd(unit, abs(rate))
-
-    def in_q(e: sp.Expr) -> sp.Expr:
-        return sp.together(_exponential_form(e).replace(sp.exp, lambda a: q ** sp.expand(a / (unit * z))))
-
-    smooth, slope = in_q(phi), in_q(derivative)
+    smooth, slope = _in_powers(phi, unit, q), _in_powers(derivative, unit, q)
     if (found := _linear_fractional(smooth, slope, q)) is not None:
         return found
     try:
@@ -122,7 +160,7 @@ def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     """phi' in terms of y.  A kink at z = 0 is allowed where phi is 0 there and increasing above: then z > 0 iff y > 0."""
     if not isinstance(phi, sp.Piecewise):
         return _inverse_derivative(phi, derivative)
-    if len(phi.args) != 2 or phi.args[0][1] != (z > 0) or phi.args[1][1] != True:  # noqa: E712
+    if not _kinked_at_zero(phi):
         return None
     upper, lower = phi.args[0][0], phi.args[1][0]
     above, below = sp.diff(upper, z), sp.diff(lower, z)

@@ -21,6 +21,7 @@ class FrozenActivation:
     dphi: Expr
     derivative_in: Literal["y", "z"]
     value_range: tuple[float | None, float | None]
+    increasing: bool
     latex: str
     text: str
 
@@ -31,5 +32,8 @@ def freeze_activation(activation: Activation) -> FrozenActivation:
     in_y = activation.derivative_of_output
     derivative = activation.derivative if in_y is None else in_y
     latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
-    return FrozenActivation(activation.name, freeze(activation.phi), freeze(derivative), activation.derivative_in,
-                            activation.value_range, latex, f"phi(z) = {activation.phi}, phi' = {derivative}")  # fmt: skip
+    text = f"phi(z) = {activation.phi}, phi' = {derivative}"
+    return FrozenActivation(
+        activation.name, freeze(activation.phi), freeze(derivative), activation.derivative_in, activation.value_range,
+        activation.increasing, latex, text,
+    )  # fmt: skip

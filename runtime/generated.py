@@ -20,11 +20,15 @@ PathLike = str | os.PathLike[str]
 
 
 class Folder:
-    """One generated folder.  A file is handed out only with the digest that the manifest has for it."""
+    """One generated folder.  A file is handed out only with the digest that the manifest has for it.
 
-    def __init__(self, path: Path, digests: Mapping[str, str]) -> None:
+    ``activations``: digests of those that its kernels were generated with.
+    """
+
+    def __init__(self, path: Path, digests: Mapping[str, str], activations: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.digests = dict(digests)
+        self.activations = dict(activations or {})
         self._modules: dict[str, ModuleType] = {}
 
     def __repr__(self) -> str:
@@ -95,7 +99,8 @@ def load_folder(path: PathLike) -> Manifest:
     if version != VERSION:
         raise ManifestError(f"{where}: version {version!r}, this phiz reads version {VERSION}; run: phiz generate")
     try:
-        folder = Folder(root, _digests(data["files"]))
+        known = {name: str(record["digest"]) for name, record in data.get("activations", {}).items()}
+        folder = Folder(root, _digests(data["files"]), known)
         manifest = parse(data, folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(f"{where}: malformed ({type(error).__name__}: {error}); run: phiz generate") from None

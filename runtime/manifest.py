@@ -217,7 +217,10 @@ class HeadInfo:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A variant of a layer family."""
+    """A variant of a layer family.
+
+    ``selects``: whether each output before phi is an input, "one" at a fixed place or the "largest" of some; "" where it is not.
+    """
 
     name: str
     family: str
@@ -239,6 +242,7 @@ class LayerInfo:
     folder: Folder = field(repr=False)
     range: tuple[float | None, float | None] = (None, None)  # of the output before phi
     rows_macros: tuple[str, ...] = ()
+    selects: str = ""
 
     @property
     def flat(self) -> bool:
@@ -252,13 +256,17 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class ActivationInfo:
-    """phi: which value its derivative is computed from, and its infimum and supremum (None where unbounded)."""
+    """phi: which value its derivative is computed from, and its infimum and supremum (None where unbounded).
+
+    ``increasing``: whether it is proved that phi never falls.
+    """
 
     name: str
     derivative_in: str
     range: tuple[float | None, float | None]
     digest: str
     folder: Folder = field(repr=False)
+    increasing: bool = False
 
 
 @dataclass(frozen=True)

@@ -161,11 +161,13 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         folder,
         _interval(record.get("range", (None, None))),
         _rows_macros(record),
+        str(record.get("selects", "")),
     )
 
 
 def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> ActivationInfo:
-    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder)
+    increasing = bool(record.get("increasing", False))
+    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder, increasing)
 
 
 def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:

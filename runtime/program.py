@@ -5,7 +5,7 @@ Independent of backend and device.  Buffers have keys:
 | key | holds |
 |---|---|
 | ``input``, ``target``, ``weight``, ``loss`` | the batch, and the error of every sample |
-| ``output:l`` | Y of layer l; ``output:-1`` is ``input`` |
+| ``output:l`` | Y of layer l, its Z where phi moved to the layer above; ``output:-1`` is ``input`` |
 | ``Z:l`` | Z of layer l, where phi is not linear and something needs it (else Z is ``output:l``) |
 | ``l:S`` | stage, position or parameter S of layer l |
 | ``delta:l`` | delta of Z of layer l, which contains phi'; ``delta:-1`` is dE/d input |
@@ -23,6 +23,7 @@ from .generated import Folder
 from .layer import Layer
 from .manifest import HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .memory_plan import Use, plan_memory
+from .moved_activations import moved
 from .relation import Relation
 from .sizes import Extent
 
@@ -152,10 +153,13 @@ class Slice:
 
 
 class Program:
-    """The kernel calls of ``layers`` under ``loss``; PhizError where the loss cannot follow the last layer."""
+    """The kernel calls of ``layers`` under ``loss``; PhizError where the loss cannot follow the last layer.
+
+    ``layers`` of the program are those that it computes: activations may have moved behind layers that select.
+    """
 
     def __init__(self, layers: Sequence[Layer], loss: LossInfo) -> None:
-        self.layers = tuple(layers)
+        self.layers = moved(layers)
         self.loss = loss
         self.last = len(layers) - 1
         self.buffers: dict[str, Buffer] = {}
