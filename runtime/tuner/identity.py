@@ -101,7 +101,11 @@ def defaults_digest() -> str:
 
 
 def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> dict[str, Any]:
-    """What of a kernel its time depends on.  ``samples``: the class.  Tables and connections by digest."""
+    """What of a kernel its time depends on.  ``samples``: the class.  Tables and connections by digest.
+
+    Activations are part of it where the kernel applies them.
+    """
+    applies = kernel.finish == "phi"
     sizes = {name: int(value) for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
     return {
         "file": unit.file,
@@ -110,9 +114,9 @@ def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> d
         "source": unit.folder.digests[unit.path],
         "defaults": defaults_digest(),
         "dtype": dtype,
-        "phi": unit.activation,
-        "dphi": unit.lower,
-        "store_z": unit.store_z,
+        "phi": unit.activation if applies else "",
+        "dphi": unit.lower if kernel.finish == "dphi" else "",
+        "store_z": unit.store_z and applies,
         "samples": samples,
         "sizes": {name: sizes[name] for name in sorted(sizes)},
         "tables": _tables(unit),
