@@ -14,7 +14,7 @@ from phiz.runtime.layer import LayerSpec, layer
 from phiz.runtime.moved_activations import moved
 from phiz.runtime.network import Network
 
-SHAPE = (2, 7, 6)
+SHAPE = (1, 7, 6)
 PHI = {
     "tanh": np.tanh,
     "relu": lambda z: np.maximum(z, 0),
@@ -24,7 +24,7 @@ PHI = {
 
 def specs(phi: str, *above: LayerSpec) -> list[LayerSpec]:
     """A convolution with ``phi``, then ``above``."""
-    return [layer("convolution", maps=3, kernel=2, activation=phi), *above]
+    return [layer("convolution", maps=2, kernel=2, activation=phi), *above]
 
 
 def images(phi: str, family: str) -> list[LayerSpec]:
@@ -40,8 +40,8 @@ def activations(chosen: list[LayerSpec]) -> list[str]:
 
 def loops(parameters: np.ndarray, sample: np.ndarray, phi: str, family: str) -> np.ndarray:
     """One sample through convolution, phi, selection and dense layer, place by place, phi where it was written."""
-    w, b = parameters[:24].reshape(3, 2, 2, 2), parameters[24:27]
-    hidden = np.zeros((3, 6, 5))
+    w, b = parameters[:8].reshape(2, 1, 2, 2), parameters[8:10]
+    hidden = np.zeros((2, 6, 5))
     for i, x0, x1 in np.ndindex(hidden.shape):
         window = sample[:, x0 : x0 + 2, x1 : x1 + 2]
         hidden[i, x0, x1] = PHI[phi](np.sum(w[i] * window) + b[i])
@@ -50,7 +50,7 @@ def loops(parameters: np.ndarray, sample: np.ndarray, phi: str, family: str) -> 
     else:
         selected = hidden[:, ::2, ::2]
     flat = selected.reshape(-1)
-    dense = parameters[27:]
+    dense = parameters[10:]
     return np.tanh(dense[: 4 * flat.size].reshape(4, flat.size) @ flat + dense[4 * flat.size :])
 
 
@@ -63,17 +63,24 @@ def test_function_and_gradient_are_those_of_the_network_as_written(phi: str, fam
     parameters = random.normal(size=network.parameter_count) / 2
     inputs, targets = random.normal(size=(5, *SHAPE)), random.normal(size=(5, 4))
 
-    def error(values: np.ndarray) -> float:
-        outputs = np.array([loops(values, sample, phi, family) for sample in inputs])
-        return float(np.sum((outputs - targets) ** 2) / 2)
+    def errors(values: np.ndarray, samples: np.ndarray = inputs) -> np.ndarray:
+        outputs = np.array([loops(values, sample, phi, family) for sample in samples])
+        return np.asarray(np.sum((outputs - targets) ** 2, axis=1) / 2)
 
     outputs = np.array([loops(parameters, sample, phi, family) for sample in inputs])
     np.testing.assert_allclose(network.forward(parameters, inputs), outputs, rtol=0, atol=1e-13)
     value, gradient = network.value_and_gradient(parameters, inputs, targets)
-    np.testing.assert_allclose(value, error(parameters), rtol=1e-12)
-    step = 1e-5 * np.eye(network.parameter_count)
-    expected = [(error(parameters + shift) - error(parameters - shift)) / 2e-5 for shift in step]
-    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(value, errors(parameters).sum(), rtol=1e-12)
+    shifts = 1e-5 * np.eye(network.parameter_count)
+    rows = np.array([(errors(parameters + shift) - errors(parameters - shift)) / 2e-5 for shift in shifts]).T
+    np.testing.assert_allclose(gradient, rows.sum(axis=0), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(network.per_sample_gradients(parameters, inputs, targets), rows, rtol=0, atol=1e-8)
+    below = network.input_gradient(parameters, inputs, targets)
+    for place in [(0, 0, 0), (0, 3, 2), (0, 6, 5)]:
+        shift = np.zeros(SHAPE)
+        shift[place] = 1e-5
+        expected = (errors(parameters, inputs + shift) - errors(parameters, inputs - shift)) / 2e-5
+        np.testing.assert_allclose(below[(slice(None), *place)], expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [
@@ -118,6 +125,6 @@ def test_saturated_windows_have_no_gradient_and_no_error() -> None:
     """All phi(z) of a window are equal: z decides which one is the largest, and phi' is 0 there."""
     network = Network(images("relu", "max_pooling"), SHAPE, "mse", backend="opencl", dtype="float32")
     parameters = network.parameters.copy()
-    parameters[24:27] = -100
+    parameters[8:10] = -100
     _, gradient = network.value_and_gradient(parameters, np.ones((3, *SHAPE)), np.ones((3, 4)))
-    assert np.isfinite(gradient).all() and not gradient[:27].any() and gradient[27:].any()
+    assert np.isfinite(gradient).all() and not gradient[:10].any() and gradient[10:].any()
