@@ -54,6 +54,7 @@ def loops(parameters: np.ndarray, sample: np.ndarray, phi: str, family: str) -> 
     return np.tanh(dense[: 4 * flat.size].reshape(4, flat.size) @ flat + dense[4 * flat.size :])
 
 
+@pytest.mark.quickly_built
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 @pytest.mark.parametrize("family", ["max_pooling", "vanilla_subsampling"])
 @pytest.mark.parametrize("phi", PHI)
