@@ -140,8 +140,12 @@ def _elapsed(events: Sequence[Any]) -> float:
 
 # ------------------------------------------------------------------------------------------------------- counting
 def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
-    """Bytes that one kernel must move for ``samples`` samples: every tensor that it reads or writes once, and its index tables."""
-    arguments = [*step.reads, step.writes, *(a for a in (step.position, step.factor) if a is not None)]
+    """Bytes that one kernel must move for ``samples`` samples: every tensor that it reads or writes once, and its index tables.
+
+    phi' of a linear layer is 1 whatever it is given.
+    """
+    factor = None if unit.lower == "linear" else step.factor
+    arguments = [*step.reads, step.writes, *(a for a in (step.position, factor) if a is not None)]
     extents = {a.key: a.extent.units * (samples if a.samples else 1) for a in arguments}
     if step.z is not None:
         extents[step.z] = extents[step.writes.key]

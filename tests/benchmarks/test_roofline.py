@@ -35,6 +35,8 @@ def test_bytes_of_a_dense_layer() -> None:
 def test_positions_stored_z_and_tables_are_moved_as_well() -> None:
     pooled = [layer("max_pooling", window=2)]
     assert counted(pooled, (1, 4, 4), 0, "forward_Z", 3)[0] == 4 * 3 * (16 + 4 + 4)
+    below = [layer("convolution", maps=2, kernel=2, activation="tanh"), layer("max_pooling", window=2), layer("dense", maps=3)]
+    assert counted(below, (1, 5, 5), 1, "delta_Y", 3)[0] == 4 * 3 * (8 + 8 + 32)  # tanh is the pooling layer's, below it phi' is 1
     gelu = [layer("dense", maps=5, activation="gelu"), layer("dense", maps=2)]  # its derivative needs Z
     assert counted(gelu, 7, 0, "forward_Z", 1)[0] == 4 * (7 + 5 * 7 + 5 + 5 + 5)
     irregular = [layer("irregular", connections=[[0, 3], [1, 2, 2], []])]
