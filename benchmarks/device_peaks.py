@@ -20,6 +20,7 @@ import numpy as np
 import pyopencl as cl
 
 from ..runtime import device as devices
+from ..runtime.caches import levels
 from ..runtime.opencl_program import REAL
 
 ACCUMULATORS = (4, 8, 12, 16, 20, 24, 28)
@@ -161,7 +162,9 @@ def measure(dtypes: Sequence[str], device: str | None = None) -> list[Peaks]:
 
 def caches(device: Any) -> list[tuple[str, int]]:
     """Names and bytes of a CPU's cache levels, all cores' together: the system's, else what the device tells."""
-    return _system_caches(int(device.max_compute_units)) or [("cache", int(device.global_mem_cache_size) or UNKNOWN_CACHE)]
+    units = max(1, int(device.max_compute_units))
+    found = [(f"L{each.level}", each.bytes * (1 if each.shared else units)) for each in levels() if each.level >= 2]
+    return found or [("cache", int(device.global_mem_cache_size) or UNKNOWN_CACHE)]
 
 
 def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], size: int) -> tuple[Level, ...]:
@@ -175,19 +178,6 @@ def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], si
         return (whole,)
     within = max(span for span, found in spans.items() if 2 * found[0] >= best[0] + memory[0])
     return (Level("cache", within, *best), whole)
-
-
-def _system_caches(units: int) -> list[tuple[str, int]]:
-    sizes: dict[str, int] = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, size, kind, shared = ((index / n).read_text().strip() for n in ("level", "size", "type", "shared_cpu_list"))
-        if int(level) >= 2 and kind != "Instruction" and size.endswith("K"):
-            sizes[f"L{level}"] = int(size[:-1]) * 1024 * (1 if _several(shared) else max(1, units))
-    return list(sizes.items())
-
-
-def _several(processors: str) -> bool:
-    return len(processors.replace("-", ",").split(",")) > 1
 
 
 class _Meter:

@@ -142,8 +142,8 @@ class Convolution:
         """
         device = self.rig.device
         kernel = self.rig.built("convolution", "tiled", F=self.taps, FILTERS=self.space)
-        used = kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, device)
-        largest = kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, device)
+        used = kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, device.handle)
+        largest = kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, device.handle)
         most = device.max_work_item_sizes
         problem = LocalSizeProblem(
             (self.width, self.height), (self.taps, self.taps), self.outputs, int(device.max_compute_units), int(largest),

@@ -37,12 +37,15 @@ class OpenCLBackend:
     """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
 
     ``schedules``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel on a CPU as well.
+    ``lanes``: floats of a vector register (4, 8 or 16), to make a CPU narrower than it is.
     """
 
     name = "opencl"
 
-    def __init__(self, device: str | None = None, schedules: Schedules | None = None, fuse: bool = True) -> None:
-        self.device = devices.choose(device)
+    def __init__(
+        self, device: str | None = None, schedules: Schedules | None = None, fuse: bool = True, lanes: int | None = None
+    ) -> None:
+        self.device = devices.choose(device, lanes)
         self.schedules = schedules or Defaults()
         self.kind = devices.kind(self.device)
         self.fuse = fuse
@@ -120,6 +123,11 @@ class OpenCLBackend:
     def _blocking(self, dtype: str, capacity: int) -> Blocking:
         return blocking(capacity, self.width(dtype), int(self.device.max_compute_units), dtype)
 
+    @property
+    def lanes(self) -> int | None:
+        """Floats of a vector register as it is used; None where kernels have none."""
+        return devices.registers(self.device).lanes if devices.kind(self.device) == "cpu" else None
+
     def width(self, dtype: str) -> int:
         """Samples per vector, where a kernel's schedule says nothing else."""
         return devices.vector_width(self.device, self.kind, dtype)
@@ -173,5 +181,6 @@ class OpenCLBackend:
         return Plan(rows, schedules, dtype, 1, samples, one, self.width(dtype))
 
     def describe(self) -> str:
-        """Platform and device."""
-        return f"OpenCL, {self.device.platform.name.strip()}, {self.device.name.strip()}"
+        """Platform and device, and its lanes where it was made narrower."""
+        lanes = f", made narrower: {self.device.lanes} lanes" if self.device.lanes else ""
+        return f"OpenCL, {self.device.platform.name.strip()}, {self.device.name.strip()}{lanes}"

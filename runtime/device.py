@@ -3,6 +3,8 @@
 A device is chosen by ``device=``, else by the environment variable ``PHIZ_DEVICE``, else by PyOpenCL's ``PYOPENCL_CTX``:
 ``"platform:device"`` or just ``"platform"``, each a number or a part of the name (``"0:0"``, ``"portable"``, ``":nvidia"``).
 Unasked, the first CPU device is taken, Portable Computing Language (PoCL) first.  Nothing ever prompts.
+
+``PHIZ_LANES`` (4, 8, 16) makes CPU devices narrower than they are, see ``vector_registers``.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from . import vector_registers
 from .errors import DeviceError
 from .register_tiles import Machine
+from .vector_registers import Registers
 from .warp_tiles import ITEMS_PER_UNIT
 
 REMEDY = 'install one with: pip install "pyopencl[pocl]"'
@@ -28,15 +32,24 @@ __kernel void axpy(__global const float *x, __global float *y, const float a)
 }
 """
 
-#: The group size of this kernel says what vectors the compiler targets; nothing is launched.
-REGISTERS = """
-#if defined(__AVX512F__)
-#define LANES 16
-#else
-#define LANES 8
-#endif
-__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void registers(__global float *x) { x[0] = 0; }
-"""
+#: PoCL's names, old and new, for the number of its threads.
+THREADS = ("POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as it is used: what OpenCL tells about it are attributes of its ``handle``, a ``pyopencl.Device``, and its own.
+
+    ``lanes``: floats of a vector register, where the device was made narrower than it is, else 0.
+    """
+
+    handle: Any
+    lanes: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by copy and pickle, before there is a handle
+            raise AttributeError(name)
+        return getattr(self.handle, name)
 
 
 @dataclass(frozen=True)
@@ -56,12 +69,14 @@ class DeviceInfo:
 
 
 def pinned(environment: MutableMapping[str, str]) -> None:
-    """Ask PoCL to keep each of its threads on a core of its own, unless the user chose or the process may not use all cores.
+    """Ask PoCL to keep each of its threads on a core of its own, unless the user chose or there is not one thread for each core.
 
     Woken at the same time, two of them are often put on the same core, and a pass is over before the kernel moves one away.
+    PoCL counts cores from the first: fewer threads than cores would meet those of other processes there, and more do not start.
     """
     may_use = getattr(os, "sched_getaffinity", lambda process: ())
-    if len(may_use(0)) == os.cpu_count():
+    threads = {environment.get(name, "") for name in THREADS} - {"", str(os.cpu_count())}
+    if len(may_use(0)) == os.cpu_count() and not threads:
         environment.setdefault("POCL_AFFINITY", "1")
 
 
@@ -108,48 +123,37 @@ def is_pocl(device: Any) -> bool:
     return "portable computing" in device.platform.name.lower()
 
 
-#: PoCL miscompiles vectors of more than 4 doubles.
-MOST_DOUBLES = 4
-
-
-def vector_width(device: Any, kind: str, dtype: str) -> int:
-    """Samples per vector: 1 on a GPU; on a CPU 8 floats (AVX) or 16 (AVX-512), and 4 doubles."""
+def vector_width(device: Device, kind: str, dtype: str) -> int:
+    """Samples per vector: 1 on a GPU, else the floats or doubles of a vector register."""
     if kind == "gpu":
         return 1
-    return MOST_DOUBLES if dtype == "float64" else register_lanes(device)
+    found = registers(device)
+    return found.doubles if dtype == "float64" else found.lanes
 
 
 @cache
-def register_lanes(device: Any) -> int:
-    """Floats in a vector register of the machine that a CPU device's compiler generates code for: 16 with AVX-512, else 8.
-
-    The device's own answer is about the processor.  PoCL 3.0 knows Zen 4 as Zen 3, without AVX-512: there the vectors of 16 that
-    it claims are native crash its compiler.
-    """
-    cl = _pyopencl()
-    try:
-        kernel = cl.Kernel(cl.Program(context(device), REGISTERS).build(), "registers")
-        return int(kernel.get_work_group_info(cl.kernel_work_group_info.COMPILE_WORK_GROUP_SIZE, device)[0])
-    except cl.Error as error:
-        raise DeviceError(f"{device.name.strip()}: its compiler fails on a kernel of one line ({error})") from None
+def registers(device: Device) -> Registers:
+    """Vector registers of a CPU device; PhizError where its compiler does not work, or where it has not as many lanes as asked."""
+    own = vector_registers.of_the_compiler(device.handle, context(device))
+    if not device.lanes:
+        return own
+    return vector_registers.narrowed(own, device.lanes, device.name.strip(), vector_registers.SETTING)
 
 
-def widest(device: Any, kind: str, dtype: str) -> int:
+def widest(device: Device, kind: str, dtype: str) -> int:
     """The longest vectors that may be tried: PoCL crashes on floats that are wider than its registers, or miscompiles them."""
-    if kind != "cpu" or not is_pocl(device):
+    if kind != "cpu" or not (is_pocl(device) or device.lanes):
         return 16
     return vector_width(device, kind, dtype)
 
 
-def machine(device: Any, kind: str) -> Machine:
-    """Vector registers of a work item (16 with AVX, 32 with AVX-512, 64 on a GPU), the work items that keep the device busy, and
-    its constant and local memory.
-    """
+def machine(device: Device, kind: str) -> Machine:
+    """Vector registers of a work item (64 on a GPU), the work items that keep the device busy, its constant and local memory."""
     units, constant = int(device.max_compute_units), int(device.max_constant_buffer_size)
     align, local = max(128, int(device.mem_base_addr_align) // 8), int(device.local_mem_size)
     if kind == "gpu":
         return Machine(64, units * ITEMS_PER_UNIT, constant, align, local)
-    return Machine(32 if register_lanes(device) == 16 else 16, units, constant, align, local)
+    return Machine(registers(device).count, units, constant, align, local)
 
 
 def has_fp64(device: Any) -> bool:
@@ -188,9 +192,25 @@ def describe(device: Any, selector: str = "") -> DeviceInfo:
     )
 
 
-def choose(device: str | None = None) -> Any:
-    """The ``pyopencl.Device`` that ``device`` (else the environment) selects; DeviceError naming what there is."""
-    wanted = device or os.environ.get("PHIZ_DEVICE") or os.environ.get("PYOPENCL_CTX") or ""
+def choose(device: str | None = None, lanes: int | None = None) -> Device:
+    """The device that ``device`` (else the environment) selects; DeviceError naming what there is.
+
+    ``lanes``: floats of a vector register, else what ``PHIZ_LANES`` says, which leaves devices that are no CPU as they are;
+    PhizError where the device has not as many.
+    """
+    handle = _chosen(device or os.environ.get("PHIZ_DEVICE") or os.environ.get("PYOPENCL_CTX") or "")
+    if lanes is not None and kind(handle) != "cpu":
+        raise DeviceError(f"{handle.name.strip()}: lanes={lanes}, but only the vector registers of a CPU can be made narrower")
+    wanted = vector_registers.asked(os.environ.get(vector_registers.SETTING, "")) if lanes is None else lanes
+    own = Device(handle)
+    if not wanted or kind(handle) != "cpu":
+        return own
+    narrower = Device(handle, wanted)
+    return own if registers(narrower) == registers(own) else narrower
+
+
+def _chosen(wanted: str) -> Any:
+    """The ``pyopencl.Device`` of a selector."""
     found = all_devices()
     if not wanted:
         return min(found, key=_preference)
@@ -219,9 +239,18 @@ def _preference(device: Any) -> tuple[bool, bool]:
     return (kind(device) != "cpu", not is_pocl(device))
 
 
-@cache
+def handle_of(device: Any) -> Any:
+    """The ``pyopencl.Device`` of ``device``, which may be one itself (a queue's)."""
+    return device.handle if isinstance(device, Device) else device
+
+
 def context(device: Any) -> Any:
-    """One context per device and process, so that buffers and programs can be shared."""
+    """One context per device and process, so that buffers and programs can be shared, whatever its lanes."""
+    return _context(handle_of(device))
+
+
+@cache
+def _context(device: Any) -> Any:
     cl = _pyopencl()
     try:
         return cl.Context([device])

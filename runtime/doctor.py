@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from . import device as devices
+from .caches import USUAL, CacheLevel, levels
 from .errors import PhizError
 from .generated import builtin, builtin_path
 from .tuner.cache import cache_folder
@@ -74,6 +75,8 @@ def _devices() -> Iterator[Finding]:
         bound = os.environ.get("POCL_AFFINITY", "0") == "1"
         where = "each on a core of its own (POCL_AFFINITY=0 leaves them free)" if bound else "on any core"
         yield Finding("threads", f"{chosen.max_compute_units}, {where}")
+    if devices.kind(chosen) == "cpu":
+        yield from _processor(chosen)
     try:
         devices.self_test(chosen)
         yield Finding("self-test", f"a kernel runs on {chosen.name.strip()}")
@@ -81,6 +84,26 @@ def _devices() -> Iterator[Finding]:
         yield Finding("self-test", "a kernel", f"{error}; {devices.REMEDY}, or use: --backend numpy")
     if not devices.has_fp64(chosen):
         yield Finding("fp64", "double precision", f"{chosen.name.strip()} has none; use --dtype float32, or --backend numpy")
+
+
+def _processor(device: devices.Device) -> Iterator[Finding]:
+    """Vectors, registers and caches of a CPU, and how each was found out."""
+    try:
+        found = devices.registers(device)
+    except PhizError as error:
+        yield Finding("vectors", "vector registers", str(error))
+    else:
+        detail = f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers ({found.found})"
+        yield Finding("vectors", detail)
+    told = levels()
+    text = ", ".join(map(_cache_level, told))
+    whole = f"{int(device.global_mem_cache_size) / 1024:.0f} KiB says OpenCL"
+    usual = f"L2 {USUAL // 1024} KiB a core is assumed, the system does not tell; {whole}"
+    yield Finding("caches", f"{text} (the system's list; {whole})" if told else usual)
+
+
+def _cache_level(cache: CacheLevel) -> str:
+    return f"L{cache.level} {cache.bytes // 1024} KiB {'shared' if cache.shared else 'a core'}"
 
 
 def _caches() -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from .device import context
+from .device import context, handle_of
 from .errors import DeviceError, ManifestError
 from .expression import expression
 from .program import Unit
@@ -113,7 +113,7 @@ def precision_options(real: str) -> list[str]:
 def compiled(source: str, options: Sequence[str], device: Any, what: str) -> cl.Program:
     """``source`` built once per process; DeviceError that says ``what`` does not build, with the compiler's first error line."""
     try:
-        return _build(source, tuple(options), device)
+        return _build(source, tuple(options), handle_of(device))
     except cl.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
         detail = next((line for line in lines if "build" not in line.lower()), str(error).splitlines()[0])

@@ -13,6 +13,7 @@ os.environ["PHIZ_CACHE"] = _FOLDER.name
 
 TESTS = Path(__file__).parent
 LONGEST = (
+    "test_other_devices.py",
     "tuner/test_schedules.py",
     "test_notebooks.py",
     "tuner/test_choices.py",

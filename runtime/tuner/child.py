@@ -51,11 +51,11 @@ def _dumped(value: Any) -> bytes:
 class Child:
     """Tries candidates of one job at a time.  ``device``: the selector that names the device in the other process.
 
-    ``fuse``: as in ``OpenCLBackend``.
+    ``fuse``, ``lanes``: as in ``OpenCLBackend``.
     """
 
-    def __init__(self, device: str, patience: float = PATIENCE, fuse: bool = True) -> None:
-        self.device, self.patience, self.fuse = device, patience, fuse
+    def __init__(self, device: str, patience: float = PATIENCE, fuse: bool = True, lanes: int | None = None) -> None:
+        self.device, self.patience, self.fuse, self.lanes = device, patience, fuse, lanes
         self._process: subprocess.Popen[bytes] | None = None
         self._job: Job | None = None
         self._errors: IO[bytes] | None = None
@@ -79,7 +79,8 @@ class Child:
 
     def _start(self, job: Job) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        command = [sys.executable, "-m", "phiz.runtime.tuner.child", self.device, "fused" if self.fuse else "launched"]
+        form, lanes = "fused" if self.fuse else "launched", "" if self.lanes is None else str(self.lanes)
+        command = [sys.executable, "-m", "phiz.runtime.tuner.child", self.device, form, lanes]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -137,13 +138,13 @@ def _receive(stream: IO[bytes]) -> Any:
     return _Unpickler(io.BytesIO(data)).load()
 
 
-def serve(device: str, fuse: bool, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+def serve(device: str, fuse: bool, lanes: int | None, stdin: IO[bytes], stdout: IO[bytes]) -> None:
     """The child: one job, then schedules until the other side closes."""
     from ..backend_opencl import OpenCLBackend
     from .candidate import RefusedError
     from .trial import Trials
 
-    backend: OpenCLBackend = OpenCLBackend(device or None, fuse=fuse)
+    backend: OpenCLBackend = OpenCLBackend(device or None, fuse=fuse, lanes=lanes)
     trials = Trials(_receive(stdin), backend)
     while True:
         try:
@@ -161,7 +162,8 @@ def main() -> None:
     """Keep stdout to ourselves: compilers print on it."""
     own = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.argv[1], sys.argv[2] == "fused", sys.stdin.buffer, own)
+    device, form, lanes = sys.argv[1:]
+    serve(device, form == "fused", int(lanes) if lanes else None, sys.stdin.buffer, own)
 
 
 if __name__ == "__main__":

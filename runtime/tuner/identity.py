@@ -27,25 +27,27 @@ NEAR, LEAST_NEAR = 2, 16
 
 @dataclass(frozen=True)
 class Place:
-    """A device, exactly: its timings hold for no other."""
+    """A device, exactly: its timings hold for no other.  ``lanes``: floats of a CPU's vector register as it is used, else 0."""
 
     platform: str
     device: str
     driver: str
     cpu: str
     units: int
+    lanes: int
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
         return asdict(self)
 
 
-def place(device: Any) -> Place:
+def place(device: devices.Device) -> Place:
     """Where ``device`` is."""
     info = devices.describe(device)
     cpu = cpu_model() if info.kind == "cpu" else ""
     version = device.platform.version.strip()
-    return Place(info.platform, info.name, f"{info.driver}; {info.version}; {version}", cpu, info.compute_units)
+    lanes = devices.registers(device).lanes if info.kind == "cpu" else 0
+    return Place(info.platform, info.name, f"{info.driver}; {info.version}; {version}", cpu, info.compute_units, lanes)
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,14 @@ class DeviceClass:
         return asdict(self)
 
 
-def device_class(device: Any) -> DeviceClass:
+def device_class(device: devices.Device) -> DeviceClass:
     """The class of ``device``: platform and release of its driver, kind, floats per vector register.
 
     GPUs of a size are one class whatever the release: their drivers come often, and their compilers change little.
     """
     info = devices.describe(device)
     release = "" if info.kind == "gpu" else ".".join(info.driver.replace("-", ".").split(".")[:2])
-    floats = devices.register_lanes(device) if info.kind == "cpu" else int(device.native_vector_width_float)
+    floats = devices.registers(device).lanes if info.kind == "cpu" else int(device.native_vector_width_float)
     return DeviceClass(info.platform, release, info.kind, floats, max(4, power_above(info.compute_units)))
 
 

@@ -104,7 +104,7 @@ class DeviceLaboratory:
 
     def __init__(self, backend: OpenCLBackend, selector: str = "", timer: Timer | None = None) -> None:
         self.backend, self.timer, self.place = backend, timer, place(backend.device)
-        self.child = Child(selector, fuse=backend.fuse)
+        self.child = Child(selector, fuse=backend.fuse, lanes=backend.lanes)
 
     def workbench(self, job: Job) -> Workbench:
         """Trials on the device."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from phiz.cli.main import COMMANDS, main
 from phiz.runtime import checkpoint, history
+from phiz.runtime import device as devices
 from phiz.runtime.errors import DeviceError
 
 FAST = ["--network", "linear", "--backend", "numpy", "--epochs", "5"]
@@ -162,6 +163,10 @@ def test_doctor_finds_a_device_that_runs_kernels(capsys: pytest.CaptureFixture[s
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "self-test" in out and "ok   threads " in out and "fp64" in out and "cache pocl" in out and "FAIL" not in out
+    if devices.kind(device := devices.choose()) == "cpu":
+        found = devices.registers(device)
+        assert f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers ({found.found})" in out
+        assert "ok   caches " in out and "says OpenCL" in out
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["well"] is True
 

@@ -148,7 +148,7 @@ def test_copies_give_the_bits_of_global_memory_for_every_batch(name: str) -> Non
         assert isinstance(kind.launches, LaunchList)
         copying = set()
         for launch in kind.launches.launches:
-            bytes_ = launch.kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, backend.device)
+            bytes_ = launch.kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, backend.device.handle)
             if launch.bound.call.copies:
                 copying.add(launch.bound.call.name)
                 assert bytes_ > 0, "the driver says that it has local memory"

@@ -15,6 +15,7 @@ from phiz.runtime.generated import load_folder
 from phiz.runtime.layer import layer
 from phiz.runtime.network import VALUE_AND_GRADIENT, Network
 from phiz.runtime.opencl_fused import FusedPass
+from phiz.runtime.program import Program
 
 SPECS = [
     layer("dense", units=9, activation="square"),
@@ -269,7 +270,21 @@ def test_a_kept_pass_survives_other_passes(folder: Path) -> None:
     assert np.array_equal(executor.derivative_source(resident), source)
 
 
-def test_an_executor_is_found_again(folder: Path) -> None:
-    net = network(folder)
-    assert net.executor(5) is net.executor(5) is net.executor(6)
-    assert OpenCLBackend().capacity(net.program, "float32", 5) == net.executor(5).capacity
+class OneForm(OpenCLBackend):
+    """Every pass in rows, or none."""
+
+    rows = False
+
+    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        return self.rows
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_an_executor_is_found_again(rows: bool) -> None:
+    """By the same need and by smaller ones, whichever form the device's width would make the faster one."""
+    backend = OneForm()
+    backend.rows = rows
+    net = Network([layer("dense", maps=9, activation="tanh"), layer("dense", maps=3)], 4, "mse", backend=backend)
+    need = 5 if rows else backend.capacity(net.program, "float32", 5)
+    assert net.executor(need) is net.executor(need) is net.executor(need - 1)
+    assert backend.capacity(net.program, net.dtype, need, rows) == need <= net.executor(need).capacity

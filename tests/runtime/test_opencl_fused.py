@@ -70,7 +70,7 @@ def test_executors_that_add_in_another_order_do_not_stand_in_for_one_another(mon
 
 
 @given(
-    vectors=st.integers(1, 200), width=st.sampled_from([8, 16]), units=st.integers(1, 8), dtype=st.sampled_from(["float32"])
+    vectors=st.integers(1, 200), width=st.sampled_from([4, 8, 16]), units=st.integers(1, 8), dtype=st.sampled_from(["float32"])
 )
 def test_no_other_blocks_are_sooner_through_all_samples(vectors: int, width: int, units: int, dtype: str) -> None:
     """Every unit takes whole blocks in turn, and the one with the most of them decides."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.benchmarks.gradient_cases import CASES
 from phiz.runtime.backend import Request
 from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.block_layout import BlockLayout
@@ -80,15 +79,22 @@ def test_lanes_see_no_neighbouring_sample() -> None:
 
 
 def test_rows_are_chosen_where_samples_would_leave_lanes_empty_and_units_fill_them() -> None:
+    """Whatever the width: units in whole vectors of it, coordinates in rows of it, samples enough for vectors of every core."""
     backend = OpenCLBackend()
-    layers = (*CASES["lenet"].layers,)
-    images = Network(layers, (1, 28, 28), "ce", backend=backend).program
-    units = Network((layer("dense", maps=64), layer("softmax", maps=10)), (128,), "ce", backend=backend).program
+    width, cores = backend.width("float32"), int(backend.device.max_compute_units)
+    units = Network((layer("dense", maps=8 * width), layer("softmax", maps=10)), (128,), "ce", backend=backend).program
+    convolutions = (
+        layer("convolution", maps=4, kernel=5, activation="tanh"),
+        layer("max_pooling", window=2),
+        layer("dense", maps=4 * width, activation="tanh"),
+        layer("softmax", maps=10),
+    )
+    images = Network(convolutions, (1, 20, 4 * width + 4), "ce", backend=backend).program
     inference = Request(outputs=True)
     assert backend.in_rows(units, "float32", 1, inference) and backend.in_rows(units, "float32", 1, GRADIENT)
     assert backend.in_rows(images, "float32", 1, inference)
-    # the deltas of convolutions and of pooling have no lanes but samples
-    assert not backend.in_rows(images, "float32", 7, GRADIENT)
+    # the deltas of convolutions and of pooling have no lanes but samples, which fill every vector here
+    assert not backend.in_rows(images, "float32", 4 * width * cores, GRADIENT)
     assert not OpenCLBackend(fuse=False).in_rows(units, "float32", 1, inference)
 
 

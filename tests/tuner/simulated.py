@@ -19,7 +19,7 @@ from phiz.runtime.tuner.traits import Traits
 
 CPU = Traits("cpu", 8, 16, 4096, (4096, 4096, 4096), 4, 32768, Machine(16, 4))
 GPU = Traits("gpu", 1, 16, 1024, (1024, 1024, 64), 80, 49152, Machine(64, 80 * 256, 65536, 512, 49152))
-PLACE = Place("paper", "pencil", "1.0", "hand", 4)
+PLACE = Place("paper", "pencil", "1.0", "hand", 4, 8)
 
 Cost = Callable[[Job, Schedule], float]
 

@@ -83,7 +83,8 @@ ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",)
 def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str) -> None:
     wanted = CHOICES[choice]
     layers, shape = NETWORKS[name]
-    for samples, width in ((9, 1), (64, None)):  # a single sample leaves little of a choice: ``test_schedules``
+    whole = 8 * OpenCLBackend().width("float32")  # eight vectors, so that there are parts enough
+    for samples, width in ((9, 1), (whole, None)):  # a single sample leaves little of a choice: ``test_schedules``
         backend = OpenCLBackend(fuse=False)
         schedules = Everywhere(replace(wanted, width=width), traits(backend, "float32"))
         backend.schedules = schedules

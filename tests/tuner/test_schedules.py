@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,24 @@ class Drawn:
             if self.fused or unit.is_rows:
                 self.found[name] = Space(unit, kernel, dtype, samples, replace(device, fused=True)).drawn(generator)
                 return self.found[name]
-            drawn = [Space(unit, kernel, dtype, samples, device).drawn(generator) for _ in range(40)]
-            fitting = [s for s in drawn if (s.width or device.width) == width]
-            self.found[name] = fitting[0] if fitting else Schedule(width=width)
+            space = Space(unit, kernel, dtype, samples, device)
+            drawn = (space.drawn(generator) for _ in range(40 * len(widths)))
+            fitting = list(islice((s for s in drawn if (s.width or device.width) == width), 8))
+            seen = set().union(*map(choices, self.found.values()))
+            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=Schedule(width=width))
         return self.found[name]
+
+
+def choices(schedule: Schedule) -> set[str]:
+    """What a schedule chooses; of several that fit, the first that adds most to what was seen is taken."""
+    made = {
+        "tiles": bool(schedule.tiles),
+        "group": schedule.group is not None,
+        "parts": (schedule.parts or 1) > 1,
+        "constant": schedule.constant,
+        "local": schedule.local is not None,
+    }
+    return {name for name, chosen in made.items() if chosen}
 
 
 def pair(
