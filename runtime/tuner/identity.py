@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .. import device as devices
-from .. import opencl_plan, parts, register_tiles, warp_tiles
 from ..generated import builtin
 from ..manifest import KernelInfo
 from ..powers import power_above
@@ -23,6 +22,9 @@ from ..program import Unit
 #: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
 #: none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
 NEAR, LEAST_NEAR = 2, 16
+#: Of the choice of default tiles and parts, which measured times were compared with.  Raised when a change makes another choice for
+#: some kernel; not when text or names change, or files move.
+DEFAULTS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,6 @@ def cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-@cache
-def defaults_digest() -> str:
-    """Of the code that chooses the default tiles and parts: what a time was compared with."""
-    digest = hashlib.sha256()
-    for module in (opencl_plan, parts, register_tiles, warp_tiles):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> dict[str, Any]:
     """What of a kernel its time depends on.  ``samples``: the class.  Tables and connections by digest.
 
@@ -114,7 +107,7 @@ def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> d
         "form": unit.form,
         "kernel": kernel.name,
         "source": unit.folder.digests[unit.path],
-        "defaults": defaults_digest(),
+        "defaults": DEFAULTS_VERSION,
         "dtype": dtype,
         "phi": unit.activation if applies else "",
         "dphi": unit.lower if kernel.finish == "dphi" else "",
@@ -149,4 +142,4 @@ def current(kernel: Mapping[str, Any]) -> bool:
     """Whether what was measured is still what runs: False where the kernels that come with phiz have changed since."""
     digests = next(iter(builtin().layers.values())).folder.digests
     source = digests.get(f"{kernel.get('form')}/{kernel.get('file')}.cl", kernel.get("source"))
-    return kernel.get("source") == source and kernel.get("defaults") == defaults_digest()
+    return kernel.get("source") == source and kernel.get("defaults") == DEFAULTS_VERSION

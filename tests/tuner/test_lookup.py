@@ -103,7 +103,7 @@ def test_another_device_does_not_get_it(tmp_path: Path, folder: Path, name: str)
 def test_other_defaults_make_old_times_worthless(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unit, kernel = unit_of(folder)
     found = tuned(tmp_path, entry(unit, kernel))
-    monkeypatch.setattr(identity, "defaults_digest", lambda: "changed")
+    monkeypatch.setattr(identity, "DEFAULTS_VERSION", identity.DEFAULTS_VERSION + 1)
     assert found.find(unit, kernel, "float32", 64) == DEFAULT
 
 
@@ -182,3 +182,15 @@ def test_shipping_keeps_winners_of_a_class_and_drops_what_changed(tmp_path: Path
     assert "cpu" not in record["place"], "the class names no exact processor"
     again = replace(fast, schedule=DEFAULT)
     assert ship(path, [again], device) == 0, "what does not win any more goes"
+
+
+def test_every_shipped_schedule_is_of_the_kernels_and_defaults_of_now() -> None:
+    files = shipped_files()
+    assert {file.name for file in files} >= {"nvidia.json", "pocl_avx2.json"}
+    for file in files:
+        assert file.entries, file.name
+        for found in file.entries.values():
+            assert found.kernel["defaults"] == identity.DEFAULTS_VERSION
+            assert current(found.kernel), f"{file.name}: {found.kernel}"
+    assert not current({**found.kernel, "source": "of yesterday"})
+    assert not current({**found.kernel, "defaults": identity.DEFAULTS_VERSION + 1})
