@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..runtime.device import DeviceInfo
 from ..runtime.errors import PhizError
-from . import contest, memory, peers, roofline, startup, works
-from .device_peaks import processor
-from .gradient import warn_when_busy
-from .other_work import Clock, by_others
-from .side_process import SideError, SideProcess
-from .subject import Unsupported
+from ..runtime.opencl.device.device import DeviceInfo
+from .cases import works
+from .cases.subject import Unsupported
+from .comparison import contest, memory, startup
+from .comparison.other_work import Clock, by_others
+from .comparison.side_process import SideError, SideProcess
+from .gradient.gradient import warn_when_busy
+from .kernels import roofline
+from .kernels.device_peaks import processor
+from .peers import registry as peers
 
 #: Times that every kernel runs for the roofline.
 KERNEL_REPEATS = 30
@@ -35,7 +38,7 @@ Record = dict[str, Any]
 class Options:
     """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun.
 
-    ``threads``: of every side where the device is no GPU.  ``device``: phiz's (see ``runtime.device.choose``).
+    ``threads``: of every side where the device is no GPU.  ``device``: phiz's (see ``runtime.opencl.device.device.choose``).
     """
 
     cases: Sequence[str] = ()
@@ -148,7 +151,7 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
     there = [file for file in files.values() if file.is_file()]
     if there:
         from ..codegen.folder import write
-        from ..codegen.generate import generate
+        from ..codegen.pipeline import generate
         from ..codegen.user_file import combined, load_definitions
 
         run.say(f"generating {', '.join(file.stem for file in there)}")

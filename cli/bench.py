@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..benchmarks import paper
+from ..benchmarks.paper import paper
 
 SUMMARY = "measure kernels and networks"
 
@@ -35,18 +35,20 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 1 where phiz's numbers are shared by no peer, or phiz could not run."""
     if options.paper is not None:
         return paper.run(options)
-    from ..benchmarks import bench, peers, report, report_files
+    from ..benchmarks import bench
+    from ..benchmarks.peers import registry
+    from ..benchmarks.report import files, report
 
     chosen = bench.Options(
         options.cases, options.batches, 9 if options.rounds is None else options.rounds, options.threads,
-        [name for name in options.peers.split(",") if name] if options.peers is not None else tuple(peers.PEERS),
+        [name for name in options.peers.split(",") if name] if options.peers is not None else tuple(registry.PEERS),
         options.kernels or options.out is not None, not options.no_memory, not options.no_startup, options.block, options.budget,
         options.device,
     )  # fmt: skip
-    report_files.check(options.out, options.json)
+    files.check(options.out, options.json)
     record = bench.bench(chosen, lambda line: print(line, file=sys.stderr))
     print(report.markdown(record), end="")
-    report_files.write(record, options.out, options.json)
+    files.write(record, options.out, options.json)
     wrong = bench.failures(record)
     for line in wrong:
         print(line, file=sys.stderr)

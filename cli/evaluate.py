@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0."""
-    from ..runtime.evaluate import evaluate
+    from ..runtime.training.evaluate import evaluate
 
     found = evaluate(
         arguments.weights, arguments.data, arguments.part, backend=arguments.backend, device=arguments.device,

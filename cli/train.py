@@ -12,7 +12,7 @@ from .options import add_device, add_json, assignment
 from .output import print_rows, score_row
 
 if TYPE_CHECKING:
-    from ..runtime.recipe import Recipe, Trained
+    from ..runtime.training.job import Recipe, Trained
 
 SUMMARY = "train a network"
 
@@ -91,11 +91,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where training ended in NaN or failed, 130 where it was interrupted."""
-    from ..runtime.progress import observer
-    from ..runtime.recipe import carry_out
-    from ..runtime.train import Ended
+    from ..runtime.training.job import carry_out
+    from ..runtime.training.progress import observer
+    from ..runtime.training.train import Ended
 
-    logging.getLogger("phiz.runtime.recipe").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    logging.getLogger("phiz.runtime.training.job").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
     trained = carry_out(_recipe(arguments), arguments.resume, observer(arguments.quiet))
     outcome = trained.outcome
     if not outcome.ended.well:
@@ -110,8 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
-    from ..runtime.recipe import Recipe
-    from ..runtime.settings import Settings
+    from ..runtime.training.job import Recipe
+    from ..runtime.training.settings import Settings
 
     names = (
         "optimizer",

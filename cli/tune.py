@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runtime.backend_opencl import OpenCLBackend
-    from ..runtime.network import Network
-    from ..runtime.tuner.record import Entry
+    from ..runtime.network.network import Network
+    from ..runtime.opencl.backend import OpenCLBackend
+    from ..runtime.opencl.tuned.record import Entry
     from ..runtime.tuner.tune import Tuning
 
 SUMMARY = "find the fastest tiles for this device"
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where a kernel's default gives wrong numbers, 130 where the run was interrupted."""
     from ..runtime.errors import PhizError
-    from ..runtime.tuner.cache import Cache
+    from ..runtime.opencl.tuned.cache import Cache
 
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tune(arguments: argparse.Namespace, cache: Any) -> int:
     """One network; for ``--ship`` without one all that shipped schedules are measured on."""
-    from ..runtime.backend_opencl import OpenCLBackend
+    from ..runtime.opencl.backend import OpenCLBackend
     from ..runtime.tuner.suite import suite
 
     backend = OpenCLBackend(arguments.device)
@@ -83,10 +83,10 @@ def _tune(arguments: argparse.Namespace, cache: Any) -> int:
 
 
 def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, network: Network, batch: int) -> int:
-    from ..runtime.tuner.jobs import jobs
+    from ..runtime.opencl.tuned.ship import ship
     from ..runtime.tuner.progress import observer
-    from ..runtime.tuner.ship import ship
     from ..runtime.tuner.subject import request
+    from ..runtime.tuner.trials.jobs import jobs
     from ..runtime.tuner.tune import tune_on_device
 
     found = jobs(network, network.part_length(batch), request(network, arguments.sample_gradients))

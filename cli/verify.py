@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runtime.verdict import Report, Row
+    from ..runtime.verify.verdict import Report, Row
 
 SUMMARY = "check derived kernels: finite differences, Taylor slope, NumPy against OpenCL"
 MOST_FAILURES = 40
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where a comparison fails."""
     from ..runtime.errors import PhizError
     from ..runtime.files import write_atomically
-    from ..runtime.verify import verify
+    from ..runtime.verify.verify import verify
 
     if arguments.seed < 0 or arguments.jobs < 1:
         raise PhizError(f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and {arguments.jobs}")
@@ -59,7 +59,7 @@ def _subject(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[
         yield arguments.kernels, arguments.names
         return
     from ..codegen.folder import write
-    from ..codegen.generate import generate
+    from ..codegen.pipeline import generate
     from ..codegen.user_file import combined, load_definitions
 
     own = load_definitions([arguments.definition])

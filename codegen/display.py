@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from ..derive.activations import Activation
-from ..derive.engine import Derivation, derive_definition
-from ..derive.errors import DefinitionError
-from ..derive.language import Family
-from .generate import Generator
+from ..derive.language.activations import Activation
+from ..derive.language.layer import Family
+from ..derive.pipeline import Derivation, derive_definition
+from ..derive.symbols.errors import DefinitionError
+from .pipeline import Generator
 
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..derive.activations import ACTIVATIONS, Activation
-from ..derive.errors import DefinitionError
-from ..derive.language import Family
+from ..derive.language.activations import ACTIVATIONS, Activation
+from ..derive.language.layer import Family
+from ..derive.language.losses import LOSSES, Loss
 from ..derive.layers import LAYERS
-from ..derive.losses import LOSSES, Loss
+from ..derive.symbols.errors import DefinitionError
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ A definition file holds functions under ``@layer(...)`` and ``@activation``; it 
 
 from sympy import Eq, Rational
 
-from .activations import Activation, activation
-from .connections import Connections
-from .engine import Derivation, derive_definition, derive_family
-from .errors import DefinitionError
-from .functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
-from .indices import Vector
-from .language import Family, Layer, layer
-from .losses import Loss
-from .stages import Definition
-from .tensors import Max, Sum
+from .language.activations import Activation, activation
+from .language.connections import Connections
+from .language.layer import Family, Layer, layer
+from .language.losses import Loss
+from .language.stages import Definition
+from .language.tensors import Max, Sum
+from .pipeline import Derivation, derive_definition, derive_family
+from .symbols.errors import DefinitionError
+from .symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
+from .symbols.indices import Vector
 
 __all__ = [
     "Activation", "Connections", "Definition", "DefinitionError", "Derivation", "Eq", "Family", "Layer", "Loss", "Max",

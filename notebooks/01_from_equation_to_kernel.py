@@ -32,11 +32,11 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from phiz.codegen import display as show
-from phiz.codegen.pseudocode import pseudocode
+from phiz.codegen.pages.pseudocode import pseudocode
 from phiz.codegen.user_file import BUILT_IN
-from phiz.runtime.layer import layer
-from phiz.runtime.network import Network
-from phiz.runtime.split import load_split
+from phiz.runtime.program.layer import layer
+from phiz.runtime.network.network import Network
+from phiz.runtime.data.split import load_split
 
 plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 

@@ -22,19 +22,19 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from scipy.stats import spearmanr
 
-from phiz.benchmarks.paper_timing import race
+from phiz.benchmarks.paper.rig.timing import race
 from phiz.runtime.backend import Request
-from phiz.runtime.backend_opencl import OpenCLBackend
-from phiz.runtime.layer import layer
-from phiz.runtime.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
-from phiz.runtime.network import Network
-from phiz.runtime.opencl_plan import kernel_problem
-from phiz.runtime.register_tiles import loads, registers
-from phiz.runtime.schedule import Schedule
-from phiz.runtime.tuner.cache import Cache
-from phiz.runtime.tuner.jobs import jobs
+from phiz.runtime.opencl.backend import OpenCLBackend
+from phiz.runtime.program.layer import layer
+from phiz.runtime.tuner.space.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
+from phiz.runtime.network.network import Network
+from phiz.runtime.opencl.plan.plan import kernel_problem
+from phiz.runtime.opencl.plan.cpu_cost_model import loads, registers
+from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.tuned.cache import Cache
+from phiz.runtime.tuner.trials.jobs import jobs
 from phiz.runtime.tuner.report import row
-from phiz.runtime.tuner.trial import Trials
+from phiz.runtime.tuner.trials.trial import Trials
 from phiz.runtime.tuner.tune import tune_on_device
 
 plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})

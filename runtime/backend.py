@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from .program import Gradients, Program, Step
+from .program.program import Gradients, Program, Step
 
 Array = npt.NDArray[Any]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import platformdirs
 
-from . import device as devices
-from .caches import USUAL, CacheLevel, levels
 from .errors import PhizError
-from .generated import builtin, builtin_path
-from .tuner.cache import cache_folder
+from .manifest.folder import builtin, builtin_path
+from .opencl.device import device as devices
+from .opencl.device.caches import USUAL, CacheLevel, levels
+from .opencl.tuned.cache import cache_folder
 
 PACKAGES = ("numpy", "scipy", "pyopencl", "pocl-binary-distribution", "safetensors", "matplotlib", "scikit-learn")
 

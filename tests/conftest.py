@@ -14,46 +14,46 @@ os.environ["PHIZ_CACHE"] = _FOLDER.name
 TESTS = Path(__file__).parent
 LONGEST = (
     "test_other_devices.py",
-    "tuner/test_schedules.py",
+    "runtime/tuner/trials/test_schedules.py",
     "test_notebooks.py",
-    "tuner/test_choices.py",
-    "runtime/test_opencl_fused.py",
-    "runtime/test_opencl_grouped.py",
-    "runtime/test_teams.py",
-    "runtime/test_verify.py",
-    "runtime/test_constant_launches.py",
+    "runtime/tuner/trials/test_choices.py",
+    "runtime/opencl/launch/test_fused.py",
+    "runtime/opencl/launch/test_grouped.py",
+    "runtime/opencl/plan/test_teams.py",
+    "runtime/verify/test_verify.py",
+    "runtime/opencl/plan/test_constant_launches.py",
     "test_user_definitions.py",
-    "runtime/test_builtin.py",
-    "runtime/test_rows.py",
+    "runtime/network/test_builtin.py",
+    "runtime/opencl/test_rows.py",
     "cases/test_convolution.py",
-    "runtime/test_local_copies.py",
-    "benchmarks/test_paper_kernels.py",
-    "benchmarks/test_contest.py",
+    "runtime/opencl/plan/test_local_copies.py",
+    "benchmarks/paper/rig/test_kernels.py",
+    "benchmarks/comparison/test_contest.py",
 )
 """A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
 
 QUICKLY_BUILT = {
     "benchmarks/test_bench_command.py",
-    "benchmarks/test_contest.py",
-    "benchmarks/test_gradient_benchmark.py",
-    "benchmarks/test_paper_kernels.py",
+    "benchmarks/comparison/test_contest.py",
+    "benchmarks/gradient/test_gradient.py",
+    "benchmarks/paper/rig/test_kernels.py",
     "cases/test_convolution.py",
     "cases/test_irregular.py",
     "cases/test_multilayer.py",
     "cases/test_pooling.py",
     "cases/test_radial_basis.py",
     "cli/test_verify_command.py",
-    "runtime/test_backends.py",
-    "runtime/test_builtin.py",
-    "runtime/test_constant_launches.py",
-    "runtime/test_local_copies.py",
-    "runtime/test_opencl_grouped.py",
-    "runtime/test_parts.py",
-    "runtime/test_rows.py",
-    "runtime/test_teams.py",
-    "runtime/test_verify.py",
+    "runtime/network/test_backends.py",
+    "runtime/network/test_builtin.py",
+    "runtime/opencl/plan/test_constant_launches.py",
+    "runtime/opencl/plan/test_local_copies.py",
+    "runtime/opencl/launch/test_grouped.py",
+    "runtime/opencl/plan/test_parts.py",
+    "runtime/opencl/test_rows.py",
+    "runtime/opencl/plan/test_teams.py",
+    "runtime/verify/test_verify.py",
     "test_user_definitions.py",
-    "tuner/test_choices.py",
+    "runtime/tuner/trials/test_choices.py",
 }
 """What these ask is whether a text computes the right thing, of hundreds of kernels, most of whose time is the compiler's: it is
 told not to optimize.  So are single tests with the mark ``quickly_built``: schedules of single launches, which no CPU runs with
@@ -66,10 +66,10 @@ def compiler(request: pytest.FixtureRequest) -> None:
     name = request.path.relative_to(TESTS).as_posix()
     options = "-cl-opt-disable" if name in QUICKLY_BUILT or request.node.get_closest_marker("quickly_built") else ""
     if options != os.environ.get("PYOPENCL_BUILD_OPTIONS", ""):
-        from phiz.runtime import opencl_program
+        from phiz.runtime.opencl.device import programs
 
         os.environ["PYOPENCL_BUILD_OPTIONS"] = options
-        opencl_program._build.cache_clear()
+        programs._build.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from phiz.derive import integers
-from phiz.derive.engine import Derivation, derive_definition
-from phiz.derive.language import Family, Option
-from phiz.derive.stages import Definition
+from phiz.derive.language.layer import Family, Option
+from phiz.derive.language.stages import Definition
+from phiz.derive.pipeline import Derivation, derive_definition
+from phiz.derive.symbols import integers
 from sympy.core.function import AppliedUndef
 
 from tests.interpreter import FLOAT, INTEGER, Arithmetic, Environment, Interpreter, Values, zeros

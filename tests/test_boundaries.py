@@ -44,8 +44,8 @@ def test_runtime_runs_committed_kernels_without_sympy_and_mako() -> None:
     program = """
 import sys
 import numpy as np
-from phiz.runtime.layer import layer
-from phiz.runtime.network import Network
+from phiz.runtime.program.layer import layer
+from phiz.runtime.network.network import Network
 for backend in ("numpy", "opencl"):
     network = Network([layer("convolution", maps=2, kernel=3), layer("softmax", maps=3)], (1, 5, 5), loss="ce", backend=backend)
     network.value_and_gradient(network.parameters, np.ones((2, 1, 5, 5), np.float32), np.eye(3, dtype=np.float32)[:2])
@@ -63,7 +63,7 @@ def words(text: str) -> set[str]:
 @pytest.mark.parametrize("folder", ["codegen", "runtime"])
 def test_no_template_and_no_pass_knows_a_layer(folder: str) -> None:
     """Layers are data: their names occur in no template and in no code that generates or runs kernels."""
-    suffixes = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "opencl_program.py", "sizes.py")}[folder]
+    suffixes = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "programs.py", "sizes.py")}[folder]
     names = {f.name for f in LAYERS} - {"dense"}
     for pattern in suffixes:
         for path in sorted((ROOT / folder).rglob(pattern)):

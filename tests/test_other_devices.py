@@ -12,24 +12,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from phiz.runtime import device as devices
-from phiz.runtime import vector_registers
-from phiz.runtime.backend_opencl import OpenCLBackend
 from phiz.runtime.errors import DeviceError, PhizError
-from phiz.runtime.tuner.identity import device_class, place
-from phiz.runtime.tuner.traits import traits
-from phiz.runtime.vector_registers import LANES, REGISTERS, Registers
+from phiz.runtime.opencl.backend import OpenCLBackend
+from phiz.runtime.opencl.device import device as devices
+from phiz.runtime.opencl.device import vector_registers
+from phiz.runtime.opencl.device.vector_registers import LANES, REGISTERS, Registers
+from phiz.runtime.opencl.tuned.identity import device_class, place
+from phiz.runtime.tuner.space.traits import traits
 
 ROOT = Path(__file__).parents[1]
 DEPENDENT = (
-    "tests/runtime/test_backends.py",
-    "tests/runtime/test_opencl_executor.py",
-    "tests/runtime/test_opencl_fused.py",
-    "tests/runtime/test_parts.py",
-    "tests/runtime/test_rows.py",
-    "tests/tuner/test_choices.py",
-    "tests/tuner/test_lookup.py",
-    "tests/tuner/test_schedules.py::test_random_legal_schedules_of_built_in_layers",
+    "tests/runtime/network/test_backends.py",
+    "tests/runtime/opencl/test_executor.py",
+    "tests/runtime/opencl/launch/test_fused.py",
+    "tests/runtime/opencl/plan/test_parts.py",
+    "tests/runtime/opencl/test_rows.py",
+    "tests/runtime/tuner/trials/test_choices.py",
+    "tests/runtime/opencl/tuned/test_lookup.py",
+    "tests/runtime/tuner/trials/test_schedules.py::test_random_legal_schedules_of_built_in_layers",
 )
 THREADS = (1, 4)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from phiz.codegen.folder import write
-from phiz.codegen.generate import generate
+from phiz.codegen.pipeline import generate
 from phiz.codegen.user_file import combined, load_definitions
-from phiz.runtime.generated import load_folder
-from phiz.runtime.verify import verify
+from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.verify.verify import verify
 
 FILES = sorted(p for p in (Path(__file__).parent / "layers").glob("*.py") if p.name != "__init__.py")
 

@@ -1,8 +1,8 @@
 """Equations 60-62 with Remarks 2-5: the convolution layer."""
 
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Sum
 
 
 @layer(rank=(1, 2, 3), connections=("full", "table"))

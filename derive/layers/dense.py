@@ -1,8 +1,8 @@
 """Equations 17, 18 and 33: the fully connected layer."""
 
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Sum
 
 
 @layer(bias=(True, False))

@@ -1,8 +1,8 @@
 """Table 1 and equation 1: units with explicit connection lists and shared parameters ("images with random indexing")."""
 
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Sum
 
 
 @layer()

@@ -1,8 +1,8 @@
 """Equations 86-103: weighted sub-sampling, max pooling and vanilla sub-sampling."""
 
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Max, Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Max, Sum
 
 
 @layer(rank=(1, 2, 3), connections=("own", "table"))

@@ -1,9 +1,9 @@
 """Equations 54 and 55: radial basis functions and their linear combination."""
 
-from ..functions import exp, root
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Sum
+from ..symbols.functions import exp, root
 
 
 @layer(radius=("squared", "norm"))

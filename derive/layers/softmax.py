@@ -1,9 +1,9 @@
 """Equation 25: the softmax layer, whose combinator couples all units."""
 
-from ..functions import exp
-from ..language import Layer, layer
-from ..stages import Definition
-from ..tensors import Max, Sum
+from ..language.layer import Layer, layer
+from ..language.stages import Definition
+from ..language.tensors import Max, Sum
+from ..symbols.functions import exp
 
 
 @layer()

@@ -4,9 +4,9 @@
     result = minimize(fun, x0, method="lbfgs")        # fun(x) -> (f, gradient)
 """
 
+from .base.objective import FunctionObjective, LeastSquares, Objective, ResidualObjective, SampledObjective
+from .base.result import History, OptimizeResult, Progress, Record, Status
 from .minimize import METHODS, make_method, minimize, predict_memory
-from .objective import FunctionObjective, LeastSquares, Objective, ResidualObjective, SampledObjective
-from .result import History, OptimizeResult, Progress, Record, Status
 
 __all__ = [
     "METHODS",

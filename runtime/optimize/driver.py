@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError
-from .evaluation import Evaluator, Point, StopRun
+from .base.evaluation import Evaluator, Point, StopRun
+from .base.result import History, OptimizeResult, Progress, Record, Status
+from .base.vector import Vector, max_norm
 from .interrupt import InterruptGate
 from .memory import readable, require_memory
-from .method import Method, Move, Stop, gradient_of
-from .result import History, OptimizeResult, Progress, Record, Status
+from .methods.method import Method, Move, Stop, gradient_of
 from .state import load_state, save_state
 from .stopping import Callback, StopRules
-from .vector import Vector, max_norm
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import OptionError
-from .ray import Ray, ray_from
-from .vector import as_parameters, norm
+from .base.errors import OptionError
+from .base.vector import as_parameters, norm
+from .line_search.ray import Ray, ray_from
 
 
 @dataclass(frozen=True)

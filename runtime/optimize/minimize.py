@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bfgs import BFGS
-from .conjugate_gradient import ConjugateGradient
+from .base.errors import OptionError
+from .base.evaluation import Evaluator
+from .base.objective import FunctionObjective, LeastSquares
+from .base.result import OptimizeResult
+from .base.vector import as_parameters
 from .driver import Run, SavePlan
-from .errors import OptionError
-from .evaluation import Evaluator
-from .gradient_descent import GradientDescent, Momentum, StochasticGradientDescent
-from .lbfgs import LBFGS
-from .levenberg_marquardt import LevenbergMarquardt
-from .line_search import LineSearch, make_line_search
-from .method import Method
-from .objective import FunctionObjective, LeastSquares
-from .result import OptimizeResult
+from .line_search.line_search import LineSearch, make_line_search
+from .methods.bfgs import BFGS
+from .methods.conjugate_gradient import ConjugateGradient
+from .methods.gradient_descent import GradientDescent, Momentum, StochasticGradientDescent
+from .methods.lbfgs import LBFGS
+from .methods.levenberg_marquardt import LevenbergMarquardt
+from .methods.method import Method
 from .stopping import Callback, StopRules
-from .vector import as_parameters
 
 
 @dataclass(frozen=True)

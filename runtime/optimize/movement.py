@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ShapeError
-from .errors import OptionError
+from .base.errors import OptionError
+from .base.result import OptimizeResult, Progress
+from .base.vector import Vector, as_parameters
 from .minimize import minimize
-from .result import OptimizeResult, Progress
-from .vector import Vector, as_parameters
 
 
 class MovementStatistics:

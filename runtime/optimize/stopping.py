@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import OptionError
-from .evaluation import Point
-from .method import Stop, gradient_of
-from .result import Progress, Status
-from .vector import max_norm, norm
+from .base.errors import OptionError
+from .base.evaluation import Point
+from .base.result import Progress, Status
+from .base.vector import max_norm, norm
+from .methods.method import Stop, gradient_of
 
 Callback = Callable[[Progress], bool | None]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import OptionError
+from .base.errors import OptionError
+from .base.result import History, OptimizeResult, Progress, Status
 from .minimize import minimize
-from .result import History, OptimizeResult, Progress, Status
 from .stopping import Callback
 
 Rule = Callable[[Progress], bool]

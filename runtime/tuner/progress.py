@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TextIO
 
-from .record import Trialled, words
+from ..opencl.tuned.record import Trialled, words
 from .tune import Observer, Silent
 
 __all__ = ["observer"]

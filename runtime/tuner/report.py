@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .identity import current
-from .record import Entry, entry_record, words
+from ..opencl.tuned.identity import current
+from ..opencl.tuned.record import Entry, entry_record, words
 
 
 @dataclass(frozen=True)

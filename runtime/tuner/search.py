@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ..schedule import DEFAULT, Schedule
-from .record import Trialled, canonical
-from .space import Space
+from ..opencl.plan.schedule import DEFAULT, Schedule
+from ..opencl.tuned.record import Trialled, canonical
+from .space.space import Space
 
 #: Tilings that are tried by their predicted cost alone, before the search goes on from the best of them.
 FIRST = 10

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..architectures import NAMED, architecture, stated_shape
 from ..backend import Backend, Request
-from ..datasets import Dataset, load
+from ..data.datasets import Dataset, load
 from ..errors import PhizError, ShapeError
-from ..layer import LayerSpec, layer
-from ..network import Network
+from ..network.architectures import NAMED, architecture, stated_shape
+from ..network.network import Network
+from ..program.layer import LayerSpec, layer
 
 #: Shapes that a named network is given where the user names none: the digits' first.
 IMAGES = ((1, 8, 8), (1, 28, 28))

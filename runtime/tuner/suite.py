@@ -9,8 +9,8 @@ from importlib import resources
 from typing import Any
 
 from ..backend import Backend
-from ..layer import LayerSpec
-from ..network import Network
+from ..network.network import Network
+from ..program.layer import LayerSpec
 from .subject import named_network
 
 
@@ -35,7 +35,7 @@ class Work:
 
 def suite() -> tuple[Work, ...]:
     """Every work, in order."""
-    text = (resources.files(f"{__package__}.shipped") / "suite.toml").read_text(encoding="utf-8")
+    text = (resources.files("phiz.runtime.opencl.tuned.shipped") / "suite.toml").read_text(encoding="utf-8")
     return tuple(_work(record) for record in tomllib.loads(text)["work"])
 
 

@@ -8,21 +8,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..opencl.plan.schedule import DEFAULT, Schedule
+from ..opencl.tuned.cache import Cache
+from ..opencl.tuned.identity import Place, kernel_record, key, place
+from ..opencl.tuned.record import ENOUGH, Entry, Trialled, canonical
 from ..powers import power_above
-from ..schedule import DEFAULT, Schedule
-from .cache import Cache
-from .candidate import RefusedError
-from .child import Child
-from .identity import Place, kernel_record, key, place
-from .jobs import Job
-from .record import ENOUGH, Entry, Trialled, canonical
 from .search import Search
-from .space import Space
-from .timer import Timer
-from .trial import Trials, space
+from .space.space import Space
+from .trials.candidate import RefusedError
+from .trials.child import Child
+from .trials.jobs import Job
+from .trials.timer import Timer
+from .trials.trial import Trials, space
 
 if TYPE_CHECKING:
-    from ..backend_opencl import OpenCLBackend
+    from ..opencl.backend import OpenCLBackend
 
 
 class Workbench(Protocol):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backend_opencl import OpenCLBackend
-from ..check_loss import drawn_targets
-from ..network import Network
-from ..schedule import DEFAULT, Defaults, Schedule, Schedules
-from .cache import Cache
-from .lookup import Tuned
-from .record import Entry
-from .timer import Timer, WallTimer
+from ..network.network import Network
+from ..opencl.backend import OpenCLBackend
+from ..opencl.plan.schedule import DEFAULT, Defaults, Schedule, Schedules
+from ..opencl.tuned.cache import Cache
+from ..opencl.tuned.lookup import Tuned
+from ..opencl.tuned.record import Entry
+from ..verify.loss import drawn_targets
+from .trials.timer import Timer, WallTimer
 
 ROUNDS = 11
 

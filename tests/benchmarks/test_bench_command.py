@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phiz.benchmarks import bench, other_work, peers, report, report_files, report_plots, roofline, works
-from phiz.benchmarks.device_peaks import Level, Peaks
-from phiz.benchmarks.peers import Peer
+from phiz.benchmarks import bench
+from phiz.benchmarks.cases import works
+from phiz.benchmarks.comparison import other_work
+from phiz.benchmarks.kernels import roofline
+from phiz.benchmarks.kernels.device_peaks import Level, Peaks
+from phiz.benchmarks.peers import registry
+from phiz.benchmarks.peers.registry import Peer
+from phiz.benchmarks.report import files, plots, report
 from phiz.cli.main import main
-from phiz.runtime import device as devices
 from phiz.runtime.errors import PhizError
+from phiz.runtime.opencl.device import device as devices
 
 
 def side(peer: str, form: str, median: float) -> dict[str, Any]:
@@ -93,8 +98,8 @@ def test_a_busy_machine_is_told(record: dict[str, Any]) -> None:
 
 
 def test_plots_show_every_peer_and_every_kernel(record: dict[str, Any], tmp_path: Path) -> None:
-    report_plots.save_peers(record, tmp_path / "peers.png")
-    report_plots.save_roofline(record, tmp_path / "roofline.png")
+    plots.save_peers(record, tmp_path / "peers.png")
+    plots.save_roofline(record, tmp_path / "roofline.png")
     for name in ("peers.png", "roofline.png"):
         data = (tmp_path / name).read_bytes()
         assert data.startswith(b"\x89PNG") and len(data) > 20_000
@@ -103,9 +108,9 @@ def test_plots_show_every_peer_and_every_kernel(record: dict[str, Any], tmp_path
 def test_the_plot_shows_the_form_that_the_goal_is_about(record: dict[str, Any]) -> None:
     work = record["works"][0]
     work["sides"] += [side("torch", "cdist", 5.0)]
-    assert report_plots._shown(work, "torch")["form"] == ""  # type: ignore[index]
-    assert report_plots._shown(work | {"variant": "cdist"}, "torch")["form"] == "cdist"  # type: ignore[index]
-    assert report_plots._shown(work, "numpy") is None
+    assert plots._shown(work, "torch")["form"] == ""  # type: ignore[index]
+    assert plots._shown(work | {"variant": "cdist"}, "torch")["form"] == "cdist"  # type: ignore[index]
+    assert plots._shown(work, "numpy") is None
 
 
 def test_a_record_fails_where_no_peer_shares_our_numbers(record: dict[str, Any]) -> None:
@@ -130,18 +135,18 @@ def test_the_command_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [(s["peer"], s["form"]) for s in digits["sides"]] == [("phiz", "placed"), ("phiz", "host"), ("numpy", "")]
     assert all(len(s["seconds"]) == 2 and s["ms"] > 0 for s in (*digits["sides"], *bilinear["sides"]))
     assert max(s["difference"] or 0 for s in (*digits["sides"], *bilinear["sides"])) < 1e-4
-    report_files.write(record, tmp_path, None)  # without kernels there is no roofline
+    files.write(record, tmp_path, None)  # without kernels there is no roofline
     assert {path.name for path in tmp_path.iterdir()} == {"all.json", "bench.md", "bench.json", "peers.png"}
 
 
 def test_files_are_written_whole(record: dict[str, Any], tmp_path: Path) -> None:
-    report_files.check(tmp_path / "new" / "folder", tmp_path / "all.json")
-    report_files.write(record, tmp_path / "new" / "folder", tmp_path / "all.json")
+    files.check(tmp_path / "new" / "folder", tmp_path / "all.json")
+    files.write(record, tmp_path / "new" / "folder", tmp_path / "all.json")
     folder = tmp_path / "new" / "folder"
     assert {path.name for path in folder.iterdir()} == {"bench.md", "bench.json", "peers.png", "roofline.png"}
     assert json.loads((folder / "bench.json").read_text()) == json.loads((tmp_path / "all.json").read_text()) == record
     with pytest.raises(PhizError, match="expected a folder that can be written"):
-        report_files.check(tmp_path / "all.json", None)
+        files.check(tmp_path / "all.json", None)
 
 
 def test_the_roofline_covers_layers_that_phiz_does_not_come_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +183,7 @@ def test_bad_usage_is_one_line_and_status_2(given: list[str], said: str, capsys:
 
 
 def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert peers.PEERS["numpy"].missing() is None
+    assert registry.PEERS["numpy"].missing() is None
     assert Peer("x", "X", ".x", package="no_such_package").missing() == "X is not installed (no_such_package)"
     with monkeypatch.context() as nowhere:
         nowhere.setenv("PATH", "/nowhere")

@@ -3,7 +3,7 @@
 from itertools import accumulate
 
 import pytest
-from phiz.runtime.layer import layer
+from phiz.runtime.program.layer import layer
 
 from tests.cases.worked import BACKENDS, Worked, agree, cases, named
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.runtime.layer import layer
-from phiz.runtime.network import Network
+from phiz.runtime.network.network import Network
+from phiz.runtime.program.layer import layer
 
 from tests.cases.worked import ACTIVATIONS, BACKENDS, Worked, agree, cases, named
 

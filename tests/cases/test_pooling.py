@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.runtime.layer import LayerSpec, layer
+from phiz.runtime.program.layer import LayerSpec, layer
 
 from tests.cases.worked import BACKENDS, Worked, agree, cases, named
 

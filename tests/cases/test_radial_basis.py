@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from phiz.runtime.layer import layer
+from phiz.runtime.program.layer import layer
 
 from tests.cases.worked import BACKENDS, Worked, agree, cases, named
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from phiz.runtime.backend import Backend, Request
-from phiz.runtime.backend_opencl import OpenCLBackend
-from phiz.runtime.layer import LayerSpec
-from phiz.runtime.network import Network
+from phiz.runtime.network.network import Network
+from phiz.runtime.opencl.backend import OpenCLBackend
+from phiz.runtime.program.layer import LayerSpec
 
 FILE = Path(__file__).parent.parent / "data" / "cases.json"
 BACKENDS = ("numpy", "opencl")

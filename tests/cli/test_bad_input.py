@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from phiz.cli.main import main
 from phiz.runtime.errors import DeviceError
-from phiz.runtime.generated import builtin_path
+from phiz.runtime.manifest.folder import builtin_path
 
 FAST = ["train", "--backend", "numpy", "--network", "linear", "--epochs", "2", "--quiet"]
 
@@ -162,14 +162,14 @@ def test_no_opencl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     def none() -> list[object]:
         raise DeviceError('no OpenCL platform found; install one with: pip install "pyopencl[pocl]"')
 
-    monkeypatch.setattr("phiz.runtime.device.all_devices", none)
+    monkeypatch.setattr("phiz.runtime.opencl.device.device.all_devices", none)
     arguments = ["train", "--network", "linear", "--epochs", "1", "--quiet", "--out", str(tmp_path / "out")]
     assert "no OpenCL platform found; install one with" in refused(capsys, *arguments, "--backend", "opencl")
     assert main(arguments) == 0  # auto: NumPy serves
 
 
 def test_no_double_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phiz.runtime.device.has_fp64", lambda device: False)
+    monkeypatch.setattr("phiz.runtime.opencl.device.device.has_fp64", lambda device: False)
     arguments = ["train", "--network", "linear", "--epochs", "1", "--quiet", "--out", str(tmp_path / "out"), "--dtype", "float64"]
     assert "has no double precision" in refused(capsys, *arguments, "--backend", "opencl")
     assert main(["doctor"]) == 1

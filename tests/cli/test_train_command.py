@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phiz.cli.main import COMMANDS, main
-from phiz.runtime import checkpoint, history
-from phiz.runtime import device as devices
 from phiz.runtime.errors import DeviceError
+from phiz.runtime.opencl.device import device as devices
+from phiz.runtime.training import checkpoint, history
 
 FAST = ["--network", "linear", "--backend", "numpy", "--epochs", "5"]
 
@@ -175,7 +175,7 @@ def test_doctor_without_a_platform_names_the_remedy(monkeypatch: pytest.MonkeyPa
     def none() -> list[object]:
         raise DeviceError('no OpenCL platform found; install one with: pip install "pyopencl[pocl]"')
 
-    monkeypatch.setattr("phiz.runtime.device.all_devices", none)
+    monkeypatch.setattr("phiz.runtime.opencl.device.device.all_devices", none)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "FAIL opencl" in out and 'pip install "pyopencl[pocl]"' in out

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from phiz.cli.main import main
-from phiz.runtime.generated import builtin_path
+from phiz.runtime.manifest.folder import builtin_path
 
 DEFINITION = '''
-from phiz.derive.activations import activation
-from phiz.derive.language import Layer, layer
-from phiz.derive.stages import Definition
-from phiz.derive.tensors import Sum
+from phiz.derive.language.activations import activation
+from phiz.derive.language.layer import Layer, layer
+from phiz.derive.language.stages import Definition
+from phiz.derive.language.tensors import Sum
 
 
 @layer()

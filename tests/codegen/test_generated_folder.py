@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from phiz.codegen.folder import difference, existing, write
-from phiz.codegen.generate import Generated, generate
+from phiz.codegen.pipeline import Generated, generate
 from phiz.codegen.user_file import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +38,7 @@ def test_a_stale_kernel_shows_as_a_diff(generated: Generated, tmp_path: Path) ->
 
 def test_output_does_not_depend_on_the_hash_seed(generated: Generated) -> None:
     program = (
-        "import hashlib, json; from phiz.codegen.generate import generate; from phiz.codegen.user_file import BUILT_IN as b;"
+        "import hashlib, json; from phiz.codegen.pipeline import generate; from phiz.codegen.user_file import BUILT_IN as b;"
         "f = generate(b.families, b.activations, b.losses).files;"
         "print(hashlib.sha256(json.dumps(f, sort_keys=True).encode()).hexdigest())"
     )

@@ -1,6 +1,6 @@
 """Layers that couple positions: attention, causal sums, spatial softmax."""
 
-from phiz.derive.language import Definition, Layer, Max, Sum, exp, layer, sqrt
+from phiz.derive.language.layer import Definition, Layer, Max, Sum, exp, layer, sqrt
 
 
 @layer(causal=(False, True))

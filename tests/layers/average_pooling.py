@@ -1,6 +1,6 @@
 """Overlapping average pooling, and average pooling with windows clipped at the border."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Sum, layer
 
 
 @layer(rank=(1, 2, 3))

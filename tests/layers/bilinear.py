@@ -1,6 +1,6 @@
 """Layers with products of the input with itself."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Sum, layer
 
 
 @layer(rank=(1, 2))

@@ -1,6 +1,6 @@
 """Sums of products with a term that no round changes."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Sum, layer
 
 
 @layer()

@@ -1,6 +1,6 @@
 """Depthwise convolution: every map has its own kernels."""
 
-from phiz.derive.language import Definition, Eq, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Eq, Layer, Sum, layer
 
 
 @layer(rank=(1, 2, 3))

@@ -1,6 +1,6 @@
 """Gated layers: one part of the layer decides how much of the other passes."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer, maximum, sigmoid, tanh
+from phiz.derive.language.layer import Definition, Layer, Sum, layer, maximum, sigmoid, tanh
 
 
 @layer()

@@ -1,6 +1,6 @@
 """Convolution on a graph: positions with explicit lists of neighbours."""
 
-from phiz.derive.language import Definition, Eq, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Eq, Layer, Sum, layer
 
 
 @layer()

@@ -1,6 +1,6 @@
 """Local response normalisation across maps."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Sum, layer
 
 
 @layer(rank=(1, 2))

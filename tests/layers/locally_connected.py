@@ -1,6 +1,6 @@
 """Locally connected layer: a kernel for every coordinate."""
 
-from phiz.derive.language import Definition, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Sum, layer
 
 
 @layer(rank=(1, 2))

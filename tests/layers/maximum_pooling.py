@@ -1,6 +1,6 @@
 """Strided, overlapping max pooling with clipped padding."""
 
-from phiz.derive.language import Definition, Layer, Max, layer
+from phiz.derive.language.layer import Definition, Layer, Max, layer
 
 
 @layer(rank=(1, 2))

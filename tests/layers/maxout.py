@@ -1,6 +1,6 @@
 """Layers that maximise over affine maps."""
 
-from phiz.derive.language import Definition, Layer, Max, Sum, layer
+from phiz.derive.language.layer import Definition, Layer, Max, Sum, layer
 
 
 @layer()

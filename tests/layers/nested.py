@@ -1,6 +1,6 @@
 """Layers that nest reductions, index by relations with a stride, or have ranges that depend on an index."""
 
-from phiz.derive.language import Definition, Eq, Layer, Max, Sum, layer, maximum, tanh
+from phiz.derive.language.layer import Definition, Eq, Layer, Max, Sum, layer, maximum, tanh
 
 
 @layer()

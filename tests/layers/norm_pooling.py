@@ -1,6 +1,6 @@
 """L2 pooling: the root of a sum of squares; log-sum-exp pooling; products in a window."""
 
-from phiz.derive.language import Definition, Layer, Max, Sum, exp, layer, log, root
+from phiz.derive.language.layer import Definition, Layer, Max, Sum, exp, layer, log, root
 
 
 @layer(rank=(1, 2))

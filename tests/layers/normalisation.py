@@ -1,6 +1,6 @@
 """Layer, group and instance normalisation, standardised and cosine units."""
 
-from phiz.derive.language import Definition, Eq, Layer, Sum, layer, root, sqrt
+from phiz.derive.language.layer import Definition, Eq, Layer, Sum, layer, root, sqrt
 
 
 @layer(rank=(1, 2))

@@ -1,6 +1,6 @@
 """Layers that move values: up-sampling, shuffling, differences, diagonals, periodic maps."""
 
-from phiz.derive.language import Definition, Eq, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Eq, Layer, Sum, layer
 
 
 @layer(rank=(1, 2))

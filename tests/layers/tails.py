@@ -1,6 +1,6 @@
 """Layers that end in a coupling of all units, where no loss cancels against it."""
 
-from phiz.derive.language import Definition, Layer, Sum, erf, exp, layer, root, sin, tanh
+from phiz.derive.language.layer import Definition, Layer, Sum, erf, exp, layer, root, sin, tanh
 
 
 @layer()

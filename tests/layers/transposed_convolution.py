@@ -1,6 +1,6 @@
 """Transposed convolution: the adjoint of a strided convolution as a layer."""
 
-from phiz.derive.language import Definition, Eq, Layer, Sum, layer
+from phiz.derive.language.layer import Definition, Eq, Layer, Sum, layer
 
 
 @layer(rank=(1, 2, 3))

@@ -1,0 +1,99 @@
+"""What every side of a comparison computes with: the same network, parameters, samples and deltas; and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...runtime.network.network import Network
+from ...runtime.program.layer import Layer
+from .works import Work
+
+Array = npt.NDArray[Any]
+Results = dict[str, Array]
+Step = Callable[[Mapping[str, Any], Any], Any]
+"""A layer in a library's tensors: parameters by name and the input give phi(Z) (Z for a softmax)."""
+
+
+class Unsupported(Exception):
+    """A work that a peer has no counterpart for; the message says which part."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way in which a side computes a work.  ``results`` gives what ``call`` computes as arrays, for comparison."""
+
+    call: Callable[[], object]
+    results: Callable[[], Results]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A work with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
+
+    work: Work
+    network: Network
+    parameters: Array
+    inputs: Array
+    targets: Array
+    delta: Array
+
+    @classmethod
+    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Subject:
+        """``folders``: generated folders with the layers that phiz does not come with."""
+        network = work.case.network(backend, manifests=folders, device=device)
+        inputs, targets = work.case.samples(work.batch)
+        shape = work.batch, network.output_shape.units
+        delta = np.random.default_rng(7).standard_normal(shape, dtype=np.float32)
+        return cls(work, network, network.parameters, inputs, targets, delta)
+
+    def leaves(self) -> list[tuple[int, str, Array]]:
+        """Layer, name and value of every parameter, in order."""
+        pieces = self.network.slices
+        return [(s.layer, s.name, self.parameters[s.offset : s.stop].reshape(s.extent.shape)) for s in pieces]
+
+    def chain(self, families: Mapping[str, Callable[[Layer], Step]], activations: Mapping[str, Any]) -> Callable[..., Any]:
+        """``f(leaves, inputs)``: the layers in a library's tensors; Unsupported where it lacks one."""
+        steps: list[Step] = []
+        for one in self.network.layers:
+            if one.spec.family not in families or one.activation.name not in activations:
+                raise Unsupported(f"no counterpart of {one.label}")
+            steps.append(families[one.spec.family](one))
+        phis = [activations[one.activation.name] for one in self.network.layers]
+        owners = [(index, name) for index, name, _ in self.leaves()]
+
+        def run(leaves: Sequence[Any], y: Any) -> Any:
+            for index, step in enumerate(steps):
+                mine = {name: leaf for (owner, name), leaf in zip(owners, leaves, strict=True) if owner == index}
+                y = phis[index](step(mine, y))
+            return y
+
+        return run
+
+
+def geometry(one: Layer) -> tuple[list[int], list[int], list[int]]:
+    """Stride, padding and dilation of a convolution of rank 2, padded alike below and above."""
+    stride, low, high, dilation = ([int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("k", "p", "q", "d"))
+    if low != high:
+        raise Unsupported(f"asymmetric padding of {one.label}")
+    return stride, low, dilation
+
+
+def window(one: Layer) -> list[int]:
+    """The window of a pooling layer of rank 2."""
+    return [int(one.sizes[f"K{r}"]) for r in range(2)]
+
+
+def gathered(value: object, gradients: Sequence[Array]) -> Results:
+    """The results of mode "gradient"."""
+    return {"value": np.array([value], np.float64), "gradient": np.concatenate([np.ravel(g) for g in gradients])}
+
+
+def passed(outputs: Array, below: Array, gradients: Sequence[Array]) -> Results:
+    """The results of mode "pass"."""
+    flat = np.concatenate([np.ravel(g) for g in gradients])
+    return {"outputs": outputs.reshape(len(outputs), -1), "input gradient": below.reshape(len(below), -1), "gradient": flat}

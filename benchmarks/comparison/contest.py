@@ -1,0 +1,189 @@
+"""One work on all sides, in turn: every side in a process of its own, so that nothing else runs during a block."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..cases.subject import Subject, Unsupported
+from ..cases.works import Goal, Work, fits
+from ..peers.registry import PYTORCH
+from .agreement import TOLERANCE, difference
+from .side_process import SideError, SideProcess
+
+#: A side whose call takes longer than this many blocks takes part in the first rounds only.
+SLOW, SLOW_ROUNDS = 4.0, 3
+OURS = ("phiz", "placed")
+
+
+@dataclass
+class Lane:
+    """One form of one side: seconds of a call, a median per round."""
+
+    peer: str
+    form: str
+    difference: float | None
+    calls: int
+    slow: bool
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """``torch`` or ``torch (cdist)``."""
+        return f"{self.peer} ({self.form})" if self.form else self.peer
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A peer's time over phiz's: the median over the rounds, and the quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
+        """Round by round, as far as both took part."""
+        found = [a / b for a, b in zip(theirs, ours, strict=False)]
+        low, _, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
+        return cls(statistics.median(found), low, high)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A goal, what was reached, and against whom."""
+
+    goal: Goal
+    reached: float
+    against: str
+
+    @property
+    def met(self) -> bool:
+        """To two digits, as it is printed."""
+        return round(self.reached, 2) >= round(self.goal.factor, 2)
+
+
+@dataclass
+class Contest:
+    """What was found for one work."""
+
+    work: Work
+    lanes: list[Lane]
+    wrong: list[str]
+    notes: list[str]
+
+    @property
+    def ours(self) -> Lane | None:
+        """phiz with its data placed; None where phiz could not run it."""
+        return next((lane for lane in self.lanes if (lane.peer, lane.form) == OURS and lane.seconds), None)
+
+    def ratio(self, lane: Lane) -> Ratio:
+        """How many times as long as phiz ``lane`` takes."""
+        assert self.ours is not None
+        return Ratio.of(lane.seconds, self.ours.seconds)
+
+    def fastest(self, peers: Sequence[str], form: str = "") -> Lane | None:
+        """The lane of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
+        fitting = [lane for lane in self.lanes if lane.peer in peers and lane.seconds and fits(lane.form, form)]
+        return min(fitting, key=lambda lane: self.ratio(lane).median, default=None) if self.ours else None
+
+    def verdicts(self) -> list[Verdict]:
+        """One per goal that could be measured."""
+        found = []
+        everyone = tuple({lane.peer for lane in self.lanes} - {"phiz"})
+        for goal in self.work.goals:
+            peers = {"pytorch": PYTORCH, "best": everyone}.get(goal.peer, (goal.peer,))
+            lane = self.fastest(peers, self.work.variant)
+            if lane is not None:
+                found.append(Verdict(goal, self.ratio(lane).median, lane.name))
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able."""
+        ours = self.ours
+        return {
+            "work": self.work.name, "title": self.work.title, "batch": self.work.batch, "mode": self.work.mode,
+            "variant": self.work.variant,
+            "sides": [
+                asdict(lane) | {"ms": 1e3 * statistics.median(lane.seconds), "ratio": asdict(self.ratio(lane)) if ours else None}
+                for lane in self.lanes if lane.seconds
+            ],
+            "goals": [
+                {"peer": v.goal.peer, "factor": v.goal.factor, "reached": v.reached, "against": v.against, "met": v.met}
+                for v in self.verdicts()
+            ],
+            "wrong": self.wrong, "notes": self.notes,
+        }  # fmt: skip
+
+
+def run(
+    work: Work, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
+) -> Contest:
+    """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per side and round.
+
+    The order turns round from one round to the next.  A side that fails, or that does not agree with phiz, is left out.
+    """
+    contest = Contest(work, [], [], [])
+    try:
+        reference = sides["phiz"].ask("prepare", work, folders, sides["phiz"].threads)
+    except SideError as error:
+        contest.notes.append(str(error))
+        return contest
+    pieces = [slice(s.offset, s.stop) for s in Subject.of(work, folders).network.slices]
+    expected = reference[OURS[1]][1]
+    _enter(contest, "phiz", reference, expected, pieces, seconds, keep_all=True)
+    for name, side in sides.items():
+        if name == "phiz":
+            continue
+        say(f"{work.name}: preparing {side.peer.title}")
+        try:
+            _enter(contest, name, side.ask("prepare", work, folders, side.threads), expected, pieces, seconds)
+        except Unsupported as reason:
+            contest.notes.append(f"{side.peer.title}: {reason}")
+        except SideError as error:
+            contest.notes.append(str(error))
+    for number in range(rounds):
+        for lane in contest.lanes[:: 1 if number % 2 else -1]:
+            if not (lane.slow and number >= SLOW_ROUNDS):
+                _block(contest, lane, sides[lane.peer])
+    _drop(sides)
+    return contest
+
+
+def _enter(
+    contest: Contest, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
+    seconds: float, keep_all: bool = False,
+) -> None:  # fmt: skip
+    """Take part with the fastest form that agrees, and with the one that the goal is about."""
+    found = {}
+    for form, (once, results) in forms.items():
+        gap, where = difference(expected, results, pieces)
+        if gap > TOLERANCE:
+            contest.wrong.append(f"{contest.work.name}: {name} {form} differs from phiz by {gap:.1e} ({where})".replace("  ", " "))
+        else:
+            calls = max(1, min(300, int(seconds / max(1e-6, once))))
+            found[form] = once, Lane(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
+    if not found:
+        return
+    fitting = [form for form in found if fits(form, contest.work.variant)]
+    kept = {min(forms, key=lambda form: found[form][0]) for forms in (list(found), fitting) if forms}
+    contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
+
+
+def _block(contest: Contest, lane: Lane, side: SideProcess) -> None:
+    try:
+        lane.seconds.append(side.ask("measure", lane.form, lane.calls))
+    except SideError as error:
+        contest.notes.append(str(error))
+        lane.slow, lane.seconds = True, []
+        contest.lanes.remove(lane)
+
+
+def _drop(sides: Mapping[str, SideProcess]) -> None:
+    for side in sides.values():
+        try:
+            side.ask("drop")
+        except SideError:
+            side.stop()  # the next work starts it afresh

@@ -1,0 +1,314 @@
+"""PyTorch as a peer: every form of a network that a person might write, eager or compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...runtime.program.layer import Layer
+from ..cases.subject import Array, Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
+from ..cases.works import Work
+
+Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
+GRAPHS = "reduce-overhead"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a function runs: eagerly, or compiled in a ``mode`` of ``torch.compile``, of which ``GRAPHS`` records CUDA graphs.
+
+    ``fixed``: leaves are ``nn.Parameter``, as in a module, which graphs read where they are instead of copying them in every call.
+    A form of its own, as PyTorch 2.13 compiles wrong gradients of convolutions with them on CPUs: what is wrong is refused.
+    """
+
+    name: str = ""
+    mode: str | None = None
+    fixed: bool = False
+
+
+EAGER = (Way(),)
+COMPILED = (Way(mode="default"),)
+COMPILED_ON_GPU = (*COMPILED, Way("CUDA graphs", GRAPHS), Way("CUDA graphs, fixed parameters", GRAPHS, fixed=True))
+
+ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
+    "linear": lambda z: z,
+    "tanh": torch.tanh,
+    "scaled_tanh": lambda z: 1.7159 * torch.tanh(z * (2 / 3)),
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+}
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+def _convolution(one: Layer) -> Step:
+    stride, padding, dilation = geometry(one)
+    return lambda p, y: F.conv2d(y, p["w"], p.get("b"), stride, padding, dilation)
+
+
+def _max_pooling(one: Layer) -> Step:
+    return lambda p, y: F.max_pool2d(y, window(one))
+
+
+def _affine(one: Layer) -> Step:
+    return lambda p, y: F.linear(y.flatten(1), p["w"], p.get("b"))
+
+
+def _radial_basis_cdist(one: Layer) -> Step:
+    return lambda p, y: torch.exp(-p["beta"] * torch.cdist(y.flatten(1), p["c"]).square())
+
+
+def _radial_basis_expanded(one: Layer) -> Step:
+    def step(p: Mapping[str, Any], y: Any) -> Any:
+        y, c = y.flatten(1), p["c"]
+        return torch.exp(-p["beta"] * (y.square().sum(1, keepdim=True) + c.square().sum(1) - 2 * y @ c.T))
+
+    return step
+
+
+def _locally_connected_bmm(one: Layer) -> Step:
+    """Weights kept as ``(places, taps of all maps, maps)``."""
+    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
+    shape = one.tensors[one.info.output].shape
+
+    def step(p: Mapping[str, Any], y: Any) -> Any:
+        patches = F.unfold(y, kernel, stride=stride).permute(2, 0, 1)
+        return torch.bmm(patches, p["w"]).permute(1, 2, 0).reshape(-1, *shape) + p["b"]
+
+    return step
+
+
+def _locally_connected_einsum(one: Layer) -> Step:
+    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
+
+    def step(p: Mapping[str, Any], y: Any) -> Any:
+        patches = y.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
+        return torch.einsum("njxyuv,ijxyuv->nixy", patches, p["w"]) + p["b"]
+
+    return step
+
+
+def _places(w: Array) -> Array:
+    maps, below, *axes = w.shape
+    return np.ascontiguousarray(w.transpose(2, 3, 1, 4, 5, 0).reshape(axes[0] * axes[1], below * axes[2] * axes[3], maps))
+
+
+def _from_places(shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    maps, below, x0, x1, m0, m1 = shape
+    return lambda g: g.reshape(x0, x1, below, m0, m1, maps).transpose(5, 2, 0, 1, 3, 4)
+
+
+def _bilinear_function(one: Layer) -> Step:
+    return lambda p, y: F.bilinear(y.flatten(1), y.flatten(1), p["w"]).unsqueeze(2)
+
+
+def _bilinear_outer(one: Layer) -> Step:
+    def step(p: Mapping[str, Any], y: Any) -> Any:
+        y, w = y.flatten(1), p["w"]
+        return F.linear((y.unsqueeze(2) * y.unsqueeze(1)).flatten(1), w.flatten(1)).unsqueeze(2)
+
+    return step
+
+
+def _bilinear_two_steps(one: Layer) -> Step:
+    def step(p: Mapping[str, Any], y: Any) -> Any:
+        y, w = y.flatten(1), p["w"]
+        inner = F.linear(y, w.flatten(0, 1)).unflatten(1, w.shape[:2])
+        return (inner * y.unsqueeze(1)).sum(2, keepdim=True)
+
+    return step
+
+
+FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
+    "convolution": _convolution, "max_pooling": _max_pooling, "dense": _affine, "softmax": _affine,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Style:
+    """One way of writing a layer: its step, parameters in a layout of their own, whether compiling it is worth the time."""
+
+    step: Callable[[Layer], Step]
+    packs: Mapping[str, Callable[[tuple[int, ...]], Pack]] = field(default_factory=dict)
+    compiled: bool = True
+    channels_last: bool = False
+
+
+STYLES: Mapping[str, Mapping[str, Style]] = {
+    "radial_basis": {"cdist": Style(_radial_basis_cdist), "expanded": Style(_radial_basis_expanded)},
+    "locally_connected": {
+        "unfold, bmm": Style(_locally_connected_bmm, {"w": lambda shape: (_places, _from_places(shape))}),
+        "einsum": Style(_locally_connected_einsum, compiled=False),
+    },
+    "bilinear": {
+        "nn.functional.bilinear": Style(_bilinear_function, compiled=False),
+        "outer product, linear": Style(_bilinear_outer),
+        "linear, product, sum": Style(_bilinear_two_steps),
+    },
+    "convolution": {"": Style(_convolution), "channels last": Style(_convolution, compiled=False, channels_last=True)},
+}
+
+
+# --------------------------------------------------------------------------------------------------------------- forms
+def versions(device: str | None = None) -> str:
+    """What runs; Unsupported where ``device`` is "cuda" and there is none."""
+    _check(device)
+    where = f", CUDA {torch.version.cuda}, {torch.cuda.get_device_name(device)}" if _is_cuda(device) else ""
+    return f"PyTorch {torch.__version__}{where}"
+
+
+def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False) -> dict[str, Form]:
+    """A form per style of the first layer (compiled on a GPU: and per way of running it).
+
+    ``device``: "cuda", or None for ``threads`` threads of the CPU.  Unsupported where it is not there.
+    """
+    _check(device)
+    if device is None:
+        torch.set_num_threads(threads)
+    else:
+        _full_precision()
+    if compiled:
+        torch.compiler.reset()  # all works share the code of a few functions, which may be compiled for so many only
+    subject = Subject.of(work, folders)
+    family = subject.network.layers[0].spec.family
+    styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
+    ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
+    return {
+        ", ".join(filter(None, (name, way.name))): _Side(subject, family, style, way, device or "cpu").form()
+        for way in ways
+        for name, style in styles.items()
+        if style.compiled or not compiled
+    }
+
+
+def _check(device: str | None) -> None:
+    if _is_cuda(device) and not torch.cuda.is_available():
+        raise Unsupported(f"PyTorch {torch.__version__} finds no GPU")
+
+
+def _is_cuda(device: str | None) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
+
+
+def _full_precision() -> None:
+    """On GPUs: products of whole float32 numbers (not TF32), and the fastest of cuDNN's algorithms for these shapes."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+
+
+class Compiled:
+    """``torch.compile`` with its default backend (inductor), which needs a C++ compiler on CPUs and Triton on GPUs."""
+
+    @staticmethod
+    def versions(device: str | None = None) -> str:
+        """What runs; Unsupported as ``versions``, and where ``device`` is "cuda" without Triton."""
+        known = versions(device)
+        if not _is_cuda(device):
+            return f"{known}, inductor, {os.environ.get('CXX', 'g++')}"
+        if find_spec("triton") is None:
+            raise Unsupported("compiling for a GPU needs Triton, which is not installed")
+        return f"{known}, inductor, Triton {version('triton')}"
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+        """As ``prepare``, compiled for exactly these shapes."""
+        return prepare(work, folders, threads, device, compiled=True)
+
+
+class _Side:
+    """One style of a network, run in one way, with its tensors on ``device``."""
+
+    def __init__(self, subject: Subject, family: str, style: Style, way: Way, device: str) -> None:
+        self.subject, self.device, self.graphs = subject, device, way.mode == GRAPHS
+        self.unpack: list[Callable[[Array], Array]] = []
+        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in subject.leaves()]
+        arrays = subject.inputs, subject.targets, subject.delta
+        self.inputs, self.targets, self.delta = (torch.from_numpy(a).to(device) for a in arrays)
+        if style.channels_last:
+            self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
+        chain = subject.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
+        loss = subject.work.case.loss
+        if subject.work.mode == "pass":
+            self.inputs.requires_grad_()
+        if way.fixed:
+            self.leaves = [torch.nn.Parameter(leaf.detach()) for leaf in self.leaves]
+        if self.graphs:  # the samples stay where they are, so that no call needs to copy them
+            for tensor in (self.inputs, self.targets):
+                torch._dynamo.mark_static_address(tensor)
+        softmax = subject.network.layers[-1].spec.family == "softmax"
+
+        def value(leaves: Sequence[Any], x: Any, t: Any) -> Any:
+            y = chain(leaves, x)
+            if loss == "ce":
+                return F.cross_entropy(y, t, reduction="sum")
+            return 0.5 * (y.flatten(1) - t).square().sum()
+
+        def outputs(leaves: Sequence[Any], x: Any) -> Any:
+            y = chain(leaves, x)
+            return torch.softmax(y, 1) if softmax else y
+
+        function: Callable[..., Any] = value if subject.work.mode == "gradient" else outputs
+        self.function = function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
+        self.found: tuple[Any, ...] = ()
+
+    def _leaf(self, style: Style, owner: int, name: str, value: Array) -> Any:
+        pack, unpack = style.packs[name](value.shape) if owner == 0 and name in style.packs else (np.array, lambda g: g)
+        self.unpack.append(unpack)
+        leaf = torch.from_numpy(pack(value)).to(self.device)
+        if style.channels_last and leaf.dim() == 4:
+            leaf = leaf.contiguous(memory_format=torch.channels_last)
+        return leaf.requires_grad_()
+
+    def form(self) -> Form:
+        """The calls of this side: a call ends when all of it is computed."""
+        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.subject.work.mode, self._forward)
+        if not _is_cuda(self.device):
+            return Form(compute, self._results)
+
+        def call() -> None:
+            if self.graphs:  # what the call before returned may be overwritten
+                torch.compiler.cudagraph_mark_step_begin()
+            compute()
+            torch.cuda.synchronize(self.device)
+
+        return Form(call, self._results)
+
+    def _gradient(self) -> None:
+        value = self.function(self.leaves, self.inputs, self.targets)
+        gradients = torch.autograd.grad(value, self.leaves)  # before the value is asked for, which waits for it
+        self.found = (value.item(), gradients)
+
+    def _forward(self) -> None:
+        with torch.no_grad():
+            self.found = (self.function(self.leaves, self.inputs),)
+
+    def _pass(self) -> None:
+        y = self.function(self.leaves, self.inputs)
+        self.found = (y, torch.autograd.grad(y, [self.inputs, *self.leaves], self.delta.view(y.shape)))
+
+    def _results(self) -> Results:
+        mode = self.subject.work.mode
+        if mode == "gradient":
+            return gathered(self.found[0], self._arrays(self.found[1]))
+        outputs = _array(self.found[0])
+        if mode != "pass":
+            return {"outputs": outputs.reshape(len(outputs), -1)}
+        below, *gradients = self.found[1]
+        return passed(outputs, _array(below), self._arrays(gradients))
+
+    def _arrays(self, gradients: Sequence[Any]) -> list[Array]:
+        return [unpack(_array(g)) for unpack, g in zip(self.unpack, gradients, strict=True)]
+
+
+def _array(tensor: Any) -> Array:
+    """On the host, in C order; a copy where the tensor is on a GPU."""
+    array: Array = tensor.detach().contiguous().cpu().numpy()
+    return array

@@ -1,0 +1,177 @@
+"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its places' bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, RowLoop, names
+from ...analysis.affine import extreme
+from ...analysis.names import c_name
+from .frame import Frame, is_table
+from .printer import integer
+
+Which = Literal["begin", "end"]
+
+
+@dataclass(frozen=True)
+class Union:
+    """Bounds that depend on the tiled ``axis``: the test for a round being outside those of a single place.
+
+    ``common``: the first of the rounds that all places of the tile take part in, and the end of these.
+    """
+
+    axis: str
+    outside: str
+    common: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A loop's bounds, and the tests for its whole extent being inside, for all of the tile.
+
+    ``union``: of what the bounds are the union; None where they do not depend on a tiled axis.
+    """
+
+    lower: str
+    upper: str
+    whole: tuple[str, ...]
+    union: Union | None = None
+
+
+@dataclass(frozen=True)
+class End:
+    """One bound of a loop; ``at``: as text for a place of an axis, where it depends on that axis."""
+
+    which: Which
+    text: str
+    at: Callable[[str], str] | None = None
+
+
+class Bounds:
+    """Bounds of one kernel's loops.  ``functions``: those that the text of some calls, found on the way, by name."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame, self.kernel = frame, frame.kernel
+        self.functions: dict[str, str] = {}
+
+    def range(self, number: int, nest: Nest, loop: Loop, tiled: str | None) -> Range:
+        """Of ``loop`` of nest ``number``; over all of the tile of ``tiled``, an axis that its bounds depend on."""
+        if tiled is not None:
+            return self._union(number, nest, loop, tiled)
+        lower, upper = self._texts(nest, loop)
+        extent = integer(loop.extent)
+        tests = [f"{lower} == 0"] if lower != "0" else []
+        tests += [f"{upper} == {extent}"] if upper != extent else []
+        tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
+        return Range(lower, upper, tuple(tests))
+
+    def _texts(self, nest: Nest, loop: Loop) -> tuple[str, str]:
+        extents: dict[str, IntExpr] = {a.name: a.extent for a in self.kernel.axes}
+        extents.update({other.name: other.extent for other in nest.loops if isinstance(other, Loop)})
+        return lower_text(loop.lower, extents), upper_text(loop.upper, loop.extent, extents)
+
+    def ends(self, number: int, nest: Nest, loop: Loop, axis: str) -> tuple[End, End]:
+        """Both bounds of ``loop``; one that depends on ``axis`` becomes a function of what it depends on."""
+
+        def end(which: Which, bound: IntExpr, text: str) -> End:
+            if axis not in names(bound):
+                return End(which, text)
+            variables = sorted(names(bound))
+            function = f"{self.kernel.name}_{c_name(loop.name)}_{which}{number or ''}"
+            given = ", ".join(f"integer {c_name(v)}" for v in variables)
+            self.functions[function] = f"static integer {function}({given}) {{ return {text}; }}"
+            return End(which, text, lambda at: f"{function}({', '.join(at if v == axis else c_name(v) for v in variables)})")
+
+        lower, upper = self._texts(nest, loop)
+        return end("begin", loop.lower, lower), end("end", loop.upper, upper)
+
+    def _union(self, number: int, nest: Nest, loop: Loop, axis: str) -> Range:
+        """Bounds over a whole tile of ``axis``, in which they are monotone."""
+        name, place = c_name(loop.name), c_name(axis)
+        found: list[str] = []
+        common: list[str] = []
+        whole, outside = [], []
+        for end in self.ends(number, nest, loop, axis):
+            begins, limit = end.which == "begin", "0" if end.which == "begin" else integer(loop.extent)
+            if end.at is None:
+                found.append(end.text)
+                common.append(end.text)
+                whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
+                continue
+            first, last, own = map(end.at, (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place))
+            union, both = ("lesser", "greater") if begins else ("greater", "lesser")
+            found.append(f"{union}({first}, {last})")
+            common.append(f"{both}({first}, {last})")
+            outside.append(f"{name} {'<' if begins else '>='} {own}")
+            whole.append(f"{common[-1]} {'<=' if begins else '>='} {limit}")
+        return Range(found[0], found[1], tuple(whole), Union(axis, " || ".join(outside), (common[0], common[1])))
+
+
+def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> list[str]:
+    """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop.
+
+    ``dealt``: the macro with the number of runs that share its rounds, of which this is number ``run``.
+    """
+    name = c_name(loop.name)
+    if isinstance(loop, RowLoop):
+        relation = loop.relation
+        if not loop.by:
+            return [f"for (integer {name} = 0; {name} < {relation}_rows; ++{name}) {{"]
+        group, key = f"{relation}_by_{loop.by}", integer(loop.key)
+        return [
+            f"for (integer n_{name} = {group}({key}); n_{name} < {group}({key} + 1); ++n_{name}) {{",
+            f"const integer {name} = {group}_rows(n_{name});",
+        ]
+    assert found is not None
+    first, moved = dealt_out(name, integer(loop.step, 2), dealt)
+    lines, bounds = [], []
+    for which, text in (("begin", found.lower), ("end", found.upper)):
+        bounds.append(text if plain(text) else f"{name}_{which}")
+        if bounds[-1] != text:
+            lines.append(f"const integer {bounds[-1]} = {text};")
+    return [*lines, f"for (integer {name} = {bounds[0]}{first}; {name} < {bounds[1]}; {moved}) {{"]
+
+
+def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:
+    """What a loop by ``step`` adds to its first round, and how it moves on; ``dealt`` as in ``loop_lines``, "" for all rounds."""
+    factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
+    first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
+    return first, f"{name} += {' * '.join(factors)}" if factors else f"++{name}"
+
+
+def whole_loop(loop: Loop) -> str:
+    """The line that opens ``loop`` over all of its extent."""
+    name = c_name(loop.name)
+    return f"for (integer {name} = 0; {name} < {integer(loop.extent)}; ++{name}) {{"
+
+
+def lower_text(e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
+    """A lower bound; a term that can never exceed 0 is dropped at compile time."""
+    if isinstance(e, IntOp) and e.op == "max" and e.args[0] == Integer(0):
+        text = "0"
+        for term in e.args[1:]:
+            corner = extreme(term, extents, largest=True)
+            inner = f"greater({text}, {integer(term)})"
+            text = inner if corner is None else f"({integer(corner, 2)} <= 0 ? {text} : {inner})"
+        return text
+    return integer(e)
+
+
+def upper_text(e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> str:
+    """An upper bound; a term that never falls below the extent is dropped at compile time."""
+    if isinstance(e, IntOp) and e.op == "min" and e.args[0] == extent:
+        text = integer(extent)
+        for term in e.args[1:]:
+            corner = extreme(term, extents, largest=False)
+            inner = f"lesser({text}, {integer(term)})"
+            own = corner is None or bool(names(extent)) or is_table(extent)
+            text = inner if own or corner is None else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
+        return text
+    return integer(e)
+
+
+def plain(text: str) -> bool:
+    """True for a bound that needs no name of its own."""
+    return text.isidentifier() or text.isdigit()

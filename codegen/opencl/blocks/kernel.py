@@ -1,0 +1,258 @@
+"""The structure of one OpenCL kernel: from the IR and a schedule to the pieces that the template lays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
+from ...analysis.addresses import unit, units
+from ...analysis.names import c_name
+from ...analysis.signature import arguments
+from ...tiling.constant_memory import from_name
+from ...tiling.schedule import SAMPLES, Schedule
+from .frame import Frame, Line, is_table
+from .layout import closed
+from .local import arrays
+from .nest import NestText, NestWriter
+from .printer import integer
+from .sum_nest import SampleSums
+from .team import places, team_array, team_place, team_put, team_store
+
+
+@dataclass(frozen=True)
+class LaneText:
+    """Lanes that are not samples: along an "output" or a "reduction" axis of ``extent``, or "" for none.
+
+    ``strides``: of the vectors that the body loads, where they are not one.
+    """
+
+    over: str
+    extent: IntExpr
+    strides: tuple[IntExpr, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeamText:
+    """The function that stores what a team has summed: its parameters, their names, the places of a tile, and its lines."""
+
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    places: str
+    store: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """What the template needs to lay out a kernel."""
+
+    name: str
+    comment: tuple[str, ...]
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    decode: tuple[str, ...]
+    helpers: tuple[str, ...]
+    nests: tuple[NestText, ...]
+    store: tuple[Line, ...]
+    global_size: tuple[str, str, str]
+    uses_index: bool
+    schedule: Schedule
+    local: tuple[tuple[str, str], ...] = ()
+    team: TeamText | None = None
+    lanes: LaneText | None = None
+
+    @property
+    def local_macro(self) -> str:
+        """The macro that says whether it has the arrays ``local`` in local memory: names and lengths."""
+        return self.schedule.local.macro if self.schedule.local else self.schedule.team
+
+
+def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
+    """True where the kernel reads size tables or relations."""
+    touched = [kernel.output, *(tensors[a] for a in arguments(kernel, tensors))]
+    if any(t.ragged for t in touched) or any(isinstance(loop, RowLoop) for n in kernel.nests for loop in n.loops):
+        return True
+    return any(isinstance(i, Column) or (isinstance(i, Size) and i.index is not None) for i in integers(kernel))
+
+
+class KernelWriter:
+    """Writes one kernel."""
+
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
+        self.kernel, self.schedule = kernel, schedule
+        self.frame = Frame(kernel, tensors, schedule)
+
+    def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
+        """The decoding of a work item's place, and the global size as manifest expressions."""
+        kernel, lines = self.kernel, []
+        first = self.schedule.parts or "1"
+        if not kernel.sums_samples:
+            macro = self.frame.tiles[SAMPLES].macro
+            lines.append(f"const integer t0 = g0 * {macro};")
+            first = f"-(-vectors//{macro})"
+        elif self.schedule.parts:
+            lines += team_place(self.schedule)
+            first = f"{self.schedule.parts}*max(1, {self.schedule.team})"
+        tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
+        plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
+        second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
+        entries: list[tuple[str, str, str | None]] = [(f"{c_name(a.name)}_first", bound(a), self.tile_width(a)) for a in tiled]
+        third = self._decode(lines, "tile", "g2", entries)
+        for axis in tiled:
+            # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
+            name = c_name(axis.name)
+            lines.append(f"const integer {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
+        for axis in plain:
+            if names(axis.extent) or is_table(axis.extent):
+                lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
+        return tuple(lines), (first, second, third)
+
+    def tile_width(self, axis: Axis) -> str:
+        """How many places of a tiled axis a work item computes."""
+        return self.frame.tiles[axis.name].macro
+
+    @staticmethod
+    def _decode(lines: list[str], variable: str, source: str, entries: list[tuple[str, str, str | None]]) -> str:
+        if not entries:
+            return "1"
+        counts = [b if m is None else f"-(-({b})//{m})" if not b.isidentifier() else f"-(-{b}//{m})" for _, b, m in entries]
+        in_c = [b if m is None else f"(({b} + {m} - 1) / {m})" for _, b, m in entries]
+        if len(entries) == 1:
+            name, _, macro = entries[0]
+            lines.append(f"const integer {name} = {source}{'' if macro is None else f' * {macro}'};")
+            return counts[0]
+        lines.append(f"integer {variable} = {source};")
+        for n in range(len(entries) - 1, 0, -1):
+            name, _, macro = entries[n]
+            lines.append(f"const integer {name} = {variable} % {in_c[n]}{'' if macro is None else f' * {macro}'};")
+            lines.append(f"{variable} /= {in_c[n]};")
+        name, _, macro = entries[0]
+        lines.append(f"const integer {name} = {variable}{'' if macro is None else f' * {macro}'};")
+        return "*".join(f"({c})" if "/" in c else c for c in counts)
+
+    def store_lines(self) -> list[Line]:
+        """The result, phi or phi', and the store, for every place of the tile."""
+        lines, depth = self.place_loops()
+        body: list[str] = []
+        result, is_vector = self.result(self.frame, body)
+        index = tuple(Name(a.name) for a in self.kernel.axes)
+        target = self.frame.address(self.kernel.output, index, self.frame.lane())
+        if self.kernel.sums_samples:
+            if self.schedule.parts:
+                target = self._part_target()
+                return team_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
+            body.append(f"{target} = lane_sum({result});")
+        else:
+            body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
+            body.extend(self._finish(target))
+        if self.kernel.position is not None:
+            place = self.frame.address(self.kernel.position, index, self.frame.lane())
+            body.append(f"{place} = position0{self.frame.place_index()};")
+        return closed(lines, body, depth)
+
+    def _part_target(self) -> str:
+        """Where a part of the sum at the current place goes."""
+        output = self.kernel.output
+        whole = integer(units(output), 3)
+        number = integer(unit(output, tuple(Name(a.name) for a in self.kernel.axes)))
+        place = "part" if whole == "1" else f"part * {whole}"
+        return f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
+
+    def place_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
+        """The loops over the tile but for ``left_out``, and the depth inside them.
+
+        Places that the tile before it stores are skipped, but for those of ``unskipped``.
+        """
+        lines, depth = [], 0
+        for axis in (*self.frame.strips, *self.frame.inner):
+            if axis == left_out:
+                continue
+            for text in self.frame.tile_loop(axis):
+                lines.append(Line(depth, text))
+                depth += text.endswith("{")
+            if axis not in (SAMPLES, unskipped):
+                lines.append(Line(depth, f"if ({c_name(axis)} < {c_name(axis)}_first) continue;"))
+        return lines, depth
+
+    def result(self, frame: Frame, body: list[str]) -> tuple[str, bool]:
+        """The result at the current place, and whether it is a vector; what it needs goes to ``body``."""
+        placed: dict[Load, str] = {}
+        for n, load in enumerate(dict.fromkeys(result_loads(self.kernel))):
+            placed[load] = f"{c_name(load.tensor)}_r{n}"
+            body.append(frame.declare(load, placed[load]))
+        printer = frame.printer(placed, body, self.kernel.temporaries)
+        return printer(self.kernel.result), printer.is_vector(self.kernel.result)
+
+    def _finish(self, target: str) -> list[str]:
+        place = target[target.index("[") :]
+        if self.kernel.finish == "phi":
+            return ["#if STORE_Z", f"z_out{place} = result;", "#endif", f"{target} = PHI(result);"]
+        if self.kernel.finish == "dphi":
+            return [f"{target} = result * DPHI(below{place});"]
+        return [f"{target} = result;"]
+
+    def parameters(self) -> tuple[str, ...]:
+        """The kernel's parameters in the order of the calling convention."""
+        kernel, constant = self.kernel, self.schedule.constant
+        parts = []
+        for name in arguments(kernel, self.frame.tensors):
+            samples = self.frame.tensors[name].samples
+            kind, space = "realv" if samples else "REAL", "__global" if samples or constant is None else constant.macro
+            parts.append(f"{space} const {kind} *restrict {c_name(name)}")
+        kind = "realv" if kernel.output.samples else "REAL"
+        parts.append(f"__global {kind} *restrict {c_name(kernel.output.name)}")
+        if kernel.position is not None:
+            parts.append(f"__global realv *restrict {c_name(kernel.position.name)}")
+        if kernel.finish == "phi":
+            parts.append("__global realv *z_out")
+        if kernel.finish == "dphi":
+            parts.append("__global const realv *below")
+        if uses_index(kernel, self.frame.tensors):
+            parts.append("__global const int *restrict index")
+        slices = [f"const int {from_name(name, self.frame.tensors)}" for name in (constant.sliced if constant else ())]
+        return (*parts, "const int vectors", "const int TV", *slices)
+
+    def _given(self, name: str) -> str:
+        """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
+        found = self.schedule.constant
+        sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
+        return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
+
+    def text(self) -> KernelText:
+        """Everything that the template needs."""
+        decode, size = self.launch()
+        writer = (SampleSums if self.kernel.sums_samples else NestWriter)(self.frame)
+        nests = writer.texts()
+        parameters = self.parameters()
+        given = tuple(self._given(name) for name in argument_names(parameters))
+        return KernelText(
+            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, given, decode,
+            tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
+            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(team_array(self.frame) or arrays(self.frame)),
+            self._team(parameters),
+        )  # fmt: skip
+
+    def _team(self, parameters: Sequence[str]) -> TeamText | None:
+        if not self.schedule.team:
+            return None
+        given = {c_name(self.kernel.output.name), "index"}
+        own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
+        return TeamText(tuple(own), argument_names(own), places(self.frame), tuple(team_store(self.frame, self._part_target())))
+
+
+def argument_names(parameters: Sequence[str]) -> tuple[str, ...]:
+    """The names of declared ``parameters``."""
+    return tuple(parameter.split()[-1].removeprefix("*") for parameter in parameters)
+
+
+def bound(axis: Axis) -> str:
+    """The extent of an axis for the launch: of a ragged one the largest."""
+    if isinstance(axis.extent, Size) and axis.extent.index is not None:
+        return f"{axis.extent.name}_max"
+    return integer(axis.extent)
+
+
+def result_loads(kernel: Kernel) -> list[Load]:
+    """What the result reads besides accumulators."""
+    found = [load for _, value in kernel.temporaries for load in loads(value)]
+    return found + list(loads(kernel.result))

@@ -1,0 +1,63 @@
+"""Local memory as OpenCL text: the copy that a work group makes together, and loads from it."""
+
+from __future__ import annotations
+
+from ....derive.ir import Load, Loop, Name, RowLoop
+from ...analysis.names import c_name
+from ...tiling.local_memory import Copy, numbers
+from .frame import Frame, Line, counter
+from .printer import integer
+
+
+def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
+    """What stands first in the outermost loop: all items of the group fill its local memory, and wait for each other."""
+    found = frame.schedule.local
+    if found is None or found.outer != loop:
+        return []
+    lines = [Line(0, f"#if {found.macro}")]
+    lines += [Line(0, f"if ({c_name(loop.name)} % {found.macro} == 0) {{"), Line(1, "barrier(CLK_LOCAL_MEM_FENCE);")]
+    for copy in found.copies:
+        lines += [Line(line.depth + 1, line.text) for line in _copy(frame, copy, found.macro, found.outer)]
+    return [*lines, Line(1, "barrier(CLK_LOCAL_MEM_FENCE);"), Line(0, "}"), Line(0, "#endif")]
+
+
+def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
+    size = length(frame, copy, macro)
+    lines = [Line(0, f"for (integer n = get_local_id(0); n < {size}; n += get_local_size(0)) {{"), Line(1, "integer rest = n;")]
+    for name, extent in reversed(copy.inner):
+        lines += [Line(1, f"const integer {name}_n = rest % {integer(extent, 3)};"), Line(1, f"rest /= {integer(extent, 3)};")]
+    for axis in reversed(copy.tiled):
+        tile = frame.tiles[axis].macro
+        lines += [Line(1, f"const integer {axis}_n = {c_name(axis)}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
+    last = integer(outer.extent, 1)
+    lines.append(Line(1, f"const integer {outer.name}_n = lesser({c_name(outer.name)} + rest, {last} - 1);"))
+    renamed = {outer.name, *copy.tiled, *(name for name, _ in copy.inner)}
+    index = tuple(Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index)
+    source = frame.address(frame.tensors[copy.load.tensor], index, "")
+    return [*lines, Line(1, f"{copy.variable}[n] = {source};"), Line(0, "}")]
+
+
+def length(frame: Frame, copy: Copy, macro: str) -> str:
+    """How many numbers a copy takes."""
+    each = integer(numbers(copy, {axis: tile.macro for axis, tile in frame.tiles.items()}), 1)
+    return macro if each == "1" else f"{macro} * {each}"
+
+
+def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
+    """The lines that load into ``target`` from the group's copy where there is one, else the line ``plain``."""
+    found = frame.schedule.local
+    copy = next((c for c in found.copies if c.load == load), None) if found else None
+    if found is None or copy is None:
+        return [plain]
+    place = f"{c_name(found.outer.name)} % {found.macro}"
+    for extent, index in [(frame.tiles[a].macro, counter(a)) for a in copy.tiled] + [
+        (integer(extent, 3), c_name(name)) for name, extent in copy.inner
+    ]:
+        place = f"{place} * {extent} + {index}" if "+" not in place else f"({place}) * {extent} + {index}"
+    return [f"#if {found.macro}", f"{target} = {copy.variable}[{place}];", "#else", plain, "#endif"]
+
+
+def arrays(frame: Frame) -> list[tuple[str, str]]:
+    """The names and lengths of a kernel's arrays in local memory."""
+    found = frame.schedule.local
+    return [(copy.variable, length(frame, copy, found.macro)) for copy in found.copies] if found else []

@@ -1,0 +1,243 @@
+"""The loops of one nest as OpenCL text: tight bounds, guards as early as they are known, the register tile innermost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
+from ...analysis.names import c_name
+from ...passes.factor_out_invariants import together
+from ...tiling.schedule import Tile
+from .bounds import Bounds, Range, loop_lines, whole_loop
+from .frame import Frame, Line, counter
+from .local import copy_lines, local_or
+from .printer import integer
+from .text import Pending, Text
+
+
+@dataclass(frozen=True)
+class NestText:
+    """A nest as text: its accumulators over ``tiles``, and its loops with the body inside."""
+
+    number: int
+    combine: str
+    accumulators: str
+    dimensions: str
+    tiles: tuple[Tile, ...]
+    lines: tuple[Line, ...]
+
+
+class NestWriter:
+    """Writes the nests of one kernel.  ``unions``: a bound that depends on a tiled axis is taken over the whole tile.
+
+    Where a round of a loop has some places of the tile and not others, the places are computed in turn, each with its own bounds:
+    control flow within the tile would send all accumulators to memory.
+    """
+
+    unions = True
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame, self.kernel = frame, frame.kernel
+        self.bounds = Bounds(frame)
+        self.groups = {group[0]: group for group in together(self.kernel)}
+
+    def texts(self) -> tuple[NestText, ...]:
+        """All nests: those that share the loops of another one are declared before it."""
+        found = []
+        for first, group in self.groups.items():
+            found += [self._declared(number, ()) for number in group[1:]]
+            found.append(self.nest_text(first, self.kernel.nests[first]))
+        return tuple(found)
+
+    def loads(self, number: int) -> list[Load]:
+        """What nest ``number`` loads, and those that share its loops."""
+        return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
+
+    def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
+        """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
+        if isinstance(loop, RowLoop):
+            return None
+        among = [a for a in self.frame.inner if a not in axes] if self.unions else []
+        return self.bounds.range(number, nest, loop, tiled(loop, among))
+
+    def nest_text(self, number: int, nest: Nest) -> NestText:
+        """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
+        text = Text()
+        pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
+        self.write(text, number, nest, pending)
+        lines = text.closed()
+        if len(self.groups) > 1:  # every nest has its own names
+            lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
+        return self._declared(number, lines)
+
+    def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
+        axes = (*self.frame.strips, *self.frame.own_axes(number))
+        return NestText(
+            number, self.kernel.nests[number].combine, self.frame.accumulators(number), self.frame.dimensions(axes),
+            tuple(self.frame.tiles[a] for a in axes), tuple(lines),
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------------- loops
+    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
+
+        Elsewhere the places of the tile come in turn along the axes that bounds depend on.
+        """
+        pending.settle(text)
+        ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
+        varying = [found for found in ranges if found is not None and found.union is not None]
+        if ranges and ranges[-1] is not None and ranges[-1] not in varying and not _inner(nest):
+            varying += [ranges[-1]] if ranges[-1].whole else []
+        if not varying:
+            self.loops(text, number, nest, pending)
+            return
+        whole, cut, last = Text(), Text(), ranges[-1] in varying
+        self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
+        bounding = {found.union.axis for found in varying if found.union is not None}
+        axes = [axis for axis in self.frame.inner if axis in bounding]
+        for axis in axes:
+            cut.open(self.frame.tile_loop(axis))
+        self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
+        text.branch(" && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()])
+
+    def loops(
+        self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
+    ) -> None:
+        """The loops of the nest and what is inside them; ``axes`` of the tile have a place.
+
+        ``cut``: whether bounds that vary cut anything off here; None where that is not known.
+        """
+        for loop in nest.loops[:-1]:
+            found = self.loop_range(number, nest, loop, axes)
+            if isinstance(loop, Loop) and found is not None and found.union is not None:
+                text.open([whole_loop(loop)])
+            else:
+                text.open(loop_lines(loop, found))
+            text.extend(copy_lines(self.frame, loop))
+            pending.known.add(loop.name)
+            pending.settle(text)
+        if nest.loops:
+            self.last_loop(text, number, nest, nest.loops[-1], pending, axes, cut)
+        else:
+            self.inside(text, number, nest, pending, axes)
+
+    def last_loop(
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        cut: bool | None = None,
+    ) -> None:  # fmt: skip
+        """The innermost loop, see ``loops``; with both lengths where it is not known which."""
+        found = self.loop_range(number, nest, loop, axes)
+        pending.known.add(loop.name)
+        opening = loop_lines(loop, found)
+        if isinstance(loop, Loop) and found is not None and found.whole:
+            if cut is None:
+                text.add(opening[:-1])
+                branches = []
+                for line in (whole_loop(loop), opening[-1]):
+                    part = Text()
+                    part.open(self.unrolled([line]))
+                    self.inside(part, number, nest, pending.copy(), axes)
+                    branches.append(part.closed())
+                text.branch(" && ".join(found.whole), branches)
+                return
+            opening = opening if cut else [whole_loop(loop)]
+        text.open(self.unrolled(opening))
+        text.extend(copy_lines(self.frame, loop))
+        self.inside(text, number, nest, pending, axes)
+
+    def unrolled(self, opening: Sequence[str]) -> list[str]:
+        """The lines that open an innermost loop, with a hint before it where a schedule gives one."""
+        macro, at = self.frame.schedule.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
+        if not macro:
+            return list(opening)
+        return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
+
+    # ----------------------------------------------------------------------------------------------------------- body
+    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+        """What is inside all loops of the nest; ``axes`` of the tile have a place already."""
+        pending.settle(text)
+        text.extend(self.body_lines(number, nest, axes))
+
+    def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
+        """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a place already."""
+        inner = [a for a in self.frame.inner if a not in axes]
+        ordered, group = self.loads(number), self.groups[number]
+        own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
+        along = {load: tuple(a for a in self.frame.dependence(load) if a in inner) for load in ordered}
+        variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
+        lines: list[Line] = []
+        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
+        apart = [n for n in group if own[n] != tuple(inner[: len(own[n])])]
+        wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
+        early = [load for load in ordered if along[load] != tuple(inner[: len(along[load])]) or (load in wanted and along[load])]
+        for load in early:
+            lines += self._early(load, along[load], variables[load])
+        placed = {load: variables[load] + "".join(f"[{counter(a)}]" for a in along[load]) for load in early}
+        depth = 0
+        for level in range(len(inner) + 1):
+            for load in ordered:
+                if load not in early and len(along[load]) == level:
+                    plain = self.frame.declare(load, variables[load])
+                    lines += [Line(depth, text) for text in local_or(self.frame, load, f"const REAL {variables[load]}", plain)]
+                    placed[load] = variables[load]
+            for n in group:
+                if n in apart and level == 0:
+                    lines += self._over(own[n], self.accumulate(n, self.kernel.nests[n], placed))
+                elif n not in apart and len(own[n]) == level:
+                    lines += [Line(depth, text) for text in self.accumulate(n, self.kernel.nests[n], placed)]
+            if level < max((len(own[n]) for n in group if n not in apart), default=0):
+                for text in self.frame.tile_loop(inner[level]):
+                    lines.append(Line(depth, text))
+                    depth += text.endswith("{")
+        lines.extend(Line(depth - 1 - n, "}") for n in range(depth))
+        return lines
+
+    def _over(self, axes: Sequence[str], lines: Sequence[str]) -> list[Line]:
+        """``lines`` in loops over ``axes`` of the tile."""
+        text = Text()
+        for axis in axes:
+            text.open(self.frame.tile_loop(axis))
+        text.add(lines)
+        return text.closed()
+
+    def _early(self, load: Load, axes: tuple[str, ...], variable: str) -> list[Line]:
+        kind, place = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
+        read = local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")
+        return [Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"), *self._over(axes, read)]
+
+    def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
+        """One step of the reduction at the current place."""
+        lines: list[str] = []
+        printer = self.frame.printer(placed, lines, nest.temporaries)
+        body = printer(nest.body)
+        accumulator = f"acc{number}{self.frame.place_index(number)}"
+        if nest.combine == "sum":
+            lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
+            return lines
+        assert nest.position is not None
+        value = f"value{number}"
+        lines.append(f"const realv {value} = {body};")
+        position = f"position{number}{self.frame.place_index(number)}"
+        if self.kernel.position is not None:
+            number_text = integer(nest.position)
+            lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")
+        lines.append(f"{accumulator} = ({value} > {accumulator} || {value} != {value}) ? {value} : {accumulator};")
+        return lines
+
+
+def _is_negated(e: Expr) -> bool:
+    """True where the whole body is a negation, whose sign moves into the accumulation."""
+    return isinstance(e, Call) and e.function == "neg"
+
+
+def tiled(loop: Loop, among: Sequence[str]) -> str | None:
+    """The axis, if any, of the tiled ones ``among`` that the bounds of ``loop`` depend on."""
+    used = names(loop.lower) | names(loop.upper)
+    return next((axis for axis in among if axis in used), None)
+
+
+def _inner(nest: Nest) -> bool:
+    """True where the bounds of the last loop depend on other loops."""
+    last, others = nest.loops[-1], {loop.name for loop in nest.loops[:-1]}
+    return not isinstance(last, Loop) or bool((names(last.lower) | names(last.upper) | names(last.step)) & others)

@@ -1,0 +1,98 @@
+"""Teams: work items that share a sum over the samples and add up what each has summed, in order, through local memory.
+
+An item puts its sums there; ``team_fold`` adds those of half the items to those of the other half, and so on; then each item
+stores some of the totals.  The three are functions of their own, so that several kernels in one launch share the barriers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...analysis.names import c_name
+from ...tiling.schedule import Schedule
+from .frame import Frame, Line, counter
+from .text import Text
+
+
+def team_place(schedule: Schedule) -> list[str]:
+    """Which part of the sum an item takes, which place it has in its team, and which run of the outermost loops."""
+    team, parts, split = schedule.team, schedule.parts, schedule.split
+    span = f"const integer span = {team}{f' / {split}' if split else ''}, lane = g0 % {team}, part = g0 / {team}"
+    return [
+        f"#if {team}",
+        f"{span}{', run = lane / span' if split else ''};",
+        "#else",  # a constant where there is one, so that the compiler sees a plain loop
+        f"const integer part = {parts} > 1 ? g0 : 0{', run = 0' if split else ''};",
+        "#endif",
+    ]
+
+
+def team_rounds(schedule: Schedule) -> list[str]:
+    """Blocks of samples that an item walks, and vectors of a block: in a team each vector is a block of its own."""
+    alone = "begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = {}, count = BLOCKED ? TV : vectors;"
+    if not schedule.team:
+        return [f"const integer {alone.format(0)}"]
+    return [
+        f"#if {schedule.team}",
+        f"const integer begin = part * span + lane % span, blocks = vectors, step = {schedule.parts} * span, first = 0, count = 1;",
+        "#else",
+        f"const integer {alone.format('part')}",
+        "#endif",
+    ]
+
+
+#: Adds up, for each of so many places, what the items of a team of 2^steps have put there.
+FOLD = """
+static void team_fold(__local REAL *team, const int places, const int steps)
+{
+    const int size = 1 << steps, lane = get_local_id(0) % size;
+    for (int step = steps - 1; step >= 0; --step) {
+        const int others = 1 << step;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int place = lane; place < places * others; place += size) {
+            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+            team[at] += team[at + others];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}""".strip()
+
+
+def _axes(frame: Frame) -> list[str]:
+    return [*frame.strips, *frame.inner]
+
+
+def places(frame: Frame) -> str:
+    """How many places the tile has."""
+    return " * ".join(frame.tiles[axis].macro for axis in _axes(frame)) or "1"
+
+
+def team_array(frame: Frame) -> list[tuple[str, str]]:
+    """The array in local memory, if any, and its length.  The odd distance of two places keeps them in different banks."""
+    team = frame.schedule.team
+    return [("team", f"{places(frame)} * ({team} + 1)")] if team else []
+
+
+def team_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
+    """What stores the sums of an item: ``alone`` without a team; in one ``result``, after ``body``, goes to local memory."""
+    text, place = Text(), ""
+    for axis in _axes(frame):
+        text.open(frame.tile_loop(axis))
+        before = f"({place})" if "+" in place else place
+        place = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if place else counter(axis)
+    text.add([*body, f"team[({place or '0'}) * ({frame.schedule.team} + 1) + lane] = lane_sum({result});"])
+    return [Line(0, f"#if {frame.schedule.team}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
+
+
+def team_store(frame: Frame, target: str) -> list[Line]:
+    """After ``team_fold``: each item takes places of the tile to ``target``."""
+    team = frame.schedule.team
+    if not team:
+        return []
+    lines = [Line(0, f"for (integer place = lane; place < {places(frame)}; place += {team}) {{"), Line(1, "integer rest = place;")]
+    for number, axis in reversed(list(enumerate(_axes(frame)))):
+        name, macro = c_name(axis), frame.tiles[axis].macro
+        lines.append(Line(1, f"const integer {name} = {name}0 + rest{f' % {macro}' if number else ''};"))
+        lines += [Line(1, f"rest /= {macro};")] if number else []
+        lines.append(Line(1, f"if ({name} < {name}_first) continue;"))
+    return [*lines, Line(1, f"{target} = team[place * ({team} + 1)];"), Line(0, "}")]

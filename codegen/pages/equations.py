@@ -1,0 +1,45 @@
+"""Markdown pages with the definition and the derived equations, as LaTeX."""
+
+from __future__ import annotations
+
+import inspect
+
+from ...derive.adjoint.loss_kernels import LossDerivation
+from ...derive.pipeline import Derivation
+
+_HEADINGS = {
+    "forward": "Forward (equation 1)",
+    "delta": "Delta (equation 7)",
+    "gradient": "Gradient (equation 8)",
+    "loss": "Fused with the error function (equation 6)",
+}
+
+
+def layer_page(derivation: Derivation) -> str:
+    """The page of one layer variant."""
+    lines = [f"# {derivation.name}", "", derivation.family.doc, "", *_definition(derivation)]
+    for role, heading in _HEADINGS.items():
+        kernels = [k for k in derivation.kernels if k.role == role]
+        if not kernels:
+            continue
+        lines += [f"## {heading}", ""]
+        for kernel in kernels:
+            lines += ["$$", kernel.latex, "$$", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _definition(derivation: Derivation) -> list[str]:
+    try:
+        source = inspect.getsource(derivation.family.function).rstrip()
+    except OSError:  # typed at a prompt: there is no file to quote
+        return []
+    return ["## Definition", "", "```python", source, "```", ""]
+
+
+def loss_page(derived: LossDerivation) -> str:
+    """The page of one loss with every activation."""
+    lines = [f"# loss_{derived.loss.name}", "", "Value and output delta (equation 6) for every activation.", ""]
+    for name in derived.pairs:
+        value, delta = (next(k for k in derived.kernels if k.name == f"{part}_{name}") for part in ("value", "delta"))
+        lines += [f"## {name}", "", "$$", value.latex, "$$", "", "$$", delta.latex, "$$", ""]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,253 @@
+"""``manifest.json``: everything that the runtime needs to know about the generated kernels, and a digest of every file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from ...derive.adjoint.bounds import fan_in, range_checks
+from ...derive.adjoint.loss_kernels import LossDerivation
+from ...derive.ir import IntExpr, Kernel, Loop, Size, Tensor, integers, names
+from ...derive.language.frozen_activation import FrozenActivation
+from ...derive.pipeline import Derivation
+from ...derive.symbols.freeze import IntegerFreezer
+from ...derive.symbols.indices import SizeInfo
+from ..analysis.affine import add, multiply
+from ..analysis.selecting_layers import selects
+from ..analysis.signature import arguments, relations, sizes
+from ..opencl.blocks.kernel import KernelText
+from ..opencl.source import OpenCLModule
+from ..passes.hoist_index_arithmetic import ConstantPass
+from ..tiling.local_memory import numbers
+from ..tiling.schedule import bounded
+from .expression_text import text
+
+VERSION = 1
+
+
+def sha256(data: str | bytes) -> str:
+    """The hexadecimal SHA-256 of text (UTF-8) or bytes."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def ir_digest(kernels: Sequence[Kernel], extra: object = "") -> str:
+    """The digest of a derivation: equal if and only if the derived kernels are."""
+    return sha256(repr(kernels) + repr(extra))
+
+
+def _freezer(derivation: Derivation) -> IntegerFreezer:
+    definition = derivation.definition
+    columns = {f"{r.name}_{c}": (r.name, c) for r in definition.relations.values() for c, _ in r.columns}
+    return IntegerFreezer(frozenset(definition.sizes), columns)
+
+
+def _size(info: SizeInfo, freeze: IntegerFreezer) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": info.name, "source": info.source}
+    if info.source == "keyword":
+        record |= {"keyword": info.keyword, "entry": info.entry, "default": info.default}
+    if info.source == "derived" and info.keyword is not None:
+        record |= {"keyword": info.keyword, "entry": info.entry}
+    for key in ("axis", "table", "index", "relation", "column"):
+        if getattr(info, key) is not None:
+            record[key] = getattr(info, key)
+    if info.value is not None:
+        record["value"] = text(freeze(info.value))
+    if info.smallest is not None:
+        relation, by, row = info.smallest
+        record["smallest"] = {"relation": relation, "by": by, "row": row}
+    record["minimum"] = info.minimum
+    if info.random is not None:
+        record["random"] = list(info.random)
+    return record
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    shape = [text(e) for e in tensor.shape]
+    return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
+
+
+def _work(kernel: Kernel) -> IntExpr:
+    """Steps of the reductions of one place, samples aside: the full extent of every loop whose extent is one size for all."""
+    nests = []
+    for nest in kernel.nests:
+        extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
+        plain = [e for e in extents if not names(e) and not any(isinstance(i, Size) and i.index is not None for i in integers(e))]
+        nests.append(multiply(*plain))
+    return add(*nests)
+
+
+def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
+    """First round, end and whole extent of the loops that begin or end at another round for some place of ``axis``."""
+    found = {}
+    for nest in kernel.nests:
+        for loop in bounded(nest, axis):
+            if names(loop.lower) | names(loop.upper) == {axis} and not names(loop.extent):
+                found[loop.lower, loop.upper, loop.extent] = [text(e) for e in (loop.lower, loop.upper, loop.extent)]
+    return list(found.values())
+
+
+def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
+    """How OpenCL runs a kernel of one form."""
+    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    record: dict[str, Any] = {
+        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
+        "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
+        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.schedule.operands],
+        "global": list(launch.global_size),
+        "index": launch.uses_index,
+        "parts": launch.schedule.parts,
+        "team": launch.schedule.team,
+        "unroll": launch.schedule.unroll,
+        "constant": _constant(kernel, launch),
+        "local": _local(launch),
+    }
+    bounds = {t.macro: found for t in launch.schedule.tiles if (found := _bounds(kernel, t.axis))}
+    if bounds:
+        record["bounds"] = bounds
+    if launch.schedule.split:
+        record["split"] = {"macro": launch.schedule.split, "rounds": [text(e) for e in launch.schedule.rounds]}
+    invariant = [operand.invariant for operand in launch.schedule.operands]
+    if any(invariant):
+        record["invariant"] = invariant
+    if launch.schedule.sums:
+        record["sums"] = [[macros[a] for a in axes] for axes in launch.schedule.sums]
+    strip = launch.schedule.strip
+    if strip is not None and strip.rounds is not None:
+        record["strip"] = {"macro": strip.macro, "rounds": text(strip.rounds)}
+    lanes = launch.lanes
+    if lanes is not None:
+        record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
+    return record
+
+
+def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+    everything = {**tensors, kernel.output.name: kernel.output}
+    record: dict[str, Any] = {
+        "name": kernel.name,
+        "role": kernel.role,
+        "target": kernel.target,
+        "arguments": list(arguments(kernel, tensors)),
+        "output": kernel.output.name,
+        "position": None if kernel.position is None else kernel.position.name,
+        "finish": kernel.finish,
+        "sizes": list(sizes(kernel, everything)),
+        "relations": list(relations(kernel)),
+        "work": text(_work(kernel)),
+    }
+    return record | {form: _launch(kernel, module.kernels[kernel.name]) for form, module in modules.items()}
+
+
+def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
+    """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
+    found = launch.schedule.constant
+    if found is None:
+        return None
+    record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
+    if found.sliced:
+        first = kernel.axes[0]
+        tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
+        record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
+        record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+    return record
+
+
+def _local(launch: KernelText) -> dict[str, Any] | None:
+    """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
+    found = launch.schedule.local
+    if found is None:
+        return None
+    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
+    return {"macro": found.macro, "rounds": text(found.outer.extent), "each": each}
+
+
+def _initial(derivation: Derivation, name: str) -> dict[str, Any]:
+    rule = derivation.definition.initial[name]
+    if isinstance(rule, int | float):
+        return {"rule": "constant", "value": float(rule)}
+    if rule == "normal":
+        return {"rule": "normal"}
+    count = fan_in(derivation.definition, name)
+    if count is None:
+        return {"rule": "constant", "value": 0.0}
+    numerator, denominator = text(_plain(count.numerator)), text(_plain(count.denominator))
+    return {"rule": "uniform", "fan_in": numerator if denominator == "1" else f"{numerator}//({denominator})"}
+
+
+def _plain(e: sp.Expr) -> Any:
+    return IntegerFreezer(frozenset(s.name for s in e.free_symbols), {})(e)
+
+
+def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+    return {form: {"macros": list(module.macros)} for form, module in modules.items()}
+
+
+def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], constants: ConstantPass) -> dict[str, Any]:
+    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL files have besides the definition's."""
+    definition, freeze = derivation.definition, _freezer(derivation)
+    records = [_size(info, freeze) for info in definition.sizes.values()]
+    records += [
+        {"name": name, "source": "derived", "value": text(value), "minimum": 0}
+        for name, value in constants.values.items()
+    ]
+    return {
+        "family": derivation.family.name,
+        "options": dict(derivation.options),
+        "choices": {k: list(v) for k, v in derivation.family.options.items()},
+        "doc": derivation.family.doc,
+        "digest": ir_digest(derivation.kernels, [dataclasses.astuple(s) for s in definition.sizes.values()]),
+        "sizes": records,
+        "relations": {r.name: {"columns": dict(r.columns)} for r in definition.relations.values()},
+        "input": definition.input.name,
+        "output": "Z",
+        "selects": selects(derivation.kernels, definition.input.name, "Z"),
+        "parameters": [p.name for p in definition.parameters],
+        "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
+        "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
+        "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": c.message} for c in range_checks(definition)],
+        "kernels": [_kernel(k, derivation.tensors, modules) for k in derivation.kernels],
+        "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
+    } | _macros(modules)
+
+
+def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+    """The manifest entry of one loss."""
+    loss = derived.loss
+    return {
+        "file": f"loss_{loss.name}",
+        "targets": list(loss.targets),
+        "outputs": list(loss.outputs),
+        "open": list(loss.open),
+        "digest": ir_digest(derived.kernels),
+        "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
+        "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],
+        "pairs": {a: {"value": f"value_{a}", "delta": f"delta_{a}"} for a in derived.pairs},
+    } | _macros(modules)
+
+
+def activation_record(activation: FrozenActivation) -> dict[str, Any]:
+    """The manifest entry of one activation."""
+    return {
+        "derivative_in": activation.derivative_in,
+        "range": list(activation.value_range),
+        "increasing": activation.increasing,
+        "digest": sha256(repr(activation.phi) + repr(activation.dphi)),
+    }
+
+
+def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], layers: Mapping[str, Any],
+                  files: Mapping[str, str]) -> str:  # fmt: skip
+    """The whole manifest as deterministic JSON; ``files`` maps a path to its text."""
+    data = {
+        "version": VERSION,
+        "files": {path: sha256(content) for path, content in sorted(files.items())},
+        "activations": dict(activations),
+        "losses": dict(losses),
+        "layers": dict(sorted(layers.items())),
+    }
+    return json.dumps(data, indent=1) + "\n"

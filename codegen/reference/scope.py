@@ -1,0 +1,368 @@
+"""Integers, conditions and accesses of one nest as NumPy text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...derive.ir import Column, Condition, Integer, IntExpr, IntOp, Let, Load, Name, Size, Tensor, integers, names
+from .axes import SAMPLE, Domain, PrintError
+from .values import ADD, ATOM, COMPARE, LOGICAL, MULTIPLY, NEGATE, Value, access, aligned, ordered, subscript
+
+
+class Scope:
+    """The names that are in scope in one nest.
+
+    ``domains`` are its array axes in mesh order, ``conditions`` what restricts them.  ``used`` collects the names that the printed
+    text mentions, so that only those are defined.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        tensors: Mapping[str, Tensor],
+        domains: Sequence[Domain],
+        lets: Sequence[Let] = (),
+        conditions: Sequence[Condition] = (),
+        rows: frozenset[str] = frozenset(),
+    ) -> None:
+        self.where, self.tensors, self.rows = where, tensors, rows
+        self.domains = {d.name: d for d in domains}
+        self.lets = {let.name: let.value for let in lets}
+        self.conditions = tuple(conditions)
+        self.order = (*self.domains, SAMPLE)
+        self.used: set[str] = set()
+        self.restricted = {v for c in conditions for v in self.axes(c)}
+        self.even = {name for name in self.domains if self._even_domain(name)}
+
+    # -------------------------------------------------------------------------------------------------- dependence
+    def axes(self, *nodes: object) -> tuple[str, ...]:
+        """The array axes that ``nodes`` depend on, in mesh order."""
+        return ordered({a for node in nodes for n in names(node) for a in self._axes_of(n)}, self.order)
+
+    def _axes_of(self, name: str) -> tuple[str, ...]:
+        if name in self.lets:
+            return self.axes(self.lets[name])
+        return (name,) if name in self.domains else ()
+
+    def plain(self, e: IntExpr) -> bool:
+        """True where ``e`` is a Python int: nothing of it comes out of an array."""
+        for part in integers(e):
+            if isinstance(part, Column) or (isinstance(part, Size) and part.index is not None):
+                return False
+            if isinstance(part, Name) and (part.name in self.rows or part.name in self.domains):
+                return False
+            if isinstance(part, Name) and part.name in self.lets and not self.plain(self.lets[part.name]):
+                return False
+        return True
+
+    # ---------------------------------------------------------------------------------------------------- integers
+    def integer(self, e: IntExpr, target: tuple[str, ...] | None = None, rank: int = LOGICAL) -> str:
+        """``e`` as text; where it depends on array axes, an array that broadcasts against ``target`` (default: its own axes)."""
+        return self._integer(e, self.axes(e) if target is None else target).within(rank)
+
+    def _integer(self, e: IntExpr, target: tuple[str, ...]) -> Value:
+        match e:
+            case Integer(value=value):
+                return Value(str(value), rank=ATOM if value >= 0 else NEGATE)
+            case Name(name=name):
+                self.used.add(name)
+                return aligned(Value(name, self._axes_of(name)), target)
+            case Size(name=name, index=None):
+                return Value(name)
+            case Size(name=name, index=index) if index is not None:
+                return Value(f"{name}[{self.integer(index, target)}]")
+            case Column(relation=relation, column=column, row=row):
+                return Value(f"{relation}.{column}[{self.integer(row, target)}]")
+            case IntOp():
+                return self._operation(e, target)
+        raise PrintError(f"{self.where}: no integer expression: {e!r}")
+
+    def _operation(self, e: IntOp, target: tuple[str, ...]) -> Value:
+        def part(n: int, rank: int = LOGICAL) -> str:
+            return self.integer(e.args[n], target, rank)
+
+        array = bool(self.axes(e))
+        match e.op:
+            case "add":
+                return self._sum(e.args, target)
+            case "mul":
+                return self._product(e, target)
+            case "floordiv":
+                return Value(f"{part(0, MULTIPLY)} // {part(1, NEGATE)}", rank=MULTIPLY)
+            case "ceildiv":
+                return Value(f"-(-{part(0, NEGATE)} // {part(1, NEGATE)})", rank=NEGATE)
+            case "mod":
+                return Value(f"{part(0, MULTIPLY)} % {part(1, NEGATE)}", rank=MULTIPLY)
+            case "min" | "max":
+                function = f"np.{e.op}imum" if array else e.op
+                text = part(0)
+                for n in range(1, len(e.args)):
+                    text = f"{function}({text}, {part(n)})" if array or n == 1 else f"{text[:-1]}, {part(n)})"
+                return Value(text)
+            case "gcd":
+                return Value(f"{'np' if array else 'math'}.gcd({part(0)}, {part(1)})")
+            case "inverse" if not array and self.plain(e):
+                return Value(f"pow({part(0)}, -1, {part(1)})")
+            case "inverse" if not array:
+                return Value(f"pow(int({part(0)}), -1, int({part(1)}))")
+        raise PrintError(f"{self.where}: cannot print the integer operation {e.op} over the array axes {self.axes(e)}")
+
+    def _sum(self, args: Sequence[IntExpr], target: tuple[str, ...]) -> Value:
+        text = ""
+        for arg in args:
+            negative, positive = _sign(arg)
+            operand = self.integer(positive, target, MULTIPLY)
+            if text:
+                text += f" - {operand}" if negative else f" + {operand}"
+            else:
+                text = f"-{self.integer(positive, target, NEGATE)}" if negative else operand
+        return Value(text, rank=ADD)
+
+    def _product(self, e: IntOp, target: tuple[str, ...]) -> Value:
+        negative, positive = _sign(e)
+        if negative:
+            return Value(f"-{self.integer(positive, target, NEGATE)}", rank=NEGATE)
+        parts = [self.integer(a, target, MULTIPLY if n == 0 else NEGATE) for n, a in enumerate(e.args)]
+        return Value(" * ".join(parts), rank=MULTIPLY)
+
+    def condition(self, c: Condition) -> str:
+        """``c`` as text: a Python bool, or a boolean array over its axes."""
+        target = self.axes(c)
+        return f"{self.integer(c.left, target, ADD)} {c.op} {self.integer(c.right, target, ADD)}"
+
+    def together(self, conditions: Sequence[Condition], array: bool) -> str:
+        """All of ``conditions``."""
+        texts = [self.condition(c) for c in conditions]
+        if array and len(texts) > 1:
+            return " & ".join(f"({t})" for t in texts)
+        return " and ".join(texts)
+
+    # ---------------------------------------------------------------------------------------------------- accesses
+    def load(self, load: Load) -> Value:
+        """An access as an array: a view where its indices are evenly spaced, 0 where ``inside`` does not hold."""
+        tensor = self.tensors.get(load.tensor)
+        if tensor is None:
+            raise PrintError(f"{self.where}: reads the undeclared tensor {load.tensor}")
+        if len(tensor.shape) != len(load.index):
+            raise PrintError(f"{self.where}: {tensor.name} has {len(tensor.shape)} indices, not {len(load.index)}")
+        base, index, shape = tensor.name, load.index, tensor.shape
+        if tensor.ragged:
+            base = f"{base}[{self.integer(index[0], ())}]"
+            shape = tuple(entry(size, index[0]) for size in shape[1:])
+            index = index[1:]
+        masks = [c for c in load.inside if self.axes(c)]
+        value = self.read(base, index, shape, tensor.samples, clip=bool(masks))
+        return self._zero_extended(value, masks, [c for c in load.inside if not self.axes(c)])
+
+    def _zero_extended(self, value: Value, masks: Sequence[Condition], tests: Sequence[Condition]) -> Value:
+        if masks:
+            axes = ordered({*value.axes, *self.axes(*masks)}, self.order)
+            parts = [aligned(Value(self.condition(c), self.axes(c), COMPARE), axes).within(ATOM) for c in masks]
+            value = Value(f"np.where({' & '.join(parts)}, {aligned(value, axes).text}, 0)", axes)
+        if tests:
+            value = Value(f"({value.text} if {self.together(tests, array=False)} else {_zero(value)})", value.axes)
+        return value
+
+    def read(self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False) -> Value:
+        """``base[index]``, with ``clip`` limited to the range of each index."""
+        axes = [self.axes(e) for e in index]
+        if self._separate(axes):
+            slices = [
+                None if clip or len(group) != 1 else self._slice(e, group[0], size)
+                for e, size, group in zip(index, shape, axes, strict=True)
+            ]
+            texts = [s or self._entry(e, size, None, clip) for e, size, s in zip(index, shape, slices, strict=True)]
+            return _chained(base, list(zip(texts, axes, slices, strict=True)), samples)
+        return self._gather(base, index, shape, samples, clip)
+
+    def _gather(self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool) -> Value:
+        """``base`` at index arrays that broadcast against each other."""
+        target = self.axes(*index)
+        texts = [self._entry(e, size, target, clip) for e, size in zip(index, shape, strict=True)]
+        return Value(subscript(base, texts), (*target, SAMPLE) if samples else target)
+
+    def _entry(self, e: IntExpr, size: IntExpr, target: tuple[str, ...] | None, clip: bool) -> str:
+        text = self.integer(e, target)
+        return f"np.clip({text}, 0, {self.integer(_minus_one(size))})" if clip and self.axes(e) else text
+
+    @staticmethod
+    def _separate(axes: Sequence[tuple[str, ...]]) -> bool:
+        """True where every index has an axis of its own, or none."""
+        found = [a for group in axes for a in group]
+        return len(found) == len(set(found)) and all(len(group) < 2 for group in axes)
+
+    def place(self, name: str, axes: Sequence[str], samples: bool) -> str:
+        """The part of an array over the output axes that this nest reaches."""
+        index, shape = [Name(a) for a in axes], [self.domains[a].stop for a in axes]
+        slices = [self._slice(e, a, size) for e, a, size in zip(index, axes, shape, strict=True)]
+        if None in slices and len(axes) > 1:
+            return self._gather(name, index, shape, samples, clip=False).text
+        return subscript(name, [s or a for s, a in zip(slices, axes, strict=True)])
+
+    # ---------------------------------------------------------------------------------------------- even spacing
+    def _slice(self, e: IntExpr, axis: str, size: IntExpr) -> str | None:
+        """``e`` as a slice along ``axis``; None where its values are not evenly spaced."""
+        domain = self.domains[axis]
+        before = set(self.used)
+        if domain.whole and axis not in self.restricted:
+            text = self._range(e, axis, domain.stop, size)
+            if text is not None:
+                return text
+        self.used = before
+        if axis in self.even and self._even(e, axis):
+            return f"span({self.integer(e)})"
+        return None
+
+    def _range(self, e: IntExpr, axis: str, extent: IntExpr, size: IntExpr) -> str | None:
+        found = self._affine(e, axis)
+        if found is None:
+            return None
+        factor, rest = found
+        if not all(_positive(f) for f in factor):
+            return None
+        if not factor and not rest and size == extent:
+            return ":"
+        length = IntOp("mul", (*factor, extent)) if factor else extent
+        start = self.integer(_add(rest), rank=ADD) if rest else ""
+        stop = self.integer(_add((*rest, length)), rank=ADD)
+        step = f":{self.integer(_multiply(factor), rank=ADD)}" if factor else ""
+        return f"{start}:{stop}{step}"
+
+    def _affine(self, e: IntExpr, axis: str) -> tuple[tuple[IntExpr, ...], tuple[IntExpr, ...]] | None:
+        """``e`` as product(first) * axis + sum(second)."""
+        match e:
+            case Name(name=name) if name == axis:
+                return (), ()
+            case Name(name=name) if name in self.lets:
+                return self._affine(self.lets[name], axis)
+            case IntOp(op="add", args=args):
+                moving = [a for a in args if self.axes(a)]
+                found = self._affine(moving[0], axis) if len(moving) == 1 else None
+                return found and (found[0], (*found[1], *(a for a in args if not self.axes(a))))
+            case IntOp(op="mul", args=args):
+                moving = [a for a in args if self.axes(a)]
+                found = self._affine(moving[0], axis) if len(moving) == 1 else None
+                if found is None or found[1]:
+                    return None
+                return (*found[0], *(a for a in args if not self.axes(a))), ()
+        return None
+
+    def _even(self, e: IntExpr, axis: str) -> bool:
+        """True where ``e`` is evenly spaced along evenly spaced values of ``axis``."""
+        if axis not in self.axes(e):
+            return True
+        match e:
+            case Name(name=name):
+                return name not in self.lets or self._even(self.lets[name], axis)
+            case IntOp(op="add", args=args):
+                return all(self._even(a, axis) for a in args)
+            case IntOp(op="mul", args=args):
+                return len([a for a in args if self.axes(a)]) == 1 and all(self._even(a, axis) for a in args)
+            case IntOp(op="floordiv", args=(a, b)):
+                exact = Condition(IntOp("mod", (a, b)), "==", Integer(0))
+                return not self.axes(b) and exact in self.conditions and self._even(a, axis)
+        return False
+
+    def _even_domain(self, axis: str) -> bool:
+        if self.domains[axis].rows is not None:
+            return False
+        return all(self._keeps_even(c, axis) for c in self.conditions if axis in self.axes(c))
+
+    def _keeps_even(self, c: Condition, axis: str) -> bool:
+        """True where the points of an evenly spaced axis that satisfy ``c`` are evenly spaced."""
+        sides = (c.left, c.right)
+        if all(self._even(s, axis) for s in sides):
+            return c.op != "!="
+        moving = [s for s in sides if self.axes(s)]
+        if len(moving) != 1 or c.op == "!=":
+            return False
+        if c.op != "==":
+            return self._monotone(moving[0], axis)
+        side = self._value(moving[0])
+        return isinstance(side, IntOp) and side.op == "mod" and not self.axes(side.args[1]) and self._even(side.args[0], axis)
+
+    def _monotone(self, e: IntExpr, axis: str) -> bool:
+        """True where ``e`` never turns along ``axis``, so that what is below a bound is a range."""
+        e = self._value(e)
+        if self._even(e, axis):
+            return True
+        if not isinstance(e, IntOp) or e.op not in ("add", "mul", "min", "max", "floordiv", "ceildiv"):
+            return False
+        moving = [a for a in e.args if self.axes(a)]
+        return len(moving) == 1 and (not e.op.endswith("div") or moving[0] == e.args[0]) and self._monotone(moving[0], axis)
+
+    def _value(self, e: IntExpr) -> IntExpr:
+        return self._value(self.lets[e.name]) if isinstance(e, Name) and e.name in self.lets else e
+
+
+def _chained(base: str, entries: Sequence[tuple[str, tuple[str, ...], str | None]], samples: bool) -> Value:
+    """Basic subscripts first, then one index array after the other, so that axes stay where they are."""
+    tail = [(":", SAMPLE)] if samples else []
+    arrays = [axes[0] for _, axes, cut in entries if axes and cut is None]
+    if not arrays:
+        return access(base, [*((text, axes[0] if axes else "") for text, axes, _ in entries), *tail])
+    items = [(text if cut or not axes else ":", axes[0] if axes else "") for text, axes, cut in entries]
+    value = access(base, [*items, *tail])
+    if len(arrays) == len(entries) == 1 or (len(arrays) == 1 and all(axes for _, axes, _ in entries)):
+        return Value(subscript(base, [text for text, _, _ in entries]), value.axes)
+    texts = {axes[0]: text for text, axes, _ in entries if axes}
+    text = value.text
+    for axis in arrays:
+        text = subscript(text, [*([":"] * value.axes.index(axis)), texts[axis]])
+    return Value(text, value.axes)
+
+
+def entry(size: IntExpr, first: IntExpr) -> IntExpr:
+    """A size of a ragged tensor's entry ``first``."""
+    match size:
+        case Name(name="_"):
+            return first
+        case Size(name=name, index=index) if index is not None:
+            return Size(name, entry(index, first))
+        case Column(relation=relation, column=column, row=row):
+            return Column(relation, column, entry(row, first))
+        case IntOp(op=op, args=args):
+            return IntOp(op, tuple(entry(a, first) for a in args))
+    return size
+
+
+def _zero(value: Value) -> str:
+    return "0" if value.axes else "0.0"
+
+
+def _minus_one(size: IntExpr) -> IntExpr:
+    return Integer(size.value - 1) if isinstance(size, Integer) else IntOp("add", (size, Integer(-1)))
+
+
+def _sign(e: IntExpr) -> tuple[bool, IntExpr]:
+    """Whether ``e`` carries a minus sign, and the rest."""
+    if isinstance(e, Integer) and e.value < 0:
+        return True, Integer(-e.value)
+    if isinstance(e, IntOp) and e.op == "mul":
+        for n, arg in enumerate(e.args):
+            if isinstance(arg, Integer) and arg.value < 0:
+                rest = (*e.args[:n], *(() if arg.value == -1 else (Integer(-arg.value),)), *e.args[n + 1 :])
+                return True, _multiply(rest)
+    return False, e
+
+
+def _add(args: Sequence[IntExpr]) -> IntExpr:
+    flat = [a for arg in args for a in (arg.args if isinstance(arg, IntOp) and arg.op == "add" else (arg,))]
+    return flat[0] if len(flat) == 1 else IntOp("add", tuple(flat))
+
+
+def _multiply(args: Sequence[IntExpr]) -> IntExpr:
+    if not args:
+        return Integer(1)
+    return args[0] if len(args) == 1 else IntOp("mul", tuple(args))
+
+
+def _positive(e: IntExpr) -> bool:
+    match e:
+        case Integer(value=value):
+            return value > 0
+        case Size():
+            return True
+        case IntOp(op="mul", args=args):
+            return all(_positive(a) for a in args)
+    return False

@@ -1,0 +1,135 @@
+"""Which axis fills the lanes of a vector where samples do not: for a few samples, and for tensors that lie sample after sample.
+
+The choice follows from the access maps alone.  Along an output axis every lane computes its own place; along the innermost
+reduction axis the lanes are accumulators of one place, summed at the end.  A value that does not depend on the axis is the same
+in all lanes, one that moves with it by one number is a vector in memory, any other is gathered.  An axis that enters conditions,
+solved indices or numbers cannot be one of lanes: control flow is scalar.  Windows are too short for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ...derive.ir import (
+    Call,
+    Compare,
+    FromInteger,
+    Integer,
+    IntExpr,
+    Kernel,
+    Loop,
+    Name,
+    Nest,
+    Select,
+    Size,
+    Tensor,
+    integers,
+    loads,
+    names,
+)
+from ..analysis.addresses import stride
+from ..analysis.affine import ZERO
+
+#: What a vector costs beside one load: a stride that may be one, a gather, and the sum of the lanes at the end.
+MAYBE, GATHER, LANE_SUM = 2, 8, 3
+#: More than this, and the same number of scalars is as fast.
+MOST = 16
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The axis of the lanes, and whether it is an output axis or a reduction axis (always the last loop of the only nest)."""
+
+    axis: str
+    over: Literal["output", "reduction"]
+    extent: IntExpr
+
+
+def _cost(tensor: Tensor, index: tuple[IntExpr, ...], axis: str) -> int | None:
+    found = stride(tensor, index, axis)
+    if found is None:
+        return None
+    if found == ZERO:
+        return 0
+    if found == Integer(1):
+        return 1
+    return GATHER if any(axis in names(e) for e in index[:-1]) else MAYBE
+
+
+def _numbers(node: object) -> Iterator[FromInteger]:
+    """Integers that a scalar expression computes with."""
+    match node:
+        case FromInteger():
+            yield node
+        case Compare(left=left, right=right):
+            yield from _numbers(left)
+            yield from _numbers(right)
+        case Select(test=test, yes=yes, no=no):
+            for part in (test, yes, no):
+                yield from _numbers(part)
+        case Call(args=args):
+            for part in args:
+                yield from _numbers(part)
+
+
+def scalar_names(kernel: Kernel) -> frozenset[str]:
+    """Names that scalar control flow, solved indices, extents or numbers depend on."""
+    found: set[str] = set()
+    bodies: list[object] = [kernel.result, *(v for _, v in kernel.temporaries)]
+    for nest in kernel.nests:
+        bodies += [nest.body, *(v for _, v in nest.temporaries)]
+        for part in (*nest.lets, *nest.guards, *(() if nest.position is None else (nest.position,))):
+            found |= names(part)
+        for loop in nest.loops:
+            found |= names(loop.extent) | names(loop.step) if isinstance(loop, Loop) else names(loop)
+    for load in loads(kernel):
+        for condition in load.inside:
+            found |= names(condition)
+    for axis in kernel.axes:
+        found |= names(axis.extent)
+    for body in bodies:
+        for number in _numbers(body):
+            found |= names(number)
+    return frozenset(found)
+
+
+def _varies(e: IntExpr) -> bool:
+    return bool(names(e)) or any(isinstance(i, Size) and i.index is not None for i in integers(e))
+
+
+def _output_cost(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> int | None:
+    """Of lanes over an output axis: all that is loaded and stored; None where it cannot be."""
+    outer = {a.name for a in kernel.axes}
+    for nest in kernel.nests:
+        for loop in nest.loops:
+            bounds = names(loop.lower) | names(loop.upper) if isinstance(loop, Loop) else set()
+            if axis in bounds and not bounds <= outer:  # lanes must agree on the bounds, which is seen before all loops
+                return None
+    index: tuple[IntExpr, ...] = tuple(Name(a.name) for a in kernel.axes)
+    places = [(kernel.output, index)]
+    places += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
+    costs = [_cost(tensor, index, axis) for tensor, index in places]
+    return None if any(c is None for c in costs) else sum(c for c in costs if c is not None)
+
+
+def _reduction_cost(nest: Nest, tensors: Mapping[str, Tensor], axis: str) -> int | None:
+    """Of lanes over the last loop: all that its body loads."""
+    costs = [_cost(tensors[load.tensor], load.index, axis) for load in dict.fromkeys(loads(nest))]
+    return None if any(c is None for c in costs) else LANE_SUM + sum(c for c in costs if c is not None)
+
+
+def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Lanes | None:
+    """The axis whose lanes need the fewest gathers; None where scalars are as good.  Of equals the innermost output axis."""
+    scalar, found = scalar_names(kernel), []
+    for axis in reversed(kernel.axes):
+        if axis.name not in scalar and axis.kind != "window" and not _varies(axis.extent):
+            found.append((_output_cost(kernel, tensors, axis.name), Lanes(axis.name, "output", axis.extent)))
+    if len(kernel.nests) == 1 and kernel.nests[0].combine == "sum" and kernel.nests[0].loops:
+        nest, loop = kernel.nests[0], kernel.nests[0].loops[-1]
+        if isinstance(loop, Loop) and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
+            found.append((_reduction_cost(nest, tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
+    usable = [(cost, lanes) for cost, lanes in found if cost is not None and cost <= MOST]
+    return min(usable, key=lambda entry: entry[0])[1] if usable else None
+

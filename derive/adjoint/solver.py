@@ -1,0 +1,380 @@
+"""The index solver: which loops, with which bounds, reach a given point of a tensor.
+
+Differentiating a reduction gives indicators 1{f(o, r) = p} (equation 65).  The solver removes them: it expresses as many
+variables as there are equations by the others, over the integers, and returns the remaining loops with tight bounds
+(ledger B, forms F1 and F2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from ..language.stages import affine_terms
+from ..symbols.errors import DefinitionError
+from ..symbols.indices import AxisKind
+from ..symbols.integers import CeilDiv, FloorDiv, Gcd, Inverse, Largest, Modulo, Smallest
+
+_LOOP_ORDER: Mapping[str, int] = {"row": 0, "parameter": 1, "map": 1, "unit": 1, "coordinate": 2, "window": 3}
+_SOLVE_FIRST: Mapping[str, int] = {"parameter": 0, "map": 1, "unit": 1, "coordinate": 2, "window": 3}
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A variable to solve for or to loop over; rows have a relation and no extent."""
+
+    symbol: sp.Symbol
+    kind: AxisKind | str
+    extent: sp.Expr | None
+    relation: str = ""
+
+
+@dataclass(frozen=True)
+class Relational:
+    """``left op right`` over integer expressions."""
+
+    left: sp.Expr
+    op: str
+    right: sp.Expr
+
+
+@dataclass(frozen=True)
+class SolvedLoop:
+    """A remaining loop.  Rows have ``by`` and ``key``; other loops bounds ``lower <= symbol < upper`` and a step."""
+
+    unknown: Unknown
+    lower: sp.Expr = sp.S.Zero
+    upper: sp.Expr = sp.S.Zero
+    step: sp.Expr = sp.S.One
+    by: str = ""
+    key: sp.Expr = sp.S.Zero
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Loops outermost first, the values of solved variables, and the conditions on a point.
+
+    ``conditions`` with the full ranges of the loops, and ``guards`` with their tight bounds, describe the same set of points.
+    ``quotients`` names the exact quotients that ``values`` and the conditions mention.
+    """
+
+    loops: tuple[SolvedLoop, ...]
+    values: Mapping[sp.Expr, sp.Expr]
+    quotients: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    conditions: tuple[Relational, ...]
+    guards: tuple[Relational, ...]
+
+
+@dataclass
+class _Quotient:
+    """symbol = floor(numerator / divisor); ``exact`` where a condition divisor | numerator goes with it."""
+
+    symbol: sp.Symbol
+    numerator: sp.Expr
+    divisor: sp.Expr
+    exact: bool
+
+
+@dataclass
+class _State:
+    unknowns: dict[sp.Symbol, Unknown]
+    values: dict[sp.Expr, sp.Expr] = field(default_factory=dict)
+    quotients: list[_Quotient] = field(default_factory=list)
+    groups: dict[sp.Symbol, tuple[str, sp.Expr]] = field(default_factory=dict)
+    residual: list[Relational] = field(default_factory=list)
+
+    @property
+    def free(self) -> set[sp.Symbol]:
+        return {s for s in self.unknowns if s not in self.values}
+
+
+def _positive(e: sp.Expr) -> bool:
+    """Sizes are at least 1 wherever a kernel runs, so nonnegative symbols count as positive factors."""
+    if e.is_Integer:
+        return bool(e > 0)
+    if e.is_Mul:
+        return all(_positive(a) for a in e.args)
+    return bool(e.is_Symbol or e.is_positive or isinstance(e, AppliedUndef))
+
+
+def _sign(e: sp.Expr) -> int:
+    if _positive(e):
+        return 1
+    return -1 if _positive(-e) else 0
+
+
+class IndexSolver:
+    """Solves ``equations`` (each expression = 0) for ``unknowns``; everything else is given."""
+
+    def __init__(self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]) -> None:
+        self.where = where
+        self.state = _State({u.symbol: u for u in unknowns})
+        self.known_extents = known_extents
+
+    # ------------------------------------------------------------------------------------------------ equations
+    def substitute(self, expression: sp.Expr) -> sp.Expr:
+        """``expression`` with every solved variable replaced."""
+        return sp.expand(expression.subs(self.state.values)) if self.state.values else sp.expand(expression)
+
+    def _terms(self, equation: sp.Expr) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr]:
+        terms = affine_terms(equation, self.state.free)
+        if terms is None:
+            raise DefinitionError(f"{self.where}: the index equation {equation} = 0 is not affine")
+        return terms
+
+    def _assign(self, symbol: sp.Symbol, value: sp.Expr) -> None:
+        values = self.state.values
+        for known in values:
+            values[known] = sp.expand(values[known].subs(symbol, value))
+        for quotient in self.state.quotients:
+            quotient.numerator = sp.expand(quotient.numerator.subs(symbol, value))
+        values[symbol] = value
+
+    def _group(self, equation: sp.Expr) -> bool:
+        """column(row) = known: loop over the rows of that group."""
+        terms, constant = self._terms(equation)
+        columns = [a for a in terms if isinstance(a, AppliedUndef)]
+        if len(columns) != 1 or len(terms) != 1:
+            return False
+        column = columns[0]
+        if terms[column] not in (1, -1):
+            return False
+        row = column.args[0]
+        if row not in self.state.free or row in self.state.groups:
+            return False
+        key = -constant / terms[column]
+        if key.free_symbols & self.state.free:
+            return False
+        self.state.groups[row] = (column.func.__name__, key)
+        self.state.values[column] = key
+        return True
+
+    def _candidates(
+        self, equation: sp.Expr, pending: Sequence[sp.Expr]
+    ) -> list[tuple[tuple[int, int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
+        """Variables that ``equation`` could express; best is a unit coefficient and an appearance in no other equation."""
+        terms, _ = self._terms(equation)
+        found = []
+        for atom, coefficient in terms.items():
+            unknown = self.state.unknowns.get(atom)
+            if unknown is None or unknown.kind == "row":
+                continue
+            if atom in self._reached(sp.expand(equation - coefficient * atom)):
+                continue  # the value would be defined by itself
+            unit = coefficient in (1, -1)
+            if not unit and _sign(coefficient) == 0:
+                continue
+            appearances = sum(atom in e.free_symbols for e in pending)
+            rank = (0 if unit else 1, appearances, _SOLVE_FIRST[unknown.kind], str(atom))
+            found.append((rank, atom, coefficient, equation))
+        return found
+
+    def _eliminate(self, symbol: sp.Symbol, coefficient: sp.Expr, equation: sp.Expr) -> None:
+        rest = sp.expand(equation - coefficient * symbol)
+        if coefficient in (1, -1):
+            self._assign(symbol, sp.expand(-rest / coefficient))
+            return
+        sign = _sign(coefficient)
+        numerator, divisor = sp.expand(-sign * rest), sp.expand(sign * coefficient)
+        # the quotient keeps the variable's name; it is negative where its numerator is
+        name = sp.Symbol(symbol.name, integer=True, nonnegative=True if numerator.is_nonnegative else None)
+        self.state.quotients.append(_Quotient(name, numerator, divisor, exact=True))
+        self._assign(symbol, name)
+
+    def solve_equations(self, equations: Sequence[sp.Expr]) -> None:
+        """Use up every equation: by a group of rows, by expressing a variable, or as a condition on known values."""
+        pending = list(equations)
+        while pending:
+            pending = [e for e in (self.substitute(e) for e in pending) if e != 0]
+            grouped = next((e for e in pending if self._group(e)), None)
+            if grouped is not None:
+                pending.remove(grouped)
+                continue
+            candidates = sorted((c for e in pending for c in self._candidates(e, pending)), key=lambda c: c[0])
+            if candidates:
+                _, symbol, coefficient, equation = candidates[0]
+                pending.remove(equation)
+                self._eliminate(symbol, coefficient, equation)
+                continue
+            self.state.residual.extend(Relational(e, "==", sp.S.Zero) for e in pending)
+            break
+
+    # --------------------------------------------------------------------------------------------------- bounds
+    def _in_range(self, value: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
+        """Expressions that must be >= 0 for 0 <= value < extent, without those that always hold."""
+        value, extent = self.substitute(value), self.substitute(extent)
+        if isinstance(value, AppliedUndef):
+            return []  # a relation's entries were checked against their size
+        given = self.known_extents.get(value)
+        if given is None and value in self.state.free:
+            given = self.state.unknowns[value].extent
+        if given is not None and sp.expand(self.substitute(given) - extent) == 0:
+            return []
+        return [e for e in (value, sp.expand(extent - 1 - value)) if not (e.is_nonnegative and e.is_number)]
+
+    def finish(self, inside: Sequence[tuple[sp.Expr, sp.Expr]], bounds: Sequence[sp.Expr] = ()) -> Solution:
+        """Tight bounds for the loops that remain.
+
+        ``inside`` lists further (value, extent) pairs with 0 <= value < extent, ``bounds`` expressions that must be >= 0.
+        """
+        state = self.state
+        wanted: list[sp.Expr] = []
+        for symbol, value in list(state.values.items()):
+            if symbol not in state.unknowns:
+                continue  # a grouped column: its entries were checked against their size
+            extent = state.unknowns[symbol].extent
+            assert extent is not None
+            wanted.extend(self._in_range(value, extent))
+        for value, extent in inside:
+            wanted.extend(self._in_range(value, extent))
+        wanted.extend(self.substitute(e) for e in bounds)
+        inequalities = list(dict.fromkeys(e for e in wanted if not self._always(e)))
+        self._sort_quotients()
+        inequalities = self._collapse(inequalities)
+        self._sort_quotients()
+        loops = self._ordered_loops()
+        conditions = [Relational(Modulo(q.numerator, q.divisor), "==", sp.S.Zero) for q in state.quotients if q.exact]
+        conditions += [Relational(e, ">=", sp.S.Zero) for e in inequalities]
+        conditions += state.residual
+        tight, guards = self._tighten(loops, inequalities)
+        quotients = tuple((q.symbol, FloorDiv(q.numerator, q.divisor)) for q in state.quotients)
+        return Solution(tuple(tight), dict(state.values), quotients, tuple(conditions), tuple(guards + state.residual))
+
+    def _always(self, e: sp.Expr) -> bool:
+        """True when e >= 0 follows from every symbol being nonnegative (quotients are not: they may be negative)."""
+        return bool(e.is_nonnegative)
+
+    def _numerators(self, e: sp.Expr) -> sp.Expr:
+        """e >= 0 with the exact quotients multiplied out."""
+        for quotient in reversed(self.state.quotients):
+            coefficient = e.coeff(quotient.symbol, 1)
+            if coefficient != 0 and quotient.exact:
+                rest = sp.expand(e - coefficient * quotient.symbol)
+                e = sp.expand(rest * quotient.divisor + coefficient * quotient.numerator)
+        return e
+
+    def _reached(self, e: sp.Expr) -> set[sp.Symbol]:
+        """The symbols that ``e`` depends on, through quotients too."""
+        numerators = {q.symbol: q.numerator for q in self.state.quotients}
+        found: set[sp.Symbol] = set()
+        pending = set(e.free_symbols)
+        while pending:
+            symbol = pending.pop()
+            found.add(symbol)
+            pending |= (numerators[symbol].free_symbols if symbol in numerators else set()) - found
+        return found
+
+    def _sort_quotients(self) -> None:
+        """Every quotient after those that its numerator mentions."""
+        pending, ordered = list(self.state.quotients), []
+        while pending:
+            names = {q.symbol for q in pending}
+            ready = next(q for q in pending if not q.numerator.free_symbols & (names - {q.symbol}))
+            pending.remove(ready)
+            ordered.append(ready)
+        self.state.quotients = ordered
+
+    def _written_out(self, e: sp.Expr) -> sp.Expr:
+        """``e`` with every quotient that is left in it as an integer division, so that a loop bound can hold it."""
+        for quotient in reversed(self.state.quotients):
+            e = e.subs(quotient.symbol, FloorDiv(quotient.numerator, quotient.divisor))
+        return e
+
+    def _collapse(self, inequalities: list[sp.Expr]) -> list[sp.Expr]:
+        """A loop that two bounds pin to one value becomes that value: equation 92's floor(x / K)."""
+        for symbol in sorted(self.state.free, key=str):
+            unknown = self.state.unknowns[symbol]
+            if unknown.extent is None:
+                continue
+            linear = [(e, e.coeff(symbol, 1)) for e in inequalities if symbol in e.free_symbols]
+            for upper, negative in linear:
+                for lower, positive in linear:
+                    if _sign(positive) != 1 or sp.expand(positive + negative) != 0:
+                        continue
+                    slack = sp.expand(upper + lower)
+                    if sp.expand(slack - (positive - 1)) != 0:
+                        continue
+                    numerator = sp.expand(upper - negative * symbol)
+                    if symbol in self._reached(numerator):
+                        continue  # the value would be defined by itself
+                    kept = [e for e in inequalities if e is not upper and e is not lower]
+                    return self._collapse(self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept))
+        return inequalities
+
+    def _pin(self, unknown: Unknown, pinned: _Quotient, inequalities: list[sp.Expr]) -> list[sp.Expr]:
+        assert unknown.extent is not None
+        nonnegative = bool(pinned.numerator.is_nonnegative)
+        name = sp.Symbol(str(unknown.symbol), integer=True, nonnegative=True if nonnegative else None)
+        self._assign(unknown.symbol, name)
+        pinned.symbol = name
+        self.state.quotients.append(pinned)
+        remaining = [sp.expand(e.subs(unknown.symbol, name)) for e in inequalities]
+        remaining += [] if nonnegative else [name]
+        remaining.append(sp.expand(self.substitute(unknown.extent) - 1 - name))
+        return list(dict.fromkeys(remaining))
+
+    def _ordered_loops(self) -> list[Unknown]:
+        unknowns = [self.state.unknowns[s] for s in self.state.unknowns if s not in self.state.values]
+        return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
+
+    def _tighten(self, loops: list[Unknown], inequalities: list[sp.Expr]) -> tuple[list[SolvedLoop], list[Relational]]:
+        order = {u.symbol: n for n, u in enumerate(loops)}
+        lower: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
+        upper: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
+        guards: list[Relational] = []
+        for e in inequalities:
+            flat = self._written_out(self._numerators(e))
+            inner = max((s for s in flat.free_symbols if s in order), key=lambda s: order[s], default=None)
+            coefficient = flat.coeff(inner, 1) if inner is not None else sp.S.Zero
+            sign = _sign(coefficient) if inner is not None else 0
+            rest = sp.expand(flat - coefficient * inner) if inner is not None else flat
+            if sign == 0 or inner in rest.free_symbols or self.state.unknowns[inner].kind == "row":
+                guards.append(Relational(e, ">=", sp.S.Zero))
+            elif sign > 0:
+                lower[inner].append(CeilDiv(sp.expand(-rest), coefficient))
+            else:
+                upper[inner].append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
+        strides = self._strides(order, guards)
+        result = []
+        for u in loops:
+            if u.kind == "row":
+                by, key = self.state.groups.get(u.symbol, ("", sp.S.Zero))
+                result.append(SolvedLoop(u, by=by, key=self.substitute(key)))
+                continue
+            assert u.extent is not None
+            low = Largest(sp.S.Zero, *lower[u.symbol]) if lower[u.symbol] else sp.S.Zero
+            u = replace(u, extent=self.substitute(u.extent))
+            high_terms = [u.extent, *upper[u.symbol]]
+            high = Smallest(*high_terms) if len(high_terms) > 1 else high_terms[0]
+            step = sp.S.One
+            if u.symbol in strides:
+                first, step = strides[u.symbol]
+                low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
+            result.append(SolvedLoop(u, low, high, step))
+        return result, guards
+
+    def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
+        """Form F2: divisor | c - d u leaves every (divisor / g)-th u, from a first one on; g | c stays as a guard."""
+        strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
+        for quotient in (q for q in self.state.quotients if q.exact):
+            numerator, k = self._written_out(quotient.numerator), quotient.divisor
+            inner = max((s for s in numerator.free_symbols if s in order), key=lambda s: order[s], default=None)
+            coefficient = numerator.coeff(inner, 1) if inner is not None else sp.S.Zero
+            sign = _sign(coefficient) if inner is not None else 0
+            c = sp.expand(numerator - coefficient * inner) if inner is not None else numerator
+            unclear = inner is None or sign == 0 or inner in c.free_symbols or inner in strides
+            if unclear or self.state.unknowns[inner].kind == "row":
+                guards.append(Relational(Modulo(numerator, k), "==", sp.S.Zero))
+                continue
+            d = sp.expand(sign * coefficient)
+            g = Gcd(k, d)
+            step = FloorDiv(k, g)
+            inverse = Inverse(FloorDiv(d, g), step)
+            first = Modulo(-sign * inverse * FloorDiv(c, g), step)
+            strides[inner] = (first, step)
+            if g != 1:
+                guards.append(Relational(Modulo(c, g), "==", sp.S.Zero))
+        return strides

@@ -1,0 +1,91 @@
+"""Connections between maps: the paper's lists D_i, and the kernel that each connection uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from ..symbols.errors import DefinitionError
+from ..symbols.indices import SizeInfo, Vector
+from .tensors import InputHandle
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row."""
+
+    symbol: sp.Symbol
+    relation: str
+    names: tuple[str, ...]
+
+    @property
+    def loops(self) -> tuple[sp.Symbol, ...]:
+        """The index variables of a reduction over the rows."""
+        return (self.symbol,)
+
+    def __getattr__(self, column: str) -> sp.Expr:
+        if column.startswith("_") or column == "constraints":
+            raise AttributeError(column)
+        if column not in self.names:
+            raise DefinitionError(f"relation {self.relation} has no column {column}; its columns are {', '.join(self.names)}")
+        return sp.Function(f"{self.relation}_{column}", integer=True, nonnegative=True)(self.symbol)
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Map ``i`` is fed by map ``j`` through kernel ``q``.
+
+    * ``full``: every j feeds every i; the kernel of a pair is (i, j).
+    * ``own``: map i is fed by map i alone; its kernel is i.
+    * ``table``: rows (i, j, q) of a relation, in any number and order (D_i, Remarks 2 and 3, shared kernels).
+
+    ``Sum(..., c)`` sums over the connections of map i.
+    """
+
+    layer: Layer
+    kind: Literal["full", "own", "table"]
+    i: sp.Symbol
+    j: sp.Expr
+    q: tuple[sp.Expr, ...]
+    loops: tuple[sp.Symbol, ...]
+    constraints: tuple[sp.Expr, ...]
+    kernel_count: str | None
+
+    @classmethod
+    def declare(cls, layer: Layer, kind: str, Y: InputHandle, keyword: str) -> Connections:
+        """Declare the maps i of ``layer`` and their connections to the maps of ``Y``."""
+        if kind == "own":
+            i = layer.own(Y)
+            return cls(layer, "own", i, i, (i,), (), (), None)
+        if kind == "full":
+            i = layer.maps("i", "I", keyword)
+            return cls(layer, "full", i, Y.j, (i, Y.j), (Y.j,), (), None)
+        if kind != "table":
+            raise DefinitionError(f"layer {layer.name}: connections are full, own or table; got {kind!r}")
+        i = layer.maps("i", "I", keyword)
+        rows = layer.relation("D", i="I", j="J", q="Q")
+        return cls(layer, "table", i, rows.j, (rows.q,), rows.loops, (rows.i - i,), "Q")
+
+    def smallest(self, sizes: Iterable[sp.Expr]) -> Vector:
+        """The size on which every connection of map i is defined: the intersection over D_i (ledger D2).
+
+        A map without connections has the size that the user gives as ``size=``.
+        """
+        sizes = tuple(sizes)
+        if not any(value.atoms(AppliedUndef) for value in sizes):
+            return Vector(sizes)
+        entries = []
+        for r, value in enumerate(sizes):
+            self.layer.sizes_info[f"X{r}"] = SizeInfo(
+                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index="i", minimum=1,
+                smallest=("D", "i", str(self.loops[0])),
+            )  # fmt: skip
+            entries.append(sp.Function(f"X{r}", integer=True, positive=True)(self.i))
+        return Vector(entries)

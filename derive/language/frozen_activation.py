@@ -1,0 +1,39 @@
+"""Activations frozen into the IR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from ..ir import Expr, Temporary
+from ..symbols.freeze import IntegerFreezer, ScalarFreezer
+from .activations import Activation
+
+
+@dataclass(frozen=True)
+class FrozenActivation:
+    """phi(z) over ``Temporary("z")`` and phi' over ``Temporary(derivative_in)``, with the equations that they came from."""
+
+    name: str
+    phi: Expr
+    dphi: Expr
+    derivative_in: Literal["y", "z"]
+    value_range: tuple[float | None, float | None]
+    increasing: bool
+    latex: str
+    text: str
+
+
+def freeze_activation(activation: Activation) -> FrozenActivation:
+    """Raises IRError, naming the activation, for a function that the IR lacks."""
+    freeze = ScalarFreezer(IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}")
+    in_y = activation.derivative_of_output
+    derivative = activation.derivative if in_y is None else in_y
+    latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
+    text = f"phi(z) = {activation.phi}, phi' = {derivative}"
+    return FrozenActivation(
+        activation.name, freeze(activation.phi), freeze(derivative), activation.derivative_in, activation.value_range,
+        activation.increasing, latex, text,
+    )  # fmt: skip

@@ -1,0 +1,350 @@
+"""The definition language: what a layer's equation is written with.
+
+A definition is a function of a ``Layer`` (and of static options such as the rank) that declares sizes, index variables and tensors
+and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
+
+    @layer(rank=(1, 2, 3))
+    def max_pooling(L, rank):
+        Y = L.input(rank)
+        K = L.sizes("K", "window", rank)
+        i, x, u = L.own(Y), L.coordinates("x", Y.H // K), L.window("u", K)
+        return L.output(i, x)(Max(Y[i, K * x + u], u))
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import sympy as sp
+
+from ..symbols.errors import DefinitionError
+from ..symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
+from ..symbols.indices import AxisKind, AxisVariable, RelationInfo, RowVariable, SizeInfo, SizeTable, Vector, size_expression
+from .connections import Connections, Rows
+from .stages import Definition, Stage, normalise
+from .tensors import Access, Eq, InputHandle, Max, Sum, TensorHandle, flatten
+
+__all__ = [
+    "Definition", "Eq", "Family", "Layer", "Max", "Sum", "cos", "erf", "exp", "layer", "log", "maximum", "minimum",
+    "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
+]  # fmt: skip
+
+Option = int | str | bool
+_RESERVED = re.compile(r"t|s\d+|(delta|gradient|samplegradient|position)_.*")
+
+
+def _size_symbol(name: str) -> sp.Symbol:
+    return sp.Symbol(name, integer=True, nonnegative=True)
+
+
+def index_symbol(name: str) -> sp.Symbol:
+    """The symbol of an index variable."""
+    return sp.Symbol(name, integer=True, nonnegative=True)
+
+
+class Layer:
+    """Collects the declarations of one layer while its definition function runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sizes_info: dict[str, SizeInfo] = {}
+        self.relations: dict[str, RelationInfo] = {}
+        self.variables: dict[sp.Symbol, AxisVariable | RowVariable] = {}
+        self.tensors: dict[str, TensorHandle] = {}
+        self.accesses: dict[sp.Symbol, Access] = {}
+        self.stages: list[Stage] = []
+        self.initial: dict[str, object] = {}
+        self.shifts: set[str] = set()
+
+    def _refuse(self, reason: str) -> DefinitionError:
+        return DefinitionError(f"layer {self.name}: {reason}")
+
+    def _name(self, kind: str, name: str) -> None:
+        """Sizes, indices, tensors and relations share one space of names, which generated code uses as it is."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise self._refuse(f"{kind} {name!r}: a name is a Python identifier")
+        if _RESERVED.fullmatch(name):
+            raise self._refuse(f"{kind} {name}: the name is taken (t is the sample index, s0, s1, … are temporaries)")
+        groups = {"size": self.sizes_info, "index": map(str, self.variables), "tensor": self.tensors, "relation": self.relations}
+        for other, names in groups.items():
+            if name in names:
+                raise self._refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
+
+    # ------------------------------------------------------------------------------------------------------ sizes
+    def _declare_size(self, info: SizeInfo) -> sp.Symbol:
+        self._name("size", info.name)
+        self.sizes_info[info.name] = info
+        return _size_symbol(info.name)
+
+    def size(self, symbol: str, keyword: str, default: int | None = None, minimum: int = 1,
+             random: tuple[int, int] = (1, 3)) -> sp.Symbol:  # fmt: skip
+        """A size that the user of the layer gives as ``keyword=``; ``random`` bounds what ``phiz verify`` draws."""
+        return self._declare_size(
+            SizeInfo(symbol, "keyword", keyword=keyword, default=default, minimum=minimum, random=random)
+        )
+
+    def sizes(self, symbol: str, keyword: str, rank: int, default: int | None = None, minimum: int = 1,
+              random: tuple[int, int] = (1, 3), per: Connections | None = None) -> Vector:  # fmt: skip
+        """One size per coordinate; ``per=c`` lets every kernel c.q of a connection table have its own (Remark 3)."""
+        table = per.kernel_count if per is not None and per.kind == "table" else None
+        for r in range(rank):
+            self._declare_size(SizeInfo(f"{symbol}{r}", "keyword", keyword=keyword, entry=r, default=default,
+                                        minimum=minimum, random=random, table=table))  # fmt: skip
+        if table is not None:
+            functions = [sp.Function(f"{symbol}{r}", integer=True, positive=True) for r in range(rank)]
+            return SizeTable(functions, symbol)
+        return Vector(_size_symbol(f"{symbol}{r}") for r in range(rank))
+
+    def derived_size(self, name: str, value: object, minimum: int = 1) -> sp.Symbol:
+        """A size computed from others."""
+        expression = size_expression(value)
+        if not expression.is_integer:
+            raise self._refuse(f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes")
+        return self._declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
+
+    def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
+        """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""
+        low, high = symbols
+        return (
+            self.sizes(low, "padding_low", rank, default=0, minimum=0, random=(0, 2)),
+            self.sizes(high, "padding_high", rank, default=0, minimum=0, random=(0, 2)),
+        )
+
+    # -------------------------------------------------------------------------------------------------- variables
+    def _axis(self, name: str, kind: AxisKind, extent: sp.Expr) -> sp.Symbol:
+        symbol = index_symbol(name)
+        variable = AxisVariable(symbol, kind, extent)
+        if self.variables.get(symbol) == variable:
+            return symbol
+        if symbol in self.variables:
+            raise self._refuse(f"index {name} is declared twice with different ranges")
+        self._name("index", name)
+        if not extent.is_integer:
+            raise self._refuse(f"the range {extent} of index {name} is not an integer")
+        self.variables[symbol] = variable
+        return symbol
+
+    def axis(self, name: str, extent: object, kind: AxisKind = "map") -> sp.Symbol:
+        """An index variable 0 <= name < extent."""
+        return self._axis(name, kind, size_expression(extent))
+
+    def copy(self, symbol: sp.Symbol, name: str) -> sp.Symbol:
+        """Another index variable with the range of ``symbol``."""
+        variable = self.variables[symbol]
+        if isinstance(variable, RowVariable):
+            raise self._refuse(f"{symbol} runs over connections and cannot be copied")
+        return self._axis(name, variable.kind, variable.extent)
+
+    def maps(self, name: str = "i", size: str = "I", keyword: str = "maps", random: tuple[int, int] = (1, 4)) -> sp.Symbol:
+        """The maps of this layer, as many as the user says with ``keyword=``."""
+        return self._axis(name, "map", self.size(size, keyword, random=random))
+
+    def own(self, Y: InputHandle, name: str = "i") -> sp.Symbol:
+        """The maps of this layer where map i has the one input map j = i."""
+        return self._axis(name, "map", Y.J)
+
+    def window(self, name: str, sizes: Vector) -> Vector:
+        """Offsets 0 <= u < M inside a kernel or a pooling window."""
+        return Vector(self._axis(f"{name}{r}", "window", s) for r, s in enumerate(sizes))
+
+    def coordinates(self, name: str, sizes: Vector) -> Vector:
+        """Coordinates of this layer's maps; ``sizes`` is what the input leaves room for and may be any expression."""
+        symbols = []
+        for r, extent in enumerate(sizes):
+            plain = extent.is_Symbol or isinstance(extent, sp.core.function.AppliedUndef)
+            if not plain:
+                extent = self.derived_size(f"{name.upper()}{r}", extent)
+            symbols.append(self._axis(f"{name}{r}", "coordinate", extent))
+        return Vector(symbols)
+
+    # ---------------------------------------------------------------------------------------------------- tensors
+    def _declare(self, handle: TensorHandle) -> None:
+        self._name("tensor", handle.name)
+        symbols = [a.symbol for a in handle.axes]
+        if len(set(symbols)) < len(symbols):
+            again = next(s for s in symbols if symbols.count(s) > 1)
+            raise self._refuse(f"{handle.name} has the index {again} twice; L.copy({again}, ...) makes another with its range")
+        self.tensors[handle.name] = handle
+
+    def input(self, rank: int | None = None, ragged: bool = False, name: str = "Y") -> InputHandle:
+        """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all units."""
+        if any(t.kind == "input" for t in self.tensors.values()):
+            raise self._refuse(f"a second input {name}: a layer has exactly one input")
+        count = self._declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
+        j = AxisVariable(index_symbol("j"), "map" if rank else "unit", count)
+        self.variables[j.symbol] = j
+        H: Vector = Vector(())
+        if rank:
+            table = "J" if ragged else None
+            for r in range(rank):
+                self._declare_size(SizeInfo(f"H{r}", "input", axis=r + 1, minimum=1, random=(1, 8), table=table))
+            if ragged:
+                H = SizeTable([sp.Function(f"H{r}", integer=True, positive=True) for r in range(rank)], "H")
+            else:
+                H = Vector(_size_symbol(f"H{r}") for r in range(rank))
+        y = tuple(AxisVariable(index_symbol(f"y{r}"), "coordinate", s) for r, s in enumerate(H[j.symbol] if ragged else H))
+        for axis in y:
+            self.variables[axis.symbol] = axis
+        handle = InputHandle(self, name, "input", (j, *y), ragged)
+        handle.j, handle.J, handle.y, handle.H = j.symbol, count, Vector(a.symbol for a in y), H
+        self._declare(handle)
+        return handle
+
+    def parameter(self, name: str, *axes: object, initial: float | str = "fan_in") -> TensorHandle:
+        """A learned tensor over index variables.
+
+        ``initial``: ``"fan_in"`` draws uniformly with variance 1/fan_in where the parameter stands under a sum and is 0 where
+        it is only added; a number is a constant; ``"normal"`` draws from N(0, 1).
+        """
+        variables = []
+        for symbol in flatten(axes):
+            variable = self.parameter_axis(symbol)
+            variables.append(variable)
+        ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)
+        handle = TensorHandle(self, name, "parameter", tuple(variables), ragged, samples=False)
+        self._declare(handle)
+        self.initial[name] = initial
+        return handle
+
+    def parameter_axis(self, symbol: object) -> AxisVariable:
+        """The axis of a parameter that is indexed by ``symbol``; a connection's kernel id q becomes an axis over all kernels."""
+        if isinstance(symbol, sp.Symbol) and isinstance(self.variables.get(symbol), AxisVariable):
+            variable = self.variables[symbol]
+            assert isinstance(variable, AxisVariable)
+            columns = {f: c for r in self.relations.values() for c, f in self._column_functions(r)}
+            extent = variable.extent
+            for term in sorted(extent.atoms(sp.core.function.AppliedUndef), key=str):
+                if term.func.__name__ in columns:
+                    extent = extent.subs(term, index_symbol(columns[term.func.__name__]))
+            return AxisVariable(variable.symbol, variable.kind, extent)
+        if isinstance(symbol, sp.core.function.AppliedUndef):
+            for relation in self.relations.values():
+                for column, function in self._column_functions(relation):
+                    if function == symbol.func.__name__:
+                        size = dict(relation.columns)[column]
+                        return AxisVariable(index_symbol(column), "parameter", _size_symbol(size))
+        raise self._refuse(f"a parameter's axis is an index variable or a column of a connection; got {symbol}")
+
+    @staticmethod
+    def _column_functions(relation: RelationInfo) -> list[tuple[str, str]]:
+        return [(column, f"{relation.name}_{column}") for column, _ in relation.columns]
+
+    def tensor(self, name: str) -> TensorHandle:
+        """The declared tensor ``name``."""
+        if name not in self.tensors:
+            raise self._refuse(f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.tensors))}")
+        return self.tensors[name]
+
+    # ------------------------------------------------------------------------------------------------ connections
+    def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
+        """Which maps j of the layer below feed map i (the paper's D_i), and which kernel q each connection uses."""
+        return Connections.declare(self, kind, Y, keyword)
+
+    def relation(self, name: str, **columns: str) -> Rows:
+        """An explicit list of rows; each keyword names a column and the size that bounds it.
+
+        ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e, where=Eq(e.x, x))`` sums
+        over the rows whose column x is x.  A size that no one declared is one more than the column's largest entry.
+        """
+        self._name("relation", name)
+        info = RelationInfo(name, tuple(columns.items()))
+        self.relations[name] = info
+        row = RowVariable(index_symbol(f"{name.lower()}_row"), name)
+        self.variables[row.symbol] = row
+        for column, size in columns.items():
+            if size not in self.sizes_info:
+                self._declare_size(SizeInfo(size, "relation", relation=name, column=column, minimum=0))
+        return Rows(row.symbol, name, tuple(columns))
+
+    # ----------------------------------------------------------------------------------------------------- stages
+    def stage(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:
+        """``S = L.stage("S", i)(expression)``: a value that later stages read as ``S[i]``."""
+
+        def define(expression: object) -> TensorHandle:
+            symbols = flatten(axes)
+            for symbol in symbols:
+                if not isinstance(self.variables.get(symbol), AxisVariable):
+                    raise self._refuse(f"{name} is indexed by {symbol}, which is no declared index variable")
+            variables = tuple(self.variables[s] for s in symbols)
+            is_ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)  # type: ignore[union-attr]
+            handle = TensorHandle(self, name, "stage", variables, is_ragged)  # type: ignore[arg-type]
+            self._declare(handle)
+            self.stages.append(Stage(name, variables, sp.sympify(expression), ()))  # type: ignore[arg-type]
+            return handle
+
+        return define
+
+    def shift(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:
+        """A stage that Z does not depend on mathematically, such as the maximum that keeps a softmax finite.
+
+        The derivation proves dZ/dshift = 0 (and refuses the definition otherwise), then leaves it out of the deltas.
+        """
+        self.shifts.add(name)
+        return self.stage(name, *axes)
+
+    def output(self, *axes: object) -> Callable[[object], Definition]:
+        """``return L.output(i, x)(Z)``: the combinator function, equation 1's argument of phi."""
+
+        def define(expression: object) -> Definition:
+            self.stage("Z", *axes)(expression)
+            self.tensors["Z"].kind = "output"
+            return normalise(self)
+
+        return define
+
+
+@dataclass(frozen=True)
+class Family:
+    """A layer definition with its static options."""
+
+    name: str
+    function: Callable[..., Definition]
+    options: Mapping[str, tuple[Option, ...]]
+    doc: str
+
+    def variants(self) -> list[dict[str, Option]]:
+        """Every combination of the options."""
+        keys = list(self.options)
+        return [dict(zip(keys, values, strict=True)) for values in product(*(self.options[k] for k in keys))]
+
+    def variant_name(self, options: Mapping[str, Option]) -> str:
+        """``convolution`` with rank 2 and the first of every other option is ``convolution_2d``."""
+        parts = [self.name]
+        for key, values in self.options.items():
+            value = options[key]
+            if key == "rank":
+                parts.append(f"{value}d")
+            elif value != values[0]:
+                if isinstance(value, bool):
+                    parts.append(key if value else f"no_{key}")
+                else:
+                    parts.append(str(value))
+        return "_".join(parts)
+
+    def define(self, **options: Option) -> Definition:
+        """Run the definition for one choice of options."""
+        layer = Layer(self.variant_name(options))
+        try:
+            definition = self.function(layer, **options)
+        except DefinitionError as error:
+            if str(error).startswith("layer "):
+                raise
+            raise DefinitionError(f"layer {layer.name}: {error}") from error
+        if not isinstance(definition, Definition):
+            raise DefinitionError(f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}")
+        return definition
+
+
+def layer(**options: tuple[Option, ...]) -> Callable[[Callable[..., Any]], Family]:
+    """Make a definition function a layer; each keyword lists the values of a static option, the default first."""
+
+    def decorate(function: Callable[..., Any]) -> Family:
+        doc = " ".join((function.__doc__ or function.__name__).split())
+        return Family(function.__name__, function, options, doc)
+
+    return decorate

@@ -1,0 +1,108 @@
+"""Error functions (Table 2) and, for every activation, the output delta of equation 6 (Table 3).
+
+A loss is one term rho(t, y) per output unit; r is their sum.  For an activation phi the pair (loss, phi) is the composition: its
+value in a form that does not overflow, and its delta d rho(t, phi(z))/dz, both proved equal to the composition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from ..symbols.errors import DefinitionError
+from ..symbols.functions import sigmoid, softplus
+from .activations import Activation, y, z
+
+t = sp.Symbol("t", real=True)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """r = sum over the output units of ``rho(t, y)``; intervals say which targets and outputs it admits."""
+
+    name: str
+    rho: sp.Expr
+    targets: tuple[float | None, float | None] = (None, None)
+    outputs: tuple[float | None, float | None] = (None, None)
+    open: tuple[bool, bool] = (False, False)
+
+
+LOSSES: tuple[Loss, ...] = (
+    Loss("mse", (t - y) ** 2 / 2),
+    Loss("binary_ce", -(t * sp.log(y) + (1 - t) * sp.log(1 - y)), (0.0, 1.0), (0.0, 1.0), (False, False)),
+    Loss("ce", -t * sp.log(y), (0.0, None), (0.0, None), (False, False)),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """(loss, activation): value and delta of one output unit, each as an expression in t and one of y, z."""
+
+    loss: Loss
+    activation: Activation
+    value: sp.Expr
+    delta: sp.Expr
+
+    @staticmethod
+    def reads(e: sp.Expr) -> Literal["Y", "Z"]:
+        """Which buffer ``e`` is computed from."""
+        return "Z" if e.has(z) else "Y"
+
+
+def expand_logarithms(e: sp.Expr) -> sp.Expr:
+    """Logarithms of exponentials and of sigmoids without the exponential: log(sigmoid(a)) = a - softplus(a)."""
+    e = e.replace(lambda n: n == 1 - sigmoid(z), lambda n: sigmoid(-z))
+    e = e.replace(sp.log, lambda a: sp.expand_log(sp.log(a), force=True))
+    e = e.replace(sp.log, lambda a: a.args[0] - softplus(a.args[0]) if isinstance(a, sigmoid) else sp.log(a))
+    e = e.replace(softplus, lambda a: softplus(-a) + a if a.could_extract_minus_sign() else softplus(a))
+    return sp.expand(e, power_exp=False, power_base=False, log=False)
+
+
+def vanishes(e: sp.Expr) -> bool:
+    """Proof that ``e`` is 0: ``cancel`` decides what is rational in its functions; only where it leaves something is more tried."""
+    return bool(sp.cancel(e) == 0 or sp.simplify(e) == 0)
+
+
+def is_zero(e: sp.Expr) -> bool:
+    """Proof that a real expression in exp, log and rationals is 0: exactly, by rewriting in exponentials."""
+    plain = e.rewrite(sp.exp)
+    return (
+        vanishes(plain)
+        or vanishes(sp.expand_log(sp.logcombine(sp.expand(plain), force=True), force=True))
+        or vanishes(sp.logcombine(sp.expand_log(sp.together(plain), force=True), force=True))
+    )
+
+
+def derive_pair(loss: Loss, activation: Activation) -> Pair:
+    """Equation 6 for one pair.  Raises DefinitionError when the stable form cannot be proved equal to the definition."""
+    outer = sp.diff(loss.rho, y)
+    in_y = activation.derivative_of_output
+    delta = _tidy(outer.subs(y, activation.phi) * activation.derivative if in_y is None else outer * in_y)
+    value = loss.rho
+    if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
+        stable = expand_logarithms(loss.rho.subs(y, activation.phi))
+        if not stable.has(sp.log):
+            difference = stable - loss.rho.subs(y, activation.phi)
+            if not is_zero(sp.diff(difference, z)) or not _zero_at_origin(difference):
+                pair = f"loss {loss.name} with {activation.name}"
+                raise DefinitionError(f"{pair}: the stable form is not proved equal to the definition")
+            value = stable
+    if activation.name == "linear":
+        value, delta = value.subs(z, y), delta.subs(z, y)
+    return Pair(loss, activation, value, delta)
+
+
+def _zero_at_origin(difference: sp.Expr) -> bool:
+    """Two functions with equal derivatives are equal when they agree at one point, z = 0, for every t."""
+    return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
+
+
+def _tidy(e: sp.Expr) -> sp.Expr:
+    if isinstance(e, sp.Piecewise) or e.has(sp.Piecewise):
+        folded = sp.piecewise_fold(e)
+        return sp.Piecewise(*((_tidy(v), c) for v, c in folded.args)) if isinstance(folded, sp.Piecewise) else folded
+    cancelled = sp.cancel(sp.together(e)) if e.is_rational_function(y, t) else e
+    forms = [e, cancelled, sp.factor(cancelled) if cancelled.is_rational_function(y, t) else cancelled]
+    return min(forms, key=lambda f: (sp.count_ops(f), str(f)))

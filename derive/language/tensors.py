@@ -1,0 +1,170 @@
+"""Tensors, accesses and reductions of the definition language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import sympy as sp
+
+from ..symbols.errors import DefinitionError
+from ..symbols.indices import AxisVariable, Vector
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+Outside = Literal["never", "zero", "skip"]
+
+
+@dataclass(frozen=True)
+class Access:
+    """``tensor[index]``; ``outside`` says what an index outside the tensor means."""
+
+    tensor: str
+    index: tuple[sp.Expr, ...]
+    outside: Outside = "never"
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """``combine`` of ``body`` over ``variables`` where every expression of ``constraints`` is 0 and of ``bounds`` at least 0."""
+
+    combine: Literal["sum", "max"]
+    body: sp.Expr
+    variables: tuple[sp.Symbol, ...]
+    constraints: tuple[sp.Expr, ...]
+    bounds: tuple[sp.Expr, ...] = ()
+
+
+_REDUCTIONS: dict[sp.Symbol, Reduction] = {}
+
+
+def reduction_of(symbol: sp.Symbol) -> Reduction | None:
+    """The reduction that ``symbol`` stands for, None for an ordinary symbol."""
+    return _REDUCTIONS.get(symbol)
+
+
+def flatten(parts: tuple[object, ...]) -> list[object]:
+    """Vectors, tuples and connections replaced by their entries."""
+    result: list[object] = []
+    for part in parts:
+        if isinstance(part, Vector | tuple | list):
+            result.extend(flatten(tuple(part)))
+        elif hasattr(part, "loops"):
+            result.extend(flatten(tuple(part.loops)))
+        else:
+            result.append(part)
+    return result
+
+
+def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[object, ...], where: object) -> sp.Symbol:
+    constraints: list[sp.Expr] = []
+    bounds: list[sp.Expr] = []
+    for part in variables:
+        constraints.extend(getattr(part, "constraints", ()))
+    symbols = flatten(variables)
+    if not variables:
+        raise DefinitionError(f"a reduction needs an index variable to run over; {combine} of {body} has none")
+    wrong = [v for v in symbols if not isinstance(v, sp.Symbol)]
+    if wrong:
+        raise DefinitionError(f"a reduction runs over index variables; got {wrong[0]!r}")
+    for condition in flatten((where,)) if where is not None else ():
+        _sort_condition(condition, constraints, bounds)
+    expression = sp.sympify(body)
+    names = ", ".join(str(v) for v in symbols)
+    condition_text = "".join(f"; {c} = 0" for c in constraints) + "".join(f"; {c} >= 0" for c in bounds)
+    symbol = sp.Symbol(f"{combine}({expression}; {names}{condition_text})", real=True)
+    _REDUCTIONS[symbol] = Reduction(combine, expression, tuple(symbols), tuple(constraints), tuple(bounds))
+    return symbol
+
+
+def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[sp.Expr]) -> None:
+    """Add a condition of ``where=`` as an expression that is 0 or one that is at least 0."""
+    if condition in (True, sp.true):
+        return
+    if condition in (False, sp.false):
+        raise DefinitionError("a condition of where= never holds")
+    if isinstance(condition, sp.Equality):
+        constraints.append(condition.lhs - condition.rhs)
+    elif isinstance(condition, sp.GreaterThan | sp.StrictGreaterThan):
+        bounds.append(condition.lhs - condition.rhs - (1 if isinstance(condition, sp.StrictGreaterThan) else 0))
+    elif isinstance(condition, sp.LessThan | sp.StrictLessThan):
+        bounds.append(condition.rhs - condition.lhs - (1 if isinstance(condition, sp.StrictLessThan) else 0))
+    else:
+        raise DefinitionError(
+            f"where= takes Eq, <=, <, >= and > between affine index expressions, any number of them; got {condition!r}"
+        )
+
+
+def Eq(left: object, right: object) -> object:
+    """``left = right`` for ``where=``; with vectors one condition per coordinate."""
+    if isinstance(left, Vector):
+        return left.equals(right)
+    return right.equals(left) if isinstance(right, Vector) else sp.Eq(left, right)
+
+
+def Sum(body: object, *variables: object, where: object = None) -> sp.Expr:
+    """The sum of ``body`` over index variables (symbols, vectors of symbols, connections, rows of relations).
+
+    ``where=`` keeps only the points where conditions between affine index expressions hold: ``Eq(k*y + u, x)`` as in a
+    transposed convolution, ``y <= x`` as in a causal sum, or a tuple of several.  The index solver turns them into loops.
+    """
+    return _reduce("sum", body, variables, where)
+
+
+def Max(body: object, *variables: object, where: object = None) -> sp.Expr:
+    """The maximum of ``body``; its delta goes to the first maximiser in row-major order (ledger D8)."""
+    return _reduce("max", body, variables, where)
+
+
+class TensorHandle:
+    """A tensor inside a definition; ``tensor[index...]`` is an access.
+
+    ``tensor.padded[...]`` is 0 outside the tensor, ``tensor.clipped[...]`` leaves terms outside it out of their reduction.
+    """
+
+    def __init__(self, layer: Layer, name: str, kind: str, axes: tuple[AxisVariable, ...], ragged: bool = False,
+                 samples: bool = True, outside: Outside = "never") -> None:  # fmt: skip
+        self.layer, self.name, self.kind, self.axes = layer, name, kind, axes
+        self.ragged, self.samples, self.outside = ragged, samples, outside
+
+    def _variant(self, outside: Outside) -> TensorHandle:
+        return TensorHandle(self.layer, self.name, self.kind, self.axes, self.ragged, self.samples, outside)
+
+    @property
+    def padded(self) -> TensorHandle:
+        """The tensor extended by zeros in every direction."""
+        return self._variant("zero")
+
+    @property
+    def clipped(self) -> TensorHandle:
+        """The tensor with windows clipped at its border: terms outside are left out."""
+        return self._variant("skip")
+
+    def __getitem__(self, key: object) -> sp.Symbol:
+        index = flatten(key if isinstance(key, tuple) else (key,))
+        if len(index) != len(self.axes):
+            raise DefinitionError(
+                f"layer {self.layer.name}: {self.name} has {len(self.axes)} indices, the access {self.name}{index} has {len(index)}"
+            )
+        mark = {"never": "", "zero": "~", "skip": "|"}[self.outside]
+        entries = tuple(sp.expand(sp.sympify(e)) for e in index)
+        symbol = sp.Symbol(f"{self.name}{mark}[{', '.join(map(str, entries))}]", real=True)
+        self.layer.accesses[symbol] = Access(self.name, entries, self.outside)
+        return symbol
+
+    def __call__(self) -> sp.Symbol:
+        """The access of a tensor without axes."""
+        return self[()]
+
+
+class InputHandle(TensorHandle):
+    """The maps of the layer below: ``j`` runs over the maps, ``y`` over the coordinates, ``H`` are the map sizes.
+
+    A flat input has one axis ``j`` over all units, map-major then row-major (equations 13-16).
+    """
+
+    j: sp.Symbol
+    J: sp.Expr
+    y: Vector
+    H: Vector

@@ -1,0 +1,227 @@
+"""Freezing SymPy into the kernel IR; whatever the IR cannot hold raises here and never passes through as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational as SymPyRelational
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean
+
+from ..ir import (
+    Accumulator,
+    Call,
+    Column,
+    Compare,
+    Condition,
+    Expr,
+    FromInteger,
+    Integer,
+    IntExpr,
+    IntOp,
+    IRError,
+    Load,
+    Name,
+    Number,
+    Select,
+    Size,
+    Temporary,
+)
+from . import integers
+from .functions import root, sigmoid, softplus
+
+_INTEGER_FUNCTIONS: Mapping[type, str] = {
+    integers.FloorDiv: "floordiv",
+    integers.CeilDiv: "ceildiv",
+    integers.Modulo: "mod",
+    integers.Gcd: "gcd",
+    integers.Inverse: "inverse",
+    integers.Largest: "max",
+    integers.Smallest: "min",
+}
+_SCALAR_FUNCTIONS: Mapping[type, str] = {
+    sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.asin: "asin", sp.acos: "acos",
+    sp.atan: "atan", sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.erf: "erf", sigmoid: "sigmoid",
+    softplus: "softplus", root: "sqrt",
+}  # fmt: skip
+_Operator = Literal["==", "!=", "<", "<=", ">", ">="]
+_OPERATORS: Mapping[type, _Operator] = {
+    sp.Eq: "==", sp.Ne: "!=", sp.Lt: "<", sp.Le: "<=", sp.Gt: ">", sp.Ge: ">=",
+}  # fmt: skip
+
+
+class IntegerFreezer:
+    """Freezes index expressions; ``sizes`` are the layer's size names, ``relations`` maps ``D_j`` to (D, j)."""
+
+    def __init__(self, sizes: frozenset[str], relations: Mapping[str, tuple[str, str]]) -> None:
+        self.sizes, self.relations = sizes, relations
+
+    def __call__(self, e: sp.Expr) -> IntExpr:
+        if e.is_Integer:
+            return Integer(int(e))
+        if e.is_Symbol:
+            return Size(e.name) if e.name in self.sizes else Name(e.name)
+        if isinstance(e, AppliedUndef):
+            name = e.func.__name__
+            if name in self.relations:
+                relation, column = self.relations[name]
+                return Column(relation, column, self(e.args[0]))
+            if name in self.sizes:
+                return Size(name, self(e.args[0]))
+        if type(e) in _INTEGER_FUNCTIONS:
+            return IntOp(_INTEGER_FUNCTIONS[type(e)], tuple(self(a) for a in e.args))  # type: ignore[arg-type]
+        if e.is_Add:
+            return IntOp("add", tuple(self(a) for a in _positive_first(e)))
+        if e.is_Mul:
+            return IntOp("mul", tuple(self(a) for a in e.args))
+        if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+            return IntOp("mul", tuple(self(e.base) for _ in range(int(e.exp))))
+        raise IRError(f"{e} is no integer expression that the IR can hold ({type(e).__name__})")
+
+    def condition(self, left: sp.Expr, op: str, right: sp.Expr) -> Condition:
+        """``left op right``; an expression >= 0 is turned into the comparison that reads better."""
+        if op == ">=" and right == 0 and left.is_Add:
+            negative = [a for a in left.args if a.could_extract_minus_sign()]
+            positive = [a for a in left.args if a not in negative]
+            constant = sum((a for a in left.args if a.is_Integer), sp.S.Zero)
+            if negative and positive:
+                lhs = -sum((a for a in negative if not a.is_Integer), sp.S.Zero)
+                rhs = sum((a for a in positive if not a.is_Integer), sp.S.Zero) + constant
+                if rhs - constant != 0 and constant == -1:
+                    return Condition(self(lhs), "<", self(rhs - constant))
+                return Condition(self(lhs), "<=", self(rhs))
+        return Condition(self(left), op, self(right))  # type: ignore[arg-type]
+
+
+def _positive_first(e: sp.Expr) -> list[sp.Expr]:
+    args = sorted(e.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), sp.default_sort_key(a)))
+    return args
+
+
+def is_scalar_part(part: sp.Basic) -> bool:
+    """True where ``part``, without its arguments, is something that a scalar body can hold."""
+    if part.is_Atom:
+        return part.is_Symbol or part in (sp.pi, sp.E, sp.true, sp.false) or bool(part.is_Number and part.is_finite)
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, SymPyRelational)
+    size = isinstance(part, AppliedUndef) and part.is_integer
+    return size or isinstance(part, known) or type(part) in _SCALAR_FUNCTIONS or type(part) in _INTEGER_FUNCTIONS
+
+
+class ScalarFreezer:
+    """Freezes scalar bodies; ``lookup`` turns an access or accumulator symbol into its IR node."""
+
+    def __init__(self, integer: IntegerFreezer, lookup: Callable[[sp.Symbol], Expr | None], where: str) -> None:
+        self.integer, self.lookup, self.where = integer, lookup, where
+
+    def __call__(self, e: sp.Expr) -> Expr:
+        if e.is_Integer or e.is_Rational or e.is_Float:
+            return Number(repr(float(e)))
+        if e in (sp.pi, sp.E):
+            return Number(repr(float(e)))
+        if e.is_Symbol:
+            found = self.lookup(e)
+            return FromInteger(self.integer(e)) if found is None else found
+        if e.is_integer and not any(self._is_real(s) for s in e.free_symbols):
+            return FromInteger(self.integer(e))
+        if e.is_Add:
+            return Call("add", tuple(self(a) for a in _positive_first(e)))
+        if e.is_Mul:
+            return self._product(e)
+        if e.is_Pow:
+            return self._power(e.base, e.exp)
+        if isinstance(e, sp.Piecewise):
+            return self._piecewise(list(e.args))
+        if type(e) in _SCALAR_FUNCTIONS:
+            return Call(_SCALAR_FUNCTIONS[type(e)], tuple(self(a) for a in e.args))
+        raise IRError(f"{self.where}: the IR has no function {type(e).__name__} (in {e})")
+
+    def _is_real(self, symbol: sp.Symbol) -> bool:
+        return self.lookup(symbol) is not None
+
+    def _product(self, e: sp.Expr) -> Expr:
+        if e.could_extract_minus_sign():
+            return Call("neg", (self(-e),))
+        logs = [a for a in e.args if isinstance(a, sp.log)]
+        if len(logs) == 1:  # 0 log 0 = 0, ledger E27
+            others = sp.Mul(*(a for a in e.args if a is not logs[0]))
+            return Call("xlogy", (self(others), self(logs[0].args[0])))
+        upper: list[sp.Expr] = []
+        lower: list[sp.Expr] = []
+        for factor in e.args:
+            if factor.is_Pow and factor.exp.could_extract_minus_sign():
+                lower.append(factor.base ** (-factor.exp))
+            elif factor.is_Rational and not factor.is_Integer and abs(factor.p) == 1 and factor.q < 2**20:
+                upper.extend([sp.Integer(factor.p)] if factor.p != 1 else [])
+                lower.append(sp.Integer(factor.q))
+            else:
+                upper.append(factor)
+        numerator = self._chain(upper)
+        return numerator if not lower else Call("div", (numerator, self._chain(lower)))
+
+    def _chain(self, factors: list[sp.Expr]) -> Expr:
+        if not factors:
+            return Number("1.0")
+        if len(factors) == 1:
+            return self(factors[0])
+        return Call("mul", tuple(self(f) for f in factors))
+
+    def _power(self, base: sp.Expr, exponent: sp.Expr) -> Expr:
+        if base == sp.E:
+            return Call("exp", (self(exponent),))
+        if exponent.could_extract_minus_sign():
+            return Call("div", (Number("1.0"), self(base**-exponent)))
+        if exponent == sp.Rational(1, 2):
+            return Call("sqrt", (self(base),))
+        return Call("pow", (self(base), self(exponent)))
+
+    def _piecewise(self, branches: list[tuple[sp.Expr, sp.Basic]]) -> Expr:
+        (value, condition), rest = branches[0], branches[1:]
+        if condition == True:  # noqa: E712 - SymPy's true
+            return self(value)
+        if not rest:
+            raise IRError(f"{self.where}: a piecewise expression needs a last branch that always holds")
+        return self._select(condition, self(value), self._piecewise(rest))
+
+    def _select(self, condition: sp.Basic, yes: Expr, no: Expr) -> Expr:
+        if isinstance(condition, sp.And):
+            for part in sorted(condition.args, key=sp.default_sort_key):
+                yes = self._select(part, yes, no)
+            return yes
+        if isinstance(condition, sp.Or):
+            for part in sorted(condition.args, key=sp.default_sort_key):
+                no = self._select(part, yes, no)
+            return no
+        if isinstance(condition, SymPyRelational) and type(condition) in _OPERATORS:
+            return Select(Compare(self(condition.lhs), _OPERATORS[type(condition)], self(condition.rhs)), yes, no)
+        raise IRError(f"{self.where}: the IR has no condition {condition}")
+
+
+def with_temporaries(e: sp.Expr) -> tuple[list[tuple[sp.Symbol, sp.Expr]], sp.Expr]:
+    """Common subexpressions of one scalar body, as (symbol, value) pairs in order, and the body that uses them."""
+    costly = sum(1 for a in sp.preorder_traversal(e) if isinstance(a, sp.Function | sp.Piecewise))
+    if costly < 2:
+        return [], e
+    symbols = (sp.Symbol(f"s{n}", real=True) for n in range(1000))
+    replacements, (body,) = sp.cse([e], symbols=symbols, order="canonical")
+    kept: list[tuple[sp.Symbol, sp.Expr]] = []
+    conditions: dict[sp.Symbol, sp.Basic] = {}  # a condition is no number: it goes back to where it stood
+    for symbol, value in replacements:
+        value = value.xreplace(conditions)
+        if isinstance(value, Boolean):
+            conditions[symbol] = value
+        else:
+            kept.append((symbol, value))
+    return kept, body.xreplace(conditions)
+
+
+def temporary_lookup(
+    names: set[sp.Symbol], lookup: Callable[[sp.Symbol], Expr | None]
+) -> Callable[[sp.Symbol], Expr | None]:
+    """``lookup`` that also knows the temporaries ``names``."""
+    return lambda symbol: Temporary(symbol.name) if symbol in names else lookup(symbol)
+
+
+__all__ = ["Accumulator", "IntegerFreezer", "Load", "ScalarFreezer", "temporary_lookup", "with_temporaries"]

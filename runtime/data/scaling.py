@@ -1,0 +1,75 @@
+"""Standardisation of tables: each feature to mean 0 and deviation 1, by statistics of the training samples alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from .datasets import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Means and deviations, float64: of the features `(f,)`, and of the targets `(k,)` of a regression (else None).
+
+    A column that is constant in the training samples has deviation 1, so it becomes 0 and not NaN.
+    """
+
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    target_mean: npt.NDArray[np.float64] | None = None
+    target_deviation: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, training: Dataset) -> Scaling:
+        """The statistics of tabular training samples.  Raises: DataError when the samples are not a table."""
+        if not training.tabular:
+            raise DataError(f"{training.name}: expected a table (N, features), got shape {training.inputs.shape}")
+        features = _statistics(training.inputs)
+        return cls(*features) if training.task == "classification" else cls(*features, *_statistics(training.targets))
+
+    def apply(self, data: Dataset) -> Dataset:
+        """`data` in standard units.  Raises: DataError when it has another number of features or targets."""
+        inputs = _standardise(data.inputs, self.mean, self.deviation, f"{data.name}: inputs")
+        if self.target_mean is None or self.target_deviation is None:
+            return replace(data, inputs=inputs)
+        targets = _standardise(data.targets, self.target_mean, self.target_deviation, f"{data.name}: targets")
+        return replace(data, inputs=inputs, targets=targets)
+
+    def restore_targets(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Outputs `(N, k)` of a network trained on standardised targets, in the units of the source."""
+        if self.target_mean is None or self.target_deviation is None:
+            return outputs
+        return (outputs * self.target_deviation + self.target_mean).astype(outputs.dtype)
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The statistics by name, as a checkpoint stores them; `from_arrays` reads them back."""
+        named = {f"scaling.{name}": getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: array for name, array in named.items() if array is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray]) -> Scaling | None:
+        """The scaling that `arrays` wrote among other arrays, or None when there is none."""
+        found = {name: arrays.get(f"scaling.{name}") for name in cls.__dataclass_fields__}
+        mean, deviation = found["mean"], found["deviation"]
+        if mean is None or deviation is None:
+            return None
+        return cls(mean, deviation, found["target_mean"], found["target_deviation"])
+
+
+def _statistics(columns: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    values = columns.astype(np.float64)
+    constant = (values == values[0]).all(axis=0)  # exact: a deviation by rounding alone is not one to divide by
+    mean = np.where(constant, values[0], values.mean(axis=0))
+    return mean, np.where(constant, 1.0, values.std(axis=0))
+
+
+def _standardise(
+    values: npt.NDArray[np.floating], mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64], place: str
+) -> npt.NDArray[np.floating]:
+    if values.shape[1:] != mean.shape:
+        raise DataError(f"{place}: expected {mean.size} columns as in training, got {values.shape[1:]}")
+    return ((values - mean) / deviation).astype(values.dtype)

@@ -1,0 +1,265 @@
+"""Tables of samples from CSV and NPZ files: which column or array is the target, and a place named in every refusal.
+
+Nothing in a file is executed: an NPZ file is read without pickle, so an array of objects is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..files import reason
+
+log = logging.getLogger(__name__)
+
+TARGET_COLUMNS = ("target", "label", "class", "y")
+INPUT_ARRAYS = ("inputs", "x", "data", "images", "features")
+TARGET_ARRAYS = ("targets", "y", "labels", "target", "label")
+_DELIMITERS = ",;\t"
+_NPZ_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,  # an encrypted member; also NotImplementedError, an unknown compression
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file holds, not yet a data set.
+
+    inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns of inputs
+    (empty for arrays).  target: name of the target column or array.
+    """
+
+    inputs: npt.NDArray
+    targets: npt.NDArray
+    names: tuple[str, ...]
+    target: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    cells: list[str]
+    number: int  # of the sample, from 1
+    line: int  # in the file, from 1
+
+
+def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
+    """One sample a row, separated by comma, semicolon or tab (the one that the first line has most of), UTF-8.
+
+    The first row is a header if none of its cells is a number; without a header the columns are named "1", "2", ....
+    `target` names the target column; by default it is the only one named target, label, class or y, else the last.  The
+    targets are text where no cell of that column is a number, numbers otherwise.
+
+    Raises: DataError naming row, line and column for a cell that is empty, not a number, NaN or infinite, for a row of
+    another length, for an unknown target, and for a file that is unreadable, not text, or without samples.
+    """
+    rows = list(_rows(path))
+    if not rows:
+        raise DataError(f"{path}: expected a table of numbers, got an empty file")
+    names, rows = _split_header(path, rows)
+    if not rows:
+        raise DataError(f"{path}: expected at least one sample, got a header and 0 rows")
+    if len(names) < 2:
+        raise DataError(f"{path}: expected at least two columns, inputs and a target, got {len(names)}")
+    column = _target_column(path, names, target)
+    features = [index for index in range(len(names)) if index != column]
+    inputs = np.empty((len(rows), len(features)))
+    for sample, row in enumerate(rows):
+        if len(row.cells) != len(names):
+            raise DataError(
+                f"{path}: row {row.number} (line {row.line}): expected {len(names)} cells, got {len(row.cells)}"
+                + (": the file may be truncated" if sample == len(rows) - 1 else "")
+            )
+        inputs[sample] = [_number(path, row, index, names) for index in features]
+    targets = _target_values(path, rows, column, names)
+    return Table(inputs, targets, tuple(names[index] for index in features), names[column])
+
+
+def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
+    """The rows that are not blank; the header, if there is one, counts as row 0 once it is known to be one."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected a readable CSV file in UTF-8, got: {reason(error)}") from error
+    if "\0" in text:
+        raise DataError(f"{path}: expected a CSV file, got binary data (a zero byte at {text.index(chr(0))})")
+    if text and not text.endswith(("\n", "\r")):
+        log.warning("%s: the last line does not end; if the file was cut, its last number may be too", path)
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    number = 0
+    try:
+        for cells in reader:
+            if len(cells) > 1 or any(cell.strip() for cell in cells):
+                number += 1
+                yield _Row([cell.strip() for cell in cells], number, reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: expected CSV, got: {reason(error)}") from error
+
+
+def _split_header(path: str | os.PathLike[str], rows: list[_Row]) -> tuple[list[str], list[_Row]]:
+    first = rows[0].cells
+    if any(_is_number(cell) for cell in first):
+        return [str(index + 1) for index in range(len(first))], rows
+    if "" in first:
+        raise DataError(
+            f"{path}: column {first.index('') + 1} has no name in the header (row numbers that were saved too?): "
+            "name it or remove it"
+        )
+    return first, [_Row(row.cells, row.number - 1, row.line) for row in rows[1:]]
+
+
+def _target_column(path: str | os.PathLike[str], names: list[str], target: str | None) -> int:
+    if target is None:
+        usual = [index for index, name in enumerate(names) if name.lower() in TARGET_COLUMNS]
+        return usual[0] if len(usual) == 1 else len(names) - 1
+    if names.count(target) == 1:
+        return names.index(target)
+    problem = "more than one column has this name" if target in names else f"the columns are {_listing(names)}"
+    raise DataError(f"{path}: expected a target column {target!r}, but {problem}")
+
+
+def _target_values(path: str | os.PathLike[str], rows: list[_Row], column: int, names: list[str]) -> npt.NDArray:
+    cells = [row.cells[column] for row in rows]
+    if any(_is_number(cell) for cell in cells):
+        return np.array([_number(path, row, column, names) for row in rows])
+    if "" in cells:
+        row = rows[cells.index("")]
+        raise DataError(f"{_place(path, row, column, names)}: expected a target, got an empty cell")
+    return np.array(cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell  # Python reads 1_0 as 10, no table means that
+
+
+def _number(path: str | os.PathLike[str], row: _Row, column: int, names: list[str]) -> float:
+    cell = row.cells[column]
+    if not _is_number(cell):
+        got = repr(cell[:40]) if cell else "an empty cell"
+        raise DataError(f"{_place(path, row, column, names)}: expected a number, got {got}")
+    value = float(cell)
+    if not math.isfinite(value):
+        raise DataError(f"{_place(path, row, column, names)}: expected a finite number, got {cell!r}")
+    return value
+
+
+def _place(path: str | os.PathLike[str], row: _Row, column: int, names: list[str]) -> str:
+    return f"{path}: row {row.number} (line {row.line}), column {names[column]!r}"
+
+
+def read_npz(path: str | os.PathLike[str], target: str | None = None, part: str | None = None) -> Table:
+    """Inputs and targets of an NPZ file, as stored (names are compared without case).
+
+    The inputs are the array named inputs, x, data, images or features; the targets the one named `target`, or targets,
+    y, labels, target or label.  With `part` ("train" or "test") the names end in `_train` or `_test`; without it
+    they may end in `_train`.  An array of floats must be finite; the first sample and index that are not are named.
+
+    Raises: DataError for a file that is unreadable, damaged or not NPZ, for a missing array (those that are there are
+    listed), for pickled objects, for counts that differ, and for 0 samples.
+    """
+    with _archive(path) as archive:
+        return _from_archive(path, archive, target, part)
+
+
+def npz_has_part(path: str | os.PathLike[str], part: str) -> bool:
+    """Whether an NPZ file names inputs of this part, such as `x_test`.  Raises: DataError as `read_npz`."""
+    with _archive(path) as archive:
+        return any(f"{name}_{part}" in [key.lower() for key in archive.files] for name in INPUT_ARRAYS)
+
+
+@contextmanager
+def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
+    """An open archive; whatever reading it raises, then or inside the block, is a DataError with one line."""
+    try:
+        with open(path, "rb") as stream:  # opened here, because np.load leaves a damaged file open
+            if not zipfile.is_zipfile(stream):
+                raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                yield archive
+    except _NPZ_ERRORS as error:
+        raise DataError(f"{path}: expected a readable NPZ file, got: {reason(error)}") from error
+
+
+def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, target: str | None, part: str | None) -> Table:
+    endings = (f"_{part}",) if part else ("", "_train")
+    inputs_name = _array_name(path, archive.files, INPUT_ARRAYS, endings, "inputs")
+    if target is not None and part is not None:
+        target = target.removesuffix("_train").removesuffix("_test")
+    wanted = TARGET_ARRAYS if target is None else (target,)
+    targets_name = _array_name(path, archive.files, wanted, endings, "targets")
+    inputs, targets = np.asarray(archive[inputs_name]), np.asarray(archive[targets_name])
+    if inputs.ndim == 0 or targets.ndim == 0:
+        raise DataError(f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}")
+    if len(inputs) != len(targets):
+        raise DataError(
+            f"{path}: expected as many rows in {targets_name!r} as in {inputs_name!r}, got {len(targets)} and {len(inputs)}"
+        )
+    if len(inputs) == 0:
+        raise DataError(f"{path}: expected at least one sample, got 0")
+    for name, array in ((inputs_name, inputs), (targets_name, targets)):
+        _check_array(f"{path}: array {name!r}", array, text=name == targets_name)
+    return Table(inputs, targets, (), targets_name)
+
+
+def _array_name(
+    path: str | os.PathLike[str], there: list[str], wanted: tuple[str, ...], endings: tuple[str, ...], role: str
+) -> str:
+    by_lower = {name.lower(): name for name in there}
+    for ending in endings:
+        for name in wanted:
+            if name.lower() + ending in by_lower:
+                return by_lower[name.lower() + ending]
+    names = ", ".join(f"{name}{endings[0]}" for name in wanted)
+    raise DataError(f"{path}: expected {role} in an array named {names}; the arrays are {_listing(there)}")
+
+
+def _check_array(place: str, array: npt.NDArray, text: bool) -> None:
+    if array.dtype.kind not in ("iufbU" if text else "iufb"):
+        raise DataError(f"{place}: expected numbers, got dtype {array.dtype}")
+    if array.dtype.kind == "f":
+        check_finite(array, place)
+
+
+def check_finite(array: npt.NDArray, place: str) -> None:
+    """Raises: DataError naming sample and index of the first NaN or infinity of a sample-first array."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        index = np.unravel_index(int(np.argmax(bad)), array.shape)
+        at = f"sample {index[0]}" + (f", column {index[1]}" if array.ndim == 2 else "")
+        at += f", index {tuple(int(i) for i in index[1:])}" if array.ndim > 2 else ""
+        raise DataError(f"{place}: expected finite numbers, got {array[index]} at {at}")
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(names[:12])
+    return f"{shown}, … ({len(names)} in all)" if len(names) > 12 else shown or "none"

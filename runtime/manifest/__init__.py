@@ -1,0 +1,4 @@
+"""What a generated folder holds: its typed records, their reading, its files by digest, and expressions in sizes.
+May import errors.
+Never a layer of a network, or a backend.
+"""

@@ -1,0 +1,343 @@
+"""What a generated folder holds: the records of ``manifest.json``, typed and frozen.
+
+Reading and verifying a folder is ``folder.py``'s subject; the meaning of each field is the manifest contract, version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ManifestError, PhizError, ShapeError
+
+if TYPE_CHECKING:
+    from .folder import Folder
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row`` names the row."""
+
+    relation: str
+    by: str
+    row: str
+
+
+@dataclass(frozen=True)
+class SizeInfo:
+    """A size of a layer and where it comes from; with ``table`` it has one entry per element of that size."""
+
+    name: str
+    source: str  # input | keyword | derived | relation
+    axis: int = 0
+    keyword: str = ""
+    entry: int | None = None
+    default: int | str | None = None
+    minimum: int | None = None
+    value: str = ""
+    table: str | None = None
+    index: str = ""
+    smallest: Smallest | None = None
+    relation: str = ""
+    column: str = ""
+    random: Sequence[int] | None = None  # least and largest value that verification draws
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor of a layer; ``shape`` are expressions without the sample axis, ``_`` the entry of a ragged first axis."""
+
+    name: str
+    kind: str
+    shape: tuple[str, ...]
+    samples: bool
+    ragged: bool = False
+    layout: str = ""
+
+
+@dataclass(frozen=True)
+class TileInfo:
+    """A register tile over an axis of ``extent``, an expression in the sizes; None for the samples."""
+
+    extent: str | None
+
+
+@dataclass(frozen=True)
+class LaneInfo:
+    """What fills the lanes of a vector: "samples", an "output" or "reduction" axis of ``extent``; "": nothing, place by place.
+
+    ``strides``: of the vectors that are loaded, where they need not be one.  Expressions in the sizes.
+    """
+
+    over: str = "samples"
+    extent: str = "1"
+    strides: tuple[str, ...] = ()
+
+
+SAMPLES = LaneInfo()
+
+
+@dataclass(frozen=True)
+class ConstantInfo:
+    """The parameters that a kernel reads, by tensor: ``macro`` is their address space.
+
+    Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
+    ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
+    ``split``: the macro that says whether launches are given slices.
+    """
+
+    macro: str
+    whole: Mapping[str, str]
+    sliced: Mapping[str, str]
+    maps: str
+    tile: str
+    dimension: int
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class LocalInfo:
+    """What a work group may copy to local memory: ``macro`` rounds of a loop of ``rounds`` at a time, ``each`` numbers a round."""
+
+    macro: str
+    rounds: str
+    each: str
+
+
+@dataclass(frozen=True)
+class StripInfo:
+    """The tile of ``macro`` is a strip: its places follow one another in each of the ``rounds`` of the outermost loop."""
+
+    macro: str
+    rounds: str
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """The macro with the number of runs that share the ``rounds`` of a sum's outermost loops in a team: expressions in sizes."""
+
+    macro: str
+    rounds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BoundsInfo:
+    """A loop whose rounds depend on a tiled axis: their ``first`` and ``end``, in sizes and the axis, and the whole ``extent``."""
+
+    first: str
+    end: str
+    extent: str
+
+
+@dataclass(frozen=True)
+class LaunchInfo:
+    """How OpenCL launches a kernel of one form.
+
+    ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
+    it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
+    same in every round.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; ""
+    where it is taken as a whole.  ``team``: the macro with the number of work items that share a sum, "" where they cannot;
+    ``split``: how they may share rounds of its loops.  ``bounds``: for tiles over an axis that loops depend on, these loops.
+    ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its
+    parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.  ``sums``: for each
+    further sum in the same loops, the tiles that it has accumulators along.
+    """
+
+    tiles: Mapping[str, TileInfo]
+    operands: tuple[tuple[str, ...], ...]
+    global_size: tuple[str, ...]
+    index: bool
+    lanes: LaneInfo = SAMPLES
+    sliding: tuple[tuple[str, ...], ...] = ()
+    parts: str = ""
+    team: str = ""
+    split: SplitInfo | None = None
+    bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
+    unroll: str = ""
+    constant: ConstantInfo | None = None
+    local: LocalInfo | None = None
+    strip: StripInfo | None = None
+    invariant: tuple[bool, ...] = ()
+    sums: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it, see ``LaunchInfo``.
+
+    ``rows``: the same for samples that lie one after the other; None in folders of an older phiz.  ``work``: steps of the
+    reductions of one place, samples aside, as an expression in the sizes.
+    """
+
+    name: str
+    role: str  # forward | delta | gradient | sample_gradient | loss
+    target: str
+    arguments: tuple[str, ...]
+    output: str
+    position: str | None
+    finish: str  # "" | phi | dphi
+    sizes: tuple[str, ...]
+    relations: tuple[str, ...]
+    tiles: Mapping[str, TileInfo]
+    operands: tuple[tuple[str, ...], ...]
+    global_size: tuple[str, ...]
+    index: bool
+    parts: str = ""
+    team: str = ""
+    split: SplitInfo | None = None
+    bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
+    unroll: str = ""
+    constant: ConstantInfo | None = None
+    local: LocalInfo | None = None
+    rows: LaunchInfo | None = None
+    work: str = "1"
+    lanes: LaneInfo = SAMPLES
+    sliding: tuple[tuple[str, ...], ...] = ()
+    strip: StripInfo | None = None
+    invariant: tuple[bool, ...] = ()
+    sums: tuple[tuple[str, ...], ...] = ()
+
+    def in_rows(self) -> KernelInfo:
+        """The kernel for samples that lie one after the other."""
+        assert self.rows is not None
+        return replace(self, **{name: getattr(self.rows, name) for name in LaunchInfo.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """A loss fused with a layer: ``delta`` gives the delta of stage ``tensor`` directly."""
+
+    tensor: str
+    value: str
+    delta: str
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A variant of a layer family.
+
+    ``selects``: whether each output before phi is an input, "one" at a fixed place or the "largest" of some; "" where it is not.
+    """
+
+    name: str
+    family: str
+    options: Mapping[str, Any]
+    choices: Mapping[str, tuple[Any, ...]]  # the values of each option in this family, the default first
+    doc: str
+    digest: str
+    sizes: tuple[SizeInfo, ...]
+    relations: Mapping[str, Mapping[str, str]]
+    input: str
+    output: str
+    parameters: tuple[str, ...]
+    tensors: Mapping[str, TensorInfo]
+    initial: Mapping[str, Mapping[str, Any]]
+    checks: tuple[tuple[str, str], ...]
+    kernels: tuple[KernelInfo, ...]
+    heads: Mapping[str, HeadInfo]
+    macros: tuple[str, ...]
+    folder: Folder = field(repr=False)
+    range: tuple[float | None, float | None] = (None, None)  # of the output before phi
+    rows_macros: tuple[str, ...] = ()
+    selects: str = ""
+
+    @property
+    def flat(self) -> bool:
+        """True where the input is one axis of units, so that any shape is taken, flattened."""
+        return len(self.tensors[self.input].shape) == 1
+
+    def kernel(self, name: str) -> KernelInfo:
+        """The kernel ``name``; ManifestError where there is none."""
+        return _kernel(self.name, self.kernels, name)
+
+
+@dataclass(frozen=True)
+class ActivationInfo:
+    """phi: which value its derivative is computed from, and its infimum and supremum (None where unbounded).
+
+    ``increasing``: whether it is proved that phi never falls.
+    """
+
+    name: str
+    derivative_in: str
+    range: tuple[float | None, float | None]
+    digest: str
+    folder: Folder = field(repr=False)
+    increasing: bool = False
+
+
+@dataclass(frozen=True)
+class LossInfo:
+    """An error function: the targets and outputs it admits, its kernels, and the pair of kernels per activation."""
+
+    name: str
+    file: str
+    targets: tuple[float | None, float | None]
+    outputs: tuple[float | None, float | None]
+    open: tuple[bool, bool]
+    digest: str
+    tensors: Mapping[str, TensorInfo]
+    kernels: tuple[KernelInfo, ...]
+    pairs: Mapping[str, tuple[str, str]]  # activation -> (value kernel, delta kernel)
+    macros: tuple[str, ...]
+    folder: Folder = field(repr=False)
+    rows_macros: tuple[str, ...] = ()
+
+    def kernel(self, name: str) -> KernelInfo:
+        """The kernel ``name``; ManifestError where there is none."""
+        return _kernel(self.file, self.kernels, name)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that networks can be built from: one generated folder, or several on top of each other."""
+
+    layers: Mapping[str, LayerInfo]
+    activations: Mapping[str, ActivationInfo]
+    losses: Mapping[str, LossInfo]
+
+    def over(self, lower: Manifest) -> Manifest:
+        """This manifest on top of ``lower``; where both have a name, this one counts."""
+        return Manifest(
+            {**lower.layers, **self.layers},
+            {**lower.activations, **self.activations},
+            {**lower.losses, **self.losses},
+        )
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the layer families, sorted."""
+        return tuple(sorted({layer.family for layer in self.layers.values()}))
+
+    def variants(self, family: str) -> tuple[LayerInfo, ...]:
+        """The variants of a family, the default options first; ShapeError with the known families otherwise."""
+        found = [layer for layer in self.layers.values() if family in (layer.family, layer.name)]
+        if not found:
+            raise ShapeError(f"unknown layer {family!r}, known are {', '.join(self.families)}")
+        return tuple(sorted(found, key=_distance_from_default))
+
+    def activation(self, name: str) -> ActivationInfo:
+        """The activation ``name``; ShapeError with the known ones otherwise."""
+        if name not in self.activations:
+            raise ShapeError(f"unknown activation {name!r}, known are {', '.join(sorted(self.activations))}")
+        return self.activations[name]
+
+    def loss(self, name: str) -> LossInfo:
+        """The loss ``name``; PhizError with the known ones otherwise."""
+        if name not in self.losses:
+            raise PhizError(f"unknown loss {name!r}, known are {', '.join(sorted(self.losses))}")
+        return self.losses[name]
+
+
+def _distance_from_default(layer: LayerInfo) -> tuple[int, ...]:
+    return tuple(layer.choices[key].index(value) for key, value in layer.options.items() if key in layer.choices)
+
+
+def _kernel(where: str, kernels: tuple[KernelInfo, ...], name: str) -> KernelInfo:
+    for kernel in kernels:
+        if kernel.name == name:
+            return kernel
+    raise ManifestError(f"{where}: the manifest lists no kernel {name!r}; run: phiz generate")

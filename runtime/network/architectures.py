@@ -1,0 +1,193 @@
+"""Networks by name, as data; and networks from a JSON or TOML file, which is read and never run."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.datasets import Dataset
+from ..errors import PhizError, ShapeError
+from ..files import reason
+from ..program.layer import LayerSpec, layer
+
+LARGEST_SMALL_IMAGE = 15
+"""Images up to this many pixels a side get the network for 8x8 digits, where none is named."""
+
+_KEYS = ("name", "format", "dtype", "input_shape", "layers", "loss")
+_WHAT = {dict: "a table", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Layers with a loss, on samples of ``input_shape``: all that ``Network`` needs."""
+
+    name: str
+    layers: tuple[LayerSpec, ...]
+    loss: str
+    input_shape: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A network that comes with phiz: ``build(outputs, classification)`` gives its layers."""
+
+    summary: str
+    build: Callable[[int, bool], tuple[LayerSpec, ...]]
+    images: bool = False
+    tasks: tuple[str, ...] = ("classification", "regression")
+
+
+def _head(outputs: int, classification: bool) -> LayerSpec:
+    """Softmax (equation 25) for classes, a linear layer for quantities."""
+    return layer("softmax" if classification else "dense", maps=outputs)
+
+
+def _lenet_digits(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
+    return (
+        layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("convolution", maps=12, kernel=3, activation="tanh"),
+        layer("max_pooling", window=2),
+        _head(outputs, classification),
+    )
+
+
+def _lenet_digits_small(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
+    return (
+        layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("convolution", maps=8, kernel=3, padding=1, activation="tanh"),
+        layer("max_pooling", window=2),
+        _head(outputs, classification),
+    )
+
+
+def _lenet(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
+    return (
+        layer("convolution", maps=6, kernel=5, padding=2, activation="scaled_tanh"),
+        layer("subsampling", window=2, activation="scaled_tanh"),
+        layer("convolution", maps=16, kernel=5, activation="scaled_tanh"),
+        layer("subsampling", window=2, activation="scaled_tanh"),
+        layer("dense", maps=120, activation="scaled_tanh"),
+        layer("dense", maps=84, activation="scaled_tanh"),
+        _head(outputs, classification),
+    )
+
+
+def _mlp(hidden: int, activation: str) -> Callable[[int, bool], tuple[LayerSpec, ...]]:
+    return lambda outputs, classification: (layer("dense", maps=hidden, activation=activation), _head(outputs, classification))
+
+
+NAMED: dict[str, Named] = {
+    "lenet-digits": Named("two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes", _lenet_digits, True),
+    "lenet-digits-small": Named("the same with eight maps twice, 1,954 parameters", _lenet_digits_small, True),
+    "lenet": Named("the classical LeNet for 28x28 images, 61,750 parameters with 10 classes", _lenet, True),
+    "mlp-digits": Named("one hidden layer of 64, 4,810 parameters on 8x8 digits", _mlp(64, "tanh")),
+    "mlp": Named("one hidden layer of 16 tanh units", _mlp(16, "tanh")),
+    "linear": Named("no hidden layer: softmax or linear regression", lambda n, c: (_head(n, c),)),
+}
+
+
+def default_network(data: Dataset) -> str:
+    """The name of the network for ``data`` where the user gives none: by the shape of a sample."""
+    if len(data.sample_shape) != 3:
+        return "mlp"
+    return "lenet-digits" if min(data.sample_shape[1:]) <= LARGEST_SMALL_IMAGE else "lenet"
+
+
+def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
+    """The network ``source``, a name in ``NAMED`` or the path of a JSON or TOML file, for the samples of ``data``.
+
+    A file holds ``layers`` (a list of tables: ``layer`` is the family, the rest its keywords, ``activation``, ``name``,
+    ``connections``, ...), ``loss`` (default: ce for classes, mse for quantities) and, if it wants, ``input_shape``.
+    Whether the layers fit is for ``Network`` to say.  Raises: PhizError that names the file and the place.
+    """
+    name = str(source)
+    if name in NAMED:
+        return _named(name, data)
+    path = Path(source)
+    if path.suffix.lower() not in (".json", ".toml") and not path.exists():
+        raise PhizError(f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+    return _from_record(path, _read(path), data)
+
+
+def stated_shape(path: Path) -> tuple[Any, ...] | None:
+    """The ``input_shape`` that a network file states, None where it leaves it to the data.  Raises: PhizError."""
+    if path.suffix.lower() not in (".json", ".toml") and not path.exists():
+        raise PhizError(f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+    shape = _read(path).get("input_shape")
+    if shape is None:
+        return None
+    listed = _listed(shape)
+    return listed if isinstance(listed, tuple) else (listed,)
+
+
+def _named(name: str, data: Dataset) -> Architecture:
+    entry = NAMED[name]
+    if entry.images and len(data.sample_shape) != 3:
+        raise PhizError(f"network {name}: expected images (maps, height, width), {data.name} has samples {data.sample_shape}")
+    classification = data.task == "classification"
+    layers = entry.build(data.targets.shape[1], classification)
+    return Architecture(name, layers, "ce" if classification else "mse", data.sample_shape)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if path.suffix.lower() not in (".json", ".toml"):
+        raise PhizError(f"{path}: expected a network in a .json or .toml file, got {path.suffix or 'no suffix'}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except OSError as error:
+        raise PhizError(f"{path}: expected a readable network file, got: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise PhizError(f"{path}: expected {path.suffix[1:].upper()}, got: {reason(error)}") from error
+    if not isinstance(record, dict):
+        raise PhizError(f"{path}: expected a table with 'layers', got {_what(record)}")
+    return record
+
+
+def _from_record(path: Path, record: Mapping[str, Any], data: Dataset) -> Architecture:
+    unknown = [key for key in record if key not in _KEYS]
+    if unknown:
+        raise PhizError(f"{path}: unknown entry {unknown[0]!r}, expected among {', '.join(_KEYS)}")
+    entries = record.get("layers")
+    if not isinstance(entries, list) or not entries:
+        raise PhizError(f"{path}: expected a list of layers, got {_what(entries)}")
+    layers = tuple(_layer(path, index, entry) for index, entry in enumerate(entries))
+    loss = record.get("loss", "ce" if data.task == "classification" else "mse")
+    if not isinstance(loss, str):
+        raise PhizError(f"{path}: expected the name of a loss, got {_what(loss)}")
+    shape = _listed(record.get("input_shape", data.sample_shape))
+    if not isinstance(shape, tuple):
+        shape = (shape,)
+    if shape != data.sample_shape:
+        raise PhizError(f"{path}: input_shape is {shape}, {data.name} has samples {data.sample_shape}")
+    return Architecture(str(record.get("name", path.stem)), layers, loss, shape)
+
+
+def _layer(path: Path, index: int, entry: Any) -> LayerSpec:
+    if not isinstance(entry, dict):
+        raise PhizError(f"{path}: layer {index}: expected a table, got {_what(entry)}")
+    for key in ("layer", "activation", "name"):
+        if key in entry and not isinstance(entry[key], str):
+            raise PhizError(f"{path}: layer {index}: expected text in {key!r}, got {_what(entry[key])}")
+    initial = entry.get("initial", {})
+    if not isinstance(initial, dict) or not all(isinstance(rule, dict) for rule in initial.values()):
+        raise PhizError(f"{path}: layer {index}: expected a table of rules in 'initial'")
+    if "family" in entry:
+        raise PhizError(f"{path}: layer {index}: unknown entry 'family', the family stands in 'layer'")
+    try:
+        return LayerSpec.from_dict(entry)
+    except ShapeError as error:
+        raise PhizError(f"{path}: layer {index}: {error}") from None
+
+
+def _listed(value: Any) -> Any:
+    return tuple(_listed(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _what(value: Any) -> str:
+    return "nothing" if value is None else _WHAT.get(type(value), type(value).__name__)

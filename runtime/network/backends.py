@@ -1,0 +1,33 @@
+"""Backends by name."""
+
+from __future__ import annotations
+
+from ..backend import Backend
+from ..errors import DeviceError, PhizError
+from ..reference.backend import NumpyBackend
+
+
+def make_backend(name: str, device: str | None = None) -> Backend:
+    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise.
+
+    OpenCL runs with the schedules that were tuned for the device (``phiz tune``).
+    """
+    if name == "numpy":
+        return NumpyBackend()
+    if name not in ("opencl", "auto"):
+        raise PhizError(f"unknown backend {name!r}, expected numpy, opencl or auto")
+    try:
+        from ..opencl.backend import OpenCLBackend
+        from ..opencl.tuned.lookup import Tuned
+
+        backend = OpenCLBackend(device)
+        backend.schedules = Tuned(backend.device, fused=backend.fuses)
+        return backend
+    except ImportError as error:
+        if name == "auto":
+            return NumpyBackend()
+        raise DeviceError(f'PyOpenCL cannot be imported ({error}); run: pip install "pyopencl[pocl]"') from None
+    except DeviceError:
+        if name == "auto" and device is None:  # a device that was asked for and is not there is an error
+            return NumpyBackend()
+        raise

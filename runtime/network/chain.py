@@ -1,0 +1,35 @@
+"""From specifications to a chain of layers whose shapes fit, under a loss that admits what comes out at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import PhizError, ShapeError
+from ..manifest.records import LossInfo, Manifest
+from ..program.layer import Layer, LayerSpec, instantiate
+from ..program.program import Program
+from ..program.shape import Shape
+from .batch import interval
+
+
+def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
+    """The layers of ``specs`` from an input of ``shape`` on; ShapeError names one that does not fit what is below it."""
+    if not specs:
+        raise ShapeError("a network needs at least one layer")
+    layers: list[Layer] = []
+    for spec in specs:
+        layers.append(instantiate(manifest, spec, len(layers), layers[-1].output if layers else shape))
+    return tuple(layers)
+
+
+def admit(last: Layer, loss: LossInfo, program: Program) -> None:
+    """PhizError where the last layer can give what the loss does not admit (ce wants positive outputs)."""
+    if program.head is not None:
+        return
+    found = last.info.range if last.linear else last.activation.range
+    for inside, bound, sign in zip(found, loss.outputs, (1, -1), strict=True):
+        if bound is not None and (inside is None or sign * inside < sign * bound):
+            raise PhizError(
+                f"{last.label}: loss {loss.name} admits outputs in {interval(*loss.outputs)}, "
+                f"activation {last.activation.name} gives {interval(*found)}"
+            )

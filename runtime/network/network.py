@@ -1,0 +1,392 @@
+"""Networks: layers chained on an input shape, evaluated and differentiated over one flat parameter vector."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
+from ..errors import DataError, NotFiniteError, PhizError, ShapeError
+from ..manifest.folder import load_manifest
+from ..manifest.records import Manifest
+from ..program.layer import LayerSpec
+from ..program.program import Program, Slice
+from ..program.shape import Shape
+from .backends import make_backend
+from .batch import Batch, Placed, admissible, even_parts, finite, rows, weight_row
+from .chain import admit, chain
+from .jacobian import jacobian_chunks
+from .nonfinite import NotFinite, first_nonfinite
+
+Floats = npt.NDArray[Any]
+
+DTYPES = ("float32", "float64")
+FORMAT = 1
+#: Bytes that per-sample gradients and Jacobian rows may take at a time.
+ROW_BYTES = 64 * 2**20
+#: The longest pass in the place of two, as a part of what the backend chose: half again as long is no slower.
+LONGER = 1.5
+OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
+
+
+class Network:
+    """Layers on an input of shape ``input_shape``, with a loss at the end.
+
+    ``layers``: specifications from ``layer(...)``.  ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
+    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.  ``dtype``: "float32" or
+    "float64".  ``seed``: of the initial parameters (``initial.py``).  ``manifests``: users' generated folders, on top of the
+    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by
+    its caches), which bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
+
+    ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
+    in the order of its definition (w row-major, then b; per kernel id where kernels differ in size).  ``slices`` tells
+    where each one stands.
+
+    Raises ShapeError naming the layer where shapes do not chain, PhizError where the loss does not admit the last layer's
+    range, DeviceError, ManifestError.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerSpec],
+        input_shape: Any,
+        loss: str = "ce",
+        backend: str | Backend = "opencl",
+        dtype: str = "float32",
+        seed: int = 0,
+        manifests: Iterable[str | os.PathLike[str]] | Manifest = (),
+        micro_batch: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise PhizError(f"dtype {dtype!r}, expected {' or '.join(DTYPES)}")
+        if micro_batch is not None and micro_batch < 1:
+            raise PhizError(f"micro_batch = {micro_batch}, expected at least 1")
+        self.manifest = manifests if isinstance(manifests, Manifest) else load_manifest(manifests)
+        self.input_shape = Shape.of(input_shape)
+        self.dtype, self.seed = dtype, seed
+        self.layers = chain(self.manifest, layers, self.input_shape)
+        self.output_shape = self.layers[-1].output
+        self.loss = self.manifest.loss(loss)
+        self.program = Program(self.layers, self.loss)
+        admit(self.layers[-1], self.loss, self.program)
+        self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
+        self.backend.require(dtype)
+        self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
+        self._longest = micro_batch or int(LONGER * self.micro_batch)
+        self.parameters = self._initial(self.backend.vector(self.parameter_count, dtype), seed)
+        self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
+        self._fitting: dict[tuple[int, Request], Executor] = {}
+
+    # ------------------------------------------------------------------------------------------------- description
+    @property
+    def parameter_count(self) -> int:
+        """Length of the flat parameter vector."""
+        return self.program.parameter_count
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """Layer, name, offset and shape of every parameter, in order."""
+        return self.program.parameters
+
+    def parameter(self, index: int, name: str, parameters: Floats | None = None) -> Any:
+        """Parameter ``name`` of layer ``index`` as a view in its own shape (a list of arrays where kernels differ in size)."""
+        flat = self.parameters if parameters is None else parameters
+        for piece in self.slices:
+            if (piece.layer, piece.name) == (index, name):
+                return _shaped(flat[piece.part], piece)
+        raise ShapeError(f"layer {index} has no parameter {name!r}")
+
+    def initial_parameters(self, seed: int) -> Floats:
+        """Fresh initial parameters for ``seed``."""
+        return self._initial(np.empty(self.parameter_count, self.dtype), seed)
+
+    def _initial(self, values: Floats, seed: int) -> Floats:
+        """``values``, filled layer by layer: each comes in float64."""
+        start = 0
+        for layer in self.layers:
+            own = layer.initial(seed)
+            values[start : start + len(own)] = own
+            start += len(own)
+        return values
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of every definition that the network uses: what must be the same for saved parameters to mean the same."""
+        found = {f"layer {layer.info.name}": layer.info.digest for layer in self.layers}
+        found |= {f"activation {layer.activation.name}": layer.activation.digest for layer in self.layers}
+        return dict(sorted((found | {f"loss {self.loss.name}": self.loss.digest}).items()))
+
+    def architecture(self) -> dict[str, Any]:
+        """JSON-able description, read back by ``from_architecture``."""
+        return {
+            "format": FORMAT,
+            "input_shape": self.input_shape.listed(),
+            "layers": [layer.spec.to_dict() for layer in self.layers],
+            "loss": self.loss.name,
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_architecture(cls, record: Mapping[str, Any], **options: Any) -> Network:
+        """The network that ``architecture`` described; ``options`` as for ``Network`` (backend, seed, manifests, ...)."""
+        try:
+            if record["format"] != FORMAT:
+                raise PhizError(f"architecture of format {record['format']!r}, this phiz reads format {FORMAT}")
+            layers = [LayerSpec.from_dict(entry) for entry in record["layers"]]
+            values = {"input_shape": record["input_shape"], "loss": record["loss"], "dtype": record["dtype"]}
+        except (KeyError, TypeError) as error:
+            raise PhizError(f"architecture record is malformed ({type(error).__name__}: {error})") from None
+        return cls(layers, **{**values, **options})
+
+    # -------------------------------------------------------------------------------------------------- evaluation
+    def place(self, inputs: Any, targets: Any = None, weights: Any = None) -> Placed:
+        """Check and bring samples into the device's layout once; pass the result in the place of ``inputs``.
+
+        Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
+        """
+        batch = self._batch(inputs, targets, weights, targets is not None)
+        size = self.part_length(len(batch))
+        executor = self.executor(size, OUTPUTS if targets is None else VALUE_AND_GRADIENT)
+        parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
+        return Placed(self, batch, executor, parts)
+
+    def forward(self, parameters: Any, inputs: Any) -> Floats:
+        """Outputs Y of the last layer, ``(N, *output shape)`` (``(N, units)`` where maps differ in size)."""
+        batch = self._samples(inputs)
+        outputs = np.empty((len(batch), self.output_shape.units), self.dtype)
+        for part, result in self._passes(parameters, batch, OUTPUTS):
+            outputs[part] = result.outputs
+        return outputs.reshape(len(outputs), *self.output_shape.axes)
+
+    def predict(self, inputs: Any) -> Floats:
+        """``forward`` with the network's own parameters."""
+        return self.forward(self.parameters, inputs)
+
+    def losses(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
+        """The error of every sample times its weight, ``(N,)``."""
+        batch = self._samples(inputs, targets, weights, True)
+        losses = np.empty(len(batch), self.dtype)
+        for part, result in self._passes(parameters, batch, LOSSES):
+            losses[part] = result.losses
+        return losses
+
+    def outputs_and_losses(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> tuple[Floats, Floats]:
+        """What ``forward`` and ``losses`` give, from one pass."""
+        batch = self._samples(inputs, targets, weights, True)
+        outputs, losses = np.empty((len(batch), self.output_shape.units), self.dtype), np.empty(len(batch), self.dtype)
+        for part, result in self._passes(parameters, batch, Request(outputs=True, losses=True)):
+            outputs[part], losses[part] = result.outputs, result.losses
+        return outputs.reshape(len(outputs), *self.output_shape.axes), losses
+
+    def value(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> float:
+        """E: the sum of the errors of all samples (equation 2), in float64."""
+        batch = self._samples(inputs, targets, weights, True)
+        return sum(_sum(result) for _, result in self._passes(parameters, batch, LOSSES))
+
+    def value_and_gradient(
+        self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
+    ) -> tuple[float, Floats]:
+        """``(E, dE/d parameters)``, both sums over the samples (equation 2); E in float64, the gradient in the network's dtype.
+
+        Any number of samples; micro-batches are summed in float64 in their order, so results repeat bit for bit.  Raises
+        ShapeError, DataError or NotFiniteError for bad input; a result that overflows is returned as it is.
+        """
+        batch = self._samples(inputs, targets, weights, True)
+        if self.part_length(len(batch)) == len(batch):
+            ((_, result),) = self._passes(parameters, batch, VALUE_AND_GRADIENT)
+            return _sum(result), _present(result.gradient)
+        error, gradient = 0.0, np.empty(self.parameter_count)
+        for _, result in self._passes(parameters, batch, VALUE_AND_GRADIENT, total=gradient):
+            error += _sum(result)
+        return error, gradient.astype(self.dtype, copy=False)
+
+    def per_sample_gradients(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
+        """Gradients of the error of each sample, ``(N, parameters)``."""
+        batch = self._host(self._samples(inputs, targets, weights, True))
+        gradients = np.empty((len(batch), self.parameter_count), self.dtype)
+        for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), rows_into=gradients):
+            pass
+        return gradients
+
+    def input_gradient(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
+        """dE/d input, ``(N, *input shape)``."""
+        batch = self._samples(inputs, targets, weights, True)
+        gradients = np.empty((len(batch), self.input_shape.units), self.dtype)
+        for part, result in self._passes(parameters, batch, Request(input_gradient=True)):
+            gradients[part] = result.input_gradient
+        return gradients.reshape(len(gradients), *self.input_shape.axes)
+
+    def jacobian_chunks(
+        self, parameters: Any, inputs: Any, targets: Any = None, chunk: int | None = None
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Component residuals ``(n·units,)`` and the Jacobian rows of y ``(n·units, parameters)``, chunk by chunk.
+
+        Residual y - t and row dy/d parameters of unit k of sample s stand at ``s·units + k`` of a chunk of n samples
+        (at most ``chunk``, by default what ``ROW_BYTES`` holds): what Levenberg-Marquardt accumulates (104-117).
+        """
+        batch = self._host(self._samples(inputs, targets, None, True))
+        fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
+        return jacobian_chunks(self, fixed, batch, chunk or self.row_chunk(self.output_shape.units))
+
+    def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
+        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients."""
+        return first_nonfinite(self, parameters, inputs, targets, weights)
+
+    # ---------------------------------------------------------------------------------------------------- internal
+    def part_length(self, samples: int) -> int:
+        """Samples of a pass where ``samples`` come in micro-batches: of all but the last one, which may be shorter."""
+        return even_parts(samples, self.micro_batch, self._longest)
+
+    def row_chunk(self, rows_per_sample: int = 1) -> int:
+        """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
+        return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
+
+    def executor(self, samples: int, request: Request = VALUE_AND_GRADIENT) -> Executor:
+        """Buffers and kernels for such passes of ``samples`` samples: at hand where one of up to 8 times the need is.
+
+        Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
+        ``ROW_BYTES`` bounds the buffers for a gradient per sample.
+        """
+        if (samples, request) not in self._fitting:
+            self._fitting[samples, request] = self._executor(samples, request)
+        return self._fitting[samples, request]
+
+    def _executor(self, samples: int, request: Request) -> Executor:
+        rows = self.backend.in_rows(self.program, self.dtype, samples, request)
+        capacity = self.backend.capacity(self.program, self.dtype, samples, rows)
+        most = min(8 * capacity, self._rows_within_bounds()) if request.gradients == "sample" else 8 * capacity
+        at_hand = [c for c, form in self._executors if form == rows and capacity <= c <= max(most, capacity)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c, request, rows)]
+        if not fitting:
+            self._executors[capacity, rows] = self.backend.executor(self.program, self.dtype, capacity, rows)
+            return self._executors[capacity, rows]
+        return self._executors[min(fitting), rows]
+
+    def _rows_within_bounds(self) -> int:
+        return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
+
+    def _batch(self, inputs: Any, targets: Any, weights: Any, with_targets: bool) -> Batch:
+        samples = rows(inputs, self.input_shape, self.dtype, "inputs")
+        if not with_targets:
+            return Batch(samples)
+        if targets is None:
+            raise DataError("targets are missing")
+        wanted = rows(targets, self.output_shape, self.dtype, "targets")
+        if len(wanted) != len(samples):
+            raise ShapeError(f"targets: expected {len(samples)} samples like the inputs, got {len(wanted)}")
+        admissible(wanted, self.loss)
+        return Batch(samples, wanted, None if weights is None else weight_row(weights, len(samples), self.dtype))
+
+    def _samples(self, inputs: Any, targets: Any = None, weights: Any = None, with_targets: bool = False) -> Batch | Placed:
+        if not isinstance(inputs, Placed):
+            return self._batch(inputs, targets, weights, with_targets)
+        if inputs.network is not self:
+            raise PhizError("the placed samples belong to another network")
+        if targets is not None or weights is not None:
+            raise PhizError("placed samples carry their own targets and weights")
+        if with_targets and inputs.batch.targets is None:
+            raise DataError("the placed samples have no targets")
+        return inputs
+
+    def _host(self, samples: Batch | Placed) -> Batch:
+        return samples.batch if isinstance(samples, Placed) else samples
+
+    def _checked(self, parameters: Any) -> Floats:
+        values = self._in_shape(parameters)
+        self._finite(values)
+        return values
+
+    def _in_shape(self, parameters: Any) -> Floats:
+        values = np.asarray(parameters)
+        if values.shape != (self.parameter_count,):
+            raise ShapeError(f"parameters: expected shape ({self.parameter_count},), got {values.shape}")
+        return values
+
+    def _finite(self, values: Floats) -> None:
+        # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
+        if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
+            raise NotFiniteError(str(self.nonfinite_parameter(values)))
+
+    def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
+        """The first parameter that is NaN or infinite."""
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if not wrong.size:
+            return None
+        position = int(wrong[0])
+        piece = next(piece for piece in self.slices if piece.offset <= position < piece.stop)
+        return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
+
+    def _passes(
+        self,
+        parameters: Any,
+        samples: Batch | Placed,
+        request: Request,
+        chunk: int | None = None,
+        *,
+        rows_into: Floats | None = None,
+        total: Floats | None = None,
+    ) -> Iterator[tuple[slice, Result]]:
+        """Run ``request`` over micro-batches, the next one uploaded while the device works on the last.
+
+        ``rows_into (N, parameters)`` receives the per-sample gradients; ``total (parameters,)`` the sum of the gradients.
+        """
+        values = self._in_shape(parameters)
+        pending: deque[tuple[slice, Pending]] = deque()
+
+        def taken() -> tuple[slice, Result]:
+            part, ready = pending.popleft()
+            return part, ready.result(None if rows_into is None else rows_into[part], total, part.start > 0)
+
+        try:
+            for started in self._parts(samples, request, chunk, values):
+                pending.append(started)
+                if not started[0].start:  # while the device is at work
+                    self._finite(values)
+                if len(pending) == 2:
+                    yield taken()
+            while pending:
+                yield taken()
+        finally:
+            for _, left in pending:
+                left.result()
+
+    def _parts(
+        self, samples: Batch | Placed, request: Request, chunk: int | None, parameters: Floats
+    ) -> Iterator[tuple[slice, Pending]]:
+        if isinstance(samples, Placed):
+            samples.executor.set_parameters(parameters)
+            for part, resident in samples.parts:
+                yield part, samples.executor.start(resident, request)
+            return
+        chunk = even_parts(len(samples), chunk) if chunk else self.part_length(len(samples))
+        executor = self.executor(chunk, request)
+        executor.set_parameters(parameters)
+        for number, (part, cut) in enumerate(samples.cut(chunk)):
+            resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)
+            yield part, executor.start(resident, request)
+
+
+def _present(array: Floats | None) -> Floats:
+    assert array is not None
+    return array
+
+
+def _sum(result: Result) -> float:
+    return float(np.add.reduce(_present(result.losses), dtype=np.float64))
+
+
+def _shaped(flat: Floats, piece: Slice) -> Any:
+    if piece.extent.entries is None:
+        return flat.reshape(piece.extent.shape)
+    sizes = np.cumsum([int(np.prod(entry)) for entry in piece.extent.entries])[:-1]
+    return [part.reshape(entry) for part, entry in zip(np.split(flat, sizes), piece.extent.entries, strict=True)]
+
+
+__all__ = ["Network", "NotFinite", "Placed", "finite"]

@@ -1,0 +1,365 @@
+"""One program at one capacity on an OpenCL device: planned memory, passes queued without a wait between their kernels.
+
+Tensors are ``[blocks, units, lanes]``: blocks of samples that a fused pass takes through its kernels, of one sample each where
+the lanes of vectors go along units; else a single one of all lanes, a multiple of the vector width.  Where they lie:
+
+| what | where | how long |
+|---|---|---|
+| parameters | a region of their own, or the caller's vector where kernels can read it | until the next ``set_parameters`` |
+| inputs, targets, weights | the region of the micro-batch | as long as that |
+| what a pass gives, and the delta that a seeded one starts from | a frame, taken for the pass | until its result was read |
+| what the forward steps of a pass with ``keep`` write | the kept region | until the next such pass |
+| everything else | scratch memory, shared by all kinds of passes; tensors that do not live together overlap | the pass |
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyopencl as cl
+
+from ..backend import Array, Request
+from ..backend import calls as pass_steps
+from ..errors import DeviceError
+from ..program.flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
+from ..program.memory_plan import Layout, Use, plan_memory
+from ..program.program import Gradients, Program, Step
+from .device import device as devices
+from .launch.block_layout import BlockLayout
+from .launch.calls import PARTS, bound, calls
+from .launch.fused import FusedPass, Fusion
+from .launch.grouped import GroupedPass, Grouping, parts_key
+from .launch.launch import Launch, LaunchList
+from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
+from .pending import OpenCLPending
+from .plan.constant_launches import Slice
+from .plan.plan import Plan
+from .single import BoundPass, SingleStep
+
+BATCH_KEYS = ("input", "target", "weight")
+Start = Literal["loss", "delta"]
+
+
+class Pass:
+    """One kind of pass: its launches, where its tensors lie, and frames that no pass uses at the moment.
+
+    ``framed`` and ``kept``: the results in the frame, and those in the kept region.  ``gradients``: the key of each parameter's
+    gradient, and its part of the flat vector.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        launches: LaunchList | FusedPass | GroupedPass,
+        where: Mapping[str, Region],
+        frame: Region,
+        results: Sequence[str],
+        gradients: Sequence[tuple[str, slice]],
+    ) -> None:
+        self.steps, self.launches, self.where, self.frames = tuple(steps), launches, where, [frame]
+        self.framed = tuple(key for key in results if key not in where)
+        self.kept = tuple(key for key in results if key in where)
+        self.gradients = tuple(gradients)
+        self._pattern = frame
+
+    def frame(self) -> Region:
+        """One for the next pass; two passes that are on their way have one each."""
+        return self.frames.pop() if self.frames else self._pattern.another()
+
+
+class OpenCLExecutor:
+    """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed.
+
+    ``fusion``: how passes are put into few launches; None for a launch per kernel.
+    """
+
+    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | Grouping | None = None) -> None:
+        self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
+        self.capacity, self.fusion = plan.capacity, fusion
+        self.layout = BlockLayout(self.capacity, self.capacity) if fusion is None else fusion.layout(self.capacity)
+        self.rows = fusion is not None and fusion.rows
+        self.context = devices.context(device)
+        self.queue = cl.CommandQueue(self.context)
+        self.memory = Memory(self.queue, self.dtype, apart=fusion is None)
+        # One argument for all parameters, and one for their gradients, where passes are fused.
+        self._vectors: Parts = {} if fusion is None else parts_of_vectors(program)
+        self._pieces = self._laid_out("none")
+        self._vector: Array | None = None  # that of the caller, where kernels read it
+        self._region: Region | None = None  # where that lies, or a copy
+        self._slots: dict[tuple[int, bool], OpenCLResident] = {}
+        self._passes: dict[tuple[Start, Request], Pass] = {}
+        self._scratch: tuple[Any, int] = None, -1
+        self._kept: Region | None = None
+        self._indices: dict[int, Any] = {}
+        self.flying: deque[OpenCLPending] = deque()  # holds on to the memory that queued passes use
+
+    # -------------------------------------------------------------------------------------------------------- data
+    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
+        """Transpose to sample-innermost once, and pad with copies of the last sample at weight 0."""
+        samples = len(inputs)
+        resident = self._slot(slot, targets is not None)
+        resident.samples, resident.used = samples, self._lanes(samples)
+        to_blocks(resident.blocks("input"), inputs, resident.used)
+        if targets is not None:
+            to_blocks(resident.blocks("target"), targets, resident.used)
+        weight = resident.region.host("weight")
+        weight[:samples] = 1 if weights is None else weights
+        weight[samples:] = 0
+        resident.region.send(resident.region.layout.offsets)
+        return resident
+
+    def _lanes(self, samples: int) -> int:
+        """Lanes that are computed, which must hold finite numbers: whole vectors, or whole blocks."""
+        if self.fusion is None:
+            return self.plan.padded(samples)
+        return self.fusion.whole(samples)
+
+    def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
+        if slot is not None and (slot, targets) in self._slots:
+            return self._slots[slot, targets]
+        units = {"input": self.program.layers[0].input.units, "target": self.program.layers[-1].output.units, "weight": 1}
+        resident = OpenCLResident(self.memory.region(self._batch_layout(targets)), self.layout, units)
+        if slot is not None:
+            self._slots[slot, targets] = resident
+        return resident
+
+    def set_parameters(self, parameters: Array) -> None:
+        """Use them where they lie if kernels can read them there, else copy each to where its kernels expect it."""
+        self._settle()
+        if self._vectors and self.memory.reads(parameters):
+            if parameters is not self._vector:
+                self._vector, self._region = parameters, self.memory.region(Layout.packed(self._lengths, 1), parameters)
+            return
+        if self._vector is not None:
+            self._vector = self._region = None
+        for key, part in self._pieces:
+            self._parameters.send_from(key, parameters[part])
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return {key: part.stop - part.start for key, part in self._pieces}
+
+    @property
+    def _parameters(self) -> Region:
+        """Where kernels read the parameters: memory of their own, made when it is first needed, unless a caller's vector serves."""
+        if self._region is None:
+            self._region = self.memory.packed(self._lengths)
+        return self._region
+
+    def _laid_out(self, gradients: Gradients) -> list[tuple[str, slice]]:
+        """Keys of the gradients (of the parameters themselves: "none"), and the parts of the flat vector that they hold."""
+        if self._vectors and gradients != "sample":
+            return [(PARAMETERS if gradients == "none" else GRADIENT, slice(0, self.program.parameter_count))]
+        return [(s.key(gradients), s.part) for s in self.program.parameters]
+
+    def _settle(self) -> None:
+        """Passes whose results nobody took may still be at work."""
+        if self.flying:
+            self.flying[-1].wait()
+
+    def __del__(self) -> None:
+        if hasattr(self, "flying"):
+            self._settle()
+
+    # -------------------------------------------------------------------------------------------------------- runs
+    def start(self, resident: OpenCLResident, request: Request) -> OpenCLPending:
+        """Queue the pass."""
+        return self._queue_up(self._pass("loss", request), resident, request)
+
+    def seeded(self, resident: OpenCLResident, delta: Array, request: Request) -> OpenCLPending:
+        """Queue the backward pass from ``delta``; padding lanes get delta 0."""
+        kind = self._pass("delta", request)
+        frame = kind.frame()
+        self._seed(frame, resident, delta)
+        return self._queue_up(kind, resident, request, frame)
+
+    def _seed(self, frame: Region, resident: OpenCLResident, delta: Array) -> None:
+        key = f"delta:{self.program.last}"
+        seed = self.blocks(frame, key)
+        seed[:] = 0
+        to_blocks(seed, delta.T, resident.samples)
+        frame.send([key])
+
+    def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
+        frame = kind.frame() if frame is None else frame
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
+        try:
+            event = kind.launches.run(self.queue)
+            pending = OpenCLPending(self, kind, frame, resident, request, event)
+            self.queue.flush()
+        except cl.Error as error:
+            self.queue.finish()
+            raise DeviceError(f"{self.device.name.strip()}: a kernel could not be launched ({error})") from None
+        self.flying.append(pending)
+        return pending
+
+    def derivative_source(self, resident: OpenCLResident) -> Array:
+        """Y or Z of the last layer."""
+        key, region = self.program.factor_key(self.program.last), self.kept()
+        event = region.fetch([key], None)
+        if event is not None:
+            event.wait()
+        return self.columns(region, key, resident.samples)
+
+    def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
+        """Step by step, each waited for and read."""
+        for one in self.single("loss", resident, request):
+            event, argument = one.run(), one.step.writes
+            key, part = self._vectors.get(argument.key, (argument.key, slice(None)))
+            region = one.where.get(key, one.frame)
+            event = region.fetch([key], event)
+            if event is not None:
+                event.wait()
+            values = region.host(key)[part].copy()
+            yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
+
+    def single(
+        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
+    ) -> list[SingleStep]:
+        """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
+        kind = self._new_pass(start, request, apart=True)
+        frame = kind.frame()
+        if delta is not None:
+            self._seed(frame, resident, delta)
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
+        return [SingleStep(step, kind.launches, number, kind.where, frame, self.queue) for number, step in enumerate(kind.steps)]
+
+    def blocks(self, region: Region, key: str) -> Array:
+        """A tensor with samples on the host, ``(blocks, units, lanes)``."""
+        return self.layout.blocks(region.host(key), self.program.buffers[key].units)
+
+    def columns(self, region: Region, key: str, samples: int) -> Array:
+        """A copy of a tensor's samples, ``(units, samples)``."""
+        blocks = self.blocks(region, key)
+        rows = np.empty((samples, blocks.shape[1]), self.dtype)
+        to_rows(blocks, rows)
+        return rows.T
+
+    def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
+        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued without reading results."""
+        kind = self._new_pass(start, request)
+        frame = kind.frame()
+        if delta is not None:
+            self._seed(frame, resident, delta)
+        kind.launches.fit((resident.region, frame, self._parameters), resident)
+        return BoundPass(self, kind, frame, resident)
+
+    # ------------------------------------------------------------------------------------------------------ passes
+    def _pass(self, start: Start, request: Request) -> Pass:
+        found = self._passes.get((start, request))
+        if found is None:
+            found = self._new_pass(start, request)
+            self._passes[start, request] = found
+        return found
+
+    def _new_pass(self, start: Start, request: Request, apart: bool = False) -> Pass:
+        """``apart``: its steps are queued one by one."""
+        program = self.program
+        backward = program.backward("delta", request.gradients, request.input_gradient)
+        steps = pass_steps(program, request) if start == "loss" else backward
+        if self.rows:
+            steps = tuple(step.in_rows() for step in steps)
+        where = {} if self._vectors else dict.fromkeys(self._parameters.layout.offsets, self._parameters)
+        if request.keep or start == "delta":
+            where |= dict.fromkeys(self.kept().layout.offsets, self.kept())
+        gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
+        results = [*([f"output:{program.last}"] if request.outputs else []), *(["loss"] if request.losses else [])]
+        results += [*(key for key, _ in gradients), *(["delta:-1"] if request.input_gradient else [])]
+        # The delta that a seeded pass starts from comes last in the frame: what is read back lies in one stretch before it.
+        seeds = [f"delta:{program.last}"] if start == "delta" else []
+        frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
+        elsewhere = {*where, *results, *seeds, *BATCH_KEYS, *self._vectors}
+        counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
+        split = [(step, self._parts(step)) for step in steps]
+        counts |= {parts_key(step): parts * step.writes.extent.units for step, parts in split if parts > 1}
+        if self.fusion is None:
+            where |= self._in_scratch(plan_memory([self._use(step) for step in steps], counts, self.memory.align))
+        else:
+            where |= self._in_scratch(self.fusion.scratch(steps, counts, self.memory.align, apart))
+        return Pass(steps, self._launches(steps, where, frame, apart), where, frame, results, gradients)
+
+    def _launches(
+        self, steps: Sequence[Step], where: Mapping[str, Region], frame: Region, apart: bool
+    ) -> LaunchList | FusedPass | GroupedPass:  # fmt: skip
+        if self.fusion is None:
+            return LaunchList([self._launch(step, where) for step in steps])
+        fused = self.fusion.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
+        fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
+        return fused
+
+    def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
+        """At which byte of what kernels are given each tensor begins, where it does not begin with it."""
+        if self.memory.shared:
+            return {}
+        regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}
+        batch = {key: start * self.dtype.itemsize for key, start in self._batch_layout(True).offsets.items()}
+        return {key: region.place(key)[1] for key, region in regions.items()} | batch
+
+    def _batch_layout(self, targets: bool) -> Layout:
+        """Targets come last, so that the others lie where they do with or without them."""
+        units = {"input": self.program.layers[0].input.units, "weight": 1}
+        units |= {"target": self.program.layers[-1].output.units} if targets else {}
+        return Layout.packed({key: self.layout.count(n) for key, n in units.items()}, self.memory.align)
+
+    def _count(self, key: str) -> int:
+        if key == GRADIENT:
+            return self.program.parameter_count
+        info = self.program.buffers[key]
+        return self.layout.count(info.units) if info.samples else info.units
+
+    def kept(self) -> Region:
+        """What the forward steps write, side by side."""
+        if self._kept is None:
+            written = dict.fromkeys(key for step in self.program.forward for key in step.use.writes)
+            self._kept = self.memory.packed({key: self._count(key) for key in written})
+        return self._kept
+
+    def _in_scratch(self, layout: Layout) -> dict[str, Region]:
+        """Where the tensors of ``layout`` lie.  Scratch memory that is too small is replaced, and passes over it are forgotten."""
+        if self.memory.apart or not self.memory.fits(layout.total):
+            return {key: self.memory.packed({key: count}) for key, count in layout.counts.items()}
+        if layout.total > self._scratch[1]:
+            self._settle()
+            self._passes.clear()
+            self._scratch = None, -1  # the old one is gone before the new one comes
+            self._scratch = self.memory.block(layout.total), layout.total
+        return dict.fromkeys(layout.offsets, self.memory.region(layout, self._scratch[0]))
+
+    def _launch(self, step: Step, where: Mapping[str, Region]) -> list[Launch]:
+        plan, binding = self.plan.kernels[step.unit, step.kernel.name], self.plan.binding(step.unit, step.kernel.name)
+        keys = {**dict(enumerate(step.keys)), PARTS: parts_key(step)}
+
+        def tensor(number: int, part: Slice | None) -> Any:
+            key = keys[number]
+            if key not in where:
+                return None
+            return where[key].part(key, part.first, part.count) if part else where[key].argument(key)
+
+        index = self._index(step.unit) if step.kernel.index else None
+        found = []
+        for call in calls(step.kernel, plan, len(step.keys), step.writes.extent.units):
+            one = bound(call, binding, self.device, tensor, index, self.capacity)
+            moving = tuple((position, keys[number]) for position, number in one.moving)
+            wanted = plan.group if call.counts else None
+            found.append(Launch(one, binding, moving, wanted, devices.kind(self.device) == "cpu"))
+        return found
+
+    def _parts(self, step: Step) -> int:
+        """Of a step's sum over the samples."""
+        if self.fusion is not None:
+            return self.fusion.parts(step)
+        return self.plan.kernels[step.unit, step.kernel.name].parts
+
+    def _use(self, step: Step) -> Use:
+        """What a step reads and writes, the parts of its sum among it."""
+        split = (parts_key(step),) if self._parts(step) > 1 else ()
+        return Use(step.use.reads, (*step.use.writes, *split))
+
+    def _index(self, unit: int) -> Any:
+        if unit not in self._indices:
+            flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+            self._indices[unit] = cl.Buffer(self.context, flags, hostbuf=self.plan.binding(unit).index)
+        return self._indices[unit]

@@ -1,0 +1,117 @@
+"""From one kernel and its plan to launches: the kernel itself, share by share, and the addition of the parts of its sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from ...manifest.records import KernelInfo
+from ..device.programs import Binding, build
+from ..plan.constant_launches import Share, Slice
+from ..plan.plan import KernelPlan
+
+Size = tuple[int, ...]
+
+#: Stands for the memory that holds the parts of a sum, ``[part, unit]``.
+PARTS = -1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One launch of the function ``name``.
+
+    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTS``.  ``size``: the global size,
+    expressions in sizes, chosen macros and ``vectors``.  ``counts``: whether index tables and numbers of vectors follow.
+    ``numbers``: what comes last.  ``share``: of the output maps, None for all of them; ``slices``: what it reads of tensors.
+    ``copies``: whether items of a group may differ in the samples only.
+    """
+
+    name: str
+    tensors: tuple[int, ...]
+    size: tuple[str, ...]
+    counts: bool = True
+    numbers: tuple[int, ...] = ()
+    share: Share | None = None
+    slices: Mapping[int, Slice] = field(default_factory=dict)
+    copies: bool = False
+
+    def work(self, binding: Binding, vectors: int) -> tuple[Size, Size | None]:
+        """The global size over ``vectors`` vectors, and the global offset."""
+        size, share = binding.global_size(self.size, vectors), self.share
+        if share is None:
+            return size, None
+        inner = size[share.dimension] // share.places  # maps are outermost
+        own, offset = list(size), [0] * len(size)
+        own[share.dimension], offset[share.dimension] = (share.end - share.begin) * inner, share.begin * inner
+        return tuple(own), tuple(offset)
+
+
+def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[Call, ...]:
+    """The launches of ``kernel``, which takes so many ``tensors`` and writes ``units`` numbers, in order."""
+    output = len(kernel.arguments)
+    order = tuple(PARTS if plan.parts > 1 and n == output else n for n in range(tensors))
+    sliced = kernel.constant.sliced if kernel.constant else {}
+    found = []
+    for share in plan.shares:
+        slices = share.slices if share else {}
+        numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
+        own = {kernel.arguments.index(name): part for name, part in slices.items()}
+        found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
+    if plan.parts > 1:
+        found.append(Call("add_parts", (PARTS, output), (str(units),), counts=False, numbers=(plan.parts,)))
+    return tuple(found)
+
+
+def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
+    """Set an ``int`` argument; PyOpenCL's own way there takes as long as several launches."""
+    getattr(kernel, "_set_arg_buf", kernel.set_arg)(position, np.int32(number))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A built kernel with the arguments of ``call`` set, but for those in ``moving``: (position, number of the tensor).
+
+    ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.  ``kept``: memory
+    that must live as long.
+    """
+
+    call: Call
+    kernel: cl.Kernel
+    moving: tuple[tuple[int, int], ...]
+    last: int | None
+    kept: tuple[Any, ...]
+
+
+def bound(
+    call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int
+) -> Bound:
+    """``call`` with its arguments set.
+
+    ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.  ``index``: index tables, None where it reads
+    none.  ``lanes``: samples of a block.  DeviceError where the text does not build.
+    """
+    kernel = cl.Kernel(build(binding, device, call.name), call.name)
+    moving, kept = [], []
+    for position, number in enumerate(call.tensors):
+        memory = tensor(number, call.slices.get(number))
+        if memory is None:
+            moving.append((position, number))
+        else:
+            kernel.set_arg(position, memory)
+            kept.append(memory)
+    position, last = len(call.tensors), None
+    if call.counts:
+        if index is not None:
+            kernel.set_arg(position, index)
+            position += 1
+        last = position
+        set_number(kernel, last + 1, lanes // binding.width)
+        position += 2
+    for number in call.numbers:
+        set_number(kernel, position, number)
+        position += 1
+    return Bound(call, kernel, tuple(moving), last, tuple(kept))

@@ -1,0 +1,178 @@
+"""Composed passes: one program with the text of every unit once, and kernels of its own that call the items of several steps.
+
+The names of a unit's text are set apart by a prefix.  How steps are put into kernels is up to ``launch.fused`` (CPUs) and
+``launch.grouped`` (devices of many work items).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyopencl as cl
+
+from ...program.flat_vectors import Parts
+from ...program.program import Step
+from ..device.programs import KERNEL, REAL, Binding, compiled, precision_options
+from ..plan.plan import Plan
+from .block_layout import BlockLayout
+from .calls import set_number
+from .memory import OpenCLResident, Region
+
+_FUNCTION = re.compile(r"^static \w+ (\w+)\(", re.MULTILINE)
+_ENUM = re.compile(r"^enum \{ (.*) \};$", re.MULTILINE)
+_DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
+_TYPE = re.compile(r"^typedef [\w(), ]+ (\w+);", re.MULTILINE)
+
+#: At which byte of its argument each tensor begins, where it does not begin with it.
+Offsets = Mapping[str, int]
+#: A built kernel, its global size and its local size.
+Queued = tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]
+
+
+class ComposedPass:
+    """The launches of one kind of pass.
+
+    ``text`` has a kernel ``launch0``, ``launch1``, ... for the steps of each launch; ``names``: the keys of what it is given.
+    Raises DeviceError where the device's compiler refuses the text.
+    """
+
+    def __init__(
+        self, launches: Sequence[Sequence[Step]], names: Sequence[Sequence[str]], text: str, dtype: str, device: Any
+    ) -> None:  # fmt: skip
+        program = compiled(text, precision_options(REAL[dtype]), device, "a composed pass")
+        self.kernels = [cl.Kernel(program, f"launch{n}") for n in range(len(launches))]
+        self.keys = names
+        self.tables = [tables(steps) for steps in launches]
+        self._moving: list[tuple[cl.Kernel, int, str]] = []
+        self._given: list[Any] = []
+        self._regions: tuple[Region, ...] = ()
+        self._samples = -1
+        self._ready: Sequence[Any] = ()
+
+    def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
+        """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
+        for kernel, names, units in zip(self.kernels, self.keys, self.tables, strict=True):
+            for position, key in enumerate(names):
+                if key in where:
+                    kernel.set_arg(position, where[key].place(key)[0])
+                else:
+                    self._moving.append((kernel, position, key))
+                    self._given.append(None)
+            for position, unit in enumerate(units, len(names)):
+                kernel.set_arg(position, index[unit])
+
+    def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
+        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
+        if resident.samples != self._samples:
+            self.resize(resident)
+            self._samples = resident.samples
+        if regions != self._regions:
+            given = {key: region.place(key)[0] for region in regions for key in region.layout.offsets}
+            for number, (kernel, position, key) in enumerate(self._moving):
+                if self._given[number] is not given[key]:
+                    kernel.set_arg(position, given[key])
+                    self._given[number] = given[key]
+            self._regions = regions
+
+    def resize(self, resident: OpenCLResident) -> None:
+        """Get ready for as many samples as ``resident`` has."""
+        raise NotImplementedError
+
+    def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue what is ready under ``number``, ``times`` times; the last event, None where there is nothing to do."""
+        raise NotImplementedError
+
+    def run(self, queue: cl.CommandQueue) -> Any:
+        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        event = None
+        for number in range(len(self._ready)):
+            event = self.launch(number, queue) or event
+        return event
+
+    def set_last(self, number: int, value: int) -> None:
+        """Set the last argument of launch ``number``."""
+        set_number(self.kernels[number], len(self.keys[number]) + len(self.tables[number]), value)
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+def keys(steps: Iterable[Step], vectors: Parts) -> list[str]:
+    """What a kernel of ``steps`` is given: tensors, and vectors in the place of their parts."""
+    return list(dict.fromkeys(vectors[key][0] if key in vectors else key for step in steps for key in step.keys))
+
+
+def tables(steps: Iterable[Step]) -> list[int]:
+    """The units of ``steps`` whose index tables follow."""
+    return sorted({step.unit for step in steps if step.kernel.index})
+
+
+def parameters(names: Sequence[str], units: Sequence[int], last: str) -> str:
+    """The parameters of a kernel that is given ``names`` and the tables of ``units``."""
+    found = [f"__global char *b{n}" for n in range(len(names))] + [f"__global const int *index{unit}" for unit in units]
+    return ", ".join([*found, f"const int {last}"])
+
+
+def given(
+    step: Step, names: Sequence[str], vectors: Parts, itemsize: int, offsets: Offsets, layout: BlockLayout | None = None,
+    block: str = "",
+) -> list[str]:  # fmt: skip
+    """What an item of ``step`` is given before the numbers of vectors, in a kernel that has ``names``.
+
+    ``offsets``: at which byte of its argument a tensor begins.  ``layout``: of the blocks that its tensors lie in, of which number
+    ``block`` is meant; without one, all samples are meant.
+    """
+    units, arguments = _units(step), []
+    for key in step.keys:
+        stride = layout.count(units[key]) * itemsize if layout is not None and key in units else 0
+        moved = f" + (size_t){block} * {stride}" if stride and block else ""
+        vector, part = vectors.get(key, (key, slice(0)))
+        start = offsets.get(vector, 0) + (part.start or 0) * itemsize
+        moved += f" + {start}" if start else ""
+        arguments.append(f"(__global void *)(b{names.index(vector)}{moved})")
+    return [*arguments, *([f"index{step.unit}"] if step.kernel.index else [])]
+
+
+def whole_slices(step: Step) -> list[str]:
+    """Where slices of parameters begin: there are none."""
+    return ["0"] * len(step.kernel.constant.sliced if step.kernel.constant else ())
+
+
+def _units(step: Step) -> dict[str, int]:
+    """Units of each tensor with samples that the step touches."""
+    found = {a.key: a.extent.units for a in (*step.reads, step.writes, step.position, step.factor) if a is not None and a.samples}
+    return found | ({step.z: step.writes.extent.units} if step.z is not None else {})
+
+
+def program_text(units: Mapping[str, Binding], blocked: bool, kernels: Iterable[str]) -> str:
+    """The whole program: the units' texts by prefix, then the kernels."""
+    return "\n".join([*(_unit(prefix, binding, blocked) for prefix, binding in units.items()), *kernels]) + "\n"
+
+
+def _source(text: str) -> str:
+    """A unit's text without its opening comments and its kernels, which the composed ones take the place of."""
+    return KERNEL.sub("", text[text.index("#") :] if "#" in text else text)
+
+
+def names(text: str) -> list[str]:
+    """What a unit's text defines at file scope besides macros, in order."""
+    found = [*_FUNCTION.findall(text), *_TYPE.findall(text)]
+    for line in _ENUM.findall(text):
+        found += [entry.split("=")[0].strip() for entry in line.split(",")]
+    return list(dict.fromkeys(found))
+
+
+def _unit(prefix: str, binding: Binding, blocked: bool) -> str:
+    """A unit's text between its macros and the prefixes of its names."""
+    text = _source(binding.unit.folder.text(binding.unit.path))
+    macros = {name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
+    prefixed = {name: f"{prefix}_{name}" for name in names(text)}
+    before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
+    defined = dict.fromkeys([*prefixed, *macros, *(n for n in _DEFINE.findall(text) if n not in prefixed)])
+    return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
+
+
+def has_items(plan: Plan, number: int, name: str) -> bool:
+    """Whether the kernel ``name`` of unit ``number`` has an item function."""
+    unit = plan.units[number]
+    return f"static void {name}_item(" in unit.folder.text(unit.path)

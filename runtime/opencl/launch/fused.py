@@ -1,0 +1,236 @@
+"""Fused passes: all kernels of a phase in one launch.
+
+On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of few launches: the text
+of every unit once, its names set apart by a prefix, and for each phase a kernel that calls the items of the phase's kernels one
+after the other.  In a phase over samples a work item takes a block of samples through all of them, so that what one kernel wrote
+is still in the core's cache when the next one reads it; in a phase of sums it takes its share of every kernel's items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+from typing import Any
+
+import pyopencl as cl
+
+from ...manifest.records import KernelInfo
+from ...program.flat_vectors import Parts
+from ...program.memory_plan import Layout
+from ...program.phases import Phase, phases
+from ...program.program import Step, Unit
+from ..plan.cpu_cost_model import VECTOR_COST
+from ..plan.plan import Plan
+from ..plan.schedule import Schedule, Schedules
+from .block_layout import BlockLayout
+from .calls import Size
+from .compose import ComposedPass, Offsets, given, has_items, keys, parameters, program_text, tables, whole_slices
+from .memory import OpenCLResident
+
+#: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
+MOST_ROWS = 32
+#: Vectors narrower than this leave too much of a register empty to be worth a second core.
+LEAST_WIDTH = {"float32": 8, "float64": 4}
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """Samples per vector, and vectors that a work item takes through a phase.
+
+    ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are samples.
+    """
+
+    width: int
+    vectors: int
+    lanes: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples of a block."""
+        return self.width * self.vectors
+
+    def whole(self, samples: int) -> int:
+        """``samples`` rounded up to whole blocks, at least one."""
+        return -(-max(1, samples) // self.samples) * self.samples
+
+    def layout(self, capacity: int) -> BlockLayout:
+        """How tensors lie: the samples of a block side by side, or one after the other."""
+        return BlockLayout(capacity, 1) if self.lanes else BlockLayout(capacity, self.samples, spread=True)
+
+
+def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
+    """Vectors as wide as leaves one for every compute unit, and blocks of them that are the soonest through all of ``capacity``.
+
+    ``width``: the device's samples per vector.
+    """
+    own = width
+    while -(-capacity // own) < units and own // 2 >= LEAST_WIDTH[dtype]:
+        own //= 2
+    count = -(-capacity // own)
+
+    def cost(vectors: int) -> float:
+        rounds = -(-count // (vectors * units))  # the blocks that one unit takes, whole ones
+        return rounds * vectors * VECTOR_COST[vectors]
+
+    return Blocking(own, min(VECTOR_COST, key=cost))
+
+
+def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
+    """The same where samples lie one after the other: as many samples as leave a block for every compute unit."""
+    samples = MOST_ROWS
+    while samples > 1 and -(-capacity // samples) < units:
+        samples //= 2
+    return Blocking(1, samples, lanes)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a phase of sums."""
+
+    plan: Plan
+    blocks: Blocking
+    shares: int
+
+    @property
+    def rows(self) -> bool:
+        """Whether samples lie one after the other."""
+        return self.blocks.lanes > 0
+
+    def layout(self, capacity: int) -> BlockLayout:
+        """How tensors lie."""
+        return self.blocks.layout(capacity)
+
+    def whole(self, samples: int) -> int:
+        """``samples`` and those that are computed beside them."""
+        return self.blocks.whole(samples)
+
+    def parts(self, step: Step) -> int:
+        """A sum over the samples is taken as a whole."""
+        return 1
+
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+        """Tensors one after the other: at any time blocks of samples are at different steps."""
+        return Layout.packed(counts, align)
+
+    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> FusedPass:
+        """The pass of ``steps``; see ``FusedPass``."""
+        return FusedPass(steps, self, device, vectors, offsets, apart)
+
+
+@dataclass(frozen=True)
+class InBlocks:
+    """``schedules`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
+
+    Tiles that were found for blocks which do not go with these are left to the default.
+    """
+
+    schedules: Schedules
+    blocks: Blocking
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """What is left of the schedule."""
+        found = self.schedules.find(unit, kernel, dtype, samples)
+        tiles, whole = dict(found.tiles), self.blocks.vectors
+        for macro, size in found.tiles.items():
+            if kernel.tiles[macro].extent is None:
+                tiles[macro] = gcd(size, whole)
+                if tiles[macro] not in (size, whole):
+                    return Schedule(unroll=found.unroll)
+        return Schedule(tiles, unroll=found.unroll)
+
+
+class FusedPass(ComposedPass):
+    """The launches of one kind of pass, one per phase.
+
+    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
+    step is a phase of its own.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
+    ) -> None:
+        self.blocks, self.shares = fusion.blocks, fusion.shares
+        self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
+        text = _text(self.phases, fusion, vectors, offsets)
+        steps_of = [phase.steps for phase in self.phases]
+        super().__init__(steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device)
+        self._ready: list[tuple[cl.Kernel, int]] = []
+
+    def resize(self, resident: OpenCLResident) -> None:
+        """Blocks, or shares, for the samples of ``resident``."""
+        vectors = -(-resident.samples // self.blocks.width)
+        self._ready = []
+        for number, phase in enumerate(self.phases):
+            self.set_last(number, vectors)
+            items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
+            self._ready.append((self.kernels[number], items))
+
+    def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event.
+
+        See ``tuner.timer.out_of_step`` for how many.
+        """
+        kernel, items = self._ready[number]
+        return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
+
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue one phase; the event of each of its launches."""
+        return [self.launch(number, queue, times)]
+
+
+def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
+    """Whether every kernel (unit, name) has an item function, and every sample tile divides a block; without names, all kernels."""
+    for number, name in fusion.plan.kernels if kernels is None else kernels:
+        kernel = fusion.plan.kernels[number, name]
+        if fusion.blocks.vectors % kernel.sample_tile or kernel.width != fusion.blocks.width:
+            return False
+        if not has_items(fusion.plan, number, name):
+            return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
+    """The whole program: the units' texts, then a kernel for each phase."""
+    used = sorted({step.unit for phase in found for step in phase.steps})
+    units = {f"u{unit}": fusion.plan.binding(unit) for unit in used}
+    return program_text(units, True, ["\n".join(_phase(n, phase, fusion, vectors, offsets)) for n, phase in enumerate(found)])
+
+
+def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
+    """The kernel of one phase."""
+    plan, blocks = fusion.plan, fusion.blocks
+    names = keys(phase.steps, vectors)
+    wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
+    yield f"{wide}__kernel void launch{number}({parameters(names, tables(phase.steps), 'vectors')})"
+    yield "{"
+    yield "    const int share = get_global_id(0);"
+    yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
+    itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
+    for step in phase.steps:
+        size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
+        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if phase.kind == "samples" else "")
+        item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
+            [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
+        )  # fmt: skip
+        sums = phase.kind == "sums"
+        yield from _shared(item, arguments, size, fusion.shares) if sums else _blocked(item, arguments, size)
+    yield "}"
+
+
+def _blocked(item: str, arguments: str, size: Size) -> Iterator[str]:
+    """All items of a kernel for one block of samples; tiles innermost, which read the same part of the input."""
+    first, second, third = (*size, 1, 1)[:3]
+    yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
+    yield f"        for (int g2 = 0; g2 < {third}; ++g2)"
+    yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
+    yield f"                {item}(g0, g1, g2, {arguments});"
+
+
+def _shared(item: str, arguments: str, size: Size, shares: int) -> Iterator[str]:
+    """A share of a kernel's items."""
+    first, second, third = (*size, 1, 1)[:3]
+    count = prod((first, second, third))
+    yield f"    for (int n = share * {count} / {shares}; n < (share + 1) * {count} / {shares}; ++n)"
+    yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {arguments});"

@@ -1,0 +1,179 @@
+"""Grouped passes, for devices of many work items: few launches, and work groups that share what they load.
+
+There a launch costs the host as long as a small kernel takes, and a kernel with few work items leaves most of the device idle.
+So a pass is composed of these launches:
+
+* steps over samples that have much to do, one each: a work item computes one item, neighbours the same samples (or neighbouring
+  ones) at the next tile of the axis that no bound depends on;
+* steps over samples with little to do, several after one another: a work group takes a stretch of samples through them;
+* sums over samples that need no wait for one another, side by side: a group of each is one team, or several small ones;
+* where sums were taken in parts, one that adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import pyopencl as cl
+
+from ...manifest.expressions import expression
+from ...manifest.records import KernelInfo
+from ...program.flat_vectors import Parts
+from ...program.memory_plan import Layout, Use, plan_memory
+from ...program.phases import phases
+from ...program.program import Step, Unit
+from ..plan.plan import KernelPlan, Plan
+from ..plan.schedule import Schedule, Schedules
+from .block_layout import BlockLayout
+from .compose import ComposedPass, Offsets, Queued, has_items, program_text
+from .grouped_text import STRETCH, TOGETHER, Joint, Writer, parts_key, planned, prefix
+from .memory import OpenCLResident
+
+#: Microseconds of a launch, and of one step of a reduction in a group that has a multiprocessor to itself (measured on an H200).
+LAUNCH, STEP = 5.0, 0.025
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How passes are grouped: ``plan`` has the tiles, widths, teams and parts for all samples of a pass."""
+
+    plan: Plan
+
+    @property
+    def rows(self) -> bool:
+        """Samples lie side by side."""
+        return False
+
+    def layout(self, capacity: int) -> BlockLayout:
+        """All samples in a single block."""
+        return BlockLayout(capacity, capacity)
+
+    def whole(self, samples: int) -> int:
+        """``samples`` and those that are computed beside them."""
+        return self.plan.padded(samples)
+
+    def kernel(self, step: Step) -> KernelPlan:
+        """The plan of a step's kernel."""
+        return planned(self.plan, step)
+
+    def parts(self, step: Step) -> int:
+        """Of the step's sum over the samples."""
+        return self.kernel(step).parts
+
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+        """Tensors may overlap that no launch has both alive: at any time its groups are at different ones of its steps."""
+        uses = []
+        for launch in _apart(self, steps) if apart else _launches(self, steps):
+            split = [parts_key(step) for step in launch.steps if self.parts(step) > 1]
+            reads = [key for step in launch.steps for key in step.use.reads]
+            writes = [key for step in launch.steps for key in step.use.writes]
+            uses.append(Use(tuple(dict.fromkeys(reads)), tuple(dict.fromkeys([*writes, *split]))))
+        return plan_memory(uses, counts, align)
+
+    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> GroupedPass:
+        """The pass of ``steps``; see ``GroupedPass``."""
+        return GroupedPass(steps, self, device, vectors, offsets, apart)
+
+
+@dataclass(frozen=True)
+class InGroups:
+    """``schedules`` for kernels of grouped passes: work groups, constant and local memory are not theirs to choose."""
+
+    schedules: Schedules
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """What is left of the schedule."""
+        return replace(self.schedules.find(unit, kernel, dtype, samples), group=None, constant=False, local=None)
+
+
+def groupable(grouping: Grouping, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
+    """Whether every kernel (unit, name) has an item function; without names, all kernels."""
+    return all(has_items(grouping.plan, *pair) for pair in (grouping.plan.kernels if kernels is None else kernels))
+
+
+class GroupedPass(ComposedPass):
+    """The launches of one kind of pass.  ``apart``: no two steps share one."""
+
+    def __init__(
+        self, steps: Sequence[Step], grouping: Grouping, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
+    ) -> None:
+        self.joints = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
+        self.writers = [Writer(grouping.plan, number, joint, vectors, offsets) for number, joint in enumerate(self.joints)]
+        text = program_text(_units(grouping, self.joints), False, [writer.text() for writer in self.writers])
+        names = [writer.names for writer in self.writers]
+        super().__init__([joint.steps for joint in self.joints], names, text, grouping.plan.dtype, device)
+        self._ready: list[list[Queued]] = []
+
+    def resize(self, resident: OpenCLResident) -> None:
+        """Global and local sizes for the samples of ``resident``."""
+        self._ready = [[] for _ in range(1 + max((joint.turn for joint in self.joints), default=-1))]
+        for number, (joint, writer) in enumerate(zip(self.joints, self.writers, strict=True)):
+            self.set_last(number, resident.used)
+            size, group = writer.sizes(resident.used)
+            if 0 not in size:
+                self._ready[joint.turn].append((self.kernels[number], size, group))
+
+    def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
+        """Queue the launches of one turn ``times`` times; the event of the last."""
+        events = [event for _ in range(times) for event in self.events(number, queue)]
+        return events[-1] if events else None
+
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue the launches of one turn; the event of each."""
+        return [cl.enqueue_nd_range_kernel(queue, *entry) for entry in self._ready[number]]
+
+
+# ------------------------------------------------------------------------------------------------------- what is launched
+def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+    for number, step in enumerate(steps):
+        yield from _sums(grouping, [step], number) if not step.writes.samples else [Joint("single", (step,), number)]
+
+
+def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+    number = 0
+    for phase in phases(steps):
+        found = _sums(grouping, phase.steps, number) if phase.kind == "sums" else _stretches(grouping, phase.steps, number)
+        for joint in found:
+            yield joint
+            number = joint.turn + 1
+
+
+def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
+    """All of them side by side; then what adds up parts."""
+    yield Joint("sums", tuple(steps), number)
+    split = tuple(step for step in steps if grouping.parts(step) > 1)
+    if split:
+        yield Joint("parts", split, number)
+
+
+def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
+    """Steps in order; as many as possible of those that a group is through with sooner than with a launch share one."""
+    together: list[Step] = []
+    for step in [*steps, None]:
+        if step is not None and _short(grouping, step):
+            together.append(step)
+            continue
+        if together:
+            yield Joint("stretch" if len(together) > 1 else "single", tuple(together), number)
+            number, together = number + 1, []
+        if step is not None:
+            yield Joint("single", (step,), number)
+            number += 1
+
+
+def _short(grouping: Grouping, step: Step) -> bool:
+    """Whether a group is through with its stretch of a step sooner than another launch has begun."""
+    plan, binding = grouping.kernel(step), grouping.plan.binding(step.unit, step.kernel.name)
+    if STRETCH % plan.step:
+        return False
+    items = prod(binding.global_size(step.kernel.global_size, STRETCH // plan.width))
+    work = max(1, int(expression(step.kernel.work)(grouping.plan.units[step.unit].sizes))) * plan.sample_tile
+    return -(-items // TOGETHER) * (work + 4) * STEP < LAUNCH
+
+
+def _units(grouping: Grouping, joints: Iterable[Joint]) -> dict[str, Any]:
+    steps = {prefix(grouping.plan, step): step for joint in joints for step in joint.steps}
+    return {prefix: grouping.plan.binding(step.unit, step.kernel.name) for prefix, step in sorted(steps.items())}

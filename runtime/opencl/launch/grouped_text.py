@@ -1,0 +1,262 @@
+"""The kernels of grouped passes as text, and how many work items each has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from ...powers import power_above
+from ...program.flat_vectors import Parts
+from ...program.program import Step
+from ..device.programs import REAL
+from ..plan.plan import KernelPlan, Plan, tile_extents
+from .calls import Size
+from .compose import Offsets, given, keys, parameters, tables, whole_slices
+
+#: Work items of a group of a single step; how many of them are neighbours along the samples at most.
+GROUP, ALONG = 128, 32
+#: Work items of a group that takes ``STRETCH`` samples through several steps.
+TOGETHER, STRETCH = 256, 16
+
+Kind = Literal["single", "stretch", "sums", "parts"]
+
+
+def parts_key(step: Step) -> str:
+    """The key of the parts of a step's sum over the samples."""
+    return f"parts:{step.writes.key}"
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The steps of one launch; ``turn``: when it is queued, the same for a launch of sums and the one that adds up their parts."""
+
+    kind: Kind
+    steps: tuple[Step, ...]
+    turn: int
+
+
+def planned(plan: Plan, step: Step) -> KernelPlan:
+    """The plan of a step's kernel."""
+    return plan.kernels[step.unit, step.kernel.name]
+
+
+def prefix(plan: Plan, step: Step) -> str:
+    """One text serves the kernels of a unit that share a vector width."""
+    return f"u{step.unit}w{planned(plan, step).width}"
+
+
+class Writer:
+    """The text of one launch, and its sizes."""
+
+    def __init__(self, plan: Plan, number: int, joint: Joint, vectors: Parts, offsets: Offsets) -> None:
+        self.plan, self.number, self.joint, self.vectors, self.offsets = plan, number, joint, vectors, offsets
+        self.names = self._names()
+        self.real, self.itemsize = REAL[plan.dtype], np.dtype(plan.dtype).itemsize
+
+    def own(self, step: Step) -> KernelPlan:
+        """The plan of a step's kernel."""
+        return planned(self.plan, step)
+
+    def _names(self) -> list[str]:
+        """Keys of the tensors that the kernel is given; the parts of a sum stand for the sum where it is taken in parts."""
+        if self.joint.kind == "sums":
+            whole = [key for step in self.joint.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
+            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.joint.steps if self.own(s).parts > 1)]))
+        if self.joint.kind == "parts":
+            written = [key for step in self.joint.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
+            return list(dict.fromkeys(written))
+        return keys(self.joint.steps, self.vectors)
+
+    def _address(self, key: str) -> str:
+        """Where a tensor begins."""
+        return f"b{self.names.index(key)} + {self.offsets.get(key, 0)}"
+
+    def _vector(self, key: str) -> tuple[str, slice]:
+        return self.vectors.get(key, (key, slice(0)))
+
+    def _in_parts(self, step: Step, key: str) -> bool:
+        return self.own(step).parts > 1 and key == self._vector(step.writes.key)[0] and step.writes.key not in self._read(step)
+
+    @staticmethod
+    def _read(step: Step) -> set[str]:
+        return {argument.key for argument in step.reads}
+
+    def text(self) -> str:
+        """The kernel."""
+        units = tables(self.joint.steps)
+        body = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}[self.joint.kind]
+        head = f"{self._group()}__kernel void launch{self.number}({parameters(self.names, units, 'used')})"
+        return "\n".join([head, "{", *body(), "}"])
+
+    def _group(self) -> str:
+        size = {"stretch": TOGETHER, "sums": self._size}.get(self.joint.kind, 0)
+        return f"__attribute__((reqd_work_group_size({size}, 1, 1))) " if size else ""
+
+    @property
+    def _size(self) -> int:
+        """Work items of a group of a launch of sums: the largest team, or several smaller ones."""
+        return max((self.own(step).team for step in self.joint.steps), default=0) or GROUP
+
+    def sizes(self, used: int) -> tuple[Size, Size]:
+        """Global and local size for ``used`` samples."""
+        if self.joint.kind == "stretch":
+            return (-(-used // STRETCH) * TOGETHER, 1, 1), (TOGETHER, 1, 1)
+        if self.joint.kind == "sums":
+            return (sum(map(self._groups, self.joint.steps)) * self._size, 1, 1), (self._size, 1, 1)
+        if self.joint.kind == "parts":
+            count = sum(step.writes.extent.units for step in self.joint.steps)
+            return (-(-count // GROUP) * GROUP, 1, 1), (GROUP, 1, 1)
+        along, plain, tiles = self._extents(self.joint.steps[0], used)
+        if 0 in (along, plain, tiles):
+            return (0, 0, 0), (1, 1, 1)
+        inner, outer = (plain, tiles) if self.own(self.joint.steps[0]).across else (tiles, plain)
+        first = min(ALONG, power_above(along))
+        second = min(GROUP // first, power_above(inner))
+        third = min(GROUP // (first * second), power_above(outer), 64)
+        group = first, second, third
+        return tuple(-(-n // k) * k for n, k in zip((along, inner, outer), group, strict=True)), group
+
+    def _extents(self, step: Step, used: int) -> Size:
+        """Work items along the samples, over plain axes, and over tiles."""
+        binding = self.plan.binding(step.unit, step.kernel.name)
+        return (*binding.global_size(step.kernel.global_size, used // self.own(step).width), 1, 1)[:3]
+
+    def _item(self, step: Step, places: str) -> str:
+        """The call of an item function."""
+        plan = self.own(step)
+        numbers = [f"used / {plan.width}", str(self.plan.capacity // plan.width), *whole_slices(step)]
+        team = ["team"] if plan.team else []
+        name = f"{prefix(self.plan, step)}_{step.kernel.name}_item"
+        return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *team])});"
+
+    def _tensors(self, step: Step) -> list[str]:
+        """What an item is given before numbers; the parts of a sum stand for the sum where it is taken in parts."""
+        missing = [key for key in keys([step], self.vectors) if key not in self.names]
+        found = given(step, [*self.names, *missing], self.vectors, self.itemsize, self.offsets)
+        if self.own(step).parts > 1:
+            found[len(step.reads)] = f"(__global void *)({self._address(parts_key(step))})"
+        return found
+
+    def _single(self) -> Iterator[str]:
+        step = self.joint.steps[0]
+        plan = self.own(step)
+        _, plain, tiles = self._extents(step, plan.width)
+        yield f"    const int samples = (used / {plan.width} + {plan.sample_tile - 1}) / {plan.sample_tile};"
+        inner, outer = ("place", "n") if plan.across else ("n", "place")
+        yield f"    const int {inner} = get_global_id(1), {outer} = get_global_id(2);"
+        yield f"    if (get_global_id(0) >= samples || n >= {tiles} || place >= {plain}) return;"
+        yield f"    {self._item(step, f'get_global_id(0), place, {self._tile(step, tiles)}')}"
+
+    def _tile(self, step: Step, count: int) -> str:
+        """The number of the tile that neighbour ``n`` takes: the first axis, which no bound depends on, moves the fastest."""
+        unit, plan = self.plan.units[step.unit], self.own(step)
+        extents = tile_extents(unit, step.kernel, 1, 1)
+        pieces = [-(-extents[macro] // plan.tiles[macro]) for macro, info in step.kernel.tiles.items() if info.extent is not None]
+        if prod(pieces) != count or len(pieces) < 2:
+            return "n"
+        text, below = "", 1
+        for size in pieces:
+            own = f"n / {below} % {size}" if below > 1 else f"n % {size}"
+            text = f"({text}) * {size} + {own}" if text else own
+            below *= size
+        return text
+
+    def _stretch(self) -> Iterator[str]:
+        yield f"    const int item = get_local_id(0), begin = get_group_id(0) * {STRETCH};"
+        for number, step in enumerate(self.joint.steps):
+            plan = self.own(step)
+            _, plain, tiles = self._extents(step, plan.width)
+            if number:
+                yield "    barrier(CLK_GLOBAL_MEM_FENCE);"
+            yield "    {"
+            last = f"min((begin + {STRETCH}) / {plan.step}, (used + {plan.step - 1}) / {plan.step})"
+            yield f"        const int first = begin / {plan.step}, last = {last};"
+            yield f"        for (int n = item; n < (last - first) * {plain * tiles}; n += {TOGETHER}) {{"
+            yield "            const int rest = n / (last - first);"
+            places = f"first + n % (last - first), rest / {tiles}, rest % {tiles}"
+            yield f"            {self._item(step, places)}"
+            yield "        }"
+            yield "    }"
+
+    def _items(self, step: Step) -> int:
+        """Teams of a step of a launch of sums, or work items where there are none."""
+        plan = self.own(step)
+        return prod(self._extents(step, plan.width)) // max(1, plan.team)
+
+    def _groups(self, step: Step) -> int:
+        """Work groups of a step of a launch of sums."""
+        plan = self.own(step)
+        return -(-self._items(step) * max(1, plan.team) // self._size)
+
+    def _side_by_side(self) -> Iterator[str]:
+        """Every group finds its step; the barriers of teams stand outside, so that all groups come by the same ones."""
+        teamed = [step for step in self.joint.steps if self.own(step).team]
+        yield "    const int item = get_local_id(0);"
+        if teamed:
+            yield f"    __local {self.real} teams[{max(map(self._local, teamed))}];"
+            yield f"    __local {self.real} *team = teams;"
+            yield "    int places = 0, steps = 0;"
+        yield from self._choice(self._sum)
+        if teamed:
+            yield f"    {prefix(self.plan, teamed[0])}_team_fold(team, places, steps);"
+            yield from self._choice(self._store)
+
+    def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:
+        """``lines`` of the step that the group belongs to; ``n`` is the number of the item, or of its team, among the step's."""
+        before = 0
+        for step in self.joint.steps:
+            until, team, found = before + self._groups(step), self.own(step).team, lines(step)
+            if found:
+                # apart from one another: PoCL 3.0 loses items in long chains of else
+                yield f"    if (get_group_id(0) >= {before} && get_group_id(0) < {until}) {{"
+                each = self._size // max(1, team)
+                yield f"        const int n = (get_group_id(0) - {before}) * {each} + item{f' / {team}' if team else ''};"
+                yield from (f"        {line}" for line in found)
+                yield "    }"
+            before = until
+
+    def _sum(self, step: Step) -> list[str]:
+        team, tile = self.own(step).team, prod(self.own(step).tiles.values())
+        item = f"if (n < {self._items(step)}) {self._item(step, self._places(step))}"
+        if not team:
+            return [item]
+        return [f"places = {tile}, steps = {team.bit_length() - 1}, team += item / {team} * {tile * (team + 1)};", item]
+
+    def _store(self, step: Step) -> list[str]:
+        if not self.own(step).team:
+            return []
+        arguments = [self._tensors(step)[len(step.reads)], *([f"index{step.unit}"] if step.kernel.index else []), "team"]
+        name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
+        return [f"if (n < {self._items(step)}) {name}({self._places(step)}, {', '.join(arguments)});"]
+
+    def _local(self, step: Step) -> int:
+        """Numbers of local memory of a group of teams."""
+        plan = self.own(step)
+        return self._size // plan.team * prod(plan.tiles.values()) * (plan.team + 1)
+
+    def _places(self, step: Step) -> str:
+        """Of item ``n``, or of an item in team ``n``: parts first, then plain axes, then tiles."""
+        plan = self.own(step)
+        first, plain, _ = self._extents(step, plan.width)
+        if not plan.team:
+            return f"n % {first}, n / {first} % {plain}, n / {first * plain}"
+        return f"n % {plan.parts} * {plan.team} + item % {plan.team}, n / {plan.parts} % {plain}, n / {plan.parts * plain}"
+
+    def _add(self) -> Iterator[str]:
+        real = self.real
+        yield "    int n = get_global_id(0);"
+        for step in self.joint.steps:
+            units, parts = step.writes.extent.units, self.own(step).parts
+            vector, part = self._vector(step.writes.key)
+            yield f"    if (n < {units}) {{"
+            yield f"        __global const {real} *parts = (__global const {real} *)({self._address(parts_key(step))});"
+            yield f"        {real} total = parts[n];"
+            yield f"        for (int m = 1; m < {parts}; ++m) total += parts[m * {units} + n];"
+            yield f"        ((__global {real} *)({self._address(vector)}))[{part.start or 0} + n] = total;"
+            yield "        return;"
+            yield "    }"
+            yield f"    n -= {units};"

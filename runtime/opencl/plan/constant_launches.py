@@ -1,0 +1,78 @@
+"""A kernel with its parameters in constant memory: one launch where all fit, else one for each range of output maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...manifest.expressions import expression
+from ...manifest.records import ConstantInfo, KernelInfo
+from ...program.program import Unit
+from ..device.machine import Machine
+from .constant_memory import constant_plan
+
+#: Arguments in constant memory that every device takes.
+MOST_ARGUMENTS = 8
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Units ``first`` to ``first + count`` of a tensor."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """A launch over places ``begin`` to ``end`` of ``places`` along the global ``dimension``; what it reads of each tensor."""
+
+    dimension: int
+    begin: int
+    end: int
+    places: int
+    slices: Mapping[str, Slice]
+
+
+def constant_launches(
+    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], machine: Machine, itemsize: int
+) -> tuple[tuple[Share | None, ...], str]:
+    """The launches of ``kernel``, None for one over everything; none of them, and the reason, where its parameters do not fit."""
+    found = kernel.constant
+    if found is None:
+        return (), f"{kernel.name} reads no parameters"
+    if len(found.whole) + len(found.sliced) > MOST_ARGUMENTS:
+        number = len(found.whole) + len(found.sliced)
+        return (), f"{kernel.name} reads {number} tensors of parameters, constant memory takes {MOST_ARGUMENTS}"
+    whole = itemsize * sum(int(expression(e)(unit.sizes)) for e in found.whole.values())
+    entries = {name: int(expression(e)(unit.sizes)) for name, e in found.sliced.items()}
+    maps = int(expression(found.maps)(unit.sizes))
+    total = whole + itemsize * maps * sum(entries.values())
+    if total <= machine.constant:
+        return (None,), ""
+    if not entries or whole > machine.constant:
+        rest = "" if entries else ", and no output map reads a part of its own"
+        return (), f"the parameters of {kernel.name} take {whole or total} bytes, constant memory has {machine.constant}{rest}"
+    return _split(kernel.name, found, entries, maps, tiles.get(found.tile, 1), machine, whole, itemsize)
+
+
+def _split(
+    name: str, found: ConstantInfo, entries: Mapping[str, int], maps: int, tile: int, machine: Machine, whole: int, itemsize: int
+) -> tuple[tuple[Share | None, ...], str]:
+    """Launches over ranges of tiles of output maps.  A slice may begin before its first map, where memory is aligned."""
+    room, each = machine.constant - whole - machine.align * len(entries), tile * sum(entries.values())
+    places = -(-maps // tile)
+    plan = constant_plan([each] * places, max(0, room), itemsize)
+    if plan.memory == "global":
+        reason = f"the parameters of {tile} output maps of {name} take {whole + each * itemsize} bytes"
+        return (), f"{reason}, constant memory has {machine.constant}, of which {machine.align * len(entries)} align slices"
+    shares = []
+    for launch in plan.launches:
+        # the last tile is moved back to end where the maps do
+        first, last = max(0, min(launch.start * tile, maps - tile)), min(launch.stop * tile, maps)
+        slices = {}
+        for tensor, units in entries.items():
+            start = first * units - first * units % max(1, machine.align // itemsize)
+            slices[tensor] = Slice(start, max(1, last * units - start))
+        shares.append(Share(found.dimension, launch.start, launch.stop, places, slices))
+    return tuple(shares), ""

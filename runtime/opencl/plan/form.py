@@ -1,0 +1,49 @@
+"""Whether a pass is faster with samples in the lanes of its vectors, or in rows: samples one after the other, lanes along units.
+
+Both forms do the same multiply-adds.  Counted are the vectors that they take: a vector of samples may be half empty, lanes along
+units may be missing (place by place), and lanes that are parts of one sum must be added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...manifest.expressions import expression
+from ...manifest.records import LaneInfo
+from ...program.program import Step
+from .cpu_cost_model import LATENCY, OVERHEAD
+from .plan import Plan
+
+#: Cycles to add up the lanes of one vector.
+LANE_SUM = 6.0
+#: Cycles of a step of a place that is computed by itself: the latency of its one accumulator, and the loop around it.
+ALONE = LATENCY + OVERHEAD
+#: Rows must be predicted to take at most this share of the time: what is not counted differs less than that.
+CLEARLY = 0.9
+
+
+def predicted(plan: Plan, steps: Sequence[Step], samples: int) -> float:
+    """Cycles of a core for ``steps`` over ``samples`` samples, with lanes as ``plan`` has them."""
+    return sum(_step(plan, step, samples) for step in steps)
+
+
+def _step(plan: Plan, step: Step, samples: int) -> float:
+    kernel, sums = plan.kernels[step.unit, step.kernel.name], not step.writes.samples
+    sizes, along = plan.units[step.unit].sizes, step.kernel.lanes
+    lanes = plan.along or kernel.width
+    places, work = step.writes.extent.units, max(1, int(expression(step.kernel.work)(sizes)))
+    if along.over == "samples":
+        rounds = -(-samples // lanes)
+        return places * (work * rounds * kernel.cycles + (LANE_SUM if sums else 0.0))
+    if along.over == "reduction":
+        vectors, results = -(-work // lanes), places * (1 if sums else samples)
+        return places * samples * vectors * (kernel.cycles + _gathers(along, sizes) * lanes) + results * LANE_SUM
+    if along.over == "output" and int(expression(along.extent)(sizes)) >= lanes:
+        return -(-places // lanes) * samples * work * (kernel.cycles + _gathers(along, sizes) * lanes)
+    return places * samples * work * ALONE
+
+
+def _gathers(along: LaneInfo, sizes: Mapping[str, Any]) -> int:
+    """Vectors whose numbers are loaded one by one."""
+    return sum(int(expression(stride)(sizes)) != 1 for stride in along.strides)

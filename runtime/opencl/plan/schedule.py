@@ -1,0 +1,69 @@
+"""How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group, the parts of its sums.
+
+A committed kernel leaves these open as macros and launch sizes.  ``Schedule()`` leaves everything to the defaults; the tuner
+fills in what it measured to be faster.  A schedule never changes which numbers a kernel computes, only their order of addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ...manifest.records import KernelInfo
+    from ...program.program import Unit
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
+
+    ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
+    over the samples, computed side by side and then added up, 1 to the number of vectors.  ``team``: work items that share a sum
+    over the samples, a power of two, or 1 for none.  ``split``: runs that share the rounds of its outermost loop in a team, a power
+    of two up to ``team``.  ``across``: 1 where neighbours of a group differ in axes without tiles, 0 where in tiles.  ``unroll``:
+    how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its
+    parameters are read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters
+    to local memory at a time; None copies nothing.
+    """
+
+    tiles: Mapping[str, int] = field(default_factory=dict)
+    width: int | None = None
+    group: tuple[int, ...] | None = None
+    parts: int | None = None
+    team: int | None = None
+    split: int | None = None
+    across: int | None = None
+    unroll: int | None = None
+    constant: bool = False
+    local: int | None = None
+
+
+DEFAULT = Schedule()
+
+
+class Schedules(Protocol):
+    """Where the schedules of a device come from."""
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The schedule of ``kernel`` in passes of up to ``samples`` samples."""
+
+
+class Defaults:
+    """Nothing was tuned."""
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The default, whatever the kernel."""
+        return DEFAULT
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Schedules by kernel: what the tuner and its tests run candidates with.  Keys: (file, kernel)."""
+
+    chosen: Mapping[tuple[str, str], Schedule]
+
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+        """The schedule given for the kernel of that file, else the default."""
+        return self.chosen.get((unit.file, kernel.name), DEFAULT)

@@ -1,0 +1,55 @@
+"""Steps of a pass one by one, and passes whose results stay on the device: what traces, the tuner's checks and benchmarks queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..program.program import Step
+from .launch.fused import FusedPass
+from .launch.grouped import GroupedPass
+from .launch.launch import LaunchList
+from .launch.memory import OpenCLResident, Region
+
+if TYPE_CHECKING:
+    from .executor import OpenCLExecutor, Pass
+
+
+@dataclass(frozen=True)
+class SingleStep:
+    """One step with all its arguments set."""
+
+    step: Step
+    launches: LaunchList | FusedPass | GroupedPass
+    number: int
+    where: Mapping[str, Region]
+    frame: Region
+    queue: Any
+
+    def run(self) -> Any:
+        """Queue it; its event, None where there is nothing to do."""
+        return self.launches.launch(self.number, self.queue)
+
+    def events(self, queue: Any, times: int = 1) -> list[Any]:
+        """Queue it; the event of each of its launches.  ``times``: where it ``repeats``, so often in one launch."""
+        return self.launches.events(self.number, queue, times)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one launch can do it several times: where passes are fused."""
+        return isinstance(self.launches, FusedPass)
+
+
+@dataclass(frozen=True)
+class BoundPass:
+    """Kernels with all their arguments set, for benchmarks: what they compute stays on the device."""
+
+    owner: OpenCLExecutor
+    kind: Pass
+    frame: Region
+    resident: OpenCLResident
+
+    def run(self) -> None:
+        """Queue them all."""
+        self.kind.launches.run(self.owner.queue)

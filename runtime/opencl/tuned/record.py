@@ -1,0 +1,160 @@
+"""What is known of one kernel at its sizes on one device, and its JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..plan.schedule import DEFAULT, Schedule
+
+#: A schedule is chosen only where it takes at most this share of the default's time.
+ENOUGH = 0.95
+
+#: Why a candidate was refused: it does not fit the kernel or the device; its text did not compile; it could not be run; its
+#: numbers are not the reference's; it took its process along.
+REFUSALS = ("invalid", "compile", "failed", "wrong", "crashed")
+
+
+@dataclass(frozen=True)
+class Trialled:
+    """One candidate: ``seconds`` a launch and ``ratio`` to the default in the same alternation, or why it was refused."""
+
+    schedule: Schedule
+    seconds: float = 0.0
+    ratio: float = 0.0
+    refused: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kernel: the schedule to use, what it and the default take (seconds a launch), and every candidate tried.
+
+    ``kernel`` and ``place`` say what was measured and where (``identity``).  ``schedule`` is the default where no candidate
+    takes at most ``ENOUGH`` of its time.  ``complete``: there is nothing left to try.
+    """
+
+    kernel: Mapping[str, Any]
+    place: Mapping[str, Any]
+    schedule: Schedule
+    default_seconds: float
+    seconds: float
+    trials: tuple[Trialled, ...]
+    complete: bool
+
+    @property
+    def ratio(self) -> float:
+        """Time of the schedule to that of the default."""
+        return self.seconds / self.default_seconds if self.default_seconds > 0 else 1.0
+
+    @property
+    def refused(self) -> tuple[Trialled, ...]:
+        """The candidates that were refused."""
+        return tuple(trial for trial in self.trials if trial.refused)
+
+    def merged(self, other: Entry) -> Entry:
+        """Both searches of the same kernel: every candidate once, and the better choice."""
+        best = min(self, other, key=lambda entry: entry.ratio)
+        tried = {canonical(trial.schedule): trial for trial in (*other.trials, *self.trials)}
+        return Entry(
+            best.kernel, best.place, best.schedule, best.default_seconds, best.seconds, tuple(tried.values()),
+            self.complete or other.complete,
+        )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------- JSON
+def schedule_record(schedule: Schedule) -> dict[str, Any]:
+    """JSON form of a schedule; what has its default is left out."""
+    record: dict[str, Any] = {}
+    for item in fields(Schedule):
+        value = getattr(schedule, item.name)
+        if value != getattr(DEFAULT, item.name):
+            record[item.name] = _plain(value)
+    return record
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def schedule_from(record: Mapping[str, Any]) -> Schedule:
+    """What ``schedule_record`` wrote; ValueError or TypeError where it is none."""
+    known = {item.name for item in fields(Schedule)}
+    if not set(record) <= known:
+        raise ValueError(f"a schedule has no {sorted(set(record) - known)[0]}")
+    flags = {item.name for item in fields(Schedule) if isinstance(item.default, bool)}
+    values: dict[str, Any] = {name: _flag(value) if name in flags else _frozen(value) for name, value in record.items()}
+    return Schedule(**values)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _number(entry) for key, entry in value.items()}
+    return tuple(_number(entry) for entry in value) if isinstance(value, list) else _number(value)
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"expected true or false, got {value!r}")
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a number of at least 0, got {value!r}")
+    return value
+
+
+def canonical(schedule: Schedule) -> str:
+    """One text per schedule: what dictionaries are keyed by."""
+    return json.dumps(schedule_record(schedule), sort_keys=True)
+
+
+def entry_record(entry: Entry) -> dict[str, Any]:
+    """JSON form of an entry; times in milliseconds."""
+    return {
+        "kernel": dict(entry.kernel),
+        "place": dict(entry.place),
+        "schedule": schedule_record(entry.schedule),
+        "default_ms": round(entry.default_seconds * 1e3, 6),
+        "ms": round(entry.seconds * 1e3, 6),
+        "complete": entry.complete,
+        "trials": [_trial_record(trial) for trial in entry.trials],
+    }
+
+
+def _trial_record(trial: Trialled) -> dict[str, Any]:
+    found: dict[str, Any] = {"schedule": schedule_record(trial.schedule)}
+    if trial.refused:
+        return found | {"refused": trial.refused, "reason": trial.reason}
+    return found | {"ms": round(trial.seconds * 1e3, 6), "ratio": round(trial.ratio, 4)}
+
+
+def entry_from(record: Mapping[str, Any]) -> Entry:
+    """What ``entry_record`` wrote; KeyError, TypeError, ValueError or AttributeError where it is malformed."""
+    trials = []
+    for trial in record["trials"]:
+        schedule = schedule_from(trial["schedule"])
+        if "refused" in trial:
+            trials.append(Trialled(schedule, refused=str(trial["refused"]), reason=str(trial["reason"])))
+        else:
+            trials.append(Trialled(schedule, float(trial["ms"]) / 1e3, float(trial["ratio"])))
+    return Entry(
+        dict(record["kernel"].items()), dict(record["place"].items()), schedule_from(record["schedule"]),
+        float(record["default_ms"]) / 1e3, float(record["ms"]) / 1e3, tuple(trials), bool(record["complete"]),
+    )  # fmt: skip
+
+
+def words(schedule: Schedule) -> str:
+    """A schedule as a table shows it: ``i 4, j 3, width 8``; ``default`` where nothing is chosen."""
+    short = [f"{macro.rsplit('_', 1)[-1]} {size}" for macro, size in schedule.tiles.items()]
+    for item in fields(Schedule):
+        value = getattr(schedule, item.name)
+        if item.name != "tiles" and value != getattr(DEFAULT, item.name):
+            text = "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            short.append(item.name if value is True else f"{item.name} {text}")
+    return ", ".join(short) or "default"

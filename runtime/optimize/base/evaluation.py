@@ -1,0 +1,159 @@
+"""Evaluations of an objective: counted, timed, guarded against NaN, infinity and exceptions; the best point is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import NotFiniteError, ShapeError
+from .objective import scalar
+from .result import Status
+from .vector import Vector, dot
+
+# A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the run.
+INFEASIBLE = (ArithmeticError, ValueError, NotFiniteError)
+
+
+class StopRun(Exception):
+    """Ends a run from inside an evaluation; the state of the last whole iteration stays valid."""
+
+    def __init__(self, status: Status, message: str):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point x (n,) with f(x); gradient (n,) or None where only the value is known."""
+
+    x: Vector
+    value: float
+    gradient: Vector | None
+
+    @property
+    def finite(self) -> bool:
+        """True when f is finite (the gradient, where known, was found finite too)."""
+        return math.isfinite(self.value)
+
+
+class Evaluator:
+    """Wraps an objective for one run over vectors of length n.
+
+    A value or gradient that is not finite, or an arithmetic exception, gives a point whose value is NaN;
+    `failure` says what happened.  `best` is the lowest finite point seen.
+    """
+
+    def __init__(self, objective: Any, size: int, dtype: np.dtype[Any]):
+        self.objective = objective
+        self.size = size
+        self.dtype = dtype
+        self.nfev = 0
+        self.njev = 0
+        self.seconds = 0.0
+        self.failure = ""
+        self.best: Point | None = None
+        self.deadline = math.inf
+        self.max_evaluations: float = math.inf
+        self.strict = True
+        self._has_value = hasattr(objective, "value")
+
+    def value(self, x: Vector) -> Point:
+        """f alone where the objective offers it, otherwise f and gradient."""
+        if not self._has_value:
+            return self.value_and_gradient(x)
+        return self._guarded(x, self._value)
+
+    def value_and_gradient(self, x: Vector) -> Point:
+        """f and gradient in one call."""
+        return self._guarded(x, self._value_and_gradient)
+
+    def value_and_gradient_of(self, objective: Any, x: Vector) -> Point:
+        """f and gradient of another objective (a mini-batch): counted, but never kept as the best point."""
+        return self._guarded(x, lambda at: self._value_and_gradient(at, objective), keep=False)
+
+    def squares(self, x: Vector) -> float:
+        """f for a least-squares trial: `value`, or 1/2 ||residuals||^2, or the same from the chunks; NaN on failure."""
+        return self._guarded(x, self._squares).value
+
+    def chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
+        """The residual and Jacobian chunks at x; counts one Jacobian.  Exceptions of the objective pass through."""
+        self._check_limits()
+        self.njev += 1
+        started = time.perf_counter()
+        for r, jacobian in self.objective.residuals_and_jacobian_chunks(x):
+            self.seconds += time.perf_counter() - started
+            if r.ndim != 1 or jacobian.shape != (r.size, self.size):
+                raise ShapeError(
+                    f"residuals_and_jacobian_chunks: expected r (m,) and J (m, {self.size}), "
+                    f"got {r.shape} and {jacobian.shape}"
+                )
+            yield r, jacobian
+            started = time.perf_counter()
+        self.seconds += time.perf_counter() - started
+
+    def keep(self, point: Point) -> None:
+        """Remember the point if it is finite and no worse than the best."""
+        if point.finite and (self.best is None or point.value <= self.best.value):
+            self.best = point
+
+    def _value(self, x: Vector) -> Point:
+        self.nfev += 1
+        return Point(x, scalar(self.objective.value(x)), None)
+
+    def _value_and_gradient(self, x: Vector, objective: Any = None) -> Point:
+        self.nfev += 1
+        self.njev += 1
+        value, gradient = (self.objective if objective is None else objective).value_and_gradient(x)
+        # A copy: objectives may return a buffer that their next call overwrites.
+        gradient = np.array(gradient, dtype=self.dtype, copy=True)
+        if gradient.shape != (self.size,):
+            raise ShapeError(f"gradient: expected shape ({self.size},), got {gradient.shape}")
+        return Point(x, scalar(value), gradient)
+
+    def _squares(self, x: Vector) -> Point:
+        self.nfev += 1
+        if self._has_value:
+            return Point(x, scalar(self.objective.value(x)), None)
+        if hasattr(self.objective, "residuals"):
+            r = np.asarray(self.objective.residuals(x)).astype(np.float64, copy=False)
+            return Point(x, 0.5 * float(r @ r), None)
+        total = 0.0
+        for r, _ in self.objective.residuals_and_jacobian_chunks(x):
+            total += 0.5 * dot(r, r)
+        return Point(x, total, None)
+
+    def _guarded(self, x: Vector, compute: Any, keep: bool = True) -> Point:
+        self._check_limits()
+        started = time.perf_counter()
+        try:
+            point: Point = compute(x)
+        except INFEASIBLE as error:
+            if self.strict or isinstance(error, ShapeError):
+                raise
+            self.failure = f"f raised {type(error).__name__}: {error}"
+            return Point(x, math.nan, None)
+        finally:
+            self.seconds += time.perf_counter() - started
+        if not math.isfinite(point.value):
+            self.failure = f"f is {point.value}"
+            return Point(x, math.nan, None)
+        if point.gradient is not None and not math.isfinite(float(point.gradient.sum(dtype=np.float64))):
+            bad = np.flatnonzero(~np.isfinite(point.gradient))
+            if bad.size:
+                self.failure = f"gradient[{int(bad[0])}] is {point.gradient[bad[0]]}"
+                return Point(x, math.nan, None)
+        if keep:
+            self.keep(point)
+        return point
+
+    def _check_limits(self) -> None:
+        if time.perf_counter() >= self.deadline:
+            raise StopRun(Status.TIME_LIMIT, "time limit reached")
+        if self.nfev >= self.max_evaluations:
+            raise StopRun(Status.MAX_EVALUATIONS, f"{self.nfev} evaluations, the limit")

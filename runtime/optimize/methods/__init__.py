@@ -1,0 +1,4 @@
+"""Methods: each proposes a move by evaluating, and commits it without; with their schedules, samplers and residuals.
+May import the base and the line searches.
+Never the driver, files or networks.
+"""

@@ -1,0 +1,251 @@
+"""``phiz verify``: every kernel of a generated folder against differences, against itself, and backend against backend.
+
+Layers are drawn in random legal configurations, losses with every activation that they admit, activations at random points.
+A seed and a number of cases always give the same configurations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..errors import ManifestError, PhizError
+from ..manifest.folder import Folder, builtin_path, load_folder
+from ..manifest.reading import parse
+from ..manifest.records import Manifest
+from .layer import LayerCheck
+from .loss import HeadCheck, PairCheck, activation_rows
+from .random_configuration import random_configuration
+from .verdict import Report, Row, Subject, concatenated
+
+if TYPE_CHECKING:
+    from ..opencl.backend import OpenCLBackend
+
+Backends = Literal["numpy", "opencl", "all"]
+BACKENDS = ("numpy", "opencl", "all")
+LINEAR = "linear"
+#: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built for it.
+LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
+LOSS_SIZE_OPENCL = (3, 5)
+#: How often a configuration is drawn again whose stages are not finite.
+REDRAWN = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """One configuration, by what draws it."""
+
+    kind: Literal["layer", "head", "loss", "activation"]
+    name: str
+    case: int = 0
+    activation: str = LINEAR
+    lower: str = LINEAR
+    loss: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all tasks of a run share; read again in every process."""
+
+    folder: Path
+    backend: Backends
+    seed: int
+
+
+def verify(
+    names: Sequence[str] = (),
+    folder: str | Path | None = None,
+    backend: Backends = "all",
+    cases: int = 20,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check layers (families or variants), losses and activations by name; everything where ``names`` is empty.
+
+    ``folder``: a generated folder (default: the built-in kernels).  ``cases``: random configurations per family, shared out
+    evenly among its variants, or per variant where a variant is named.  ``workers``: processes.  ``progress(done, all)`` is
+    called after every configuration.  A file that was edited after it was generated is checked as it is, and its digest is a
+    failure of its own.
+
+    Raises PhizError for an unknown name, ManifestError for an unreadable folder, DeviceError without OpenCL (or its float64).
+    """
+    started = time.perf_counter()
+    if cases < 1:
+        raise PhizError(f"cases = {cases}, expected at least 1")
+    if backend not in BACKENDS:
+        raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
+    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
+    opened.cache_clear()  # the folder may have changed since the last run
+    manifest, edited = opened(setting.folder)
+    tasks = plan(manifest, names, cases)
+    if backend != "numpy":
+        for dtype in ("float64", "float32"):
+            _opencl().require(dtype)
+    found = _pooled(setting, tasks, workers, progress) if workers > 1 else _in_turn(setting, tasks, progress)
+    changed = [Subject(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate") for name in edited]
+    return Report((*changed, *concatenated(found)), seed, time.perf_counter() - started)
+
+
+# ---------------------------------------------------------------------------------------------------------- the folder
+@lru_cache(maxsize=8)
+def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest of a folder, and the files that differ from what it says of them."""
+    try:
+        return load_folder(path), ()
+    except ManifestError:
+        try:
+            data = json.loads((path / "manifest.json").read_bytes())
+            digests = {str(name): hashlib.sha256((path / name).read_bytes()).hexdigest() for name in data["files"]}
+            edited = tuple(name for name, digest in digests.items() if digest != data["files"][name])
+            manifest = parse(data, Folder(path, digests))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            edited = ()
+        if not edited:
+            raise
+        return manifest, edited
+
+
+# ------------------------------------------------------------------------------------------------------------ the plan
+def plan(manifest: Manifest, names: Sequence[str], cases: int) -> list[Task]:
+    """What is checked, in order."""
+    known = {*manifest.families, *manifest.layers, *manifest.losses, *manifest.activations}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise PhizError(f"unknown layer {unknown[0]!r}, known are {', '.join(manifest.families)}")
+    tasks: list[Task] = []
+    for name in names or (*manifest.activations, *manifest.losses, *manifest.families):
+        if name in manifest.families or name in manifest.layers:
+            tasks += _layer_tasks(manifest, name, cases)
+        elif name in manifest.losses:
+            tasks += [Task("loss", name, case) for case in range(len(LOSS_SIZES))]
+        else:
+            tasks.append(Task("activation", name))
+            tasks += _inside_layers(manifest, name, cases) if names else []
+    return list(dict.fromkeys(tasks))
+
+
+def _layer_tasks(manifest: Manifest, name: str, cases: int) -> Iterator[Task]:
+    variants = [info for info in manifest.layers.values() if name in (info.family, info.name)]
+    activations = tuple(manifest.activations)
+    start = zlib.crc32(name.encode())
+    each = math.ceil(cases / len(variants))
+    for number, info in enumerate(variants):
+        for case in range(each):
+            turn = number * each + case
+            own = activations[(start + turn) % len(activations)]
+            lower = activations[(start // 7 + 2 * turn + turn // len(activations)) % len(activations)]
+            yield Task("layer", info.name, case, own, lower)
+        for loss in info.heads:
+            for case in range(min(each, 3)):
+                yield Task("head", info.name, case, loss=loss)
+
+
+def _inside_layers(manifest: Manifest, activation: str, cases: int) -> Iterator[Task]:
+    """A named activation around the folder's smallest layer, and in every loss."""
+    infos = sorted(manifest.layers.values(), key=lambda info: (not info.parameters, len(info.kernels)))
+    for case in range(cases if infos else 0):
+        yield Task("layer", infos[0].name, case, activation, activation)
+    for loss in manifest.losses:
+        for case in range(len(LOSS_SIZES)):
+            yield Task("loss", loss, case)
+
+
+# --------------------------------------------------------------------------------------------------------- the running
+@lru_cache(maxsize=1)
+def _opencl() -> OpenCLBackend:
+    from ..opencl.backend import OpenCLBackend
+
+    return OpenCLBackend()
+
+
+def perform(setting: Setting, task: Task) -> list[Row]:
+    """The rows of one task."""
+    with np.errstate(all="ignore"):  # a NaN is judged, not warned of
+        return _perform(setting, task)
+
+
+def _perform(setting: Setting, task: Task) -> list[Row]:
+    manifest, _ = opened(setting.folder)
+    key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
+    generator = np.random.default_rng([setting.seed, key, task.case])
+    opencl = _opencl() if setting.backend != "numpy" else None
+    numpy = setting.backend != "opencl"
+    if task.kind == "activation":
+        return list(activation_rows(manifest.activation(task.name), generator)) if numpy else []
+    if task.kind == "loss":
+        return _loss_rows(manifest, task, generator, opencl, numpy)
+    info = manifest.layers[task.name]
+    lower = manifest.activation(task.lower)
+    configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
+    if task.kind == "head":
+        head = HeadCheck(configuration, manifest.loss(task.loss), manifest.activation(LINEAR), generator)
+        return list(head.rows(opencl, numpy))
+    check = LayerCheck(configuration, lower, generator, opencl, numpy)
+    for _ in range(REDRAWN):
+        if not check.undefined:
+            break
+        configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
+        check = LayerCheck(configuration, lower, generator, opencl, numpy)
+    return list(check.rows())
+
+
+def _loss_rows(
+    manifest: Manifest, task: Task, generator: np.random.Generator, opencl: OpenCLBackend | None, numpy: bool
+) -> list[Row]:
+    units, samples = LOSS_SIZES[task.case]
+    loss, plain = manifest.loss(task.name), manifest.activation(LINEAR)
+    device = opencl if (units, samples) == LOSS_SIZE_OPENCL else None
+    rows: list[Row] = []
+    for name in loss.pairs:
+        check = PairCheck(loss, manifest.activation(name), plain, units, samples, generator)
+        rows += check.rows(device, numpy)
+    return rows
+
+
+def _in_turn(setting: Setting, tasks: Sequence[Task], progress: Callable[[int, int], None] | None) -> list[list[Row]]:
+    found = []
+    for number, task in enumerate(tasks):
+        found.append(perform(setting, task))
+        if progress is not None:
+            progress(number + 1, len(tasks))
+    return found
+
+
+def _pooled(
+    setting: Setting, tasks: Sequence[Task], workers: int, progress: Callable[[int, int], None] | None
+) -> list[list[Row]]:
+    """Processes, because building kernels takes nearly all of the time and does not run in threads."""
+    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(perform, setting, task) for task in tasks]
+        try:
+            for done, future in enumerate(as_completed(futures)):
+                future.result()
+                if progress is not None:
+                    progress(done + 1, len(tasks))
+        except BrokenProcessPool:
+            left = [task.name for task, future in zip(tasks, futures, strict=True) if future.cancelled() or future.exception()]
+            raise PhizError(
+                f"a process ended abruptly while checking {' or '.join(dict.fromkeys(left[:workers]))} "
+                "(an OpenCL driver may abort on a kernel); try: --backend numpy"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+__all__ = ["BACKENDS", "Report", "Row", "Task", "verify"]

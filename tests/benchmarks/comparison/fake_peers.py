@@ -1,0 +1,84 @@
+"""Sides of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.  Run in child processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from phiz.benchmarks.cases.subject import Form, Results, Unsupported
+from phiz.benchmarks.cases.works import Work
+from phiz.benchmarks.peers.own import Reference
+
+
+class Honest:
+    """The right numbers, under the name of the form "placed" as phiz has it."""
+
+    @staticmethod
+    def versions() -> str:
+        return "honest 1.0"
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"placed": form, "host": form}
+
+
+class Placed(Honest):
+    """Tells where it was told to compute, how many processors it may use, and a limit of threads."""
+
+    @staticmethod
+    def versions(device: str | None = None) -> str:
+        return f"{device} {len(os.sched_getaffinity(0))} {os.environ.get('OMP_NUM_THREADS')}"
+
+
+class Homeless(Honest):
+    """Finds no GPU."""
+
+    @staticmethod
+    def versions(device: str | None = None) -> str:
+        raise Unsupported(f"finds no {device}")
+
+
+class TwoForms(Honest):
+    """One form that agrees, one that does not."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"right": form, "wrong": Form(form.call, lambda: _off(form.results()))}
+
+
+class Wrong(Honest):
+    """A gradient with one entry off by a thousandth of the largest."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form = Reference.prepare(work, folders, threads)[""]
+        return {"": Form(form.call, lambda: _off(form.results()))}
+
+
+class Lacking(Honest):
+    """Has no counterpart."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        raise Unsupported("no counterpart of layer 0")
+
+
+class Dying(Honest):
+    """Ends in the middle of a block."""
+
+    @staticmethod
+    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+        form, calls = Reference.prepare(work, folders, threads)[""], iter(range(9))
+
+        def call() -> object:
+            return os._exit(3) if next(calls) == 8 else form.call()
+
+        return {"": Form(call, form.results)}
+
+
+def _off(results: Results) -> Results:
+    gradient = results["gradient"].copy()
+    gradient[-1] += 1e-3 * abs(gradient).max()
+    return {**results, "gradient": gradient}

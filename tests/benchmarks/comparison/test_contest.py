@@ -1,0 +1,145 @@
+"""Contests: sides in processes of their own, agreement before timing, goals and ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phiz.benchmarks.cases import works
+from phiz.benchmarks.cases.cases import CASES
+from phiz.benchmarks.cases.works import Goal, Work
+from phiz.benchmarks.comparison import contest
+from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
+from phiz.benchmarks.comparison.contest import Contest, Lane, Ratio
+from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
+from phiz.benchmarks.peers.registry import Peer
+
+WORK = Work(CASES["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
+
+
+@contextmanager
+def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, SideProcess]]:
+    """Processes that run the classes of ``fake_peers``; "phiz" is honest unless it is given."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with ExitStack() as stack:
+        chosen = {"phiz": "Honest", **classes}
+        yield {n: stack.enter_context(SideProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
+
+
+def run(found: dict[str, SideProcess], rounds: int = 2) -> Contest:
+    return contest.run(WORK, found, [], rounds, 0.002, lambda line: None)
+
+
+def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sides(monkeypatch, torch="TwoForms") as found:
+        result = run(found, rounds=3)
+    assert [(lane.peer, lane.form) for lane in result.lanes] == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
+    assert all(len(lane.seconds) == 3 and min(lane.seconds) > 0 for lane in result.lanes)
+    (verdict,) = result.verdicts()
+    assert verdict.against == "torch (right)" and verdict.met and verdict.reached > 0
+    record = result.record()
+    assert record["goals"][0]["reached"] == verdict.reached and record["sides"][2]["difference"] == 0
+
+
+def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sides(monkeypatch, torch="Wrong", jax="TwoForms") as found:
+        result = run(found)
+    assert {lane.peer for lane in result.lanes} == {"phiz", "jax"}
+    refused, of_two = result.wrong
+    assert refused.startswith("digits-gradient-6: torch differs from phiz by ") and "gradient of parameter" in refused
+    assert of_two.startswith("digits-gradient-6: jax wrong differs")
+    assert not result.verdicts()
+
+
+def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sides(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
+        result = run(found)
+        assert found["torch"].ask("versions") == "honest 1.0"  # a new process
+    assert {lane.peer for lane in result.lanes} == {"phiz", "numpy"}
+    assert "jax: no counterpart of layer 0" in result.notes
+    assert any(note.startswith("torch: ended with status 3") for note in result.notes)
+
+
+def test_a_side_that_cannot_be_imported_says_so() -> None:
+    said = r"X: ended with status 1.*no_such_module"
+    with SideProcess(Peer("x", "X", "no_such_module"), 1) as side, pytest.raises(SideError, match=said):
+        side.ask("versions")
+
+
+def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sides(monkeypatch) as found, pytest.raises(SideError, match="phiz: no answer within 0 s"):
+        found["phiz"].ask("prepare", WORK, [], 1, patience=0.0)
+
+
+def test_the_environment_limits_every_library() -> None:
+    found = environment(3)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POCL_CPU_MAX_CU_COUNT", "NPROC", "NUM_CPU_THREADS"):
+        assert found[name] == "3"
+    assert "intra_op_parallelism_threads=3" in found["XLA_FLAGS"]
+
+
+# ----------------------------------------------------------------------------------------------------------- agreement
+def test_agreement_counts_every_parameter_by_its_own_size() -> None:
+    """The second parameter's gradient is a millionth of the first's: an error there must not hide behind the first."""
+    ours = {"value": np.array([2.0]), "gradient": np.array([1e6, 2e6, 1.0, -2.0])}
+    pieces = [slice(0, 2), slice(2, 4)]
+    assert difference(ours, ours, pieces) == (0.0, "")
+    wrong = {**ours, "gradient": np.array([1e6, 2e6, 1.0, -2.001])}
+    gap, where = difference(ours, wrong, pieces)
+    assert gap == pytest.approx(0.001 / 2.001) and gap > TOLERANCE and where == "gradient of parameter 1"
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [{}, {"outputs": np.zeros(3)}, {"outputs": np.array([1.0, math.nan])}, {"outputs": np.array([1.0, math.inf])}],
+    ids=["missing", "shape", "nan", "inf"],
+)
+def test_missing_misshapen_and_infinite_results_disagree(theirs: dict[str, np.ndarray]) -> None:
+    assert difference({"outputs": np.array([1.0, 2.0])}, theirs, [])[0] == math.inf
+
+
+# ------------------------------------------------------------------------------------------------- ratios and verdicts
+def lane(peer: str, form: str, seconds: list[float]) -> Lane:
+    return Lane(peer, form, 0.0, 1, False, seconds)
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """Both slowed down in the second round by a third party: the ratio does not see it."""
+    assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
+    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow side takes part in the first rounds only
+
+
+def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
+    goals = Goal("pytorch", 2), Goal("best", 1), Goal("jax", 8), Goal("tinygrad", 1)
+    work = Work(CASES["lenet"], 1, "gradient", "t", goals, "cdist")
+    lanes = [
+        lane("phiz", "placed", [1.0]), lane("phiz", "host", [9.0]), lane("torch", "cdist", [5.0]), lane("torch", "expanded", [0.5]),
+        lane("torch-compile", "cdist", [3.0]), lane("jax", "", [4.0]),
+    ]  # fmt: skip
+    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(work, lanes, [], []).verdicts()}
+    assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
+    plain = Contest(Work(work.case, 1, "gradient", "t", work.goals), lanes, [], [])
+    found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
+    assert found["pytorch"] == (*found["best"][:2], False) == ("torch (expanded)", 0.5, False)
+    assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found
+
+
+# --------------------------------------------------------------------------------------------------------------- works
+def test_every_work_has_a_name_of_its_own_and_the_cases_of_the_table() -> None:
+    names = [work.name for work in works.WORKS]
+    assert len(set(names)) == len(names) == 11
+    assert works.choose(["lenet"], None) == [work for work in works.WORKS if work.case.name == "lenet"]
+
+
+def test_other_batches_have_no_goals_and_one_pass() -> None:
+    chosen = works.choose(["convolution", "lenet"], [128, 5])
+    assert {work.name for work in chosen} == {
+        "lenet-gradient-128", "lenet-gradient-5", "lenet-predict-128", "lenet-predict-5",
+        "convolution-forward-128", "convolution-forward-5", "convolution-pass-128", "convolution-pass-5",
+    }  # fmt: skip
+    assert {work.name for work in chosen if work.goals} == {"lenet-gradient-128"}
+    assert all(work.case.micro_batch in (None, work.batch) for work in chosen)

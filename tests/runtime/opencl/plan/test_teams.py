@@ -1,0 +1,190 @@
+"""Teams that share sums over samples: NumPy's numbers whatever is chosen, added in the stated order, and named refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from phiz.runtime.backend import Request
+from phiz.runtime.network.network import Network
+from phiz.runtime.opencl.backend import OpenCLBackend
+from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.program.layer import LayerSpec, layer
+from phiz.runtime.tuner.space.space import TEAMS as LEGAL
+from phiz.runtime.tuner.space.space import Space
+from phiz.runtime.tuner.space.traits import traits
+from phiz.runtime.tuner.trials.jobs import Job, jobs
+from phiz.runtime.tuner.trials.trial import Trials
+
+#: Padding and strides, where places differ in their rounds; a strip; several sums in one loop; tables; one vector and many.
+NETWORKS: dict[str, tuple[list[LayerSpec], Any]] = {
+    "dense": ([layer("dense", maps=11)], (7,)),
+    "convolution": ([layer("convolution", maps=5, kernel=3, stride=2, padding_low=1, padding_high=2)], (3, 9, 7)),
+    "wide windows": ([layer("convolution", maps=3, kernel=(4, 5), padding=(2, 3))], (2, 6, 4)),
+    "along a line": ([layer("convolution", maps=4, kernel=3, dilation=2, padding=2)], (2, 9)),
+    "radial_basis": ([layer("radial_basis", maps=6)], (9,)),
+    "subsampling": ([layer("subsampling", window=2)], (3, 8, 6)),
+    "crossed subsampling": ([layer("subsampling", window=(2, 3), connections=[[1], [0, 1]])], (2, 7, 7)),
+    "ragged": ([layer("convolution", kernel=[[3, 2], [2, 2], [1, 3]], connections=[[0, 1], [1]])], ((6, 5), (5, 7))),
+}
+SAMPLES = (1, 7, 8, 9, 64, 203)
+TEAMS, PARTS = (1, 2, 8, 32, 128), (1, 2, 3)
+
+
+@cache
+def sums(name: str, samples: int) -> list[Job]:
+    """The kernels of a network that sum over samples."""
+    layers, shape = NETWORKS[name]
+    found = jobs(Network(layers, shape, "mse", "numpy"), samples, Request(gradients="sum"))
+    return [job for job in found if job.kernel.role == "gradient"]
+
+
+def drawn(space: Space, generator: np.random.Generator) -> Schedule:
+    """Any legal team with what goes with it."""
+    width = int(generator.choice([1, space.width]))
+    tiles = {macro: int(generator.choice(space.tile_values(macro, width))) for macro in space.kernel.tiles}
+    team = int(generator.choice(TEAMS))
+    splits = [1 << n for n in range(team.bit_length())] if space.kernel.split else [None]
+    split, parts = splits[int(generator.integers(len(splits)))], int(generator.choice(PARTS))
+    found = Schedule(tiles, width, parts=parts, team=team, split=split)
+    return drawn(space, generator) if space.illegal(found) else found
+
+
+@pytest.mark.parametrize(("name", "samples"), [(name, n) for turn, name in enumerate(NETWORKS) for n in SAMPLES[turn % 2 :: 2]])
+def test_random_teams_give_what_numpy_gives_and_the_same_bits_twice(name: str, samples: int) -> None:
+    generator = np.random.default_rng([samples, len(name)])
+    for job in sums(name, samples):
+        trials = Trials(job, OpenCLBackend(fuse=False))
+        assert job.kernel.team and job.kernel.parts
+        trials.check(drawn(trials.space, generator))
+
+
+def test_every_choice_is_among_those_that_were_drawn() -> None:
+    """Of the same generators, without a device."""
+    found = []
+    device = traits(OpenCLBackend(fuse=False), "float32")
+    for name in NETWORKS:
+        for samples in SAMPLES:
+            generator = np.random.default_rng([samples, len(name)])
+            for job in sums(name, samples):
+                space = Space(job.unit, job.kernel, job.dtype, samples, device, job.image)
+                found.append((job.kernel, drawn(space, generator)))
+    assert {s.team for _, s in found} == set(TEAMS) and {s.parts for _, s in found} == set(PARTS)
+    assert {s.split for k, s in found if k.split} >= {1, 2, 4} and {s.split for k, s in found if not k.split} == {None}
+    strips = [s.tiles[k.strip.macro] for k, s in found if k.strip and (s.team or 1) > 1]
+    assert max(strips) > 1 and any(k.sums and (s.team or 1) > 1 for k, s in found) and any(k.index for k, _ in found)
+
+
+# ------------------------------------------------------------------------------------------------------- order of addition
+def lane_sum(lanes: np.ndarray) -> np.ndarray:
+    """The lower half and the upper half, lane by lane; of two the first and the second."""
+    while lanes.shape[-1] > 1:
+        half = lanes.shape[-1] // 2
+        lanes = lanes[..., :half] + lanes[..., half:]
+    return lanes[..., 0]
+
+
+def in_order(delta: np.ndarray, width: int, team: int, split: int, parts: int) -> np.ndarray:
+    """The sum of ``delta (maps, rows, columns, samples)`` as the kernel states it, one float32 addition after the other."""
+    maps, rows, columns, samples = delta.shape
+    vectors, span = -(-samples // width), team // split
+    whole = np.zeros((maps, rows, columns, vectors * width), np.float32)
+    whole[..., :samples] = delta
+    whole = whole.reshape(maps, rows, columns, vectors, width)
+    total = np.zeros(maps, np.float32)
+    for part in range(parts):
+        items = np.zeros((team, maps), np.float32)
+        for lane in range(team):
+            run, acc = lane // span, np.zeros((maps, width), np.float32)
+            for vector in range(part * span + lane % span, vectors, parts * span):
+                for row in range(run, rows, split):
+                    for column in range(columns):
+                        acc = acc + whole[:, row, column, vector]
+            items[lane] = lane_sum(acc)
+        others = team // 2
+        while others:
+            items[:others] += items[others : 2 * others]
+            others //= 2
+        total = items[0].copy() if part == 0 else total + items[0]
+    return total
+
+
+@pytest.mark.parametrize("samples", [9, 64, 203])
+@pytest.mark.parametrize(
+    ("width", "team", "split", "parts"),
+    [(1, 2, 2, 1), (8, 8, 1, 2), (1, 8, 4, 3), (4, 8, 2, 3), (8, 32, 4, 1), (1, 32, 2, 2), (2, 128, 4, 1), (1, 128, 1, 3)],
+)
+@pytest.mark.parametrize("name", ["dense", "convolution"])
+def test_every_item_sums_its_vectors_and_runs_and_halves_are_added_in_order(
+    name: str, width: int, team: int, split: int, parts: int, samples: int
+) -> None:
+    """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the stated order."""
+    job = next(job for job in sums(name, samples) if job.kernel.name == "gradient_b")
+    split = split if job.kernel.split else 1
+    wanted = Schedule(width=width, team=team, split=split if job.kernel.split else None, parts=parts)
+    trials, vectors = Trials(job, OpenCLBackend(fuse=False)), -(-samples // width)
+    most = -(-vectors * split // team)
+    if parts > most:
+        assert f"{parts} parts, expected 1 to {most}" in trials.space.illegal(wanted), "no part is without a vector"
+        return
+    rows, columns = (1, 1) if name == "dense" else (5, 4)
+    delta = job.arrays["delta_Z"].reshape(-1, rows, columns, samples)
+    found = trials.check(wanted).run()["gradient_b"]
+    assert found.tobytes() == in_order(delta, width, team, split, parts).tobytes()
+
+
+def test_a_team_of_one_is_no_team() -> None:
+    for job in sums("convolution", 64):
+        trials = Trials(job, OpenCLBackend(fuse=False))
+        alone, none = (trials.check(Schedule(team=team, parts=2)).run() for team in (1, None))
+        assert all(alone[name].tobytes() == none[name].tobytes() for name in alone)
+
+
+# ---------------------------------------------------------------------------------------------------------------- legality
+def test_why_a_team_is_illegal() -> None:
+    device = traits(OpenCLBackend(fuse=False), "float32")
+
+    def space(name: str, kernel: str, **changes: Any) -> Space:
+        layers, shape = NETWORKS[name]
+        found = jobs(Network(layers, shape, "mse", "numpy"), 64, Request(gradients="sum"))
+        job = next(job for job in found if job.kernel.name == kernel)
+        return Space(job.unit, job.kernel, job.dtype, 64, replace(device, **changes), job.image)
+
+    dense, convolution = space("dense", "gradient_w"), space("convolution", "gradient_w")
+    for team in (0, 3, 12, 129, 2 * LEGAL[-1]):
+        assert f"a team of {team}, expected a power of two up to {LEGAL[-1]}" in dense.illegal(Schedule(team=team))
+    assert not any(dense.illegal(Schedule(team=team)) for team in (1, *LEGAL))
+    small = space("dense", "gradient_w", work_group=32)
+    assert "a team of 64, expected a power of two up to 32" in small.illegal(Schedule(team=64))
+    assert "forward_Z has no sum that work items could share" in space("dense", "forward_Z").illegal(Schedule(team=2))
+    assert "a kernel of a fused pass" in space("dense", "gradient_w", fused=True).illegal(Schedule(team=2))
+
+    assert "16 runs, expected a power of two up to the team's 8" in convolution.illegal(Schedule(team=8, split=16))
+    assert "3 runs" in convolution.illegal(Schedule(team=8, split=3)) and "0 runs" in convolution.illegal(Schedule(team=8, split=0))
+    assert "8 runs" in convolution.illegal(Schedule(team=32, split=8)), "the outermost loop has five rounds"
+    assert "2 runs" in convolution.illegal(Schedule(team=1, split=2)) and "2 runs" in convolution.illegal(Schedule(split=2))
+    assert "2 runs" in dense.illegal(Schedule(team=8, split=2)), "no loop but that over the samples"
+    assert not any(convolution.illegal(Schedule(team=8, split=split)) for split in (1, 2, 4))
+
+    assert "a team is a work group of its own" in dense.illegal(Schedule(team=8, group=(8, 1, 1)))
+    default = space("dense", "gradient_w", kind="gpu", machine=replace(device.machine, work_items=2**15))
+    assert default.default.team and "a team is a work group of its own" in default.illegal(Schedule(group=(8, 1, 1)))
+    assert not default.illegal(Schedule(team=1, group=(1, 1, 1)))
+
+
+@pytest.mark.parametrize("team", [2, 32, 128])
+def test_the_sums_of_a_team_fit_local_memory(team: int) -> None:
+    """As many teams as make up a group of 128 items, each with a place for each item and one more to keep banks apart."""
+    device = traits(OpenCLBackend(fuse=False), "float32")
+    job = next(job for job in sums("dense", 64) if job.kernel.name == "gradient_w")
+    tiles = dict(zip(job.kernel.tiles, (3, 5), strict=True))
+    for dtype, itemsize in (("float32", 4), ("float64", 8)):
+        needed = 3 * 5 * (team + 1) * (128 // team) * itemsize
+        for local in (needed, needed - 1):
+            machine = replace(device.machine, local=local)
+            found = Space(job.unit, job.kernel, dtype, 64, replace(device, machine=machine)).illegal(Schedule(tiles, team=team))
+            reason = f"a team of {team} needs more local memory than the {local} bytes of a group"
+            assert found == ("" if local == needed else reason)
