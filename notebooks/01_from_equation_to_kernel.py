@@ -34,9 +34,7 @@ from IPython.display import Markdown, display
 from phiz.codegen import display as show
 from phiz.codegen.pages.pseudocode import pseudocode
 from phiz.codegen.user_file import BUILT_IN
-from phiz.runtime.program.layer import layer
-from phiz.runtime.network.network import Network
-from phiz.runtime.data.split import load_split
+from phiz.runtime import Network, layer, load_split
 
 plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 

@@ -35,12 +35,7 @@ from phiz.codegen.folder import write
 from phiz.codegen.pipeline import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.derive import DefinitionError, derive_definition
-from phiz.runtime.errors import PhizError
-from phiz.runtime.program.layer import layer
-from phiz.runtime.network.network import Network
-from phiz.runtime.training.settings import Settings
-from phiz.runtime.data.split import load_split
-from phiz.runtime.training.train import train
+from phiz.runtime import Network, PhizError, Settings, layer, load_split, train
 from phiz.runtime.verify.verify import verify
 
 plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})

@@ -22,15 +22,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.optimize
 
-from phiz.runtime.network.architectures import architecture
-from phiz.runtime.data.datasets import from_arrays
-from phiz.runtime.program.layer import layer
-from phiz.runtime.network.network import Network
-from phiz.runtime.training.objective import NetworkObjective
-from phiz.runtime.optimize import LeastSquares, minimize, predict_memory
-from phiz.runtime.optimize.error_curve import error_curve
-from phiz.runtime.training.part import Part
-from phiz.runtime.data.split import load_split
+from phiz.runtime import (
+    LeastSquares,
+    Network,
+    NetworkObjective,
+    Part,
+    architecture,
+    error_curve,
+    from_arrays,
+    layer,
+    load_split,
+    minimize,
+    predict_memory,
+)
 from threadpoolctl import threadpool_limits
 
 threadpool_limits(1)  # matrices of this size only wait for a second BLAS thread

@@ -23,14 +23,10 @@ from matplotlib.colors import LogNorm
 from scipy.stats import spearmanr
 
 from phiz.benchmarks.paper.rig.timing import race
-from phiz.runtime.backend import Request
-from phiz.runtime.opencl.backend import OpenCLBackend
-from phiz.runtime.program.layer import layer
+from phiz.runtime import Network, OpenCLBackend, Request, Schedule, layer
 from phiz.runtime.tuner.space.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
-from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.plan.plan import kernel_problem
 from phiz.runtime.opencl.plan.cpu_cost_model import loads, registers
-from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.tuner.trials.jobs import jobs
 from phiz.runtime.tuner.report import row

@@ -44,8 +44,7 @@ def test_runtime_runs_committed_kernels_without_sympy_and_mako() -> None:
     program = """
 import sys
 import numpy as np
-from phiz.runtime.program.layer import layer
-from phiz.runtime.network.network import Network
+from phiz.runtime import Network, layer
 for backend in ("numpy", "opencl"):
     network = Network([layer("convolution", maps=2, kernel=3), layer("softmax", maps=3)], (1, 5, 5), loss="ce", backend=backend)
     network.value_and_gradient(network.parameters, np.ones((2, 1, 5, 5), np.float32), np.eye(3, dtype=np.float32)[:2])
