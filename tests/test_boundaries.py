@@ -17,6 +17,8 @@ FORBIDDEN = {
     "codegen": ("runtime", "cli", "benchmarks", "generated", "pyopencl"),
     "runtime": ("derive", "codegen", "cli", "benchmarks", "sympy", "mako"),
 }
+#: Files that know no layer by name.
+NAMELESS = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "programs.py", "sizes.py")}
 
 
 def imported(path: Path, room: str) -> set[str]:
@@ -62,9 +64,8 @@ def words(text: str) -> set[str]:
 @pytest.mark.parametrize("folder", ["codegen", "runtime"])
 def test_no_template_and_no_pass_knows_a_layer(folder: str) -> None:
     """Layers are data: their names occur in no template and in no code that generates or runs kernels."""
-    suffixes = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "programs.py", "sizes.py")}[folder]
     names = {f.name for f in LAYERS} - {"dense"}
-    for pattern in suffixes:
+    for pattern in NAMELESS[folder]:
         for path in sorted((ROOT / folder).rglob(pattern)):
             text = _code_only(path)
             found = [n for n in names if re.search(rf"\b{n}\b", text)]
