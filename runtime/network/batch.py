@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,17 +48,35 @@ class Batch:
             )
 
 
+class Residents(threading.local):
+    """Samples on the device, for one thread: ``parts`` of at most ``size`` samples, in the memory of its ``executor``."""
+
+    def __init__(self, batch: Batch, size: int, executor: Callable[[], Executor]) -> None:
+        self.executor = own = executor()
+        self.parts = tuple((part, own.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
+
+
 @dataclass(frozen=True)
 class Placed:
     """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
 
-    Made by ``Network.place``; pass it in the place of ``inputs``.  Belongs to the network that made it.
+    Made by ``Network.place``; pass it in the place of ``inputs``.  Belongs to the network that made it.  A thread that first
+    uses it brings the samples to the device once more, for itself.
     """
 
     network: Network = field(repr=False)
     batch: Batch = field(repr=False)
-    executor: Executor = field(repr=False)
-    parts: tuple[tuple[slice, Any], ...] = field(repr=False)
+    own: Residents = field(repr=False)
+
+    @property
+    def executor(self) -> Executor:
+        """The calling thread's."""
+        return self.own.executor
+
+    @property
+    def parts(self) -> tuple[tuple[slice, Any], ...]:
+        """Samples of each pass, and where they are."""
+        return self.own.parts
 
     def __len__(self) -> int:
         return len(self.batch)

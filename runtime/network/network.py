@@ -19,8 +19,9 @@ from ..program.layer import LayerSpec
 from ..program.program import Program, Slice
 from ..program.shape import Shape
 from .backends import make_backend
-from .batch import Batch, Placed, admissible, even_parts, finite, rows, weight_row
+from .batch import Batch, Placed, Residents, admissible, even_parts, finite, rows, weight_row
 from .chain import admit, chain
+from .executors import Executors
 from .jacobian import jacobian_chunks
 from .nonfinite import NotFinite, first_nonfinite
 
@@ -28,8 +29,6 @@ Floats = npt.NDArray[Any]
 
 DTYPES = ("float32", "float64")
 FORMAT = 1
-#: Bytes that per-sample gradients and Jacobian rows may take at a time.
-ROW_BYTES = 64 * 2**20
 #: The longest pass in the place of two, as a part of what the backend chose: half again as long is no slower.
 LONGER = 1.5
 OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
@@ -81,8 +80,7 @@ class Network:
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
         self._longest = micro_batch or int(LONGER * self.micro_batch)
         self.parameters = self._initial(self.backend.vector(self.parameter_count, dtype), seed)
-        self._executors: dict[tuple[int, bool], Executor] = {}  # by capacity and form
-        self._fitting: dict[tuple[int, Request], Executor] = {}
+        self._executors = Executors(self.backend, self.program, dtype)
 
     # ------------------------------------------------------------------------------------------------- description
     @property
@@ -153,9 +151,8 @@ class Network:
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
         size = self.part_length(len(batch))
-        executor = self.executor(size, OUTPUTS if targets is None else VALUE_AND_GRADIENT)
-        parts = tuple((part, executor.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
-        return Placed(self, batch, executor, parts)
+        request = OUTPUTS if targets is None else VALUE_AND_GRADIENT
+        return Placed(self, batch, Residents(batch, size, lambda: self.executor(size, request)))
 
     def forward(self, parameters: Any, inputs: Any) -> Floats:
         """Outputs Y of the last layer, ``(N, *output shape)`` (``(N, units)`` where maps differ in size)."""
@@ -246,31 +243,11 @@ class Network:
 
     def row_chunk(self, rows_per_sample: int = 1) -> int:
         """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
-        return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
+        return max(1, min(self.micro_batch, self._executors.rows_within_bounds() // max(1, rows_per_sample)))
 
     def executor(self, samples: int, request: Request = VALUE_AND_GRADIENT) -> Executor:
-        """Buffers and kernels for such passes of ``samples`` samples: at hand where one of up to 8 times the need is.
-
-        Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
-        ``ROW_BYTES`` bounds the buffers for a gradient per sample.
-        """
-        if (samples, request) not in self._fitting:
-            self._fitting[samples, request] = self._executor(samples, request)
-        return self._fitting[samples, request]
-
-    def _executor(self, samples: int, request: Request) -> Executor:
-        rows = self.backend.in_rows(self.program, self.dtype, samples, request)
-        capacity = self.backend.capacity(self.program, self.dtype, samples, rows)
-        most = min(8 * capacity, self._rows_within_bounds()) if request.gradients == "sample" else 8 * capacity
-        at_hand = [c for c, form in self._executors if form == rows and capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c, request, rows)]
-        if not fitting:
-            self._executors[capacity, rows] = self.backend.executor(self.program, self.dtype, capacity, rows)
-            return self._executors[capacity, rows]
-        return self._executors[min(fitting), rows]
-
-    def _rows_within_bounds(self) -> int:
-        return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))
+        """The calling thread's buffers and kernels for such passes of ``samples`` samples; see ``Executors``."""
+        return self._executors.find(samples, request)
 
     def _batch(self, inputs: Any, targets: Any, weights: Any, with_targets: bool) -> Batch:
         samples = rows(inputs, self.input_shape, self.dtype, "inputs")
@@ -361,9 +338,10 @@ class Network:
         self, samples: Batch | Placed, request: Request, chunk: int | None, parameters: Floats
     ) -> Iterator[tuple[slice, Pending]]:
         if isinstance(samples, Placed):
-            samples.executor.set_parameters(parameters)
+            executor = samples.executor
+            executor.set_parameters(parameters)
             for part, resident in samples.parts:
-                yield part, samples.executor.start(resident, request)
+                yield part, executor.start(resident, request)
             return
         chunk = even_parts(len(samples), chunk) if chunk else self.part_length(len(samples))
         executor = self.executor(chunk, request)

@@ -99,6 +99,7 @@ class OpenCLExecutor:
     # -------------------------------------------------------------------------------------------------------- data
     def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
         """Transpose to sample-innermost once, and pad with copies of the last sample at weight 0."""
+        devices.refuse_inherited()
         samples = len(inputs)
         resident = self._slot(slot, targets is not None)
         resident.samples, resident.used = samples, self._lanes(samples)
@@ -128,6 +129,7 @@ class OpenCLExecutor:
 
     def set_parameters(self, parameters: Array) -> None:
         """Use them where they lie if kernels can read them there, else copy each to where its kernels expect it."""
+        devices.refuse_inherited()
         self._settle()
         if self._vectors and self.memory.reads(parameters):
             if parameters is not self._vector:

@@ -10,6 +10,7 @@ Unasked, the first CPU device is taken, Portable Computing Language (PoCL) first
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from functools import cache
@@ -248,11 +249,39 @@ def context(device: Any) -> Any:
     return _context(handle_of(device))
 
 
-@cache
+#: Contexts by device; two threads that first ask at the same time get the same one.
+_contexts: dict[Any, Any] = {}
+_lock = threading.Lock()
+#: Whether this process was forked from one that had a context, whose threads did not come along.
+_inherited = False
+
+
+def _after_fork() -> None:
+    global _inherited, _lock
+    _inherited, _lock = bool(_contexts), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def refuse_inherited() -> None:
+    """DeviceError in a forked process whose parent used OpenCL: it would wait for threads that it does not have."""
+    if _inherited:
+        raise DeviceError(
+            "this process was forked from one that had used OpenCL, whose threads did not come along: start processes with the "
+            "method 'spawn' (multiprocessing.set_start_method), or use backend='numpy'"
+        )
+
+
 def _context(device: Any) -> Any:
     cl = _pyopencl()
+    refuse_inherited()
     try:
-        return cl.Context([device])
+        with _lock:
+            if device not in _contexts:
+                _contexts[device] = cl.Context([device])
+            return _contexts[device]
     except cl.Error as error:
         raise DeviceError(f"{device.name.strip()}: no OpenCL context ({error})") from None
 

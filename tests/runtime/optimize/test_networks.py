@@ -87,7 +87,7 @@ def test_softmax_rows_equal_the_gauss_newton_form_on_the_pre_softmax_jacobian(ba
 @pytest.mark.parametrize("samples", [24, 240])
 def test_rows_come_in_chunks_whatever_the_number_of_samples(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     goal = fit(samples=samples)
-    monkeypatch.setattr("phiz.runtime.network.network.ROW_BYTES", 8 * goal.network.parameter_count * 8)
+    monkeypatch.setattr("phiz.runtime.network.executors.ROW_BYTES", 8 * goal.network.parameter_count * 8)
     sizes = [rows.shape[0] for _, rows in goal.residuals_and_jacobian_chunks(goal.network.parameters)]
     assert max(sizes) == 8 and sum(sizes) == samples
     assert goal.chunk_bytes == 3 * 8 * goal.network.parameter_count * 8

@@ -97,7 +97,7 @@ def test_rows_in_small_chunks_are_the_same_rows(monkeypatch: pytest.MonkeyPatch)
     network, data = small(), data_for("ce")
     objective = NetworkObjective(Part(network, data), alpha=0.1)
     whole = [np.concatenate(parts) for parts in zip(*objective.residuals_and_jacobian_chunks(network.parameters), strict=True)]
-    monkeypatch.setattr("phiz.runtime.network.network.ROW_BYTES", 4 * 3 * network.parameter_count * 8)
+    monkeypatch.setattr("phiz.runtime.network.executors.ROW_BYTES", 4 * 3 * network.parameter_count * 8)
     chunks = list(objective.residuals_and_jacobian_chunks(network.parameters))
     assert len(chunks) > 3
     for one, parts in zip(whole, zip(*chunks, strict=True), strict=True):
