@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from phiz.benchmarks.paper import paper
+from phiz.benchmarks.peers import registry
 
 from tests import conftest, test_boundaries, test_wheel
 
@@ -81,6 +83,13 @@ def test_imports_in_strings_resolve() -> None:
     assert len(named) > 10
     lost = sorted({f"{path.relative_to(ROOT)}: {name}" for path, name in named if not resolves(name) and INVENTED not in name})
     assert not lost, lost
+
+
+def test_modules_that_are_loaded_by_name_are_there() -> None:
+    for peer in (registry.PHIZ, *registry.PEERS.values()):
+        assert importlib.util.find_spec(peer.module, registry.__package__) is not None, peer.module
+    for name in paper.SECTIONS.values():
+        assert importlib.util.find_spec(f"{paper.__package__}.{name}") is not None, name
 
 
 def test_files_in_strings_and_pages_are_there() -> None:
