@@ -176,8 +176,10 @@ def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
         assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
-def test_defaults_of_a_gpu_share_the_sums_of_small_layers() -> None:
-    """The layout and the rules of GPUs, whatever device runs them here."""
+def test_defaults_of_a_gpu_share_the_sums_of_small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout and the rules of GPUs, whatever device runs them here, however few its cores."""
+    machine = Machine(64, GPU, local=int(OpenCLBackend().device.local_mem_size))
+    monkeypatch.setattr("phiz.runtime.opencl.device.device.machine", lambda device, kind: machine)
     backend = OpenCLBackend()
     backend.kind = "gpu"
     network, reference = dense(backend), dense("numpy")
