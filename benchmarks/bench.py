@@ -20,9 +20,8 @@ from ..runtime.opencl.device.device import DeviceInfo
 from .cases import works
 from .cases.subject import Unsupported
 from .comparison import contest, memory, startup
-from .comparison.other_work import Clock, by_others
+from .comparison.other_work import Clock, by_others, warn_when_busy
 from .comparison.side_process import SideError, SideProcess
-from .gradient.gradient import warn_when_busy
 from .kernels import roofline
 from .kernels.device_peaks import processor
 from .peers import registry as peers

@@ -35,7 +35,7 @@ LONGEST = (
 QUICKLY_BUILT = {
     "benchmarks/test_bench_command.py",
     "benchmarks/comparison/test_contest.py",
-    "benchmarks/gradient/test_gradient.py",
+    "benchmarks/kernels/test_kernel_times.py",
     "benchmarks/paper/rig/test_kernels.py",
     "cases/test_convolution.py",
     "cases/test_irregular.py",

@@ -1,10 +1,12 @@
 """Peak memory of one gradient beside what it has to store: activations, deltas and parameters.
 
-Measured in a process of its own as ``gradient.peak_memory`` does: the same gradient has run and was thrown away before.  With host
-arrays the rise of the resident set over what stood before the network was made; placed, the rise over the same point, but
-without the copies that were needed only to bring the samples to the device.
+Each network is measured in a process of its own.  The same gradient has run there before and was thrown away, so that neither
+compilers nor libraries that load on first use are counted.
 
-    python -m phiz.benchmarks.comparison.memory CASE BATCH THREADS [FOLDER ...]        (prints a JSON object)
+* With host arrays: the rise of the resident set over what stood before the network was made.
+* Placed: the rise over the same point, without the copies that were needed only to bring the samples to the device.
+
+    python -m phiz.benchmarks.comparison.memory CASE BATCH [FOLDER ...]        (prints a JSON object)
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..cases.cases import Array, Case
 from ..cases.works import BY_NAME, Work
-from ..gradient.peak_memory import CLEAR, limit_threads, readable, resident_bytes, settle
+from .resident_memory import readable, reset_peak, resident_bytes, settle
+from .side_process import environment
 
 GOAL = 1.3
+Samples = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def measured(works: Sequence[Work]) -> list[Work]:
 
 def peak(work: Work, threads: int, folders: Sequence[str]) -> Peak:
     """In a process of its own; RuntimeError with its last line where that fails."""
-    command = [sys.executable, "-m", __name__, work.case.name, str(work.batch), str(threads), *folders]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", __name__, work.case.name, str(work.batch), *folders]
+    done = subprocess.run(command, env=environment(threads), capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise RuntimeError(f"memory of {work.case.name} at batch {work.batch}: {lines[-1] if lines else 'no answer'}")
@@ -65,37 +70,43 @@ def peak(work: Work, threads: int, folders: Sequence[str]) -> Peak:
 
 def _measure(name: str, batch: int, folders: Sequence[str]) -> Peak:
     case = BY_NAME[name].at(batch)
-    inputs, targets = case.samples(batch)
-
-    def host() -> None:
-        network = case.network(manifests=folders)
-        for _ in range(2):
-            network.value_and_gradient(network.parameters, inputs, targets)
-
-    host()
+    samples = case.samples(batch)
+    _with_host_arrays(case, folders, samples)
     network = case.network(manifests=folders)
-    program, itemsize = network.program, inputs.dtype.itemsize
     micro_batch = network.part_length(batch)
-    stored = (program.units_per_sample * micro_batch + network.parameter_count) * itemsize
-    del network, program
+    units = network.program.units_per_sample * micro_batch + network.parameter_count
+    stored = units * samples[0].dtype.itemsize
+    del network
     settle()
     if not readable():
         return Peak(name, batch, micro_batch, stored, None, None)
     before = resident_bytes("VmRSS")
-    CLEAR.write_text("5")
-    host()
-    peak_host = resident_bytes("VmHWM") - before
+    reset_peak()
+    _with_host_arrays(case, folders, samples)
+    host = resident_bytes("VmHWM") - before
+    return Peak(name, batch, micro_batch, stored, host, _placed(case, folders, samples))
+
+
+def _with_host_arrays(case: Case, folders: Sequence[str], samples: Samples) -> None:
+    """Two gradients of a network that is made here and thrown away."""
+    network = case.network(manifests=folders)
+    for _ in range(2):
+        network.value_and_gradient(network.parameters, *samples)
+
+
+def _placed(case: Case, folders: Sequence[str], samples: Samples) -> int:
+    """The peak of two gradients of samples on the device, over what stood before the network was made."""
     settle()
     before = resident_bytes("VmRSS")
     network = case.network(manifests=folders)
-    placed = network.place(inputs, targets)
+    placed = network.place(*samples)
     settle()
-    CLEAR.write_text("5")
+    reset_peak()
     for _ in range(2):
         network.value_and_gradient(network.parameters, placed)
-    return Peak(name, batch, micro_batch, stored, peak_host, resident_bytes("VmHWM") - before)
+    return resident_bytes("VmHWM") - before
 
 
 if __name__ == "__main__":
-    limit_threads(int(sys.argv[3]))
-    print(json.dumps(asdict(_measure(sys.argv[1], int(sys.argv[2]), sys.argv[4:]))))
+    # The parent has set the threads, before any library was imported.
+    print(json.dumps(asdict(_measure(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))))

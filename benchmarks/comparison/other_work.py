@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,3 +43,10 @@ def by_others(start: Clock, end: Clock, cores: int) -> float | None:
     if start.busy is None or end.busy is None or end.wall <= start.wall:
         return None
     return max(0.0, (end.busy - start.busy) - (end.own - start.own)) / ((end.wall - start.wall) * cores)
+
+
+def warn_when_busy(threads: int) -> None:
+    """Say on stderr that others compete for the cores; spinning thread pools then wait for one another."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load + threads > cores + 0.5:
+        print(f"load average {load:.1f} on {cores} cores: the times below compare little", file=sys.stderr)
