@@ -18,7 +18,7 @@ from typing import Any
 from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
 from .cases import works
-from .cases.subject import Unsupported
+from .cases.problem import Unsupported
 from .comparison import contest, memory, startup
 from .comparison.other_work import Clock, by_others, warn_when_busy
 from .comparison.side_process import SideError, SideProcess

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..cases.subject import Array
+from ..cases.problem import Array
 
 TOLERANCE = 1e-4
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..cases.subject import Subject, Unsupported
+from ..cases.problem import Problem, Unsupported
 from ..cases.works import Goal, Work, fits
 from ..peers.registry import PYTORCH
 from .agreement import TOLERANCE, difference
@@ -131,7 +131,7 @@ def run(
     except SideError as error:
         contest.notes.append(str(error))
         return contest
-    pieces = [slice(s.offset, s.stop) for s in Subject.of(work, folders).network.slices]
+    pieces = [slice(s.offset, s.stop) for s in Problem.of(work, folders).network.slices]
     expected = reference[OURS[1]][1]
     _enter(contest, "phiz", reference, expected, pieces, seconds, keep_all=True)
     for name, side in sides.items():

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ...runtime.errors import PhizError
-from ..cases.subject import Form, Unsupported
+from ..cases.problem import Form, Unsupported
 
 #: Calls and seconds of the first look at a form, which decides how many calls make a block.
 FIRST_CALLS, FIRST_SECONDS = 5, 0.5

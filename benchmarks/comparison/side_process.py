@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
-from ..cases.subject import Unsupported
+from ..cases.problem import Unsupported
 from ..peers.registry import Peer
 from .side import read, write
 

@@ -32,7 +32,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Problem:
     """A work with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
 
     work: Work
@@ -43,7 +43,7 @@ class Subject:
     delta: Array
 
     @classmethod
-    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Subject:
+    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
         """``folders``: generated folders with the layers that phiz does not come with."""
         network = work.case.network(backend, manifests=folders, device=device)
         inputs, targets = work.case.samples(work.batch)
