@@ -17,7 +17,7 @@ from typing import Any
 
 from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
-from .cases import works
+from .cases import cases
 from .cases.problem import Unsupported
 from .comparison import contest, memory, startup
 from .comparison.other_work import Clock, by_others, warn_when_busy
@@ -82,7 +82,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     """Measure; ``say`` receives a line of progress.  PhizError for an unknown case, peer or device."""
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
-    chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
+    chosen, sides = cases.choose(options.cases, options.batches), peers.choose(options.peers)
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
@@ -96,7 +96,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
             device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
             run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device, run.gpu))
         record: Record = {"machine": _machine(run), "options": _plain(options)}
-        record["works"] = [found.record() for found in _contests(run, chosen)]
+        record["cases"] = [found.record() for found in _contests(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
     # The sides have ended: their time counts as ours.
@@ -140,10 +140,10 @@ def _machine(run: Run) -> Record:
     return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
 
 
-def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
-    """The works whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
-    needed = dict.fromkeys(work.case.definition for work in chosen if work.case.definition)
-    files = {name: works.DEFINITIONS / f"{name}.py" for name in needed}
+def _defined(run: Run, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
+    """The cases whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
+    needed = dict.fromkeys(case.model.definition for case in chosen if case.model.definition)
+    files = {name: cases.DEFINITIONS / f"{name}.py" for name in needed}
     for name, file in files.items():
         if not file.is_file():
             run.missing.append(f"{name} is not measured: {file} comes with the source, not with the package")
@@ -158,20 +158,20 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phiz_bench_"))
         write(Path(folder), generate(definitions.families, definitions.activations, definitions.losses).files)
         run.folders.append(folder)
-    yield from (work for work in chosen if not work.case.definition or files[work.case.definition].is_file())
+    yield from (case for case in chosen if not case.model.definition or files[case.model.definition].is_file())
 
 
-def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contest]:
-    for work in chosen:
-        if run.late(work.name):
+def _contests(run: Run, chosen: Sequence[cases.Case]) -> Iterator[contest.Contest]:
+    for case in chosen:
+        if run.late(case.name):
             continue
         before = time.monotonic()
-        found = contest.run(work, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
-        run.say(f"{work.name}: {time.monotonic() - before:.0f} s")
+        found = contest.run(case, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
+        run.say(f"{case.name}: {time.monotonic() - before:.0f} s")
         yield found
 
 
-def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
+def _roofline(run: Run, chosen: Sequence[cases.Case]) -> Record:
     phiz = run.sides["phiz"]
     run.say("multiply-add peak and bandwidth")
     points = []
@@ -180,24 +180,24 @@ def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
     except SideError as error:
         run.missing.append(f"roofline: {error}")
         return {}
-    for work in roofline.profiled(chosen):
-        run.say(f"{work.name}: kernels")
+    for case in roofline.profiled(chosen):
+        run.say(f"{case.name}: kernels")
         try:
-            points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
+            points += roofline.points(case.name, phiz.ask("kernels", case, run.folders, KERNEL_REPEATS), found[0])
         except SideError as error:
-            run.missing.append(f"roofline of {work.name}: {error}")
+            run.missing.append(f"roofline of {case.name}: {error}")
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
 
-def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
+def _memory(run: Run, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
     if run.gpu:
         run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
         return
-    for work in memory.measured(chosen):
-        if not work.case.definition and not run.late(f"memory of {work.case.name} at batch {work.batch}", MEMORY):
-            run.say(f"{work.case.name}, batch {work.batch}: memory")
+    for case in memory.measured(chosen):
+        if not case.model.definition and not run.late(f"memory of {case.model.name} at batch {case.batch}", MEMORY):
+            run.say(f"{case.model.name}, batch {case.batch}: memory")
             try:
-                yield memory.peak(work, run.options.threads, ())
+                yield memory.peak(case, run.options.threads, ())
             except RuntimeError as error:
                 run.missing.append(str(error))
 
@@ -214,12 +214,12 @@ def _waits(run: Run) -> list[startup.Wait]:
 
 
 def failures(record: Record) -> list[str]:
-    """Works whose results no peer shares although some should have: what makes the command fail."""
+    """Cases whose results no peer shares although some should have: what makes the command fail."""
     found = []
-    for work in record["works"]:
-        agreeing = {side["peer"] for side in work["sides"]} - {"phiz"}
-        if not work["sides"]:
-            found.append(f"{work['work']}: {'; '.join(work['notes']) or 'phiz gave no time'}")
-        elif work["wrong"] and not agreeing:
-            found += work["wrong"]
+    for case in record["cases"]:
+        agreeing = {side["peer"] for side in case["sides"]} - {"phiz"}
+        if not case["sides"]:
+            found.append(f"{case['case']}: {'; '.join(case['notes']) or 'phiz gave no time'}")
+        elif case["wrong"] and not agreeing:
+            found += case["wrong"]
     return found

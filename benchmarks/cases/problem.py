@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...runtime.network.network import Network
 from ...runtime.program.layer import Layer
-from .works import Work
+from .cases import Case
 
 Array = npt.NDArray[Any]
 Results = dict[str, Array]
@@ -20,12 +20,12 @@ Step = Callable[[Mapping[str, Any], Any], Any]
 
 
 class Unsupported(Exception):
-    """A work that a peer has no counterpart for; the message says which part."""
+    """A case that a peer has no counterpart for; the message says which part."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way in which a side computes a work.  ``results`` gives what ``call`` computes as arrays, for comparison."""
+    """One way in which a side computes a case.  ``results`` gives what ``call`` computes as arrays, for comparison."""
 
     call: Callable[[], object]
     results: Callable[[], Results]
@@ -33,9 +33,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Problem:
-    """A work with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
+    """A case with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
 
-    work: Work
+    case: Case
     network: Network
     parameters: Array
     inputs: Array
@@ -43,13 +43,13 @@ class Problem:
     delta: Array
 
     @classmethod
-    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
+    def of(cls, case: Case, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
         """``folders``: generated folders with the layers that phiz does not come with."""
-        network = work.case.network(backend, manifests=folders, device=device)
-        inputs, targets = work.case.samples(work.batch)
-        shape = work.batch, network.output_shape.units
+        network = case.model.network(backend, manifests=folders, device=device)
+        inputs, targets = case.model.samples(case.batch)
+        shape = case.batch, network.output_shape.units
         delta = np.random.default_rng(7).standard_normal(shape, dtype=np.float32)
-        return cls(work, network, network.parameters, inputs, targets, delta)
+        return cls(case, network, network.parameters, inputs, targets, delta)
 
     def leaves(self) -> list[tuple[int, str, Array]]:
         """Layer, name and value of every parameter, in order."""

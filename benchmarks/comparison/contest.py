@@ -1,4 +1,4 @@
-"""One work on all sides, in turn: every side in a process of its own, so that nothing else runs during a block."""
+"""One case on all sides, in turn: every side in a process of its own, so that nothing else runs during a block."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..cases.cases import Case, Goal, fits
 from ..cases.problem import Problem, Unsupported
-from ..cases.works import Goal, Work, fits
 from ..peers.registry import PYTORCH
 from .agreement import TOLERANCE, difference
 from .side_process import SideError, SideProcess
@@ -67,9 +67,9 @@ class Verdict:
 
 @dataclass
 class Contest:
-    """What was found for one work."""
+    """What was found for one case."""
 
-    work: Work
+    case: Case
     lanes: list[Lane]
     wrong: list[str]
     notes: list[str]
@@ -93,9 +93,9 @@ class Contest:
         """One per goal that could be measured."""
         found = []
         everyone = tuple({lane.peer for lane in self.lanes} - {"phiz"})
-        for goal in self.work.goals:
+        for goal in self.case.goals:
             peers = {"pytorch": PYTORCH, "best": everyone}.get(goal.peer, (goal.peer,))
-            lane = self.fastest(peers, self.work.variant)
+            lane = self.fastest(peers, self.case.variant)
             if lane is not None:
                 found.append(Verdict(goal, self.ratio(lane).median, lane.name))
         return found
@@ -104,8 +104,8 @@ class Contest:
         """JSON-able."""
         ours = self.ours
         return {
-            "work": self.work.name, "title": self.work.title, "batch": self.work.batch, "mode": self.work.mode,
-            "variant": self.work.variant,
+            "case": self.case.name, "title": self.case.title, "batch": self.case.batch, "mode": self.case.mode,
+            "variant": self.case.variant,
             "sides": [
                 asdict(lane) | {"ms": 1e3 * statistics.median(lane.seconds), "ratio": asdict(self.ratio(lane)) if ours else None}
                 for lane in self.lanes if lane.seconds
@@ -119,27 +119,27 @@ class Contest:
 
 
 def run(
-    work: Work, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
+    case: Case, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
 ) -> Contest:
     """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per side and round.
 
     The order turns round from one round to the next.  A side that fails, or that does not agree with phiz, is left out.
     """
-    contest = Contest(work, [], [], [])
+    contest = Contest(case, [], [], [])
     try:
-        reference = sides["phiz"].ask("prepare", work, folders, sides["phiz"].threads)
+        reference = sides["phiz"].ask("prepare", case, folders, sides["phiz"].threads)
     except SideError as error:
         contest.notes.append(str(error))
         return contest
-    pieces = [slice(s.offset, s.stop) for s in Problem.of(work, folders).network.slices]
+    pieces = [slice(s.offset, s.stop) for s in Problem.of(case, folders).network.slices]
     expected = reference[OURS[1]][1]
     _enter(contest, "phiz", reference, expected, pieces, seconds, keep_all=True)
     for name, side in sides.items():
         if name == "phiz":
             continue
-        say(f"{work.name}: preparing {side.peer.title}")
+        say(f"{case.name}: preparing {side.peer.title}")
         try:
-            _enter(contest, name, side.ask("prepare", work, folders, side.threads), expected, pieces, seconds)
+            _enter(contest, name, side.ask("prepare", case, folders, side.threads), expected, pieces, seconds)
         except Unsupported as reason:
             contest.notes.append(f"{side.peer.title}: {reason}")
         except SideError as error:
@@ -161,13 +161,13 @@ def _enter(
     for form, (once, results) in forms.items():
         gap, where = difference(expected, results, pieces)
         if gap > TOLERANCE:
-            contest.wrong.append(f"{contest.work.name}: {name} {form} differs from phiz by {gap:.1e} ({where})".replace("  ", " "))
+            contest.wrong.append(f"{contest.case.name}: {name} {form} differs from phiz by {gap:.1e} ({where})".replace("  ", " "))
         else:
             calls = max(1, min(300, int(seconds / max(1e-6, once))))
             found[form] = once, Lane(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
     if not found:
         return
-    fitting = [form for form in found if fits(form, contest.work.variant)]
+    fitting = [form for form in found if fits(form, contest.case.variant)]
     kept = {min(forms, key=lambda form: found[form][0]) for forms in (list(found), fitting) if forms}
     contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
 
@@ -186,4 +186,4 @@ def _drop(sides: Mapping[str, SideProcess]) -> None:
         try:
             side.ask("drop")
         except SideError:
-            side.stop()  # the next work starts it afresh
+            side.stop()  # the next case starts it afresh

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cases.cases import Array, Case
-from ..cases.works import BY_NAME, Work
+from ..cases.cases import BY_NAME, Case
+from ..cases.models import Array, Model
 from .resident_memory import readable, reset_peak, resident_bytes, settle
 from .side_process import environment
 
@@ -31,7 +31,7 @@ Samples = tuple[Array, Array]
 class Peak:
     """Bytes.  ``stored``: activations and deltas of one micro-batch, and the parameters.  Peaks are None without /proc."""
 
-    case: str
+    model: str
     batch: int
     micro_batch: int
     stored: int
@@ -53,26 +53,26 @@ class Peak:
         return asdict(self) | {"ratio_host": self.ratio(self.host), "ratio_placed": self.ratio(self.placed), "met": self.met}
 
 
-def measured(works: Sequence[Work]) -> list[Work]:
-    """Each case and batch once."""
-    return list({(w.case.name, w.batch): w for w in works if w.mode in ("gradient", "pass")}.values())
+def measured(cases: Sequence[Case]) -> list[Case]:
+    """Each model and batch once."""
+    return list({(w.model.name, w.batch): w for w in cases if w.mode in ("gradient", "pass")}.values())
 
 
-def peak(work: Work, threads: int, folders: Sequence[str]) -> Peak:
+def peak(case: Case, threads: int, folders: Sequence[str]) -> Peak:
     """In a process of its own; RuntimeError with its last line where that fails."""
-    command = [sys.executable, "-m", __name__, work.case.name, str(work.batch), *folders]
+    command = [sys.executable, "-m", __name__, case.model.name, str(case.batch), *folders]
     done = subprocess.run(command, env=environment(threads), capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(f"memory of {work.case.name} at batch {work.batch}: {lines[-1] if lines else 'no answer'}")
+        raise RuntimeError(f"memory of {case.model.name} at batch {case.batch}: {lines[-1] if lines else 'no answer'}")
     return Peak(**json.loads(done.stdout))
 
 
 def _measure(name: str, batch: int, folders: Sequence[str]) -> Peak:
-    case = BY_NAME[name].at(batch)
-    samples = case.samples(batch)
-    _with_host_arrays(case, folders, samples)
-    network = case.network(manifests=folders)
+    model = BY_NAME[name].at(batch)
+    samples = model.samples(batch)
+    _with_host_arrays(model, folders, samples)
+    network = model.network(manifests=folders)
     micro_batch = network.part_length(batch)
     units = network.program.units_per_sample * micro_batch + network.parameter_count
     stored = units * samples[0].dtype.itemsize
@@ -82,23 +82,23 @@ def _measure(name: str, batch: int, folders: Sequence[str]) -> Peak:
         return Peak(name, batch, micro_batch, stored, None, None)
     before = resident_bytes("VmRSS")
     reset_peak()
-    _with_host_arrays(case, folders, samples)
+    _with_host_arrays(model, folders, samples)
     host = resident_bytes("VmHWM") - before
-    return Peak(name, batch, micro_batch, stored, host, _placed(case, folders, samples))
+    return Peak(name, batch, micro_batch, stored, host, _placed(model, folders, samples))
 
 
-def _with_host_arrays(case: Case, folders: Sequence[str], samples: Samples) -> None:
+def _with_host_arrays(model: Model, folders: Sequence[str], samples: Samples) -> None:
     """Two gradients of a network that is made here and thrown away."""
-    network = case.network(manifests=folders)
+    network = model.network(manifests=folders)
     for _ in range(2):
         network.value_and_gradient(network.parameters, *samples)
 
 
-def _placed(case: Case, folders: Sequence[str], samples: Samples) -> int:
+def _placed(model: Model, folders: Sequence[str], samples: Samples) -> int:
     """The peak of two gradients of samples on the device, over what stood before the network was made."""
     settle()
     before = resident_bytes("VmRSS")
-    network = case.network(manifests=folders)
+    network = model.network(manifests=folders)
     placed = network.place(*samples)
     settle()
     reset_peak()

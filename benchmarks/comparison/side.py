@@ -1,4 +1,4 @@
-"""The child process of one side: builds works and times blocks of calls when it is asked to.
+"""The child process of one side: builds cases and times blocks of calls when it is asked to.
 
 Requests come as pickles on stdin, replies go out on what was stdout; libraries that print do so on stderr.
 
@@ -6,10 +6,10 @@ Requests come as pickles on stdin, replies go out on what was stdout; libraries 
 |---|---|
 | ("versions",) | a line |
 | ("device",) | phiz alone: what ``runtime.opencl.device.device.describe`` tells about its OpenCL device |
-| ("prepare", work, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
+| ("prepare", case, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
 | ("measure", form, calls) | median seconds of as many calls, after one that only warms up |
-| ("drop",) | None; the work is forgotten |
-| ("kernels", work, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
+| ("drop",) | None; the case is forgotten |
+| ("kernels", case, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Side:
                 from ...runtime.opencl.device import device as devices
 
                 return devices.describe(devices.choose(self.options.get("device")))
-            case ("prepare", work, folders, threads):
-                self.forms = self.peer.prepare(work, folders, threads, **self.options)
+            case ("prepare", case, folders, threads):
+                self.forms = self.peer.prepare(case, folders, threads, **self.options)
                 return {name: first_look(form) for name, form in self.forms.items()}
             case ("measure", form, calls):
                 return block(self.forms[form].call, calls)
@@ -96,10 +96,10 @@ class Side:
                 self.forms = {}
                 gc.collect()
                 return None
-            case ("kernels", work, folders, repeats):
-                from ..kernels.roofline import profile_work
+            case ("kernels", case, folders, repeats):
+                from ..kernels.roofline import profile_case
 
-                return profile_work(work, folders, repeats, **self.options)
+                return profile_case(case, folders, repeats, **self.options)
             case ("peaks", dtypes):
                 from ..kernels.device_peaks import measure
 

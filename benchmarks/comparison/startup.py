@@ -46,9 +46,9 @@ def gated(L):
     return L.output(i)(tanh(A[i]) * sigmoid(B[i]))
 '''
 GRADIENT = """
-from phiz.benchmarks.cases.cases import CASES
-network = CASES["lenet"].network()
-network.value_and_gradient(network.parameters, *CASES["lenet"].samples(128))
+from phiz.benchmarks.cases.models import MODELS
+network = MODELS["lenet"].network()
+network.value_and_gradient(network.parameters, *MODELS["lenet"].samples(128))
 """
 
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...runtime.program.layer import Layer
+from ..cases.cases import Case
 from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
 
 NCHW = ("NCHW", "OIHW", "NCHW")
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -106,11 +106,11 @@ def whole(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
     place = _place(device)
-    problem = Problem.of(work, folders)
-    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
+    problem = Problem.of(case, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), case.mode, case.model.loss
     leaves = [jax.device_put(value, place) for _, _, value in problem.leaves()]
     x, t, d = (jax.device_put(a, place) for a in (problem.inputs, problem.targets, problem.delta))
     softmax = problem.network.layers[-1].spec.family == "softmax"

@@ -7,8 +7,8 @@ from typing import Any
 
 from ...runtime.backend import Request, Result
 from ...runtime.opencl.backend import OpenCLExecutor
+from ..cases.cases import Case
 from ..cases.problem import Array, Form, Problem, Results, gathered, passed
-from ..cases.works import Work
 
 BACKWARD = Request(gradients="sum", input_gradient=True)
 
@@ -20,22 +20,22 @@ def versions(device: str | None = None) -> str:
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """ "placed": samples (and the delta) on the device.  "host": host arrays in and out."""
-    problem = Problem.of(work, folders, "opencl", device)
+    problem = Problem.of(case, folders, "opencl", device)
     return {"placed": _placed(problem), "host": _host(problem)}
 
 
 def _host(problem: Problem) -> Form:
     network, parameters, inputs = problem.network, problem.parameters, problem.inputs
-    if problem.work.mode == "gradient":
+    if problem.case.mode == "gradient":
         found: list[Any] = [None]
 
         def gradient() -> None:
             found[0] = network.value_and_gradient(parameters, inputs, problem.targets)
 
         return Form(gradient, lambda: gathered(found[0][0], [found[0][1]]))
-    if problem.work.mode == "pass":
+    if problem.case.mode == "pass":
         return _host_pass(problem)
     last: list[Array] = [inputs]
 
@@ -67,7 +67,7 @@ def _host_pass(problem: Problem) -> Form:
 
 def _placed(problem: Problem) -> Form:
     network, parameters = problem.network, problem.parameters
-    if problem.work.mode == "gradient":
+    if problem.case.mode == "gradient":
         placed = network.place(problem.inputs, problem.targets)
         found: list[Any] = [None]
 
@@ -78,9 +78,9 @@ def _placed(problem: Problem) -> Form:
     placed = network.place(problem.inputs)
     executor, (_, resident) = placed.executor, placed.parts[0]
     if len(placed.parts) != 1:
-        raise ValueError(f"{problem.work.name}: needs {len(placed.parts)} passes, expected 1")
+        raise ValueError(f"{problem.case.name}: needs {len(placed.parts)} passes, expected 1")
     executor.set_parameters(parameters)
-    if problem.work.mode == "predict":
+    if problem.case.mode == "predict":
         outputs = [problem.inputs]
 
         def predict() -> None:
@@ -93,7 +93,7 @@ def _placed(problem: Problem) -> Form:
 
 def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> Form:
     """Kernels alone: outputs, deltas and gradients stay on the device, as those of the peers stay where they are computed."""
-    both = problem.work.mode == "pass"
+    both = problem.case.mode == "pass"
 
     def results() -> Results:
         outputs = executor.start(resident, Request(outputs=True, keep=both)).result().outputs
@@ -127,9 +127,9 @@ class Reference:
         return f"NumPy {np.__version__}, phiz's reference kernels"
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
         """One form; its arrays are always the host's."""
-        problem = Problem.of(work, folders, "numpy")
+        problem = Problem.of(case, folders, "numpy")
         return {"": _host(problem)}
 
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from ...runtime.program.layer import Layer
+from ..cases.cases import Case
 from ..cases.problem import Array, Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
 
 Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 GRAPHS = "reduce-overhead"
@@ -164,7 +164,7 @@ def versions(device: str | None = None) -> str:
     return f"PyTorch {torch.__version__}{where}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False) -> dict[str, Form]:
     """A form per style of the first layer (compiled on a GPU: and per way of running it).
 
     ``device``: "cuda", or None for ``threads`` threads of the CPU.  Unsupported where it is not there.
@@ -175,8 +175,8 @@ def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None
     else:
         _full_precision()
     if compiled:
-        torch.compiler.reset()  # all works share the code of a few functions, which may be compiled for so many only
-    problem = Problem.of(work, folders)
+        torch.compiler.reset()  # all cases share the code of a few functions, which may be compiled for so many only
+    problem = Problem.of(case, folders)
     family = problem.network.layers[0].spec.family
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
@@ -218,9 +218,9 @@ class Compiled:
         return f"{known}, inductor, Triton {version('triton')}"
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
         """As ``prepare``, compiled for exactly these shapes."""
-        return prepare(work, folders, threads, device, compiled=True)
+        return prepare(case, folders, threads, device, compiled=True)
 
 
 class _Side:
@@ -235,8 +235,8 @@ class _Side:
         if style.channels_last:
             self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
         chain = problem.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
-        loss = problem.work.case.loss
-        if problem.work.mode == "pass":
+        loss = problem.case.model.loss
+        if problem.case.mode == "pass":
             self.inputs.requires_grad_()
         if way.fixed:
             self.leaves = [torch.nn.Parameter(leaf.detach()) for leaf in self.leaves]
@@ -255,7 +255,7 @@ class _Side:
             y = chain(leaves, x)
             return torch.softmax(y, 1) if softmax else y
 
-        function: Callable[..., Any] = value if problem.work.mode == "gradient" else outputs
+        function: Callable[..., Any] = value if problem.case.mode == "gradient" else outputs
         self.function = function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
         self.found: tuple[Any, ...] = ()
 
@@ -269,7 +269,7 @@ class _Side:
 
     def form(self) -> Form:
         """The calls of this side: a call ends when all of it is computed."""
-        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.work.mode, self._forward)
+        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.case.mode, self._forward)
         if not _is_cuda(self.device):
             return Form(compute, self._results)
 
@@ -295,7 +295,7 @@ class _Side:
         self.found = (y, torch.autograd.grad(y, [self.inputs, *self.leaves], self.delta.view(y.shape)))
 
     def _results(self) -> Results:
-        mode = self.problem.work.mode
+        mode = self.problem.case.mode
         if mode == "gradient":
             return gathered(self.found[0], self._arrays(self.found[1]))
         outputs = _array(self.found[0])

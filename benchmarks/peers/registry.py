@@ -14,7 +14,7 @@ from ...runtime.errors import PhizError
 
 @dataclass(frozen=True)
 class Peer:
-    """A side: ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(work, folders, threads)``.
+    """A side: ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(case, folders, threads)``.
 
     Both also take ``device``: phiz's OpenCL device, or what the library calls a GPU (``gpu``, "" where it runs on CPUs only).
     ``package``: what must be installed.  ``programs``: one of these must be on the path; ``gpu_programs``: so where a GPU computes.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..cases.cases import Case
 from ..cases.problem import Form, Problem, Results, Unsupported, gathered
-from ..cases.works import Work
 
 
 def versions() -> str:
@@ -19,26 +19,26 @@ def versions() -> str:
     return f"scikit-learn {sklearn.__version__}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
     """One form: ``_backprop``, without the packing into one vector that its solvers add."""
     from sklearn.neural_network import MLPClassifier
 
-    problem = Problem.of(work, folders)
+    problem = Problem.of(case, folders)
     layers = problem.network.layers
     hidden = {one.activation.name for one in layers[:-1]}
     families = [one.spec.family for one in layers]
-    if work.mode != "gradient" or families != ["dense"] * (len(layers) - 1) + ["softmax"] or hidden not in ({"tanh"}, {"relu"}):
+    if case.mode != "gradient" or families != ["dense"] * (len(layers) - 1) + ["softmax"] or hidden not in ({"tanh"}, {"relu"}):
         raise Unsupported("no counterpart: gradients of dense layers with a softmax only")
-    samples = problem.inputs.reshape(work.batch, -1)
-    labels = np.arange(work.batch) % work.case.outputs
+    samples = problem.inputs.reshape(case.batch, -1)
+    labels = np.arange(case.batch) % case.model.outputs
     units = tuple(one.output.units for one in layers[:-1])
     model = MLPClassifier(units, activation=hidden.pop(), alpha=0.0, max_iter=1, solver="lbfgs", random_state=0)
     _make(model, samples, labels)
     values = [value for _, _, value in problem.leaves()]
     model.coefs_ = [np.ascontiguousarray(w.T) for w in values[0::2]]
     model.intercepts_ = [b.copy() for b in values[1::2]]
-    sizes = [samples.shape[1], *units, work.case.outputs]
-    activations = [samples, *(np.empty((work.batch, n), np.float32) for n in sizes[1:])]
+    sizes = [samples.shape[1], *units, case.model.outputs]
+    activations = [samples, *(np.empty((case.batch, n), np.float32) for n in sizes[1:])]
     deltas: list[Any] = [np.empty_like(a) for a in activations[1:]]
     weights, biases = [np.empty_like(w) for w in model.coefs_], [np.empty_like(b) for b in model.intercepts_]
     weighted = {"sample_weight": None} if "sample_weight" in inspect.signature(model._backprop).parameters else {}
@@ -50,8 +50,8 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
 
     def results() -> Results:
         value, ws, bs = found[0]  # means over the samples
-        pieces = [work.batch * piece for w, b in zip(ws, bs, strict=True) for piece in (w.T, b)]
-        return gathered(work.batch * value, pieces)
+        pieces = [case.batch * piece for w, b in zip(ws, bs, strict=True) for piece in (w.T, b)]
+        return gathered(case.batch * value, pieces)
 
     return {"": Form(call, results)}
 

@@ -8,8 +8,8 @@ from typing import Any
 from tinygrad import Device, Tensor, TinyJit
 
 from ...runtime.program.layer import Layer
+from ..cases.cases import Case
 from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
 
 CPU = "CPU"
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -66,11 +66,11 @@ def _opened(device: str | None) -> str:
     return device
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
     place = _opened(device)
-    problem = Problem.of(work, folders)
-    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
+    problem = Problem.of(case, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), case.mode, case.model.loss
     leaves = [Tensor(value, device=place).realize() for _, _, value in problem.leaves()]
     x, t, d = (Tensor(a, device=place).realize() for a in (problem.inputs, problem.targets, problem.delta))
     softmax = problem.network.layers[-1].spec.family == "softmax"

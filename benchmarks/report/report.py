@@ -12,7 +12,7 @@ from ..peers.registry import PEERS, PYTORCH
 
 Record = Mapping[str, Any]
 SIDES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
-#: How kernels are timed on a CPU and on a GPU, and the part of a work that the last row of the summary begins with.
+#: How kernels are timed on a CPU and on a GPU, and the part of a case that the last row of the summary begins with.
 TIMED = "as one of many in a launch: what a launch that does it several times takes longer than one that does it once."
 TIMED_ON_GPU = "as a launch of its own, timed by the device, without what an empty launch takes."
 LEAST_PART = 0.01
@@ -21,14 +21,14 @@ OTHERS = {"pytorch": "PyTorch", "best": "the best peer"}
 
 def markdown(record: Record, pictures: bool = False) -> str:
     """The whole report; ``pictures``: with the plots that lie beside it."""
-    parts = [_head(record), _works(record, pictures), _goals(record)]
+    parts = [_head(record), _cases(record, pictures), _goals(record)]
     if record.get("kernels"):
         parts.append(_roofline(record, pictures))
     if record["memory"]:
         parts.append(_memory(record))
     if record["waits"]:
         parts.append(_waits(record))
-    notes = [*record["missing"], *dict.fromkeys(line for work in record["works"] for line in (*work["wrong"], *work["notes"]))]
+    notes = [*record["missing"], *dict.fromkeys(line for case in record["cases"] for line in (*case["wrong"], *case["notes"]))]
     if notes:
         parts.append("## Not measured, or left out\n\n" + "\n".join(f"* {line}" for line in dict.fromkeys(notes)))
     return "\n\n".join(parts) + "\n"
@@ -88,14 +88,14 @@ def _others(machine: Record) -> str:
     return text
 
 
-def _works(record: Record, pictures: bool) -> str:
-    peers = [name for name in PEERS if any(side["peer"] == name for work in record["works"] for side in work["sides"])]
-    header = ["work, float32", "batch", "phiz ms", "with host arrays", *(SIDES[name] for name in peers)]
+def _cases(record: Record, pictures: bool) -> str:
+    peers = [name for name in PEERS if any(side["peer"] == name for case in record["cases"] for side in case["sides"])]
+    header = ["case, float32", "batch", "phiz ms", "with host arrays", *(SIDES[name] for name in peers)]
     rows = []
-    for work in record["works"]:
-        ours = {side["form"]: side for side in work["sides"] if side["peer"] == "phiz"}
+    for case in record["cases"]:
+        ours = {side["form"]: side for side in case["sides"] if side["peer"] == "phiz"}
         times = [f"{ours[form]['ms']:.3g}" if form in ours else "–" for form in ("placed", "host")]
-        rows.append([work["title"], work["batch"], *times, *(_cell(work, name) for name in peers)])
+        rows.append([case["title"], case["batch"], *times, *(_cell(case, name) for name in peers)])
     text = (
         "## Ours against each peer\n\nTime of the peer over phiz's with the samples placed on the device (as the peers' are): "
         "above 1 phiz is faster.  Median over the rounds, quartiles in brackets.\n\n" + table(header, rows)
@@ -103,8 +103,8 @@ def _works(record: Record, pictures: bool) -> str:
     return text + ("\n\n![Ours against each peer](peers.png)" if pictures else "")
 
 
-def _cell(work: Record, peer: str) -> str:
-    found = [side for side in work["sides"] if side["peer"] == peer and side["ratio"]]
+def _cell(case: Record, peer: str) -> str:
+    found = [side for side in case["sides"] if side["peer"] == peer and side["ratio"]]
     return "; ".join(f"{_ratio(side['ratio'])}{_form(side['form'])}" for side in found) or "–"
 
 
@@ -118,17 +118,17 @@ def _form(form: str) -> str:
 
 def _goals(record: Record) -> str:
     rows = []
-    for work in record["works"]:
-        for goal in work["goals"]:
+    for case in record["cases"]:
+        for goal in case["goals"]:
             peer = OTHERS.get(goal["peer"], SIDES.get(goal["peer"], goal["peer"]))
             verdict = "reached" if goal["met"] else f"missed: {goal['reached'] / goal['factor']:.0%} of it"
             against = _against(goal["against"])
-            rows.append([f"{work['title']}, batch {work['batch']}", f"≥ {goal['factor']:.3g} × {peer}", against,
+            rows.append([f"{case['title']}, batch {case['batch']}", f"≥ {goal['factor']:.3g} × {peer}", against,
                          f"{goal['reached']:.2f}", verdict])  # fmt: skip
     if not rows:
         return "## Goals\n\nNone belongs to what was measured."
     met = sum(row[-1] == "reached" for row in rows)
-    text = table(["work", "goal", "against", "measured", ""], rows, left=3)
+    text = table(["case", "goal", "against", "measured", ""], rows, left=3)
     return f"## Goals\n\n{met} of {len(rows)} reached.  “PyTorch” is the faster of eager and compiled.\n\n{text}"
 
 
@@ -143,12 +143,12 @@ def _roofline(record: Record, pictures: bool) -> str:
     if pictures:
         parts.append("![Every kernel beside the device's roof](roofline.png)")
     parts.append(_summary(record["kernels"]))
-    header = ["work", "layer", "kernel", "µs", "of the work", "operations a byte", "GFLOP/s", "GB/s", "bound by", "of the roof"]
+    header = ["case", "layer", "kernel", "µs", "of the case", "operations a byte", "GFLOP/s", "GB/s", "bound by", "of the roof"]
     rows = []
     for point in record["kernels"]:
         bound = "arithmetic" if point["bound"] == "compute" else f"{point['level']}"
         rows.append([
-            point["work"], point["layer"], point["kernel"], f"{1e6 * point['seconds']:.1f}", f"{point['of_work']:.0%}",
+            point["case"], point["layer"], point["kernel"], f"{1e6 * point['seconds']:.1f}", f"{point['of_case']:.0%}",
             f"{point['operations'] / point['bytes']:.1f}", f"{point['gflops']:.1f}", f"{point['gbs']:.1f}", bound,
             f"{point['share']:.0%}",
         ])  # fmt: skip
@@ -170,10 +170,10 @@ def _summary(kernels: Sequence[Record]) -> str:
     rows = []
     kinds = (
         ("arithmetic (10 operations a byte or more)", "compute", 0.0), ("memory", "memory", 0.0),
-        (f"memory, kernels that take {LEAST_PART:.0%} of their work or more", "memory", LEAST_PART),
+        (f"memory, kernels that take {LEAST_PART:.0%} of their case or more", "memory", LEAST_PART),
     )  # fmt: skip
     for name, bound, least in kinds:
-        mine = [point for point in kernels if point["bound"] == bound and point["of_work"] >= least]
+        mine = [point for point in kernels if point["bound"] == bound and point["of_case"] >= least]
         if mine:
             seconds = sum(point["seconds"] for point in mine)
             reached = sum(point["seconds"] for point in mine if point["met"])
@@ -191,7 +191,7 @@ def _memory(record: Record) -> str:
         cells = [f"{peak['stored'] / 1e6:.2f}"]
         for way in ("placed", "host"):
             cells.append("–" if peak[way] is None else f"{peak[way] / 1e6:.2f} ({peak[f'ratio_{way}']:.2f})")
-        rows.append([peak["case"], peak["batch"], peak["micro_batch"], *cells, _met(peak["met"])])
+        rows.append([peak["model"], peak["batch"], peak["micro_batch"], *cells, _met(peak["met"])])
     header = ["network", "batch", "samples a pass", "stored MB", "peak MB, placed (of stored)", "with host arrays", "≤ 1.3"]
     return (
         "## Memory of a gradient\n\nStored: activations and deltas of one pass, and the parameters.  Peak: rise of the process's "
@@ -208,7 +208,7 @@ def _met(met: bool | None) -> str:
     return {True: "reached", False: "missed", None: "–"}[met]
 
 
-def pytorch(work: Record) -> Record | None:
+def pytorch(case: Record) -> Record | None:
     """The side that counts as PyTorch: the faster of eager and compiled."""
-    found = [side for side in work["sides"] if side["peer"] in PYTORCH and side["ratio"]]
+    found = [side for side in case["sides"] if side["peer"] in PYTORCH and side["ratio"]]
     return min(found, key=lambda side: side["ratio"]["median"], default=None)

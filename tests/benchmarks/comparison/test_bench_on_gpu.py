@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from phiz.benchmarks import bench
-from phiz.benchmarks.cases import works
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.works import Goal, Work, fits
+from phiz.benchmarks.cases import cases
+from phiz.benchmarks.cases.cases import Case, Goal, fits
+from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import startup
 from phiz.benchmarks.comparison.contest import Contest, Lane, _enter
 from phiz.benchmarks.comparison.side_process import SideProcess, environment
@@ -69,7 +69,7 @@ def test_the_record_and_the_report_say_what_ran_on_the_gpu(monkeypatch: pytest.M
     placed = Peer("torch", "PyTorch eager", "fake_peers", "Honest", gpu="")
     monkeypatch.setattr(registry, "PEERS", {**PEERS, "jax": lacking, "torch": placed})
     found = bench.bench(options(["jax", "torch", "numpy"]), lambda line: None)
-    assert {s["peer"] for s in found["works"][0]["sides"]} == {"phiz"}
+    assert {s["peer"] for s in found["cases"][0]["sides"]} == {"phiz"}
     assert found["missing"] == [
         "PyTorch eager runs on CPUs only", "NumPy runs on CPUs only", "JAX jit: finds no gpu",
         "memory of gradients: not measured, it is the host's and phiz computes on a GPU",
@@ -114,21 +114,21 @@ def test_waits_are_measured_with_the_chosen_device(monkeypatch: pytest.MonkeyPat
 def test_a_goal_about_a_form_is_held_against_all_ways_of_running_it() -> None:
     assert fits("cdist", "cdist") and fits("cdist, CUDA graphs", "cdist") and fits("anything", "")
     assert not fits("cdistance", "cdist") and not fits("expanded, CUDA graphs", "cdist") and not fits("", "cdist")
-    work = Work(CASES["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
+    case = Case(MODELS["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
     lanes = [
         Lane("phiz", "placed", None, 1, False, [1.0]), Lane("torch", "cdist", 0.0, 1, False, [5.0]),
         Lane("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
         Lane("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
     ]  # fmt: skip
-    contest = Contest(work, lanes, [], [])
+    contest = Contest(case, lanes, [], [])
     (verdict,) = contest.verdicts()
     assert (verdict.against, verdict.reached) == ("torch-compile (cdist, CUDA graphs)", 3.0)
     assert plots._shown(contest.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
 
 
 def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
-    work = works.Work(CASES["lenet"], 1, "gradient", "t", (), "cdist")
+    case = cases.Case(MODELS["lenet"], 1, "gradient", "t", (), "cdist")
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
-    contest = Contest(work, [], [], [])
+    contest = Contest(case, [], [], [])
     _enter(contest, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
     assert {lane.form for lane in contest.lanes} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}

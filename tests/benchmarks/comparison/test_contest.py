@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phiz.benchmarks.cases import works
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.works import Goal, Work
+from phiz.benchmarks.cases import cases
+from phiz.benchmarks.cases.cases import Case, Goal
+from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import contest
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
 from phiz.benchmarks.comparison.contest import Contest, Lane, Ratio
 from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
-WORK = Work(CASES["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
+CASE = Case(MODELS["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str,
 
 
 def run(found: dict[str, SideProcess], rounds: int = 2) -> Contest:
-    return contest.run(WORK, found, [], rounds, 0.002, lambda line: None)
+    return contest.run(CASE, found, [], rounds, 0.002, lambda line: None)
 
 
 def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_side_that_cannot_be_imported_says_so() -> None:
 
 def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with sides(monkeypatch) as found, pytest.raises(SideError, match="phiz: no answer within 0 s"):
-        found["phiz"].ask("prepare", WORK, [], 1, patience=0.0)
+        found["phiz"].ask("prepare", CASE, [], 1, patience=0.0)
 
 
 def test_the_environment_limits_every_library() -> None:
@@ -115,31 +115,31 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
     goals = Goal("pytorch", 2), Goal("best", 1), Goal("jax", 8), Goal("tinygrad", 1)
-    work = Work(CASES["lenet"], 1, "gradient", "t", goals, "cdist")
+    case = Case(MODELS["lenet"], 1, "gradient", "t", goals, "cdist")
     lanes = [
         lane("phiz", "placed", [1.0]), lane("phiz", "host", [9.0]), lane("torch", "cdist", [5.0]), lane("torch", "expanded", [0.5]),
         lane("torch-compile", "cdist", [3.0]), lane("jax", "", [4.0]),
     ]  # fmt: skip
-    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(work, lanes, [], []).verdicts()}
+    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(case, lanes, [], []).verdicts()}
     assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
-    plain = Contest(Work(work.case, 1, "gradient", "t", work.goals), lanes, [], [])
+    plain = Contest(Case(case.model, 1, "gradient", "t", case.goals), lanes, [], [])
     found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
     assert found["pytorch"] == (*found["best"][:2], False) == ("torch (expanded)", 0.5, False)
     assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found
 
 
-# --------------------------------------------------------------------------------------------------------------- works
+# --------------------------------------------------------------------------------------------------------------- cases
 def test_every_work_has_a_name_of_its_own_and_the_cases_of_the_table() -> None:
-    names = [work.name for work in works.WORKS]
+    names = [case.name for case in cases.CASES]
     assert len(set(names)) == len(names) == 11
-    assert works.choose(["lenet"], None) == [work for work in works.WORKS if work.case.name == "lenet"]
+    assert cases.choose(["lenet"], None) == [case for case in cases.CASES if case.model.name == "lenet"]
 
 
 def test_other_batches_have_no_goals_and_one_pass() -> None:
-    chosen = works.choose(["convolution", "lenet"], [128, 5])
-    assert {work.name for work in chosen} == {
+    chosen = cases.choose(["convolution", "lenet"], [128, 5])
+    assert {case.name for case in chosen} == {
         "lenet-gradient-128", "lenet-gradient-5", "lenet-predict-128", "lenet-predict-5",
         "convolution-forward-128", "convolution-forward-5", "convolution-pass-128", "convolution-pass-5",
     }  # fmt: skip
-    assert {work.name for work in chosen if work.goals} == {"lenet-gradient-128"}
-    assert all(work.case.micro_batch in (None, work.batch) for work in chosen)
+    assert {case.name for case in chosen if case.goals} == {"lenet-gradient-128"}
+    assert all(case.model.micro_batch in (None, case.batch) for case in chosen)
