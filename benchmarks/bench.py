@@ -19,7 +19,7 @@ from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
 from .cases import cases
 from .cases.problem import Unsupported
-from .comparison import contest, memory, startup
+from .comparison import comparison, memory, startup
 from .comparison.other_work import Clock, by_others, warn_when_busy
 from .comparison.side_process import SideError, SideProcess
 from .kernels import roofline
@@ -96,7 +96,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
             device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
             run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device, run.gpu))
         record: Record = {"machine": _machine(run), "options": _plain(options)}
-        record["cases"] = [found.record() for found in _contests(run, chosen)]
+        record["cases"] = [found.record() for found in _comparisons(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
     # The sides have ended: their time counts as ours.
@@ -161,12 +161,12 @@ def _defined(run: Run, chosen: Sequence[cases.Case], stack: contextlib.ExitStack
     yield from (case for case in chosen if not case.model.definition or files[case.model.definition].is_file())
 
 
-def _contests(run: Run, chosen: Sequence[cases.Case]) -> Iterator[contest.Contest]:
+def _comparisons(run: Run, chosen: Sequence[cases.Case]) -> Iterator[comparison.PeerComparison]:
     for case in chosen:
         if run.late(case.name):
             continue
         before = time.monotonic()
-        found = contest.run(case, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
+        found = comparison.run(case, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
         run.say(f"{case.name}: {time.monotonic() - before:.0f} s")
         yield found
 

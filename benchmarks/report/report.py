@@ -132,8 +132,8 @@ def _goals(record: Record) -> str:
     return f"## Goals\n\n{met} of {len(rows)} reached.  “PyTorch” is the faster of eager and compiled.\n\n{text}"
 
 
-def _against(lane: str) -> str:
-    peer, _, form = lane.partition(" (")
+def _against(entrant: str) -> str:
+    peer, _, form = entrant.partition(" (")
     return SIDES.get(peer, peer) + (f" ({form}" if form else "")
 
 

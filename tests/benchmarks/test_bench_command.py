@@ -24,8 +24,8 @@ from phiz.runtime.opencl.device import device as devices
 
 def side(peer: str, form: str, median: float) -> dict[str, Any]:
     ratio = {"median": median, "low": 0.9 * median, "high": 1.2 * median}
-    lane = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
-    return {**lane, "ms": median, "ratio": ratio}
+    entrant = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
+    return {**entrant, "ms": median, "ratio": ratio}
 
 
 def point(case: str, kernel: str, gflops: float, bound: str, share: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from phiz.benchmarks.cases import cases
 from phiz.benchmarks.cases.cases import Case, Goal, fits
 from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import startup
-from phiz.benchmarks.comparison.contest import Contest, Lane, _enter
+from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, _enter
 from phiz.benchmarks.comparison.side_process import SideProcess, environment
 from phiz.benchmarks.peers import registry
 from phiz.benchmarks.peers.registry import PEERS, Peer
@@ -115,20 +115,20 @@ def test_a_goal_about_a_form_is_held_against_all_ways_of_running_it() -> None:
     assert fits("cdist", "cdist") and fits("cdist, CUDA graphs", "cdist") and fits("anything", "")
     assert not fits("cdistance", "cdist") and not fits("expanded, CUDA graphs", "cdist") and not fits("", "cdist")
     case = Case(MODELS["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
-    lanes = [
-        Lane("phiz", "placed", None, 1, False, [1.0]), Lane("torch", "cdist", 0.0, 1, False, [5.0]),
-        Lane("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
-        Lane("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
+    entrants = [
+        Entrant("phiz", "placed", None, 1, False, [1.0]), Entrant("torch", "cdist", 0.0, 1, False, [5.0]),
+        Entrant("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
+        Entrant("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
     ]  # fmt: skip
-    contest = Contest(case, lanes, [], [])
-    (verdict,) = contest.verdicts()
+    comparison = PeerComparison(case, entrants, [], [])
+    (verdict,) = comparison.verdicts()
     assert (verdict.against, verdict.reached) == ("torch-compile (cdist, CUDA graphs)", 3.0)
-    assert plots._shown(contest.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
+    assert plots._shown(comparison.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
 
 
 def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
     case = cases.Case(MODELS["lenet"], 1, "gradient", "t", (), "cdist")
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
-    contest = Contest(case, [], [], [])
-    _enter(contest, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
-    assert {lane.form for lane in contest.lanes} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}
+    comparison = PeerComparison(case, [], [], [])
+    _enter(comparison, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
+    assert {entrant.form for entrant in comparison.entrants} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}

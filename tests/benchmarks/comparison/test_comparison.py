@@ -1,4 +1,4 @@
-"""Contests: sides in processes of their own, agreement before timing, goals and ratios."""
+"""Comparisons: sides in processes of their own, agreement before timing, goals and ratios."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from phiz.benchmarks.cases import cases
 from phiz.benchmarks.cases.cases import Case, Goal
 from phiz.benchmarks.cases.models import MODELS
-from phiz.benchmarks.comparison import contest
+from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
-from phiz.benchmarks.comparison.contest import Contest, Lane, Ratio
+from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, Ratio
 from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
@@ -30,15 +30,16 @@ def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str,
         yield {n: stack.enter_context(SideProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
 
 
-def run(found: dict[str, SideProcess], rounds: int = 2) -> Contest:
-    return contest.run(CASE, found, [], rounds, 0.002, lambda line: None)
+def run(found: dict[str, SideProcess], rounds: int = 2) -> PeerComparison:
+    return comparison.run(CASE, found, [], rounds, 0.002, lambda line: None)
 
 
 def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     with sides(monkeypatch, torch="TwoForms") as found:
         result = run(found, rounds=3)
-    assert [(lane.peer, lane.form) for lane in result.lanes] == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
-    assert all(len(lane.seconds) == 3 and min(lane.seconds) > 0 for lane in result.lanes)
+    forms = [(entrant.peer, entrant.form) for entrant in result.entrants]
+    assert forms == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
+    assert all(len(entrant.seconds) == 3 and min(entrant.seconds) > 0 for entrant in result.entrants)
     (verdict,) = result.verdicts()
     assert verdict.against == "torch (right)" and verdict.met and verdict.reached > 0
     record = result.record()
@@ -48,7 +49,7 @@ def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with sides(monkeypatch, torch="Wrong", jax="TwoForms") as found:
         result = run(found)
-    assert {lane.peer for lane in result.lanes} == {"phiz", "jax"}
+    assert {entrant.peer for entrant in result.entrants} == {"phiz", "jax"}
     refused, of_two = result.wrong
     assert refused.startswith("digits-gradient-6: torch differs from phiz by ") and "gradient of parameter" in refused
     assert of_two.startswith("digits-gradient-6: jax wrong differs")
@@ -59,7 +60,7 @@ def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkey
     with sides(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
         result = run(found)
         assert found["torch"].ask("versions") == "honest 1.0"  # a new process
-    assert {lane.peer for lane in result.lanes} == {"phiz", "numpy"}
+    assert {entrant.peer for entrant in result.entrants} == {"phiz", "numpy"}
     assert "jax: no counterpart of layer 0" in result.notes
     assert any(note.startswith("torch: ended with status 3") for note in result.notes)
 
@@ -103,8 +104,8 @@ def test_missing_misshapen_and_infinite_results_disagree(theirs: dict[str, np.nd
 
 
 # ------------------------------------------------------------------------------------------------- ratios and verdicts
-def lane(peer: str, form: str, seconds: list[float]) -> Lane:
-    return Lane(peer, form, 0.0, 1, False, seconds)
+def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
+    return Entrant(peer, form, 0.0, 1, False, seconds)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -116,13 +117,14 @@ def test_ratios_are_taken_round_by_round() -> None:
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
     goals = Goal("pytorch", 2), Goal("best", 1), Goal("jax", 8), Goal("tinygrad", 1)
     case = Case(MODELS["lenet"], 1, "gradient", "t", goals, "cdist")
-    lanes = [
-        lane("phiz", "placed", [1.0]), lane("phiz", "host", [9.0]), lane("torch", "cdist", [5.0]), lane("torch", "expanded", [0.5]),
-        lane("torch-compile", "cdist", [3.0]), lane("jax", "", [4.0]),
+    entrants = [
+        entrant("phiz", "placed", [1.0]), entrant("phiz", "host", [9.0]),
+        entrant("torch", "cdist", [5.0]), entrant("torch", "expanded", [0.5]),
+        entrant("torch-compile", "cdist", [3.0]), entrant("jax", "", [4.0]),
     ]  # fmt: skip
-    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(case, lanes, [], []).verdicts()}
+    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in PeerComparison(case, entrants, [], []).verdicts()}
     assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
-    plain = Contest(Case(case.model, 1, "gradient", "t", case.goals), lanes, [], [])
+    plain = PeerComparison(Case(case.model, 1, "gradient", "t", case.goals), entrants, [], [])
     found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
     assert found["pytorch"] == (*found["best"][:2], False) == ("torch (expanded)", 0.5, False)
     assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found

@@ -19,7 +19,7 @@ OURS = ("phiz", "placed")
 
 
 @dataclass
-class Lane:
+class Entrant:
     """One form of one side: seconds of a call, a median per round."""
 
     peer: str
@@ -66,49 +66,48 @@ class Verdict:
 
 
 @dataclass
-class Contest:
+class PeerComparison:
     """What was found for one case."""
 
     case: Case
-    lanes: list[Lane]
+    entrants: list[Entrant]
     wrong: list[str]
     notes: list[str]
 
     @property
-    def ours(self) -> Lane | None:
+    def ours(self) -> Entrant | None:
         """phiz with its data placed; None where phiz could not run it."""
-        return next((lane for lane in self.lanes if (lane.peer, lane.form) == OURS and lane.seconds), None)
+        return next((entrant for entrant in self.entrants if (entrant.peer, entrant.form) == OURS and entrant.seconds), None)
 
-    def ratio(self, lane: Lane) -> Ratio:
-        """How many times as long as phiz ``lane`` takes."""
+    def ratio(self, entrant: Entrant) -> Ratio:
+        """How many times as long as phiz ``entrant`` takes."""
         assert self.ours is not None
-        return Ratio.of(lane.seconds, self.ours.seconds)
+        return Ratio.of(entrant.seconds, self.ours.seconds)
 
-    def fastest(self, peers: Sequence[str], form: str = "") -> Lane | None:
-        """The lane of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
-        fitting = [lane for lane in self.lanes if lane.peer in peers and lane.seconds and fits(lane.form, form)]
-        return min(fitting, key=lambda lane: self.ratio(lane).median, default=None) if self.ours else None
+    def fastest(self, peers: Sequence[str], form: str = "") -> Entrant | None:
+        """The entrant of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
+        fitting = [entrant for entrant in self.entrants if entrant.peer in peers and entrant.seconds and fits(entrant.form, form)]
+        return min(fitting, key=lambda entrant: self.ratio(entrant).median, default=None) if self.ours else None
 
     def verdicts(self) -> list[Verdict]:
         """One per goal that could be measured."""
         found = []
-        everyone = tuple({lane.peer for lane in self.lanes} - {"phiz"})
+        everyone = tuple({entrant.peer for entrant in self.entrants} - {"phiz"})
         for goal in self.case.goals:
             peers = {"pytorch": PYTORCH, "best": everyone}.get(goal.peer, (goal.peer,))
-            lane = self.fastest(peers, self.case.variant)
-            if lane is not None:
-                found.append(Verdict(goal, self.ratio(lane).median, lane.name))
+            entrant = self.fastest(peers, self.case.variant)
+            if entrant is not None:
+                found.append(Verdict(goal, self.ratio(entrant).median, entrant.name))
         return found
 
     def record(self) -> dict[str, Any]:
         """JSON-able."""
-        ours = self.ours
         return {
             "case": self.case.name, "title": self.case.title, "batch": self.case.batch, "mode": self.case.mode,
             "variant": self.case.variant,
             "sides": [
-                asdict(lane) | {"ms": 1e3 * statistics.median(lane.seconds), "ratio": asdict(self.ratio(lane)) if ours else None}
-                for lane in self.lanes if lane.seconds
+                asdict(one) | {"ms": 1e3 * statistics.median(one.seconds), "ratio": asdict(self.ratio(one)) if self.ours else None}
+                for one in self.entrants if one.seconds
             ],
             "goals": [
                 {"peer": v.goal.peer, "factor": v.goal.factor, "reached": v.reached, "against": v.against, "met": v.met}
@@ -120,40 +119,40 @@ class Contest:
 
 def run(
     case: Case, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
-) -> Contest:
+) -> PeerComparison:
     """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per side and round.
 
     The order turns round from one round to the next.  A side that fails, or that does not agree with phiz, is left out.
     """
-    contest = Contest(case, [], [], [])
+    comparison = PeerComparison(case, [], [], [])
     try:
         reference = sides["phiz"].ask("prepare", case, folders, sides["phiz"].threads)
     except SideError as error:
-        contest.notes.append(str(error))
-        return contest
+        comparison.notes.append(str(error))
+        return comparison
     pieces = [slice(s.offset, s.stop) for s in Problem.of(case, folders).network.slices]
     expected = reference[OURS[1]][1]
-    _enter(contest, "phiz", reference, expected, pieces, seconds, keep_all=True)
+    _enter(comparison, "phiz", reference, expected, pieces, seconds, keep_all=True)
     for name, side in sides.items():
         if name == "phiz":
             continue
         say(f"{case.name}: preparing {side.peer.title}")
         try:
-            _enter(contest, name, side.ask("prepare", case, folders, side.threads), expected, pieces, seconds)
+            _enter(comparison, name, side.ask("prepare", case, folders, side.threads), expected, pieces, seconds)
         except Unsupported as reason:
-            contest.notes.append(f"{side.peer.title}: {reason}")
+            comparison.notes.append(f"{side.peer.title}: {reason}")
         except SideError as error:
-            contest.notes.append(str(error))
+            comparison.notes.append(str(error))
     for number in range(rounds):
-        for lane in contest.lanes[:: 1 if number % 2 else -1]:
-            if not (lane.slow and number >= SLOW_ROUNDS):
-                _block(contest, lane, sides[lane.peer])
+        for entrant in comparison.entrants[:: 1 if number % 2 else -1]:
+            if not (entrant.slow and number >= SLOW_ROUNDS):
+                _block(comparison, entrant, sides[entrant.peer])
     _drop(sides)
-    return contest
+    return comparison
 
 
 def _enter(
-    contest: Contest, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
+    comparison: PeerComparison, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
     seconds: float, keep_all: bool = False,
 ) -> None:  # fmt: skip
     """Take part with the fastest form that agrees, and with the one that the goal is about."""
@@ -161,24 +160,25 @@ def _enter(
     for form, (once, results) in forms.items():
         gap, where = difference(expected, results, pieces)
         if gap > TOLERANCE:
-            contest.wrong.append(f"{contest.case.name}: {name} {form} differs from phiz by {gap:.1e} ({where})".replace("  ", " "))
+            who = f"{name} {form}".strip()
+            comparison.wrong.append(f"{comparison.case.name}: {who} differs from phiz by {gap:.1e} ({where})")
         else:
             calls = max(1, min(300, int(seconds / max(1e-6, once))))
-            found[form] = once, Lane(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
+            found[form] = once, Entrant(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
     if not found:
         return
-    fitting = [form for form in found if fits(form, contest.case.variant)]
+    fitting = [form for form in found if fits(form, comparison.case.variant)]
     kept = {min(forms, key=lambda form: found[form][0]) for forms in (list(found), fitting) if forms}
-    contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
+    comparison.entrants += [entrant for form, (_, entrant) in found.items() if keep_all or form in kept]
 
 
-def _block(contest: Contest, lane: Lane, side: SideProcess) -> None:
+def _block(comparison: PeerComparison, entrant: Entrant, side: SideProcess) -> None:
     try:
-        lane.seconds.append(side.ask("measure", lane.form, lane.calls))
+        entrant.seconds.append(side.ask("measure", entrant.form, entrant.calls))
     except SideError as error:
-        contest.notes.append(str(error))
-        lane.slow, lane.seconds = True, []
-        contest.lanes.remove(lane)
+        comparison.notes.append(str(error))
+        entrant.slow, entrant.seconds = True, []
+        comparison.entrants.remove(entrant)
 
 
 def _drop(sides: Mapping[str, SideProcess]) -> None:
