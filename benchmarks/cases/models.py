@@ -1,4 +1,4 @@
-"""The networks and data that are measured, the same for every side."""
+"""The networks and data that are measured, the same for every peer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every side of a comparison computes with: the same network, parameters, samples and deltas; and what it hands back."""
+"""What every peer computes with: the same network, parameters, samples and deltas; and what it hands back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Form:
-    """One way in which a side computes a case.  ``results`` gives what ``call`` computes as arrays, for comparison."""
+    """One way in which a peer computes a case; ``results`` gives what ``call`` computes as arrays."""
 
     call: Callable[[], object]
     results: Callable[[], Results]
@@ -33,7 +33,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Problem:
-    """A case with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
+    """A case with its numbers, all float32.
+
+    parameters: flat, in the network's order.
+    inputs: ``(N, *shape)``.
+    targets, delta: ``(N, units)``.
+    """
 
     case: Case
     network: Network

@@ -1,4 +1,4 @@
-"""Whether two sides computed the same: checked before anything is timed."""
+"""Whether two peers computed the same: checked before anything is timed."""
 
 from __future__ import annotations
 

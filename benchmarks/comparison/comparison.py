@@ -1,4 +1,7 @@
-"""One case on all sides, in turn: every side in a process of its own, so that nothing else runs during a block."""
+"""One case on all peers, in turn.
+
+Each peer computes in a process of its own, so that nothing else runs while one is timed.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from ..cases.cases import Case, Goal, fits
 from ..cases.problem import Problem, Unsupported
 from ..peers.registry import PYTORCH
 from .agreement import TOLERANCE, difference
-from .side_process import SideError, SideProcess
+from .worker_process import WorkerError, WorkerProcess
 
-#: A side whose call takes longer than this many blocks takes part in the first rounds only.
+#: An entrant whose call takes longer than this many blocks takes part in the first rounds only.
 SLOW, SLOW_ROUNDS = 4.0, 3
 OURS = ("phiz", "placed")
 
 
 @dataclass
 class Entrant:
-    """One form of one side: seconds of a call, a median per round."""
+    """One form of one peer, with the seconds of a call: a median for each round."""
 
     peer: str
     form: str
@@ -105,7 +108,7 @@ class PeerComparison:
         return {
             "case": self.case.name, "title": self.case.title, "batch": self.case.batch, "mode": self.case.mode,
             "variant": self.case.variant,
-            "sides": [
+            "entrants": [
                 asdict(one) | {"ms": 1e3 * statistics.median(one.seconds), "ratio": asdict(self.ratio(one)) if self.ours else None}
                 for one in self.entrants if one.seconds
             ],
@@ -118,36 +121,38 @@ class PeerComparison:
 
 
 def run(
-    case: Case, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
-) -> PeerComparison:
-    """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per side and round.
+    case: Case, workers: Mapping[str, WorkerProcess], folders: Sequence[str], rounds: int, seconds: float,
+    say: Callable[[str], None],
+) -> PeerComparison:  # fmt: skip
+    """Prepares the case everywhere, compares results, then times ``rounds`` rounds.
 
-    The order turns round from one round to the next.  A side that fails, or that does not agree with phiz, is left out.
+    Each worker computes for about ``seconds`` a round, and the order turns round from one round to the next.  A worker that
+    fails, or that does not agree with phiz, is left out.
     """
     comparison = PeerComparison(case, [], [], [])
     try:
-        reference = sides["phiz"].ask("prepare", case, folders, sides["phiz"].threads)
-    except SideError as error:
+        reference = workers["phiz"].ask("prepare", case, folders, workers["phiz"].threads)
+    except WorkerError as error:
         comparison.notes.append(str(error))
         return comparison
     pieces = [slice(s.offset, s.stop) for s in Problem.of(case, folders).network.slices]
     expected = reference[OURS[1]][1]
     _enter(comparison, "phiz", reference, expected, pieces, seconds, keep_all=True)
-    for name, side in sides.items():
+    for name, worker in workers.items():
         if name == "phiz":
             continue
-        say(f"{case.name}: preparing {side.peer.title}")
+        say(f"{case.name}: preparing {worker.peer.title}")
         try:
-            _enter(comparison, name, side.ask("prepare", case, folders, side.threads), expected, pieces, seconds)
+            _enter(comparison, name, worker.ask("prepare", case, folders, worker.threads), expected, pieces, seconds)
         except Unsupported as reason:
-            comparison.notes.append(f"{side.peer.title}: {reason}")
-        except SideError as error:
+            comparison.notes.append(f"{worker.peer.title}: {reason}")
+        except WorkerError as error:
             comparison.notes.append(str(error))
     for number in range(rounds):
         for entrant in comparison.entrants[:: 1 if number % 2 else -1]:
             if not (entrant.slow and number >= SLOW_ROUNDS):
-                _block(comparison, entrant, sides[entrant.peer])
-    _drop(sides)
+                _block(comparison, entrant, workers[entrant.peer])
+    _drop(workers)
     return comparison
 
 
@@ -172,18 +177,18 @@ def _enter(
     comparison.entrants += [entrant for form, (_, entrant) in found.items() if keep_all or form in kept]
 
 
-def _block(comparison: PeerComparison, entrant: Entrant, side: SideProcess) -> None:
+def _block(comparison: PeerComparison, entrant: Entrant, worker: WorkerProcess) -> None:
     try:
-        entrant.seconds.append(side.ask("measure", entrant.form, entrant.calls))
-    except SideError as error:
+        entrant.seconds.append(worker.ask("measure", entrant.form, entrant.calls))
+    except WorkerError as error:
         comparison.notes.append(str(error))
         entrant.slow, entrant.seconds = True, []
         comparison.entrants.remove(entrant)
 
 
-def _drop(sides: Mapping[str, SideProcess]) -> None:
-    for side in sides.values():
+def _drop(workers: Mapping[str, WorkerProcess]) -> None:
+    for worker in workers.values():
         try:
-            side.ask("drop")
-        except SideError:
-            side.stop()  # the next case starts it afresh
+            worker.ask("drop")
+        except WorkerError:
+            worker.stop()  # the next case starts it afresh

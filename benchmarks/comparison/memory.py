@@ -21,7 +21,7 @@ from typing import Any
 from ..cases.cases import BY_NAME, Case
 from ..cases.models import Array, Model
 from .resident_memory import readable, reset_peak, resident_bytes, settle
-from .side_process import environment
+from .worker_process import environment
 
 GOAL = 1.3
 Samples = tuple[Array, Array]

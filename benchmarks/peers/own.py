@@ -1,4 +1,4 @@
-"""phiz as a side of a comparison, through OpenCL ("phiz") or its NumPy reference ("numpy")."""
+"""phiz as a peer of its own, through OpenCL ("phiz") or its NumPy reference ("numpy")."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
     return {
-        ", ".join(filter(None, (name, way.name))): _Side(problem, family, style, way, device or "cpu").form()
+        ", ".join(filter(None, (name, way.name))): _Computation(problem, family, style, way, device or "cpu").form()
         for way in ways
         for name, style in styles.items()
         if style.compiled or not compiled
@@ -223,7 +223,7 @@ class Compiled:
         return prepare(case, folders, threads, device, compiled=True)
 
 
-class _Side:
+class _Computation:
     """One style of a network, run in one way, with its tensors on ``device``."""
 
     def __init__(self, problem: Problem, family: str, style: Style, way: Way, device: str) -> None:
@@ -268,7 +268,7 @@ class _Side:
         return leaf.requires_grad_()
 
     def form(self) -> Form:
-        """The calls of this side: a call ends when all of it is computed."""
+        """The calls: one ends when all of it is computed."""
         compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.case.mode, self._forward)
         if not _is_cuda(self.device):
             return Form(compute, self._results)

@@ -13,7 +13,7 @@ from ..cases.cases import fits
 from ..comparison.other_work import MUCH
 from ..kernels.roofline import INTENSITY, SHARE
 from ..peers.registry import PEERS
-from .report import SIDES, on_gpu, place
+from .report import TITLES, on_gpu, place
 
 Record = Mapping[str, Any]
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -28,7 +28,7 @@ def save_peers(record: Record, path: Path) -> None:
     """One line per case, one mark per peer, on a logarithmic axis; upright bars are the goals."""
     from matplotlib.figure import Figure
 
-    cases = [case for case in record["cases"] if any(side["ratio"] for side in case["sides"])][::-1]
+    cases = [case for case in record["cases"] if any(entrant["ratio"] for entrant in case["entrants"])][::-1]
     peers = [name for name in PEERS if any(_shown(case, name) for case in cases)]
     figure = Figure(figsize=(10.5, 1.6 + 0.66 * len(cases)), layout="constrained")
     axes = figure.add_subplot()
@@ -50,7 +50,7 @@ def save_peers(record: Record, path: Path) -> None:
     axes.set_xlabel("time of the peer / time of phiz (log scale; right of 1 phiz is faster)")
     axes.xaxis.set_major_formatter(_plain_numbers())
     axes.grid(axis="x", which="major", color="#cccccc", linewidth=0.7, zorder=0)
-    axes.set_title(f"{place(record, 'a side')}{_busy(record)}", fontsize=10)
+    axes.set_title(f"{place(record)}{_busy(record)}", fontsize=10)
     axes.plot([], [], color="black", linestyle="None", marker="|", markersize=16, markeredgewidth=2.6,
               label="goal: beside PyTorch black,\nbeside others in colour")  # fmt: skip
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
@@ -69,18 +69,18 @@ def _label(case: Record) -> str:
 
 def _shown(case: Record, peer: str) -> Record | None:
     """The form of a peer that the goal is about, else its fastest: one mark a line."""
-    found = [side for side in case["sides"] if side["peer"] == peer and side["ratio"]]
-    fitting = [side for side in found if fits(side["form"], case["variant"])] or found
-    return min(fitting, key=lambda side: side["ratio"]["median"], default=None)
+    found = [entrant for entrant in case["entrants"] if entrant["peer"] == peer and entrant["ratio"]]
+    fitting = [entrant for entrant in found if fits(entrant["form"], case["variant"])] or found
+    return min(fitting, key=lambda entrant: entrant["ratio"]["median"], default=None)
 
 
 def _peer(axes: Any, name: str, found: Sequence[tuple[float, Record]]) -> None:
     number = list(PEERS).index(name)
-    ratios = [side["ratio"] for _, side in found]
+    ratios = [entrant["ratio"] for _, entrant in found]
     spread = [[max(0.0, r["median"] - r["low"]) for r in ratios], [max(0.0, r["high"] - r["median"]) for r in ratios]]
     axes.errorbar(
         [r["median"] for r in ratios], [height for height, _ in found], xerr=spread, fmt=MARKERS[number], markersize=7,
-        color=COLOURS[number], markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.2, label=SIDES[name], zorder=3,
+        color=COLOURS[number], markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.2, label=TITLES[name], zorder=3,
     )  # fmt: skip
 
 

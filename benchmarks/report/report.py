@@ -11,7 +11,7 @@ from ..kernels.roofline import SHARE
 from ..peers.registry import PEERS, PYTORCH
 
 Record = Mapping[str, Any]
-SIDES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
+TITLES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
 #: How kernels are timed on a CPU and on a GPU, and the part of a case that the last row of the summary begins with.
 TIMED = "as one of many in a launch: what a launch that does it several times takes longer than one that does it once."
 TIMED_ON_GPU = "as a launch of its own, timed by the device, without what an empty launch takes."
@@ -45,11 +45,11 @@ def _head(record: Record) -> str:
     versions = "; ".join(dict.fromkeys(machine["versions"].values()))
     return (
         "# phiz beside its peers\n\n"
-        f"{place(record, 'each')}; Python {machine['python']}; {versions}.\n"
+        f"{place(record)}; Python {machine['python']}; {versions}.\n"
         f"{_precision(record)}"
         f"Load average at the start {machine['load']:.1f}; {machine.get('seconds', 0):.0f} s in all.{_others(machine)}\n\n"
-        f"Every side in a process of its own, {options['rounds']} rounds in turn, about {options['block']:g} s of calls per side "
-        "and round, the median of each.  A side whose numbers differ from phiz's by more than 1e-4 is not timed."
+        f"Every peer has a process of its own; they take turns over {options['rounds']} rounds with about {options['block']:g} s "
+        "of calls each, and the median counts.  A peer whose numbers differ from phiz's by more than 1e-4 is not timed."
     )
 
 
@@ -58,12 +58,12 @@ def on_gpu(record: Record) -> bool:
     return bool(record["machine"].get("gpu"))
 
 
-def place(record: Record, sides: str) -> str:
-    """What all sides computed on: the GPU, or the processor and the threads of ``sides``."""
+def place(record: Record) -> str:
+    """What phiz and its peers computed on: the GPU, or the processor and its threads."""
     machine = record["machine"]
     if on_gpu(record):
         return f"{machine['device']} beside {machine['processor']}"
-    return f"{machine['processor']}; {record['options']['threads']} threads {sides}"
+    return f"{machine['processor']}; {record['options']['threads']} threads each"
 
 
 def _precision(record: Record) -> str:
@@ -89,11 +89,11 @@ def _others(machine: Record) -> str:
 
 
 def _cases(record: Record, pictures: bool) -> str:
-    peers = [name for name in PEERS if any(side["peer"] == name for case in record["cases"] for side in case["sides"])]
-    header = ["case, float32", "batch", "phiz ms", "with host arrays", *(SIDES[name] for name in peers)]
+    peers = [name for name in PEERS if any(entrant["peer"] == name for case in record["cases"] for entrant in case["entrants"])]
+    header = ["case, float32", "batch", "phiz ms", "with host arrays", *(TITLES[name] for name in peers)]
     rows = []
     for case in record["cases"]:
-        ours = {side["form"]: side for side in case["sides"] if side["peer"] == "phiz"}
+        ours = {entrant["form"]: entrant for entrant in case["entrants"] if entrant["peer"] == "phiz"}
         times = [f"{ours[form]['ms']:.3g}" if form in ours else "–" for form in ("placed", "host")]
         rows.append([case["title"], case["batch"], *times, *(_cell(case, name) for name in peers)])
     text = (
@@ -104,8 +104,8 @@ def _cases(record: Record, pictures: bool) -> str:
 
 
 def _cell(case: Record, peer: str) -> str:
-    found = [side for side in case["sides"] if side["peer"] == peer and side["ratio"]]
-    return "; ".join(f"{_ratio(side['ratio'])}{_form(side['form'])}" for side in found) or "–"
+    found = [entrant for entrant in case["entrants"] if entrant["peer"] == peer and entrant["ratio"]]
+    return "; ".join(f"{_ratio(entrant['ratio'])}{_form(entrant['form'])}" for entrant in found) or "–"
 
 
 def _ratio(ratio: Record) -> str:
@@ -120,7 +120,7 @@ def _goals(record: Record) -> str:
     rows = []
     for case in record["cases"]:
         for goal in case["goals"]:
-            peer = OTHERS.get(goal["peer"], SIDES.get(goal["peer"], goal["peer"]))
+            peer = OTHERS.get(goal["peer"], TITLES.get(goal["peer"], goal["peer"]))
             verdict = "reached" if goal["met"] else f"missed: {goal['reached'] / goal['factor']:.0%} of it"
             against = _against(goal["against"])
             rows.append([f"{case['title']}, batch {case['batch']}", f"≥ {goal['factor']:.3g} × {peer}", against,
@@ -134,7 +134,7 @@ def _goals(record: Record) -> str:
 
 def _against(entrant: str) -> str:
     peer, _, form = entrant.partition(" (")
-    return SIDES.get(peer, peer) + (f" ({form}" if form else "")
+    return TITLES.get(peer, peer) + (f" ({form}" if form else "")
 
 
 def _roofline(record: Record, pictures: bool) -> str:
@@ -209,6 +209,6 @@ def _met(met: bool | None) -> str:
 
 
 def pytorch(case: Record) -> Record | None:
-    """The side that counts as PyTorch: the faster of eager and compiled."""
-    found = [side for side in case["sides"] if side["peer"] in PYTORCH and side["ratio"]]
-    return min(found, key=lambda side: side["ratio"]["median"], default=None)
+    """The entrant that counts as PyTorch: the faster of eager and compiled."""
+    found = [entrant for entrant in case["entrants"] if entrant["peer"] in PYTORCH and entrant["ratio"]]
+    return min(found, key=lambda entrant: entrant["ratio"]["median"], default=None)

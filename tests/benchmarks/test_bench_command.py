@@ -22,10 +22,10 @@ from phiz.runtime.errors import PhizError
 from phiz.runtime.opencl.device import device as devices
 
 
-def side(peer: str, form: str, median: float) -> dict[str, Any]:
+def entrant(peer: str, form: str, median: float) -> dict[str, Any]:
     ratio = {"median": median, "low": 0.9 * median, "high": 1.2 * median}
-    entrant = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
-    return {**entrant, "ms": median, "ratio": ratio}
+    timed = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
+    return {**timed, "ms": median, "ratio": ratio}
 
 
 def point(case: str, kernel: str, gflops: float, bound: str, share: float) -> dict[str, Any]:
@@ -41,7 +41,9 @@ def record() -> dict[str, Any]:
     """A record as ``bench`` makes it."""
     case = {
         "case": "lenet-gradient-128", "title": "LeNet, gradient", "batch": 128, "mode": "gradient", "variant": "", "wrong": [],
-        "sides": [side("phiz", "placed", 1.0), side("phiz", "host", 1.3), side("torch", "", 3.0), side("jax", "", 9.0)],
+        "entrants": [
+            entrant("phiz", "placed", 1.0), entrant("phiz", "host", 1.3), entrant("torch", "", 3.0), entrant("jax", "", 9.0),
+        ],
         "goals": [
             {"peer": "pytorch", "factor": 4, "reached": 3.0, "against": "torch", "met": False},
             {"peer": "jax", "factor": 8, "reached": 9.0, "against": "jax", "met": True},
@@ -107,7 +109,7 @@ def test_plots_show_every_peer_and_every_kernel(record: dict[str, Any], tmp_path
 
 def test_the_plot_shows_the_form_that_the_goal_is_about(record: dict[str, Any]) -> None:
     case = record["cases"][0]
-    case["sides"] += [side("torch", "cdist", 5.0)]
+    case["entrants"] += [entrant("torch", "cdist", 5.0)]
     assert plots._shown(case, "torch")["form"] == ""  # type: ignore[index]
     assert plots._shown(case | {"variant": "cdist"}, "torch")["form"] == "cdist"  # type: ignore[index]
     assert plots._shown(case, "numpy") is None
@@ -118,9 +120,9 @@ def test_a_record_fails_where_no_peer_shares_our_numbers(record: dict[str, Any])
     case = record["cases"][0]
     case["wrong"] = ["lenet-gradient-128: tinygrad differs"]
     assert bench.failures(record) == []  # torch and jax agree with us: tinygrad is left out
-    case["sides"] = case["sides"][:2]
+    case["entrants"] = case["entrants"][:2]
     assert bench.failures(record) == case["wrong"]
-    case["sides"], case["notes"] = [], ["phiz: DeviceError"]
+    case["entrants"], case["notes"] = [], ["phiz: DeviceError"]
     assert bench.failures(record) == ["lenet-gradient-128: phiz: DeviceError"]
 
 
@@ -132,9 +134,9 @@ def test_the_command_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert lines_of(text, "| digits network") and lines_of(text, "| bilinear")
     record = json.loads((tmp_path / "all.json").read_text())
     digits, bilinear = record["cases"]
-    assert [(s["peer"], s["form"]) for s in digits["sides"]] == [("phiz", "placed"), ("phiz", "host"), ("numpy", "")]
-    assert all(len(s["seconds"]) == 2 and s["ms"] > 0 for s in (*digits["sides"], *bilinear["sides"]))
-    assert max(s["difference"] or 0 for s in (*digits["sides"], *bilinear["sides"])) < 1e-4
+    assert [(s["peer"], s["form"]) for s in digits["entrants"]] == [("phiz", "placed"), ("phiz", "host"), ("numpy", "")]
+    assert all(len(s["seconds"]) == 2 and s["ms"] > 0 for s in (*digits["entrants"], *bilinear["entrants"]))
+    assert max(s["difference"] or 0 for s in (*digits["entrants"], *bilinear["entrants"])) < 1e-4
     files.write(record, tmp_path, None)  # without kernels there is no roofline
     assert {path.name for path in tmp_path.iterdir()} == {"all.json", "bench.md", "bench.json", "peers.png"}
 
@@ -192,7 +194,7 @@ def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
     options = bench.Options(["digits"], [3], 1, 1, ["torch", "numpy"], memory=False, startup=False, block=0.001)
     found = bench.bench(options, lambda line: None)
     assert found["missing"] == ["PyTorch eager is not installed", "NumPy is not installed"]
-    assert {s["peer"] for s in found["cases"][0]["sides"]} == {"phiz"}
+    assert {s["peer"] for s in found["cases"][0]["entrants"]} == {"phiz"}
 
 
 def test_nothing_more_is_begun_when_the_budget_is_spent() -> None:

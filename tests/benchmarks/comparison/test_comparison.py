@@ -1,4 +1,4 @@
-"""Comparisons: sides in processes of their own, agreement before timing, goals and ratios."""
+"""Comparisons: workers in processes of their own, agreement before timing, goals and ratios."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
 from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, Ratio
-from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
+from phiz.benchmarks.comparison.worker_process import WorkerError, WorkerProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
 CASE = Case(MODELS["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
 
 
 @contextmanager
-def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, SideProcess]]:
+def workers(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, WorkerProcess]]:
     """Processes that run the classes of ``fake_peers``; "phiz" is honest unless it is given."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with ExitStack() as stack:
         chosen = {"phiz": "Honest", **classes}
-        yield {n: stack.enter_context(SideProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
+        yield {n: stack.enter_context(WorkerProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
 
 
-def run(found: dict[str, SideProcess], rounds: int = 2) -> PeerComparison:
+def run(found: dict[str, WorkerProcess], rounds: int = 2) -> PeerComparison:
     return comparison.run(CASE, found, [], rounds, 0.002, lambda line: None)
 
 
 def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="TwoForms") as found:
+    with workers(monkeypatch, torch="TwoForms") as found:
         result = run(found, rounds=3)
     forms = [(entrant.peer, entrant.form) for entrant in result.entrants]
     assert forms == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
@@ -43,11 +43,11 @@ def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
     (verdict,) = result.verdicts()
     assert verdict.against == "torch (right)" and verdict.met and verdict.reached > 0
     record = result.record()
-    assert record["goals"][0]["reached"] == verdict.reached and record["sides"][2]["difference"] == 0
+    assert record["goals"][0]["reached"] == verdict.reached and record["entrants"][2]["difference"] == 0
 
 
 def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Wrong", jax="TwoForms") as found:
+    with workers(monkeypatch, torch="Wrong", jax="TwoForms") as found:
         result = run(found)
     assert {entrant.peer for entrant in result.entrants} == {"phiz", "jax"}
     refused, of_two = result.wrong
@@ -57,7 +57,7 @@ def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
+    with workers(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
         result = run(found)
         assert found["torch"].ask("versions") == "honest 1.0"  # a new process
     assert {entrant.peer for entrant in result.entrants} == {"phiz", "numpy"}
@@ -67,12 +67,12 @@ def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkey
 
 def test_a_side_that_cannot_be_imported_says_so() -> None:
     said = r"X: ended with status 1.*no_such_module"
-    with SideProcess(Peer("x", "X", "no_such_module"), 1) as side, pytest.raises(SideError, match=said):
-        side.ask("versions")
+    with WorkerProcess(Peer("x", "X", "no_such_module"), 1) as worker, pytest.raises(WorkerError, match=said):
+        worker.ask("versions")
 
 
 def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch) as found, pytest.raises(SideError, match="phiz: no answer within 0 s"):
+    with workers(monkeypatch) as found, pytest.raises(WorkerError, match="phiz: no answer within 0 s"):
         found["phiz"].ask("prepare", CASE, [], 1, patience=0.0)
 
 
@@ -111,7 +111,7 @@ def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
     assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow side takes part in the first rounds only
+    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
