@@ -1,4 +1,6 @@
-"""``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from.
+"""``phiz bench`` as one record that reports are made from.
+
+It holds phiz beside its peers, memory, waiting times and the roofline.
 
 Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no worker's threads are limited.
 """
@@ -35,9 +37,19 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.  ``block``: seconds per peer and round.  ``budget``: seconds after which no further work is begun.
+    """What to measure.
 
-    ``threads``: of every worker where the device is no GPU.  ``device``: phiz's (see ``runtime.opencl.device.device.choose``).
+    cases: names of models; none for all of them.
+    batches: in place of the cases' own.
+    rounds: turns of every peer.
+    threads: what every peer keeps to where the device is no GPU.
+    peers: names of libraries to compare with.
+    kernels: whether the roofline is measured.
+    memory: whether the memory of gradients is measured.
+    startup: whether waits of new processes are measured.
+    block: seconds of calls for each peer and round.
+    budget: seconds after which nothing further is begun.
+    device: phiz's OpenCL device (see ``runtime.opencl.device.device.choose``).
     """
 
     cases: Sequence[str] = ()
@@ -55,7 +67,13 @@ class Options:
 
 @dataclass
 class Run:
-    """A run under way: phiz's device, the workers, the generated folders, and what could not be measured."""
+    """A run under way.
+
+    device: what phiz computes on.
+    workers: by peer.
+    folders: generated folders with the layers that phiz does not come with.
+    missing: what could not be measured, and why.
+    """
 
     options: Options
     say: Callable[[str], None]
@@ -79,7 +97,10 @@ class Run:
 
 
 def bench(options: Options, say: Callable[[str], None]) -> Record:
-    """Measure; ``say`` receives a line of progress.  PhizError for an unknown case, peer or device."""
+    """Measures everything that ``options`` asks for; ``say`` receives lines of progress.
+
+    PhizError for an unknown case, peer or device.
+    """
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
     chosen, known = cases.choose(options.cases, options.batches), peers.choose(options.peers)
@@ -88,13 +109,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     with contextlib.ExitStack() as stack:
         run = Run(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
-        for peer in (peers.PHIZ, *known):
-            reason = peer.missing(run.gpu)
-            if reason is not None:
-                run.missing.append(reason)
-                continue
-            device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
-            run.workers[peer.name] = stack.enter_context(WorkerProcess(peer, options.threads, device, run.gpu))
+        _start(run, known, stack)
         record: Record = {"machine": _machine(run), "options": _plain(options)}
         record["cases"] = [found.record() for found in _comparisons(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
@@ -108,12 +123,27 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     return record
 
 
+def _start(run: Run, known: Sequence[peers.Peer], stack: contextlib.ExitStack) -> None:
+    """A worker for phiz and for each peer that can be measured here; the others are noted as missing."""
+    for peer in (peers.PHIZ, *known):
+        reason = peer.missing(run.gpu)
+        if reason is not None:
+            run.missing.append(reason)
+            continue
+        device = run.options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
+        worker = WorkerProcess(peer, run.options.threads, device, run.gpu)
+        run.workers[peer.name] = stack.enter_context(worker)
+
+
 def _plain(options: Options) -> Record:
     return {"rounds": options.rounds, "threads": options.threads, "peers": list(options.peers), "block": options.block}
 
 
 def _device(options: Options) -> DeviceInfo:
-    """phiz's device as a process of its own sees it, so that OpenCL neither runs nor sets anything here; PhizError without one."""
+    """phiz's device, as a process of its own sees it; PhizError without one.
+
+    OpenCL neither runs nor sets anything in this process.
+    """
     with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
         try:
             found: DeviceInfo = asked.ask("device")

@@ -103,30 +103,11 @@ def save_roofline(record: Record, path: Path) -> None:
     from matplotlib.figure import Figure
 
     peaks, kernels = record["peaks"][0], [point for point in record["kernels"] if point["operations"]]
-    intensities = [_intensity(point) for point in kernels] or [1.0]
-    left, right = min(0.1, *intensities, INTENSITY), 2 * max(64.0, *intensities, INTENSITY)
-    lowest = min([point["gflops"] for point in kernels] or [1.0]) / 2
     figure = Figure(figsize=(11.5, 6.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(left, right)
-    axes.set_ylim(lowest, 2.2 * peaks["flops"] / 1e9)
+    left, right = _scales(axes, peaks, kernels)
     written = _roofs(axes, peaks, left, right)
-    titles = {w["case"]: f"{_model(w)}, batch {w['batch']}" for w in record["cases"]}
-    for number, case in enumerate(dict.fromkeys(point["case"] for point in kernels)):
-        mine = [point for point in kernels if point["case"] == case]
-        axes.scatter(
-            [_intensity(point) for point in mine], [point["gflops"] for point in mine],
-            s=[26 + 340 * point["of_case"] for point in mine], marker=MARKERS[number % len(MARKERS)],
-            color=COLOURS[number % len(COLOURS)], edgecolors="black", linewidths=0.5, alpha=0.85, label=titles.get(case, case),
-            zorder=3,
-        )  # fmt: skip
-    axes.xaxis.set_major_formatter(_plain_numbers())
-    axes.yaxis.set_major_formatter(_plain_numbers())
-    axes.grid(which="major", color="#dddddd", linewidth=0.6, zorder=0)
-    axes.set_xlabel("operations a byte (counted from the derived loops; every tensor moved once)")
-    axes.set_ylabel("GFLOP/s, float32")
+    _marks(axes, record["cases"], kernels)
     where = peaks["device"] if on_gpu(record) else f"{peaks['device']}, {record['options']['threads']} threads"
     axes.set_title(f"Every kernel beside the measured roof: {where}{_busy(record)}", fontsize=11)
     explained = "area: part of its case's time\nnames: layer number, kernel"
@@ -136,6 +117,36 @@ def save_roofline(record: Record, path: Path) -> None:
         handle.set_sizes([60])
     _names(figure, axes, kernels, written)
     figure.savefig(path, dpi=140)
+
+
+def _scales(axes: Any, peaks: Record, kernels: Sequence[Record]) -> tuple[float, float]:
+    """Both axes, wide enough for every kernel and the ridge; the ends of the lower one."""
+    intensities = [_intensity(point) for point in kernels] or [1.0]
+    left, right = min(0.1, *intensities, INTENSITY), 2 * max(64.0, *intensities, INTENSITY)
+    lowest = min([point["gflops"] for point in kernels] or [1.0]) / 2
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(lowest, 2.2 * peaks["flops"] / 1e9)
+    axes.xaxis.set_major_formatter(_plain_numbers())
+    axes.yaxis.set_major_formatter(_plain_numbers())
+    axes.grid(which="major", color="#dddddd", linewidth=0.6, zorder=0)
+    axes.set_xlabel("operations a byte (counted from the derived loops; every tensor moved once)")
+    axes.set_ylabel("GFLOP/s, float32")
+    return left, right
+
+
+def _marks(axes: Any, cases: Sequence[Record], kernels: Sequence[Record]) -> None:
+    """One mark a kernel, in the colour and shape of its case."""
+    titles = {case["case"]: f"{_model(case)}, batch {case['batch']}" for case in cases}
+    for number, case in enumerate(dict.fromkeys(point["case"] for point in kernels)):
+        mine = [point for point in kernels if point["case"] == case]
+        axes.scatter(
+            [_intensity(point) for point in mine], [point["gflops"] for point in mine],
+            s=[26 + 340 * point["of_case"] for point in mine], marker=MARKERS[number % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)], edgecolors="black", linewidths=0.5, alpha=0.85, label=titles.get(case, case),
+            zorder=3,
+        )  # fmt: skip
 
 
 def _model(case: Record) -> str:
@@ -167,7 +178,10 @@ def _roofs(axes: Any, peaks: Record, left: float, right: float) -> list[Any]:
 
 
 def _names(figure: Any, axes: Any, kernels: Sequence[Record], written: Sequence[Any]) -> None:
-    """Names of the kernels that count, the longest first, each at a free place beside its mark or not at all."""
+    """Writes the names of the kernels that count beside their marks.
+
+    The longest come first; a name that finds no free place is left out.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 

@@ -8,7 +8,7 @@ from ..rig.convolution import Convolution
 from ..rig.device import Repeat, Rig
 from ..rig.elementwise import Elementwise, powers
 from ..rig.generated import GeneratedKernel
-from ..rig.timing import Race, race
+from ..rig.timing import Race, Ratio, race
 
 COUNT, EACH, MOST_LARGE = 1 << 18, 1024, 64
 IMAGE, MAPS, TAPS = 260, 4, 5
@@ -41,18 +41,13 @@ def measure(rig: Rig, rounds: int) -> list[Claim]:
     return [_insensitive(rig, races), _size_one(races), even_sizes(rig, rounds)]
 
 
+Ratios = dict[str, dict[int, Ratio]]
+
+
 def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
     times = {name: {n: t for n, t in found.medians().items() if n != DRIVER} for name, found in races.items()}
     best = {name: races[name].fastest(list(times[name])) for name in races}
     ratios = {name: {n: races[name].ratio(n, best[name]) for n in times[name]} for name in races}
-    sizes = sorted(set().union(*times.values()))
-    rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
-    rows.append(("driver's", *(microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())))
-    panel = Panel(
-        "Time against local size", "work items of a group", "time / best time of the kernel",
-        tuple(Series(n, tuple(sorted(r)), tuple(r[k].median for k in sorted(r))) for n, r in ratios.items()),
-        "xy", 1.0, tuple(sizes[::2]),
-    )  # fmt: skip
     quote = "The CPU is relatively insensitive to local work group sizes. One could let the runtime determine the local work size."
     gpu = "The local work size can have a significant impact."
     how = (
@@ -60,12 +55,31 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
         f"convolution of {MAPS} maps of {IMAGE}×{IMAGE}; phiz's generated kernel of LeNet's second convolution (batch 128). "
         "Times in µs."
     )
-    table = Table(("work items of a group", *races), tuple(rows))
     verdict = verdicts.insensitive(rig.kind, ratios)
-    own = ", ".join(f"{name} {found.ratio(DRIVER, best[name])}" for name, found in races.items() if DRIVER in found.seconds)
+    driven = {name: found for name, found in races.items() if DRIVER in found.seconds}
+    own = ", ".join(f"{name} {found.ratio(DRIVER, best[name])}" for name, found in driven.items())
     verdict = Verdict(verdict.outcome, f"{verdict.sentence} The driver's own choice over the best: {own}.")
     title = "Insensitive to the local size" if rig.cpu else "Sensitive to the local size"
-    return Claim(title, quote if rig.cpu else gpu, how, verdict, (table,), Plot("local_size", (panel,)))
+    plot = Plot("local_size", (_panel(ratios),))
+    return Claim(title, quote if rig.cpu else gpu, how, verdict, (_table(races, times),), plot)
+
+
+def _table(races: dict[str, Race[int]], times: dict[str, dict[int, float]]) -> Table:
+    """A line for each local size, and one for the driver's own choice."""
+    sizes = sorted(set().union(*times.values()))
+    rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
+    driver = (microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())
+    return Table(("work items of a group", *races), (*rows, ("driver's", *driver)))
+
+
+def _panel(ratios: Ratios) -> Panel:
+    """A line for each kernel."""
+    series = [Series(n, tuple(sorted(r)), tuple(r[k].median for k in sorted(r))) for n, r in ratios.items()]
+    sizes = sorted(set().union(*ratios.values()))
+    return Panel(
+        "Time against local size", "work items of a group", "time / best time of the kernel", tuple(series),
+        "xy", 1.0, tuple(sizes[::2]),
+    )  # fmt: skip
 
 
 def _size_one(races: dict[str, Race[int]]) -> Claim:
