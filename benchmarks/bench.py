@@ -66,7 +66,7 @@ class Options:
 
 
 @dataclass
-class Run:
+class BenchRun:
     """A run under way.
 
     device: what phiz computes on.
@@ -107,7 +107,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
-        run = Run(options, say, _device(options), {}, [])
+        run = BenchRun(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
         _start(run, known, stack)
         record: Record = {"machine": _machine(run), "options": _plain(options)}
@@ -123,7 +123,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     return record
 
 
-def _start(run: Run, known: Sequence[peers.Peer], stack: contextlib.ExitStack) -> None:
+def _start(run: BenchRun, known: Sequence[peers.Peer], stack: contextlib.ExitStack) -> None:
     """A worker for phiz and for each peer that can be measured here; the others are noted as missing."""
     for peer in (peers.PHIZ, *known):
         reason = peer.missing(run.gpu)
@@ -152,7 +152,7 @@ def _device(options: Options) -> DeviceInfo:
     return found
 
 
-def _machine(run: Run) -> Record:
+def _machine(run: BenchRun) -> Record:
     versions = {}
     for name, worker in list(run.workers.items()):
         try:
@@ -170,7 +170,7 @@ def _machine(run: Run) -> Record:
     return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
 
 
-def _defined(run: Run, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
+def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
     """The cases whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
     needed = dict.fromkeys(case.model.definition for case in chosen if case.model.definition)
     files = {name: cases.DEFINITIONS / f"{name}.py" for name in needed}
@@ -191,7 +191,7 @@ def _defined(run: Run, chosen: Sequence[cases.Case], stack: contextlib.ExitStack
     yield from (case for case in chosen if not case.model.definition or files[case.model.definition].is_file())
 
 
-def _comparisons(run: Run, chosen: Sequence[cases.Case]) -> Iterator[comparison.PeerComparison]:
+def _comparisons(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[comparison.PeerComparison]:
     for case in chosen:
         if run.late(case.name):
             continue
@@ -201,7 +201,7 @@ def _comparisons(run: Run, chosen: Sequence[cases.Case]) -> Iterator[comparison.
         yield found
 
 
-def _roofline(run: Run, chosen: Sequence[cases.Case]) -> Record:
+def _roofline(run: BenchRun, chosen: Sequence[cases.Case]) -> Record:
     phiz = run.workers["phiz"]
     run.say("multiply-add peak and bandwidth")
     points = []
@@ -219,7 +219,7 @@ def _roofline(run: Run, chosen: Sequence[cases.Case]) -> Record:
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
 
-def _memory(run: Run, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
+def _memory(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
     if run.gpu:
         run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
         return
@@ -232,7 +232,7 @@ def _memory(run: Run, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
                 run.missing.append(str(error))
 
 
-def _waits(run: Run) -> list[startup.Wait]:
+def _waits(run: BenchRun) -> list[startup.Wait]:
     if run.late("waits", MEMORY):
         return []
     run.say("waits of new processes")

@@ -29,14 +29,21 @@ DEFINITIONS = Path(__file__).resolve().parents[2] / "tests" / "layers"
 
 @dataclass(frozen=True)
 class Goal:
-    """phiz is to be at least ``factor`` times as fast as ``peer``: a peer's name, "pytorch" (eager or compiled) or "best"."""
+    """How many times as fast as a peer phiz is to be.
+
+    peer: its name; "pytorch" for eager or compiled, whichever is faster; "best" for the fastest of all.
+    factor: the time of the peer over phiz's, at least.
+    """
 
     peer: str
     factor: float
 
 
 def fits(form: str, variant: str) -> bool:
-    """Whether a form (``cdist``; ``cdist, CUDA graphs``) is the code that ``variant`` names, however it is run; "" names any."""
+    """Whether a form is the code that ``variant`` names, however it is run.
+
+    Forms are such as ``cdist``, or ``cdist, CUDA graphs``.  The variant "" names any of them.
+    """
     return not variant or form == variant or form.startswith(f"{variant}, ")
 
 

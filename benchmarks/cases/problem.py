@@ -24,7 +24,7 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class Form:
+class PeerForm:
     """One way in which a peer computes a case; ``results`` gives what ``call`` computes as arrays."""
 
     call: Callable[[], object]

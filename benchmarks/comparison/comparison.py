@@ -39,7 +39,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class PeerRatio:
     """A peer's time over phiz's: the median over the rounds, and the quartiles."""
 
     median: float
@@ -47,7 +47,7 @@ class Ratio:
     high: float
 
     @classmethod
-    def of(cls, theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
+    def of(cls, theirs: Sequence[float], ours: Sequence[float]) -> PeerRatio:
         """Round by round, as far as both took part."""
         found = [a / b for a, b in zip(theirs, ours, strict=False)]
         low, _, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
@@ -55,7 +55,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GoalVerdict:
     """A goal, what was reached, and against whom."""
 
     goal: Goal
@@ -82,17 +82,17 @@ class PeerComparison:
         """phiz with its data placed; None where phiz could not run it."""
         return next((entrant for entrant in self.entrants if (entrant.peer, entrant.form) == OURS and entrant.seconds), None)
 
-    def ratio(self, entrant: Entrant) -> Ratio:
+    def ratio(self, entrant: Entrant) -> PeerRatio:
         """How many times as long as phiz ``entrant`` takes."""
         assert self.ours is not None
-        return Ratio.of(entrant.seconds, self.ours.seconds)
+        return PeerRatio.of(entrant.seconds, self.ours.seconds)
 
     def fastest(self, peers: Sequence[str], form: str = "") -> Entrant | None:
         """The entrant of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
         fitting = [entrant for entrant in self.entrants if entrant.peer in peers and entrant.seconds and fits(entrant.form, form)]
         return min(fitting, key=lambda entrant: self.ratio(entrant).median, default=None) if self.ours else None
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[GoalVerdict]:
         """One per goal that could be measured."""
         found = []
         everyone = tuple({entrant.peer for entrant in self.entrants} - {"phiz"})
@@ -100,7 +100,7 @@ class PeerComparison:
             peers = {"pytorch": PYTORCH, "best": everyone}.get(goal.peer, (goal.peer,))
             entrant = self.fastest(peers, self.case.variant)
             if entrant is not None:
-                found.append(Verdict(goal, self.ratio(entrant).median, entrant.name))
+                found.append(GoalVerdict(goal, self.ratio(entrant).median, entrant.name))
         return found
 
     def record(self) -> dict[str, Any]:

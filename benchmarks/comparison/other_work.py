@@ -1,4 +1,7 @@
-"""How busy other processes kept the machine during a measurement: libraries whose threads spin at barriers suffer more from it."""
+"""How busy other processes kept the machine during a measurement.
+
+Libraries whose threads spin at barriers suffer more from it than others.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,12 @@ MUCH = 0.1
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds: of the wall, of all processors at work, and of this process with those children that it has waited for."""
+    """Seconds since some moment.
+
+    wall: by the clock.
+    busy: of all processors at work; None where the system does not tell (no /proc/stat).
+    own: of this process, with those children that it has waited for.
+    """
 
     wall: float
     busy: float | None
@@ -23,7 +31,7 @@ class Clock:
 
     @classmethod
     def now(cls) -> Clock:
-        """Read; ``busy`` is None where the system does not tell (no /proc/stat)."""
+        """A reading."""
         mine = os.times()
         return cls(time.monotonic(), busy_seconds(), mine.user + mine.system + mine.children_user + mine.children_system)
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ...runtime.errors import PhizError
-from ..cases.problem import Form, Unsupported
+from ..cases.problem import PeerForm, Unsupported
 
 #: Calls and seconds of the first look at a form, which decides how many calls make a block.
 FIRST_CALLS, FIRST_SECONDS = 5, 0.5
@@ -56,7 +56,7 @@ def block(call: Callable[[], object], count: int) -> float:
     return statistics.median(times)
 
 
-def first_look(form: Form) -> tuple[float, Any]:
+def first_look(form: PeerForm) -> tuple[float, Any]:
     """Seconds of a call, and the results; compiles what is to be compiled (tinygrad captures at the second call)."""
     form.call()
     form.call()
@@ -75,7 +75,7 @@ class Worker:
 
     def __init__(self, peer: Any, device: str | None) -> None:
         self.peer = peer
-        self.forms: Mapping[str, Form] = {}
+        self.forms: Mapping[str, PeerForm] = {}
         self.options = {"device": device} if device else {}
 
     def answer(self, request: tuple[Any, ...]) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...runtime.program.layer import Layer
 from ..cases.cases import Case
-from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 NCHW = ("NCHW", "OIHW", "NCHW")
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -106,7 +106,7 @@ def whole(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
     """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
     place = _place(device)
     problem = Problem.of(case, folders)
@@ -145,4 +145,4 @@ def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None
             return passed(np.asarray(y), np.asarray(below), [np.asarray(g) for g in gradients])
         return {"outputs": np.asarray(_flat(found[0]))}
 
-    return {"": Form(call, results)}
+    return {"": PeerForm(call, results)}

@@ -8,7 +8,7 @@ from typing import Any
 from ...runtime.backend import Request, Result
 from ...runtime.opencl.backend import OpenCLExecutor
 from ..cases.cases import Case
-from ..cases.problem import Array, Form, Problem, Results, gathered, passed
+from ..cases.problem import Array, PeerForm, Problem, Results, gathered, passed
 
 BACKWARD = Request(gradients="sum", input_gradient=True)
 
@@ -20,13 +20,13 @@ def versions(device: str | None = None) -> str:
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
     """ "placed": samples (and the delta) on the device.  "host": host arrays in and out."""
     problem = Problem.of(case, folders, "opencl", device)
     return {"placed": _placed(problem), "host": _host(problem)}
 
 
-def _host(problem: Problem) -> Form:
+def _host(problem: Problem) -> PeerForm:
     network, parameters, inputs = problem.network, problem.parameters, problem.inputs
     if problem.case.mode == "gradient":
         found: list[Any] = [None]
@@ -34,7 +34,7 @@ def _host(problem: Problem) -> Form:
         def gradient() -> None:
             found[0] = network.value_and_gradient(parameters, inputs, problem.targets)
 
-        return Form(gradient, lambda: gathered(found[0][0], [found[0][1]]))
+        return PeerForm(gradient, lambda: gathered(found[0][0], [found[0][1]]))
     if problem.case.mode == "pass":
         return _host_pass(problem)
     last: list[Array] = [inputs]
@@ -42,10 +42,10 @@ def _host(problem: Problem) -> Form:
     def forward() -> None:
         last[0] = network.forward(parameters, inputs)
 
-    return Form(forward, lambda: {"outputs": last[0].reshape(len(inputs), -1)})
+    return PeerForm(forward, lambda: {"outputs": last[0].reshape(len(inputs), -1)})
 
 
-def _host_pass(problem: Problem) -> Form:
+def _host_pass(problem: Problem) -> PeerForm:
     network = problem.network
     kept: dict[str, Result] = {}
     inputs = problem.inputs.reshape(len(problem.inputs), -1)
@@ -62,10 +62,10 @@ def _host_pass(problem: Problem) -> Form:
         assert outputs is not None and rest.input_gradient is not None and rest.gradient is not None
         return passed(outputs, rest.input_gradient, [rest.gradient])
 
-    return Form(call, results)
+    return PeerForm(call, results)
 
 
-def _placed(problem: Problem) -> Form:
+def _placed(problem: Problem) -> PeerForm:
     network, parameters = problem.network, problem.parameters
     if problem.case.mode == "gradient":
         placed = network.place(problem.inputs, problem.targets)
@@ -74,7 +74,7 @@ def _placed(problem: Problem) -> Form:
         def gradient() -> None:
             found[0] = network.value_and_gradient(parameters, placed)
 
-        return Form(gradient, lambda: gathered(found[0][0], [found[0][1]]))
+        return PeerForm(gradient, lambda: gathered(found[0][0], [found[0][1]]))
     placed = network.place(problem.inputs)
     executor, (_, resident) = placed.executor, placed.parts[0]
     if len(placed.parts) != 1:
@@ -86,12 +86,12 @@ def _placed(problem: Problem) -> Form:
         def predict() -> None:
             outputs[0] = executor.start(resident, Request(outputs=True)).result().outputs  # type: ignore[assignment]
 
-        return Form(predict, lambda: {"outputs": outputs[0]})
+        return PeerForm(predict, lambda: {"outputs": outputs[0]})
     assert isinstance(executor, OpenCLExecutor)
     return _resident(problem, executor, resident)
 
 
-def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> Form:
+def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> PeerForm:
     """Kernels alone: outputs, deltas and gradients stay on the device, as those of the peers stay where they are computed."""
     both = problem.case.mode == "pass"
 
@@ -112,7 +112,7 @@ def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> Form
             one.run()
         executor.queue.finish()
 
-    return Form(call, results)
+    return PeerForm(call, results)
 
 
 # ---------------------------------------------------------------------------------------------------------- reference
@@ -127,10 +127,10 @@ class Reference:
         return f"NumPy {np.__version__}, phiz's reference kernels"
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         """One form; its arrays are always the host's."""
         problem = Problem.of(case, folders, "numpy")
         return {"": _host(problem)}
 
 
-Prepare = Callable[..., dict[str, Form]]
+Prepare = Callable[..., dict[str, PeerForm]]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from ...runtime.program.layer import Layer
 from ..cases.cases import Case
-from ..cases.problem import Array, Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import Array, PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 GRAPHS = "reduce-overhead"
@@ -133,7 +133,13 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """One way of writing a layer: its step, parameters in a layout of their own, whether compiling it is worth the time."""
+    """One way of writing a layer.
+
+    step: what computes it.
+    packs: by parameter, its way into a layout of its own and back.
+    compiled: whether compiling it is worth the time.
+    channels_last: whether images lie channels last.
+    """
 
     step: Callable[[Layer], Step]
     packs: Mapping[str, Callable[[tuple[int, ...]], Pack]] = field(default_factory=dict)
@@ -164,7 +170,9 @@ def versions(device: str | None = None) -> str:
     return f"PyTorch {torch.__version__}{where}"
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False) -> dict[str, Form]:
+def prepare(
+    case: Case, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False
+) -> dict[str, PeerForm]:
     """A form per style of the first layer (compiled on a GPU: and per way of running it).
 
     ``device``: "cuda", or None for ``threads`` threads of the CPU.  Unsupported where it is not there.
@@ -218,7 +226,7 @@ class Compiled:
         return f"{known}, inductor, Triton {version('triton')}"
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
         """As ``prepare``, compiled for exactly these shapes."""
         return prepare(case, folders, threads, device, compiled=True)
 
@@ -267,11 +275,11 @@ class _Computation:
             leaf = leaf.contiguous(memory_format=torch.channels_last)
         return leaf.requires_grad_()
 
-    def form(self) -> Form:
+    def form(self) -> PeerForm:
         """The calls: one ends when all of it is computed."""
         compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.case.mode, self._forward)
         if not _is_cuda(self.device):
-            return Form(compute, self._results)
+            return PeerForm(compute, self._results)
 
         def call() -> None:
             if self.graphs:  # what the call before returned may be overwritten
@@ -279,7 +287,7 @@ class _Computation:
             compute()
             torch.cuda.synchronize(self.device)
 
-        return Form(call, self._results)
+        return PeerForm(call, self._results)
 
     def _gradient(self) -> None:
         value = self.function(self.leaves, self.inputs, self.targets)

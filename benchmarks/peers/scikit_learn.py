@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cases.cases import Case
-from ..cases.problem import Form, Problem, Results, Unsupported, gathered
+from ..cases.problem import PeerForm, Problem, Results, Unsupported, gathered
 
 
 def versions() -> str:
@@ -19,7 +19,7 @@ def versions() -> str:
     return f"scikit-learn {sklearn.__version__}"
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
     """One form: ``_backprop``, without the packing into one vector that its solvers add."""
     from sklearn.neural_network import MLPClassifier
 
@@ -53,7 +53,7 @@ def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]
         pieces = [case.batch * piece for w, b in zip(ws, bs, strict=True) for piece in (w.T, b)]
         return gathered(case.batch * value, pieces)
 
-    return {"": Form(call, results)}
+    return {"": PeerForm(call, results)}
 
 
 def _make(model: Any, samples: Any, labels: Any) -> None:

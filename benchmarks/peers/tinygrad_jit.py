@@ -9,7 +9,7 @@ from tinygrad import Device, Tensor, TinyJit
 
 from ...runtime.program.layer import Layer
 from ..cases.cases import Case
-from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 CPU = "CPU"
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -66,7 +66,7 @@ def _opened(device: str | None) -> str:
     return device
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
     """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
     place = _opened(device)
     problem = Problem.of(case, folders)
@@ -101,4 +101,4 @@ def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None
             return passed(first, rest[0], rest[1:])
         return {"outputs": first.reshape(len(first), -1)}
 
-    return {"": Form(call, results)}
+    return {"": PeerForm(call, results)}

@@ -1,9 +1,12 @@
-"""Claim (a) of section 9: a CPU is insensitive to the local size, but not to groups of one with tiny work; even global sizes."""
+"""Claim (a) of section 9: a CPU is insensitive to the local size.
+
+Excepted are groups of one with tiny work; and even global sizes are to be better.
+"""
 
 from __future__ import annotations
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, Verdict, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, Verdict, microseconds
 from ..rig.convolution import Convolution
 from ..rig.device import Repeat, Rig
 from ..rig.elementwise import Elementwise, powers
@@ -64,12 +67,12 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
     return Claim(title, quote if rig.cpu else gpu, how, verdict, (_table(races, times),), plot)
 
 
-def _table(races: dict[str, Race[int]], times: dict[str, dict[int, float]]) -> Table:
+def _table(races: dict[str, Race[int]], times: dict[str, dict[int, float]]) -> ClaimTable:
     """A line for each local size, and one for the driver's own choice."""
     sizes = sorted(set().union(*times.values()))
     rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
     driver = (microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())
-    return Table(("work items of a group", *races), (*rows, ("driver's", *driver)))
+    return ClaimTable(("work items of a group", *races), (*rows, ("driver's", *driver)))
 
 
 def _panel(ratios: Ratios) -> Panel:
@@ -93,7 +96,7 @@ def _size_one(races: dict[str, Race[int]]) -> Claim:
 
 
 def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
-    """The driver's local size on a power of two, twice a prime and a prime; ``count`` is a power of two."""
+    """The driver's local size on a power of two (``count``), twice a prime and a prime."""
     prime = next(n for n in range(count - 1, 1, -1) if is_prime(n))
     twice = 2 * next(n for n in range(count // 2 - 1, 1, -1) if is_prime(n))
     whole, padded = f"{count} = 2^{count.bit_length() - 1}", f"{prime}, padded to {count}, groups of 64"
@@ -111,7 +114,7 @@ def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
         "To have the global size dividable by 2 will let the runtime to perform better choices.",
         "One product per work item; the driver chooses the local size, but in the last line.",
         verdicts.even_sizes(found.ratio(odd, whole), found.ratio(even, whole), found.ratio(padded, whole)),
-        (Table(("work items", "µs", "over the power of two"), rows),),
+        (ClaimTable(("work items", "µs", "over the power of two"), rows),),
     )
 
 

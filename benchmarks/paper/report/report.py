@@ -18,7 +18,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Table:
+class ClaimTable:
     """Cells as they are printed, the first column left-aligned."""
 
     header: tuple[str, ...]
@@ -70,13 +70,13 @@ class Claim:
     quote: str
     how: str
     verdict: Verdict
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ClaimTable, ...] = ()
     plot: Plot | None = None
 
 
 def markdown(device: str, claims: Sequence[Claim]) -> str:
     """The report: a summary, then every claim with its tables and its picture."""
-    summary = Table(("claim", "verdict", "figures"), tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims))
+    summary = ClaimTable(("claim", "verdict", "figures"), tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims))
     lines = [
         "# The paper's claims of section 9, re-measured",
         f"Device: {device}. float32. Medians of alternating runs; a ratio is the median of the rounds' ratios, with its "

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from phiz.benchmarks.cases.cases import Case
-from phiz.benchmarks.cases.problem import Form, Results, Unsupported
+from phiz.benchmarks.cases.problem import PeerForm, Results, Unsupported
 from phiz.benchmarks.peers.own import Reference
 
 
@@ -18,7 +18,7 @@ class Honest:
         return "honest 1.0"
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         form = Reference.prepare(case, folders, threads)[""]
         return {"placed": form, "host": form}
 
@@ -43,25 +43,25 @@ class TwoForms(Honest):
     """One form that agrees, one that does not."""
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         form = Reference.prepare(case, folders, threads)[""]
-        return {"right": form, "wrong": Form(form.call, lambda: _off(form.results()))}
+        return {"right": form, "wrong": PeerForm(form.call, lambda: _off(form.results()))}
 
 
 class Wrong(Honest):
     """A gradient with one entry off by a thousandth of the largest."""
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         form = Reference.prepare(case, folders, threads)[""]
-        return {"": Form(form.call, lambda: _off(form.results()))}
+        return {"": PeerForm(form.call, lambda: _off(form.results()))}
 
 
 class Lacking(Honest):
     """Has no counterpart."""
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         raise Unsupported("no counterpart of layer 0")
 
 
@@ -69,13 +69,13 @@ class Dying(Honest):
     """Ends in the middle of a block."""
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         form, calls = Reference.prepare(case, folders, threads)[""], iter(range(9))
 
         def call() -> object:
             return os._exit(3) if next(calls) == 8 else form.call()
 
-        return {"": Form(call, form.results)}
+        return {"": PeerForm(call, form.results)}
 
 
 def _off(results: Results) -> Results:

@@ -14,7 +14,7 @@ from phiz.benchmarks.cases.cases import Case, Goal
 from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
-from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, Ratio
+from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, PeerRatio
 from phiz.benchmarks.comparison.worker_process import WorkerError, WorkerProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
@@ -110,8 +110,8 @@ def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
 
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
-    assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
+    assert PeerRatio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
+    assert PeerRatio.of([4.0], [2.0, 8.0, 9.0]) == PeerRatio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from phiz.benchmarks.cases.cases import BY_NAME, Case, Mode
 from phiz.benchmarks.cases.models import MODELS
-from phiz.benchmarks.cases.problem import Form, Problem, Unsupported
+from phiz.benchmarks.cases.problem import PeerForm, Problem, Unsupported
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
 from phiz.benchmarks.peers.own import Reference
 
@@ -26,7 +26,7 @@ CASES = [
 ]
 
 
-def check(case: Case, forms: dict[str, Form]) -> None:
+def check(case: Case, forms: dict[str, PeerForm]) -> None:
     """Every form agrees with phiz's NumPy kernels, also when it is called again."""
     pieces = [slice(s.offset, s.stop) for s in Problem.of(case, []).network.slices]
     reference = Reference.prepare(case, [], 1)[""]
