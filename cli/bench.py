@@ -12,7 +12,7 @@ SUMMARY = "measure kernels and networks"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz bench``."""
+    """Adds the options of ``phiz bench``."""
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of every peer (default 9; of the paper's kernels 31)")

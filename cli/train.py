@@ -18,7 +18,7 @@ SUMMARY = "train a network"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz train``."""
+    """Adds the options of ``phiz train``."""
     _what(parser)
     _how(parser)
     _where(parser)

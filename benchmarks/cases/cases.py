@@ -49,7 +49,12 @@ def fits(form: str, variant: str) -> bool:
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table.  ``variant``: the form of a peer's code that the goal is about, where it has several."""
+    """One line of the table: a model at a batch in a mode.
+
+    title: what the table calls it.
+    goals: what phiz is to reach beside its peers.
+    variant: the form of a peer's code that the goals are about, where it has several.
+    """
 
     model: Model
     batch: int

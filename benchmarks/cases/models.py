@@ -22,9 +22,10 @@ Array = npt.NDArray[Any]
 class Model:
     """A network, the batches to measure, and what its inputs look like.
 
-    ``data``: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform pixels.
-    ``micro_batch``: for models that are to run in one pass whatever the device's cache holds.
-    ``definition``: the file of ``tests/layers`` that defines a layer of the model.
+    data: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform pixels.
+    outputs: numbers a sample.
+    micro_batch: for models that are to run in one pass whatever the device's cache holds.
+    definition: the file of ``tests/layers`` that defines a layer of the model; "" for layers that come with phiz.
     """
 
     name: str

@@ -34,7 +34,7 @@ class Entrant:
 
     @property
     def name(self) -> str:
-        """``torch`` or ``torch (cdist)``."""
+        """How it is called: ``torch`` or ``torch (cdist)``."""
         return f"{self.peer} ({self.form})" if self.form else self.peer
 
 
@@ -104,7 +104,7 @@ class PeerComparison:
         return found
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return {
             "case": self.case.name, "title": self.case.title, "batch": self.case.batch, "mode": self.case.mode,
             "variant": self.case.variant,

@@ -29,7 +29,14 @@ Samples = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes.  ``stored``: activations and deltas of one micro-batch, and the parameters.  Peaks are None without /proc."""
+    """Bytes that a gradient needs, beside those that it has to store.
+
+    model, batch: what was measured.
+    micro_batch: samples that a pass takes.
+    stored: activations and deltas of one micro-batch, and the parameters.
+    host: the peak with host arrays; None without /proc.
+    placed: the peak with samples on the device; None without /proc.
+    """
 
     model: str
     batch: int
@@ -49,12 +56,12 @@ class Peak:
         return None if found is None else found <= GOAL
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self) | {"ratio_host": self.ratio(self.host), "ratio_placed": self.ratio(self.placed), "met": self.met}
 
 
 def measured(cases: Sequence[Case]) -> list[Case]:
-    """Each model and batch once."""
+    """Those whose memory is measured: each model and batch once."""
     return list({(w.model.name, w.batch): w for w in cases if w.mode in ("gradient", "pass")}.values())
 
 

@@ -31,7 +31,7 @@ class Clock:
 
     @classmethod
     def now(cls) -> Clock:
-        """A reading."""
+        """Reads the clocks."""
         mine = os.times()
         return cls(time.monotonic(), busy_seconds(), mine.user + mine.system + mine.children_user + mine.children_system)
 

@@ -62,11 +62,11 @@ class Wait:
 
     @property
     def met(self) -> bool:
-        """Whether it does."""
+        """Whether it stays below."""
         return self.seconds <= self.goal
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self) | {"met": self.met}
 
 

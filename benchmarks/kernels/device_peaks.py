@@ -129,7 +129,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Peaks:
-    """One dtype on one device.  ``flops`` a second, with ``width`` and ``accumulators``; ``launch`` in seconds."""
+    """What one device reaches in one dtype.
+
+    flops: operations a second.
+    width, accumulators: the vectors and the number of sums with which it reaches them.
+    levels: caches and memory, the fastest first.
+    launch: seconds of an empty launch.
+    tried: operations a second of everything that was tried.
+    """
 
     device: str
     dtype: str
@@ -149,7 +156,7 @@ class Peaks:
         return min(self.flops, intensity * self.level(size).bandwidth)
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self)
 
 

@@ -39,7 +39,7 @@ class RooflinePoint:
 
     @property
     def intensity(self) -> float:
-        """Operations a byte."""
+        """Operations for each byte that moves."""
         return self.operations / self.bytes
 
     @property
@@ -73,7 +73,7 @@ def points(case: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Roofl
 
 
 def record(point: RooflinePoint) -> dict[str, Any]:
-    """JSON-able."""
+    """What JSON can hold."""
     return asdict(point) | {"gflops": point.flops / 1e9, "gbs": point.bandwidth / 1e9, "met": point.met}
 
 

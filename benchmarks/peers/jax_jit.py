@@ -83,7 +83,7 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 
 def versions(device: str | None = None) -> str:
-    """What runs; Unsupported as ``prepare``."""
+    """Names what runs; Unsupported as ``prepare``."""
     place = _place(device)
     return f"JAX {jax.__version__}, {place.platform if device is None else f'{place.platform}, {place.device_kind}'}"
 

@@ -14,7 +14,7 @@ BACKWARD = Request(gradients="sum", input_gradient=True)
 
 
 def versions(device: str | None = None) -> str:
-    """What runs, on whatever device."""
+    """Names what runs, on whatever device."""
     from importlib.metadata import version
 
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"
@@ -121,7 +121,7 @@ class Reference:
 
     @staticmethod
     def versions() -> str:
-        """What runs."""
+        """Names what runs."""
         import numpy as np
 
         return f"NumPy {np.__version__}, phiz's reference kernels"

@@ -13,7 +13,7 @@ from ..cases.problem import PeerForm, Problem, Results, Unsupported, gathered
 
 
 def versions() -> str:
-    """What runs."""
+    """Names what runs."""
     import sklearn
 
     return f"scikit-learn {sklearn.__version__}"

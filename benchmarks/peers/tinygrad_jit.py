@@ -48,7 +48,7 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 
 def versions(device: str | None = None) -> str:
-    """What runs; Unsupported as ``prepare``."""
+    """Names what runs; Unsupported as ``prepare``."""
     from importlib.metadata import version
 
     return f"tinygrad {version('tinygrad')}, {_opened(device)}"

@@ -119,5 +119,5 @@ def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
 
 
 def is_prime(number: int) -> bool:
-    """By trial division."""
+    """Whether no smaller number divides it, by trial."""
     return number > 1 and all(number % n for n in range(2, int(number**0.5) + 1))

@@ -25,7 +25,7 @@ class ClaimTable:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """The table as Markdown."""
         lines = [self.header, ("---", *["---:"] * (len(self.header) - 1)), *self.rows]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -42,7 +42,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with their units.  ``level``: a horizontal line that means "the same", such as 1.  ``log``: "x", "y", "xy" or ""."""
+    """Axes with their units, and what is drawn on them.
+
+    log: which axes are logarithmic: "x", "y", "xy" or "".
+    level: a horizontal line that means "the same", such as 1.
+    ticks: of the lower axis; none for the library's choice.
+    """
 
     title: str
     x: str
@@ -64,7 +69,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of section 9, measured.  ``quote``: the paper's words.  ``how``: what was run."""
+    """One claim of section 9, measured.
+
+    quote: the paper's words.
+    how: what was run.
+    """
 
     title: str
     quote: str
@@ -92,6 +101,6 @@ def markdown(device: str, claims: Sequence[Claim]) -> str:
 
 
 def microseconds(seconds: float) -> str:
-    """Three digits."""
+    """Seconds as microseconds, to three digits."""
     value = seconds * 1e6
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

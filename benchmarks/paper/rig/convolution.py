@@ -96,13 +96,13 @@ class Convolution:
 
     @cached_property
     def expected(self) -> Array:
-        """(I, y, x)."""
+        """The right outputs, (I, y, x)."""
         summed: Array = self.pairs.sum(axis=1)
         return summed
 
     @property
     def multiply_adds(self) -> int:
-        """Of all outputs."""
+        """Multiply-adds of all outputs."""
         return self.filters.size * self.shape[1] * self.shape[2]
 
     def _size(self, group: Sequence[int], maps: int, vector: int = 1) -> Size:
