@@ -29,6 +29,7 @@ LONGEST = (
     "runtime/opencl/plan/test_local_copies.py",
     "benchmarks/paper/rig/test_kernels.py",
     "benchmarks/comparison/test_comparison.py",
+    "test_wheel.py",
 )
 """A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
 
