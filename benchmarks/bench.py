@@ -1,6 +1,8 @@
-"""``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from.
+"""``phiz bench`` as one record that reports are made from.
 
-Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no side's threads are limited.
+It holds phiz beside its peers, memory, waiting times and the roofline.
+
+Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no worker's threads are limited.
 """
 
 from __future__ import annotations
@@ -17,12 +19,11 @@ from typing import Any
 
 from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
-from .cases import works
-from .cases.subject import Unsupported
-from .comparison import contest, memory, startup
-from .comparison.other_work import Clock, by_others
-from .comparison.side_process import SideError, SideProcess
-from .gradient.gradient import warn_when_busy
+from .cases import cases
+from .cases.problem import Unsupported
+from .comparison import comparison, memory, startup
+from .comparison.other_work import Clock, by_others, warn_when_busy
+from .comparison.worker_process import WorkerError, WorkerProcess
 from .kernels import roofline
 from .kernels.device_peaks import processor
 from .peers import registry as peers
@@ -36,9 +37,19 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun.
+    """What to measure.
 
-    ``threads``: of every side where the device is no GPU.  ``device``: phiz's (see ``runtime.opencl.device.device.choose``).
+    cases: names of models; none for all of them.
+    batches: in place of the cases' own.
+    rounds: turns of every peer.
+    threads: what every peer keeps to where the device is no GPU.
+    peers: names of libraries to compare with.
+    kernels: whether the roofline is measured.
+    memory: whether the memory of gradients is measured.
+    startup: whether waits of new processes are measured.
+    block: seconds of calls for each peer and round.
+    budget: seconds after which nothing further is begun.
+    device: phiz's OpenCL device (see ``runtime.opencl.device.device.choose``).
     """
 
     cases: Sequence[str] = ()
@@ -55,20 +66,26 @@ class Options:
 
 
 @dataclass
-class Run:
-    """A run under way: phiz's device, the sides, the generated folders, and what could not be measured."""
+class BenchRun:
+    """A run under way.
+
+    device: what phiz computes on.
+    workers: by peer.
+    folders: generated folders with the layers that phiz does not come with.
+    missing: what could not be measured, and why.
+    """
 
     options: Options
     say: Callable[[str], None]
     device: DeviceInfo
-    sides: dict[str, SideProcess]
+    workers: dict[str, WorkerProcess]
     folders: list[str]
     missing: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     @property
     def gpu(self) -> bool:
-        """Whether all sides compute on a GPU."""
+        """Whether all workers compute on a GPU."""
         return self.device.kind == "gpu"
 
     def late(self, what: str, part: float = 1.0) -> bool:
@@ -80,27 +97,24 @@ class Run:
 
 
 def bench(options: Options, say: Callable[[str], None]) -> Record:
-    """Measure; ``say`` receives a line of progress.  PhizError for an unknown case, peer or device."""
+    """Measures everything that ``options`` asks for; ``say`` receives lines of progress.
+
+    PhizError for an unknown case, peer or device.
+    """
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
-    chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
+    chosen, known = cases.choose(options.cases, options.batches), peers.choose(options.peers)
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
-        run = Run(options, say, _device(options), {}, [])
+        run = BenchRun(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
-        for peer in (peers.PHIZ, *sides):
-            reason = peer.missing(run.gpu)
-            if reason is not None:
-                run.missing.append(reason)
-                continue
-            device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
-            run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device, run.gpu))
+        _start(run, known, stack)
         record: Record = {"machine": _machine(run), "options": _plain(options)}
-        record["works"] = [found.record() for found in _contests(run, chosen)]
+        record["cases"] = [found.record() for found in _comparisons(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
-    # The sides have ended: their time counts as ours.
+    # The workers have ended: their time counts as ours.
     record["machine"]["others"] = by_others(before, Clock.now(), os.cpu_count() or 1)
     record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
     record["waits"] = [wait.record() for wait in _waits(run)] if options.startup else []
@@ -109,42 +123,57 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     return record
 
 
+def _start(run: BenchRun, known: Sequence[peers.Peer], stack: contextlib.ExitStack) -> None:
+    """A worker for phiz and for each peer that can be measured here; the others are noted as missing."""
+    for peer in (peers.PHIZ, *known):
+        reason = peer.missing(run.gpu)
+        if reason is not None:
+            run.missing.append(reason)
+            continue
+        device = run.options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
+        worker = WorkerProcess(peer, run.options.threads, device, run.gpu)
+        run.workers[peer.name] = stack.enter_context(worker)
+
+
 def _plain(options: Options) -> Record:
     return {"rounds": options.rounds, "threads": options.threads, "peers": list(options.peers), "block": options.block}
 
 
 def _device(options: Options) -> DeviceInfo:
-    """phiz's device as a process of its own sees it, so that OpenCL neither runs nor sets anything here; PhizError without one."""
-    with SideProcess(peers.PHIZ, options.threads, options.device) as asked:
+    """phiz's device, as a process of its own sees it; PhizError without one.
+
+    OpenCL neither runs nor sets anything in this process.
+    """
+    with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
         try:
             found: DeviceInfo = asked.ask("device")
-        except SideError as error:
+        except WorkerError as error:
             raise PhizError(str(error).removeprefix(f"{peers.PHIZ.title}: ")) from None
     return found
 
 
-def _machine(run: Run) -> Record:
+def _machine(run: BenchRun) -> Record:
     versions = {}
-    for name, side in list(run.sides.items()):
+    for name, worker in list(run.workers.items()):
         try:
-            versions[name] = side.ask("versions")
+            versions[name] = worker.ask("versions")
         except Unsupported as reason:  # there is no GPU for it
-            run.missing.append(f"{side.peer.title}: {reason}")
-            del run.sides[name]
-        except SideError as error:  # installed, and still not to be imported
+            run.missing.append(f"{worker.peer.title}: {reason}")
+            del run.workers[name]
+        except WorkerError as error:  # installed, and still not to be imported
             run.missing.append(str(error))
             if name == "phiz":
                 raise PhizError(str(error)) from None
-            del run.sides[name]
+            del run.workers[name]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     device = {"device": run.device.name, "driver": run.device.driver, "gpu": run.gpu}
     return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
 
 
-def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
-    """The works whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
-    needed = dict.fromkeys(work.case.definition for work in chosen if work.case.definition)
-    files = {name: works.DEFINITIONS / f"{name}.py" for name in needed}
+def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
+    """The cases whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
+    needed = dict.fromkeys(case.model.definition for case in chosen if case.model.definition)
+    files = {name: cases.DEFINITIONS / f"{name}.py" for name in needed}
     for name, file in files.items():
         if not file.is_file():
             run.missing.append(f"{name} is not measured: {file} comes with the source, not with the package")
@@ -159,51 +188,51 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phiz_bench_"))
         write(Path(folder), generate(definitions.families, definitions.activations, definitions.losses).files)
         run.folders.append(folder)
-    yield from (work for work in chosen if not work.case.definition or files[work.case.definition].is_file())
+    yield from (case for case in chosen if not case.model.definition or files[case.model.definition].is_file())
 
 
-def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contest]:
-    for work in chosen:
-        if run.late(work.name):
+def _comparisons(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[comparison.PeerComparison]:
+    for case in chosen:
+        if run.late(case.name):
             continue
         before = time.monotonic()
-        found = contest.run(work, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
-        run.say(f"{work.name}: {time.monotonic() - before:.0f} s")
+        found = comparison.run(case, run.workers, run.folders, run.options.rounds, run.options.block, run.say)
+        run.say(f"{case.name}: {time.monotonic() - before:.0f} s")
         yield found
 
 
-def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
-    phiz = run.sides["phiz"]
+def _roofline(run: BenchRun, chosen: Sequence[cases.Case]) -> Record:
+    phiz = run.workers["phiz"]
     run.say("multiply-add peak and bandwidth")
     points = []
     try:
         found = phiz.ask("peaks", ["float32", "float64"])
-    except SideError as error:
+    except WorkerError as error:
         run.missing.append(f"roofline: {error}")
         return {}
-    for work in roofline.profiled(chosen):
-        run.say(f"{work.name}: kernels")
+    for case in roofline.profiled(chosen):
+        run.say(f"{case.name}: kernels")
         try:
-            points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
-        except SideError as error:
-            run.missing.append(f"roofline of {work.name}: {error}")
+            points += roofline.points(case.name, phiz.ask("kernels", case, run.folders, KERNEL_REPEATS), found[0])
+        except WorkerError as error:
+            run.missing.append(f"roofline of {case.name}: {error}")
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
 
-def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
+def _memory(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
     if run.gpu:
         run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
         return
-    for work in memory.measured(chosen):
-        if not work.case.definition and not run.late(f"memory of {work.case.name} at batch {work.batch}", MEMORY):
-            run.say(f"{work.case.name}, batch {work.batch}: memory")
+    for case in memory.measured(chosen):
+        if not case.model.definition and not run.late(f"memory of {case.model.name} at batch {case.batch}", MEMORY):
+            run.say(f"{case.model.name}, batch {case.batch}: memory")
             try:
-                yield memory.peak(work, run.options.threads, ())
+                yield memory.peak(case, run.options.threads, ())
             except RuntimeError as error:
                 run.missing.append(str(error))
 
 
-def _waits(run: Run) -> list[startup.Wait]:
+def _waits(run: BenchRun) -> list[startup.Wait]:
     if run.late("waits", MEMORY):
         return []
     run.say("waits of new processes")
@@ -215,12 +244,12 @@ def _waits(run: Run) -> list[startup.Wait]:
 
 
 def failures(record: Record) -> list[str]:
-    """Works whose results no peer shares although some should have: what makes the command fail."""
+    """Cases whose results no peer shares although some should have: what makes the command fail."""
     found = []
-    for work in record["works"]:
-        agreeing = {side["peer"] for side in work["sides"]} - {"phiz"}
-        if not work["sides"]:
-            found.append(f"{work['work']}: {'; '.join(work['notes']) or 'phiz gave no time'}")
-        elif work["wrong"] and not agreeing:
-            found += work["wrong"]
+    for case in record["cases"]:
+        agreeing = {entrant["peer"] for entrant in case["entrants"]} - {"phiz"}
+        if not case["entrants"]:
+            found.append(f"{case['case']}: {'; '.join(case['notes']) or 'phiz gave no time'}")
+        elif case["wrong"] and not agreeing:
+            found += case["wrong"]
     return found

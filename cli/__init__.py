@@ -1,1 +1,4 @@
-"""The command line: the one room that knows every stage."""
+"""The ``phiz`` command, one file for each subcommand; the one room that knows every stage.
+May import every room.
+Never holds logic of its own.
+"""

@@ -12,12 +12,12 @@ SUMMARY = "measure kernels and networks"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz bench``."""
+    """Adds the options of ``phiz bench``."""
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default 9; of the paper's kernels 31)")
-    parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per side and round (default 0.12)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every side on a CPU (default 2)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every peer (default 9; of the paper's kernels 31)")
+    parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per peer and round (default 0.12)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every peer on a CPU (default 2)")
     parser.add_argument(
         "--peers", metavar="A,B", help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)"
     )

@@ -12,7 +12,7 @@ SUMMARY = "look for what phiz needs on this machine"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz doctor``."""
+    """Adds the options of ``phiz doctor``."""
     add_json(parser)
 
 

@@ -12,7 +12,7 @@ SUMMARY = "loss and accuracy of trained weights"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz evaluate``."""
+    """Adds the options of ``phiz evaluate``."""
     parser.add_argument("weights", metavar="WEIGHTS", help="the weights.safetensors that phiz train wrote")
     parser.add_argument("--data", metavar="NAME|PATH", help="other data than it was trained on")
     parser.add_argument(
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 0."""
+    """Prints loss and accuracy; the exit status is 0."""
     from ..runtime.training.evaluate import evaluate
 
     found = evaluate(

@@ -1,4 +1,4 @@
-"""``phiz generate``: derive and emit."""
+"""``phiz generate``: derives layers and emits their kernels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUMMARY = "derive every layer and emit NumPy and OpenCL kernels, equations and t
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz generate``."""
+    """Adds the options of ``phiz generate``."""
     parser.add_argument("files", nargs="*", metavar="FILE.py", help="definition files; without one the built-in layers")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (built-in layers: generated/)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where the folder is stale")

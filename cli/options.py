@@ -6,7 +6,7 @@ import argparse
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """``--backend``, ``--device``, ``--kernels``."""
+    """Adds ``--backend``, ``--device`` and ``--kernels``."""
     parser.add_argument(
         "--backend",
         choices=("auto", "opencl", "numpy"),
@@ -26,12 +26,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
+    """Adds ``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 def assignment(text: str) -> tuple[str, int | float | bool | str]:
-    """``NAME=VALUE``; numbers and true/false become what they are."""
+    """Reads ``NAME=VALUE``; numbers and true/false become what they are."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")

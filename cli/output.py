@@ -1,4 +1,4 @@
-"""How results look on stdout."""
+"""How results look on stdout: rows of names and values."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ SUMMARY = "print a layer's definition, its derived equations and its kernels"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz show``."""
+    """Adds the options of ``phiz show``."""
     parser.add_argument("layer", metavar="LAYER", help="a layer family (convolution) or variant (convolution_2d)")
     parser.add_argument("--latex", action="store_true", help="equations as LaTeX")
     parser.add_argument("--kernel", choices=("numpy", "opencl", "opencl-rows"), help="print the generated kernels instead")

@@ -18,7 +18,13 @@ SUMMARY = "train a network"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz train``."""
+    """Adds the options of ``phiz train``."""
+    _what(parser)
+    _how(parser)
+    _where(parser)
+
+
+def _what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("data and network")
     what.add_argument(
         "--data",
@@ -45,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the samples that choose the best epoch (default: 0.1; 0: none)",
     )
+
+
+def _how(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("method")
     how.add_argument(
         "--optimizer", default="momentum", metavar="NAME", help="gd, sgd, momentum, cg, bfgs, lbfgs, lm (default: momentum)"
@@ -75,6 +84,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a field of the method, such as memory=20 or gtol=1e-6",
     )
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("run")
     add_device(parser)
     where.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)")

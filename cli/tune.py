@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz tune``."""
+    """Adds the options of ``phiz tune``."""
     what = parser.add_argument_group("what is tuned")
     chosen = what.add_mutually_exclusive_group()
     chosen.add_argument(

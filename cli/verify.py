@@ -22,7 +22,7 @@ MOST_FAILURES = 40
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``phiz verify``."""
+    """Adds the options of ``phiz verify``."""
     parser.add_argument("names", nargs="*", metavar="LAYER", help="layers, losses or activations; without one all of them")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines")
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError(f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and {arguments.jobs}")
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
-    with _subject(arguments) as (folder, names), _progress() as progress:
+    with _checked(arguments) as (folder, names), _progress() as progress:
         report = verify(names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress)
     _print(report)
     if arguments.json is not None:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _subject(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[str]]]:
+def _checked(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[str]]]:
     """The folder to check and the names in it; a definition file is derived into a temporary one."""
     if arguments.definition is None:
         yield arguments.kernels, arguments.names

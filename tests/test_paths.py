@@ -21,7 +21,9 @@ ROOMS = test_wheel.ROOMS
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 WRITTEN = tuple(room for room in ROOMS if room != "generated")
 CODE = tuple(path for room in (*WRITTEN, "tests", "notebooks") for path in sorted((ROOT / room).rglob("*.py")))
-PAGES = (ROOT / "README.md", ROOT / "Makefile", *(path for room in WRITTEN for path in sorted((ROOT / room).rglob("*.mako"))))
+TEMPLATES = tuple(path for room in WRITTEN for path in sorted((ROOT / room).rglob("*.mako")))
+TEXTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"})  # which names what is gone
+PAGES = (ROOT / "Makefile", *TEXTS, *TEMPLATES)
 MODULE = re.compile(r"\bphiz(?:\.[a-z_][a-z0-9_]*)+")
 FILE = re.compile(rf"(?<![\w/.*{{}}-])(?:{'|'.join(ROOMS)}|tests|notebooks)(?:/\w+)+\.(?:py|cl|mako|json|toml|md)\b")
 INVENTED = "no_such"

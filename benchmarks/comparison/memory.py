@@ -1,10 +1,12 @@
 """Peak memory of one gradient beside what it has to store: activations, deltas and parameters.
 
-Measured in a process of its own as ``gradient.peak_memory`` does: the same gradient has run and was thrown away before.  With host
-arrays the rise of the resident set over what stood before the network was made; placed, the rise over the same point, but
-without the copies that were needed only to bring the samples to the device.
+Each network is measured in a process of its own.  The same gradient has run there before and was thrown away, so that neither
+compilers nor libraries that load on first use are counted.
 
-    python -m phiz.benchmarks.comparison.memory CASE BATCH THREADS [FOLDER ...]        (prints a JSON object)
+* With host arrays: the rise of the resident set over what stood before the network was made.
+* Placed: the rise over the same point, without the copies that were needed only to bring the samples to the device.
+
+    python -m phiz.benchmarks.comparison.memory CASE BATCH [FOLDER ...]        (prints a JSON object)
 """
 
 from __future__ import annotations
@@ -16,17 +18,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cases.works import BY_NAME, Work
-from ..gradient.peak_memory import CLEAR, limit_threads, readable, resident_bytes, settle
+from ..cases.cases import BY_NAME, Case
+from ..cases.models import Array, Model
+from .resident_memory import readable, reset_peak, resident_bytes, settle
+from .worker_process import environment
 
 GOAL = 1.3
+Samples = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes.  ``stored``: activations and deltas of one micro-batch, and the parameters.  Peaks are None without /proc."""
+    """Bytes that a gradient needs, beside those that it has to store.
 
-    case: str
+    model, batch: what was measured.
+    micro_batch: samples that a pass takes.
+    stored: activations and deltas of one micro-batch, and the parameters.
+    host: the peak with host arrays; None without /proc.
+    placed: the peak with samples on the device; None without /proc.
+    """
+
+    model: str
     batch: int
     micro_batch: int
     stored: int
@@ -44,58 +56,64 @@ class Peak:
         return None if found is None else found <= GOAL
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self) | {"ratio_host": self.ratio(self.host), "ratio_placed": self.ratio(self.placed), "met": self.met}
 
 
-def measured(works: Sequence[Work]) -> list[Work]:
-    """Each case and batch once."""
-    return list({(w.case.name, w.batch): w for w in works if w.mode in ("gradient", "pass")}.values())
+def measured(cases: Sequence[Case]) -> list[Case]:
+    """Those whose memory is measured: each model and batch once."""
+    return list({(w.model.name, w.batch): w for w in cases if w.mode in ("gradient", "pass")}.values())
 
 
-def peak(work: Work, threads: int, folders: Sequence[str]) -> Peak:
+def peak(case: Case, threads: int, folders: Sequence[str]) -> Peak:
     """In a process of its own; RuntimeError with its last line where that fails."""
-    command = [sys.executable, "-m", __name__, work.case.name, str(work.batch), str(threads), *folders]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", __name__, case.model.name, str(case.batch), *folders]
+    done = subprocess.run(command, env=environment(threads), capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(f"memory of {work.case.name} at batch {work.batch}: {lines[-1] if lines else 'no answer'}")
+        raise RuntimeError(f"memory of {case.model.name} at batch {case.batch}: {lines[-1] if lines else 'no answer'}")
     return Peak(**json.loads(done.stdout))
 
 
 def _measure(name: str, batch: int, folders: Sequence[str]) -> Peak:
-    case = BY_NAME[name].at(batch)
-    inputs, targets = case.samples(batch)
-
-    def host() -> None:
-        network = case.network(manifests=folders)
-        for _ in range(2):
-            network.value_and_gradient(network.parameters, inputs, targets)
-
-    host()
-    network = case.network(manifests=folders)
-    program, itemsize = network.program, inputs.dtype.itemsize
+    model = BY_NAME[name].at(batch)
+    samples = model.samples(batch)
+    _with_host_arrays(model, folders, samples)
+    network = model.network(manifests=folders)
     micro_batch = network.part_length(batch)
-    stored = (program.units_per_sample * micro_batch + network.parameter_count) * itemsize
-    del network, program
+    units = network.program.units_per_sample * micro_batch + network.parameter_count
+    stored = units * samples[0].dtype.itemsize
+    del network
     settle()
     if not readable():
         return Peak(name, batch, micro_batch, stored, None, None)
     before = resident_bytes("VmRSS")
-    CLEAR.write_text("5")
-    host()
-    peak_host = resident_bytes("VmHWM") - before
+    reset_peak()
+    _with_host_arrays(model, folders, samples)
+    host = resident_bytes("VmHWM") - before
+    return Peak(name, batch, micro_batch, stored, host, _placed(model, folders, samples))
+
+
+def _with_host_arrays(model: Model, folders: Sequence[str], samples: Samples) -> None:
+    """Two gradients of a network that is made here and thrown away."""
+    network = model.network(manifests=folders)
+    for _ in range(2):
+        network.value_and_gradient(network.parameters, *samples)
+
+
+def _placed(model: Model, folders: Sequence[str], samples: Samples) -> int:
+    """The peak of two gradients of samples on the device, over what stood before the network was made."""
     settle()
     before = resident_bytes("VmRSS")
-    network = case.network(manifests=folders)
-    placed = network.place(inputs, targets)
+    network = model.network(manifests=folders)
+    placed = network.place(*samples)
     settle()
-    CLEAR.write_text("5")
+    reset_peak()
     for _ in range(2):
         network.value_and_gradient(network.parameters, placed)
-    return Peak(name, batch, micro_batch, stored, peak_host, resident_bytes("VmHWM") - before)
+    return resident_bytes("VmHWM") - before
 
 
 if __name__ == "__main__":
-    limit_threads(int(sys.argv[3]))
-    print(json.dumps(asdict(_measure(sys.argv[1], int(sys.argv[2]), sys.argv[4:]))))
+    # The parent has set the threads, before any library was imported.
+    print(json.dumps(asdict(_measure(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))))

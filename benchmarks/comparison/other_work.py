@@ -1,8 +1,12 @@
-"""How busy other processes kept the machine during a measurement: libraries whose threads spin at barriers suffer more from it."""
+"""How busy other processes kept the machine during a measurement.
+
+Libraries whose threads spin at barriers suffer more from it than others.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,12 @@ MUCH = 0.1
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds: of the wall, of all processors at work, and of this process with those children that it has waited for."""
+    """Seconds since some moment.
+
+    wall: by the clock.
+    busy: of all processors at work; None where the system does not tell (no /proc/stat).
+    own: of this process, with those children that it has waited for.
+    """
 
     wall: float
     busy: float | None
@@ -22,7 +31,7 @@ class Clock:
 
     @classmethod
     def now(cls) -> Clock:
-        """Read; ``busy`` is None where the system does not tell (no /proc/stat)."""
+        """Reads the clocks."""
         mine = os.times()
         return cls(time.monotonic(), busy_seconds(), mine.user + mine.system + mine.children_user + mine.children_system)
 
@@ -42,3 +51,10 @@ def by_others(start: Clock, end: Clock, cores: int) -> float | None:
     if start.busy is None or end.busy is None or end.wall <= start.wall:
         return None
     return max(0.0, (end.busy - start.busy) - (end.own - start.own)) / ((end.wall - start.wall) * cores)
+
+
+def warn_when_busy(threads: int) -> None:
+    """Say on stderr that others compete for the cores; spinning thread pools then wait for one another."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load + threads > cores + 0.5:
+        print(f"load average {load:.1f} on {cores} cores: the times below compare little", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How long one waits: deriving and emitting, and the first gradient of a new process with warm and with cold caches.
+"""How long one waits for kernels and for the first gradient of a new process.
 
 Every time is that of a whole process, the interpreter's start included.  Caches lie in a temporary folder: PoCL's
 (``POCL_CACHE_DIR``), that of NVIDIA's driver (``CUDA_CACHE_PATH``), PyOpenCL's and phiz's own (``XDG_CACHE_HOME``).
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .side_process import environment
+from .worker_process import environment
 
 EVERYTHING = """
 from phiz.codegen.pipeline import generate
@@ -46,9 +46,9 @@ def gated(L):
     return L.output(i)(tanh(A[i]) * sigmoid(B[i]))
 '''
 GRADIENT = """
-from phiz.benchmarks.cases.cases import CASES
-network = CASES["lenet"].network()
-network.value_and_gradient(network.parameters, *CASES["lenet"].samples(128))
+from phiz.benchmarks.cases.models import MODELS
+network = MODELS["lenet"].network()
+network.value_and_gradient(network.parameters, *MODELS["lenet"].samples(128))
 """
 
 
@@ -62,18 +62,21 @@ class Wait:
 
     @property
     def met(self) -> bool:
-        """Whether it does."""
+        """Whether it stays below."""
         return self.seconds <= self.goal
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self) | {"met": self.met}
 
 
 def waits(threads: int, repeats: int = 3, device: str | None = None, gpu: bool = False) -> list[Wait]:
     """All of them; RuntimeError with the last line of a process that fails.
 
-    ``device``: phiz's OpenCL device (see ``device.choose``).  ``gpu``: it is a GPU, and nothing limits the threads.
+    threads: what the processes keep to, unless the device is a GPU.
+    repeats: processes whose median counts; one fewer where they are slow.
+    device: phiz's OpenCL device (see ``device.choose``).
+    gpu: whether it is a GPU.
     """
     with tempfile.TemporaryDirectory(prefix="phiz_bench_") as folder:
         room = Path(folder)

@@ -129,7 +129,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Peaks:
-    """One dtype on one device.  ``flops`` a second, with ``width`` and ``accumulators``; ``launch`` in seconds."""
+    """What one device reaches in one dtype.
+
+    flops: operations a second.
+    width, accumulators: the vectors and the number of sums with which it reaches them.
+    levels: caches and memory, the fastest first.
+    launch: seconds of an empty launch.
+    tried: operations a second of everything that was tried.
+    """
 
     device: str
     dtype: str
@@ -149,7 +156,7 @@ class Peaks:
         return min(self.flops, intensity * self.level(size).bandwidth)
 
     def record(self) -> dict[str, Any]:
-        """JSON-able."""
+        """What JSON can hold."""
         return asdict(self)
 
 
@@ -168,7 +175,11 @@ def caches(device: Any) -> list[tuple[str, int]]:
 
 
 def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], size: int) -> tuple[Level, ...]:
-    """The levels of a GPU with ``size`` bytes of memory: bandwidth and kernel for ``spans`` of bytes, and for more than any cache.
+    """The cache and the memory of a GPU, from bandwidths on arrays of growing size.
+
+    spans: bandwidth and kernel by bytes.
+    memory: bandwidth and kernel on more bytes than any cache holds.
+    size: bytes of its memory.
 
     The cache is as large as the last span whose bandwidth is nearer to the highest than to memory's.
     """
@@ -246,7 +257,10 @@ class _Meter:
         return max(((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS), key=lambda pair: pair[0])
 
     def _pieces(self, elements: int) -> tuple[int, int]:
-        """Work items, and vectors of each, for arrays of about ``elements`` vectors: on a GPU fewer items where these are few."""
+        """Work items, and vectors of each, for arrays of about ``elements`` vectors.
+
+        A GPU takes fewer items where there are few vectors.
+        """
         if self.cpu:
             return self.items, max(4, elements // self.items // 4 * 4)
         items = max(1, min(self.items, elements) // self.group[0]) * self.group[0]

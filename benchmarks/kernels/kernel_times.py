@@ -65,9 +65,13 @@ FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One kernel of a pass: median seconds; operations, and bytes that must move at least, for all samples of the micro-batch.
+    """The time of one kernel of a pass over all samples of a micro-batch.
 
-    ``launches``: how many the seconds include.
+    layer, kernel: which one it is.
+    seconds: the median.
+    operations: counted from its loops.
+    bytes: that must move at least.
+    launches: how many the seconds include.
     """
 
     layer: str
@@ -122,7 +126,10 @@ def profile(
 
 
 def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
-    """Seconds of one step, without those of a launch where passes are fused: there it is one of many in a launch."""
+    """Seconds of one step.
+
+    Where passes are fused it is one of many in a launch, whose own time does not count.
+    """
     once = _elapsed(single.events(queue))
     if not single.repeats:
         return once
@@ -140,8 +147,9 @@ def _elapsed(events: Sequence[Any]) -> float:
 
 # ------------------------------------------------------------------------------------------------------- counting
 def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
-    """Bytes that one kernel must move for ``samples`` samples: every tensor that it reads or writes once, and its index tables.
+    """Bytes that one kernel must move for ``samples`` samples.
 
+    Every tensor that it reads or writes moves once, and so do its index tables.
     phi' of a linear layer is 1 whatever it is given.
     """
     factor = None if unit.lower == "linear" else step.factor
@@ -187,7 +195,10 @@ def _loss_kernels(name: str) -> tuple[Kernel, ...]:
 
 
 def _shared(body: Expr) -> int:
-    """Multiplications of a product that need no repetition at every point: w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i."""
+    """Multiplications of a product that need no repetition at every point.
+
+    For example, w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i.
+    """
     if not (isinstance(body, Call) and body.function == "mul"):
         return 0
     groups: list[frozenset[str]] = []

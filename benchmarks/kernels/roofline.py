@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..cases.subject import Subject
-from ..cases.works import DEFINITIONS, Work
+from ..cases.cases import DEFINITIONS, Case
+from ..cases.problem import Problem
 from .device_peaks import Peaks
 from .kernel_times import KernelTime, profile
 
@@ -23,14 +23,14 @@ SHARE = 0.6
 
 
 @dataclass(frozen=True)
-class Point:
-    """One kernel of a work against the roof; rates a second."""
+class RooflinePoint:
+    """One kernel of a case against the roof; rates a second."""
 
-    work: str
+    case: str
     layer: str
     kernel: str
     seconds: float
-    of_work: float
+    of_case: float
     operations: int
     bytes: int
     bound: str  # compute | memory
@@ -39,7 +39,7 @@ class Point:
 
     @property
     def intensity(self) -> float:
-        """Operations a byte."""
+        """Operations for each byte that moves."""
         return self.operations / self.bytes
 
     @property
@@ -58,8 +58,8 @@ class Point:
         return self.share >= SHARE
 
 
-def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Point]:
-    """The kernels of one work, in order, without what empty launches take."""
+def points(case: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[RooflinePoint]:
+    """The kernels of one case, in order, without what empty launches take."""
     kernels = [replace(k, seconds=max(k.seconds - k.launches * peaks.launch, LEAST)) for k in kernels]
     total = sum(kernel.seconds for kernel in kernels)
     found = []
@@ -68,31 +68,31 @@ def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Point
         level = peaks.level(k.bytes)
         share = k.operations / k.seconds / peaks.flops if bound == "compute" else k.bytes / k.seconds / level.bandwidth
         part = k.seconds / total
-        found.append(Point(work, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share))
+        found.append(RooflinePoint(case, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share))
     return found
 
 
-def record(point: Point) -> dict[str, Any]:
-    """JSON-able."""
+def record(point: RooflinePoint) -> dict[str, Any]:
+    """What JSON can hold."""
     return asdict(point) | {"gflops": point.flops / 1e9, "gbs": point.bandwidth / 1e9, "met": point.met}
 
 
-def profiled(works: Sequence[Work]) -> list[Work]:
-    """Of each case the first work with gradients."""
-    first: dict[str, Work] = {}
-    for work in works:
-        if work.mode in ("gradient", "pass"):
-            first.setdefault(work.case.name, work)
+def profiled(cases: Sequence[Case]) -> list[Case]:
+    """Of each model the first case with gradients."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        if case.mode in ("gradient", "pass"):
+            first.setdefault(case.model.name, case)
     return list(first.values())
 
 
-def profile_work(work: Work, folders: Sequence[str], repeats: int, device: str | None = None) -> list[KernelTime]:
-    """Every kernel of ``work`` on OpenCL; in the child process, whose threads are limited."""
-    subject = Subject.of(work, folders, "opencl", device)
+def profile_case(case: Case, folders: Sequence[str], repeats: int, device: str | None = None) -> list[KernelTime]:
+    """Every kernel of ``case`` on OpenCL; in the child process, whose threads are limited."""
+    problem = Problem.of(case, folders, "opencl", device)
     families = ()
-    if work.case.definition:
+    if case.model.definition:
         from ...codegen.user_file import load_definitions
 
-        families = load_definitions([DEFINITIONS / f"{work.case.definition}.py"]).families  # type: ignore[assignment]
-    delta = subject.delta if work.mode == "pass" else None
-    return profile(subject.network, subject.inputs, subject.targets, repeats, delta, families)
+        families = load_definitions([DEFINITIONS / f"{case.model.definition}.py"]).families  # type: ignore[assignment]
+    delta = problem.delta if case.mode == "pass" else None
+    return profile(problem.network, problem.inputs, problem.targets, repeats, delta, families)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
+from ..cases.cases import Case
+from ..cases.problem import PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 NCHW = ("NCHW", "OIHW", "NCHW")
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -83,7 +83,7 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 
 def versions(device: str | None = None) -> str:
-    """What runs; Unsupported as ``prepare``."""
+    """Names what runs; Unsupported as ``prepare``."""
     place = _place(device)
     return f"JAX {jax.__version__}, {place.platform if device is None else f'{place.platform}, {place.device_kind}'}"
 
@@ -106,14 +106,14 @@ def whole(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
     """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
     place = _place(device)
-    subject = Subject.of(work, folders)
-    chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [jax.device_put(value, place) for _, _, value in subject.leaves()]
-    x, t, d = (jax.device_put(a, place) for a in (subject.inputs, subject.targets, subject.delta))
-    softmax = subject.network.layers[-1].spec.family == "softmax"
+    problem = Problem.of(case, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), case.mode, case.model.loss
+    leaves = [jax.device_put(value, place) for _, _, value in problem.leaves()]
+    x, t, d = (jax.device_put(a, place) for a in (problem.inputs, problem.targets, problem.delta))
+    softmax = problem.network.layers[-1].spec.family == "softmax"
 
     def value(parameters: Any, x: Any, t: Any) -> Any:
         y = chain(parameters, x)
@@ -145,4 +145,4 @@ def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None
             return passed(np.asarray(y), np.asarray(below), [np.asarray(g) for g in gradients])
         return {"outputs": np.asarray(_flat(found[0]))}
 
-    return {"": Form(call, results)}
+    return {"": PeerForm(call, results)}

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Array, Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
+from ..cases.cases import Case
+from ..cases.problem import Array, PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 GRAPHS = "reduce-overhead"
@@ -133,7 +133,13 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """One way of writing a layer: its step, parameters in a layout of their own, whether compiling it is worth the time."""
+    """One way of writing a layer.
+
+    step: what computes it.
+    packs: by parameter, its way into a layout of its own and back.
+    compiled: whether compiling it is worth the time.
+    channels_last: whether images lie channels last.
+    """
 
     step: Callable[[Layer], Step]
     packs: Mapping[str, Callable[[tuple[int, ...]], Pack]] = field(default_factory=dict)
@@ -164,7 +170,9 @@ def versions(device: str | None = None) -> str:
     return f"PyTorch {torch.__version__}{where}"
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False) -> dict[str, Form]:
+def prepare(
+    case: Case, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False
+) -> dict[str, PeerForm]:
     """A form per style of the first layer (compiled on a GPU: and per way of running it).
 
     ``device``: "cuda", or None for ``threads`` threads of the CPU.  Unsupported where it is not there.
@@ -175,13 +183,13 @@ def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None
     else:
         _full_precision()
     if compiled:
-        torch.compiler.reset()  # all works share the code of a few functions, which may be compiled for so many only
-    subject = Subject.of(work, folders)
-    family = subject.network.layers[0].spec.family
+        torch.compiler.reset()  # all cases share the code of a few functions, which may be compiled for so many only
+    problem = Problem.of(case, folders)
+    family = problem.network.layers[0].spec.family
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
     return {
-        ", ".join(filter(None, (name, way.name))): _Side(subject, family, style, way, device or "cpu").form()
+        ", ".join(filter(None, (name, way.name))): _Computation(problem, family, style, way, device or "cpu").form()
         for way in ways
         for name, style in styles.items()
         if style.compiled or not compiled
@@ -218,32 +226,32 @@ class Compiled:
         return f"{known}, inductor, Triton {version('triton')}"
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
         """As ``prepare``, compiled for exactly these shapes."""
-        return prepare(work, folders, threads, device, compiled=True)
+        return prepare(case, folders, threads, device, compiled=True)
 
 
-class _Side:
+class _Computation:
     """One style of a network, run in one way, with its tensors on ``device``."""
 
-    def __init__(self, subject: Subject, family: str, style: Style, way: Way, device: str) -> None:
-        self.subject, self.device, self.graphs = subject, device, way.mode == GRAPHS
+    def __init__(self, problem: Problem, family: str, style: Style, way: Way, device: str) -> None:
+        self.problem, self.device, self.graphs = problem, device, way.mode == GRAPHS
         self.unpack: list[Callable[[Array], Array]] = []
-        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in subject.leaves()]
-        arrays = subject.inputs, subject.targets, subject.delta
+        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in problem.leaves()]
+        arrays = problem.inputs, problem.targets, problem.delta
         self.inputs, self.targets, self.delta = (torch.from_numpy(a).to(device) for a in arrays)
         if style.channels_last:
             self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
-        chain = subject.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
-        loss = subject.work.case.loss
-        if subject.work.mode == "pass":
+        chain = problem.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
+        loss = problem.case.model.loss
+        if problem.case.mode == "pass":
             self.inputs.requires_grad_()
         if way.fixed:
             self.leaves = [torch.nn.Parameter(leaf.detach()) for leaf in self.leaves]
         if self.graphs:  # the samples stay where they are, so that no call needs to copy them
             for tensor in (self.inputs, self.targets):
                 torch._dynamo.mark_static_address(tensor)
-        softmax = subject.network.layers[-1].spec.family == "softmax"
+        softmax = problem.network.layers[-1].spec.family == "softmax"
 
         def value(leaves: Sequence[Any], x: Any, t: Any) -> Any:
             y = chain(leaves, x)
@@ -255,7 +263,7 @@ class _Side:
             y = chain(leaves, x)
             return torch.softmax(y, 1) if softmax else y
 
-        function: Callable[..., Any] = value if subject.work.mode == "gradient" else outputs
+        function: Callable[..., Any] = value if problem.case.mode == "gradient" else outputs
         self.function = function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
         self.found: tuple[Any, ...] = ()
 
@@ -267,11 +275,11 @@ class _Side:
             leaf = leaf.contiguous(memory_format=torch.channels_last)
         return leaf.requires_grad_()
 
-    def form(self) -> Form:
-        """The calls of this side: a call ends when all of it is computed."""
-        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.subject.work.mode, self._forward)
+    def form(self) -> PeerForm:
+        """The calls: one ends when all of it is computed."""
+        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.case.mode, self._forward)
         if not _is_cuda(self.device):
-            return Form(compute, self._results)
+            return PeerForm(compute, self._results)
 
         def call() -> None:
             if self.graphs:  # what the call before returned may be overwritten
@@ -279,7 +287,7 @@ class _Side:
             compute()
             torch.cuda.synchronize(self.device)
 
-        return Form(call, self._results)
+        return PeerForm(call, self._results)
 
     def _gradient(self) -> None:
         value = self.function(self.leaves, self.inputs, self.targets)
@@ -295,7 +303,7 @@ class _Side:
         self.found = (y, torch.autograd.grad(y, [self.inputs, *self.leaves], self.delta.view(y.shape)))
 
     def _results(self) -> Results:
-        mode = self.subject.work.mode
+        mode = self.problem.case.mode
         if mode == "gradient":
             return gathered(self.found[0], self._arrays(self.found[1]))
         outputs = _array(self.found[0])

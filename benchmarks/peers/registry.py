@@ -1,4 +1,4 @@
-"""The sides that ``phiz bench`` knows: what each needs, and which code runs it."""
+"""The peers that ``phiz bench`` knows: what each needs, and which code runs it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from ...runtime.errors import PhizError
 
 @dataclass(frozen=True)
 class Peer:
-    """A side: ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(work, folders, threads)``.
+    """A library that phiz is compared with, or phiz itself.
 
-    Both also take ``device``: phiz's OpenCL device, or what the library calls a GPU (``gpu``, "" where it runs on CPUs only).
-    ``package``: what must be installed.  ``programs``: one of these must be on the path; ``gpu_programs``: so where a GPU computes.
+    name: what the command line calls it.
+    title: what reports call it.
+    module: has ``versions()`` and ``prepare(case, folders, threads)``; both also take ``device``, phiz's OpenCL device or
+        what the library calls a GPU.
+    attribute: the object of the module that has them, where several peers share a module.
+    package: what must be installed.
+    programs: one of these must be on the path; any will do where there is none.
+    gpu: what the library calls a GPU; "" where it runs on CPUs only.
+    gpu_programs: the same as ``programs``, where a GPU computes.
     """
 
     name: str

@@ -8,8 +8,8 @@ from typing import Any
 from tinygrad import Device, Tensor, TinyJit
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
-from ..cases.works import Work
+from ..cases.cases import Case
+from ..cases.problem import PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 
 CPU = "CPU"
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -48,7 +48,7 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 
 def versions(device: str | None = None) -> str:
-    """What runs; Unsupported as ``prepare``."""
+    """Names what runs; Unsupported as ``prepare``."""
     from importlib.metadata import version
 
     return f"tinygrad {version('tinygrad')}, {_opened(device)}"
@@ -66,14 +66,14 @@ def _opened(device: str | None) -> str:
     return device
 
 
-def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
+def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
     """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
     place = _opened(device)
-    subject = Subject.of(work, folders)
-    chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [Tensor(value, device=place).realize() for _, _, value in subject.leaves()]
-    x, t, d = (Tensor(a, device=place).realize() for a in (subject.inputs, subject.targets, subject.delta))
-    softmax = subject.network.layers[-1].spec.family == "softmax"
+    problem = Problem.of(case, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), case.mode, case.model.loss
+    leaves = [Tensor(value, device=place).realize() for _, _, value in problem.leaves()]
+    x, t, d = (Tensor(a, device=place).realize() for a in (problem.inputs, problem.targets, problem.delta))
+    softmax = problem.network.layers[-1].spec.family == "softmax"
 
     @TinyJit
     def step() -> tuple[Any, ...]:
@@ -101,4 +101,4 @@ def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None
             return passed(first, rest[0], rest[1:])
         return {"outputs": first.reshape(len(first), -1)}
 
-    return {"": Form(call, results)}
+    return {"": PeerForm(call, results)}

@@ -32,7 +32,7 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
         return
     write_atomically(folder / "bench.json", data)
     write_atomically(folder / "bench.md", markdown(record, pictures=True).encode())
-    if any(side["ratio"] and side["peer"] != "phiz" for work in record["works"] for side in work["sides"]):
+    if any(entrant["ratio"] and entrant["peer"] != "phiz" for case in record["cases"] for entrant in case["entrants"]):
         _picture(folder / "peers.png", lambda path: save_peers(record, path))
     if record.get("kernels"):
         _picture(folder / "roofline.png", lambda path: save_roofline(record, path))

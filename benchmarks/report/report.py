@@ -11,8 +11,8 @@ from ..kernels.roofline import SHARE
 from ..peers.registry import PEERS, PYTORCH
 
 Record = Mapping[str, Any]
-SIDES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
-#: How kernels are timed on a CPU and on a GPU, and the part of a work that the last row of the summary begins with.
+TITLES = {"phiz": "phiz", **{name: peer.title for name, peer in PEERS.items()}}
+#: How kernels are timed on a CPU and on a GPU, and the part of a case that the last row of the summary begins with.
 TIMED = "as one of many in a launch: what a launch that does it several times takes longer than one that does it once."
 TIMED_ON_GPU = "as a launch of its own, timed by the device, without what an empty launch takes."
 LEAST_PART = 0.01
@@ -21,14 +21,14 @@ OTHERS = {"pytorch": "PyTorch", "best": "the best peer"}
 
 def markdown(record: Record, pictures: bool = False) -> str:
     """The whole report; ``pictures``: with the plots that lie beside it."""
-    parts = [_head(record), _works(record, pictures), _goals(record)]
+    parts = [_head(record), _cases(record, pictures), _goals(record)]
     if record.get("kernels"):
         parts.append(_roofline(record, pictures))
     if record["memory"]:
         parts.append(_memory(record))
     if record["waits"]:
         parts.append(_waits(record))
-    notes = [*record["missing"], *dict.fromkeys(line for work in record["works"] for line in (*work["wrong"], *work["notes"]))]
+    notes = [*record["missing"], *dict.fromkeys(line for case in record["cases"] for line in (*case["wrong"], *case["notes"]))]
     if notes:
         parts.append("## Not measured, or left out\n\n" + "\n".join(f"* {line}" for line in dict.fromkeys(notes)))
     return "\n\n".join(parts) + "\n"
@@ -45,11 +45,11 @@ def _head(record: Record) -> str:
     versions = "; ".join(dict.fromkeys(machine["versions"].values()))
     return (
         "# phiz beside its peers\n\n"
-        f"{place(record, 'each')}; Python {machine['python']}; {versions}.\n"
+        f"{place(record)}; Python {machine['python']}; {versions}.\n"
         f"{_precision(record)}"
         f"Load average at the start {machine['load']:.1f}; {machine.get('seconds', 0):.0f} s in all.{_others(machine)}\n\n"
-        f"Every side in a process of its own, {options['rounds']} rounds in turn, about {options['block']:g} s of calls per side "
-        "and round, the median of each.  A side whose numbers differ from phiz's by more than 1e-4 is not timed."
+        f"Every peer has a process of its own; they take turns over {options['rounds']} rounds with about {options['block']:g} s "
+        "of calls each, and the median counts.  A peer whose numbers differ from phiz's by more than 1e-4 is not timed."
     )
 
 
@@ -58,12 +58,12 @@ def on_gpu(record: Record) -> bool:
     return bool(record["machine"].get("gpu"))
 
 
-def place(record: Record, sides: str) -> str:
-    """What all sides computed on: the GPU, or the processor and the threads of ``sides``."""
+def place(record: Record) -> str:
+    """What phiz and its peers computed on: the GPU, or the processor and its threads."""
     machine = record["machine"]
     if on_gpu(record):
         return f"{machine['device']} beside {machine['processor']}"
-    return f"{machine['processor']}; {record['options']['threads']} threads {sides}"
+    return f"{machine['processor']}; {record['options']['threads']} threads each"
 
 
 def _precision(record: Record) -> str:
@@ -88,14 +88,14 @@ def _others(machine: Record) -> str:
     return text
 
 
-def _works(record: Record, pictures: bool) -> str:
-    peers = [name for name in PEERS if any(side["peer"] == name for work in record["works"] for side in work["sides"])]
-    header = ["work, float32", "batch", "phiz ms", "with host arrays", *(SIDES[name] for name in peers)]
+def _cases(record: Record, pictures: bool) -> str:
+    peers = [name for name in PEERS if any(entrant["peer"] == name for case in record["cases"] for entrant in case["entrants"])]
+    header = ["case, float32", "batch", "phiz ms", "with host arrays", *(TITLES[name] for name in peers)]
     rows = []
-    for work in record["works"]:
-        ours = {side["form"]: side for side in work["sides"] if side["peer"] == "phiz"}
+    for case in record["cases"]:
+        ours = {entrant["form"]: entrant for entrant in case["entrants"] if entrant["peer"] == "phiz"}
         times = [f"{ours[form]['ms']:.3g}" if form in ours else "–" for form in ("placed", "host")]
-        rows.append([work["title"], work["batch"], *times, *(_cell(work, name) for name in peers)])
+        rows.append([case["title"], case["batch"], *times, *(_cell(case, name) for name in peers)])
     text = (
         "## Ours against each peer\n\nTime of the peer over phiz's with the samples placed on the device (as the peers' are): "
         "above 1 phiz is faster.  Median over the rounds, quartiles in brackets.\n\n" + table(header, rows)
@@ -103,9 +103,9 @@ def _works(record: Record, pictures: bool) -> str:
     return text + ("\n\n![Ours against each peer](peers.png)" if pictures else "")
 
 
-def _cell(work: Record, peer: str) -> str:
-    found = [side for side in work["sides"] if side["peer"] == peer and side["ratio"]]
-    return "; ".join(f"{_ratio(side['ratio'])}{_form(side['form'])}" for side in found) or "–"
+def _cell(case: Record, peer: str) -> str:
+    found = [entrant for entrant in case["entrants"] if entrant["peer"] == peer and entrant["ratio"]]
+    return "; ".join(f"{_ratio(entrant['ratio'])}{_form(entrant['form'])}" for entrant in found) or "–"
 
 
 def _ratio(ratio: Record) -> str:
@@ -118,23 +118,23 @@ def _form(form: str) -> str:
 
 def _goals(record: Record) -> str:
     rows = []
-    for work in record["works"]:
-        for goal in work["goals"]:
-            peer = OTHERS.get(goal["peer"], SIDES.get(goal["peer"], goal["peer"]))
+    for case in record["cases"]:
+        for goal in case["goals"]:
+            peer = OTHERS.get(goal["peer"], TITLES.get(goal["peer"], goal["peer"]))
             verdict = "reached" if goal["met"] else f"missed: {goal['reached'] / goal['factor']:.0%} of it"
             against = _against(goal["against"])
-            rows.append([f"{work['title']}, batch {work['batch']}", f"≥ {goal['factor']:.3g} × {peer}", against,
+            rows.append([f"{case['title']}, batch {case['batch']}", f"≥ {goal['factor']:.3g} × {peer}", against,
                          f"{goal['reached']:.2f}", verdict])  # fmt: skip
     if not rows:
         return "## Goals\n\nNone belongs to what was measured."
     met = sum(row[-1] == "reached" for row in rows)
-    text = table(["work", "goal", "against", "measured", ""], rows, left=3)
+    text = table(["case", "goal", "against", "measured", ""], rows, left=3)
     return f"## Goals\n\n{met} of {len(rows)} reached.  “PyTorch” is the faster of eager and compiled.\n\n{text}"
 
 
-def _against(lane: str) -> str:
-    peer, _, form = lane.partition(" (")
-    return SIDES.get(peer, peer) + (f" ({form}" if form else "")
+def _against(entrant: str) -> str:
+    peer, _, form = entrant.partition(" (")
+    return TITLES.get(peer, peer) + (f" ({form}" if form else "")
 
 
 def _roofline(record: Record, pictures: bool) -> str:
@@ -143,12 +143,12 @@ def _roofline(record: Record, pictures: bool) -> str:
     if pictures:
         parts.append("![Every kernel beside the device's roof](roofline.png)")
     parts.append(_summary(record["kernels"]))
-    header = ["work", "layer", "kernel", "µs", "of the work", "operations a byte", "GFLOP/s", "GB/s", "bound by", "of the roof"]
+    header = ["case", "layer", "kernel", "µs", "of the case", "operations a byte", "GFLOP/s", "GB/s", "bound by", "of the roof"]
     rows = []
     for point in record["kernels"]:
         bound = "arithmetic" if point["bound"] == "compute" else f"{point['level']}"
         rows.append([
-            point["work"], point["layer"], point["kernel"], f"{1e6 * point['seconds']:.1f}", f"{point['of_work']:.0%}",
+            point["case"], point["layer"], point["kernel"], f"{1e6 * point['seconds']:.1f}", f"{point['of_case']:.0%}",
             f"{point['operations'] / point['bytes']:.1f}", f"{point['gflops']:.1f}", f"{point['gbs']:.1f}", bound,
             f"{point['share']:.0%}",
         ])  # fmt: skip
@@ -170,10 +170,10 @@ def _summary(kernels: Sequence[Record]) -> str:
     rows = []
     kinds = (
         ("arithmetic (10 operations a byte or more)", "compute", 0.0), ("memory", "memory", 0.0),
-        (f"memory, kernels that take {LEAST_PART:.0%} of their work or more", "memory", LEAST_PART),
+        (f"memory, kernels that take {LEAST_PART:.0%} of their case or more", "memory", LEAST_PART),
     )  # fmt: skip
     for name, bound, least in kinds:
-        mine = [point for point in kernels if point["bound"] == bound and point["of_work"] >= least]
+        mine = [point for point in kernels if point["bound"] == bound and point["of_case"] >= least]
         if mine:
             seconds = sum(point["seconds"] for point in mine)
             reached = sum(point["seconds"] for point in mine if point["met"])
@@ -191,7 +191,7 @@ def _memory(record: Record) -> str:
         cells = [f"{peak['stored'] / 1e6:.2f}"]
         for way in ("placed", "host"):
             cells.append("–" if peak[way] is None else f"{peak[way] / 1e6:.2f} ({peak[f'ratio_{way}']:.2f})")
-        rows.append([peak["case"], peak["batch"], peak["micro_batch"], *cells, _met(peak["met"])])
+        rows.append([peak["model"], peak["batch"], peak["micro_batch"], *cells, _met(peak["met"])])
     header = ["network", "batch", "samples a pass", "stored MB", "peak MB, placed (of stored)", "with host arrays", "≤ 1.3"]
     return (
         "## Memory of a gradient\n\nStored: activations and deltas of one pass, and the parameters.  Peak: rise of the process's "
@@ -208,7 +208,7 @@ def _met(met: bool | None) -> str:
     return {True: "reached", False: "missed", None: "–"}[met]
 
 
-def pytorch(work: Record) -> Record | None:
-    """The side that counts as PyTorch: the faster of eager and compiled."""
-    found = [side for side in work["sides"] if side["peer"] in PYTORCH and side["ratio"]]
-    return min(found, key=lambda side: side["ratio"]["median"], default=None)
+def pytorch(case: Record) -> Record | None:
+    """The entrant that counts as PyTorch: the faster of eager and compiled."""
+    found = [entrant for entrant in case["entrants"] if entrant["peer"] in PYTORCH and entrant["ratio"]]
+    return min(found, key=lambda entrant: entrant["ratio"]["median"], default=None)

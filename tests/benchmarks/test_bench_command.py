@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from phiz.benchmarks import bench
-from phiz.benchmarks.cases import works
+from phiz.benchmarks.cases import cases
 from phiz.benchmarks.comparison import other_work
 from phiz.benchmarks.kernels import roofline
 from phiz.benchmarks.kernels.device_peaks import Level, Peaks
@@ -22,15 +22,15 @@ from phiz.runtime.errors import PhizError
 from phiz.runtime.opencl.device import device as devices
 
 
-def side(peer: str, form: str, median: float) -> dict[str, Any]:
+def entrant(peer: str, form: str, median: float) -> dict[str, Any]:
     ratio = {"median": median, "low": 0.9 * median, "high": 1.2 * median}
-    lane = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
-    return {**lane, "ms": median, "ratio": ratio}
+    timed = {"peer": peer, "form": form, "difference": 1e-6, "calls": 3, "slow": False, "seconds": [1.0]}
+    return {**timed, "ms": median, "ratio": ratio}
 
 
-def point(work: str, kernel: str, gflops: float, bound: str, share: float) -> dict[str, Any]:
+def point(case: str, kernel: str, gflops: float, bound: str, share: float) -> dict[str, Any]:
     return {
-        "work": work, "layer": "layer 0 (dense)", "kernel": kernel, "seconds": 1e-3, "of_work": 0.5, "operations": 10**6,
+        "case": case, "layer": "layer 0 (dense)", "kernel": kernel, "seconds": 1e-3, "of_case": 0.5, "operations": 10**6,
         "bytes": 10**4 if bound == "compute" else 10**6, "bound": bound, "level": "L2", "share": share, "gflops": gflops,
         "gbs": 1.0, "met": share >= 0.6,
     }  # fmt: skip
@@ -39,9 +39,11 @@ def point(work: str, kernel: str, gflops: float, bound: str, share: float) -> di
 @pytest.fixture
 def record() -> dict[str, Any]:
     """A record as ``bench`` makes it."""
-    work = {
-        "work": "lenet-gradient-128", "title": "LeNet, gradient", "batch": 128, "mode": "gradient", "variant": "", "wrong": [],
-        "sides": [side("phiz", "placed", 1.0), side("phiz", "host", 1.3), side("torch", "", 3.0), side("jax", "", 9.0)],
+    case = {
+        "case": "lenet-gradient-128", "title": "LeNet, gradient", "batch": 128, "mode": "gradient", "variant": "", "wrong": [],
+        "entrants": [
+            entrant("phiz", "placed", 1.0), entrant("phiz", "host", 1.3), entrant("torch", "", 3.0), entrant("jax", "", 9.0),
+        ],
         "goals": [
             {"peer": "pytorch", "factor": 4, "reached": 3.0, "against": "torch", "met": False},
             {"peer": "jax", "factor": 8, "reached": 9.0, "against": "jax", "met": True},
@@ -52,12 +54,12 @@ def record() -> dict[str, Any]:
     return {
         "machine": {"processor": "a processor", "python": "3.11", "versions": {"phiz": "phiz 1"}, "load": 0.1, "seconds": 9.0},
         "options": {"rounds": 9, "threads": 2, "peers": [], "block": 0.1},
-        "works": [work],
+        "cases": [case],
         "peaks": [{"device": "d", "dtype": "float32", "flops": 4e11, "width": 8, "accumulators": 8, "levels": levels,
                    "launch": 1e-6, "tried": {}}],
-        "kernels": [point(str(work["work"]), "forward_Z", 300.0, "compute", 0.75),
-                    point(str(work["work"]), "gradient_b", 1.0, "memory", 0.1)],
-        "memory": [{"case": "lenet", "batch": 128, "micro_batch": 128, "stored": 10**7, "host": 2 * 10**7, "placed": 1.2e7,
+        "kernels": [point(str(case["case"]), "forward_Z", 300.0, "compute", 0.75),
+                    point(str(case["case"]), "gradient_b", 1.0, "memory", 0.1)],
+        "memory": [{"model": "lenet", "batch": 128, "micro_batch": 128, "stored": 10**7, "host": 2 * 10**7, "placed": 1.2e7,
                     "ratio_host": 2.0, "ratio_placed": 1.2, "met": True}],
         "waits": [{"what": "derive", "seconds": 6.0, "goal": 5.0, "met": False}],
         "missing": ["JAX jit is not installed (jax)"],
@@ -106,21 +108,21 @@ def test_plots_show_every_peer_and_every_kernel(record: dict[str, Any], tmp_path
 
 
 def test_the_plot_shows_the_form_that_the_goal_is_about(record: dict[str, Any]) -> None:
-    work = record["works"][0]
-    work["sides"] += [side("torch", "cdist", 5.0)]
-    assert plots._shown(work, "torch")["form"] == ""  # type: ignore[index]
-    assert plots._shown(work | {"variant": "cdist"}, "torch")["form"] == "cdist"  # type: ignore[index]
-    assert plots._shown(work, "numpy") is None
+    case = record["cases"][0]
+    case["entrants"] += [entrant("torch", "cdist", 5.0)]
+    assert plots._shown(case, "torch")["form"] == ""  # type: ignore[index]
+    assert plots._shown(case | {"variant": "cdist"}, "torch")["form"] == "cdist"  # type: ignore[index]
+    assert plots._shown(case, "numpy") is None
 
 
 def test_a_record_fails_where_no_peer_shares_our_numbers(record: dict[str, Any]) -> None:
     assert bench.failures(record) == []
-    work = record["works"][0]
-    work["wrong"] = ["lenet-gradient-128: tinygrad differs"]
+    case = record["cases"][0]
+    case["wrong"] = ["lenet-gradient-128: tinygrad differs"]
     assert bench.failures(record) == []  # torch and jax agree with us: tinygrad is left out
-    work["sides"] = work["sides"][:2]
-    assert bench.failures(record) == work["wrong"]
-    work["sides"], work["notes"] = [], ["phiz: DeviceError"]
+    case["entrants"] = case["entrants"][:2]
+    assert bench.failures(record) == case["wrong"]
+    case["entrants"], case["notes"] = [], ["phiz: DeviceError"]
     assert bench.failures(record) == ["lenet-gradient-128: phiz: DeviceError"]
 
 
@@ -131,10 +133,10 @@ def test_the_command_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert lines_of(text, "| digits network") and lines_of(text, "| bilinear")
     record = json.loads((tmp_path / "all.json").read_text())
-    digits, bilinear = record["works"]
-    assert [(s["peer"], s["form"]) for s in digits["sides"]] == [("phiz", "placed"), ("phiz", "host"), ("numpy", "")]
-    assert all(len(s["seconds"]) == 2 and s["ms"] > 0 for s in (*digits["sides"], *bilinear["sides"]))
-    assert max(s["difference"] or 0 for s in (*digits["sides"], *bilinear["sides"])) < 1e-4
+    digits, bilinear = record["cases"]
+    assert [(s["peer"], s["form"]) for s in digits["entrants"]] == [("phiz", "placed"), ("phiz", "host"), ("numpy", "")]
+    assert all(len(s["seconds"]) == 2 and s["ms"] > 0 for s in (*digits["entrants"], *bilinear["entrants"]))
+    assert max(s["difference"] or 0 for s in (*digits["entrants"], *bilinear["entrants"])) < 1e-4
     files.write(record, tmp_path, None)  # without kernels there is no roofline
     assert {path.name for path in tmp_path.iterdir()} == {"all.json", "bench.md", "bench.json", "peers.png"}
 
@@ -151,19 +153,19 @@ def test_files_are_written_whole(record: dict[str, Any], tmp_path: Path) -> None
 
 def test_the_roofline_covers_layers_that_phiz_does_not_come_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the child process answers, answered here."""
-    options, chosen = bench.Options(), works.choose(["bilinear"], [9])
+    options, chosen = bench.Options(), cases.choose(["bilinear"], [9])
     peak = Peaks("d", "float32", 1e11, 8, 8, (Level("memory", 10**9, 1e10, "copy"),), 1e-6)
 
     class Here:
         def ask(self, *request: Any) -> Any:
-            return [peak] if request[0] == "peaks" else roofline.profile_work(*request[1:3], 2)
+            return [peak] if request[0] == "peaks" else roofline.profile_case(*request[1:3], 2)
 
     with contextlib.ExitStack() as stack:
-        run = bench.Run(options, lambda line: None, devices.describe(devices.choose()), {"phiz": Here()}, [])  # type: ignore[dict-item]
+        run = bench.BenchRun(options, lambda line: None, devices.describe(devices.choose()), {"phiz": Here()}, [])  # type: ignore[dict-item]
         assert list(bench._defined(run, chosen, stack)) == chosen and len(run.folders) == 1
         found = bench._roofline(run, chosen)
     assert [k["kernel"] for k in found["kernels"]] == ["forward_Z", "delta_Y", "gradient_w"]
-    assert found["peaks"][0]["flops"] == 1e11 and sum(k["of_work"] for k in found["kernels"]) == pytest.approx(1)
+    assert found["peaks"][0]["flops"] == 1e11 and sum(k["of_case"] for k in found["kernels"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +194,11 @@ def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
     options = bench.Options(["digits"], [3], 1, 1, ["torch", "numpy"], memory=False, startup=False, block=0.001)
     found = bench.bench(options, lambda line: None)
     assert found["missing"] == ["PyTorch eager is not installed", "NumPy is not installed"]
-    assert {s["peer"] for s in found["works"][0]["sides"]} == {"phiz"}
+    assert {s["peer"] for s in found["cases"][0]["entrants"]} == {"phiz"}
 
 
 def test_nothing_more_is_begun_when_the_budget_is_spent() -> None:
     options = bench.Options(["digits"], [3, 4], 1, 1, [], memory=False, startup=False, block=0.001, budget=0.0)
     found = bench.bench(options, lambda line: None)
-    assert found["works"] == []
+    assert found["cases"] == []
     assert found["missing"] == [f"digits-gradient-{n}: not measured, 0 s were over (--budget)" for n in (3, 4)]

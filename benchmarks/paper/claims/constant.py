@@ -1,9 +1,9 @@
-"""Claim (g) of sections 9 and 10: filters in constant memory, and the launches of a layer whose filters do not fit."""
+"""Claim (g) of sections 9 and 10: filters in constant memory, and layers whose filters do not fit."""
 
 from __future__ import annotations
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Table, microseconds
+from ..report.report import Claim, ClaimTable, microseconds
 from ..rig.convolution import Convolution
 from ..rig.device import Rig
 from ..rig.timing import race
@@ -34,7 +34,7 @@ def constant(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cla
         "A very simple way to make sure we don't access global memory for the filters is to put them onto the constant memory.",
         f"The naive full convolution, {INPUTS} to {OUTPUTS} maps of {image}×{image}.",
         verdicts.constant(ratios),
-        (Table(("filter", "global, µs", "constant, µs", "constant / global"), tuple(rows)),),
+        (ClaimTable(("filter", "global, µs", "constant, µs", "constant / global"), tuple(rows)),),
     )
 
 
@@ -55,5 +55,5 @@ def split(rig: Rig, rounds: int, limit: int = LEAST_LIMIT) -> Claim:
         f"{4 * maps.filters.size} bytes of them; split for {limit} bytes, the least that the full profile guarantees (this device: "
         f"{int(rig.device.max_constant_buffer_size)}).",
         verdicts.splitting(found.ratio(SPLIT, GLOBAL), len(plan.launches)),
-        (Table(("filters", "µs", "over global"), rows),),
+        (ClaimTable(("filters", "µs", "over global"), rows),),
     )

@@ -1,9 +1,9 @@
-"""Claim (e) of section 9: one launch over all maps against one per map or per pair of maps (Figures 2 to 4)."""
+"""Claim (e) of section 9: one launch over all maps against more of them (Figures 2 to 4)."""
 
 from __future__ import annotations
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.convolution import GROUP, Convolution
 from ..rig.device import Rig
 from ..rig.timing import Race, race
@@ -54,13 +54,13 @@ def single(rig: Rig, rounds: int, size: int) -> Race[str]:
     return race({name: scheme.checked(rig) for name, scheme in schemes.items()}, rounds)
 
 
-def _table(name: str, races: dict[int, Race[str]], many: tuple[str, ...]) -> Table:
+def _table(name: str, races: dict[int, Race[str]], many: tuple[str, ...]) -> ClaimTable:
     header = (f"{name}: image", ONE, *(text for scheme in many for text in (scheme, "over one")))
     rows = []
     for size, found in races.items():
         cells = [text for scheme in many for text in (microseconds(found.median(scheme)), str(found.ratio(scheme, ONE)))]
         rows.append((f"{size}×{size}", microseconds(found.median(ONE)), *cells))
-    return Table(header, tuple(rows))
+    return ClaimTable(header, tuple(rows))
 
 
 def _times(name: str, races: dict[int, Race[str]], schemes: tuple[str, ...]) -> Panel:

@@ -1,4 +1,4 @@
-"""Claim (b) of section 9: local memory does not pay on a CPU; on a GPU from a filter width on.  Counts beside times."""
+"""Claim (b) of section 9: local memory pays on a GPU from a filter width on, never on a CPU.  Counts beside times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from ....runtime.tuner.space.access_count import naive_reads, output_writes
 from ....runtime.tuner.space.local_size import accesses
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.convolution import GROUP, Convolution
 from ..rig.device import Rig, round_up
 from ..rig.timing import Race, Ratio, race
@@ -58,7 +58,7 @@ def by_filter(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cl
         "Local memory over global memory alone", "filter width", "best local time / best global time",
         (Series("ratio", filters, tuple(ratios[taps].median for taps in filters)),), "", 1.0, filters,
     )  # fmt: skip
-    table = Table((*header, "best local / best global"), tuple(rows))
+    table = ClaimTable((*header, "best local / best global"), tuple(rows))
     title = "Local memory does not pay on a CPU" if rig.cpu else "Local memory pays from a filter width on"
     verdict = verdicts.local_memory(rig.kind, ratios)
     return Claim(title, quote if rig.cpu else gpu, how, verdict, (table,), Plot("local_memory", (panel, ratio)))
@@ -105,6 +105,6 @@ def by_count(rig: Rig, rounds: int, image: int) -> Claim:
             counts[1, 1] / counts[best.local],
             found.ratio((1, 1), best.local),
         ),
-        (Table(("local size", "counted accesses", "µs", "over the fastest"), rows),),
+        (ClaimTable(("local size", "counted accesses", "µs", "over the fastest"), rows),),
         Plot("counted_accesses", (panel,)),
     )

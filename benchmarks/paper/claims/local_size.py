@@ -1,14 +1,17 @@
-"""Claim (a) of section 9: a CPU is insensitive to the local size, but not to groups of one with tiny work; even global sizes."""
+"""Claim (a) of section 9: a CPU is insensitive to the local size.
+
+Excepted are groups of one with tiny work; and even global sizes are to be better.
+"""
 
 from __future__ import annotations
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, Verdict, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, Verdict, microseconds
 from ..rig.convolution import Convolution
 from ..rig.device import Repeat, Rig
 from ..rig.elementwise import Elementwise, powers
 from ..rig.generated import GeneratedKernel
-from ..rig.timing import Race, race
+from ..rig.timing import Race, Ratio, race
 
 COUNT, EACH, MOST_LARGE = 1 << 18, 1024, 64
 IMAGE, MAPS, TAPS = 260, 4, 5
@@ -41,18 +44,13 @@ def measure(rig: Rig, rounds: int) -> list[Claim]:
     return [_insensitive(rig, races), _size_one(races), even_sizes(rig, rounds)]
 
 
+Ratios = dict[str, dict[int, Ratio]]
+
+
 def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
     times = {name: {n: t for n, t in found.medians().items() if n != DRIVER} for name, found in races.items()}
     best = {name: races[name].fastest(list(times[name])) for name in races}
     ratios = {name: {n: races[name].ratio(n, best[name]) for n in times[name]} for name in races}
-    sizes = sorted(set().union(*times.values()))
-    rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
-    rows.append(("driver's", *(microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())))
-    panel = Panel(
-        "Time against local size", "work items of a group", "time / best time of the kernel",
-        tuple(Series(n, tuple(sorted(r)), tuple(r[k].median for k in sorted(r))) for n, r in ratios.items()),
-        "xy", 1.0, tuple(sizes[::2]),
-    )  # fmt: skip
     quote = "The CPU is relatively insensitive to local work group sizes. One could let the runtime determine the local work size."
     gpu = "The local work size can have a significant impact."
     how = (
@@ -60,12 +58,31 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
         f"convolution of {MAPS} maps of {IMAGE}×{IMAGE}; phiz's generated kernel of LeNet's second convolution (batch 128). "
         "Times in µs."
     )
-    table = Table(("work items of a group", *races), tuple(rows))
     verdict = verdicts.insensitive(rig.kind, ratios)
-    own = ", ".join(f"{name} {found.ratio(DRIVER, best[name])}" for name, found in races.items() if DRIVER in found.seconds)
+    driven = {name: found for name, found in races.items() if DRIVER in found.seconds}
+    own = ", ".join(f"{name} {found.ratio(DRIVER, best[name])}" for name, found in driven.items())
     verdict = Verdict(verdict.outcome, f"{verdict.sentence} The driver's own choice over the best: {own}.")
     title = "Insensitive to the local size" if rig.cpu else "Sensitive to the local size"
-    return Claim(title, quote if rig.cpu else gpu, how, verdict, (table,), Plot("local_size", (panel,)))
+    plot = Plot("local_size", (_panel(ratios),))
+    return Claim(title, quote if rig.cpu else gpu, how, verdict, (_table(races, times),), plot)
+
+
+def _table(races: dict[str, Race[int]], times: dict[str, dict[int, float]]) -> ClaimTable:
+    """A line for each local size, and one for the driver's own choice."""
+    sizes = sorted(set().union(*times.values()))
+    rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
+    driver = (microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())
+    return ClaimTable(("work items of a group", *races), (*rows, ("driver's", *driver)))
+
+
+def _panel(ratios: Ratios) -> Panel:
+    """A line for each kernel."""
+    series = [Series(n, tuple(sorted(r)), tuple(r[k].median for k in sorted(r))) for n, r in ratios.items()]
+    sizes = sorted(set().union(*ratios.values()))
+    return Panel(
+        "Time against local size", "work items of a group", "time / best time of the kernel", tuple(series),
+        "xy", 1.0, tuple(sizes[::2]),
+    )  # fmt: skip
 
 
 def _size_one(races: dict[str, Race[int]]) -> Claim:
@@ -79,7 +96,7 @@ def _size_one(races: dict[str, Race[int]]) -> Claim:
 
 
 def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
-    """The driver's local size on a power of two, twice a prime and a prime; ``count`` is a power of two."""
+    """The driver's local size on a power of two (``count``), twice a prime and a prime."""
     prime = next(n for n in range(count - 1, 1, -1) if is_prime(n))
     twice = 2 * next(n for n in range(count // 2 - 1, 1, -1) if is_prime(n))
     whole, padded = f"{count} = 2^{count.bit_length() - 1}", f"{prime}, padded to {count}, groups of 64"
@@ -97,10 +114,10 @@ def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
         "To have the global size dividable by 2 will let the runtime to perform better choices.",
         "One product per work item; the driver chooses the local size, but in the last line.",
         verdicts.even_sizes(found.ratio(odd, whole), found.ratio(even, whole), found.ratio(padded, whole)),
-        (Table(("work items", "µs", "over the power of two"), rows),),
+        (ClaimTable(("work items", "µs", "over the power of two"), rows),),
     )
 
 
 def is_prime(number: int) -> bool:
-    """By trial division."""
+    """Whether no smaller number divides it, by trial."""
     return number > 1 and all(number % n for n in range(2, int(number**0.5) + 1))

@@ -8,7 +8,7 @@ import numpy as np
 import pyopencl as cl
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.convolution import WrongError
 from ..rig.device import Array, Repeat, Rig
 from ..rig.timing import Race, race
@@ -117,7 +117,7 @@ def measure(rig: Rig, rounds: int, sizes: tuple[int, ...] = BYTES) -> list[Claim
             "Blocking calls into arrays that exist already; written data lie in a host array at first. The second function is "
             "really called clEnqueueUnmapMemObject.",
             verdicts.mapping({what: {n: r.ratio(MAP, COPY) for n, r in found.items()} for what, found in races.items()}),
-            (Table(header, tuple(rows)),),
+            (ClaimTable(header, tuple(rows)),),
             Plot("transfers", panels, 3),
         )
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....runtime.opencl.plan.schedule import Schedule
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.convolution import GROUP, Convolution
 from ..rig.device import Repeat, Rig
 from ..rig.elementwise import Elementwise
@@ -48,7 +48,7 @@ def _vectors(rig: Rig, races: dict[str, Race[int]]) -> list[Claim]:
     native, tried = int(rig.device.native_vector_width_float), widths(rig)
     best = {name: found.fastest([n for n in found.seconds if n > 1]) for name, found in races.items()}
     rows = [(str(n), *(microseconds(found.median(n)) for found in races.values())) for n in tried]
-    table = Table(("floats per vector", *races), tuple(rows))
+    table = ClaimTable(("floats per vector", *races), tuple(rows))
     panel = Panel(
         "Time against explicit vector width", "floats per vector (1: scalar code)", "time / time of scalar code",
         tuple(Series(n, tried, tuple(found.ratio(v, 1).median for v in tried)) for n, found in races.items()),
@@ -84,7 +84,7 @@ def layout(rig: Rig, rounds: int, count: int = 4 * COUNT) -> Claim:
         "Implicit vectorization is supported as long as SoA are used instead of AoS.",
         f"Norms of {count // 4} vectors of four floats, scalar code.",
         verdicts.layout(found.ratio(together, apart), found.ratio(alone, apart)),
-        (Table(("layout", "µs", "over SoA"), rows),),
+        (ClaimTable(("layout", "µs", "over SoA"), rows),),
     )
 
 
@@ -105,5 +105,5 @@ def unrolling(rig: Rig, rounds: int, image: int = IMAGE, filters: tuple[int, ...
         cpu if rig.cpu else gpu,
         f"The naive convolution of {MAPS} maps of {image}×{image}, its loops over the taps kept by a pragma, and unrolled by one.",
         verdicts.unrolling(rig.kind, ratios),
-        (Table(header, tuple(rows)),),
+        (ClaimTable(header, tuple(rows)),),
     )

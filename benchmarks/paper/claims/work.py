@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..report import verdict as verdicts
-from ..report.report import Claim, Panel, Plot, Series, Table, microseconds
+from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.device import Rig
 from ..rig.elementwise import Elementwise, powers
 from ..rig.generated import GeneratedKernel
@@ -43,7 +43,7 @@ def products(rig: Rig, rounds: int, count: int) -> Claim:
         cpu if rig.cpu else gpu,
         f"c = a b over {count} floats, neighbouring elements per work item. The verdict is on the driver's local size. Times: µs.",
         verdicts.work_per_item(rig.kind, {n: driver.ratio(n, driver.fastest()) for n in sizes}),
-        (Table(("elements per work item", "work items", *columns), rows),),
+        (ClaimTable(("elements per work item", "work items", *columns), rows),),
         Plot("work_per_item", (panel,)),
     )
 
@@ -69,6 +69,6 @@ def tiles(rig: Rig, rounds: int) -> Claim:
         "This is typically testing the native / preferred vectorization width of the device and modifying the local work size.",
         "phiz's generated kernel of LeNet's second convolution; for each number of accumulators the tile of least predicted cost.",
         verdicts.register_tiles({n: found.ratio(1, n) for n in chosen}, lanes),
-        (Table(("accumulators", "outputs per work item", "tile", "µs", "GFLOP/s", "over the best"), rows),),
+        (ClaimTable(("accumulators", "outputs per work item", "tile", "µs", "GFLOP/s", "over the best"), rows),),
         Plot("register_tiles", (panel,)),
     )

@@ -18,14 +18,14 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Table:
+class ClaimTable:
     """Cells as they are printed, the first column left-aligned."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """The table as Markdown."""
         lines = [self.header, ("---", *["---:"] * (len(self.header) - 1)), *self.rows]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -42,7 +42,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with their units.  ``level``: a horizontal line that means "the same", such as 1.  ``log``: "x", "y", "xy" or ""."""
+    """Axes with their units, and what is drawn on them.
+
+    log: which axes are logarithmic: "x", "y", "xy" or "".
+    level: a horizontal line that means "the same", such as 1.
+    ticks: of the lower axis; none for the library's choice.
+    """
 
     title: str
     x: str
@@ -64,19 +69,23 @@ class Plot:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of section 9, measured.  ``quote``: the paper's words.  ``how``: what was run."""
+    """One claim of section 9, measured.
+
+    quote: the paper's words.
+    how: what was run.
+    """
 
     title: str
     quote: str
     how: str
     verdict: Verdict
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ClaimTable, ...] = ()
     plot: Plot | None = None
 
 
 def markdown(device: str, claims: Sequence[Claim]) -> str:
     """The report: a summary, then every claim with its tables and its picture."""
-    summary = Table(("claim", "verdict", "figures"), tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims))
+    summary = ClaimTable(("claim", "verdict", "figures"), tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims))
     lines = [
         "# The paper's claims of section 9, re-measured",
         f"Device: {device}. float32. Medians of alternating runs; a ratio is the median of the rounds' ratios, with its "
@@ -92,6 +101,6 @@ def markdown(device: str, claims: Sequence[Claim]) -> str:
 
 
 def microseconds(seconds: float) -> str:
-    """Three digits."""
+    """Seconds as microseconds, to three digits."""
     value = seconds * 1e6
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -23,14 +23,14 @@ YES, NO = 0.7, 0.3
 
 
 def outcome(holding: Sequence[bool]) -> Outcome:
-    """Of several cases."""
+    """The outcome of several cases: all, some or none of them hold."""
     return "holds" if all(holding) else "depends" if any(holding) else "does not hold here"
 
 
 def settles(ratios: Mapping[int, Ratio], near: float = NEAR) -> int | None:
-    """The least key from which on no time is clearly more than ``near`` of the best; None where the last one is.
+    """The least key from which on no time is clearly more than ``near`` of the best.
 
-    ``ratios``: times over that of the fastest.
+    It is None where even the last one is.  ``ratios`` are times over that of the fastest.
     """
     found = None
     for key in sorted(ratios, reverse=True):
@@ -113,9 +113,12 @@ def _threshold(ratios: Mapping[int, Ratio]) -> int | None:
 
 
 def counted(correlation: float, cases: int, optimum: Ratio, fewer: float, gain: Ratio) -> Verdict:
-    """Whether fewer counted accesses are faster: rank correlation over ``cases`` sizes, and Algorithm 4's over the fastest.
+    """Whether fewer counted accesses are faster.
 
-    ``fewer``: how many times fewer accesses Algorithm 4's size has than groups of one; ``gain``: the time of these over its own.
+    correlation: of the ranks of accesses and of times, over ``cases`` sizes.
+    optimum: the time of Algorithm 4's size over the fastest.
+    fewer: how many times fewer accesses Algorithm 4's size has than groups of one.
+    gain: the time of groups of one over that of Algorithm 4's size.
     """
     result: Outcome = "holds" if correlation >= YES else "does not hold here" if correlation <= NO else "depends"
     return Verdict(

@@ -38,7 +38,10 @@ def compare(name: str, values: Array, expected: Array) -> None:
 
 
 def brute_force(maps: Array, filters: Array) -> Array:
-    """Equation 60 in float64: maps (J, H, W), filters (I, J, F, F) give (I, J, H - F + 1, W - F + 1), not summed over j."""
+    """Equation 60 in float64, not summed over j.
+
+    Maps (J, H, W) and filters (I, J, F, F) give (I, J, H - F + 1, W - F + 1).
+    """
     inputs, height, width = maps.shape
     taps = filters.shape[-1]
     found = np.zeros((len(filters), inputs, height - taps + 1, width - taps + 1))
@@ -68,7 +71,8 @@ class Scheme:
 class Convolution:
     """``outputs`` maps from ``inputs`` maps of ``height`` x ``width`` by filters of ``taps`` x ``taps``, seeded.
 
-    ``single``: output map z from input map z alone, so that both counts are equal.  ``space``: where the filters lie.
+    single: output map z comes from input map z alone, so that both counts are equal.
+    space: where the filters lie.
     """
 
     def __init__(
@@ -92,13 +96,13 @@ class Convolution:
 
     @cached_property
     def expected(self) -> Array:
-        """(I, y, x)."""
+        """The right outputs, (I, y, x)."""
         summed: Array = self.pairs.sum(axis=1)
         return summed
 
     @property
     def multiply_adds(self) -> int:
-        """Of all outputs."""
+        """Multiply-adds of all outputs."""
         return self.filters.size * self.shape[1] * self.shape[2]
 
     def _size(self, group: Sequence[int], maps: int, vector: int = 1) -> Size:

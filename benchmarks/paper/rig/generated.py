@@ -39,7 +39,7 @@ class GeneratedKernel:
 
     @property
     def multiply_adds(self) -> int:
-        """Of all outputs and samples."""
+        """Multiply-adds of all outputs and samples."""
         outputs = MAPS * (INPUT[1] - TAPS + 1) * (INPUT[2] - TAPS + 1)
         return outputs * INPUT[0] * TAPS * TAPS * self.batch
 

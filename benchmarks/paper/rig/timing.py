@@ -36,12 +36,12 @@ class Ratio:
         return self.high < limit
 
     def above(self, limit: float) -> bool:
-        """Clearly larger than ``limit``."""
+        """Whether it is clearly larger than ``limit``."""
         return self.low > limit
 
 
 def ratio_of(values: Sequence[float]) -> Ratio:
-    """Median and quartiles."""
+    """The median and the quartiles of ``values``."""
     if len(values) < 2:
         return Ratio(values[0], values[0], values[0])
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -55,7 +55,7 @@ class Race(Generic[Key]):
     seconds: Mapping[Key, Sequence[float]]
 
     def median(self, key: Key) -> float:
-        """Seconds."""
+        """The median seconds of a variant."""
         return statistics.median(self.seconds[key])
 
     def medians(self) -> dict[Key, float]:

@@ -1,12 +1,12 @@
-"""Sides of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.  Run in child processes."""
+"""Workers of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.  Run in child processes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from phiz.benchmarks.cases.subject import Form, Results, Unsupported
-from phiz.benchmarks.cases.works import Work
+from phiz.benchmarks.cases.cases import Case
+from phiz.benchmarks.cases.problem import PeerForm, Results, Unsupported
 from phiz.benchmarks.peers.own import Reference
 
 
@@ -18,8 +18,8 @@ class Honest:
         return "honest 1.0"
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-        form = Reference.prepare(work, folders, threads)[""]
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
+        form = Reference.prepare(case, folders, threads)[""]
         return {"placed": form, "host": form}
 
 
@@ -43,25 +43,25 @@ class TwoForms(Honest):
     """One form that agrees, one that does not."""
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-        form = Reference.prepare(work, folders, threads)[""]
-        return {"right": form, "wrong": Form(form.call, lambda: _off(form.results()))}
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
+        form = Reference.prepare(case, folders, threads)[""]
+        return {"right": form, "wrong": PeerForm(form.call, lambda: _off(form.results()))}
 
 
 class Wrong(Honest):
     """A gradient with one entry off by a thousandth of the largest."""
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-        form = Reference.prepare(work, folders, threads)[""]
-        return {"": Form(form.call, lambda: _off(form.results()))}
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
+        form = Reference.prepare(case, folders, threads)[""]
+        return {"": PeerForm(form.call, lambda: _off(form.results()))}
 
 
 class Lacking(Honest):
     """Has no counterpart."""
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
         raise Unsupported("no counterpart of layer 0")
 
 
@@ -69,13 +69,13 @@ class Dying(Honest):
     """Ends in the middle of a block."""
 
     @staticmethod
-    def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
-        form, calls = Reference.prepare(work, folders, threads)[""], iter(range(9))
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
+        form, calls = Reference.prepare(case, folders, threads)[""], iter(range(9))
 
         def call() -> object:
             return os._exit(3) if next(calls) == 8 else form.call()
 
-        return {"": Form(call, form.results)}
+        return {"": PeerForm(call, form.results)}
 
 
 def _off(results: Results) -> Results:

@@ -1,4 +1,4 @@
-"""``phiz bench`` with phiz on a GPU: which sides take part, how they are started, and what the record and the report say."""
+"""``phiz bench`` with phiz on a GPU: which workers take part, how they are started, and what the record and the report say."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from phiz.benchmarks import bench
-from phiz.benchmarks.cases import works
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.works import Goal, Work, fits
+from phiz.benchmarks.cases import cases
+from phiz.benchmarks.cases.cases import Case, Goal, fits
+from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import startup
-from phiz.benchmarks.comparison.contest import Contest, Lane, _enter
-from phiz.benchmarks.comparison.side_process import SideProcess, environment
+from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, _enter
+from phiz.benchmarks.comparison.worker_process import WorkerProcess, environment
 from phiz.benchmarks.peers import registry
 from phiz.benchmarks.peers.registry import PEERS, Peer
 from phiz.benchmarks.report import plots, report
@@ -23,11 +23,11 @@ from phiz.runtime.opencl.device.device import DeviceInfo
 GPU = DeviceInfo("a platform", "a GPU", "OpenCL 3.0", "580.1", "gpu", True, 132, 49152, 2**36, "1:0")
 
 
-def options(sides: list[str], **more: Any) -> bench.Options:
-    return bench.Options(["digits"], [3], 1, 1, sides, startup=False, block=0.001, **more)
+def options(workers: list[str], **more: Any) -> bench.Options:
+    return bench.Options(["digits"], [3], 1, 1, workers, startup=False, block=0.001, **more)
 
 
-# --------------------------------------------------------------------------------------------------------------- sides
+# --------------------------------------------------------------------------------------------------------------- workers
 def test_on_a_gpu_nothing_limits_threads_and_nothing_rounds_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("ALLOW_TF32", "1")
@@ -44,7 +44,7 @@ def test_sides_on_a_gpu_use_all_processors_and_hear_where_to_compute(monkeypatch
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     peer, all_of_them = Peer("x", "X", "fake_peers", "Placed"), len(os.sched_getaffinity(0))
-    with SideProcess(peer, 1) as limited, SideProcess(peer, 1, "cuda", gpu=True) as free:
+    with WorkerProcess(peer, 1) as limited, WorkerProcess(peer, 1, "cuda", gpu=True) as free:
         assert limited.ask("versions") == "None 1 1"
         assert free.ask("versions") == f"cuda {all_of_them} None"
 
@@ -69,7 +69,7 @@ def test_the_record_and_the_report_say_what_ran_on_the_gpu(monkeypatch: pytest.M
     placed = Peer("torch", "PyTorch eager", "fake_peers", "Honest", gpu="")
     monkeypatch.setattr(registry, "PEERS", {**PEERS, "jax": lacking, "torch": placed})
     found = bench.bench(options(["jax", "torch", "numpy"]), lambda line: None)
-    assert {s["peer"] for s in found["works"][0]["sides"]} == {"phiz"}
+    assert {s["peer"] for s in found["cases"][0]["entrants"]} == {"phiz"}
     assert found["missing"] == [
         "PyTorch eager runs on CPUs only", "NumPy runs on CPUs only", "JAX jit: finds no gpu",
         "memory of gradients: not measured, it is the host's and phiz computes on a GPU",
@@ -99,7 +99,7 @@ def test_kernels_of_a_gpu_are_launches_of_their_own() -> None:
     machine = {"processor": "p", "device": "a GPU", "driver": "1", "gpu": True, "python": "3", "versions": {}, "load": 0.0}
     record = {"machine": machine, "options": {"rounds": 1, "threads": 2, "block": 0.1}, "peaks": [peak], "kernels": []}
     assert report.TIMED_ON_GPU in report._roofline(record, False) and report.TIMED not in report._roofline(record, False)
-    assert report.place(record, "a side") == "a GPU beside p"
+    assert report.place(record) == "a GPU beside p"
 
 
 def test_waits_are_measured_with_the_chosen_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,21 +114,21 @@ def test_waits_are_measured_with_the_chosen_device(monkeypatch: pytest.MonkeyPat
 def test_a_goal_about_a_form_is_held_against_all_ways_of_running_it() -> None:
     assert fits("cdist", "cdist") and fits("cdist, CUDA graphs", "cdist") and fits("anything", "")
     assert not fits("cdistance", "cdist") and not fits("expanded, CUDA graphs", "cdist") and not fits("", "cdist")
-    work = Work(CASES["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
-    lanes = [
-        Lane("phiz", "placed", None, 1, False, [1.0]), Lane("torch", "cdist", 0.0, 1, False, [5.0]),
-        Lane("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
-        Lane("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
+    case = Case(MODELS["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
+    entrants = [
+        Entrant("phiz", "placed", None, 1, False, [1.0]), Entrant("torch", "cdist", 0.0, 1, False, [5.0]),
+        Entrant("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
+        Entrant("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
     ]  # fmt: skip
-    contest = Contest(work, lanes, [], [])
-    (verdict,) = contest.verdicts()
+    comparison = PeerComparison(case, entrants, [], [])
+    (verdict,) = comparison.verdicts()
     assert (verdict.against, verdict.reached) == ("torch-compile (cdist, CUDA graphs)", 3.0)
-    assert plots._shown(contest.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
+    assert plots._shown(comparison.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
 
 
 def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
-    work = works.Work(CASES["lenet"], 1, "gradient", "t", (), "cdist")
+    case = cases.Case(MODELS["lenet"], 1, "gradient", "t", (), "cdist")
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
-    contest = Contest(work, [], [], [])
-    _enter(contest, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
-    assert {lane.form for lane in contest.lanes} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}
+    comparison = PeerComparison(case, [], [], [])
+    _enter(comparison, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
+    assert {entrant.form for entrant in comparison.entrants} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}

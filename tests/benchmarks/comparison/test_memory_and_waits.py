@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.works import WORKS, Work
+from phiz.benchmarks.cases.cases import CASES, Case
+from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import memory, startup
 
 
 def test_stored_bytes_are_activations_deltas_and_parameters() -> None:
-    found = memory.peak(Work(CASES["dense"], 64, "gradient", "t"), 1, ())
+    found = memory.peak(Case(MODELS["dense"], 64, "gradient", "t"), 1, ())
     # Input, two tanh layers, a softmax of five stages of which three are scalars; the deltas of all but the input.
-    network = CASES["dense"].network("numpy")
+    network = MODELS["dense"].network("numpy")
     buffers = [b for b in network.program.buffers.values() if b.samples]
     assert {"input", "output:0", "output:1", "delta:0", "delta:1"} <= {b.key for b in buffers}
     parameters = 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
@@ -31,7 +31,7 @@ def test_ratios_and_the_goal() -> None:
 
 
 def test_each_network_and_batch_is_measured_once() -> None:
-    found = [(work.case.name, work.batch) for work in memory.measured(WORKS)]
+    found = [(case.model.name, case.batch) for case in memory.measured(CASES)]
     assert len(set(found)) == len(found) and ("lenet", 16) in found and ("convolution", 32) in found
 
 

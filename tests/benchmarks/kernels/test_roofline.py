@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from phiz.benchmarks.cases.works import WORKS
+from phiz.benchmarks.cases.cases import CASES
 from phiz.benchmarks.kernels import device_peaks, roofline
 from phiz.benchmarks.kernels.device_peaks import Level, Peaks
 from phiz.benchmarks.kernels.kernel_times import KernelTime, _shared, moved_bytes, operations, profile
@@ -49,17 +49,17 @@ def test_kernels_are_held_against_the_roof_that_bounds_them() -> None:
         KernelTime("a", "little", 1e-3, 99_000_000, 10_000_000),
         KernelTime("a", "near", 1e-6, 10, 500),
     ]
-    much, little, near = roofline.points("work", kernels, PEAKS)
+    much, little, near = roofline.points("case", kernels, PEAKS)
     assert (much.bound, much.share, much.met) == ("compute", pytest.approx(0.25), False)
     assert (little.bound, little.level, little.share) == ("memory", "memory", pytest.approx(0.5))
     assert (near.bound, near.level, near.share) == ("memory", "L2", pytest.approx(0.005))
-    assert much.of_work + little.of_work + near.of_work == pytest.approx(1)
+    assert much.of_case + little.of_case + near.of_case == pytest.approx(1)
     assert (much.intensity, much.flops, much.bandwidth) == (pytest.approx(10), pytest.approx(1e11), pytest.approx(1e10))
     assert PEAKS.roof(1.0, 500) == 100e9 and PEAKS.roof(1.0, 5000) == 20e9 and PEAKS.roof(1000.0, 5000) == 400e9
 
 
 def test_each_case_is_profiled_once() -> None:
-    found = [work.name for work in roofline.profiled(WORKS)]
+    found = [case.name for case in roofline.profiled(CASES)]
     assert found[:3] == ["lenet-gradient-128", "dense-gradient-128", "convolution-pass-32"] and len(found) == 7
 
 

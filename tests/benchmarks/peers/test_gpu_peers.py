@@ -7,29 +7,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.subject import Form, Subject, Unsupported
-from phiz.benchmarks.cases.works import BY_NAME, Mode, Work
+from phiz.benchmarks.cases.cases import BY_NAME, Case, Mode
+from phiz.benchmarks.cases.models import MODELS
+from phiz.benchmarks.cases.problem import PeerForm, Problem, Unsupported
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
 from phiz.benchmarks.peers.own import Reference
 
 
-def work(name: str, batch: int, mode: Mode) -> Work:
-    return Work(BY_NAME[name].at(batch), batch, mode, "t")
+def case(name: str, batch: int, mode: Mode) -> Case:
+    return Case(BY_NAME[name].at(batch), batch, mode, "t")
 
 
-WORKS = [
-    work("digits", 5, "gradient"),
-    work("digits", 5, "predict"),
-    work("convolution", 1, "pass"),
-    work("radial-basis", 3, "gradient"),
+CASES = [
+    case("digits", 5, "gradient"),
+    case("digits", 5, "predict"),
+    case("convolution", 1, "pass"),
+    case("radial-basis", 3, "gradient"),
 ]
 
 
-def check(work: Work, forms: dict[str, Form]) -> None:
+def check(case: Case, forms: dict[str, PeerForm]) -> None:
     """Every form agrees with phiz's NumPy kernels, also when it is called again."""
-    pieces = [slice(s.offset, s.stop) for s in Subject.of(work, []).network.slices]
-    reference = Reference.prepare(work, [], 1)[""]
+    pieces = [slice(s.offset, s.stop) for s in Problem.of(case, []).network.slices]
+    reference = Reference.prepare(case, [], 1)[""]
     reference.call()
     for name, form in forms.items():
         for _ in range(2):
@@ -51,15 +51,15 @@ def peer_torch() -> Iterator[Any]:
     backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = kept
 
 
-@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
-def test_pytorch_computes_on_the_device_that_it_is_told(work: Work, peer_torch: Any) -> None:
-    check(work, peer_torch.prepare(work, [], 1, device="cpu"))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_pytorch_computes_on_the_device_that_it_is_told(case: Case, peer_torch: Any) -> None:
+    check(case, peer_torch.prepare(case, [], 1, device="cpu"))
 
 
 def test_pytorch_rounds_no_factors_on_a_gpu(peer_torch: Any) -> None:
     backends = peer_torch.torch.backends
     backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = True
-    peer_torch.prepare(WORKS[0], [], 1, device="cpu")
+    peer_torch.prepare(CASES[0], [], 1, device="cpu")
     assert not backends.cuda.matmul.allow_tf32 and not backends.cudnn.allow_tf32
     assert peer_torch.torch.get_float32_matmul_precision() == "highest"
 
@@ -72,7 +72,7 @@ def test_compiled_pytorch_has_forms_with_cuda_graphs_on_a_gpu(peer_torch: Any, m
         return function
 
     monkeypatch.setattr(peer_torch.torch, "compile", compile)
-    digits, distances = WORKS[0], WORKS[3]
+    digits, distances = CASES[0], CASES[3]
     check(digits, forms := peer_torch.Compiled.prepare(digits, [], 1, device="cpu"))
     assert list(forms) == ["", "CUDA graphs", "CUDA graphs, fixed parameters"]
     assert modes == ["default", "reduce-overhead", "reduce-overhead"]
@@ -89,7 +89,7 @@ def test_a_call_on_a_gpu_ends_when_all_is_computed(peer_torch: Any, monkeypatch:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append(f"wait for {device}"))
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: said.append("begin"))
     monkeypatch.setattr(peer_torch, "_is_cuda", lambda device: device == "cpu")
-    forms = peer_torch.Compiled.prepare(WORKS[0], [], 1, device="cpu")
+    forms = peer_torch.Compiled.prepare(CASES[0], [], 1, device="cpu")
     forms[""].call()
     assert said == ["compute", "wait for cpu"]
     said.clear()
@@ -104,7 +104,7 @@ def test_pytorch_without_a_gpu_says_so(peer_torch: Any, monkeypatch: pytest.Monk
         with pytest.raises(Unsupported, match="finds no GPU"):
             ask(device="cuda")
     with pytest.raises(Unsupported, match="finds no GPU"):
-        peer_torch.prepare(WORKS[0], [], 1, device="cuda")
+        peer_torch.prepare(CASES[0], [], 1, device="cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -123,9 +123,9 @@ def peer_jax() -> Any:
     return peer_jax
 
 
-@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
-def test_jax_computes_on_the_device_that_it_is_told(work: Work, peer_jax: Any) -> None:
-    check(work, peer_jax.prepare(work, [], 1, device="cpu"))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_jax_computes_on_the_device_that_it_is_told(case: Case, peer_jax: Any) -> None:
+    check(case, peer_jax.prepare(case, [], 1, device="cpu"))
 
 
 def test_jax_rounds_no_factors_on_a_gpu_nor_in_derivatives(peer_jax: Any) -> None:
@@ -147,7 +147,7 @@ def test_jax_without_a_gpu_says_so(peer_jax: Any, monkeypatch: pytest.MonkeyPatc
         raise RuntimeError(f"Unknown backend {name}\nand more")
 
     monkeypatch.setattr(peer_jax.jax, "devices", devices)
-    for ask in (lambda: peer_jax.versions("gpu"), lambda: peer_jax.prepare(WORKS[0], [], 1, device="gpu")):
+    for ask in (lambda: peer_jax.versions("gpu"), lambda: peer_jax.prepare(CASES[0], [], 1, device="gpu")):
         with pytest.raises(Unsupported, match=r"JAX .* finds no GPU \(Unknown backend gpu\)"):
             ask()
 
@@ -158,9 +158,9 @@ def test_tinygrad_without_a_gpu_says_so() -> None:
     from phiz.benchmarks.peers import tinygrad_jit
 
     with pytest.raises(Unsupported, match="tinygrad cannot use NOWHERE"):
-        tinygrad_jit.prepare(WORKS[0], [], 1, device="NOWHERE")
+        tinygrad_jit.prepare(CASES[0], [], 1, device="NOWHERE")
     assert tinygrad_jit.versions().endswith(", CPU")
 
 
 def test_cases_of_these_tests_are_those_of_the_command() -> None:
-    assert WORKS[0].case is CASES["digits"] and len({work.name for work in WORKS}) == len(WORKS)
+    assert CASES[0].model is MODELS["digits"] and len({case.name for case in CASES}) == len(CASES)

@@ -12,7 +12,7 @@ from phiz.benchmarks.paper import paper
 from phiz.benchmarks.paper.claims.local_size import is_prime
 from phiz.benchmarks.paper.report import plots
 from phiz.benchmarks.paper.report import verdict as verdicts
-from phiz.benchmarks.paper.report.report import Claim, Panel, Plot, Series, Table, Verdict, markdown, microseconds
+from phiz.benchmarks.paper.report.report import Claim, ClaimTable, Panel, Plot, Series, Verdict, markdown, microseconds
 from phiz.benchmarks.paper.rig.generated import GeneratedKernel
 from phiz.benchmarks.paper.rig.timing import Ratio, race, ratio_of
 
@@ -192,7 +192,7 @@ def test_the_report_holds_quote_table_verdict_and_picture(tmp_path: Path) -> Non
     series = (Series("a", (1, 2, 4), (3.0, 2.0, 1.0)), Series("b", (1, 2), (1.0, 5.0), True))
     panels = (Panel("p", "x, s", "y, s", series, "xy", 1.0, (1, 2, 4)), Panel("q", "x, s", "y, s", series[:1]))
     claim = Claim(
-        "Title", "Words", "How", Verdict("depends", "1.5 here."), (Table(("k", "µs"), (("one", "2"),)),), Plot("pic", panels)
+        "Title", "Words", "How", Verdict("depends", "1.5 here."), (ClaimTable(("k", "µs"), (("one", "2"),)),), Plot("pic", panels)
     )
     text = markdown("a device", [claim])
     assert "Device: a device" in text and "> Words" in text and "**Depends.** 1.5 here." in text and "![Title](pic.png)" in text

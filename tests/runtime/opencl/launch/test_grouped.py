@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.benchmarks.cases.cases import CASES
+from phiz.benchmarks.cases.models import MODELS
 from phiz.runtime.backend import Request, calls
 from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
@@ -232,7 +232,7 @@ def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Groupin
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=["gradient", "forward", "input", "samples", "all"])
 def test_every_step_is_in_one_launch_after_what_it_reads(request_: Request) -> None:
-    lenet = CASES["lenet"]
+    lenet = MODELS["lenet"]
     nets = [network(name) for name in NETWORKS] + [Network(lenet.layers, (1, 28, 28), "ce", "numpy", "float32")]
     for net in nets:
         steps = calls(net.program, request_)
@@ -255,7 +255,7 @@ def test_what_is_launched_is_what_was_checked() -> None:
 
 def test_steps_with_little_to_do_share_a_launch_and_sums_are_one() -> None:
     """LeNet's convolutions have much to do; the softmax and its loss have little."""
-    net = Network(CASES["lenet"].layers, (1, 28, 28), "ce", "numpy", "float32")
+    net = Network(MODELS["lenet"].layers, (1, 28, 28), "ce", "numpy", "float32")
     steps = calls(net.program, GRADIENT)
     found = list(_launches(grouping(net, 500), steps))
     kinds = [part.kind for part in found]

@@ -1,4 +1,4 @@
-"""Contests: sides in processes of their own, agreement before timing, goals and ratios."""
+"""Comparisons: workers in processes of their own, agreement before timing, goals and ratios."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phiz.benchmarks.cases import works
-from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.works import Goal, Work
-from phiz.benchmarks.comparison import contest
+from phiz.benchmarks.cases import cases
+from phiz.benchmarks.cases.cases import Case, Goal
+from phiz.benchmarks.cases.models import MODELS
+from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
-from phiz.benchmarks.comparison.contest import Contest, Lane, Ratio
-from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
+from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, PeerRatio
+from phiz.benchmarks.comparison.worker_process import WorkerError, WorkerProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
-WORK = Work(CASES["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
+CASE = Case(MODELS["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
 
 
 @contextmanager
-def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, SideProcess]]:
+def workers(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, WorkerProcess]]:
     """Processes that run the classes of ``fake_peers``; "phiz" is honest unless it is given."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with ExitStack() as stack:
         chosen = {"phiz": "Honest", **classes}
-        yield {n: stack.enter_context(SideProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
+        yield {n: stack.enter_context(WorkerProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
 
 
-def run(found: dict[str, SideProcess], rounds: int = 2) -> Contest:
-    return contest.run(WORK, found, [], rounds, 0.002, lambda line: None)
+def run(found: dict[str, WorkerProcess], rounds: int = 2) -> PeerComparison:
+    return comparison.run(CASE, found, [], rounds, 0.002, lambda line: None)
 
 
 def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="TwoForms") as found:
+    with workers(monkeypatch, torch="TwoForms") as found:
         result = run(found, rounds=3)
-    assert [(lane.peer, lane.form) for lane in result.lanes] == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
-    assert all(len(lane.seconds) == 3 and min(lane.seconds) > 0 for lane in result.lanes)
+    forms = [(entrant.peer, entrant.form) for entrant in result.entrants]
+    assert forms == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
+    assert all(len(entrant.seconds) == 3 and min(entrant.seconds) > 0 for entrant in result.entrants)
     (verdict,) = result.verdicts()
     assert verdict.against == "torch (right)" and verdict.met and verdict.reached > 0
     record = result.record()
-    assert record["goals"][0]["reached"] == verdict.reached and record["sides"][2]["difference"] == 0
+    assert record["goals"][0]["reached"] == verdict.reached and record["entrants"][2]["difference"] == 0
 
 
 def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Wrong", jax="TwoForms") as found:
+    with workers(monkeypatch, torch="Wrong", jax="TwoForms") as found:
         result = run(found)
-    assert {lane.peer for lane in result.lanes} == {"phiz", "jax"}
+    assert {entrant.peer for entrant in result.entrants} == {"phiz", "jax"}
     refused, of_two = result.wrong
     assert refused.startswith("digits-gradient-6: torch differs from phiz by ") and "gradient of parameter" in refused
     assert of_two.startswith("digits-gradient-6: jax wrong differs")
@@ -56,23 +57,23 @@ def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
+    with workers(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
         result = run(found)
         assert found["torch"].ask("versions") == "honest 1.0"  # a new process
-    assert {lane.peer for lane in result.lanes} == {"phiz", "numpy"}
+    assert {entrant.peer for entrant in result.entrants} == {"phiz", "numpy"}
     assert "jax: no counterpart of layer 0" in result.notes
     assert any(note.startswith("torch: ended with status 3") for note in result.notes)
 
 
 def test_a_side_that_cannot_be_imported_says_so() -> None:
     said = r"X: ended with status 1.*no_such_module"
-    with SideProcess(Peer("x", "X", "no_such_module"), 1) as side, pytest.raises(SideError, match=said):
-        side.ask("versions")
+    with WorkerProcess(Peer("x", "X", "no_such_module"), 1) as worker, pytest.raises(WorkerError, match=said):
+        worker.ask("versions")
 
 
 def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch) as found, pytest.raises(SideError, match="phiz: no answer within 0 s"):
-        found["phiz"].ask("prepare", WORK, [], 1, patience=0.0)
+    with workers(monkeypatch) as found, pytest.raises(WorkerError, match="phiz: no answer within 0 s"):
+        found["phiz"].ask("prepare", CASE, [], 1, patience=0.0)
 
 
 def test_the_environment_limits_every_library() -> None:
@@ -103,43 +104,44 @@ def test_missing_misshapen_and_infinite_results_disagree(theirs: dict[str, np.nd
 
 
 # ------------------------------------------------------------------------------------------------- ratios and verdicts
-def lane(peer: str, form: str, seconds: list[float]) -> Lane:
-    return Lane(peer, form, 0.0, 1, False, seconds)
+def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
+    return Entrant(peer, form, 0.0, 1, False, seconds)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
-    assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow side takes part in the first rounds only
+    assert PeerRatio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
+    assert PeerRatio.of([4.0], [2.0, 8.0, 9.0]) == PeerRatio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
     goals = Goal("pytorch", 2), Goal("best", 1), Goal("jax", 8), Goal("tinygrad", 1)
-    work = Work(CASES["lenet"], 1, "gradient", "t", goals, "cdist")
-    lanes = [
-        lane("phiz", "placed", [1.0]), lane("phiz", "host", [9.0]), lane("torch", "cdist", [5.0]), lane("torch", "expanded", [0.5]),
-        lane("torch-compile", "cdist", [3.0]), lane("jax", "", [4.0]),
+    case = Case(MODELS["lenet"], 1, "gradient", "t", goals, "cdist")
+    entrants = [
+        entrant("phiz", "placed", [1.0]), entrant("phiz", "host", [9.0]),
+        entrant("torch", "cdist", [5.0]), entrant("torch", "expanded", [0.5]),
+        entrant("torch-compile", "cdist", [3.0]), entrant("jax", "", [4.0]),
     ]  # fmt: skip
-    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(work, lanes, [], []).verdicts()}
+    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in PeerComparison(case, entrants, [], []).verdicts()}
     assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
-    plain = Contest(Work(work.case, 1, "gradient", "t", work.goals), lanes, [], [])
+    plain = PeerComparison(Case(case.model, 1, "gradient", "t", case.goals), entrants, [], [])
     found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
     assert found["pytorch"] == (*found["best"][:2], False) == ("torch (expanded)", 0.5, False)
     assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found
 
 
-# --------------------------------------------------------------------------------------------------------------- works
+# --------------------------------------------------------------------------------------------------------------- cases
 def test_every_work_has_a_name_of_its_own_and_the_cases_of_the_table() -> None:
-    names = [work.name for work in works.WORKS]
+    names = [case.name for case in cases.CASES]
     assert len(set(names)) == len(names) == 11
-    assert works.choose(["lenet"], None) == [work for work in works.WORKS if work.case.name == "lenet"]
+    assert cases.choose(["lenet"], None) == [case for case in cases.CASES if case.model.name == "lenet"]
 
 
 def test_other_batches_have_no_goals_and_one_pass() -> None:
-    chosen = works.choose(["convolution", "lenet"], [128, 5])
-    assert {work.name for work in chosen} == {
+    chosen = cases.choose(["convolution", "lenet"], [128, 5])
+    assert {case.name for case in chosen} == {
         "lenet-gradient-128", "lenet-gradient-5", "lenet-predict-128", "lenet-predict-5",
         "convolution-forward-128", "convolution-forward-5", "convolution-pass-128", "convolution-pass-5",
     }  # fmt: skip
-    assert {work.name for work in chosen if work.goals} == {"lenet-gradient-128"}
-    assert all(work.case.micro_batch in (None, work.batch) for work in chosen)
+    assert {case.name for case in chosen if case.goals} == {"lenet-gradient-128"}
+    assert all(case.model.micro_batch in (None, case.batch) for case in chosen)

@@ -1,4 +1,4 @@
-"""What every side of a comparison computes with: the same network, parameters, samples and deltas; and what it hands back."""
+"""What every peer computes with: the same network, parameters, samples and deltas; and what it hands back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...runtime.network.network import Network
 from ...runtime.program.layer import Layer
-from .works import Work
+from .cases import Case
 
 Array = npt.NDArray[Any]
 Results = dict[str, Array]
@@ -20,22 +20,27 @@ Step = Callable[[Mapping[str, Any], Any], Any]
 
 
 class Unsupported(Exception):
-    """A work that a peer has no counterpart for; the message says which part."""
+    """A case that a peer has no counterpart for; the message says which part."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way in which a side computes a work.  ``results`` gives what ``call`` computes as arrays, for comparison."""
+class PeerForm:
+    """One way in which a peer computes a case; ``results`` gives what ``call`` computes as arrays."""
 
     call: Callable[[], object]
     results: Callable[[], Results]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A work with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
+class Problem:
+    """A case with its numbers, all float32.
 
-    work: Work
+    parameters: flat, in the network's order.
+    inputs: ``(N, *shape)``.
+    targets, delta: ``(N, units)``.
+    """
+
+    case: Case
     network: Network
     parameters: Array
     inputs: Array
@@ -43,13 +48,13 @@ class Subject:
     delta: Array
 
     @classmethod
-    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Subject:
+    def of(cls, case: Case, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
         """``folders``: generated folders with the layers that phiz does not come with."""
-        network = work.case.network(backend, manifests=folders, device=device)
-        inputs, targets = work.case.samples(work.batch)
-        shape = work.batch, network.output_shape.units
+        network = case.model.network(backend, manifests=folders, device=device)
+        inputs, targets = case.model.samples(case.batch)
+        shape = case.batch, network.output_shape.units
         delta = np.random.default_rng(7).standard_normal(shape, dtype=np.float32)
-        return cls(work, network, network.parameters, inputs, targets, delta)
+        return cls(case, network, network.parameters, inputs, targets, delta)
 
     def leaves(self) -> list[tuple[int, str, Array]]:
         """Layer, name and value of every parameter, in order."""

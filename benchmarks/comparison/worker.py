@@ -1,4 +1,4 @@
-"""The child process of one side: builds works and times blocks of calls when it is asked to.
+"""The process of one peer: it builds cases and times blocks of calls when it is asked to.
 
 Requests come as pickles on stdin, replies go out on what was stdout; libraries that print do so on stderr.
 
@@ -6,10 +6,10 @@ Requests come as pickles on stdin, replies go out on what was stdout; libraries 
 |---|---|
 | ("versions",) | a line |
 | ("device",) | phiz alone: what ``runtime.opencl.device.device.describe`` tells about its OpenCL device |
-| ("prepare", work, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
+| ("prepare", case, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
 | ("measure", form, calls) | median seconds of as many calls, after one that only warms up |
-| ("drop",) | None; the work is forgotten |
-| ("kernels", work, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
+| ("drop",) | None; the case is forgotten |
+| ("kernels", case, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ...runtime.errors import PhizError
-from ..cases.subject import Form, Unsupported
+from ..cases.problem import PeerForm, Unsupported
 
 #: Calls and seconds of the first look at a form, which decides how many calls make a block.
 FIRST_CALLS, FIRST_SECONDS = 5, 0.5
@@ -56,7 +56,7 @@ def block(call: Callable[[], object], count: int) -> float:
     return statistics.median(times)
 
 
-def first_look(form: Form) -> tuple[float, Any]:
+def first_look(form: PeerForm) -> tuple[float, Any]:
     """Seconds of a call, and the results; compiles what is to be compiled (tinygrad captures at the second call)."""
     form.call()
     form.call()
@@ -70,12 +70,12 @@ def first_look(form: Form) -> tuple[float, Any]:
     return statistics.median(times), results
 
 
-class Side:
+class Worker:
     """Answers requests with the code of one peer.  ``device``: as the peer names it; None for its own choice."""
 
     def __init__(self, peer: Any, device: str | None) -> None:
         self.peer = peer
-        self.forms: Mapping[str, Form] = {}
+        self.forms: Mapping[str, PeerForm] = {}
         self.options = {"device": device} if device else {}
 
     def answer(self, request: tuple[Any, ...]) -> Any:
@@ -87,8 +87,8 @@ class Side:
                 from ...runtime.opencl.device import device as devices
 
                 return devices.describe(devices.choose(self.options.get("device")))
-            case ("prepare", work, folders, threads):
-                self.forms = self.peer.prepare(work, folders, threads, **self.options)
+            case ("prepare", case, folders, threads):
+                self.forms = self.peer.prepare(case, folders, threads, **self.options)
                 return {name: first_look(form) for name, form in self.forms.items()}
             case ("measure", form, calls):
                 return block(self.forms[form].call, calls)
@@ -96,10 +96,10 @@ class Side:
                 self.forms = {}
                 gc.collect()
                 return None
-            case ("kernels", work, folders, repeats):
-                from ..kernels.roofline import profile_work
+            case ("kernels", case, folders, repeats):
+                from ..kernels.roofline import profile_case
 
-                return profile_work(work, folders, repeats, **self.options)
+                return profile_case(case, folders, repeats, **self.options)
             case ("peaks", dtypes):
                 from ..kernels.device_peaks import measure
 
@@ -107,7 +107,7 @@ class Side:
         raise ValueError(request[0])
 
 
-def serve(side: Side, source: BinaryIO, sink: BinaryIO) -> None:
+def serve(worker: Worker, source: BinaryIO, sink: BinaryIO) -> None:
     """Until the other end closes: ("ok", reply), ("unsupported", reason) or ("error", reason)."""
     while True:
         try:
@@ -115,10 +115,10 @@ def serve(side: Side, source: BinaryIO, sink: BinaryIO) -> None:
         except EOFError:
             return
         try:
-            reply: tuple[str, Any] = ("ok", side.answer(request))
+            reply: tuple[str, Any] = ("ok", worker.answer(request))
         except Unsupported as reason:
             reply = ("unsupported", str(reason))
-        except Exception as error:  # the other sides go on; the parent says what happened
+        except Exception as error:  # the others go on; the parent says what happened
             lines = str(error).strip().splitlines() or [""]
             named = "" if isinstance(error, PhizError) else f"{type(error).__name__}: "
             reply = ("error", f"{named}{lines[0][:200]}")
@@ -131,7 +131,7 @@ def main(module: str, attribute: str, device: str) -> None:
 
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(Side(Peer("", "", module, attribute).load(), device or None), sys.stdin.buffer, sink)
+    serve(Worker(Peer("", "", module, attribute).load(), device or None), sys.stdin.buffer, sink)
 
 
 if __name__ == "__main__":
