@@ -15,8 +15,9 @@ from .adjoint.fundamental import Adjoint, Contribution, delta_name, position_nam
 from .adjoint.heads import Head, derive_heads
 from .adjoint.shifts import prove_shifts
 from .ir import Accumulator, Axis, Call, Expr, Kernel, Nest, Number, Tensor
+from .language.declarations import Stage, TensorInfo
 from .language.layer import Family, Option
-from .language.stages import Definition, Stage, TensorInfo
+from .language.stages import Definition
 from .print.equations import EquationPrinter
 from .symbols.indices import AxisVariable
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from ..language.stages import Definition, Stage, affine_terms
-from ..language.tensors import Access
+from ..language.declarations import Access, Stage
+from ..language.stages import Definition, affine_terms
 from ..symbols.errors import DefinitionError
 from ..symbols.indices import AxisVariable
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from ..language.stages import Definition, Stage, TensorInfo
-from ..language.tensors import Access, Reduction
+from ..language.declarations import Access, Reduction, Stage, TensorInfo
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
 from .nests import NestBuilder, Term
 

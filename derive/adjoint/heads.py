@@ -14,10 +14,10 @@ import sympy as sp
 
 from ..ir import Axis, Kernel, Nest, Tensor
 from ..language.activations import y as y_symbol
+from ..language.declarations import Access, Stage, TensorInfo
 from ..language.losses import LOSSES, Loss, expand_logarithms, vanishes
 from ..language.losses import t as t_symbol
-from ..language.stages import Definition, Stage, TensorInfo
-from ..language.tensors import Access
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
 from .nests import NestBuilder, Term
 
@@ -46,7 +46,7 @@ class _Form:
 def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | None:
     """The base stage and the tail, where the tail contains a sum over units; None for other layers."""
     stages = definition.stages
-    reads = [{definition.accesses[s].tensor for s in _symbols(stage) if s in definition.accesses} for stage in stages]
+    reads = [{definition.accesses[s].tensor for s in stage.symbols if s in definition.accesses} for stage in stages]
     for n, base in enumerate(stages[:-1]):
         allowed = {s.name for s in stages[n:]}
         tail = [s for s in stages[n + 1 :] if s.name not in definition.shifts]
@@ -57,16 +57,9 @@ def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | No
     return None
 
 
-def _symbols(stage: Stage) -> set[sp.Symbol]:
-    found = set(stage.expression.free_symbols)
-    for _, reduction in stage.reductions:
-        found |= reduction.body.free_symbols
-    return found
-
-
 def _is_elementwise(definition: Definition, stage: Stage) -> bool:
     """Accesses at bare index variables; at most one reduction, a sum, that is the whole stage and uses up the axes."""
-    for symbol in _symbols(stage):
+    for symbol in stage.symbols:
         access = definition.accesses.get(symbol)
         if access is not None and not all(e.is_Symbol for e in access.index):
             return False

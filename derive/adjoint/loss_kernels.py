@@ -11,10 +11,10 @@ from ..ir import Axis, Kernel, Size, Tensor
 from ..language.activations import Activation
 from ..language.activations import y as y_symbol
 from ..language.activations import z as z_symbol
+from ..language.declarations import Access, TensorInfo
 from ..language.losses import Loss, Pair, derive_pair
 from ..language.losses import t as t_symbol
-from ..language.stages import Definition, TensorInfo
-from ..language.tensors import Access
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable, SizeInfo
 from .nests import NestBuilder, Term
 

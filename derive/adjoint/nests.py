@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, RowLoop
+from ..language.declarations import Access
 from ..language.stages import Definition
-from ..language.tensors import Access
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
 from ..symbols.indices import AxisVariable, RowVariable
 from .solver import IndexSolver, Solution, SolvedLoop, Unknown

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from ..language.stages import Definition, Stage
+from ..language.declarations import Stage
+from ..language.stages import Definition
 from ..symbols.errors import DefinitionError
 
 
