@@ -99,10 +99,12 @@ class NestBuilder:
         index = [e.subs(rename, simultaneous=True) for e in access.index]
         return list(zip(index, self.tensor_extents(access, index), strict=True))
 
-    def nest(self, term: Term) -> Nest:
-        """The frozen nest of ``term``."""
-        solution, located, body = self.solve(term)
-        temporaries, frozen = self._freeze(body, self._lookup(located, {}))
+    def nest(self, term: Term, body: sp.Expr | None = None) -> Nest:
+        """The frozen nest of ``term``, or of ``body``, a multiple of the term's, over the same loops."""
+        solution, located, solved = self.solve(term)
+        if body is not None:
+            solved = self._at(body, term.rename, solution, expand=False)
+        temporaries, frozen = self._freeze(solved, self._lookup(located, {}))
         position = None
         if term.position is not None:
             position = self.integer(self._at(term.position, term.rename, solution))
