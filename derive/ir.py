@@ -277,40 +277,36 @@ def integers(node: object) -> Iterator[IntExpr]:
     """Every integer expression below ``node``, itself included, parents first."""
     if isinstance(node, Integer | Name | Size | Column | IntOp):
         yield node
-    match node:
-        case IntOp(args=args):
-            children: tuple[object, ...] = args
-        case Size(index=index):
-            children = () if index is None else (index,)
-        case Column(row=row):
-            children = (row,)
-        case Condition(left=left, right=right) | Compare(left=left, right=right):
-            children = (left, right)
-        case FromInteger(value=value) | Let(value=value):
-            children = (value,)
-        case Load(index=index, inside=inside):
-            children = (*index, *inside)
-        case Select(test=test, yes=yes, no=no):
-            children = (test, yes, no)
-        case Call(args=args):
-            children = args
-        case Axis(extent=extent):
-            children = (extent,)
-        case Loop():
-            children = (node.extent, node.lower, node.upper, node.step)
-        case RowLoop(key=key):
-            children = (key,)
-        case Nest():
-            children = (*node.loops, *node.lets, *node.conditions, *node.guards, *(t for _, t in node.temporaries), node.body)
-            children += () if node.position is None else (node.position,)
-        case Tensor(shape=shape):
-            children = shape
-        case Kernel():
-            children = (node.output, *node.axes, *node.nests, *(t for _, t in node.temporaries), node.result)
-        case _:
-            children = ()
-    for child in children:
+    for child in _parts(node):
         yield from integers(child)
+
+
+def _parts(node: object) -> tuple[object, ...]:
+    """The nodes directly below ``node`` that may hold integer expressions."""
+    match node:
+        case IntOp(args=args) | Call(args=args):
+            return args
+        case Size(index=index):
+            return () if index is None else (index,)
+        case Column(row=inner) | FromInteger(value=inner) | Let(value=inner) | Axis(extent=inner) | RowLoop(key=inner):
+            return (inner,)
+        case Condition(left=left, right=right) | Compare(left=left, right=right):
+            return (left, right)
+        case Load(index=index, inside=inside):
+            return (*index, *inside)
+        case Select(test=test, yes=yes, no=no):
+            return (test, yes, no)
+        case Loop():
+            return (node.extent, node.lower, node.upper, node.step)
+        case Nest():
+            values = (*(t for _, t in node.temporaries), node.body)
+            position = () if node.position is None else (node.position,)
+            return (*node.loops, *node.lets, *node.conditions, *node.guards, *values, *position)
+        case Tensor(shape=shape):
+            return shape
+        case Kernel():
+            return (node.output, *node.axes, *node.nests, *(t for _, t in node.temporaries), node.result)
+    return ()
 
 
 def loads(node: object) -> Iterator[Load]:

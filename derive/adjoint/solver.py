@@ -79,6 +79,14 @@ class _Quotient:
 
 
 @dataclass
+class _Bounds:
+    """Of one loop, what is at most its lower and at least its upper bound."""
+
+    lower: list[sp.Expr] = field(default_factory=list)
+    upper: list[sp.Expr] = field(default_factory=list)
+
+
+@dataclass
 class _State:
     unknowns: dict[sp.Symbol, Unknown]
     values: dict[sp.Expr, sp.Expr] = field(default_factory=dict)
@@ -321,52 +329,57 @@ class IndexSolver:
         return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
     def _tighten(self, loops: list[Unknown], inequalities: list[sp.Expr]) -> tuple[list[SolvedLoop], list[Relational]]:
+        """The loops with tight bounds and steps, and as guards the conditions that no bound can hold."""
         order = {u.symbol: n for n, u in enumerate(loops)}
-        lower: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
-        upper: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
+        bounds = {u.symbol: _Bounds() for u in loops}
         guards: list[Relational] = []
         for e in inequalities:
-            flat = self._written_out(self._numerators(e))
-            inner = max((s for s in flat.free_symbols if s in order), key=lambda s: order[s], default=None)
-            coefficient = flat.coeff(inner, 1) if inner is not None else sp.S.Zero
-            sign = _sign(coefficient) if inner is not None else 0
-            rest = sp.expand(flat - coefficient * inner) if inner is not None else flat
-            if sign == 0 or inner in rest.free_symbols or self.state.unknowns[inner].kind == "row":
+            inner, coefficient, rest = self._innermost(self._written_out(self._numerators(e)), order)
+            sign = _sign(coefficient)
+            if inner is None or sign == 0:
                 guards.append(Relational(e, ">=", sp.S.Zero))
             elif sign > 0:
-                lower[inner].append(CeilDiv(sp.expand(-rest), coefficient))
+                bounds[inner].lower.append(CeilDiv(sp.expand(-rest), coefficient))
             else:
-                upper[inner].append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
+                bounds[inner].upper.append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
         strides = self._strides(order, guards)
-        result = []
-        for u in loops:
-            if u.kind == "row":
-                by, key = self.state.groups.get(u.symbol, ("", sp.S.Zero))
-                result.append(SolvedLoop(u, by=by, key=self.substitute(key)))
-                continue
-            assert u.extent is not None
-            low = Largest(sp.S.Zero, *lower[u.symbol]) if lower[u.symbol] else sp.S.Zero
-            u = replace(u, extent=self.substitute(u.extent))
-            high_terms = [u.extent, *upper[u.symbol]]
-            high = Smallest(*high_terms) if len(high_terms) > 1 else high_terms[0]
-            step = sp.S.One
-            if u.symbol in strides:
-                first, step = strides[u.symbol]
-                low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
-            result.append(SolvedLoop(u, low, high, step))
-        return result, guards
+        return [self._bounded(u, bounds[u.symbol], strides.get(u.symbol)) for u in loops], guards
+
+    def _innermost(
+        self, e: sp.Expr, order: Mapping[sp.Symbol, int]
+    ) -> tuple[sp.Symbol | None, sp.Expr, sp.Expr]:
+        """The innermost loop of an affine ``e``, its coefficient, and the rest; no loop where no bound of one can hold ``e``."""
+        inner = max((s for s in e.free_symbols if s in order), key=lambda s: order[s], default=None)
+        if inner is None:
+            return None, sp.S.Zero, e
+        coefficient = e.coeff(inner, 1)
+        rest = sp.expand(e - coefficient * inner)
+        bounded = inner not in rest.free_symbols and self.state.unknowns[inner].kind != "row"
+        return inner if bounded else None, coefficient, rest
+
+    def _bounded(self, unknown: Unknown, bounds: _Bounds, stride: tuple[sp.Expr, sp.Expr] | None) -> SolvedLoop:
+        """The loop over ``unknown``: over the rows of its group, or between its bounds in steps of its stride."""
+        if unknown.kind == "row":
+            by, key = self.state.groups.get(unknown.symbol, ("", sp.S.Zero))
+            return SolvedLoop(unknown, by=by, key=self.substitute(key))
+        assert unknown.extent is not None
+        extent = self.substitute(unknown.extent)
+        low = Largest(sp.S.Zero, *bounds.lower) if bounds.lower else sp.S.Zero
+        high = Smallest(extent, *bounds.upper) if bounds.upper else extent
+        step = sp.S.One
+        if stride is not None:
+            first, step = stride
+            low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
+        return SolvedLoop(replace(unknown, extent=extent), low, high, step)
 
     def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
         """Form F2: divisor | c - d u leaves every (divisor / g)-th u, from a first one on; g | c stays as a guard."""
         strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
         for quotient in (q for q in self.state.quotients if q.exact):
             numerator, k = self._written_out(quotient.numerator), quotient.divisor
-            inner = max((s for s in numerator.free_symbols if s in order), key=lambda s: order[s], default=None)
-            coefficient = numerator.coeff(inner, 1) if inner is not None else sp.S.Zero
-            sign = _sign(coefficient) if inner is not None else 0
-            c = sp.expand(numerator - coefficient * inner) if inner is not None else numerator
-            unclear = inner is None or sign == 0 or inner in c.free_symbols or inner in strides
-            if unclear or self.state.unknowns[inner].kind == "row":
+            inner, coefficient, c = self._innermost(numerator, order)
+            sign = _sign(coefficient)
+            if inner is None or sign == 0 or inner in strides:
                 guards.append(Relational(Modulo(numerator, k), "==", sp.S.Zero))
                 continue
             d = sp.expand(sign * coefficient)

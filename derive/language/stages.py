@@ -167,11 +167,7 @@ class _Normaliser:
 
     def body(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> Reduction:
         """The reduction with inner reductions replaced by stages."""
-        for symbol in reduction.variables:
-            if symbol not in self.declared.variables:
-                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
-            if symbol in {a.symbol for a in axes}:
-                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
+        self._check_variables(base, reduction, axes)
         reduction = self.merged(base, reduction)
         expression = without_kinks(reduction.body)
         inner_axes = axes + tuple(
@@ -186,6 +182,14 @@ class _Normaliser:
         for condition, sign in [(c, "=") for c in reduction.constraints] + [(c, ">=") for c in reduction.bounds]:
             self._check_condition(base, condition, f"{condition} {sign} 0", scope)
         return replace(reduction, body=expression)
+
+    def _check_variables(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> None:
+        """The variables of a reduction are declared, and none is an index of its stage."""
+        for symbol in reduction.variables:
+            if symbol not in self.declared.variables:
+                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
+            if symbol in {a.symbol for a in axes}:
+                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
 
     def merged(self, base: str, reduction: Reduction) -> Reduction:
         """A sum of sums over what an outer row reaches is one sum: a stage cannot be indexed by the rows of a relation."""
