@@ -1,10 +1,10 @@
-"""The fundamental equations 6, 7 and 8 applied to the stages of a definition.
+"""The fundamental equations 1, 7 and 8 applied to the stages of a definition.
 
-For a tensor A that stage s reads at index f(o, r), differentiating gives
+Differentiating by a tensor A that stage s reads at index f(o, r) gives
 
     dA[p] = sum over s, o, r with f(o, r) = p of  delta_s[o] * d stage_s[o] / d A[f(o, r)]
 
-which is equation 7 without phi' when A is the input or an intermediate stage, and equation 8 when A is a parameter.
+Where A is the input or an intermediate stage, this is equation 7 without phi'; where A is a parameter, it is equation 8.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Adjoint:
 
 
 def numbers_first(body: sp.Expr) -> sp.Expr:
-    """``body`` with the number that the terms of a factor have in common in front: d·(2c - 2y) is 2·d·(c - y)."""
+    """``body`` with numbers taken out of its factors and put in front: d·(2c - 2y) becomes 2·d·(c - y)."""
     if not body.is_Mul:
         return body
     number, factors = sp.S.One, []

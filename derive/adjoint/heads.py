@@ -1,8 +1,8 @@
 """Loss heads: a loss composed with a layer's coupled tail, such as cross-entropy with softmax (equation 30).
 
-The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units, equation
-6 cannot be applied unit by unit; the composition of tail and loss is differentiated instead, its terms cancel, and the result is
-proved by writing every sum out for small index sets.
+The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units,
+equation 6 cannot be applied unit by unit.  Then the composition of tail and loss is differentiated, and its terms cancel.  The
+result is proved by writing every sum out for a small index set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ class Head:
 
 @dataclass(frozen=True)
 class _Form:
-    """Value summand, and delta as ``local + factor * sum(summed)``, in terms of the tail's accesses and the target."""
+    """The composition of loss and tail, in terms of the tail's accesses and the target.
+
+    * ``summand``: the loss is its sum over the units.
+    * ``delta``: one unit's own terms, and factors times symbols of ``sums``.
+    * ``sums``: symbols, and the summands whose sums over the units they stand for.
+    """
 
     summand: sp.Expr
     delta: sp.Expr
@@ -43,7 +48,7 @@ class _Form:
 
 
 def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | None:
-    """The base stage and the tail, where the tail contains a sum over units; None for other layers."""
+    """The stage below the tail, and the tail, where it contains a sum over units; None for other layers."""
     stages = definition.stages
     reads = [{definition.accesses[s].tensor for s in stage.symbols if s in definition.accesses} for stage in stages]
     for n, base in enumerate(stages[:-1]):
@@ -57,7 +62,7 @@ def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | No
 
 
 def _is_elementwise(definition: Definition, stage: Stage) -> bool:
-    """Accesses at bare index variables; at most one reduction, a sum, that is the whole stage and uses up the axes."""
+    """True for a map, or one sum over all axes, whose accesses are at bare index variables."""
     for symbol in stage.symbols:
         access = definition.accesses.get(symbol)
         if access is not None and not all(e.is_Symbol for e in access.index):
@@ -70,7 +75,7 @@ def _is_elementwise(definition: Definition, stage: Stage) -> bool:
 
 
 class _Composer:
-    """Differentiates loss after tail; every tensor with the base's axes is written at the same index i."""
+    """Differentiates a loss composed with a tail; every tensor with the base's axes is written at the same index i."""
 
     def __init__(self, definition: Definition, base: Stage, tail: tuple[Stage, ...], loss: Loss) -> None:
         self.definition, self.base, self.tail, self.loss = definition, base, tail, loss
@@ -95,7 +100,7 @@ class _Composer:
         return self.at_index(stage.reductions[0][1].body if stage.reductions else stage.expression)
 
     def form(self) -> _Form:
-        """Equations 6 and 7 through the tail, written in Z and in totals, where the tail's other terms cancel."""
+        """Equations 6 and 7 through the tail, in terms of Z and of totals; the other terms cancel."""
         outputs = self.full["Z"]
         rho = self.loss.rho.subs({t_symbol: self.target, y_symbol: outputs}, simultaneous=True)
         adjoint: dict[str, sp.Expr] = {"Z": sp.diff(rho, outputs)}
@@ -112,7 +117,7 @@ class _Composer:
         return _Form(self._value(rho), sp.expand(adjoint[self.base.name]), tuple(sums))
 
     def _value(self, rho: sp.Expr) -> sp.Expr:
-        """The loss with its logarithms taken of the tail's definitions, where that removes every exponential."""
+        """The loss with the tail's definitions under its logarithms, where that removes every exponential."""
         inlined = rho
         for stage in reversed([s for s in self.tail if not s.reductions]):
             inlined = inlined.subs(self.full[stage.name], self.body(stage))

@@ -17,9 +17,12 @@ from .solver import IndexSolver, Solution, SolvedLoop, Unknown
 
 @dataclass(frozen=True)
 class Term:
-    """What a nest sums: ``body`` over ``unknowns`` where ``equations`` are 0 and ``bounds`` at least 0, at the points ``outputs``.
+    """What a nest sums at every point of ``outputs``: ``body`` over ``unknowns``.
 
-    ``rename`` gives the stage's own index variables other names where they collide with the outputs'.
+    * ``equations``, ``bounds``: only points count where the equations are 0 and the bounds at least 0.
+    * ``rename``: other names for the stage's own index variables where they collide with the outputs'.
+    * ``position``: of a maximum, the row-major number of the point.
+    * ``skipping``: clipped accesses; points where one of them is outside its tensor do not count.
     """
 
     unknowns: tuple[Unknown, ...]
@@ -34,7 +37,7 @@ class Term:
 
 
 class NestBuilder:
-    """Builds nests for one definition; ``accesses`` may hold more symbols than the definition, such as deltas."""
+    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the definition's, such as deltas."""
 
     def __init__(self, definition: Definition, accesses: Mapping[sp.Symbol, Access]) -> None:
         self.definition = definition

@@ -43,7 +43,11 @@ class Relational:
 
 @dataclass(frozen=True)
 class SolvedLoop:
-    """A remaining loop.  Rows have ``by`` and ``key``; other loops bounds ``lower <= symbol < upper`` and a step."""
+    """A remaining loop.
+
+    * ``lower``, ``upper``, ``step``: its bounds ``lower <= symbol < upper``, of any loop but rows.
+    * ``by``, ``key``: of rows, the column and the value that it has in the rows of the group.
+    """
 
     unknown: Unknown
     lower: sp.Expr = sp.S.Zero
@@ -55,10 +59,13 @@ class SolvedLoop:
 
 @dataclass(frozen=True)
 class Solution:
-    """Loops outermost first, the values of solved variables, and the conditions on a point.
+    """Loops and conditions in the place of index equations.
 
-    ``conditions`` with the full ranges of the loops, and ``guards`` with their tight bounds, describe the same set of points.
-    ``quotients`` names the exact quotients that ``values`` and the conditions mention.
+    * ``loops``: outermost first.
+    * ``values``: of the solved variables.
+    * ``quotients``: names for the integer divisions that values and conditions mention.
+    * ``conditions``: with the full ranges of the loops, they describe the set of points.
+    * ``guards``: with the tight bounds of the loops, they describe the same set.
     """
 
     loops: tuple[SolvedLoop, ...]
@@ -70,7 +77,7 @@ class Solution:
 
 @dataclass
 class _Quotient:
-    """symbol = floor(numerator / divisor); ``exact`` where a condition divisor | numerator goes with it."""
+    """``symbol`` = floor(numerator / divisor); ``exact`` where the divisor must divide the numerator."""
 
     symbol: sp.Symbol
     numerator: sp.Expr
@@ -142,7 +149,7 @@ class IndexSolver:
         values[symbol] = value
 
     def _group(self, equation: sp.Expr) -> bool:
-        """column(row) = known: loop over the rows of that group."""
+        """Turn column(row) = known into a loop over the rows of that group; False for any other equation."""
         terms, constant = self._terms(equation)
         columns = [a for a in terms if isinstance(a, AppliedUndef)]
         if len(columns) != 1 or len(terms) != 1:
@@ -163,7 +170,10 @@ class IndexSolver:
     def _candidates(
         self, equation: sp.Expr, pending: Sequence[sp.Expr]
     ) -> list[tuple[tuple[int, int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
-        """Variables that ``equation`` could express; best is a unit coefficient and an appearance in no other equation."""
+        """The variables that ``equation`` could express, each with a rank, its coefficient and the equation.
+
+        The lowest rank is the best: a unit coefficient, and an appearance in no other equation.
+        """
         terms, _ = self._terms(equation)
         found = []
         for atom, coefficient in terms.items():
@@ -286,13 +296,13 @@ class IndexSolver:
         self.state.quotients = ordered
 
     def _written_out(self, e: sp.Expr) -> sp.Expr:
-        """``e`` with every quotient that is left in it as an integer division, so that a loop bound can hold it."""
+        """``e`` with integer divisions in the place of quotients, so that a loop bound can hold it."""
         for quotient in reversed(self.state.quotients):
             e = e.subs(quotient.symbol, FloorDiv(quotient.numerator, quotient.divisor))
         return e
 
     def _collapse(self, inequalities: list[sp.Expr]) -> list[sp.Expr]:
-        """A loop that two bounds pin to one value becomes that value: equation 92's floor(x / K)."""
+        """Replace every loop that two bounds pin to one value by that value, such as equation 92's floor(x / K)."""
         for symbol in sorted(self.state.free, key=str):
             unknown = self.state.unknowns[symbol]
             if unknown.extent is None:
@@ -348,7 +358,10 @@ class IndexSolver:
     def _innermost(
         self, e: sp.Expr, order: Mapping[sp.Symbol, int]
     ) -> tuple[sp.Symbol | None, sp.Expr, sp.Expr]:
-        """The innermost loop of an affine ``e``, its coefficient, and the rest; no loop where no bound of one can hold ``e``."""
+        """The innermost loop of an affine ``e``, its coefficient, and the rest.
+
+        The loop is None where no bound of a loop can hold ``e``.
+        """
         inner = max((s for s in e.free_symbols if s in order), key=lambda s: order[s], default=None)
         if inner is None:
             return None, sp.S.Zero, e
@@ -373,7 +386,10 @@ class IndexSolver:
         return SolvedLoop(replace(unknown, extent=extent), low, high, step)
 
     def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
-        """Form F2: divisor | c - d u leaves every (divisor / g)-th u, from a first one on; g | c stays as a guard."""
+        """Of every loop with a stride, its first value and its step (form F2).
+
+        Where k divides c - d u, with g = gcd(k, d), every (k / g)-th u is left, and "g divides c" stays as a guard.
+        """
         strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
         for quotient in (q for q in self.state.quotients if q.exact):
             numerator, k = self._written_out(quotient.numerator), quotient.divisor

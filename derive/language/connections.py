@@ -37,13 +37,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Connections:
-    """Map ``i`` is fed by map ``j`` through kernel ``q``.
+    """The connections of a layer: map ``j`` feeds map ``i`` through kernel ``q``.  ``Sum(..., c)`` sums over those of map i.
+
+    Kinds:
 
     * ``full``: every j feeds every i; the kernel of a pair is (i, j).
-    * ``own``: map i is fed by map i alone; its kernel is i.
+    * ``own``: map i alone feeds map i; its kernel is i.
     * ``table``: rows (i, j, q) of a relation, in any number and order (D_i, Remarks 2 and 3, shared kernels).
-
-    ``Sum(..., c)`` sums over the connections of map i.
     """
 
     declared: Declarations

@@ -1,4 +1,4 @@
-"""The plain records that a definition is written into: tensors, accesses, reductions, stages, and all of one layer's together."""
+"""The plain records that a definition is written into: tensors, accesses, reductions, stages, and one layer's together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Access:
 
 @dataclass(frozen=True)
 class Reduction:
-    """``combine`` of ``body`` over ``variables`` where every expression of ``constraints`` is 0 and of ``bounds`` at least 0."""
+    """``combine`` of ``body`` over ``variables``.
+
+    * ``constraints``: only points count where all of these are 0.
+    * ``bounds``: only points count where all of these are at least 0.
+    """
 
     combine: Literal["sum", "max"]
     body: sp.Expr
@@ -36,7 +40,12 @@ class Reduction:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A declared tensor: its axes, without the sample axis."""
+    """A declared tensor.
+
+    * ``axes``: without the sample axis.
+    * ``ragged``: whether every entry of the first axis has sizes of its own.
+    * ``samples``: whether it has a sample axis.
+    """
 
     name: str
     kind: str

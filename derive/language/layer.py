@@ -1,7 +1,7 @@
 """The definition language: what a layer's equation is written with.
 
-A definition is a function of a ``Layer`` (and of static options such as the rank) that declares sizes, index variables and tensors
-and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
+A definition is a function of a ``Layer``, and of static options such as the rank.  It declares sizes, index variables and
+tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
 
     @layer(rank=(1, 2, 3))
     def max_pooling(L, rank):
@@ -49,7 +49,11 @@ def index_symbol(name: str) -> sp.Symbol:
 
 
 class Layer:
-    """Collects the declarations of one layer while its definition function runs."""
+    """Collects the declarations of one layer while its definition function runs.
+
+    * ``declared``: the records, all that derivation reads.
+    * ``handles``: the tensors as definitions index them.
+    """
 
     def __init__(self, name: str) -> None:
         self.declared = Declarations(name)
@@ -143,7 +147,7 @@ class Layer:
         return self._axis(name, "map", self.size(size, keyword, random=random))
 
     def own(self, Y: InputHandle, name: str = "i") -> sp.Symbol:
-        """The maps of this layer where map i has the one input map j = i."""
+        """The maps of this layer where map i reads map j = i alone."""
         return self._axis(name, "map", Y.J)
 
     def window(self, name: str, sizes: Vector) -> Vector:
@@ -211,7 +215,10 @@ class Layer:
         return handle
 
     def parameter_axis(self, symbol: object) -> AxisVariable:
-        """The axis of a parameter that is indexed by ``symbol``; a connection's kernel id q becomes an axis over all kernels."""
+        """The axis of a parameter that is indexed by ``symbol``.
+
+        A connection's kernel id q becomes an axis over all kernels.
+        """
         if isinstance(symbol, sp.Symbol) and isinstance(self.declared.variables.get(symbol), AxisVariable):
             variable = self.declared.variables[symbol]
             assert isinstance(variable, AxisVariable)
@@ -241,7 +248,7 @@ class Layer:
 
     # ------------------------------------------------------------------------------------------------ connections
     def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
-        """Which maps j of the layer below feed map i (the paper's D_i), and which kernel q each connection uses."""
+        """Declare which maps j below feed map i (the paper's D_i), and the kernel q of each connection."""
         if kind == "own":
             i = self.own(Y)
             return Connections(self.declared, "own", i, i, (i,), (), (), None)

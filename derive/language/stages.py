@@ -1,7 +1,8 @@
-"""Stages of a definition: each a map or a reduction over earlier tensors, checked and brought to a normal form.
+"""Stages of a definition, checked and brought to a normal form.
 
-Normal form: a stage is an expression that is *linear* in its reductions, with coefficients that hold no tensor.  Any other
-reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to every stage alike.
+A stage is a map or a reduction over earlier tensors.  In normal form it is *linear* in its reductions, with coefficients that
+hold no tensor.  Any other reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to
+every stage alike.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def reduction_variables(definition: Definition | Declarations, reduction: Reduct
 
 
 def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr] | None:
-    """``expression`` as coefficients over index variables and relation columns, plus a constant; None when it is not affine."""
+    """The coefficients of index variables and relation columns in ``expression``, and its constant; None when not affine."""
     expression = sp.expand(expression)
     atoms = {f for f in expression.atoms(AppliedUndef) if f.free_symbols & variables}
     coefficients: dict[sp.Expr, sp.Expr] = {}
@@ -192,7 +193,10 @@ class _Normaliser:
                 raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
 
     def merged(self, base: str, reduction: Reduction) -> Reduction:
-        """A sum of sums over what an outer row reaches is one sum: a stage cannot be indexed by the rows of a relation."""
+        """The reduction with every sum that depends on one of its rows merged into it.
+
+        Such a sum cannot become a stage, since the rows of a relation cannot index one.
+        """
         rows = {s for s in reduction.variables if isinstance(self.declared.variables[s], RowVariable)}
         for symbol in sorted((s for s in reduction.body.free_symbols if reduction_of(s) is not None), key=str):
             inner = reduction_of(symbol)

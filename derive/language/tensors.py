@@ -19,7 +19,7 @@ def reduction_of(symbol: sp.Symbol) -> Reduction | None:
 
 
 def flatten(parts: tuple[object, ...]) -> list[object]:
-    """Vectors, tuples and connections replaced by their entries."""
+    """``parts`` with the entries of vectors, tuples and connections in their place."""
     result: list[object] = []
     for part in parts:
         if isinstance(part, Vector | tuple | list):
@@ -92,9 +92,11 @@ def Max(body: object, *variables: object, where: object = None) -> sp.Expr:
 
 
 class TensorHandle:
-    """A tensor inside a definition; ``tensor[index...]`` is an access.
+    """A tensor inside a definition.
 
-    ``tensor.padded[...]`` is 0 outside the tensor, ``tensor.clipped[...]`` leaves terms outside it out of their reduction.
+    * ``tensor[...]``: an access, which must stay inside.
+    * ``tensor.padded[...]``: 0 outside the tensor.
+    * ``tensor.clipped[...]``: leaves terms outside the tensor out of their reduction.
     """
 
     def __init__(self, declared: Declarations, info: TensorInfo, outside: Outside = "never") -> None:

@@ -54,7 +54,11 @@ _OPERATORS: Mapping[type, _Operator] = {
 
 
 class IntegerFreezer:
-    """Freezes index expressions; ``sizes`` are the layer's size names, ``relations`` maps ``D_j`` to (D, j)."""
+    """Freezes index expressions.
+
+    * ``sizes``: the names of the layer's sizes.
+    * ``relations``: of a column's function, such as ``D_j``, the relation and the column.
+    """
 
     def __init__(self, sizes: frozenset[str], relations: Mapping[str, tuple[str, str]]) -> None:
         self.sizes, self.relations = sizes, relations
@@ -100,7 +104,10 @@ def _integer_operation(e: sp.Expr) -> tuple[str, Sequence[sp.Expr]] | None:
 
 
 def _two_sides(e: sp.Expr) -> tuple[sp.Expr, str, sp.Expr] | None:
-    """``e >= 0`` with what is subtracted on the left of < or <= and the rest on the right; None where e has but one sign."""
+    """``e >= 0`` as a comparison: what ``e`` subtracts, < or <=, and the rest.
+
+    None where all terms have one sign.
+    """
     negative = [a for a in e.args if a.could_extract_minus_sign()]
     positive = [a for a in e.args if a not in negative]
     if not negative or not positive:
