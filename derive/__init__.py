@@ -1,4 +1,6 @@
-"""From a layer's equation to its derivatives.
+"""From a layer's equation to the kernels of its forward pass, deltas and gradients.
+May import SymPy.
+Never a backend, a template or a device.
 
     from phiz.derive import layer, Sum, Max, exp
 

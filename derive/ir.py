@@ -1,9 +1,13 @@
 """The kernel IR: what a derivation hands to the code generators.
 
-Frozen, typed and free of SymPy.  A kernel computes one tensor: for every point of its output axes it sums (or maximises) one or
-more *nests* of loops and combines their accumulators with a scalar expression.  The sample index t is implicit: it is the
-innermost axis of every tensor with ``samples=True``, an output axis of kernels that write such a tensor, and one more summed
-axis of kernels that do not (parameter gradients, equation 8 summed as in equation 2).
+Its records are frozen, typed and free of SymPy.  A kernel computes one tensor.  For every point of its output axes it sums or
+maximises one or more *nests* of loops, and combines their accumulators with a scalar expression.
+
+The sample index t is implicit:
+
+* it is the innermost axis of every tensor with ``samples=True``;
+* it is an output axis of kernels that write such a tensor;
+* other kernels sum over it (parameter gradients, equation 8 summed as in equation 2).
 """
 
 from __future__ import annotations
@@ -34,7 +38,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Size:
-    """A size of the layer: a scalar ``H0``, or the entry ``H0[index]`` of a table of sizes (ragged maps, Remark 3)."""
+    """A size of the layer, or one entry of a table of sizes.
+
+    Without ``index`` it is a scalar, such as ``H0``; with it, it is ``H0[index]`` (ragged maps, Remark 3).
+    """
 
     name: str
     index: IntExpr | None = None
@@ -177,9 +184,9 @@ class Axis:
 class Loop:
     """A reduction axis.
 
-    ``extent`` is its full range; ``lower <= name < upper`` in steps of ``step`` are tight bounds that may use the output axes and
-    the loops outside.  Iterating the full range under ``Nest.conditions`` gives the same sum as the tight bounds under
-    ``Nest.guards``.
+    * ``extent``: its full range, to iterate under ``Nest.conditions``.
+    * ``lower``, ``upper``, ``step``: its tight bounds, to iterate under ``Nest.guards``, with the same result; they may use the
+      output axes and the loops outside.
     """
 
     name: str
@@ -210,10 +217,14 @@ class Let:
 
 @dataclass(frozen=True)
 class Nest:
-    """``combine`` over ``loops`` of ``body``; loops run outermost first.
+    """``combine`` over ``loops`` of ``body``.
 
-    ``lets`` are in order of dependence and may use output axes, loops and earlier lets.  ``conditions`` say everything about
-    which points count, ``guards`` only what the tight bounds do not.  ``temporaries`` are evaluated per point before ``body``.
+    * ``loops``: outermost first.
+    * ``lets``: in order of dependence; each may use output axes, loops and earlier lets.
+    * ``conditions``: which points count.
+    * ``guards``: the part of the conditions that the tight bounds do not imply.
+    * ``position``: of a maximum, the row-major number of the point, which is stored for the first maximiser.
+    * ``temporaries``: evaluated per point, before ``body``.
     """
 
     loops: tuple[Loop | RowLoop, ...]
@@ -222,7 +233,7 @@ class Nest:
     guards: tuple[Condition, ...]
     body: Expr
     combine: Literal["sum", "max"] = "sum"
-    position: IntExpr | None = None  # for max: the row-major number of the point, stored for the first maximiser
+    position: IntExpr | None = None
     temporaries: tuple[tuple[str, Expr], ...] = ()
 
 
@@ -231,8 +242,10 @@ class Nest:
 class Tensor:
     """A tensor of a layer.
 
-    ``shape`` excludes the sample axis.  A ragged tensor has one size per entry of its first axis: the later entries of
-    ``shape`` use ``Name("_")`` for that entry, and map m begins at unit ``Size(f"{layout}_at", m)``.
+    * ``shape``: without the sample axis; of a ragged tensor the later entries use ``Name("_")`` for the entry of the first axis.
+    * ``samples``: whether it has a sample axis.
+    * ``ragged``: whether every entry of the first axis has sizes of its own.
+    * ``layout``: of a ragged tensor, its offset table's name without ``_at``; map m begins at unit ``Size(f"{layout}_at", m)``.
     """
 
     name: str
@@ -240,7 +253,7 @@ class Tensor:
     shape: tuple[IntExpr, ...]
     samples: bool
     ragged: bool = False
-    layout: str = ""  # name of the offset table of a ragged tensor, without its "_at"
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,14 +261,16 @@ class Kernel:
     """One kernel: ``output[axes..., t] = finish(result)``.
 
     In a kernel that sums samples every nest sums over t as well, and ``result`` reads accumulators and parameters only.
-    ``finish``: ``"phi"`` applies the layer's own activation (equation 1) to ``result`` and also stores the value before it
-    where the activation asks for that; ``"dphi"`` multiplies by the activation derivative of the layer below (equation 7);
-    ``""`` does nothing.  ``position`` names the tensor that receives the maximiser of nest 0.
+
+    * ``target``: the tensor that the kernel is about: the stage of a forward pass, otherwise the differentiated tensor.
+    * ``finish``: ``"phi"`` applies the layer's own activation (equation 1), and stores the value before it where the activation
+      asks for that; ``"dphi"`` multiplies by the activation's derivative of the layer below (equation 7); ``""`` does nothing.
+    * ``position``: the tensor that receives the maximiser of nest 0.
     """
 
     name: str
     role: Literal["forward", "delta", "gradient", "sample_gradient", "loss"]
-    target: str  # the tensor this kernel is about: stage for forward, differentiated tensor otherwise
+    target: str
     output: Tensor
     axes: tuple[Axis, ...]
     nests: tuple[Nest, ...]
@@ -277,40 +292,36 @@ def integers(node: object) -> Iterator[IntExpr]:
     """Every integer expression below ``node``, itself included, parents first."""
     if isinstance(node, Integer | Name | Size | Column | IntOp):
         yield node
-    match node:
-        case IntOp(args=args):
-            children: tuple[object, ...] = args
-        case Size(index=index):
-            children = () if index is None else (index,)
-        case Column(row=row):
-            children = (row,)
-        case Condition(left=left, right=right) | Compare(left=left, right=right):
-            children = (left, right)
-        case FromInteger(value=value) | Let(value=value):
-            children = (value,)
-        case Load(index=index, inside=inside):
-            children = (*index, *inside)
-        case Select(test=test, yes=yes, no=no):
-            children = (test, yes, no)
-        case Call(args=args):
-            children = args
-        case Axis(extent=extent):
-            children = (extent,)
-        case Loop():
-            children = (node.extent, node.lower, node.upper, node.step)
-        case RowLoop(key=key):
-            children = (key,)
-        case Nest():
-            children = (*node.loops, *node.lets, *node.conditions, *node.guards, *(t for _, t in node.temporaries), node.body)
-            children += () if node.position is None else (node.position,)
-        case Tensor(shape=shape):
-            children = shape
-        case Kernel():
-            children = (node.output, *node.axes, *node.nests, *(t for _, t in node.temporaries), node.result)
-        case _:
-            children = ()
-    for child in children:
+    for child in _parts(node):
         yield from integers(child)
+
+
+def _parts(node: object) -> tuple[object, ...]:
+    """The nodes directly below ``node`` that may hold integer expressions."""
+    match node:
+        case IntOp(args=args) | Call(args=args):
+            return args
+        case Size(index=index):
+            return () if index is None else (index,)
+        case Column(row=inner) | FromInteger(value=inner) | Let(value=inner) | Axis(extent=inner) | RowLoop(key=inner):
+            return (inner,)
+        case Condition(left=left, right=right) | Compare(left=left, right=right):
+            return (left, right)
+        case Load(index=index, inside=inside):
+            return (*index, *inside)
+        case Select(test=test, yes=yes, no=no):
+            return (test, yes, no)
+        case Loop():
+            return (node.extent, node.lower, node.upper, node.step)
+        case Nest():
+            values = (*(t for _, t in node.temporaries), node.body)
+            position = () if node.position is None else (node.position,)
+            return (*node.loops, *node.lets, *node.conditions, *node.guards, *values, *position)
+        case Tensor(shape=shape):
+            return shape
+        case Kernel():
+            return (node.output, *node.axes, *node.nests, *(t for _, t in node.temporaries), node.result)
+    return ()
 
 
 def loads(node: object) -> Iterator[Load]:

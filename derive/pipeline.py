@@ -1,29 +1,36 @@
-"""The derivation of one layer: from its definition to the kernels of its forward pass, deltas and gradients.
+"""The way of one definition, stage by stage.  Nothing happens to it that is not on this page.
 
-Input: a ``Definition`` (SymPy).  Output: a ``Derivation`` with kernels of the IR, in order of execution.
+    stage          input                              output
+    -------------  ---------------------------------  ---------------------------------------------------------------
+    1. normalise   a definition function and options  a Definition, whose stages are linear in their reductions
+    2. prove       the Definition                     nothing, or the refusal of a shift that Z depends on
+    3. adjoint     the Definition                     Equations 1, 7 and 8, each a list of terms, in order of execution
+    4. solve       the Terms of every Equation        Solutions: loops with tight bounds in the place of indicators
+    5. freeze      every solved Equation              FrozenEquations: nests and a result in the IR, free of SymPy
+    6. kernels     Equations and FrozenEquations      Kernels with their Tensors and their printed equations
+    7. heads       the Definition's tail, the losses  two Kernels for every loss that is proved to cancel with the tail
+
+Losses and activations hold no index to solve for: ``adjoint.loss_kernels`` and ``language.frozen_activation`` differentiate,
+prove and freeze them by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import sympy as sp
-from sympy.core.function import AppliedUndef
-
-from .adjoint.fundamental import Adjoint, Contribution, delta_name, position_name
+from .adjoint.fundamental import Adjoint
 from .adjoint.heads import Head, derive_heads
 from .adjoint.shifts import prove_shifts
-from .ir import Accumulator, Axis, Call, Expr, Kernel, Nest, Number, Tensor
+from .ir import Kernel, Tensor
+from .kernels import Assembler, freeze
 from .language.layer import Family, Option
-from .language.stages import Definition, Stage, TensorInfo
-from .print.equations import EquationPrinter
-from .symbols.indices import AxisVariable
+from .language.stages import Definition
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """Everything derived from one layer variant."""
+    """Everything derived from one layer variant; ``kernels`` stand in order of execution."""
 
     family: Family
     options: Mapping[str, Option]
@@ -38,127 +45,21 @@ class Derivation:
         return self.definition.name
 
 
-class _Engine:
-    def __init__(self, definition: Definition) -> None:
-        self.definition = definition
-        self.adjoint = Adjoint(definition)
-        self.builder = self.adjoint.builder
-        self.printer = EquationPrinter(definition, self.adjoint)
-        self.tensors: dict[str, Tensor] = {}
-        for info in definition.tensors.values():
-            self.declare(info, info.name, info.kind, info.samples)
-        for stage in definition.stages:
-            if stage.name in self.adjoint.position:
-                self.declare(definition.tensors[stage.name], position_name(stage.name), "position", True)
-
-    # ---------------------------------------------------------------------------------------------------- tensors
-    def declare(self, info: TensorInfo, name: str, kind: str, samples: bool) -> Tensor:
-        """The IR tensor with the shape of ``info``."""
-        shape = []
-        first = info.axes[0].symbol if info.axes else None
-        for axis in info.axes:
-            extent = sp.sympify(axis.extent)
-            if info.ragged and first is not None:
-                extent = extent.subs(first, sp.Symbol("_"))
-            shape.append(self.builder.integer(extent))
-        layout = self.layout(info) if info.ragged else ""
-        tensor = Tensor(name, kind, tuple(shape), samples, info.ragged, layout)  # type: ignore[arg-type]
-        self.tensors[name] = tensor
-        return tensor
-
-    @staticmethod
-    def layout(info: TensorInfo) -> str:
-        """The name of a ragged tensor's offset table: its size tables' name without the coordinate number."""
-        functions = sorted({f.func.__name__ for a in info.axes for f in sp.sympify(a.extent).atoms(AppliedUndef)})
-        return functions[0].rstrip("0123456789")
-
-    def axes(self, variables: tuple[AxisVariable, ...]) -> tuple[Axis, ...]:
-        """Output axes in the IR."""
-        return tuple(Axis(a.symbol.name, a.kind, self.builder.integer(sp.sympify(a.extent))) for a in variables)
-
-    # ---------------------------------------------------------------------------------------------------- kernels
-    def forward(self, stage: Stage) -> Kernel:
-        """Equation 1 for one stage; the last one applies phi."""
-        nests = tuple(self.builder.nest(self.adjoint.forward_term(stage, r)) for _, r in stage.reductions)
-        accumulators = {symbol: n for n, (symbol, _) in enumerate(stage.reductions)}
-        temporaries, result = self.builder.scalar(stage.expression, accumulators)
-        latex, text = self.printer.forward(stage)
-        position = self.tensors.get(position_name(stage.name))
-        return Kernel(f"forward_{stage.name}", "forward", stage.name, self.tensors[stage.name], self.axes(stage.axes), nests,
-                      result, "phi" if stage.name == "Z" else "", position, temporaries, latex, text)  # fmt: skip
-
-    def _combine(self, contributions: list[Contribution], inline: bool = True) -> tuple[tuple[Nest, ...], Expr]:
-        """One nest per occurrence; with ``inline`` a nest without loops and conditions is its body.
-
-        A number that all of a sum is multiplied by is multiplied once, after it.
-        """
-        nests: list[Nest] = []
-        terms: list[Expr] = []
-        for contribution in contributions:
-            nest = self.builder.nest(contribution.term)
-            if inline and not (nest.loops or nest.conditions or nest.guards or nest.lets or nest.temporaries):
-                terms.append(nest.body)
-                continue
-            number, body = contribution.term.body.as_coeff_Mul(rational=True)
-            total = sp.Dummy(real=True)
-            if abs(number) == 1:
-                terms.append(Accumulator(len(nests)))
-                nests.append(nest)
-            else:
-                terms.append(self.builder.scalar(number * total, {total: len(nests)})[1])
-                nests.append(self.builder.nest(replace(contribution.term, body=body)))
-        if not terms:
-            return (), Number("0.0")
-        return tuple(nests), terms[0] if len(terms) == 1 else Call("add", tuple(terms))
-
-    def delta(self, info: TensorInfo) -> Kernel:
-        """Equation 7 for an intermediate stage or for the input, where phi' of the layer below is a factor."""
-        contributions = self.adjoint.contributions(info)
-        nests, result = self._combine(contributions)
-        output = self.declare(info, delta_name(info.name), "delta", True)
-        is_input = info.kind == "input"
-        latex, text = self.printer.adjoint(info, contributions, "delta")
-        return Kernel(f"delta_{info.name}", "delta", info.name, output, self.axes(info.axes), nests, result,
-                      "dphi" if is_input else "", None, (), latex, text)  # fmt: skip
-
-    def gradients(self, info: TensorInfo) -> list[Kernel]:
-        """Equation 8 for a parameter, summed over the samples (equation 2), and per sample."""
-        contributions = self.adjoint.contributions(info)
-        nests, result = self._combine(contributions, inline=False)
-        kernels = []
-        for role, samples in (("gradient", False), ("sample_gradient", True)):
-            prefix = role.replace("_", "")
-            output = self.declare(info, f"{prefix}_{info.name}", "gradient", samples)
-            latex, text = self.printer.adjoint(info, contributions, role)
-            kernels.append(Kernel(f"{prefix}_{info.name}", role, info.name, output, self.axes(info.axes), nests, result,  # type: ignore[arg-type]
-                                  "", None, (), latex, text))  # fmt: skip
-        return kernels
-
-    def run(self) -> tuple[Kernel, ...]:
-        """Every kernel, in order of execution."""
-        definition = self.definition
-        prove_shifts(definition)
-        self.declare(definition.tensors["Z"], delta_name("Z"), "delta", True)
-        kernels = [self.forward(stage) for stage in definition.stages]
-        for stage in reversed(definition.stages[:-1]):
-            if stage.name not in definition.shifts:
-                kernels.append(self.delta(definition.tensors[stage.name]))
-        kernels.append(self.delta(definition.input))
-        for parameter in definition.parameters:
-            kernels.extend(self.gradients(parameter))
-        return tuple(kernels)
-
-
 def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivation:
     """Derive one variant of a layer.
 
     Raises DefinitionError or IRError, naming the layer, where the definition cannot be expressed.
     """
-    definition = family.define(**options)
-    engine = _Engine(definition)
-    kernels = engine.run()
-    heads, head_kernels, head_tensors = derive_heads(definition, engine.builder)
-    tensors = {**engine.tensors, **head_tensors}
+    definition = family.define(**options)  # 1. normalise: the function's last line, L.output(...)(Z), asks for it
+    prove_shifts(definition)  # 2. prove
+    adjoint = Adjoint(definition)
+    equations = adjoint.equations()  # 3. adjoint
+    adjoint.solve(equations)  # 4. solve: the builder keeps the solutions for those who freeze and print
+    frozen = [freeze(adjoint.builder, equation) for equation in equations]  # 5. freeze
+    assembler = Assembler(definition, adjoint)
+    kernels = assembler.kernels(equations, frozen)  # 6. kernels
+    heads, head_kernels, head_tensors = derive_heads(definition, adjoint.builder)  # 7. heads
+    tensors = {**assembler.tensors, **head_tensors}
     return Derivation(family, dict(options), definition, tensors, (*kernels, *head_kernels), heads)
 
 

@@ -1,4 +1,7 @@
-"""The walls between the rooms: who may import whom, and what the templates may know."""
+"""The walls between the rooms: who may import whom, and what the templates may know.
+
+The rules within the rooms stand in ``tests/house``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The notebooks run from top to bottom and show equations and pictures, and their .ipynb hold the same cells."""
+"""The notebooks run from top to bottom and show equations and pictures, and their .ipynb hold the same cells.
+
+Slow because whole notebooks run, derivations, compilers, trainings and pictures included, each in a kernel of its own.
+"""
 
 from __future__ import annotations
 

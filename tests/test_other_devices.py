@@ -2,6 +2,8 @@
 
 The suite runs on the device as it is.  Here the same tests run in processes of their own, as PoCL reads its environment once: at
 every narrower width (see ``vector_registers``), and with one and with four threads.
+
+Slow because eight test files run again on every device that is pretended, and their kernels are built anew for each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Definitions that the project does not name, all the way: derived, generated, built, and checked on both backends."""
+"""Definitions that the project does not name, all the way: derived, generated, built, and checked on both backends.
+
+Slow because each definition goes all the way: the derivation, the text, the compiler, and gradients by differences.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a definition owes its sizes: accesses that stay inside, and the number of terms under a parameter's sum."""
+"""What the sizes of a definition decide: whether accesses stay inside, and how many terms a parameter's sums have."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from ..language.stages import Definition, Stage, affine_terms
-from ..language.tensors import Access
+from ..language.declarations import Access, Stage
+from ..language.stages import Definition, affine_terms
 from ..symbols.errors import DefinitionError
 from ..symbols.indices import AxisVariable
 
 
 @dataclass(frozen=True)
 class RangeCheck:
-    """``value >= 0`` must hold for the sizes of a network, or ``message`` is the refusal."""
+    """A condition on the sizes of a network: where ``value >= 0`` does not hold, it is refused with ``message``."""
 
     value: sp.Expr
     message: str
@@ -39,7 +39,7 @@ def _occurrences(definition: Definition) -> Iterator[tuple[Stage, sp.Symbol, Acc
 
 
 def range_checks(definition: Definition) -> list[RangeCheck]:
-    """Checks that the accesses which are neither padded nor clipped stay inside their tensors for all indices.
+    """The checks that keep accesses inside their tensors for all indices; padded and clipped ones need none.
 
     Raises DefinitionError where that cannot be decided from the sizes alone (ragged maps with an offset).
     """
@@ -58,14 +58,17 @@ def range_checks(definition: Definition) -> list[RangeCheck]:
 
 
 def _is_tied(definition: Definition, stage: Stage) -> bool:
-    """A where= condition may keep an index inside; the index solver then adds the bounds itself."""
+    """True where a where= condition may keep an index inside; the index solver then adds the bounds itself."""
     rows = {c for _, r in stage.reductions for c in r.constraints if not c.atoms(AppliedUndef)}
     return bool(rows)
 
 
 def _extremes(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extent: sp.Expr,
               extents: dict[sp.Symbol, sp.Expr]) -> list[sp.Expr]:  # fmt: skip
-    """The smallest index, and extent - 1 - the largest; empty where the index is the tensor's own axis or a relation's entry."""
+    """What must not be negative: the smallest index, and extent - 1 - the largest.
+
+    It is empty where the index is the tensor's own axis or the entry of a relation.
+    """
     if isinstance(entry, AppliedUndef) or (entry.is_Symbol and sp.expand(extents.get(entry, sp.S.NaN) - extent) == 0):
         return []
     low, high = (_extreme(definition, symbol, entry, extents, side) for side in (-1, 1))
@@ -77,7 +80,10 @@ def _extremes(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extent:
 
 
 def _extreme(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extents: dict[sp.Symbol, sp.Expr], side: int) -> sp.Expr:
-    """The largest (side 1) or smallest (-1) value of an affine index; a range may depend on the variables outside it."""
+    """The largest (side 1) or smallest (-1) value of an affine index.
+
+    The range of a variable may depend on others, so the innermost variable is replaced first.
+    """
     value = sp.expand(entry)
     pending = sorted(extents, key=str)
     while present := [v for v in pending if value.has(v)]:
@@ -101,9 +107,9 @@ class FanIn:
 
 
 def fan_in(definition: Definition, parameter: str) -> FanIn | None:
-    """How many terms the sums over ``parameter`` have; None where the parameter stands under no sum.
+    """The number of terms that the sums over ``parameter`` have; None where the parameter stands under no sum.
 
-    A sum over the connections of a unit counts their mean number; a window that differs per kernel counts with its largest size.
+    A sum over the connections of a unit counts their mean number.  A window that differs per kernel counts with its largest size.
     """
     for stage in definition.stages:
         for _, reduction in stage.reductions:

@@ -1,20 +1,22 @@
-"""The fundamental equations 6, 7 and 8 applied to the stages of a definition.
+"""The fundamental equations 1, 7 and 8 applied to the stages of a definition.
 
-For a tensor A that stage s reads at index f(o, r), differentiating gives
+Differentiating by a tensor A that stage s reads at index f(o, r) gives
 
     dA[p] = sum over s, o, r with f(o, r) = p of  delta_s[o] * d stage_s[o] / d A[f(o, r)]
 
-which is equation 7 without phi' when A is the input or an intermediate stage, and equation 8 when A is a parameter.
+Where A is the input or an intermediate stage, this is equation 7 without phi'; where A is a parameter, it is equation 8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import sympy as sp
 
-from ..language.stages import Definition, Stage, TensorInfo
-from ..language.tensors import Access, Reduction
+from ..language.declarations import Access, Reduction, Stage, TensorInfo
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
 from .nests import NestBuilder, Term
 
@@ -31,11 +33,30 @@ def position_name(stage: str) -> str:
 
 @dataclass(frozen=True)
 class Contribution:
-    """One occurrence of the differentiated tensor: its term, and the symbols for printing the equation."""
+    """One term of an equation, and where it comes from.
+
+    * ``stage``: the stage that it is a term of.
+    * ``access``: the occurrence of the differentiated tensor; in a forward pass the symbol of the reduction.
+    """
 
     stage: Stage
     term: Term
     access: sp.Symbol
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A fundamental equation for one tensor.
+
+    * ``role``: forward is equation 1, delta equation 7, gradient equation 8.
+    * ``target``: the tensor that is computed or differentiated.
+    * ``stage``: of a forward pass, the stage that combines the contributions.
+    """
+
+    role: Literal["forward", "delta", "gradient"]
+    target: TensorInfo
+    contributions: tuple[Contribution, ...]
+    stage: Stage | None = None
 
 
 class Adjoint:
@@ -46,6 +67,7 @@ class Adjoint:
         self.accesses: dict[sp.Symbol, Access] = dict(definition.accesses)
         self.delta: dict[str, sp.Symbol] = {}
         self.position: dict[str, sp.Symbol] = {}
+        self._forward_terms: dict[tuple[str, Reduction], Term] = {}
         for stage in definition.stages:
             index = tuple(a.symbol for a in stage.axes)
             entries = ", ".join(map(str, index))
@@ -62,6 +84,26 @@ class Adjoint:
         symbol = sp.Symbol(f"{tensor}[{entries}]", real=True)
         self.accesses[symbol] = Access(tensor, index)
         return symbol
+
+    def equations(self) -> list[Equation]:
+        """Equation 1 for every stage, 7 for every stage below Z and for the input, 8 for every parameter."""
+        definition = self.definition
+        differentiated = [definition.tensors[s.name] for s in reversed(definition.stages[:-1]) if s.name not in definition.shifts]
+        return [
+            *(self._forward(stage) for stage in definition.stages),
+            *(Equation("delta", info, tuple(self.contributions(info))) for info in [*differentiated, definition.input]),
+            *(Equation("gradient", info, tuple(self.contributions(info))) for info in definition.parameters),
+        ]
+
+    def solve(self, equations: Iterable[Equation]) -> None:
+        """Solve the index equations of every term; the builder keeps the solutions."""
+        for equation in equations:
+            for contribution in equation.contributions:
+                self.builder.solve(contribution.term)
+
+    def _forward(self, stage: Stage) -> Equation:
+        terms = tuple(Contribution(stage, self.forward_term(stage, r), symbol) for symbol, r in stage.reductions)
+        return Equation("forward", self.definition.tensors[stage.name], terms, stage)
 
     def contributions(self, target: TensorInfo) -> list[Contribution]:
         """Every occurrence of ``target``, in the order of the stages."""
@@ -120,6 +162,12 @@ class Adjoint:
 
     def forward_term(self, stage: Stage, reduction: Reduction) -> Term:
         """The reduction of a stage as a term over its own axes (equation 1)."""
+        key = (stage.name, reduction)
+        if key not in self._forward_terms:
+            self._forward_terms[key] = self._forward_term(stage, reduction)
+        return self._forward_terms[key]
+
+    def _forward_term(self, stage: Stage, reduction: Reduction) -> Term:
         position = self.position_number(reduction) if reduction.combine == "max" else None
         unknowns = tuple(self.builder.unknown(v, {}) for v in reduction.variables)
         return Term(unknowns, reduction.constraints, reduction.body, {}, stage.axes, reduction.combine, position,
@@ -127,7 +175,7 @@ class Adjoint:
 
 
 def numbers_first(body: sp.Expr) -> sp.Expr:
-    """``body`` with the number that the terms of a factor have in common in front: d·(2c - 2y) is 2·d·(c - y)."""
+    """``body`` with numbers taken out of its factors and put in front: d·(2c - 2y) becomes 2·d·(c - y)."""
     if not body.is_Mul:
         return body
     number, factors = sp.S.One, []

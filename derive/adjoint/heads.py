@@ -1,23 +1,22 @@
 """Loss heads: a loss composed with a layer's coupled tail, such as cross-entropy with softmax (equation 30).
 
-The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units, equation
-6 cannot be applied unit by unit; the composition of tail and loss is differentiated instead, its terms cancel, and the result is
-proved by writing every sum out for small index sets.
+The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units,
+equation 6 cannot be applied unit by unit.  Then the composition of tail and loss is differentiated, and its terms cancel.  The
+result is proved by writing every sum out for a small index set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
 from ..ir import Axis, Kernel, Nest, Tensor
 from ..language.activations import y as y_symbol
+from ..language.declarations import Access, Stage, TensorInfo
 from ..language.losses import LOSSES, Loss, expand_logarithms, vanishes
 from ..language.losses import t as t_symbol
-from ..language.stages import Definition, Stage, TensorInfo
-from ..language.tensors import Access
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
 from .nests import NestBuilder, Term
 
@@ -36,7 +35,12 @@ class Head:
 
 @dataclass(frozen=True)
 class _Form:
-    """Value summand, and delta as ``local + factor * sum(summed)``, in terms of the tail's accesses and the target."""
+    """The composition of loss and tail, in terms of the tail's accesses and the target.
+
+    * ``summand``: the loss is its sum over the units.
+    * ``delta``: one unit's own terms, and factors times symbols of ``sums``.
+    * ``sums``: symbols, and the summands whose sums over the units they stand for.
+    """
 
     summand: sp.Expr
     delta: sp.Expr
@@ -44,9 +48,9 @@ class _Form:
 
 
 def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | None:
-    """The base stage and the tail, where the tail contains a sum over units; None for other layers."""
+    """The stage below the tail, and the tail, where it contains a sum over units; None for other layers."""
     stages = definition.stages
-    reads = [{definition.accesses[s].tensor for s in _symbols(stage) if s in definition.accesses} for stage in stages]
+    reads = [{definition.accesses[s].tensor for s in stage.symbols if s in definition.accesses} for stage in stages]
     for n, base in enumerate(stages[:-1]):
         allowed = {s.name for s in stages[n:]}
         tail = [s for s in stages[n + 1 :] if s.name not in definition.shifts]
@@ -57,16 +61,9 @@ def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | No
     return None
 
 
-def _symbols(stage: Stage) -> set[sp.Symbol]:
-    found = set(stage.expression.free_symbols)
-    for _, reduction in stage.reductions:
-        found |= reduction.body.free_symbols
-    return found
-
-
 def _is_elementwise(definition: Definition, stage: Stage) -> bool:
-    """Accesses at bare index variables; at most one reduction, a sum, that is the whole stage and uses up the axes."""
-    for symbol in _symbols(stage):
+    """True for a map, or one sum over all axes, whose accesses are at bare index variables."""
+    for symbol in stage.symbols:
         access = definition.accesses.get(symbol)
         if access is not None and not all(e.is_Symbol for e in access.index):
             return False
@@ -78,7 +75,7 @@ def _is_elementwise(definition: Definition, stage: Stage) -> bool:
 
 
 class _Composer:
-    """Differentiates loss after tail; every tensor with the base's axes is written at the same index i."""
+    """Differentiates a loss composed with a tail; every tensor with the base's axes is written at the same index i."""
 
     def __init__(self, definition: Definition, base: Stage, tail: tuple[Stage, ...], loss: Loss) -> None:
         self.definition, self.base, self.tail, self.loss = definition, base, tail, loss
@@ -103,7 +100,7 @@ class _Composer:
         return self.at_index(stage.reductions[0][1].body if stage.reductions else stage.expression)
 
     def form(self) -> _Form:
-        """Equations 6 and 7 through the tail, written in Z and in totals, where the tail's other terms cancel."""
+        """Equations 6 and 7 through the tail, in terms of Z and of totals; the other terms cancel."""
         outputs = self.full["Z"]
         rho = self.loss.rho.subs({t_symbol: self.target, y_symbol: outputs}, simultaneous=True)
         adjoint: dict[str, sp.Expr] = {"Z": sp.diff(rho, outputs)}
@@ -120,7 +117,7 @@ class _Composer:
         return _Form(self._value(rho), sp.expand(adjoint[self.base.name]), tuple(sums))
 
     def _value(self, rho: sp.Expr) -> sp.Expr:
-        """The loss with its logarithms taken of the tail's definitions, where that removes every exponential."""
+        """The loss with the tail's definitions under its logarithms, where that removes every exponential."""
         inlined = rho
         for stage in reversed([s for s in self.tail if not s.reductions]):
             inlined = inlined.subs(self.full[stage.name], self.body(stage))
@@ -162,33 +159,34 @@ class _Composer:
 
     def prove(self, form: _Form, points: int = 3) -> bool:
         """Write every sum out over ``points`` units and compare with the composition, exactly."""
-        base, q = self.full[self.base.name], sp.symbols(f"q0:{points}", positive=True)
-        targets = sp.symbols(f"t0:{points}", real=True)
+        q = sp.symbols(f"q0:{points}", positive=True)
         a = [sp.Symbol(f"a{k}", real=True) for k in range(points)]
-        shifts = {s: sp.S.Zero for s in self.definition.accesses if self.definition.accesses[s].tensor in self.definition.shifts}
-        values: list[dict[sp.Symbol, sp.Expr]] = [{base: a[k], self.target: targets[k], **shifts} for k in range(points)]
-        for stage in self.tail:
-            symbol, body = self.full[stage.name], self.body(stage)
-            if stage.reductions:
-                total = sp.Add(*(body.subs(values[k]) for k in range(points)))
-                for k in range(points):
-                    values[k][symbol] = total
-            else:
-                for k in range(points):
-                    values[k][symbol] = body.subs(values[k])
-        rho = self.loss.rho.subs({t_symbol: self.target, y_symbol: self.full["Z"]}, simultaneous=True)
-        r = sp.Add(*(rho.subs(values[k]) for k in range(points)))
-        fused = sp.Add(*(form.summand.subs(values[k]) for k in range(points)))
         exponentials = {sp.exp(a[k]): q[k] for k in range(points)}
-        difference = sp.expand_log((r - fused).subs(exponentials), force=True)
+        values = self._written_out(a)
+
+        def total(e: sp.Expr) -> sp.Expr:
+            return sp.Add(*(e.subs(values[k]) for k in range(points)))
+
+        r = total(self.loss.rho.subs({t_symbol: self.target, y_symbol: self.full["Z"]}, simultaneous=True))
+        difference = sp.expand_log((r - total(form.summand)).subs(exponentials), force=True)
         if not vanishes(sp.expand(difference.subs({a[k]: sp.log(q[k]) for k in range(points)}))) and not vanishes(difference):
             return False
-        sums = {s: sp.Add(*(e.subs(values[k]) for k in range(points))) for s, e in form.sums}
-        for k in range(points):
-            derived = form.delta.subs(sums).subs(values[k])
-            if not vanishes((sp.diff(r, a[k]) - derived).subs(exponentials)):
-                return False
-        return True
+        sums = {s: total(e) for s, e in form.sums}
+        derived = (form.delta.subs(sums).subs(values[k]) for k in range(points))
+        return all(vanishes((sp.diff(r, a[k]) - delta).subs(exponentials)) for k, delta in enumerate(derived))
+
+    def _written_out(self, a: list[sp.Symbol]) -> list[dict[sp.Symbol, sp.Expr]]:
+        """For every unit k the value of every tensor of the tail, where the base has the value a[k]."""
+        targets = sp.symbols(f"t0:{len(a)}", real=True)
+        shifts = {s: sp.S.Zero for s in self.definition.accesses if self.definition.accesses[s].tensor in self.definition.shifts}
+        values: list[dict[sp.Symbol, sp.Expr]] = [
+            {self.full[self.base.name]: value, self.target: target, **shifts} for value, target in zip(a, targets, strict=True)
+        ]
+        for stage in self.tail:
+            bodies = [self.body(stage).subs(known) for known in values]
+            for known, body in zip(values, bodies, strict=True):
+                known[self.full[stage.name]] = sp.Add(*bodies) if stage.reductions else body
+        return values
 
 
 def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str, Head], tuple[Kernel, ...], dict[str, Tensor]]:
@@ -217,44 +215,52 @@ def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str
         form = composer.form()
         if not composer.cancels(form) or not composer.prove(form):
             continue
-        value, delta = _kernels(definition, builder, composer, form, tensors)
+        writer = _HeadWriter(definition, builder, composer, form)
+        value, delta = writer.value(tensors["r"]), writer.delta()
         kernels += [value, delta]
         heads[loss.name] = Head(loss.name, base.name, value.name, delta.name, delta.latex, delta.text)
     return heads, tuple(kernels), tensors
 
 
-def _kernels(definition: Definition, builder: NestBuilder, composer: _Composer, form: _Form,
-             tensors: Mapping[str, Tensor]) -> tuple[Kernel, Kernel]:  # fmt: skip
-    base, loss = composer.base, composer.loss
-    index = composer.index
-    weight = sp.Symbol("weight[]", real=True)
-    accesses = dict(builder.accesses)
-    accesses[composer.target] = Access("T", index)
-    accesses[weight] = Access("weight", ())
-    for stage in (base, *composer.tail):
-        accesses.setdefault(composer.full[stage.name], Access(stage.name, tuple(a.symbol for a in stage.axes)))
-    local = NestBuilder(definition, accesses)
-    local.extents = {**builder.extents, "T": definition.tensors["Z"], "weight": TensorInfo("weight", "input", (), False, True)}
-    total = sp.Symbol("r", real=True)
-    unknowns = tuple(local.unknown(s, {}) for s in index)
-    nest = local.nest(Term(unknowns, (), form.summand, {}, ()))
-    _, result = local.scalar(total * weight, {total: 0})
-    names = {symbol: _tex(accesses[symbol]) for e in (form.summand, form.delta, *(e for _, e in form.sums))
-             for symbol in e.free_symbols if symbol in accesses}  # fmt: skip
-    over = "".join(rf"\sum_{{{sp.latex(s)}}} " for s in index)
-    sum_names = {s: rf"\left({over}{sp.latex(e, symbol_names=names)}\right)" for s, e in form.sums}
-    text = f"sum over {', '.join(map(str, index))} of {form.summand}"
-    value_latex = f"r = {over}{sp.latex(form.summand, symbol_names=names)}"
-    value = Kernel(f"head_{loss.name}_value", "loss", "r", tensors["r"], (), (nest,), result, latex=value_latex, text=f"r = {text}")
-    axes = tuple(Axis(a.symbol.name, a.kind, builder.integer(sp.sympify(a.extent))) for a in base.axes)
-    nests = tuple(_sum_nest(local, base.axes, e, composer) for _, e in form.sums)
-    temporaries, delta_result = local.scalar(form.delta * weight, {s: n for n, (s, _) in enumerate(form.sums)})
-    below = ",".join(sp.latex(s) for s in index)
-    delta_latex = rf"\delta^{{{base.name}}}_{{{below}}} = {sp.latex(form.delta, symbol_names={**names, **sum_names})}"
-    output = Tensor(f"delta_{base.name}", "delta", tuple(builder.integer(sp.sympify(a.extent)) for a in base.axes), True)
-    delta = Kernel(f"head_{loss.name}_delta", "loss", base.name, output, axes, nests, delta_result, "", None, temporaries,
-                   latex=delta_latex, text=f"delta_{base.name}[{', '.join(map(str, index))}] = {form.delta}")  # fmt: skip
-    return value, delta
+class _HeadWriter:
+    """Writes the two kernels of one loss that was proved to cancel with the tail."""
+
+    def __init__(self, definition: Definition, builder: NestBuilder, composer: _Composer, form: _Form) -> None:
+        self.composer, self.form, self.base, self.loss = composer, form, composer.base, composer.loss
+        self.weight = sp.Symbol("weight[]", real=True)
+        self.accesses = {**builder.accesses, composer.target: Access("T", composer.index), self.weight: Access("weight", ())}
+        for stage in (self.base, *composer.tail):
+            self.accesses.setdefault(composer.full[stage.name], Access(stage.name, tuple(a.symbol for a in stage.axes)))
+        self.builder = NestBuilder(definition, self.accesses)
+        weight = TensorInfo("weight", "input", (), False, True)
+        self.builder.extents = {**builder.extents, "T": definition.tensors["Z"], "weight": weight}
+        self.over = "".join(rf"\sum_{{{sp.latex(s)}}} " for s in composer.index)
+        read = (form.summand, form.delta, *(e for _, e in form.sums))
+        self.names = {s: _tex(self.accesses[s]) for e in read for s in e.free_symbols if s in self.accesses}
+
+    def value(self, output: Tensor) -> Kernel:
+        """The loss of one sample: the sum of the summand over all units."""
+        summand, index = self.form.summand, self.composer.index
+        nest = self.builder.nest(Term(tuple(self.builder.unknown(s, {}) for s in index), (), summand, {}, ()))
+        total = sp.Symbol("r", real=True)
+        _, result = self.builder.scalar(total * self.weight, {total: 0})
+        latex = f"r = {self.over}{sp.latex(summand, symbol_names=self.names)}"
+        text = f"r = sum over {', '.join(map(str, index))} of {summand}"
+        return Kernel(f"head_{self.loss.name}_value", "loss", "r", output, (), (nest,), result, latex=latex, text=text)
+
+    def delta(self) -> Kernel:
+        """The delta of the tail's first tensor."""
+        form, base, integer = self.form, self.base, self.builder.integer
+        axes = tuple(Axis(a.symbol.name, a.kind, integer(sp.sympify(a.extent))) for a in base.axes)
+        nests = tuple(_sum_nest(self.builder, base.axes, e) for _, e in form.sums)
+        temporaries, result = self.builder.scalar(form.delta * self.weight, {s: n for n, (s, _) in enumerate(form.sums)})
+        sums = {s: rf"\left({self.over}{sp.latex(e, symbol_names=self.names)}\right)" for s, e in form.sums}
+        below = ",".join(sp.latex(s) for s in self.composer.index)
+        latex = rf"\delta^{{{base.name}}}_{{{below}}} = {sp.latex(form.delta, symbol_names={**self.names, **sums})}"
+        text = f"delta_{base.name}[{', '.join(map(str, self.composer.index))}] = {form.delta}"
+        output = Tensor(f"delta_{base.name}", "delta", tuple(axis.extent for axis in axes), True)
+        return Kernel(f"head_{self.loss.name}_delta", "loss", base.name, output, axes, nests, result,
+                      temporaries=temporaries, latex=latex, text=text)  # fmt: skip
 
 
 def _tex(access: Access) -> str:
@@ -262,7 +268,7 @@ def _tex(access: Access) -> str:
     return f"{access.tensor}_{{{below}}}" if below else access.tensor
 
 
-def _sum_nest(builder: NestBuilder, axes: tuple[AxisVariable, ...], summand: sp.Expr, composer: _Composer) -> Nest:
+def _sum_nest(builder: NestBuilder, axes: tuple[AxisVariable, ...], summand: sp.Expr) -> Nest:
     """The sum of ``summand`` over all units, with the unit's index renamed away from the output's."""
     rename = {a.symbol: sp.Symbol(f"{a.symbol}_", integer=True, nonnegative=True) for a in axes}
     unknowns = tuple(builder.unknown(a.symbol, rename) for a in axes)

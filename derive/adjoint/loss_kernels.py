@@ -1,4 +1,4 @@
-"""The kernels of a loss: for every activation the value per sample and the output delta (equation 6)."""
+"""The kernels of a loss: with every activation, the value per sample and the output delta (equation 6)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..ir import Axis, Kernel, Size, Tensor
 from ..language.activations import Activation
 from ..language.activations import y as y_symbol
 from ..language.activations import z as z_symbol
-from ..language.losses import Loss, Pair, derive_pair
+from ..language.declarations import Access, TensorInfo
+from ..language.losses import Loss, LossPair, derive_pair
 from ..language.losses import t as t_symbol
-from ..language.stages import Definition, TensorInfo
-from ..language.tensors import Access
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable, SizeInfo
 from .nests import NestBuilder, Term
 
@@ -28,7 +28,7 @@ class LossDerivation:
     """A loss with its kernels ``value_<activation>`` and ``delta_<activation>``; N counts the output units, flattened."""
 
     loss: Loss
-    pairs: Mapping[str, Pair]
+    pairs: Mapping[str, LossPair]
     tensors: Mapping[str, Tensor]
     kernels: tuple[Kernel, ...]
 
@@ -56,7 +56,7 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
     places = {s: sp.Symbol(f"{k}[n]", real=True) for s, k in ((t_symbol, "T"), (y_symbol, "Y"), (z_symbol, "Z"))}
     weight = sp.Symbol("weight[]", real=True)
     axis = Axis("n", "unit", Size("N"))
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, LossPair] = {}
     kernels: list[Kernel] = []
     for activation in activations:
         pair = derive_pair(loss, activation)

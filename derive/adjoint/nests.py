@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, RowLoop
+from ..language.declarations import Access
 from ..language.stages import Definition
-from ..language.tensors import Access
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
 from ..symbols.indices import AxisVariable, RowVariable
 from .solver import IndexSolver, Solution, SolvedLoop, Unknown
@@ -17,9 +17,12 @@ from .solver import IndexSolver, Solution, SolvedLoop, Unknown
 
 @dataclass(frozen=True)
 class Term:
-    """What a nest sums: ``body`` over ``unknowns`` where ``equations`` are 0 and ``bounds`` at least 0, at the points ``outputs``.
+    """What a nest sums at every point of ``outputs``: ``body`` over ``unknowns``.
 
-    ``rename`` gives the stage's own index variables other names where they collide with the outputs'.
+    * ``equations``, ``bounds``: only points count where the equations are 0 and the bounds at least 0.
+    * ``rename``: other names for the stage's own index variables where they collide with the outputs'.
+    * ``position``: of a maximum, the row-major number of the point.
+    * ``skipping``: clipped accesses; points where one of them is outside its tensor do not count.
     """
 
     unknowns: tuple[Unknown, ...]
@@ -34,7 +37,7 @@ class Term:
 
 
 class NestBuilder:
-    """Builds nests for one definition; ``accesses`` may hold more symbols than the definition, such as deltas."""
+    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the definition's, such as deltas."""
 
     def __init__(self, definition: Definition, accesses: Mapping[sp.Symbol, Access]) -> None:
         self.definition = definition
@@ -99,10 +102,12 @@ class NestBuilder:
         index = [e.subs(rename, simultaneous=True) for e in access.index]
         return list(zip(index, self.tensor_extents(access, index), strict=True))
 
-    def nest(self, term: Term) -> Nest:
-        """The frozen nest of ``term``."""
-        solution, located, body = self.solve(term)
-        temporaries, frozen = self._freeze(body, self._lookup(located, {}))
+    def nest(self, term: Term, body: sp.Expr | None = None) -> Nest:
+        """The frozen nest of ``term``, or of ``body``, a multiple of the term's, over the same loops."""
+        solution, located, solved = self.solve(term)
+        if body is not None:
+            solved = self._at(body, term.rename, solution, expand=False)
+        temporaries, frozen = self._freeze(solved, self._lookup(located, {}))
         position = None
         if term.position is not None:
             position = self.integer(self._at(term.position, term.rename, solution))

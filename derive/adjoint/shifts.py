@@ -1,8 +1,8 @@
 """Proof that Z does not change with a definition's shifts, such as the maximum that keeps a softmax finite.
 
-The tangent d/dm of a shift m is propagated through the stages: m itself has tangent 1, and every stage that m reaches must have a
-constant multiple of its own value as tangent (exp(A - m) has -1, a sum of such terms too, a quotient of two such sums 0).  An
-indexed shift m[i] must keep its index on the way, since the proof is for each entry of m by itself.
+The tangent d/dm of a shift m is propagated through the stages.  The shift itself has the tangent 1.  The tangent of every stage
+that m reaches must be a constant multiple of the stage's value: -1 times for exp(A - m) and for a sum of such terms, 0 times for
+a quotient of two such sums.  An indexed shift m[i] must keep its index on the way, since every entry is proved by itself.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from ..language.stages import Definition, Stage
+from ..language.declarations import Stage
+from ..language.stages import Definition
 from ..symbols.errors import DefinitionError
 
 
 @dataclass(frozen=True)
 class _Carrier:
-    """A tensor that depends on the shift: its tangent is ``rate`` times its value, or 1 for the shift itself.
+    """A tensor that depends on the shift.
 
-    ``places`` are the positions of the shift's indices among the tensor's.
+    * ``rate``: its tangent is this times its value; None for the shift itself, whose tangent is 1.
+    * ``places``: the positions of the shift's indices among the tensor's.
     """
 
     rate: sp.Expr | None
@@ -86,7 +88,7 @@ class _Proof:
     def _indices(self, stage: Stage) -> tuple[sp.Symbol, ...] | None:
         """The indices under which ``stage`` reads the shift, None where it does not.
 
-        They must be the same for every access and indices of the stage itself: each entry of the shift then moves alone.
+        They must be the stage's own and the same in every access, so that each entry of the shift moves alone.
         """
         found = set()
         for e in (stage.expression, *(r.body for _, r in stage.reductions)):

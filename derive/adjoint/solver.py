@@ -43,7 +43,11 @@ class Relational:
 
 @dataclass(frozen=True)
 class SolvedLoop:
-    """A remaining loop.  Rows have ``by`` and ``key``; other loops bounds ``lower <= symbol < upper`` and a step."""
+    """A remaining loop.
+
+    * ``lower``, ``upper``, ``step``: its bounds ``lower <= symbol < upper``, of any loop but rows.
+    * ``by``, ``key``: of rows, the column and the value that it has in the rows of the group.
+    """
 
     unknown: Unknown
     lower: sp.Expr = sp.S.Zero
@@ -55,10 +59,13 @@ class SolvedLoop:
 
 @dataclass(frozen=True)
 class Solution:
-    """Loops outermost first, the values of solved variables, and the conditions on a point.
+    """Loops and conditions in the place of index equations.
 
-    ``conditions`` with the full ranges of the loops, and ``guards`` with their tight bounds, describe the same set of points.
-    ``quotients`` names the exact quotients that ``values`` and the conditions mention.
+    * ``loops``: outermost first.
+    * ``values``: of the solved variables.
+    * ``quotients``: names for the integer divisions that values and conditions mention.
+    * ``conditions``: with the full ranges of the loops, they describe the set of points.
+    * ``guards``: with the tight bounds of the loops, they describe the same set.
     """
 
     loops: tuple[SolvedLoop, ...]
@@ -70,12 +77,20 @@ class Solution:
 
 @dataclass
 class _Quotient:
-    """symbol = floor(numerator / divisor); ``exact`` where a condition divisor | numerator goes with it."""
+    """``symbol`` = floor(numerator / divisor); ``exact`` where the divisor must divide the numerator."""
 
     symbol: sp.Symbol
     numerator: sp.Expr
     divisor: sp.Expr
     exact: bool
+
+
+@dataclass
+class _Bounds:
+    """Of one loop, what is at most its lower and at least its upper bound."""
+
+    lower: list[sp.Expr] = field(default_factory=list)
+    upper: list[sp.Expr] = field(default_factory=list)
 
 
 @dataclass
@@ -134,7 +149,7 @@ class IndexSolver:
         values[symbol] = value
 
     def _group(self, equation: sp.Expr) -> bool:
-        """column(row) = known: loop over the rows of that group."""
+        """Turn column(row) = known into a loop over the rows of that group; False for any other equation."""
         terms, constant = self._terms(equation)
         columns = [a for a in terms if isinstance(a, AppliedUndef)]
         if len(columns) != 1 or len(terms) != 1:
@@ -155,7 +170,10 @@ class IndexSolver:
     def _candidates(
         self, equation: sp.Expr, pending: Sequence[sp.Expr]
     ) -> list[tuple[tuple[int, int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
-        """Variables that ``equation`` could express; best is a unit coefficient and an appearance in no other equation."""
+        """The variables that ``equation`` could express, each with a rank, its coefficient and the equation.
+
+        The lowest rank is the best: a unit coefficient, and an appearance in no other equation.
+        """
         terms, _ = self._terms(equation)
         found = []
         for atom, coefficient in terms.items():
@@ -278,13 +296,13 @@ class IndexSolver:
         self.state.quotients = ordered
 
     def _written_out(self, e: sp.Expr) -> sp.Expr:
-        """``e`` with every quotient that is left in it as an integer division, so that a loop bound can hold it."""
+        """``e`` with integer divisions in the place of quotients, so that a loop bound can hold it."""
         for quotient in reversed(self.state.quotients):
             e = e.subs(quotient.symbol, FloorDiv(quotient.numerator, quotient.divisor))
         return e
 
     def _collapse(self, inequalities: list[sp.Expr]) -> list[sp.Expr]:
-        """A loop that two bounds pin to one value becomes that value: equation 92's floor(x / K)."""
+        """Replace every loop that two bounds pin to one value by that value, such as equation 92's floor(x / K)."""
         for symbol in sorted(self.state.free, key=str):
             unknown = self.state.unknowns[symbol]
             if unknown.extent is None:
@@ -321,52 +339,63 @@ class IndexSolver:
         return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
     def _tighten(self, loops: list[Unknown], inequalities: list[sp.Expr]) -> tuple[list[SolvedLoop], list[Relational]]:
+        """The loops with tight bounds and steps, and as guards the conditions that no bound can hold."""
         order = {u.symbol: n for n, u in enumerate(loops)}
-        lower: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
-        upper: dict[sp.Symbol, list[sp.Expr]] = {u.symbol: [] for u in loops}
+        bounds = {u.symbol: _Bounds() for u in loops}
         guards: list[Relational] = []
         for e in inequalities:
-            flat = self._written_out(self._numerators(e))
-            inner = max((s for s in flat.free_symbols if s in order), key=lambda s: order[s], default=None)
-            coefficient = flat.coeff(inner, 1) if inner is not None else sp.S.Zero
-            sign = _sign(coefficient) if inner is not None else 0
-            rest = sp.expand(flat - coefficient * inner) if inner is not None else flat
-            if sign == 0 or inner in rest.free_symbols or self.state.unknowns[inner].kind == "row":
+            inner, coefficient, rest = self._innermost(self._written_out(self._numerators(e)), order)
+            sign = _sign(coefficient)
+            if inner is None or sign == 0:
                 guards.append(Relational(e, ">=", sp.S.Zero))
             elif sign > 0:
-                lower[inner].append(CeilDiv(sp.expand(-rest), coefficient))
+                bounds[inner].lower.append(CeilDiv(sp.expand(-rest), coefficient))
             else:
-                upper[inner].append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
+                bounds[inner].upper.append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
         strides = self._strides(order, guards)
-        result = []
-        for u in loops:
-            if u.kind == "row":
-                by, key = self.state.groups.get(u.symbol, ("", sp.S.Zero))
-                result.append(SolvedLoop(u, by=by, key=self.substitute(key)))
-                continue
-            assert u.extent is not None
-            low = Largest(sp.S.Zero, *lower[u.symbol]) if lower[u.symbol] else sp.S.Zero
-            u = replace(u, extent=self.substitute(u.extent))
-            high_terms = [u.extent, *upper[u.symbol]]
-            high = Smallest(*high_terms) if len(high_terms) > 1 else high_terms[0]
-            step = sp.S.One
-            if u.symbol in strides:
-                first, step = strides[u.symbol]
-                low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
-            result.append(SolvedLoop(u, low, high, step))
-        return result, guards
+        return [self._bounded(u, bounds[u.symbol], strides.get(u.symbol)) for u in loops], guards
+
+    def _innermost(
+        self, e: sp.Expr, order: Mapping[sp.Symbol, int]
+    ) -> tuple[sp.Symbol | None, sp.Expr, sp.Expr]:
+        """The innermost loop of an affine ``e``, its coefficient, and the rest.
+
+        The loop is None where no bound of a loop can hold ``e``.
+        """
+        inner = max((s for s in e.free_symbols if s in order), key=lambda s: order[s], default=None)
+        if inner is None:
+            return None, sp.S.Zero, e
+        coefficient = e.coeff(inner, 1)
+        rest = sp.expand(e - coefficient * inner)
+        bounded = inner not in rest.free_symbols and self.state.unknowns[inner].kind != "row"
+        return inner if bounded else None, coefficient, rest
+
+    def _bounded(self, unknown: Unknown, bounds: _Bounds, stride: tuple[sp.Expr, sp.Expr] | None) -> SolvedLoop:
+        """The loop over ``unknown``: over the rows of its group, or between its bounds in steps of its stride."""
+        if unknown.kind == "row":
+            by, key = self.state.groups.get(unknown.symbol, ("", sp.S.Zero))
+            return SolvedLoop(unknown, by=by, key=self.substitute(key))
+        assert unknown.extent is not None
+        extent = self.substitute(unknown.extent)
+        low = Largest(sp.S.Zero, *bounds.lower) if bounds.lower else sp.S.Zero
+        high = Smallest(extent, *bounds.upper) if bounds.upper else extent
+        step = sp.S.One
+        if stride is not None:
+            first, step = stride
+            low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
+        return SolvedLoop(replace(unknown, extent=extent), low, high, step)
 
     def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
-        """Form F2: divisor | c - d u leaves every (divisor / g)-th u, from a first one on; g | c stays as a guard."""
+        """Of every loop with a stride, its first value and its step (form F2).
+
+        Where k divides c - d u, with g = gcd(k, d), every (k / g)-th u is left, and "g divides c" stays as a guard.
+        """
         strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
         for quotient in (q for q in self.state.quotients if q.exact):
             numerator, k = self._written_out(quotient.numerator), quotient.divisor
-            inner = max((s for s in numerator.free_symbols if s in order), key=lambda s: order[s], default=None)
-            coefficient = numerator.coeff(inner, 1) if inner is not None else sp.S.Zero
-            sign = _sign(coefficient) if inner is not None else 0
-            c = sp.expand(numerator - coefficient * inner) if inner is not None else numerator
-            unclear = inner is None or sign == 0 or inner in c.free_symbols or inner in strides
-            if unclear or self.state.unknowns[inner].kind == "row":
+            inner, coefficient, c = self._innermost(numerator, order)
+            sign = _sign(coefficient)
+            if inner is None or sign == 0 or inner in strides:
                 guards.append(Relational(Modulo(numerator, k), "==", sp.S.Zero))
                 continue
             d = sp.expand(sign * coefficient)

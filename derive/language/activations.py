@@ -1,6 +1,6 @@
-"""Activations: only phi is written; phi' comes from ``diff`` and is rewritten in terms of y = phi(z) where that is possible.
+"""Activations, of which only phi is written.
 
-With phi' as a function of y, the value before the activation need not be stored.
+The derivative phi' comes from ``diff``.  Where possible it is rewritten in terms of y = phi(z), so that z need not be stored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Activation:
 
     @cached_property
     def increasing(self) -> bool:
-        """Whether phi never falls, as far as that is proved: then the largest of some phi(z) is phi of the largest z."""
+        """True where it is proved that phi never falls, so that the largest phi(z) is phi of the largest z."""
         if not isinstance(self.phi, sp.Piecewise):
             return _never_negative(self.derivative)
         if not _kinked_at_zero(self.phi):
@@ -84,7 +84,7 @@ def _in_powers(e: sp.Expr, unit: sp.Expr, q: sp.Symbol) -> sp.Expr:
 
 
 def _never_negative(e: sp.Expr) -> bool:
-    """True where SymPy knows it, or ``e`` is a quotient of polynomials in some exp(c z) without a negative coefficient."""
+    """True where SymPy knows it, or where ``e`` is a quotient of polynomials in exp(c z) without negative coefficients."""
     if e.is_nonnegative or sp.together(e).is_nonnegative:
         return True
     q = sp.Symbol("q", positive=True)
@@ -98,12 +98,12 @@ def _never_negative(e: sp.Expr) -> bool:
 
 
 def _kinked_at_zero(phi: sp.Piecewise) -> bool:
-    """Two parts, above and below z = 0."""
+    """True for two parts, one above and one below z = 0."""
     return len(phi.args) == 2 and phi.args[0][1] == (z > 0) and phi.args[1][1] == True  # noqa: E712
 
 
 def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
-    """phi' of one smooth branch as a function of y, proved by substituting back; None where no such form is found."""
+    """phi' of one smooth branch as a function of y, or None where none is found.  It is proved by substituting back."""
     if not derivative.has(z):
         return derivative
     if not phi.has(z):
@@ -129,9 +129,10 @@ def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
 
 
 def _linear_fractional(phi: sp.Expr, derivative: sp.Expr, q: sp.Symbol) -> sp.Expr | None:
-    """phi' as a function of y for phi = (a*q^n + b) / (c*q^n + d) or its logarithm; None for any other phi.
+    """phi' as a function of y, where phi or exp(phi) is linear fractional in a power of q; otherwise None.
 
-    Everything is rational in q here, so ``cancel`` decides the proof exactly; ``solve`` and ``simplify`` would search for it.
+    Everything is rational in q here, so
+    ``cancel`` decides the proof exactly, where ``solve`` and ``simplify`` would search for it.
     """
     logarithm = isinstance(phi, sp.log)
     inner, value = (phi.args[0], sp.Symbol("p", positive=True)) if logarithm else (phi, y)
@@ -157,7 +158,10 @@ def _shorter(e: sp.Expr) -> sp.Expr:
 
 
 def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
-    """phi' in terms of y.  A kink at z = 0 is allowed where phi is 0 there and increasing above: then z > 0 iff y > 0."""
+    """phi' in terms of y, or None.
+
+    A kink at z = 0 is allowed where phi is 0 there and increases above it, since then z > 0 exactly where y > 0.
+    """
     if not isinstance(phi, sp.Piecewise):
         return _inverse_derivative(phi, derivative)
     if not _kinked_at_zero(phi):

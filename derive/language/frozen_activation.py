@@ -14,7 +14,13 @@ from .activations import Activation
 
 @dataclass(frozen=True)
 class FrozenActivation:
-    """phi(z) over ``Temporary("z")`` and phi' over ``Temporary(derivative_in)``, with the equations that they came from."""
+    """An activation in the IR, with the equations that it came from.
+
+    * ``phi``: an expression over ``Temporary("z")``.
+    * ``dphi``: phi', an expression over ``Temporary(derivative_in)``.
+    * ``value_range``: infimum and supremum of phi; None is unbounded.
+    * ``increasing``: whether it is proved that phi never falls.
+    """
 
     name: str
     phi: Expr
@@ -27,7 +33,7 @@ class FrozenActivation:
 
 
 def freeze_activation(activation: Activation) -> FrozenActivation:
-    """Raises IRError, naming the activation, for a function that the IR lacks."""
+    """Freeze phi and phi'.  Raises IRError, naming the activation, for a function that the IR lacks."""
     freeze = ScalarFreezer(IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}")
     in_y = activation.derivative_of_output
     derivative = activation.derivative if in_y is None else in_y

@@ -1,7 +1,7 @@
 """The definition language: what a layer's equation is written with.
 
-A definition is a function of a ``Layer`` (and of static options such as the rank) that declares sizes, index variables and tensors
-and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
+A definition is a function of a ``Layer``, and of static options such as the rank.  It declares sizes, index variables and
+tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
 
     @layer(rank=(1, 2, 3))
     def max_pooling(L, rank):
@@ -16,7 +16,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -26,8 +26,9 @@ from ..symbols.errors import DefinitionError
 from ..symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
 from ..symbols.indices import AxisKind, AxisVariable, RelationInfo, RowVariable, SizeInfo, SizeTable, Vector, size_expression
 from .connections import Connections, Rows
-from .stages import Definition, Stage, normalise
-from .tensors import Access, Eq, InputHandle, Max, Sum, TensorHandle, flatten
+from .declarations import Declarations, Stage, TensorInfo
+from .stages import Definition, normalise
+from .tensors import Eq, InputHandle, Max, Sum, TensorHandle, flatten
 
 __all__ = [
     "Definition", "Eq", "Family", "Layer", "Max", "Sum", "cos", "erf", "exp", "layer", "log", "maximum", "minimum",
@@ -48,21 +49,21 @@ def index_symbol(name: str) -> sp.Symbol:
 
 
 class Layer:
-    """Collects the declarations of one layer while its definition function runs."""
+    """Collects the declarations of one layer while its definition function runs.
+
+    * ``declared``: the records, all that derivation reads.
+    * ``handles``: the tensors as definitions index them.
+    """
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.sizes_info: dict[str, SizeInfo] = {}
-        self.relations: dict[str, RelationInfo] = {}
-        self.variables: dict[sp.Symbol, AxisVariable | RowVariable] = {}
-        self.tensors: dict[str, TensorHandle] = {}
-        self.accesses: dict[sp.Symbol, Access] = {}
-        self.stages: list[Stage] = []
-        self.initial: dict[str, object] = {}
-        self.shifts: set[str] = set()
+        self.declared = Declarations(name)
+        self.handles: dict[str, TensorHandle] = {}
+        self._refuse = self.declared.refuse
 
-    def _refuse(self, reason: str) -> DefinitionError:
-        return DefinitionError(f"layer {self.name}: {reason}")
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.declared.name
 
     def _name(self, kind: str, name: str) -> None:
         """Sizes, indices, tensors and relations share one space of names, which generated code uses as it is."""
@@ -70,7 +71,8 @@ class Layer:
             raise self._refuse(f"{kind} {name!r}: a name is a Python identifier")
         if _RESERVED.fullmatch(name):
             raise self._refuse(f"{kind} {name}: the name is taken (t is the sample index, s0, s1, … are temporaries)")
-        groups = {"size": self.sizes_info, "index": map(str, self.variables), "tensor": self.tensors, "relation": self.relations}
+        known = self.declared
+        groups = {"size": known.sizes, "index": map(str, known.variables), "tensor": known.tensors, "relation": known.relations}
         for other, names in groups.items():
             if name in names:
                 raise self._refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
@@ -78,7 +80,7 @@ class Layer:
     # ------------------------------------------------------------------------------------------------------ sizes
     def _declare_size(self, info: SizeInfo) -> sp.Symbol:
         self._name("size", info.name)
-        self.sizes_info[info.name] = info
+        self.declared.sizes[info.name] = info
         return _size_symbol(info.name)
 
     def size(self, symbol: str, keyword: str, default: int | None = None, minimum: int = 1,
@@ -119,14 +121,14 @@ class Layer:
     def _axis(self, name: str, kind: AxisKind, extent: sp.Expr) -> sp.Symbol:
         symbol = index_symbol(name)
         variable = AxisVariable(symbol, kind, extent)
-        if self.variables.get(symbol) == variable:
+        if self.declared.variables.get(symbol) == variable:
             return symbol
-        if symbol in self.variables:
+        if symbol in self.declared.variables:
             raise self._refuse(f"index {name} is declared twice with different ranges")
         self._name("index", name)
         if not extent.is_integer:
             raise self._refuse(f"the range {extent} of index {name} is not an integer")
-        self.variables[symbol] = variable
+        self.declared.variables[symbol] = variable
         return symbol
 
     def axis(self, name: str, extent: object, kind: AxisKind = "map") -> sp.Symbol:
@@ -135,7 +137,7 @@ class Layer:
 
     def copy(self, symbol: sp.Symbol, name: str) -> sp.Symbol:
         """Another index variable with the range of ``symbol``."""
-        variable = self.variables[symbol]
+        variable = self.declared.variables[symbol]
         if isinstance(variable, RowVariable):
             raise self._refuse(f"{symbol} runs over connections and cannot be copied")
         return self._axis(name, variable.kind, variable.extent)
@@ -145,7 +147,7 @@ class Layer:
         return self._axis(name, "map", self.size(size, keyword, random=random))
 
     def own(self, Y: InputHandle, name: str = "i") -> sp.Symbol:
-        """The maps of this layer where map i has the one input map j = i."""
+        """The maps of this layer where map i reads map j = i alone."""
         return self._axis(name, "map", Y.J)
 
     def window(self, name: str, sizes: Vector) -> Vector:
@@ -165,19 +167,20 @@ class Layer:
     # ---------------------------------------------------------------------------------------------------- tensors
     def _declare(self, handle: TensorHandle) -> None:
         self._name("tensor", handle.name)
-        symbols = [a.symbol for a in handle.axes]
+        symbols = [a.symbol for a in handle.info.axes]
         if len(set(symbols)) < len(symbols):
             again = next(s for s in symbols if symbols.count(s) > 1)
             raise self._refuse(f"{handle.name} has the index {again} twice; L.copy({again}, ...) makes another with its range")
-        self.tensors[handle.name] = handle
+        self.declared.tensors[handle.name] = handle.info
+        self.handles[handle.name] = handle
 
     def input(self, rank: int | None = None, ragged: bool = False, name: str = "Y") -> InputHandle:
         """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all units."""
-        if any(t.kind == "input" for t in self.tensors.values()):
+        if any(t.kind == "input" for t in self.declared.tensors.values()):
             raise self._refuse(f"a second input {name}: a layer has exactly one input")
         count = self._declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
         j = AxisVariable(index_symbol("j"), "map" if rank else "unit", count)
-        self.variables[j.symbol] = j
+        self.declared.variables[j.symbol] = j
         H: Vector = Vector(())
         if rank:
             table = "J" if ragged else None
@@ -189,8 +192,8 @@ class Layer:
                 H = Vector(_size_symbol(f"H{r}") for r in range(rank))
         y = tuple(AxisVariable(index_symbol(f"y{r}"), "coordinate", s) for r, s in enumerate(H[j.symbol] if ragged else H))
         for axis in y:
-            self.variables[axis.symbol] = axis
-        handle = InputHandle(self, name, "input", (j, *y), ragged)
+            self.declared.variables[axis.symbol] = axis
+        handle = InputHandle(self.declared, TensorInfo(name, "input", (j, *y), ragged, True))
         handle.j, handle.J, handle.y, handle.H = j.symbol, count, Vector(a.symbol for a in y), H
         self._declare(handle)
         return handle
@@ -206,24 +209,27 @@ class Layer:
             variable = self.parameter_axis(symbol)
             variables.append(variable)
         ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)
-        handle = TensorHandle(self, name, "parameter", tuple(variables), ragged, samples=False)
+        handle = TensorHandle(self.declared, TensorInfo(name, "parameter", tuple(variables), ragged, False))
         self._declare(handle)
-        self.initial[name] = initial
+        self.declared.initial[name] = initial
         return handle
 
     def parameter_axis(self, symbol: object) -> AxisVariable:
-        """The axis of a parameter that is indexed by ``symbol``; a connection's kernel id q becomes an axis over all kernels."""
-        if isinstance(symbol, sp.Symbol) and isinstance(self.variables.get(symbol), AxisVariable):
-            variable = self.variables[symbol]
+        """The axis of a parameter that is indexed by ``symbol``.
+
+        A connection's kernel id q becomes an axis over all kernels.
+        """
+        if isinstance(symbol, sp.Symbol) and isinstance(self.declared.variables.get(symbol), AxisVariable):
+            variable = self.declared.variables[symbol]
             assert isinstance(variable, AxisVariable)
-            columns = {f: c for r in self.relations.values() for c, f in self._column_functions(r)}
+            columns = {f: c for r in self.declared.relations.values() for c, f in self._column_functions(r)}
             extent = variable.extent
             for term in sorted(extent.atoms(sp.core.function.AppliedUndef), key=str):
                 if term.func.__name__ in columns:
                     extent = extent.subs(term, index_symbol(columns[term.func.__name__]))
             return AxisVariable(variable.symbol, variable.kind, extent)
         if isinstance(symbol, sp.core.function.AppliedUndef):
-            for relation in self.relations.values():
+            for relation in self.declared.relations.values():
                 for column, function in self._column_functions(relation):
                     if function == symbol.func.__name__:
                         size = dict(relation.columns)[column]
@@ -236,14 +242,24 @@ class Layer:
 
     def tensor(self, name: str) -> TensorHandle:
         """The declared tensor ``name``."""
-        if name not in self.tensors:
-            raise self._refuse(f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.tensors))}")
-        return self.tensors[name]
+        if name not in self.handles:
+            raise self._refuse(f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.handles))}")
+        return self.handles[name]
 
     # ------------------------------------------------------------------------------------------------ connections
     def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
-        """Which maps j of the layer below feed map i (the paper's D_i), and which kernel q each connection uses."""
-        return Connections.declare(self, kind, Y, keyword)
+        """Declare which maps j below feed map i (the paper's D_i), and the kernel q of each connection."""
+        if kind == "own":
+            i = self.own(Y)
+            return Connections(self.declared, "own", i, i, (i,), (), (), None)
+        if kind == "full":
+            i = self.maps("i", "I", keyword)
+            return Connections(self.declared, "full", i, Y.j, (i, Y.j), (Y.j,), (), None)
+        if kind != "table":
+            raise self._refuse(f"connections are full, own or table; got {kind!r}")
+        i = self.maps("i", "I", keyword)
+        rows = self.relation("D", i="I", j="J", q="Q")
+        return Connections(self.declared, "table", i, rows.j, (rows.q,), rows.loops, (rows.i - i,), "Q")
 
     def relation(self, name: str, **columns: str) -> Rows:
         """An explicit list of rows; each keyword names a column and the size that bounds it.
@@ -253,11 +269,11 @@ class Layer:
         """
         self._name("relation", name)
         info = RelationInfo(name, tuple(columns.items()))
-        self.relations[name] = info
+        self.declared.relations[name] = info
         row = RowVariable(index_symbol(f"{name.lower()}_row"), name)
-        self.variables[row.symbol] = row
+        self.declared.variables[row.symbol] = row
         for column, size in columns.items():
-            if size not in self.sizes_info:
+            if size not in self.declared.sizes:
                 self._declare_size(SizeInfo(size, "relation", relation=name, column=column, minimum=0))
         return Rows(row.symbol, name, tuple(columns))
 
@@ -268,13 +284,13 @@ class Layer:
         def define(expression: object) -> TensorHandle:
             symbols = flatten(axes)
             for symbol in symbols:
-                if not isinstance(self.variables.get(symbol), AxisVariable):
+                if not isinstance(self.declared.variables.get(symbol), AxisVariable):
                     raise self._refuse(f"{name} is indexed by {symbol}, which is no declared index variable")
-            variables = tuple(self.variables[s] for s in symbols)
-            is_ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)  # type: ignore[union-attr]
-            handle = TensorHandle(self, name, "stage", variables, is_ragged)  # type: ignore[arg-type]
+            variables = tuple(v for s in symbols if isinstance(v := self.declared.variables[s], AxisVariable))
+            is_ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)
+            handle = TensorHandle(self.declared, TensorInfo(name, "stage", variables, is_ragged, True))
             self._declare(handle)
-            self.stages.append(Stage(name, variables, sp.sympify(expression), ()))  # type: ignore[arg-type]
+            self.declared.stages.append(Stage(name, variables, sp.sympify(expression), ()))
             return handle
 
         return define
@@ -284,7 +300,7 @@ class Layer:
 
         The derivation proves dZ/dshift = 0 (and refuses the definition otherwise), then leaves it out of the deltas.
         """
-        self.shifts.add(name)
+        self.declared.shifts.add(name)
         return self.stage(name, *axes)
 
     def output(self, *axes: object) -> Callable[[object], Definition]:
@@ -292,8 +308,8 @@ class Layer:
 
         def define(expression: object) -> Definition:
             self.stage("Z", *axes)(expression)
-            self.tensors["Z"].kind = "output"
-            return normalise(self)
+            self.declared.tensors["Z"] = replace(self.declared.tensors["Z"], kind="output")
+            return normalise(self.declared)
 
         return define
 

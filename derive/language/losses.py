@@ -1,7 +1,7 @@
-"""Error functions (Table 2) and, for every activation, the output delta of equation 6 (Table 3).
+"""Error functions (Table 2) and, with every activation, the output delta of equation 6 (Table 3).
 
-A loss is one term rho(t, y) per output unit; r is their sum.  For an activation phi the pair (loss, phi) is the composition: its
-value in a form that does not overflow, and its delta d rho(t, phi(z))/dz, both proved equal to the composition.
+A loss is one term rho(t, y) per output unit; r is their sum.  Composed with an activation phi it has a value in a form that does
+not overflow, and a delta d rho(t, phi(z))/dz.  Both are proved equal to the composition.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ t = sp.Symbol("t", real=True)
 
 @dataclass(frozen=True)
 class Loss:
-    """r = sum over the output units of ``rho(t, y)``; intervals say which targets and outputs it admits."""
+    """r = sum over the output units of ``rho(t, y)``.
+
+    * ``targets``, ``outputs``: the intervals that it admits; None is unbounded.
+    * ``open``: whether the outputs' interval leaves out its lower and its upper end.
+    """
 
     name: str
     rho: sp.Expr
@@ -37,8 +41,8 @@ LOSSES: tuple[Loss, ...] = (
 
 
 @dataclass(frozen=True)
-class Pair:
-    """(loss, activation): value and delta of one output unit, each as an expression in t and one of y, z."""
+class LossPair:
+    """A loss composed with an activation: value and delta of one unit, in t and one of y and z."""
 
     loss: Loss
     activation: Activation
@@ -52,7 +56,7 @@ class Pair:
 
 
 def expand_logarithms(e: sp.Expr) -> sp.Expr:
-    """Logarithms of exponentials and of sigmoids without the exponential: log(sigmoid(a)) = a - softplus(a)."""
+    """``e`` without exponentials under logarithms: log(sigmoid(a)) becomes a - softplus(a)."""
     e = e.replace(lambda n: n == 1 - sigmoid(z), lambda n: sigmoid(-z))
     e = e.replace(sp.log, lambda a: sp.expand_log(sp.log(a), force=True))
     e = e.replace(sp.log, lambda a: a.args[0] - softplus(a.args[0]) if isinstance(a, sigmoid) else sp.log(a))
@@ -61,12 +65,15 @@ def expand_logarithms(e: sp.Expr) -> sp.Expr:
 
 
 def vanishes(e: sp.Expr) -> bool:
-    """Proof that ``e`` is 0: ``cancel`` decides what is rational in its functions; only where it leaves something is more tried."""
+    """True where it is proved that ``e`` is 0.
+
+    ``cancel`` decides what is rational in its functions; ``simplify`` is slow, and only tried where that leaves something.
+    """
     return bool(sp.cancel(e) == 0 or sp.simplify(e) == 0)
 
 
 def is_zero(e: sp.Expr) -> bool:
-    """Proof that a real expression in exp, log and rationals is 0: exactly, by rewriting in exponentials."""
+    """True where it is proved exactly that a real expression in exp, log and rationals is 0."""
     plain = e.rewrite(sp.exp)
     return (
         vanishes(plain)
@@ -75,7 +82,7 @@ def is_zero(e: sp.Expr) -> bool:
     )
 
 
-def derive_pair(loss: Loss, activation: Activation) -> Pair:
+def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     """Equation 6 for one pair.  Raises DefinitionError when the stable form cannot be proved equal to the definition."""
     outer = sp.diff(loss.rho, y)
     in_y = activation.derivative_of_output
@@ -91,11 +98,11 @@ def derive_pair(loss: Loss, activation: Activation) -> Pair:
             value = stable
     if activation.name == "linear":
         value, delta = value.subs(z, y), delta.subs(z, y)
-    return Pair(loss, activation, value, delta)
+    return LossPair(loss, activation, value, delta)
 
 
 def _zero_at_origin(difference: sp.Expr) -> bool:
-    """Two functions with equal derivatives are equal when they agree at one point, z = 0, for every t."""
+    """True where ``difference`` is 0 at z = 0 for every t; functions with equal derivatives are then equal."""
     return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
 
 

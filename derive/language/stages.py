@@ -1,23 +1,23 @@
-"""Stages of a definition: each a map or a reduction over earlier tensors, checked and brought to a normal form.
+"""Stages of a definition, checked and brought to a normal form.
 
-Normal form: a stage is an expression that is *linear* in its reductions, with coefficients that hold no tensor.  Any other
-reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to every stage alike.
+A stage is a map or a reduction over earlier tensors.  In normal form it is *linear* in its reductions, with coefficients that
+hold no tensor.  Any other reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to
+every stage alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from ..symbols.errors import DefinitionError
 from ..symbols.freeze import is_scalar_part
 from ..symbols.functions import without_kinks
 from ..symbols.indices import AxisVariable, RelationInfo, RowVariable, SizeInfo
-from .tensors import Access, Reduction, TensorHandle, reduction_of
+from .declarations import Access, Declarations, Reduction, Stage, TensorInfo
+from .tensors import reduction_of
 
 _SYMPY_LOOPS: Mapping[type, str] = {
     sp.Sum: "write Sum(body, index) of the definition language",
@@ -25,30 +25,6 @@ _SYMPY_LOOPS: Mapping[type, str] = {
     sp.Integral: "a layer's equation has no integrals",
     sp.Derivative: "write the derivative out",
 }
-
-if TYPE_CHECKING:
-    from .layer import Layer
-
-
-@dataclass(frozen=True)
-class Stage:
-    """``name[axes] = expression``; the symbols of ``reductions`` stand for their reductions in ``expression``."""
-
-    name: str
-    axes: tuple[AxisVariable, ...]
-    expression: sp.Expr
-    reductions: tuple[tuple[sp.Symbol, Reduction], ...]
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A declared tensor: its axes, without the sample axis."""
-
-    name: str
-    kind: str
-    axes: tuple[AxisVariable, ...]
-    ragged: bool
-    samples: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +52,7 @@ class Definition:
         return [t for t in self.tensors.values() if t.kind == "parameter"]
 
 
-def variables_in(definition: Definition | Layer, expression: sp.Expr) -> set[sp.Symbol]:
+def variables_in(definition: Definition | Declarations, expression: sp.Expr) -> set[sp.Symbol]:
     """The index variables that ``expression`` depends on, through its accesses and reductions too."""
     found: set[sp.Symbol] = set()
     for symbol in expression.free_symbols:
@@ -92,7 +68,7 @@ def variables_in(definition: Definition | Layer, expression: sp.Expr) -> set[sp.
     return found
 
 
-def reduction_variables(definition: Definition | Layer, reduction: Reduction) -> set[sp.Symbol]:
+def reduction_variables(definition: Definition | Declarations, reduction: Reduction) -> set[sp.Symbol]:
     """The index variables outside ``reduction`` that its value depends on."""
     found = variables_in(definition, reduction.body)
     for constraint in (*reduction.constraints, *reduction.bounds):
@@ -105,7 +81,7 @@ def reduction_variables(definition: Definition | Layer, reduction: Reduction) ->
 
 
 def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr] | None:
-    """``expression`` as coefficients over index variables and relation columns, plus a constant; None when it is not affine."""
+    """The coefficients of index variables and relation columns in ``expression``, and its constant; None when not affine."""
     expression = sp.expand(expression)
     atoms = {f for f in expression.atoms(AppliedUndef) if f.free_symbols & variables}
     coefficients: dict[sp.Expr, sp.Expr] = {}
@@ -122,23 +98,21 @@ def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[s
 
 
 class _Normaliser:
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
+    def __init__(self, declared: Declarations) -> None:
+        self.declared = declared
+        self.refuse = declared.refuse
         self.stages: list[Stage] = []
-        self.sizes = {sp.Symbol(n, integer=True, nonnegative=True) for n in layer.sizes_info}
-
-    def refuse(self, reason: str) -> DefinitionError:
-        return DefinitionError(f"layer {self.layer.name}: {reason}")
+        self.sizes = {sp.Symbol(n, integer=True, nonnegative=True) for n in declared.sizes}
 
     def check(self, where: str, expression: sp.Expr, scope: set[sp.Symbol]) -> None:
         """Every symbol is known, every index is bound, every access is affine."""
-        layer = self.layer
+        declared = self.declared
         self._check_functions(where, expression)
         for symbol in sorted(expression.free_symbols, key=str):
-            if symbol in layer.variables:
+            if symbol in declared.variables:
                 if symbol not in scope:
                     raise self.refuse(f"index {symbol} in {where} is neither an index of {where} nor reduced over")
-            elif symbol in layer.accesses:
+            elif symbol in declared.accesses:
                 self._check_access(where, symbol, scope)
             elif reduction_of(symbol) is None and symbol not in self.sizes:
                 raise self.refuse(f"unknown symbol {symbol} in {where}: it is no access, no index and no size")
@@ -151,13 +125,13 @@ class _Normaliser:
                 raise self.refuse(f"{where} uses {part}, and the kernels have no function {type(part).__name__}")
 
     def _check_access(self, where: str, symbol: sp.Symbol, scope: set[sp.Symbol]) -> None:
-        access = self.layer.accesses[symbol]
+        access = self.declared.accesses[symbol]
         for entry in access.index:
-            unbound = {s for s in entry.free_symbols if s in self.layer.variables} - scope
+            unbound = {s for s in entry.free_symbols if s in self.declared.variables} - scope
             if unbound:
                 name = min(map(str, unbound))
                 raise self.refuse(f"index {name} of the access {symbol} in {where} is neither an index of {where} nor reduced over")
-            unknown = entry.free_symbols - set(self.layer.variables) - self.sizes
+            unknown = entry.free_symbols - set(self.declared.variables) - self.sizes
             if unknown:
                 raise self.refuse(f"unknown symbol {min(map(str, unknown))} in the access {symbol}")
             if affine_terms(entry, scope) is None:
@@ -168,7 +142,7 @@ class _Normaliser:
 
     def _check_condition(self, where: str, condition: sp.Expr, text: str, scope: set[sp.Symbol]) -> None:
         for symbol in sorted(condition.free_symbols - scope, key=str):
-            if symbol in self.layer.variables:
+            if symbol in self.declared.variables:
                 raise self.refuse(f"index {symbol} in the condition {text} of {where} is not bound there")
             if symbol not in self.sizes:
                 raise self.refuse(f"unknown symbol {symbol} in the condition {text} of {where}: it is no index and no size")
@@ -179,7 +153,7 @@ class _Normaliser:
         """Give a reduction a stage of its own and return the access to it."""
         reduction = reduction_of(reduction_symbol)
         assert reduction is not None
-        needed = reduction_variables(self.layer, reduction)
+        needed = reduction_variables(self.declared, reduction)
         own = tuple(a for a in axes if a.symbol in needed)
         missing = needed - {a.symbol for a in own}
         if missing:
@@ -188,22 +162,17 @@ class _Normaliser:
         number = 1 + sum(s.name.startswith(f"{base}_{combine}") for s in self.stages)
         name = f"{base}_{combine}{number}"
         ragged = any(a.extent.atoms(AppliedUndef) for a in own)
-        handle = TensorHandle(self.layer, name, "stage", own, ragged)
-        self.layer.tensors[name] = handle
+        self.declared.tensors[name] = TensorInfo(name, "stage", own, ragged, True)
         self.stages.append(self.normal(Stage(name, own, reduction_symbol, ())))
-        return handle[tuple(a.symbol for a in own)]
+        return self.declared.access(name, tuple(a.symbol for a in own))
 
     def body(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> Reduction:
         """The reduction with inner reductions replaced by stages."""
-        for symbol in reduction.variables:
-            if symbol not in self.layer.variables:
-                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
-            if symbol in {a.symbol for a in axes}:
-                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
+        self._check_variables(base, reduction, axes)
         reduction = self.merged(base, reduction)
         expression = without_kinks(reduction.body)
         inner_axes = axes + tuple(
-            v for s in reduction.variables if isinstance(v := self.layer.variables.get(s), AxisVariable) and v not in axes
+            v for s in reduction.variables if isinstance(v := self.declared.variables.get(s), AxisVariable) and v not in axes
         )
         for symbol in sorted((s for s in expression.free_symbols if reduction_of(s) is not None), key=str):
             inner = reduction_of(symbol)
@@ -215,13 +184,24 @@ class _Normaliser:
             self._check_condition(base, condition, f"{condition} {sign} 0", scope)
         return replace(reduction, body=expression)
 
+    def _check_variables(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> None:
+        """The variables of a reduction are declared, and none is an index of its stage."""
+        for symbol in reduction.variables:
+            if symbol not in self.declared.variables:
+                raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
+            if symbol in {a.symbol for a in axes}:
+                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
+
     def merged(self, base: str, reduction: Reduction) -> Reduction:
-        """A sum of sums over what an outer row reaches is one sum: a stage cannot be indexed by the rows of a relation."""
-        rows = {s for s in reduction.variables if isinstance(self.layer.variables[s], RowVariable)}
+        """The reduction with every sum that depends on one of its rows merged into it.
+
+        Such a sum cannot become a stage, since the rows of a relation cannot index one.
+        """
+        rows = {s for s in reduction.variables if isinstance(self.declared.variables[s], RowVariable)}
         for symbol in sorted((s for s in reduction.body.free_symbols if reduction_of(s) is not None), key=str):
             inner = reduction_of(symbol)
             assert inner is not None
-            if not rows & reduction_variables(self.layer, inner):
+            if not rows & reduction_variables(self.declared, inner):
                 continue
             factor = sp.expand(reduction.body).coeff(symbol, 1)
             linear = sp.expand(reduction.body - factor * symbol) == 0 and symbol not in factor.free_symbols
@@ -242,45 +222,35 @@ class _Normaliser:
             reduction = reduction_of(symbol)
             assert reduction is not None
             coefficient = sp.diff(expression, symbol)
-            constant = not any(reduction_of(s) is not None or s in self.layer.accesses for s in coefficient.free_symbols)
+            constant = not any(reduction_of(s) is not None or s in self.declared.accesses for s in coefficient.free_symbols)
             if not constant or (reduction.combine == "max" and expression != symbol):
                 expression = expression.subs(symbol, self.split(stage.name, reduction.combine, symbol, stage.axes))
             else:
                 kept.append((symbol, self.body(stage.name, reduction, stage.axes)))
         self.check(stage.name, expression, {a.symbol for a in stage.axes})
-        for symbol in sorted(expression.free_symbols & set(self.layer.accesses), key=str):
-            if self.layer.accesses[symbol].outside == "skip":
+        for symbol in sorted(expression.free_symbols & set(self.declared.accesses), key=str):
+            if self.declared.accesses[symbol].outside == "skip":
                 raise self.refuse(f"the clipped access {symbol} in {stage.name} stands under no reduction that could leave it out")
         return Stage(stage.name, stage.axes, expression, tuple(kept))
 
 
-def normalise(layer: Layer) -> Definition:
-    """Check the layer's stages and bring them to normal form.
+def normalise(declared: Declarations) -> Definition:
+    """Check the declared stages and bring them to normal form.
 
     Raises DefinitionError, naming the layer and the access, for whatever the language cannot express.
     """
-    normaliser = _Normaliser(layer)
-    declared = list(layer.stages)
-    for stage in declared:
+    normaliser = _Normaliser(declared)
+    for stage in list(declared.stages):
         normaliser.stages.append(normaliser.normal(stage))
     read = {"Z"}
     for stage in reversed(normaliser.stages):
         if stage.name in read:
-            read |= {layer.accesses[s].tensor for s in _accesses(layer, stage)}
-    for handle in layer.tensors.values():
-        if handle.name not in read:
-            raise DefinitionError(f"layer {layer.name}: {handle.name} is declared but Z does not depend on it")
-    if sum(t.kind == "input" for t in layer.tensors.values()) != 1:
-        raise DefinitionError(f"layer {layer.name}: a layer has exactly one input, declared with L.input(...)")
-    tensors = {
-        h.name: TensorInfo(h.name, h.kind, h.axes, h.ragged, h.samples) for h in layer.tensors.values()
-    }
-    return Definition(layer.name, dict(layer.sizes_info), dict(layer.relations), tensors, tuple(normaliser.stages),
-                      dict(layer.accesses), dict(layer.variables), dict(layer.initial), frozenset(layer.shifts))  # fmt: skip
-
-
-def _accesses(layer: Layer, stage: Stage) -> set[sp.Symbol]:
-    symbols = set(stage.expression.free_symbols)
-    for _, reduction in stage.reductions:
-        symbols |= reduction.body.free_symbols
-    return {s for s in symbols if s in layer.accesses}
+            read |= {declared.accesses[s].tensor for s in stage.symbols if s in declared.accesses}
+    for name in declared.tensors:
+        if name not in read:
+            raise declared.refuse(f"{name} is declared but Z does not depend on it")
+    if sum(t.kind == "input" for t in declared.tensors.values()) != 1:
+        raise declared.refuse("a layer has exactly one input, declared with L.input(...)")
+    return Definition(declared.name, dict(declared.sizes), dict(declared.relations), dict(declared.tensors),
+                      tuple(normaliser.stages), dict(declared.accesses), dict(declared.variables), dict(declared.initial),
+                      frozenset(declared.shifts))  # fmt: skip

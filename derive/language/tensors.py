@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import sympy as sp
 
 from ..symbols.errors import DefinitionError
-from ..symbols.indices import AxisVariable, Vector
-
-if TYPE_CHECKING:
-    from .layer import Layer
-
-Outside = Literal["never", "zero", "skip"]
-
-
-@dataclass(frozen=True)
-class Access:
-    """``tensor[index]``; ``outside`` says what an index outside the tensor means."""
-
-    tensor: str
-    index: tuple[sp.Expr, ...]
-    outside: Outside = "never"
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """``combine`` of ``body`` over ``variables`` where every expression of ``constraints`` is 0 and of ``bounds`` at least 0."""
-
-    combine: Literal["sum", "max"]
-    body: sp.Expr
-    variables: tuple[sp.Symbol, ...]
-    constraints: tuple[sp.Expr, ...]
-    bounds: tuple[sp.Expr, ...] = ()
-
+from ..symbols.indices import Vector
+from .declarations import Declarations, Outside, Reduction, TensorInfo
 
 _REDUCTIONS: dict[sp.Symbol, Reduction] = {}
 
@@ -45,7 +19,7 @@ def reduction_of(symbol: sp.Symbol) -> Reduction | None:
 
 
 def flatten(parts: tuple[object, ...]) -> list[object]:
-    """Vectors, tuples and connections replaced by their entries."""
+    """``parts`` with the entries of vectors, tuples and connections in their place."""
     result: list[object] = []
     for part in parts:
         if isinstance(part, Vector | tuple | list):
@@ -118,40 +92,37 @@ def Max(body: object, *variables: object, where: object = None) -> sp.Expr:
 
 
 class TensorHandle:
-    """A tensor inside a definition; ``tensor[index...]`` is an access.
+    """A tensor inside a definition.
 
-    ``tensor.padded[...]`` is 0 outside the tensor, ``tensor.clipped[...]`` leaves terms outside it out of their reduction.
+    * ``tensor[...]``: an access, which must stay inside.
+    * ``tensor.padded[...]``: 0 outside the tensor.
+    * ``tensor.clipped[...]``: leaves terms outside the tensor out of their reduction.
     """
 
-    def __init__(self, layer: Layer, name: str, kind: str, axes: tuple[AxisVariable, ...], ragged: bool = False,
-                 samples: bool = True, outside: Outside = "never") -> None:  # fmt: skip
-        self.layer, self.name, self.kind, self.axes = layer, name, kind, axes
-        self.ragged, self.samples, self.outside = ragged, samples, outside
+    def __init__(self, declared: Declarations, info: TensorInfo, outside: Outside = "never") -> None:
+        self.declared, self.info, self.outside = declared, info, outside
 
-    def _variant(self, outside: Outside) -> TensorHandle:
-        return TensorHandle(self.layer, self.name, self.kind, self.axes, self.ragged, self.samples, outside)
+    @property
+    def name(self) -> str:
+        """The tensor's name, which generated code uses as it is."""
+        return self.info.name
 
     @property
     def padded(self) -> TensorHandle:
         """The tensor extended by zeros in every direction."""
-        return self._variant("zero")
+        return TensorHandle(self.declared, self.info, "zero")
 
     @property
     def clipped(self) -> TensorHandle:
         """The tensor with windows clipped at its border: terms outside are left out."""
-        return self._variant("skip")
+        return TensorHandle(self.declared, self.info, "skip")
 
     def __getitem__(self, key: object) -> sp.Symbol:
         index = flatten(key if isinstance(key, tuple) else (key,))
-        if len(index) != len(self.axes):
-            raise DefinitionError(
-                f"layer {self.layer.name}: {self.name} has {len(self.axes)} indices, the access {self.name}{index} has {len(index)}"
-            )
-        mark = {"never": "", "zero": "~", "skip": "|"}[self.outside]
-        entries = tuple(sp.expand(sp.sympify(e)) for e in index)
-        symbol = sp.Symbol(f"{self.name}{mark}[{', '.join(map(str, entries))}]", real=True)
-        self.layer.accesses[symbol] = Access(self.name, entries, self.outside)
-        return symbol
+        count = len(self.info.axes)
+        if len(index) != count:
+            raise self.declared.refuse(f"{self.name} has {count} indices, the access {self.name}{index} has {len(index)}")
+        return self.declared.access(self.name, tuple(sp.expand(sp.sympify(e)) for e in index), self.outside)
 
     def __call__(self) -> sp.Symbol:
         """The access of a tensor without axes."""

@@ -1,4 +1,7 @@
-"""Definitions of the built-in layers: data for the derivation, nothing derived by hand."""
+"""Definitions of the built-in layers: data for the derivation.
+May import the language and the symbols.
+Never a delta, a gradient or anything else that is derived by hand.
+"""
 
 from .convolution import convolution
 from .dense import dense

@@ -12,8 +12,8 @@ from sympy.printing.latex import LatexPrinter
 from ..adjoint.fundamental import Adjoint, Contribution, delta_name
 from ..adjoint.nests import Term
 from ..adjoint.solver import Relational, Solution
-from ..language.stages import Definition, Stage, TensorInfo
-from ..language.tensors import Access
+from ..language.declarations import Access, Stage, TensorInfo
+from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
 from ..symbols.integers import CeilDiv, FloorDiv, Gcd, Inverse, Largest, Modulo, Smallest
 

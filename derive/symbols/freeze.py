@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import sympy as sp
@@ -54,7 +54,11 @@ _OPERATORS: Mapping[type, _Operator] = {
 
 
 class IntegerFreezer:
-    """Freezes index expressions; ``sizes`` are the layer's size names, ``relations`` maps ``D_j`` to (D, j)."""
+    """Freezes index expressions.
+
+    * ``sizes``: the names of the layer's sizes.
+    * ``relations``: of a column's function, such as ``D_j``, the relation and the column.
+    """
 
     def __init__(self, sizes: frozenset[str], relations: Mapping[str, tuple[str, str]]) -> None:
         self.sizes, self.relations = sizes, relations
@@ -64,41 +68,62 @@ class IntegerFreezer:
             return Integer(int(e))
         if e.is_Symbol:
             return Size(e.name) if e.name in self.sizes else Name(e.name)
-        if isinstance(e, AppliedUndef):
-            name = e.func.__name__
-            if name in self.relations:
-                relation, column = self.relations[name]
-                return Column(relation, column, self(e.args[0]))
-            if name in self.sizes:
-                return Size(name, self(e.args[0]))
-        if type(e) in _INTEGER_FUNCTIONS:
-            return IntOp(_INTEGER_FUNCTIONS[type(e)], tuple(self(a) for a in e.args))  # type: ignore[arg-type]
-        if e.is_Add:
-            return IntOp("add", tuple(self(a) for a in _positive_first(e)))
-        if e.is_Mul:
-            return IntOp("mul", tuple(self(a) for a in e.args))
-        if e.is_Pow and e.exp.is_Integer and e.exp > 0:
-            return IntOp("mul", tuple(self(e.base) for _ in range(int(e.exp))))
+        if isinstance(e, AppliedUndef) and (entry := self._table_entry(e)) is not None:
+            return entry
+        if (operation := _integer_operation(e)) is not None:
+            op, args = operation
+            return IntOp(op, tuple(self(a) for a in args))  # type: ignore[arg-type]
         raise IRError(f"{e} is no integer expression that the IR can hold ({type(e).__name__})")
+
+    def _table_entry(self, e: sp.Expr) -> Column | Size | None:
+        """A column of a relation or a size that differs from entry to entry; None for any other function."""
+        name = e.func.__name__
+        if name in self.relations:
+            relation, column = self.relations[name]
+            return Column(relation, column, self(e.args[0]))
+        return Size(name, self(e.args[0])) if name in self.sizes else None
 
     def condition(self, left: sp.Expr, op: str, right: sp.Expr) -> Condition:
         """``left op right``; an expression >= 0 is turned into the comparison that reads better."""
-        if op == ">=" and right == 0 and left.is_Add:
-            negative = [a for a in left.args if a.could_extract_minus_sign()]
-            positive = [a for a in left.args if a not in negative]
-            constant = sum((a for a in left.args if a.is_Integer), sp.S.Zero)
-            if negative and positive:
-                lhs = -sum((a for a in negative if not a.is_Integer), sp.S.Zero)
-                rhs = sum((a for a in positive if not a.is_Integer), sp.S.Zero) + constant
-                if rhs - constant != 0 and constant == -1:
-                    return Condition(self(lhs), "<", self(rhs - constant))
-                return Condition(self(lhs), "<=", self(rhs))
-        return Condition(self(left), op, self(right))  # type: ignore[arg-type]
+        compared = _two_sides(left) if op == ">=" and right == 0 and left.is_Add else None
+        smaller, op, larger = compared or (left, op, right)
+        return Condition(self(smaller), op, self(larger))  # type: ignore[arg-type]
+
+
+def _integer_operation(e: sp.Expr) -> tuple[str, Sequence[sp.Expr]] | None:
+    """The IR's operation for ``e`` and its arguments; None where there is none."""
+    if type(e) in _INTEGER_FUNCTIONS:
+        return _INTEGER_FUNCTIONS[type(e)], e.args
+    if e.is_Add:
+        return "add", _positive_first(e)
+    if e.is_Mul:
+        return "mul", e.args
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        return "mul", [e.base] * int(e.exp)
+    return None
+
+
+def _two_sides(e: sp.Expr) -> tuple[sp.Expr, str, sp.Expr] | None:
+    """``e >= 0`` as a comparison: what ``e`` subtracts, < or <=, and the rest.
+
+    None where all terms have one sign.
+    """
+    negative = [a for a in e.args if a.could_extract_minus_sign()]
+    positive = [a for a in e.args if a not in negative]
+    if not negative or not positive:
+        return None
+    constant = sum((a for a in e.args if a.is_Integer), sp.S.Zero)
+    smaller = -sum((a for a in negative if not a.is_Integer), sp.S.Zero)
+    larger = sum((a for a in positive if not a.is_Integer), sp.S.Zero)
+    return (smaller, "<", larger) if larger != 0 and constant == -1 else (smaller, "<=", larger + constant)
 
 
 def _positive_first(e: sp.Expr) -> list[sp.Expr]:
-    args = sorted(e.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), sp.default_sort_key(a)))
-    return args
+    return sorted(e.args, key=lambda a: (a.is_Integer, a.could_extract_minus_sign(), sp.default_sort_key(a)))
+
+
+def _is_constant(e: sp.Expr) -> bool:
+    return bool(e.is_Rational or e.is_Float or e in (sp.pi, sp.E))
 
 
 def is_scalar_part(part: sp.Basic) -> bool:
@@ -117,9 +142,7 @@ class ScalarFreezer:
         self.integer, self.lookup, self.where = integer, lookup, where
 
     def __call__(self, e: sp.Expr) -> Expr:
-        if e.is_Integer or e.is_Rational or e.is_Float:
-            return Number(repr(float(e)))
-        if e in (sp.pi, sp.E):
+        if _is_constant(e):
             return Number(repr(float(e)))
         if e.is_Symbol:
             found = self.lookup(e)
@@ -148,20 +171,11 @@ class ScalarFreezer:
         if len(logs) == 1:  # 0 log 0 = 0, ledger E27
             others = sp.Mul(*(a for a in e.args if a is not logs[0]))
             return Call("xlogy", (self(others), self(logs[0].args[0])))
-        upper: list[sp.Expr] = []
-        lower: list[sp.Expr] = []
-        for factor in e.args:
-            if factor.is_Pow and factor.exp.could_extract_minus_sign():
-                lower.append(factor.base ** (-factor.exp))
-            elif factor.is_Rational and not factor.is_Integer and abs(factor.p) == 1 and factor.q < 2**20:
-                upper.extend([sp.Integer(factor.p)] if factor.p != 1 else [])
-                lower.append(sp.Integer(factor.q))
-            else:
-                upper.append(factor)
-        numerator = self._chain(upper)
-        return numerator if not lower else Call("div", (numerator, self._chain(lower)))
+        upper, lower = _fraction(e)
+        numerator = self._factors(upper)
+        return numerator if not lower else Call("div", (numerator, self._factors(lower)))
 
-    def _chain(self, factors: list[sp.Expr]) -> Expr:
+    def _factors(self, factors: list[sp.Expr]) -> Expr:
         if not factors:
             return Number("1.0")
         if len(factors) == 1:
@@ -197,6 +211,21 @@ class ScalarFreezer:
         if isinstance(condition, SymPyRelational) and type(condition) in _OPERATORS:
             return Select(Compare(self(condition.lhs), _OPERATORS[type(condition)], self(condition.rhs)), yes, no)
         raise IRError(f"{self.where}: the IR has no condition {condition}")
+
+
+def _fraction(product: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
+    """The factors above and below the line; a number 1/q goes below where q is small."""
+    upper: list[sp.Expr] = []
+    lower: list[sp.Expr] = []
+    for factor in product.args:
+        if factor.is_Pow and factor.exp.could_extract_minus_sign():
+            lower.append(factor.base ** (-factor.exp))
+        elif factor.is_Rational and not factor.is_Integer and abs(factor.p) == 1 and factor.q < 2**20:
+            upper.extend([sp.Integer(factor.p)] if factor.p != 1 else [])
+            lower.append(sp.Integer(factor.q))
+        else:
+            upper.append(factor)
+    return upper, lower
 
 
 def with_temporaries(e: sp.Expr) -> tuple[list[tuple[sp.Symbol, sp.Expr]], sp.Expr]:

@@ -84,7 +84,7 @@ def piecewise(*branches: tuple[object, object]) -> sp.Expr:
 
 
 def maximum(a: object, b: object) -> sp.Expr:
-    """max(a, b); a tie takes b, so that its derivative at a tie is that of b (``maximum(z, 0)`` has slope 0 at 0)."""
+    """max(a, b); a tie takes b, and its derivative: ``maximum(z, 0)`` has slope 0 at 0."""
     first, second = sp.sympify(a), sp.sympify(b)
     return sp.Piecewise((first, first > second), (second, True))
 

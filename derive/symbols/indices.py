@@ -146,7 +146,19 @@ class RowVariable:
 
 @dataclass(frozen=True)
 class SizeInfo:
-    """How the runtime finds a size; see ``codegen.pages.manifest`` for the fields."""
+    """How the runtime finds a size.
+
+    * ``source``: where it comes from: the input's shape, a keyword, other sizes, or the rows of a relation.
+    * ``axis``: of the input, which of its sizes.
+    * ``keyword``, ``entry``, ``default``: what the user gives, which coordinate's entry of it, and what stands for nothing.
+    * ``minimum``: no smaller size is accepted.
+    * ``random``: the range that ``phiz verify`` draws from.
+    * ``value``: the expression of a derived size.
+    * ``table``: of a size that differs from entry to entry, the size that counts the entries.
+    * ``index``: the variable of ``value`` that runs over the entries of the table.
+    * ``smallest``: (relation, by, row): the minimum of ``value`` over the rows whose column ``by`` is the index.
+    * ``relation``, ``column``: of a relation's size, the column that it bounds.
+    """
 
     name: str
     source: Literal["input", "keyword", "derived", "relation"]
@@ -157,9 +169,9 @@ class SizeInfo:
     minimum: int = 0
     random: tuple[int, int] | None = None
     value: sp.Expr | None = None
-    table: str | None = None  # the size that counts the entries of a table
-    index: str | None = None  # the variable of ``value`` that runs over the entries
-    smallest: tuple[str, str, str] | None = None  # (relation, by, row): minimum over the rows whose column by is the index
+    table: str | None = None
+    index: str | None = None
+    smallest: tuple[str, str, str] | None = None
     relation: str | None = None
     column: str | None = None
 

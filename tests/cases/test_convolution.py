@@ -1,4 +1,7 @@
-"""Equations 56-81, Remarks 2-5: connections, shared kernels, mixed sizes, stride, dilation, padding."""
+"""Equations 56-81, Remarks 2-5: connections, shared kernels, mixed sizes, stride, dilation, padding.
+
+Slow because every worked case is another network, whose kernels are built once for each.
+"""
 
 from typing import Any
 

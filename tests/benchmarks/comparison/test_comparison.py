@@ -1,4 +1,7 @@
-"""Comparisons: workers in processes of their own, agreement before timing, goals and ratios."""
+"""Comparisons: workers in processes of their own, agreement before timing, goals and ratios.
+
+Slow because every worker is a process of its own, which starts, imports its library and answers, and some wait in vain.
+"""
 
 from __future__ import annotations
 

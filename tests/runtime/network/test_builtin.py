@@ -1,4 +1,7 @@
-"""Networks of the committed kernels, end to end: differences, NumPy against OpenCL, resident batches, irregular layers."""
+"""Networks of the committed kernels, end to end: differences, NumPy against OpenCL, resident batches, irregular layers.
+
+Slow because every kernel of every network is built, in two precisions where that matters, and differences run networks often.
+"""
 
 from __future__ import annotations
 

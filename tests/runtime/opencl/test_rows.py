@@ -1,4 +1,7 @@
-"""Samples one after the other, lanes along units: against NumPy, on sizes around the width of a vector; and when it is chosen."""
+"""Samples one after the other, lanes along units: against NumPy, on sizes around the width of a vector; and when it is chosen.
+
+Slow because each size and precision needs programs of its own in both layouts, to compare them.
+"""
 
 from __future__ import annotations
 

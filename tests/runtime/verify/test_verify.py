@@ -1,4 +1,7 @@
-"""Verification: it passes on the committed kernels, and sees one flipped sign in any of them and names the kernel."""
+"""Verification: it passes on the committed kernels, and sees one flipped sign in any of them and names the kernel.
+
+Slow because a sign is flipped in every kernel in turn, and each time a folder is written, loaded and verified.
+"""
 
 from __future__ import annotations
 

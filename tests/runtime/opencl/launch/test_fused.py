@@ -1,4 +1,7 @@
-"""Fused passes against one launch per kernel and against NumPy, on batches that leave vectors and blocks ragged."""
+"""Fused passes against one launch per kernel and against NumPy, on batches that leave vectors and blocks ragged.
+
+Slow because a fused pass is one large program for each size of a batch, built as users build it: with optimization.
+"""
 
 from types import SimpleNamespace
 from typing import Any

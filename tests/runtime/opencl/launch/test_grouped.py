@@ -1,4 +1,7 @@
-"""Grouped passes against NumPy: what a GPU launches, on whatever device runs it here."""
+"""Grouped passes against NumPy: what a GPU launches, on whatever device runs it here.
+
+Slow because every launch of a pass is a program of its own, and every network is built under several schedules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Parameters in constant memory: what fits, how a kernel is split where not all does, and that the numbers stay the same bits."""
+"""Parameters in constant memory: what fits, how a kernel is split where not all does, and that the numbers stay the same bits.
+
+Slow because each limit of constant memory gives other launches, whose programs are built to compare their bits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Parameters that a work group copies to local memory: for which kernels, why not, and that the numbers stay the same bits."""
+"""Parameters that a work group copies to local memory: for which kernels, why not, and that the numbers stay the same bits.
+
+Slow because each kernel is built with and without copies and run on every batch, to compare their bits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Teams that share sums over samples: NumPy's numbers whatever is chosen, added in the stated order, and named refusals."""
+"""Teams that share sums over samples: NumPy's numbers whatever is chosen, added in the stated order, and named refusals.
+
+Slow because the size of a team is a constant of the text, so that each that is drawn is built by itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each choice of a schedule by itself, in every kernel that has it: NumPy's numbers, the same bits in every run, named refusals."""
+"""Each choice of a schedule by itself, in every kernel that has it: NumPy's numbers, the same bits in every run, named refusals.
+
+Slow because each choice in each kernel is another text, and the kernels are run again to see the same bits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whatever legal schedules are drawn, every kernel gives what NumPy gives, and the same bits in every run."""
+"""Whatever legal schedules are drawn, every kernel gives what NumPy gives, and the same bits in every run.
+
+Slow because every schedule that is drawn is another text, which the compiler has to build: some hundred programs.
+"""
 
 from __future__ import annotations
 
