@@ -1,4 +1,7 @@
-"""The wheel and the source distribution hold every file that they need, and train outside the repository."""
+"""The wheel and the source distribution hold every file that they need, and train outside the repository.
+
+Slow because both are built, installed in an environment of their own, and used there.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from tests.house.todo import settled
 MOST_LINES, MOST_COMPLEXITY, MOST_ARGUMENTS, MOST_WORDS = 40, 15, 8, 20
 
 TABLES = {
-    "cli/train.py::configure": "one option after the other",
     "tests/codegen/reference/test_printer.py::test_convolution": "the whole text that is expected",
     "tests/runtime/conftest.py::manifest": "a manifest, record by record",
     "tests/runtime/program/test_layer.py::convolution": "a manifest's layer, record by record",
