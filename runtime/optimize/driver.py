@@ -68,7 +68,7 @@ class Run:
     def minimize(self, x0: Vector) -> OptimizeResult:
         """Runs to the first rule that holds.  Exceptions at the very start pass through: there is nothing to keep."""
         with self.gate:
-            return self._minimize(x0)
+            return self._minimize(np.array(x0, copy=True))
 
     def _minimize(self, x0: Vector) -> OptimizeResult:
         self.started = time.perf_counter()
@@ -159,7 +159,7 @@ class Run:
             return
         record = self.history[-1]
         progress = Progress(
-            self.nit, self.method.point.x, record.fun, gradient_of(self.method.point), record.step,
+            self.nit, self.method.point.x.copy(), record.fun, gradient_of(self.method.point).copy(), record.step,
             record.nfev, record.njev, record.seconds, move.note,
         )  # fmt: skip
         self._raised_in_callback = True
@@ -181,9 +181,9 @@ class Run:
         status, message = stop
         point = self._chosen(status)
         return OptimizeResult(
-            x=point.x,
+            x=point.x.copy(),
             fun=point.value,
-            jac=point.gradient,
+            jac=None if point.gradient is None else point.gradient.copy(),
             nit=self.nit,
             nfev=self.evaluator.nfev,
             njev=self.evaluator.njev,
@@ -228,7 +228,8 @@ class Run:
         state.update(_fields(point, ""))
         if best is not None:
             state.update(_fields(best, "best_"))
-        return state | {f"method_{key}": value for key, value in self.method.state().items()}
+        state |= {f"method_{key}": value for key, value in self.method.state().items()}
+        return {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in state.items()}
 
     def _write(self) -> None:
         if self.save.file is not None:
@@ -257,4 +258,5 @@ def _fields(point: Point, prefix: str) -> dict[str, Any]:
 
 def _point(state: Mapping[str, Any], prefix: str) -> Point:
     gradient = state.get(f"{prefix}jac")
-    return Point(np.asarray(state[f"{prefix}x"]), float(state[f"{prefix}fun"]), gradient)
+    own = None if gradient is None else np.array(gradient, copy=True)
+    return Point(np.array(state[f"{prefix}x"], copy=True), float(state[f"{prefix}fun"]), own)

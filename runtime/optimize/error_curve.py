@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .base.errors import OptionError
-from .base.vector import as_parameters, norm
+from .base.vector import as_parameters, as_vector, norm
 from .line_search.ray import Ray, ray_from
 
 
@@ -74,8 +74,7 @@ def error_curve(
     """
     start = as_parameters(x)
     if direction is None:
-        gradient = np.asarray(objective.value_and_gradient(start)[1], dtype=start.dtype)
-        along = -gradient
+        along = -as_vector("gradient", objective.value_and_gradient(start.copy())[1], start.size).astype(start.dtype)
     else:
         along = as_parameters(direction).astype(start.dtype)
     if norm(along) == 0.0:

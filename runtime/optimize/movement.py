@@ -69,7 +69,7 @@ class SubsetObjective:
     def __init__(self, objective: Any, x: ArrayLike, indices: ArrayLike):
         self._objective = objective
         self._x = as_parameters(x)
-        self.indices = np.asarray(indices)
+        self.indices = np.array(indices, copy=True)
         unique = np.unique(self.indices)
         inside = unique.size and unique[0] >= 0 and unique[-1] < self._x.size
         if self.indices.ndim != 1 or unique.size != self.indices.size or not inside:

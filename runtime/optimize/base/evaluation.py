@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import NotFiniteError, ShapeError
 from .objective import scalar
 from .result import Status
-from .vector import Vector, dot
+from .vector import Vector, as_vector, dot
 
 # A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the run.
 INFEASIBLE = (ArithmeticError, ValueError, NotFiniteError)
@@ -43,7 +43,7 @@ class Point:
 
 
 class Evaluator:
-    """Wraps an objective for one run over vectors of length n.
+    """Wraps an objective for one run over vectors of length n.  The objective never sees the run's own arrays.
 
     A value or gradient that is not finite, or an arithmetic exception, gives a point whose value is NaN;
     `failure` says what happened.  `best` is the lowest finite point seen.
@@ -86,7 +86,7 @@ class Evaluator:
         self._check_limits()
         self.njev += 1
         started = time.perf_counter()
-        for r, jacobian in self.objective.residuals_and_jacobian_chunks(x):
+        for r, jacobian in self.objective.residuals_and_jacobian_chunks(x.copy()):
             self.seconds += time.perf_counter() - started
             if r.ndim != 1 or jacobian.shape != (r.size, self.size):
                 raise ShapeError(
@@ -104,27 +104,25 @@ class Evaluator:
 
     def _value(self, x: Vector) -> Point:
         self.nfev += 1
-        return Point(x, scalar(self.objective.value(x)), None)
+        return Point(x, scalar(self.objective.value(x.copy())), None)
 
     def _value_and_gradient(self, x: Vector, objective: Any = None) -> Point:
         self.nfev += 1
         self.njev += 1
-        value, gradient = (self.objective if objective is None else objective).value_and_gradient(x)
+        value, gradient = (self.objective if objective is None else objective).value_and_gradient(x.copy())
         # A copy: objectives may return a buffer that their next call overwrites.
-        gradient = np.array(gradient, dtype=self.dtype, copy=True)
-        if gradient.shape != (self.size,):
-            raise ShapeError(f"gradient: expected shape ({self.size},), got {gradient.shape}")
+        gradient = as_vector("gradient", gradient, self.size).astype(self.dtype, copy=False)
         return Point(x, scalar(value), gradient)
 
     def _squares(self, x: Vector) -> Point:
         self.nfev += 1
         if self._has_value:
-            return Point(x, scalar(self.objective.value(x)), None)
+            return Point(x, scalar(self.objective.value(x.copy())), None)
         if hasattr(self.objective, "residuals"):
-            r = np.asarray(self.objective.residuals(x)).astype(np.float64, copy=False)
+            r = as_vector("residuals", self.objective.residuals(x.copy())).astype(np.float64, copy=False)
             return Point(x, 0.5 * float(r @ r), None)
         total = 0.0
-        for r, _ in self.objective.residuals_and_jacobian_chunks(x):
+        for r, _ in self.objective.residuals_and_jacobian_chunks(x.copy()):
             total += 0.5 * dot(r, r)
         return Point(x, total, None)
 

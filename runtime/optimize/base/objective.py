@@ -5,6 +5,9 @@ An objective is any object with `value_and_gradient`.  It may offer more, and me
 * `value(x)`: cheaper than value and gradient together; used by the value-only line searches and by LM's trial steps.
 * `residuals(x)`, `residuals_and_jacobian_chunks(x)`: what Levenberg-Marquardt needs.
 * `sample_count`, `batch(indices)`, `reduction`: what mini-batch descent needs.
+
+Every call gets an x of its own, and what it returns is copied or used up before the next: an objective may write into x,
+keep it, and reuse its buffers.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from .errors import OptionError
-from .vector import Vector
+from .vector import Vector, as_matrix, as_vector
 
 
 @runtime_checkable
@@ -65,12 +68,12 @@ class FunctionObjective:
             self.value = self._value
 
     def _value(self, x: Vector) -> float:
-        return scalar(self._fun(x, *self._args))
+        return scalar(self._fun(x.copy(), *self._args))
 
     def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
         if self._jac is not None:
-            return self._value(x), self._jac(x, *self._args)
-        pair = self._fun(x, *self._args)
+            return self._value(x), self._jac(x.copy(), *self._args)
+        pair = self._fun(x.copy(), *self._args)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise OptionError(
                 f"fun: expected (f, gradient), got {type(pair).__name__}; "
@@ -92,19 +95,25 @@ class LeastSquares:
 
     def _pair(self, x: Vector) -> tuple[Vector, np.ndarray]:
         if self._jac is not None:
-            return np.asarray(self._fun(x, *self._args)), np.asarray(self._jac(x, *self._args))
-        pair = self._fun(x, *self._args)
+            r = self.residuals(x)
+            return r, self._matrix(self._jac(x.copy(), *self._args), r, x)
+        pair = self._fun(x.copy(), *self._args)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise OptionError(
                 f"fun: expected (residuals, Jacobian), got {type(pair).__name__}; "
                 "return both, or pass the Jacobian function as jac="
             )
-        return np.asarray(pair[0]), np.asarray(pair[1])
+        r = as_vector("residuals", pair[0])
+        return r, self._matrix(pair[1], r, x)
+
+    @staticmethod
+    def _matrix(jacobian: Any, r: Vector, x: Vector) -> np.ndarray:
+        return as_matrix("Jacobian", jacobian, r.size, x.size)
 
     def residuals(self, x: Vector) -> Vector:
         """r(x), shape (m,)."""
         if self._jac is not None:
-            return np.asarray(self._fun(x, *self._args))
+            return as_vector("residuals", self._fun(x.copy(), *self._args))
         return self._pair(x)[0]
 
     def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
@@ -125,7 +134,10 @@ def scalar(value: Any) -> float:
     """The one number in `value` (a float, or an array with a single element)."""
     if isinstance(value, float):
         return float(value)  # NumPy's float64 is a float too
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise OptionError(f"fun: expected one real number, got a ragged {type(value).__name__}") from None
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise OptionError(f"fun: expected one real number, got {array.dtype} of shape {array.shape}")
     return float(array.reshape(())[()])

@@ -86,7 +86,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a callback sees after each iteration; x and jac are the run's own arrays, copy them to keep them."""
+    """What a callback sees after each iteration; x and jac are its own copies."""
 
     nit: int
     x: Vector

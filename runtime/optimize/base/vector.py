@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,6 +62,41 @@ def max_norm(a: Vector) -> float:
     return max(float(a.max()), -float(a.min()))
 
 
+def as_vector(name: str, value: ArrayLike, size: int | None = None) -> Vector:
+    """A fresh (m,) copy of what a user's function returned: a vector, one row or column, a list or a single number.
+
+    float32 and float64 are kept, other reals become float64.  Raises ShapeError that begins with `name`.
+    """
+    array = _real(name, value)
+    if sum(length != 1 for length in array.shape) > 1 or (size is not None and array.size != size):
+        raise ShapeError(f"{name}: expected shape ({'m' if size is None else size},), got {array.shape}")
+    return np.array(array.reshape(-1), dtype=_float_type(array), copy=True)
+
+
+def as_matrix(name: str, value: ArrayLike, rows: int, columns: int) -> np.ndarray:
+    """A fresh (rows, columns) copy of what a user's function returned; a flat one where one of the two is 1."""
+    array = _real(name, value)
+    flat = array.ndim < 2 and 1 in (rows, columns) and array.size == rows * columns
+    if array.shape != (rows, columns) and not flat:
+        raise ShapeError(f"{name}: expected shape ({rows}, {columns}), got {array.shape}")
+    return np.array(array.reshape(rows, columns), dtype=_float_type(array), copy=True)
+
+
+def _real(name: str, value: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise ShapeError(f"{name}: expected an array of real numbers, got a ragged {type(value).__name__}") from None
+    if array.dtype.kind not in "fiu":
+        what = array.dtype if array.dtype.kind != "O" else type(value).__name__
+        raise ShapeError(f"{name}: expected real numbers, got {what}")
+    return array
+
+
+def _float_type(array: np.ndarray) -> np.dtype[Any]:
+    return array.dtype if array.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
+
+
 def as_parameters(x0: ArrayLike) -> Vector:
     """A fresh (n,) float32 or float64 copy of x0; integers become float64.
 
@@ -73,8 +109,7 @@ def as_parameters(x0: ArrayLike) -> Vector:
         raise ShapeError(f"x0: expected one flat vector with at least one parameter, got shape {x.shape}")
     if x.dtype.kind not in "fiu":
         raise ShapeError(f"x0: expected real numbers, got dtype {x.dtype}")
-    dtype = x.dtype if x.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
-    x = np.array(x, dtype=dtype, copy=True)
+    x = np.array(x, dtype=_float_type(x), copy=True)
     if not np.isfinite(x).all():
         where = int(np.flatnonzero(~np.isfinite(x))[0])
         raise NotFiniteError(f"x0: expected finite numbers, x0[{where}] is {x[where]}")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..base.errors import OptionError
-from ..base.vector import Vector, dot, norm
+from ..base.vector import Vector, as_vector, dot, norm
 from ..line_search.line_search import LineSearch
 from ..line_search.wolfe import StrongWolfe
 from .method import Method, Move, StateDict, field_of, gradient_of, search
@@ -84,7 +84,9 @@ class ConjugateGradient(Method):
 
     def _steepest(self, g: Vector) -> Vector:
         """z = M^-1 (-g)."""
-        return -g if self.preconditioner is None else np.asarray(self.preconditioner(-g), dtype=g.dtype)
+        if self.preconditioner is None:
+            return -g
+        return as_vector("preconditioner", self.preconditioner(-g), g.size).astype(g.dtype, copy=False)
 
     def _guess(self, g: Vector, slope: float) -> float:
         if self._last_change:

@@ -91,7 +91,7 @@ class GradientDescent(Method):
             return self.evaluator.value_and_gradient(x)
         objective = self.evaluator.objective
         indices = self.sampler.batch(iteration)
-        point = self.evaluator.value_and_gradient_of(objective.batch(indices), x)
+        point = self.evaluator.value_and_gradient_of(objective.batch(indices.copy()), x)
         if not point.finite or getattr(objective, "reduction", "sum") == "mean":
             return point
         share = objective.sample_count / len(indices)

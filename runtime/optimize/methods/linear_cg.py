@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import ShapeError
-from ..base.vector import Vector, as_parameters, dot, norm
+from ..base.vector import Vector, as_parameters, as_vector, dot, norm
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def linear_cg(
     its recurrence (160) drifts.  Stops with a message where d^T A d <= 0: A is not positive definite.
     """
     right = as_parameters(b)
-    product = a if callable(a) else _matrix_product(a, right.size)
+    product = _guarded("A", a, right) if callable(a) else _matrix_product(a, right.size)
     x = np.zeros_like(right) if x0 is None else as_parameters(x0).astype(right.dtype)
     if x.shape != right.shape:
         raise ShapeError(f"linear_cg: expected x0 of shape {right.shape}, got {x.shape}")
-    precondition = preconditioner or (lambda v: v)
+    precondition = _guarded("preconditioner", preconditioner or (lambda v: v), right)
     r = right - product(x)
     z = precondition(r)
     d, rz = z.copy(), dot(r, z)
@@ -72,10 +72,15 @@ def linear_cg(
         alphas.append(alpha)
         betas.append(beta)
         if callback is not None:
-            callback(x)
+            callback(x.copy())
     done = norm(r) <= enough
     message = "residual within rtol" if done else "no more steps allowed"
     return LinearCGResult(x, norm(r), len(alphas), done, message, alphas, betas)
+
+
+def _guarded(name: str, function: Callable[[Vector], Any], like: Vector) -> Callable[[Vector], Vector]:
+    """The user's function on copies, so that it may write into what it gets and reuse what it gave."""
+    return lambda v: as_vector(name, function(v.copy()), like.size).astype(like.dtype, copy=False)
 
 
 def _matrix_product(a: np.ndarray, size: int) -> Callable[[Vector], Vector]:

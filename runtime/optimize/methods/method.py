@@ -122,7 +122,7 @@ def field_of(state: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> np.n
     """An array of a saved state, checked for its shape."""
     if key not in state:
         raise CheckpointError(f"optimizer state: expected the field {key!r}, it is missing")
-    value = np.asarray(state[key])
+    value = np.array(state[key], copy=True)
     if value.shape != shape:
         raise CheckpointError(f"optimizer state: expected {key} of shape {shape}, got {value.shape}")
     return value
