@@ -38,6 +38,18 @@ class SavePlan:
     resume: bool = False
     state: Mapping[str, Any] | None = None
 
+    def check(self) -> None:
+        """Raises CheckpointError where the file could not be written: before the run, not after it."""
+        if self.file is None:
+            return
+        path = Path(self.file)
+        if path.is_dir():
+            raise CheckpointError(f"state_file: expected the name of a file, {path} is a folder")
+        if not path.parent.is_dir():
+            raise CheckpointError(f"state_file: expected {path} in a folder that exists, there is no {path.parent}")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise CheckpointError(f"state_file: expected {path} in a folder that can be written, {path.parent} cannot")
+
 
 class Run:
     """One run of one method."""
@@ -56,10 +68,13 @@ class Run:
         self.rules = rules
         self.callback = callback
         self.save = save or SavePlan()
+        self.save.check()
         self.history = History()
         self.gate = InterruptGate()
         self.nit = 0
         self.seconds_before = 0.0
+        self.error: Exception | None = None
+        self.save_failure = ""
         self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
         self.memory += method.objective_bytes(evaluator.objective)
         require_memory(method.name, evaluator.size, self.memory, memory_limit)
@@ -121,19 +136,19 @@ class Run:
                     return stop
         except StopRun as signal:
             return signal.status, signal.message
-        except StopIteration:
-            return Status.CALLBACK, "the callback asked to stop"
         except KeyboardInterrupt:
             return Status.INTERRUPTED, f"interrupted after {self.nit} iterations"
-        except MemoryError as error:
-            return Status.RAISED, f"out of memory: {error}"
         except Exception as error:
             if self._raised_in_callback:
                 raise
-            log.debug("the objective raised", exc_info=True)
-            return Status.RAISED, f"the objective raised {type(error).__name__}: {error}"
+            return self._raised(error)
 
     _raised_in_callback = False
+
+    def _raised(self, error: Exception) -> Stop:
+        """The end of a run whose objective raised; the result carries the exception, for `minimize` to raise it."""
+        self.error = error
+        return Status.RAISED, f"the objective raised {type(error).__name__}: {error}"
 
     def _commit(self, move: Move) -> None:
         move.commit()
@@ -146,7 +161,8 @@ class Run:
             self._write()
 
     def _after(self, before: Point, move: Move) -> Stop | None:
-        self._call_back(move)
+        if self._call_back(move):
+            return Status.CALLBACK, "the callback asked to stop"
         if move.stop is not None:
             return move.stop
         stop = self._tests(self.method.point)
@@ -154,19 +170,22 @@ class Run:
             stop = self.rules.after_move(before, self.method.point)
         return stop
 
-    def _call_back(self, move: Move) -> None:
+    def _call_back(self, move: Move) -> bool:
+        """True when the callback asks to stop, by its answer or by StopIteration."""
         if self.callback is None:
-            return
+            return False
         record = self.history[-1]
         progress = Progress(
             self.nit, self.method.point.x.copy(), record.fun, gradient_of(self.method.point).copy(), record.step,
             record.nfev, record.njev, record.seconds, move.note,
         )  # fmt: skip
         self._raised_in_callback = True
-        stop = self.callback(progress)
+        try:
+            stop = self.callback(progress)
+        except StopIteration:
+            stop = True
         self._raised_in_callback = False
-        if isinstance(stop, (bool, np.bool_)) and stop:
-            raise StopIteration
+        return isinstance(stop, (bool, np.bool_)) and bool(stop)
 
     def _record(self, step: float, note: str) -> None:
         point = self.method.point
@@ -178,8 +197,10 @@ class Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def _result(self, stop: Stop) -> OptimizeResult:
-        status, message = stop
-        point = self._chosen(status)
+        point = self._chosen(stop[0])
+        status, message = stop if self.error is None else self._raised(self.error)
+        if self.save_failure:
+            message += f"; the state was not saved: {self.save_failure}"
         return OptimizeResult(
             x=point.x.copy(),
             fun=point.value,
@@ -194,6 +215,7 @@ class Run:
             seconds=self._seconds(),
             objective_seconds=self.evaluator.seconds,
             memory_bytes=self.memory,
+            error=self.error,
         )
 
     def _chosen(self, status: Status) -> Point:
@@ -203,15 +225,24 @@ class Run:
         """
         current, best = self.method.point, self.evaluator.best
         if self.method.stochastic and current.finite and status not in (Status.INTERRUPTED, Status.RAISED):
-            self.evaluator.deadline = self.evaluator.max_evaluations = math.inf
-            return self.evaluator.value_and_gradient(current.x)
+            return self._complete(current)
         if status.converged or best is None or best.value >= current.value:
             return current
         if best.gradient is not None or status in (Status.INTERRUPTED, Status.RAISED):
             return best
+        return self._complete(best)
+
+    def _complete(self, point: Point) -> Point:
+        """The point with its full value and gradient; as it is where that fails, which must not cost the result."""
         self.evaluator.deadline = self.evaluator.max_evaluations = math.inf
-        complete = self.evaluator.value_and_gradient(best.x)
-        return complete if complete.finite else best
+        try:
+            complete = self.evaluator.value_and_gradient(point.x)
+        except (KeyboardInterrupt, StopRun):
+            return point
+        except Exception as error:
+            self.error = error
+            return point
+        return complete if complete.finite or self.method.stochastic else point
 
     def _unevaluated(self, x0: Vector, stop: Stop) -> OptimizeResult:
         self.method.point = Point(x0, math.nan, None)
@@ -232,8 +263,14 @@ class Run:
         return {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in state.items()}
 
     def _write(self) -> None:
-        if self.save.file is not None:
+        if self.save.file is None:
+            return
+        self.save_failure = ""
+        try:
             save_state(self.save.file, self.snapshot())
+        except Exception as error:  # whatever went wrong, the run and its result are worth more
+            self.save_failure = f"{type(error).__name__}: {error}"
+            log.warning("%s: the state was not saved: %s", self.save.file, self.save_failure)
 
     def _read(self, state: Mapping[str, Any]) -> None:
         counts = self.evaluator

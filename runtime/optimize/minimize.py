@@ -60,6 +60,7 @@ def minimize(
     save_every: int = 0,
     resume: bool = False,
     memory_limit: int | None = None,
+    keep_errors: bool = False,
     **options: Any,
 ) -> OptimizeResult:
     """Minimises an objective from x0 (n,), float32 or float64, whose dtype is kept.
@@ -74,9 +75,10 @@ def minimize(
     exists, bit for bit as if there had been no break (limits count the whole run).
     memory_limit: bytes for the method itself, default what the machine has.
 
-    Ctrl-C ends the run with the best point.  A NaN, an infinity or an arithmetic exception of the objective makes the
-    step shorter; any other exception ends the run with the best point, its text in the message.  At x0, where there is
-    nothing to keep yet, exceptions pass through.
+    Ctrl-C ends the run with the best point.  A NaN, an infinity, an ArithmeticError or a LinAlgError of the objective
+    makes the step shorter (at x0 it passes through).  Any other exception of the objective is raised again with its
+    traceback, after the state was saved; keep_errors=True returns the best point instead, the exception in
+    `result.error`.  A state that cannot be saved is said in the message.
     Raises OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
     """
     x = as_parameters(x0)
@@ -89,7 +91,11 @@ def minimize(
     plan = SavePlan(state_file, save_every, resume)
     if resume and state_file is None:
         raise OptionError("minimize: resume=True expects state_file=")
-    return Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
+    result = Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
+    if result.error is not None and not keep_errors:
+        result.error.add_note(f"{result.method}: raised after {result.nit} iterations, the best f was {result.fun:.10g}")
+        raise result.error
+    return result
 
 
 def make_method(name: str, line_search: str | LineSearch | None = None, **options: Any) -> Method:

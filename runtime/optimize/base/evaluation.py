@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from .result import Status
 from .vector import Vector, as_vector, dot
 
 # A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the run.
-INFEASIBLE = (ArithmeticError, ValueError, NotFiniteError)
+INFEASIBLE = (ArithmeticError, np.linalg.LinAlgError, NotFiniteError)
 
 
 class StopRun(Exception):
@@ -86,7 +86,14 @@ class Evaluator:
         self._check_limits()
         self.njev += 1
         started = time.perf_counter()
-        for r, jacobian in self.objective.residuals_and_jacobian_chunks(x.copy()):
+        # Called outside the generator, where its StopIteration would become a RuntimeError.
+        chunks = self.objective.residuals_and_jacobian_chunks(x.copy())
+        self.seconds += time.perf_counter() - started
+        return self._checked(chunks)
+
+    def _checked(self, chunks: Iterable[tuple[Vector, np.ndarray]]) -> Iterator[tuple[Vector, np.ndarray]]:
+        started = time.perf_counter()
+        for r, jacobian in chunks:
             self.seconds += time.perf_counter() - started
             if r.ndim != 1 or jacobian.shape != (r.size, self.size):
                 raise ShapeError(
@@ -132,7 +139,7 @@ class Evaluator:
         try:
             point: Point = compute(x)
         except INFEASIBLE as error:
-            if self.strict or isinstance(error, ShapeError):
+            if self.strict:
                 raise
             self.failure = f"f raised {type(error).__name__}: {error}"
             return Point(x, math.nan, None)

@@ -117,7 +117,7 @@ class LeastSquares:
         return self._pair(x)[0]
 
     def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
-        yield self._pair(x)
+        return iter([self._pair(x)])
 
     def value(self, x: Vector) -> float:
         """1/2 ||r||^2."""

@@ -29,7 +29,7 @@ class Status(IntEnum):
     DAMPING = 21
     DIVERGED = 22
     NOT_FINITE = 23
-    RAISED = 24
+    RAISED = 24  # see `OptimizeResult.error`
 
     @property
     def converged(self) -> bool:
@@ -105,7 +105,8 @@ class OptimizeResult:
 
     x: (n,) best point, in x0's dtype; fun: f(x); jac: gradient at x, None where it was never computed
     (an interrupted value-only search); nit, nfev, njev: iterations, evaluations of f and of the gradient or Jacobian;
-    status and message: why it stopped; memory_bytes: what the method itself was predicted to need.
+    status and message: why it stopped; memory_bytes: what the method itself was predicted to need;
+    error: with status RAISED what the objective raised, traceback included.
     """
 
     x: Vector
@@ -121,6 +122,7 @@ class OptimizeResult:
     seconds: float
     objective_seconds: float
     memory_bytes: int
+    error: Exception | None = None
 
     @property
     def success(self) -> bool:

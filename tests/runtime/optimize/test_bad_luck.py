@@ -13,6 +13,7 @@ from phiz.runtime.optimize import LeastSquares, Status, make_method, minimize, p
 from phiz.runtime.optimize.base.errors import MemoryRefusedError, OptionError
 from phiz.runtime.optimize.line_search.wolfe import StrongWolfe
 from phiz.runtime.optimize.methods.lbfgs import LBFGS, CorrectionPairs
+from phiz.runtime.optimize.state import load_state
 
 GRADIENT_METHODS = ["gd", "momentum", "cg", "bfgs", "lbfgs"]
 
@@ -67,25 +68,64 @@ def test_not_finite_from_some_point_on(method, misbehave):
     assert objective.calls < 400
 
 
+def failing(method, error, after=6):
+    """An objective for the method that raises from some call on, and where it has got to before."""
+    if method != "lm":
+        objective = Failing(after, throw(error))
+        return objective, objective
+    calls = Failing(after, throw(error))
+    calls.jacobian = lambda x: np.array([[-20 * x[0], 10], [-1, 0]])
+
+    def residuals(x):
+        calls.calls += 1
+        if calls.calls > after:
+            raise error
+        r = np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+        calls.best = min(calls.best, 0.5 * float(r @ r))
+        return r
+
+    return LeastSquares(residuals, calls.jacobian), calls
+
+
 @pytest.mark.parametrize("method", [*GRADIENT_METHODS, "lm"])
-@pytest.mark.parametrize("error", [RuntimeError("device lost"), PhizError("device lost"), TypeError("device lost")])
-def test_other_exceptions_end_the_run_with_the_best_point(method, error):
-    if method == "lm":
-        calls = []
+@pytest.mark.parametrize("kind", [RuntimeError, PhizError, TypeError, ValueError, StopIteration, MemoryError])
+def test_other_exceptions_reach_the_user_with_their_traceback(method, kind, tmp_path):
+    error = kind("mine")
+    objective, told = failing(method, error)
+    file = tmp_path / "s.npz"
+    with pytest.raises(type(error), match="mine") as caught:
+        minimize(objective, [-1.2, 1.0], method, state_file=file, **options_for(method))
+    assert caught.value is error
+    assert caught.traceback[-1].name in ("raiser", "residuals")
+    assert f"{told.best:.10g}" in error.__notes__[-1]
+    objective, told = failing(method, error)
+    result = minimize(objective, [-1.2, 1.0], method, keep_errors=True, **options_for(method))
+    assert result.fun == told.best == pytest.approx(load_state(file)["best_fun"])
+    assert result.status is Status.RAISED and result.error is error
+    assert "mine" in result.message and type(error).__name__ in result.message
 
-        def residuals(x):
-            calls.append(0)
-            if len(calls) > 6:
-                raise error
-            return np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])
 
-        result = minimize(residuals, [-1.2, 1.0], "lm", jac=lambda x: np.array([[-20 * x[0], 10], [-1, 0]]))
-        assert result.fun < 12.1
-    else:
-        objective = Failing(9, throw(error))
-        result = minimize(objective, [-1.2, 1.0], method, **options_for(method))
-        assert result.fun == objective.best
-    assert result.status is Status.RAISED and "device lost" in result.message and type(error).__name__ in result.message
+def test_an_exception_while_the_best_point_is_completed_keeps_it():
+    """The gradient of a value-only search's best trial, asked for after the limit of evaluations."""
+    calls = []
+
+    def gradient(x):
+        calls.append(0)
+        if len(calls) > 1:
+            raise RuntimeError("mine")
+        return scipy.optimize.rosen_der(x)
+
+    run = {"method": "gd", "jac": gradient, "line_search": "brent", "maxfev": 9}
+    result = minimize(scipy.optimize.rosen, [-1.2, 1.0], keep_errors=True, **run)
+    assert str(result.error) == "mine" and result.jac is None and result.fun < 24
+    calls.clear()
+    with pytest.raises(RuntimeError, match="mine"):
+        minimize(scipy.optimize.rosen, [-1.2, 1.0], **run)
+
+
+def test_wrong_shapes_on_the_way_are_raised():
+    with pytest.raises(ShapeError, match="preconditioner: expected shape"):
+        minimize(rosen, [-1.2, 1.0], "cg", preconditioner=lambda v: v[:1] if v[0] < 9 else v)
 
 
 def test_exceptions_at_the_start_pass_through():

@@ -181,6 +181,50 @@ def test_failed_save_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
+PLACES = [("no/s.npz", "there is no"), ("folder", "is a folder"), ("plain/s.npz", "there is no")]
+
+
+@pytest.mark.parametrize(("name", "words"), PLACES)
+def test_a_place_that_cannot_be_written_is_refused_before_the_run(name, words, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("a file")
+    with pytest.raises(CheckpointError, match=words) as caught:
+        minimize(lambda x: pytest.fail("evaluated"), [1.0], state_file=tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("save_every", [0, 2])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("odd")])
+def test_a_save_that_fails_does_not_lose_the_result(save_every, error, tmp_path, monkeypatch):
+    objective, x0 = network()
+    whole = minimize(objective, x0, maxiter=9)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("os.fsync", fail)
+    result = minimize(objective, x0, maxiter=9, state_file=tmp_path / "s.npz", save_every=save_every)
+    np.testing.assert_array_equal(result.x, whole.x)
+    assert result.status is whole.status
+    assert "the state was not saved" in result.message and str(error) in result.message
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_save_that_works_again_is_not_complained_about(tmp_path, monkeypatch):
+    objective, x0 = network()
+    fsync, calls = os.fsync, []
+
+    def fail_once(handle):
+        calls.append(0)
+        if len(calls) == 1:
+            raise OSError("busy")
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", fail_once)
+    result = minimize(objective, x0, maxiter=9, state_file=tmp_path / "s.npz", save_every=2)
+    assert "not saved" not in result.message and load_state(tmp_path / "s.npz")["nit"] == 9
+
+
 def test_history_as_json():
     history = minimize(lambda x: (float(x @ x), 2 * x), [1.0, 2.0]).history
     assert History.from_json(history.to_json()) == history

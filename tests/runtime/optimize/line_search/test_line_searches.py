@@ -103,7 +103,13 @@ def test_never_none_and_says_why(name):
     assert blind.reason is LineSearchReason.NOT_FINITE and blind.alpha == 0 and blind.value == 0
     liar = search(line(lambda a: abs(a), lambda a: -1.0), 1.0)
     assert liar.reason is LineSearchReason.NO_DECREASE and liar.value == 0
-    raising = search(line(lambda a: math.log(1 - a) if a > 0 else 0.0, lambda a: -1.0 / max(1 - a, 0.1)), 4.0)
+
+    def logarithm(a):
+        if a >= 1:
+            raise FloatingPointError("outside")
+        return math.log(1 - a)
+
+    raising = search(line(logarithm, lambda a: -1.0 / max(1 - a, 0.1)), 4.0)
     assert raising.moved and raising.value < 0
     endless = search(line(lambda a: -a, lambda a: -1.0), 1.0)
     assert endless.moved and endless.value == -endless.alpha
