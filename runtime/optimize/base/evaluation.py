@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotFiniteError, ShapeError
-from .objective import scalar
+from .objective import half_squares, scalar
 from .result import Status
-from .vector import Vector, as_vector, dot
+from .vector import Vector, as_vector
 
 # A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the run.
 INFEASIBLE = (ArithmeticError, np.linalg.LinAlgError, NotFiniteError)
@@ -42,6 +42,15 @@ class Point:
         return math.isfinite(self.value)
 
 
+@dataclass(slots=True)
+class _Rows:
+    """Residuals and, once it is known, Jacobian at the x with these bytes."""
+
+    x: bytes
+    r: Vector
+    jacobian: np.ndarray | None
+
+
 class Evaluator:
     """Wraps an objective for one run over vectors of length n.  The objective never sees the run's own arrays.
 
@@ -61,7 +70,11 @@ class Evaluator:
         self.deadline = math.inf
         self.max_evaluations: float = math.inf
         self.strict = True
-        self._has_value = hasattr(objective, "value")
+        self._has_value = hasattr(objective, "value") and getattr(objective, "separate", True)
+        self._separate = getattr(objective, "separate", False)
+        self._reusable = getattr(objective, "reusable", False)
+        self._last_value: tuple[bytes, float] | None = None
+        self._rows: _Rows | None = None
 
     def value(self, x: Vector) -> Point:
         """f alone where the objective offers it, otherwise f and gradient."""
@@ -77,13 +90,27 @@ class Evaluator:
         """f and gradient of another objective (a mini-batch): counted, but never kept as the best point."""
         return self._guarded(x, lambda at: self._value_and_gradient(at, objective), keep=False)
 
+    @property
+    def has_squares(self) -> bool:
+        """False where f comes with the chunks alone."""
+        return self._reusable or self._has_value or hasattr(self.objective, "residuals")
+
     def squares(self, x: Vector) -> float:
-        """f for a least-squares trial: `value`, or 1/2 ||residuals||^2, or the same from the chunks; NaN on failure."""
+        """f for a least-squares trial: `value`, or 1/2 ||residuals||^2; NaN on failure."""
         return self._guarded(x, self._squares).value
 
     def chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
-        """The residual and Jacobian chunks at x; counts one Jacobian.  Exceptions of the objective pass through."""
+        """The residual and Jacobian chunks at x; exceptions of the objective pass through.
+
+        Counts what is called: not what `squares` has computed at the same x where the objective allows it to be kept.
+        """
         self._check_limits()
+        if self._reusable:
+            started = time.perf_counter()
+            pair = self._pair(x)
+            self.seconds += time.perf_counter() - started
+            return iter([pair])
+        self.nfev += not self.has_squares
         self.njev += 1
         started = time.perf_counter()
         # Called outside the generator, where its StopIteration would become a RuntimeError.
@@ -104,16 +131,38 @@ class Evaluator:
             started = time.perf_counter()
         self.seconds += time.perf_counter() - started
 
+    def _pair(self, x: Vector) -> tuple[Vector, np.ndarray]:
+        if self._rows is None or self._rows.x != x.tobytes():
+            self._squares(x)
+        rows = self._rows
+        assert rows is not None
+        if rows.jacobian is None:
+            self.njev += 1
+            rows.jacobian = self.objective.jacobian(x, rows.r)
+        return rows.r, rows.jacobian
+
     def keep(self, point: Point) -> None:
         """Remember the point if it is finite and no worse than the best."""
         if point.finite and (self.best is None or point.value <= self.best.value):
             self.best = point
 
     def _value(self, x: Vector) -> Point:
+        if self._reusable:
+            return self._squares(x)
         self.nfev += 1
-        return Point(x, scalar(self.objective.value(x.copy())), None)
+        value = scalar(self.objective.value(x.copy()))
+        self._last_value = x.tobytes(), value
+        return Point(x, value, None)
 
     def _value_and_gradient(self, x: Vector, objective: Any = None) -> Point:
+        if objective is None and self._reusable:
+            r, jacobian = self._pair(x)
+            return Point(x, half_squares(r), (jacobian.T @ r).astype(self.dtype, copy=False))
+        known = self._last_value
+        if objective is None and self._separate and known is not None and known[0] == x.tobytes():
+            self.njev += 1
+            gradient = as_vector("gradient", self.objective.gradient(x.copy()), self.size)
+            return Point(x, known[1], gradient.astype(self.dtype, copy=False))
         self.nfev += 1
         self.njev += 1
         value, gradient = (self.objective if objective is None else objective).value_and_gradient(x.copy())
@@ -123,15 +172,18 @@ class Evaluator:
 
     def _squares(self, x: Vector) -> Point:
         self.nfev += 1
+        if self._reusable:
+            self._rows = self._new_rows(x)
+            return Point(x, half_squares(self._rows.r), None)
         if self._has_value:
             return Point(x, scalar(self.objective.value(x.copy())), None)
-        if hasattr(self.objective, "residuals"):
-            r = as_vector("residuals", self.objective.residuals(x.copy())).astype(np.float64, copy=False)
-            return Point(x, 0.5 * float(r @ r), None)
-        total = 0.0
-        for r, _ in self.objective.residuals_and_jacobian_chunks(x.copy()):
-            total += 0.5 * dot(r, r)
-        return Point(x, total, None)
+        return Point(x, half_squares(as_vector("residuals", self.objective.residuals(x.copy()))), None)
+
+    def _new_rows(self, x: Vector) -> _Rows:
+        if self.objective.separate:
+            return _Rows(x.tobytes(), self.objective.residuals(x), None)
+        self.njev += 1
+        return _Rows(x.tobytes(), *self.objective.pair(x))
 
     def _guarded(self, x: Vector, compute: Any, keep: bool = True) -> Point:
         self._check_limits()

@@ -64,15 +64,22 @@ class FunctionObjective:
         self._fun = fun
         self._jac = jac
         self._args = args
+        #: Value and gradient are functions of their own: where the value at x is known, `gradient` alone is called.
+        self.separate = jac is not None
         if jac is not None:
             self.value = self._value
 
     def _value(self, x: Vector) -> float:
         return scalar(self._fun(x.copy(), *self._args))
 
+    def gradient(self, x: Vector) -> Vector:
+        """The gradient alone; only with a gradient function of its own."""
+        assert self._jac is not None
+        return as_vector("gradient", self._jac(x.copy(), *self._args), x.size)
+
     def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
         if self._jac is not None:
-            return self._value(x), self._jac(x.copy(), *self._args)
+            return self._value(x), self.gradient(x)
         pair = self._fun(x.copy(), *self._args)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise OptionError(
@@ -88,15 +95,20 @@ class LeastSquares:
     `fun(x, *args) -> r` with `jac(x, *args) -> J`, or `fun -> (r, J)` when jac is None.
     """
 
+    #: `residuals`, `jacobian` and `pair` are fresh arrays, which a run may keep and use again.
+    reusable = True
+
     def __init__(self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()):
         self._fun = fun
         self._jac = jac
         self._args = args
+        self.separate = jac is not None
 
-    def _pair(self, x: Vector) -> tuple[Vector, np.ndarray]:
+    def pair(self, x: Vector) -> tuple[Vector, np.ndarray]:
+        """r (m,) and J (m, n)."""
         if self._jac is not None:
             r = self.residuals(x)
-            return r, self._matrix(self._jac(x.copy(), *self._args), r, x)
+            return r, self.jacobian(x, r)
         pair = self._fun(x.copy(), *self._args)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise OptionError(
@@ -104,30 +116,36 @@ class LeastSquares:
                 "return both, or pass the Jacobian function as jac="
             )
         r = as_vector("residuals", pair[0])
-        return r, self._matrix(pair[1], r, x)
+        return r, as_matrix("Jacobian", pair[1], r.size, x.size)
 
-    @staticmethod
-    def _matrix(jacobian: Any, r: Vector, x: Vector) -> np.ndarray:
-        return as_matrix("Jacobian", jacobian, r.size, x.size)
+    def jacobian(self, x: Vector, r: Vector) -> np.ndarray:
+        """J (m, n) at x, where the residuals are r; only with a Jacobian function of its own."""
+        assert self._jac is not None
+        return as_matrix("Jacobian", self._jac(x.copy(), *self._args), r.size, x.size)
 
     def residuals(self, x: Vector) -> Vector:
         """r(x), shape (m,)."""
         if self._jac is not None:
             return as_vector("residuals", self._fun(x.copy(), *self._args))
-        return self._pair(x)[0]
+        return self.pair(x)[0]
 
     def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
-        return iter([self._pair(x)])
+        return iter([self.pair(x)])
 
     def value(self, x: Vector) -> float:
         """1/2 ||r||^2."""
-        r = self.residuals(x).astype(np.float64, copy=False)
-        return 0.5 * float(r @ r)
+        return half_squares(self.residuals(x))
 
     def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
-        r, jacobian = self._pair(x)
-        r = r.astype(np.float64, copy=False)
-        return 0.5 * float(r @ r), jacobian.T @ r
+        r, jacobian = self.pair(x)
+        return half_squares(r), jacobian.T @ r.astype(np.float64, copy=False)
+
+
+def half_squares(r: Vector) -> float:
+    """1/2 ||r||^2 in float64; infinite where it overflows."""
+    wide = r.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return 0.5 * float(wide @ wide)
 
 
 def scalar(value: Any) -> float:

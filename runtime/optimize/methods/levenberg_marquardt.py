@@ -65,16 +65,23 @@ class LevenbergMarquardt(Method):
             got = type(evaluator.objective).__name__
             raise OptionError(f"lm: expected an objective with residuals_and_jacobian_chunks, got {got}")
         self.evaluator = evaluator
-        value = evaluator.squares(x0)
+        value, equations = self._trial(x0)
         self.point = Point(x0, value, None)
         if not self.point.finite:
             return
-        equations = self._linearise(x0)
+        equations = equations or self._linearise(x0)
         if equations is None:
             self.point = Point(x0, math.nan, None)
             return
         self._adopt(self.point, equations)
         self._scale = self._scaling_of(equations, None)
+
+    def _trial(self, x: Vector) -> tuple[float, NormalEquations | None]:
+        """f, and the equations where f comes with them alone."""
+        if self.evaluator.has_squares:
+            return self.evaluator.squares(x), None
+        equations = self._linearise(x)
+        return (math.nan if equations is None else equations.half_squares), equations
 
     def _linearise(self, x: Vector) -> NormalEquations | None:
         chunks = self.evaluator.chunks(x)
@@ -113,10 +120,10 @@ class LevenbergMarquardt(Method):
             trial = damped_step(self._equations, damping.value, self._scale, cut_off, self.solver)
             x = self.point.x + trial.step.astype(self.point.x.dtype)
             stop = self._too_short(trial)
-            value = self.evaluator.squares(x)
+            value, equations = self._trial(x)
             outcome = Outcome(self.point.value, value, trial.predicted)
             if value < self.point.value:
-                equations = self._linearise(x)
+                equations = equations or self._linearise(x)
                 if equations is not None:
                     following = self._rule.accepted(damping, outcome)
                     return self._accept(Point(x, value, None), equations, trial, following, rejected, blocked)
