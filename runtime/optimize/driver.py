@@ -21,7 +21,7 @@ from .interrupt import InterruptGate
 from .memory import readable, require_memory
 from .methods.method import Method, Move, Stop, gradient_of
 from .state import load_state, save_state
-from .stopping import Callback, StopRules
+from .stopping import Callback, Patience, StopRules, rounding
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class Run:
         self.nit = 0
         self.seconds_before = 0.0
         self.error: Exception | None = None
+        self.patience = Patience()
         self.save_failure = ""
         self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
         self.memory += method.objective_bytes(evaluator.objective)
@@ -166,6 +167,8 @@ class Run:
         if move.stop is not None:
             return move.stop
         stop = self._tests(self.method.point)
+        self.patience, tired = self.patience.after(move, before)
+        stop = stop or tired
         if stop is None and self.method.driver_tests and not self.method.stochastic:
             stop = self.rules.after_move(before, self.method.point)
         return stop
@@ -198,6 +201,7 @@ class Run:
 
     def _result(self, stop: Stop) -> OptimizeResult:
         point = self._chosen(stop[0])
+        stop = self._honest(stop, point)
         status, message = stop if self.error is None else self._raised(self.error)
         if self.save_failure:
             message += f"; the state was not saved: {self.save_failure}"
@@ -219,18 +223,28 @@ class Run:
         )
 
     def _chosen(self, status: Status) -> Point:
-        """The current point where a test on it succeeded, otherwise the best one seen.
+        """The lowest point seen; the current one where the two differ by rounding.
 
         The last point of a stochastic run gets its full value now, unless the run was interrupted.
         """
         current, best = self.method.point, self.evaluator.best
         if self.method.stochastic and current.finite and status not in (Status.INTERRUPTED, Status.RAISED):
             return self._complete(current)
-        if status.converged or best is None or best.value >= current.value:
+        if best is None or not best.value < current.value - rounding(current):
             return current
         if best.gradient is not None or status in (Status.INTERRUPTED, Status.RAISED):
             return best
         return self._complete(best)
+
+    def _honest(self, stop: Stop, chosen: Point) -> Stop:
+        """LOST instead of a success at the current point that does not hold for the lower one that is returned."""
+        current, status = self.method.point, stop[0]
+        if chosen is current or self.method.stochastic or not status.converged or status is Status.TARGET:
+            return stop
+        if current.value - chosen.value <= self.rules.undecided(current, chosen):
+            return stop
+        earlier = f"f was {chosen.value:.6g} before, and that point is returned"
+        return Status.LOST, f"{stop[1]}; but f = {current.value:.6g} there, {earlier}"
 
     def _complete(self, point: Point) -> Point:
         """The point with its full value and gradient; as it is where that fails, which must not cost the result."""
@@ -255,6 +269,8 @@ class Run:
             "method": self.method.name, "size": counts.size, "dtype": str(counts.dtype), "nit": self.nit,
             "nfev": counts.nfev, "njev": counts.njev, "seconds": self._seconds(),
             "objective_seconds": counts.seconds, "history": self.history.to_json(),
+            "failed_searches": self.patience.failed, "useless_searches": self.patience.useless,
+            "endless_searches": self.patience.endless,
         }  # fmt: skip
         state.update(_fields(point, ""))
         if best is not None:
@@ -282,6 +298,7 @@ class Run:
         self.method.point = _point(state, "")
         counts.best = _point(state, "best_") if "best_x" in state else None
         counts.nfev, counts.njev, counts.seconds = state["nfev"], state["njev"], state["objective_seconds"]
+        self.patience = Patience(*(int(state.get(f"{kind}_searches", 0)) for kind in ("failed", "useless", "endless")))
         self.nit, self.seconds_before = state["nit"], state["seconds"]
         self.history = History.from_json(state["history"])
         own = {key.removeprefix("method_"): value for key, value in state.items() if key.startswith("method_")}

@@ -12,9 +12,48 @@ from .base.errors import OptionError
 from .base.evaluation import Point
 from .base.result import Progress, Status
 from .base.vector import max_norm, norm
-from .methods.method import Stop, gradient_of
+from .line_search.ray import LineSearchReason
+from .methods.method import Move, Stop, gradient_of
 
 Callback = Callable[[Progress], bool | None]
+
+
+#: Failing line searches in a row that end a run: in all, with falls too small to count, and at the longest step allowed.
+FAILED, USELESS, ENDLESS = 10, 3, 2
+
+
+def rounding(point: Point) -> float:
+    """Differences of f below this are rounding, in the parameters' dtype."""
+    return 10.0 * float(np.finfo(point.x.dtype).eps) * abs(point.value)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Line searches in a row that moved without meeting their conditions; they do not count as progress for ever.
+
+    useless: those that lowered f by no more than the root of its precision; endless: those at the longest step allowed.
+    """
+
+    failed: int = 0
+    useless: int = 0
+    endless: int = 0
+
+    def after(self, move: Move, before: Point) -> tuple[Patience, Stop | None]:
+        """The counts after a move, and the end of the run where they are used up."""
+        failure = move.failed
+        if failure is None:
+            return Patience(), None
+        if failure.bottomless:
+            return self, (Status.UNBOUNDED, "f falls without bound: to -inf on the last line")
+        small = math.sqrt(float(np.finfo(before.x.dtype).eps)) * abs(before.value)
+        useless = before.value - move.point.value <= small
+        endless = failure.reason is LineSearchReason.STEP_LIMIT
+        now = Patience(self.failed + 1, self.useless + 1 if useless else 0, self.endless + 1 if endless else 0)
+        if now.endless >= ENDLESS:
+            return now, (Status.UNBOUNDED, f"f falls without bound: {failure.reason.value}, {now.endless} times in a row")
+        if now.useless >= USELESS or now.failed >= FAILED:
+            return now, (Status.LINE_SEARCH, f"line search: {failure.reason.value}, {now.failed} times in a row")
+        return now, None
 
 
 @dataclass(frozen=True)
@@ -55,6 +94,12 @@ class StopRules:
         if steepest <= self.gtol:
             return Status.GRADIENT, f"gradient: max|g| = {steepest:.3g} <= gtol = {self.gtol:.3g}"
         return None
+
+    def undecided(self, current: Point, lower: Point) -> float:
+        """How far above a lower point the tests may stop: what gtol leaves open on the way there if f is convex between."""
+        distance = norm(current.x.astype(np.float64) - lower.x)
+        by_gradient = self.gtol * math.sqrt(current.x.size) * distance
+        return by_gradient + self.ftol * max(abs(current.value), 1.0) + rounding(current)
 
     def at_target(self, point: Point) -> Stop | None:
         """The test on f alone."""

@@ -55,7 +55,7 @@ class Evaluator:
     """Wraps an objective for one run over vectors of length n.  The objective never sees the run's own arrays.
 
     A value or gradient that is not finite, or an arithmetic exception, gives a point whose value is NaN;
-    `failure` says what happened.  `best` is the lowest finite point seen.
+    `failure` says what happened; `bottomless` counts where f was minus infinity.  `best` is the lowest finite point seen.
     """
 
     def __init__(self, objective: Any, size: int, dtype: np.dtype[Any]):
@@ -66,6 +66,7 @@ class Evaluator:
         self.njev = 0
         self.seconds = 0.0
         self.failure = ""
+        self.bottomless = 0
         self.best: Point | None = None
         self.deadline = math.inf
         self.max_evaluations: float = math.inf
@@ -199,6 +200,7 @@ class Evaluator:
             self.seconds += time.perf_counter() - started
         if not math.isfinite(point.value):
             self.failure = f"f is {point.value}"
+            self.bottomless += point.value == -math.inf
             return Point(x, math.nan, None)
         if point.gradient is not None and not math.isfinite(float(point.gradient.sum(dtype=np.float64))):
             bad = np.flatnonzero(~np.isfinite(point.gradient))

@@ -13,7 +13,10 @@ from .vector import Vector
 
 
 class Status(IntEnum):
-    """Why a run stopped.  Up to 9 the run found what was asked for."""
+    """Why a run stopped.  Up to 9 the run found what was asked for.
+
+    UNBOUNDED: f falls without end.  LOST: the run settled where f is higher than it was before; x is that earlier point.
+    """
 
     GRADIENT = 0
     FUNCTION = 1
@@ -30,6 +33,8 @@ class Status(IntEnum):
     DIVERGED = 22
     NOT_FINITE = 23
     RAISED = 24  # see `OptimizeResult.error`
+    UNBOUNDED = 25
+    LOST = 26
 
     @property
     def converged(self) -> bool:
@@ -103,8 +108,9 @@ class Progress:
 class OptimizeResult:
     """The outcome of `minimize`.
 
-    x: (n,) best point, in x0's dtype; fun: f(x); jac: gradient at x, None where it was never computed
-    (an interrupted value-only search); nit, nfev, njev: iterations, evaluations of f and of the gradient or Jacobian;
+    x: (n,) the lowest point seen (of mini-batches: the last), in x0's dtype; fun: f(x); jac: gradient at x, None where it
+    was never computed (an interrupted value-only search); nit, nfev, njev: iterations, and what the functions of f and of
+    the gradient or Jacobian were called;
     status and message: why it stopped; memory_bytes: what the method itself was predicted to need;
     error: with status RAISED what the objective raised, traceback included.
     """

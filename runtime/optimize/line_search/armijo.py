@@ -11,13 +11,13 @@ from .ray import LineSearchReason, LineSearchResult, Ray, Trial
 
 
 def armijo_holds(alpha: float, value: float, value0: float, slope0: float, c1: float = 1e-4) -> bool:
-    """Sufficient decrease (187): phi(alpha) <= phi(0) + c1 alpha phi'(0)."""
-    return value <= value0 + c1 * alpha * slope0
+    """Sufficient decrease (187): phi(alpha) <= phi(0) + c1 alpha phi'(0), and a fall that rounding leaves."""
+    return value < value0 and value <= value0 + c1 * alpha * slope0
 
 
 def goldstein_holds(alpha: float, value: float, value0: float, slope0: float, c: float = 0.25) -> bool:
     """phi(0) + (1 - c) alpha phi'(0) <= phi(alpha) <= phi(0) + c alpha phi'(0), with 0 < c < 1/2."""
-    return value0 + (1.0 - c) * alpha * slope0 <= value <= value0 + c * alpha * slope0
+    return value < value0 and value0 + (1.0 - c) * alpha * slope0 <= value <= value0 + c * alpha * slope0
 
 
 @dataclass(frozen=True)

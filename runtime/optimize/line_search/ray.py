@@ -26,6 +26,7 @@ class LineSearchReason(Enum):
     NOT_DESCENT = "the direction does not descend"
     NO_DECREASE = "no step lowers f"
     NOT_FINITE = "f is not finite at any step tried"
+    NO_GRADIENT = "the gradient at the step found is not finite"
 
 
 @dataclass(frozen=True, slots=True)

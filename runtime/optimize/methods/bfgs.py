@@ -91,7 +91,7 @@ class BFGS(Method):
         keep = curvature_safe(s, y)
         if not keep:
             note = note or "update skipped: no positive curvature"
-        return Move(new, end.result.alpha, lambda: self._commit(s, y, keep, fresh), note)
+        return Move(new, end.result.alpha, lambda: self._commit(s, y, keep, fresh), note, failed=end.failed)
 
     def _first_alpha(self, g: Vector) -> float:
         if self.first_step is not None:

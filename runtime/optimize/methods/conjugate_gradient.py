@@ -80,7 +80,7 @@ class ConjugateGradient(Method):
         following = descent + new.dtype.type(beta) * direction
         alpha = end.result.alpha
         change = slope * alpha * _lengthening(slope, dot(new, direction))
-        return Move(end.point, alpha, lambda: self._commit(following, since, change, beta), note)
+        return Move(end.point, alpha, lambda: self._commit(following, since, change, beta), note, failed=end.failed)
 
     def _steepest(self, g: Vector) -> Vector:
         """z = M^-1 (-g)."""

@@ -14,7 +14,7 @@ from ..base.result import Status
 from ..base.vector import Vector, dot, max_norm, norm
 from ..line_search.brent import Brent
 from ..line_search.line_search import LineSearch
-from .method import Method, Move, StateDict, field_of, gradient_of, search
+from .method import Method, Move, SearchFailure, StateDict, field_of, gradient_of, search
 from .sampler import MiniBatchSampler
 from .schedules import Schedule, as_schedule
 
@@ -123,6 +123,7 @@ class GradientDescent(Method):
         change = -real(mu) * mean
         if self._velocity is not None and self.momentum:
             change += real(self.momentum) * self._velocity
+        fallen = self.evaluator.bottomless
         for halvings in range(_MAX_HALVINGS):
             new = self._evaluate(x + change, iteration + 1)
             if new.finite:
@@ -131,6 +132,8 @@ class GradientDescent(Method):
                 return self._move(new, mu, change if not halvings else None, mean, factor, note)
             mu, factor = 0.5 * mu, 0.5 * factor
             change = -real(mu) * g
+        if self.evaluator.bottomless > fallen:
+            return self.stay((Status.UNBOUNDED, "f falls without bound: to -inf at the last steps tried"))
         message = f"f is not finite at any step tried; last: {self.evaluator.failure}"
         return self.stay((Status.NOT_FINITE, message))
 
@@ -149,13 +152,14 @@ class GradientDescent(Method):
         if not end.moved:
             return self.stay(end.failure(self.evaluator), note)
         change = end.point.x - self.point.x
-        return self._move(end.point, end.result.alpha, change, g if note else mean, self._factor, note)
+        return self._move(end.point, end.result.alpha, change, g if note else mean, self._factor, note, end.failed)
 
     def _first_alpha(self, g: Vector) -> float:
         return min(1.0, 1.0 / max(norm(g), float(np.finfo(g.dtype).tiny)))
 
     def _move(
-        self, new: Point, step: float, velocity: Vector | None, mean: Vector, factor: float, note: str
+        self, new: Point, step: float, velocity: Vector | None, mean: Vector, factor: float, note: str,
+        failed: SearchFailure | None = None,
     ) -> Move:  # fmt: skip
         def commit() -> None:
             self._iteration += 1
@@ -169,7 +173,7 @@ class GradientDescent(Method):
             stop = Status.MAX_ITERATIONS, f"{self.epochs} epochs, the limit"
         elif max_norm(new.x) == np.inf:
             stop = Status.DIVERGED, "x overflowed"
-        return Move(new, step, commit, note, stop)
+        return Move(new, step, commit, note, stop, failed)
 
     def state(self) -> StateDict:
         none = np.zeros(0)

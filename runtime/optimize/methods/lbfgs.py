@@ -113,7 +113,8 @@ class LBFGS(Method):
         keep = curvature_safe(s, y)
         if not keep:
             note = note or "pair skipped: no positive curvature"
-        return Move(new, end.result.alpha, lambda: self._commit(s, y, keep, note.startswith("reset")), note)
+        reset = note.startswith("reset")
+        return Move(new, end.result.alpha, lambda: self._commit(s, y, keep, reset), note, failed=end.failed)
 
     def _first_alpha(self, g: Vector) -> float:
         if self.first_step is not None:

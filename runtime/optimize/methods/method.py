@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..base.evaluation import Evaluator, Point
 from ..base.result import Status
 from ..base.vector import Vector
 from ..line_search.line_search import LineSearch
-from ..line_search.ray import LineSearchResult, Ray
+from ..line_search.ray import LineSearchReason, LineSearchResult, Ray
 
 StateDict = dict[str, Any]
 Stop = tuple[Status, str]
@@ -22,13 +22,25 @@ Stop = tuple[Status, str]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A proposed iteration.  `commit` changes the method's state; with `stop` the run ends after it."""
+    """A proposed iteration.  `commit` changes the method's state; with `stop` the run ends after it.
+
+    failed: why the line search that found the point did not meet its conditions.
+    """
 
     point: Point
     step: float
     commit: Callable[[], None]
     note: str = ""
     stop: Stop | None = None
+    failed: SearchFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFailure:
+    """A line search that did not meet its conditions, and whether f was minus infinity on the way."""
+
+    reason: LineSearchReason
+    bottomless: bool
 
 
 class Method(ABC):
@@ -89,6 +101,7 @@ def gradient_of(point: Point) -> Vector:
 
 def search(evaluator: Evaluator, line_search: LineSearch, start: Point, direction: Vector, alpha0: float) -> SearchEnd:
     """Runs a line search and completes its point with the gradient where the search only had values."""
+    fallen = evaluator.bottomless
     result = line_search(Ray(evaluator, start, direction), alpha0)
     if result is None:
         raise TypeError(f"line search {line_search!r} returned None, expected a LineSearchResult")
@@ -96,8 +109,9 @@ def search(evaluator: Evaluator, line_search: LineSearch, start: Point, directio
     if result.moved and point.gradient is None:
         point = evaluator.value_and_gradient(point.x)
         if not point.finite:
-            return SearchEnd(result, start)
-    return SearchEnd(result, point)
+            result = replace(result, alpha=0.0, point=start, reason=LineSearchReason.NO_GRADIENT)
+            return SearchEnd(result, start, evaluator.bottomless > fallen)
+    return SearchEnd(result, point, evaluator.bottomless > fallen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,12 @@ class SearchEnd:
 
     result: LineSearchResult
     point: Point
+    bottomless: bool = False
+
+    @property
+    def failed(self) -> SearchFailure | None:
+        """Why the search did not meet its conditions; None where it did."""
+        return None if self.result.success else SearchFailure(self.result.reason, self.bottomless)
 
     @property
     def moved(self) -> bool:
@@ -114,6 +134,8 @@ class SearchEnd:
 
     def failure(self, evaluator: Evaluator) -> Stop:
         """Status and message for a search that found nothing."""
+        if self.bottomless:
+            return Status.UNBOUNDED, "f falls without bound: to -inf on the last line"
         why = f"; last: {evaluator.failure}" if evaluator.failure else ""
         return Status.LINE_SEARCH, f"line search: {self.result.reason.value}{why}"
 
