@@ -7,22 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from .normal_equations import DampedStep
+
 
 @dataclass(frozen=True, slots=True)
 class Damping:
-    """What a rule remembers: lambda, and the factor of its next rise."""
+    """What a rule remembers: lambda, the factor of its next rise, and the longest step allowed in scaled x."""
 
     value: float
     rise: float = 2.0
+    radius: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step did: f before and after (NaN where f could not be evaluated), and the fall that was predicted."""
+    """What a step did: f before and after (NaN where f could not be evaluated), and what was predicted of it."""
 
     before: float
     after: float
-    predicted: float
+    step: DampedStep
+
+    @property
+    def predicted(self) -> float:
+        """The fall that was predicted."""
+        return self.step.predicted
 
     @property
     def gain(self) -> float:
@@ -71,4 +79,24 @@ class Gain:
         return Damping(damping.value * damping.rise, damping.rise * 2.0)
 
 
-RULES: dict[str, Callable[[], DampingRule]] = {"gain": Gain, "decade": Decade}
+@dataclass(frozen=True)
+class Radius:
+    """Moré's rule (1978): lambda makes the step as long as a radius, which follows the gain; none where the step fits."""
+
+    def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
+        if outcome.gain <= 0.25:
+            return self.rejected(damping, outcome)
+        step = outcome.step
+        if step.damping == 0.0 or outcome.gain >= 0.75:
+            return Damping(0.5 * step.damping, radius=2.0 * step.length)
+        return Damping(step.damping, radius=damping.radius)
+
+    def rejected(self, damping: Damping, outcome: Outcome) -> Damping:
+        step, share = outcome.step, 0.1
+        if outcome.after < 100.0 * outcome.before:
+            fall = outcome.before - outcome.after
+            share = 0.5 if fall >= 0.0 else max(0.5 * step.slope / (step.slope + fall), 0.1)
+        return Damping(step.damping / share, radius=share * min(damping.radius, 10.0 * step.length))
+
+
+RULES: dict[str, Callable[[], DampingRule]] = {"radius": Radius, "gain": Gain, "decade": Decade}

@@ -29,6 +29,11 @@ class NormalEquations:
     rows: int
 
     @property
+    def columns(self) -> Vector:
+        """Norms of the columns of J, (n,)."""
+        return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
+
+    @property
     def finite(self) -> bool:
         """True when nothing overflowed."""
         # An entry that is not finite in J shows in its column's squares.
@@ -63,7 +68,8 @@ def accumulate(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> Normal
 class DampedStep:
     """step = -(A + lambda D)^-1 g.
 
-    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix as solved.
+    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix as solved;
+    slope: g^T step.
     """
 
     step: Vector
@@ -72,6 +78,7 @@ class DampedStep:
     length: float
     solver: str
     rank: int
+    slope: float
 
 
 def damping_scale(diagonal: Vector) -> Vector:
@@ -96,8 +103,9 @@ def damped_step(
         found, rank = pseudo_inverse_times(_scaled(equations, damping, scale), right, cut_off)
     found[equations.matrix.diagonal() == 0.0] = 0.0  # exactly, where the SVD leaves rounding
     square = float(found @ found)
-    predicted = 0.5 * (float(found @ right) + damping * square)
-    return DampedStep(found / scale, damping, predicted, math.sqrt(square), name, rank)
+    descent = float(found @ right)
+    predicted = 0.5 * (descent + damping * square)
+    return DampedStep(found / scale, damping, predicted, math.sqrt(square), name, rank, -descent)
 
 
 def _scaled(equations: NormalEquations, damping: float, scale: Vector) -> np.ndarray:

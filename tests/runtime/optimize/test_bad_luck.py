@@ -282,7 +282,7 @@ def test_lm_huge_and_tiny_residuals(scale):
 
 def test_lm_overflowing_normal_matrix_is_said():
     with np.errstate(all="ignore"):
-        result = minimize(lambda x: np.array([1e-3 * x[0]]), [1.0], "lm", jac=lambda x: np.array([[1e200]]))
+        result = minimize(lambda x: np.array([1e-3 * x[0]]), [1.0], "lm", jac=lambda x: np.array([[1e200]]), solver="cholesky")
     assert result.status is Status.NOT_FINITE and "Jacobian" in result.message
 
 
@@ -321,7 +321,7 @@ def test_memory_is_predicted_and_refused_with_the_figure():
     objective = LeastSquares(lambda x: a @ x - 1, lambda x: a)
     for method in ("bfgs", "lm"):
         needed = predict_memory(method, 200)
-        assert 200 * 200 * 8 <= needed <= 6 * 200 * 200 * 8
+        assert 200 * 200 * 8 <= needed <= 11 * 200 * 200 * 8
         with pytest.raises(MemoryRefusedError, match=r"200 parameters need .*KiB.*1000 B|MiB"):
             minimize(objective, np.zeros(200), method, memory_limit=1000)
         assert minimize(objective, np.zeros(200), method, memory_limit=needed).memory_bytes == needed
