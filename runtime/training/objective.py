@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class NetworkObjective:
     """
 
     reduction = "mean"
+    #: Weights share one scale: D = 1 keeps columns of saturated units, which are nearly zero, from taking all the step.
+    damping_defaults: ClassVar[Mapping[str, Any]] = {"damping": 1e-2, "scaling": "identity"}
 
     def __init__(self, part: Part, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
         if not 0.0 <= alpha < np.inf:

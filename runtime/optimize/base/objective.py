@@ -3,6 +3,7 @@
 An objective is any object with `value_and_gradient`.  It may offer more, and methods use what is there:
 
 * `value(x)`: cheaper than value and gradient together; used by the value-only line searches and by LM's trial steps.
+* `damping_defaults`: the first lambda ("damping") and the "scaling" that Levenberg-Marquardt takes where no option says.
 * `residuals(x)`, `residuals_and_jacobian_chunks(x)`: what Levenberg-Marquardt needs.
 * `sample_count`, `batch(indices)`, `reduction`: what mini-batch descent needs.
 

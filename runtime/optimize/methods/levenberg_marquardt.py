@@ -37,7 +37,9 @@ class LevenbergMarquardt(Method):
     failure (D10), which needs more evaluations on large residuals.  Default: radius where J is factorised and no damping is
     given, else gain.  damping: the first lambda (default 1e-4; with a radius that of a step of `first_radius` ||D^1/2 x0||).
     scaling: D from each column's largest norm so far ("running-max", default: the first step is the paper's), from the
-    current columns alone as printed in 109 ("marquardt", which fails on some problems that start far away), or 1.
+    current columns alone as printed in 109 ("marquardt", which fails on some problems that start far away), or 1
+    ("identity").  An objective whose parameters share one scale may say so in `damping_defaults`, as networks do: first
+    lambda 1e-2, D = 1.
     solver: "qr", from the QR factors of J, whose condition is not squared; "cholesky", from J^T J, the SVD where that
     fails; "svd", that of J^T J (117); "auto": qr in float64 up to 200 parameters, else cholesky.
     ftol, xtol, gtol: MINPACK's relative tests, free of units.
@@ -45,7 +47,7 @@ class LevenbergMarquardt(Method):
 
     damping: float | None = None
     rule: str | None = None
-    scaling: str = "running-max"
+    scaling: str | None = None
     residual: str = "component"
     outputs: int | None = None
     solver: str = "auto"
@@ -64,7 +66,7 @@ class LevenbergMarquardt(Method):
             given = getattr(self, field_name)
             if not (given is None or 0.0 < given < math.inf):
                 raise OptionError(f"lm: expected {field_name} > 0, got {given!r}")
-        for field_name, choices in (("rule", (None, *RULES)), ("scaling", _SCALINGS), ("residual", ("component", "norm")),
+        for field_name, choices in (("rule", (None, *RULES)), ("scaling", (None, *_SCALINGS)), ("residual", ("component", "norm")),
                                     ("solver", _SOLVERS)):  # fmt: skip
             if getattr(self, field_name) not in choices:
                 raise OptionError(f"lm: expected {field_name} among {choices}, got {getattr(self, field_name)!r}")
@@ -96,7 +98,10 @@ class LevenbergMarquardt(Method):
     def _choose(self, x: Vector) -> None:
         """Solver and rule for this run, where the options leave them open."""
         self._qr = self._factorises(x.size, x.dtype)
-        by_radius = self._qr and self.damping is None
+        defaults = getattr(self.evaluator.objective, "damping_defaults", {})
+        self._first_lambda = self.damping or defaults.get("damping")
+        self._scaling = self.scaling or defaults.get("scaling", "running-max")
+        by_radius = self._qr and self._first_lambda is None
         self._rule_name = self.rule or ("radius" if by_radius else "gain")
         self._rule = RULES[self._rule_name]()
 
@@ -106,9 +111,9 @@ class LevenbergMarquardt(Method):
 
     def _first_damping(self) -> Damping:
         if self._rule_name != "radius":
-            return Damping(self.damping or 1e-4)
-        if self.damping is not None:
-            return Damping(self.damping, radius=self._step(Damping(self.damping)).length)
+            return Damping(self._first_lambda or 1e-4)
+        if self._first_lambda is not None:
+            return Damping(self._first_lambda, radius=self._step(Damping(self._first_lambda)).length)
         by_start = self.first_radius * self._size_of(self.point.x)
         return Damping(0.0, radius=by_start or self._step(Damping(1e-4)).length)
 
@@ -155,11 +160,11 @@ class LevenbergMarquardt(Method):
         self.evaluator.keep(self.point)
 
     def _scaling_of(self, equations: Equations, before: Vector | None) -> Vector:
-        if self.scaling == "identity":
+        if self._scaling == "identity":
             return np.ones(equations.gradient.size)
         columns = equations.columns
         scale = np.where(columns > 0.0, columns, 1.0)
-        return scale if before is None or self.scaling == "marquardt" else np.maximum(scale, before)
+        return scale if before is None or self._scaling == "marquardt" else np.maximum(scale, before)
 
     def propose(self) -> Move:
         stop = self._at_point()

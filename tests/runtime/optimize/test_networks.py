@@ -107,17 +107,44 @@ def test_same_seed_same_device_same_bits(method: str, backend: str) -> None:
 
 
 def test_levenberg_marquardt_reaches_what_lbfgs_needs_ten_times_the_evaluations_for() -> None:
-    """The issue's demand, in a short form: 1-10-1, 1,000 samples."""
-    x = np.random.default_rng(0).uniform(-1, 1, (1000, 1))
-    target = np.sin(3 * x) + 0.3 * np.cos(7 * x)
-    layers = [layer("dense", maps=10, activation="tanh"), layer("dense", maps=1)]
-    network = Network(layers, 1, "mse", "numpy", "float64", seed=0)
+    """The issue's demand, in a short form: 2-20-1, 1,000 samples."""
+    x = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
+    target = np.sin(3 * x.sum(axis=1, keepdims=True)) + 0.3 * np.cos(7 * x[:, :1])
+    layers = [layer("dense", maps=20, activation="tanh"), layer("dense", maps=1)]
+    network = Network(layers, 2, "mse", "numpy", "float64", seed=0)
     goal = NetworkObjective(Part(network, from_arrays(x, target, "float64")))
-    marquardt = minimize(goal, network.parameters, "lm", maxiter=60)
+    marquardt = minimize(goal, network.parameters, "lm", maxiter=40)
     spent = marquardt.nfev + marquardt.njev
     lbfgs = minimize(goal, network.parameters, "lbfgs", maxfev=10 * spent, maxiter=10**6, gtol=0.0)
-    assert marquardt.fun < 2e-7
+    assert marquardt.fun < 3e-5
     assert lbfgs.nfev >= 10 * spent and lbfgs.fun > 2 * marquardt.fun
+
+
+def xor(seed: int) -> NetworkObjective:
+    """2-2-1 with tanh."""
+    corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    layers = [layer("dense", maps=2, activation="tanh"), layer("dense", maps=1)]
+    network = Network(layers, 2, "mse", "numpy", "float64", seed)
+    truth = np.array([[0.0], [1.0], [1.0], [0.0]])
+    return NetworkObjective(Part(network, from_arrays(corners, truth, "float64", task="regression")))
+
+
+def test_levenberg_marquardt_solves_exclusive_or_from_nearly_every_start() -> None:
+    """30 seeds: 30 with lambda I, which networks get; 23 with a scaling by columns and the same rule."""
+    solved = {"default": 0, "columns": 0}
+    for seed in range(30):
+        for name, options in (("default", {}), ("columns", {"scaling": "running-max", "damping": 1e-4})):
+            goal = xor(seed)
+            solved[name] += minimize(goal, goal.network.parameters, "lm", **options).fun < 1e-6
+    assert solved["default"] >= 28 > solved["columns"]
+
+
+def test_levenberg_marquardt_takes_the_damping_that_the_objective_prefers_unless_told() -> None:
+    goal = xor(1)
+    first = minimize(goal, goal.network.parameters, "lm", maxiter=1).history[1]
+    same = minimize(goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="identity").history[1]
+    other = minimize(goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="marquardt").history[1]
+    assert first.step == same.step and first.fun == same.fun != other.fun
 
 
 def test_levenberg_marquardt_trains_a_classifier() -> None:
