@@ -40,7 +40,7 @@ METHODS: dict[str, MethodEntry] = {
     "gd": MethodEntry(GradientDescent, 10_000, "armijo", "gradient descent: a step, a schedule or a line search"),
     "sgd": MethodEntry(StochasticGradientDescent, 10_000, None, "mini-batch gradient descent"),
     "momentum": MethodEntry(Momentum, 10_000, None, "heavy-ball momentum"),
-    "cg": MethodEntry(ConjugateGradient, 5_000, "strong-wolfe", "Polak-Ribière+ conjugate gradients"),
+    "cg": MethodEntry(ConjugateGradient, 5_000, "strong-wolfe", "conjugate gradients, Hestenes-Stiefel+ or Polak-Ribière+"),
     "bfgs": MethodEntry(BFGS, 2_000, "strong-wolfe", "BFGS; memory n²"),
     "lbfgs": MethodEntry(LBFGS, 5_000, "strong-wolfe", "L-BFGS; memory 2 m n"),
     "lm": MethodEntry(LevenbergMarquardt, 1_000, None, "Levenberg-Marquardt on residuals; memory n²"),

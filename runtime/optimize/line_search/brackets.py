@@ -31,11 +31,12 @@ def height(trial: Trial) -> float:
 
 def shortest_step(ray: Ray) -> float:
     """Steps below this do not change any parameter in its own precision."""
-    longest = max_norm(ray.direction)
-    if longest == 0.0 or not math.isfinite(longest):
+    moving = ray.direction != 0.0
+    if not moving.any() or not math.isfinite(max_norm(ray.direction)):
         return math.inf
     eps = float(np.finfo(ray.direction.dtype).eps)
-    return 0.01 * eps * max(max_norm(ray.start.x), eps) / longest
+    sizes = np.maximum(np.abs(ray.start.x[moving]).astype(np.float64), eps)
+    return 0.01 * eps * float((sizes / np.abs(ray.direction[moving])).min())
 
 
 def bracket(

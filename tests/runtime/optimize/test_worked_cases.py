@@ -117,9 +117,11 @@ SEARCHES = {"exact": exact, "dbrent": lambda given: BrentDerivative(xtol=1e-15)}
 
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("name", ["quadratic", "quartic"])
-def test_nonlinear_cg(name, search):
+@pytest.mark.parametrize("beta", ["polak-ribiere", "hestenes-stiefel"])
+def test_nonlinear_cg(name, search, beta):
+    """Both forms of beta agree after exact searches."""
     given, wanted = case(f"nonlinear_cg_prplus_{name}")
-    method = ConjugateGradient(line_search=SEARCHES[search](given))
+    method = ConjugateGradient(line_search=SEARCHES[search](given), beta=beta)
     xs, alphas, betas = follow(method, given, len(wanted["alpha"]))
     if search == "exact":
         assert_close(xs, wanted["x"][: len(xs)])
