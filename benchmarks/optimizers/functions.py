@@ -3,7 +3,8 @@
     python -m phiz.benchmarks.optimizers.functions [--repeats N] [--json FILE]
 
 Prints, per method: problems solved, evaluations (median ratio ours / theirs) and time; then Levenberg-Marquardt on two
-function fits, to the loss that SciPy ends at; then the share of a run that L-BFGS spends on its own vectors.
+function fits, to the loss that SciPy ends at; then the share of a run that L-BFGS spends on its own vectors; then NIST's
+regressions, CUTE functions for conjugate gradients, and Levenberg-Marquardt's dampings on small networks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from optimize_networks import Network
 from optimize_problems import PROBLEMS
 
 from ...runtime.optimize import OptimizeResult, minimize
+from . import outside
 
 Row = dict[str, Any]
 RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -201,8 +203,11 @@ def main() -> None:
         "function fits": function_fits(arguments.repeats),
         "own work": own_work(arguments.repeats),
         "torch": torch_lbfgs(arguments.repeats),
+        "nist": outside.nist(),
+        "conjugate gradients": outside.conjugate_gradients(),
+        "network starts": outside.network_starts(),
     }
-    print("\n".join(summary(parts["problems"])))
+    print("\n".join(summary(parts["problems"]) + outside.summary(parts)))
     for part in ("function fits", "own work", "torch"):
         print(f"\n{part}")
         for line in parts[part]:

@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ class Recorded:
         value, gradient = self.objective.value_and_gradient(x)
         self._keep(value)
         return value, gradient
+
+    @property
+    def damping_defaults(self) -> Mapping[str, Any]:
+        """The network's."""
+        return self.objective.damping_defaults
 
     def value(self, x: np.ndarray) -> float:
         value = self.objective.value(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phiz.benchmarks.optimizers import fits, networks, perceptron
+from phiz.benchmarks.optimizers import fits, networks, outside, perceptron
 from phiz.runtime.data.split import load_split
 from phiz.runtime.training.objective import NetworkObjective
 from phiz.runtime.training.part import Part
@@ -63,3 +63,17 @@ def test_a_fit_by_hand_is_the_fit_of_the_network() -> None:
     rows = np.concatenate([rows for _, rows in goal.residuals_and_jacobian_chunks(omega)])
     expected = by_hand.jacobian(omega, by_hand.forward(omega, x))
     np.testing.assert_allclose(np.abs(rows), np.abs(expected) / np.sqrt(fits.SAMPLES), rtol=1e-10, atol=1e-14)
+
+
+def test_the_figures_on_problems_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "REGRESSIONS", [p for p in outside.REGRESSIONS if p.name in ("BoxBOD-1", "Misra1a-2")])
+    monkeypatch.setattr(outside, "OUTSIDE", outside.OUTSIDE[:3])
+    with np.errstate(all="ignore"):
+        parts = {
+            "nist": outside.nist(), "conjugate gradients": outside.conjugate_gradients(),
+            "network starts": outside.network_starts(starts=2, fits=1, iterations=3),
+        }  # fmt: skip
+    lines = outside.summary(parts)
+    assert lines[0].startswith("NIST: solved 2 of 2, MINPACK 1; calls")
+    assert "3 CUTE problems" in lines[1] and "failed: none" in lines[1]
+    assert len(lines) == 6 and all("of 2 starts" in line for line in lines[3:])
