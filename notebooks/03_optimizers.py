@@ -9,7 +9,7 @@
 # |---|---|---|---|
 # | `gd` | gradient descent with a line search (equation 118) | nothing | $n$ |
 # | `momentum` | heavy ball (121) | one vector | $n$ |
-# | `cg` | Polak-Ribière+ conjugate gradients (164-169) | one direction | $n$ |
+# | `cg` | conjugate gradients, Hestenes-Stiefel+ or Polak-Ribière+ (164-169) | one direction | $n$ |
 # | `lbfgs` | limited-memory BFGS (Algorithms 2 and 3) | 10 pairs of vectors | $40\,n$ |
 # | `bfgs` | BFGS (Algorithm 1) | an $n \times n$ matrix | $n^2$ |
 # | `lm` | Levenberg-Marquardt (104-117) | an $n \times n$ matrix | $n^3/3$, and the Jacobian |
@@ -181,7 +181,7 @@ tiny = Network([layer("dense", maps=10, activation="tanh"), layer("dense", maps=
 fit = NetworkObjective(Part(tiny, from_arrays(x, wiggly, "float64")))
 fit.value_and_gradient(tiny.parameters)
 next(fit.residuals_and_jacobian_chunks(tiny.parameters))
-marquardt = minimize(fit, tiny.parameters, "lm", maxiter=60)
+marquardt = minimize(fit, tiny.parameters, "lm", maxiter=60, damping=1e-4, scaling="running-max")
 budget = 10 * (marquardt.nfev + marquardt.njev)
 rivals = {name: minimize(fit, tiny.parameters, name, maxfev=budget, gtol=0.0) for name in ("gd", "cg", "lbfgs", "bfgs")}
 fits = rivals | {"lm": marquardt}
