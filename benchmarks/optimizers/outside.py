@@ -16,7 +16,7 @@ from ...runtime.program.layer import layer
 from ...runtime.training.objective import NetworkObjective
 from ...runtime.training.part import Part
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "optimize"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "runtime" / "optimize"))
 from cute_problems import OUTSIDE
 from nist_problems import REGRESSIONS
 
