@@ -1,7 +1,6 @@
-"""The optimizers of the paper on one flat parameter vector.
-
-    from phiz.runtime.optimize import minimize
-    result = minimize(fun, x0, method="lbfgs")        # fun(x) -> (f, gradient)
+"""The paper's optimizers on one flat parameter vector: methods, line searches, stop rules, the driver.
+May import NumPy, SciPy's linear algebra, errors and files.
+Never networks, kernels, data: ``minimize(fun, x0, method="lbfgs")`` takes any function ``fun(x) -> (f, gradient)``.
 """
 
 from .base.objective import FunctionObjective, LeastSquares, Objective, ResidualObjective, SampledObjective

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -103,24 +103,27 @@ def make_method(name: str, line_search: str | LineSearch | None = None, **option
     entry = _entry(name)
     known = {f.name for f in fields(entry.factory)}  # type: ignore[arg-type]
     searching = {key.removeprefix("search_"): options.pop(key) for key in list(options) if key.startswith("search_")}
+    _refuse_unknown(name, known, options)
+    if line_search is not None and "line_search" not in known:
+        raise OptionError(f"{name}: has no line search, got line_search={line_search!r}")
+    settings = dict(options)
+    if line_search is None and entry.line_search and "step" not in options:
+        line_search = entry.line_search
+    elif line_search is not None and "step" in known:
+        settings.setdefault("step", None)
+    if line_search is None and searching:
+        raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
+    if line_search is not None:
+        usual = {"c2": 0.1} if name == "cg" and line_search in ("strong-wolfe", "wolfe") else {}
+        settings["line_search"] = make_line_search(line_search, **{**usual, **searching})
+    return entry.factory(**settings)
+
+
+def _refuse_unknown(name: str, known: set[str], options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - known)
     if unknown:
         rules = {f.name for f in fields(StopRules)}
         raise OptionError(f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}")
-    settings = dict(options)
-    if line_search is not None and "line_search" not in known:
-        raise OptionError(f"{name}: has no line search, got line_search={line_search!r}")
-    if line_search is not None and "step" in known:
-        settings.setdefault("step", None)
-    elif line_search is None and entry.line_search and "step" not in options:
-        line_search = entry.line_search
-    if line_search is not None:
-        if name == "cg" and line_search in ("strong-wolfe", "wolfe"):
-            searching = {"c2": 0.1, **searching}
-        settings["line_search"] = make_line_search(line_search, **searching)
-    elif searching:
-        raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
-    return entry.factory(**settings)
 
 
 def as_objective(objective: Any, jac: Any = None, args: tuple[Any, ...] = (), residuals: bool = False) -> Any:

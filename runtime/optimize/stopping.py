@@ -96,7 +96,9 @@ class StopRules:
         return None
 
     def undecided(self, current: Point, lower: Point) -> float:
-        """How far above a lower point the tests may stop: what gtol leaves open on the way there if f is convex between."""
+        """How far above a lower point the tests may stop.
+
+    It is what gtol leaves open on the way there if f is convex between."""
         distance = norm(current.x.astype(np.float64) - lower.x)
         by_gradient = self.gtol * math.sqrt(current.x.size) * distance
         return by_gradient + self.ftol * max(abs(current.value), 1.0) + rounding(current)

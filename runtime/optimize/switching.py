@@ -69,7 +69,9 @@ _FINAL = (Status.TARGET, Status.GRADIENT, Status.ZERO_RESIDUAL, Status.INTERRUPT
 def minimize_in_stages(
     objective: Any, x0: ArrayLike, stages: Sequence[Stage], *, rounds: int = 1, callback: Callback | None = None
 ) -> OptimizeResult:
-    """Runs the stages in order, `rounds` times over; a stage that meets its own tolerance or is interrupted is the last.
+    """Runs the stages in order, `rounds` times over.
+
+    A stage that meets its own tolerance or is interrupted is the last.
 
     The result's history joins the stages (its notes name the method at every switch); counts are totals.
     """

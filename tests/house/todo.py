@@ -14,7 +14,6 @@ SHARED_PREFIXES: set[str] = set()
 SILENT_FOLDERS: set[str] = {
     "codegen/__init__.py",
     "runtime/__init__.py",
-    "runtime/optimize/__init__.py",
     "runtime/tuner/__init__.py",
 }
 TESTS_WITHOUT_ROOM: set[str] = set()
@@ -25,7 +24,6 @@ CIRCLES: set[str] = {
 }
 LONG_FUNCTIONS: set[str] = {
     "runtime/opencl/plan/plan.py::plan_kernel",
-    "runtime/optimize/methods/linear_cg.py::linear_cg",
 }
 COMPLEX_FUNCTIONS: set[str] = {
     "codegen/analysis/affine.py::coefficients",
@@ -160,23 +158,7 @@ LONG_SENTENCES: set[str] = {
     "runtime/opencl/plan/schedule.py",
     "runtime/opencl/single.py",
     "runtime/opencl/tuned/carry.py::Carrier",
-    "runtime/optimize/base/vector.py::as_matrix",
-    "runtime/optimize/base/vector.py::as_vector",
-    "runtime/optimize/line_search/armijo.py::goldstein_holds",
-    "runtime/optimize/line_search/interpolation.py::parabola_minimiser",
     "runtime/optimize/line_search/line_search.py::make_line_search",
-    "runtime/optimize/methods/conjugate_gradient.py::Curvatures",
-    "runtime/optimize/methods/conjugate_gradient.py::_lengthening",
-    "runtime/optimize/methods/conjugate_gradient.py::hestenes_stiefel_plus",
-    "runtime/optimize/methods/damping.py::Outcome",
-    "runtime/optimize/methods/damping.py::Radius",
-    "runtime/optimize/methods/lbfgs.py::append",
-    "runtime/optimize/methods/levenberg_marquardt.py::memory_bytes",
-    "runtime/optimize/methods/triangular.py",
-    "runtime/optimize/methods/triangular.py::ScaledFactors",
-    "runtime/optimize/methods/triangular.py::TriangularEquations",
-    "runtime/optimize/stopping.py::undecided",
-    "runtime/optimize/switching.py::minimize_in_stages",
     "runtime/training/checkpoint.py::_checked",
     "runtime/training/checkpoint.py::_in_order",
     "runtime/training/checkpoint.py::save",

@@ -63,7 +63,9 @@ def max_norm(a: Vector) -> float:
 
 
 def as_vector(name: str, value: ArrayLike, size: int | None = None) -> Vector:
-    """A fresh (m,) copy of what a user's function returned: a vector, one row or column, a list or a single number.
+    """A fresh copy, (m,), of what a user's function returned.
+
+    That may be a vector, one row or column, a list or a single number.
 
     float32 and float64 are kept, other reals become float64.  Raises ShapeError that begins with `name`.
     """
@@ -74,7 +76,9 @@ def as_vector(name: str, value: ArrayLike, size: int | None = None) -> Vector:
 
 
 def as_matrix(name: str, value: ArrayLike, rows: int, columns: int) -> np.ndarray:
-    """A fresh (rows, columns) copy of what a user's function returned; a flat one where one of the two is 1."""
+    """A fresh copy, (rows, columns), of what a user's function returned.
+
+    A flat array is taken where rows or columns are 1."""
     array = _real(name, value)
     flat = array.ndim < 2 and 1 in (rows, columns) and array.size == rows * columns
     if array.shape != (rows, columns) and not flat:

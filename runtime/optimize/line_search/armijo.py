@@ -16,7 +16,9 @@ def armijo_holds(alpha: float, value: float, value0: float, slope0: float, c1: f
 
 
 def goldstein_holds(alpha: float, value: float, value0: float, slope0: float, c: float = 0.25) -> bool:
-    """phi(0) + (1 - c) alpha phi'(0) <= phi(alpha) <= phi(0) + c alpha phi'(0), with 0 < c < 1/2."""
+    """Goldstein's conditions, with 0 < c < 1/2.
+
+    phi(0) + (1 - c) alpha phi'(0) <= phi(alpha) <= phi(0) + c alpha phi'(0)."""
     return value < value0 and value0 + (1.0 - c) * alpha * slope0 <= value <= value0 + c * alpha * slope0
 
 

@@ -25,7 +25,10 @@ def cubic_minimiser(a: float, fa: float, sa: float, b: float, fb: float, sb: flo
 
 
 def parabola_minimiser(a: float, fa: float, sa: float, b: float, fb: float) -> float:
-    """Minimiser of the parabola with value fa and slope sa at a, value fb at b; NaN where it has none."""
+    """Minimiser of a parabola; NaN where it has none.
+
+    fa, sa: value and slope at a.
+    fb: value at b."""
     width = b - a
     curvature = fb - fa - sa * width
     if not curvature > 0.0:

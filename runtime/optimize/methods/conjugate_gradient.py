@@ -25,7 +25,9 @@ def polak_ribiere_plus(r_new: Vector, r: Vector, z_new: Vector | None = None, z:
 
 
 def hestenes_stiefel_plus(r_new: Vector, r: Vector, direction: Vector, z_new: Vector | None = None) -> float:
-    """beta = max{r_new^T (r_new - r) / d^T (r - r_new), 0}: (168) after an exact search, conjugate after any other.
+    """Hestenes and Stiefel's beta: (168) after an exact search, and conjugate after any other.
+
+    beta = max{r_new^T (r_new - r) / d^T (r - r_new), 0}.
 
     0, a restart, where f has no positive curvature along d.
     """
@@ -35,7 +37,9 @@ def hestenes_stiefel_plus(r_new: Vector, r: Vector, direction: Vector, z_new: Ve
 
 @dataclass(frozen=True, slots=True)
 class Curvatures:
-    """Of f along the last step s, with y the change of the gradient: s^T y / s^T s, and the larger y^T y / s^T y."""
+    """Two curvatures of f along the last step s, with y the change of the gradient.
+
+    s^T y / s^T s, and y^T y / s^T y, which is larger."""
 
     least: float = 0.0
     most: float = 0.0
@@ -58,7 +62,7 @@ _BETAS = ("hestenes-stiefel", "polak-ribiere")
 
 
 def _lengthening(slope: float, slope_at_step: float) -> float:
-    """By how much the secant of phi' would have lengthened a step that stopped on the way down; 1 to 4."""
+    """The factor, 1 to 4, by which the secant of phi' lengthens a step that stopped on the way down."""
     return min(max(slope / (slope - slope_at_step), 1.0), 4.0) if slope_at_step > slope else 4.0
 
 

@@ -21,7 +21,7 @@ class Damping:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step did: f before and after (NaN where f could not be evaluated), and what was predicted of it."""
+    """What a step did to f, and what was predicted of it; NaN where f could not be evaluated."""
 
     before: float
     after: float
@@ -81,7 +81,9 @@ class Gain:
 
 @dataclass(frozen=True)
 class Radius:
-    """Moré's rule (1978): lambda makes the step as long as a radius, which follows the gain; none where the step fits."""
+    """Moré's rule (1978): lambda makes the step as long as a radius, which follows the gain.
+
+    Where the whole step fits, there is no lambda."""
 
     def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
         if outcome.gain <= 0.25:

@@ -35,7 +35,9 @@ class CorrectionPairs:
         self.scale = 1.0
 
     def append(self, s: Vector, y: Vector) -> None:
-        """Stores a pair, over the oldest one when the buffer is full; H^0 becomes (y^T s / y^T y) I (191)."""
+        """Stores a pair, over the oldest one when the buffer is full.
+
+        H^0 becomes (y^T s / y^T y) I (191)."""
         curvature = dot(y, s)
         self.newest = (self.newest + 1) % len(self.rho)
         self.s[self.newest] = s

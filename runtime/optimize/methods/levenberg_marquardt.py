@@ -249,7 +249,9 @@ class LevenbergMarquardt(Method):
         return None
 
     def memory_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
-        """Float64: J^T J at the point and either J^T J at the next (with a float32 product) or the solver's copies.
+        """Bytes of the matrices, float64.
+
+        J^T J at the point, and either J^T J at the next one (with a float32 product) or the solver's copies.
 
         With QR: R at two points, R D^-1/2, and what its SVD needs.
         """

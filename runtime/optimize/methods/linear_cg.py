@@ -48,34 +48,57 @@ def linear_cg(
     if x.shape != right.shape:
         raise ShapeError(f"linear_cg: expected x0 of shape {right.shape}, got {x.shape}")
     precondition = _guarded("preconditioner", preconditioner or (lambda v: v), right)
-    r = right - product(x)
-    z = precondition(r)
-    d, rz = z.copy(), dot(r, z)
-    enough = rtol * norm(right)
-    alphas: list[float] = []
-    betas: list[float] = []
-    for step in range(10 * right.size if maxiter is None else maxiter):
-        if norm(r) <= enough:
-            return LinearCGResult(x, norm(r), step, True, "residual within rtol", alphas, betas)
-        ad = product(d)
-        curvature = dot(d, ad)
-        if not curvature > 0.0:
-            why = f"A is not positive definite: d^T A d = {curvature:.3g}"
-            return LinearCGResult(x, norm(r), step, False, why, alphas, betas)
-        alpha = rz / curvature
-        x = x + x.dtype.type(alpha) * d
-        r = right - product(x) if (step + 1) % recompute_every == 0 else r - x.dtype.type(alpha) * ad
-        z = precondition(r)
-        rz, before = dot(r, z), rz
-        beta = rz / before
-        d = z + x.dtype.type(beta) * d
-        alphas.append(alpha)
-        betas.append(beta)
+    run = _Recurrence(product, precondition, right, x, rtol * norm(right), recompute_every)
+    for _ in range(10 * right.size if maxiter is None else maxiter):
+        why = run.ended or run.step()
+        if why:
+            return run.result(why)
         if callback is not None:
-            callback(x.copy())
-    done = norm(r) <= enough
-    message = "residual within rtol" if done else "no more steps allowed"
-    return LinearCGResult(x, norm(r), len(alphas), done, message, alphas, betas)
+            callback(run.x.copy())
+    return run.result(run.ended or "no more steps allowed")
+
+
+class _Recurrence:
+    """x, r = b - A x, z = M^-1 r and the direction d, from step to step (157-161)."""
+
+    def __init__(
+        self, product: Callable[[Vector], Vector], precondition: Callable[[Vector], Vector], right: Vector, x: Vector, enough: float,
+        recompute_every: int,
+    ) -> None:  # fmt: skip
+        self.product, self.precondition, self.right = product, precondition, right
+        self.x, self.enough, self.recompute_every = x, enough, recompute_every
+        self.r = right - product(x)
+        z = precondition(self.r)
+        self.d, self.rz = z.copy(), dot(self.r, z)
+        self.alphas: list[float] = []
+        self.betas: list[float] = []
+
+    @property
+    def ended(self) -> str:
+        """Why no step is needed, "" where one is."""
+        return "residual within rtol" if norm(self.r) <= self.enough else ""
+
+    def step(self) -> str:
+        """One step; why none can be made, else ""."""
+        ad = self.product(self.d)
+        curvature = dot(self.d, ad)
+        if not curvature > 0.0:
+            return f"A is not positive definite: d^T A d = {curvature:.3g}"
+        alpha, real = self.rz / curvature, self.x.dtype.type
+        self.x = self.x + real(alpha) * self.d
+        self.alphas.append(alpha)
+        due = len(self.alphas) % self.recompute_every == 0
+        self.r = self.right - self.product(self.x) if due else self.r - real(alpha) * ad
+        z = self.precondition(self.r)
+        self.rz, before = dot(self.r, z), self.rz
+        beta = self.rz / before
+        self.d = z + real(beta) * self.d
+        self.betas.append(beta)
+        return ""
+
+    def result(self, message: str) -> LinearCGResult:
+        """Where the steps have led."""
+        return LinearCGResult(self.x, norm(self.r), len(self.alphas), bool(self.ended), message, self.alphas, self.betas)
 
 
 def _guarded(name: str, function: Callable[[Vector], Any], like: Vector) -> Callable[[Vector], Vector]:

@@ -1,4 +1,6 @@
-"""A least-squares step from the QR factors of the Jacobian: what squaring it into J^T J would lose is kept (section 4)."""
+"""A least-squares step from the QR factors of the Jacobian (section 4).
+
+It keeps the digits that J^T J would lose."""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ _NEWTON_STEPS = 30
 
 @dataclass(frozen=True, slots=True)
 class TriangularEquations:
-    """factor: R (n, n) of J = Q R; right: Q^T r (n,); gradient: J^T r; half_squares: 1/2 ||r||^2; rows: number of r_i."""
+    """What is left of residuals and Jacobian, J = Q R.
+
+    factor: R (n, n).
+    right: Q^T r (n,).
+    gradient: J^T r.
+    half_squares: 1/2 ||r||^2.
+    rows: number of r_i."""
 
     factor: np.ndarray
     right: Vector
@@ -62,7 +70,9 @@ def factorise(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> Triangu
 
 
 class ScaledFactors:
-    """Steps for every lambda from one SVD of R D^-1/2: (J^T J + lambda D) step = -J^T r (109), D = diag(scale^2).
+    """Steps for every lambda from one SVD of R D^-1/2 (109).
+
+    (J^T J + lambda D) step = -J^T r, D = diag(scale^2).
 
     Singular values below `cut_off` of the largest are left out (117); columns that are zero get no step.
     """
