@@ -111,12 +111,16 @@ def make_method(name: str, line_search: str | LineSearch | None = None, **option
         line_search = entry.line_search
     elif line_search is not None and "step" in known:
         settings.setdefault("step", None)
-    if line_search is None and searching:
-        raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
     if line_search is not None:
-        usual = {"c2": 0.1} if name == "cg" and line_search in ("strong-wolfe", "wolfe") else {}
-        settings["line_search"] = make_line_search(line_search, **{**usual, **searching})
+        settings["line_search"] = make_line_search(line_search, **{**_usual_search(name, line_search), **searching})
+    elif searching:
+        raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
     return entry.factory(**settings)
+
+
+def _usual_search(name: str, line_search: str | LineSearch) -> dict[str, float]:
+    """Options of a line search where the method needs others than the search's own: CG wants it nearly exact."""
+    return {"c2": 0.1} if name == "cg" and line_search in ("strong-wolfe", "wolfe") else {}
 
 
 def _refuse_unknown(name: str, known: set[str], options: Mapping[str, Any]) -> None:

@@ -51,7 +51,6 @@ COMPLEX_FUNCTIONS: set[str] = {
     "runtime/manifest/expressions.py::_build",
     "runtime/opencl/executor.py::OpenCLExecutor._new_pass",
     "runtime/opencl/plan/plan.py::plan_kernel",
-    "runtime/optimize/minimize.py::make_method",
     "runtime/program/layer.py::_connections",
     "runtime/program/layer.py::_variant",
     "runtime/program/program.py::Program._layer_argument",

@@ -62,9 +62,14 @@ class _Recurrence:
     """x, r = b - A x, z = M^-1 r and the direction d, from step to step (157-161)."""
 
     def __init__(
-        self, product: Callable[[Vector], Vector], precondition: Callable[[Vector], Vector], right: Vector, x: Vector, enough: float,
+        self,
+        product: Callable[[Vector], Vector],
+        precondition: Callable[[Vector], Vector],
+        right: Vector,
+        x: Vector,
+        enough: float,
         recompute_every: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.product, self.precondition, self.right = product, precondition, right
         self.x, self.enough, self.recompute_every = x, enough, recompute_every
         self.r = right - product(x)
