@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Executor
+from ..backend import Array
 from ..errors import DataError, NotFiniteError, ShapeError
 from ..manifest.records import LossInfo
 from ..program.shape import Shape
-
-if TYPE_CHECKING:
-    from .network import Network
 
 #: Numbers that are checked at a time.
 PIECE = 1 << 16
@@ -45,22 +42,6 @@ class Batch:
                     None if self.weights is None else self.weights[part],
                 ),
             )
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
-
-    Made by ``Network.place``; pass it in the place of ``inputs``.  Belongs to the network that made it.
-    """
-
-    network: Network = field(repr=False)
-    batch: Batch = field(repr=False)
-    executor: Executor = field(repr=False)
-    parts: tuple[tuple[slice, Any], ...] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.batch)
 
 
 def even_parts(samples: int, size: int, most: int = 0) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -19,10 +20,10 @@ from ..program.layer import LayerSpec
 from ..program.program import Program, Slice
 from ..program.shape import Shape
 from .backends import make_backend
-from .batch import Batch, Placed, admissible, even_parts, finite, rows, weight_row
+from .batch import Batch, admissible, even_parts, finite, rows, weight_row
 from .chain import admit, chain
 from .jacobian import jacobian_chunks
-from .nonfinite import NotFinite, first_nonfinite
+from .nonfinite import NotFinite, first_nonfinite, nonfinite_parameter
 
 Floats = npt.NDArray[Any]
 
@@ -233,11 +234,23 @@ class Network:
         """
         batch = self._host(self._samples(inputs, targets, None, True))
         fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
-        return jacobian_chunks(self, fixed, batch, chunk or self.row_chunk(self.output_shape.units))
+        chunk = chunk or self.row_chunk(self.output_shape.units)
+        executor = self.executor(min(chunk, len(batch)), Request(gradients="sample"))
+        return jacobian_chunks(self.program, executor, fixed, batch, chunk)
 
     def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
-        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients."""
-        return first_nonfinite(self, parameters, inputs, targets, weights)
+        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients.
+
+        Inputs are checked; parameters may hold anything.
+        """
+        values = np.asarray(parameters)
+        found = nonfinite_parameter(self.slices, values)
+        if found is not None:
+            return found
+        with_targets = targets is not None or isinstance(inputs, Placed)
+        batch = self._host(self._samples(inputs, targets, weights, with_targets))
+        size = self.part_length(len(batch))
+        return first_nonfinite(self.program, self.executor(size), values, batch, size)
 
     # ---------------------------------------------------------------------------------------------------- internal
     def part_length(self, samples: int) -> int:
@@ -312,16 +325,7 @@ class Network:
     def _finite(self, values: Floats) -> None:
         # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
         if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
-            raise NotFiniteError(str(self.nonfinite_parameter(values)))
-
-    def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
-        """The first parameter that is NaN or infinite."""
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if not wrong.size:
-            return None
-        position = int(wrong[0])
-        piece = next(piece for piece in self.slices if piece.offset <= position < piece.stop)
-        return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
+            raise NotFiniteError(str(nonfinite_parameter(self.slices, values)))
 
     def _passes(
         self,
@@ -371,6 +375,22 @@ class Network:
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)
             yield part, executor.start(resident, request)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
+
+    ``Network.place`` makes it; it takes the place of ``inputs`` in calls of the same network.
+    """
+
+    network: Network = field(repr=False)
+    batch: Batch = field(repr=False)
+    executor: Executor = field(repr=False)
+    parts: tuple[tuple[slice, Any], ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
 
 def _present(array: Floats | None) -> Floats:
