@@ -18,7 +18,9 @@ from .executor import OpenCLExecutor
 from .launch.fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
 from .launch.grouped import Grouping, InGroups, groupable
 from .launch.launch import work_group
+from .launch.launcher import Launcher
 from .launch.memory import shared_numbers, shares_memory, staged_numbers
+from .launch.single_launches import SingleLaunches
 from .plan.form import CLEARLY, predicted
 from .plan.plan import Plan
 from .plan.schedule import Defaults, Schedules
@@ -147,19 +149,23 @@ class OpenCLBackend:
         return cl.CommandQueue(devices.context(self.device))
 
     def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
-        """Buffers and kernels; on a CPU, passes are fused."""
+        """Buffers and kernels for passes over up to ``capacity`` samples."""
+        launcher = self.launcher(program.units, dtype, capacity, rows)
+        return OpenCLExecutor(program, dtype, launcher.room(capacity), self.device, launcher)
+
+    def launcher(self, units: Sequence[Unit], dtype: str, capacity: int, rows: bool = False) -> Launcher:
+        """How kernels are put into launches: fused on a CPU, grouped on a device of many work items, else one by one."""
         if rows:
-            own = self.row_fusion(program.units, dtype, capacity)
-            return OpenCLExecutor(program, dtype, own.plan.over(own.blocks.whole(capacity)), self.device, own)
+            return self.row_fusion(units, dtype, capacity)
         if self.groups:
-            grouping = self.grouping(program.units, dtype, capacity)
+            grouping = self.grouping(units, dtype, capacity)
             if groupable(grouping):
-                return OpenCLExecutor(program, dtype, grouping.plan, self.device, grouping)
-        plan = self.plan(program.units, dtype, capacity)
-        fusion = self.fusion(program.units, dtype, capacity) if self.fuses else None
-        if fusion is None or not fusible(fusion):
-            return OpenCLExecutor(program, dtype, plan, self.device)
-        return OpenCLExecutor(program, dtype, plan.over(fusion.blocks.whole(capacity)), self.device, fusion)
+                return grouping
+        if self.fuses:
+            fusion = self.fusion(units, dtype, capacity)
+            if fusible(fusion):
+                return fusion
+        return SingleLaunches(self.plan(units, dtype, capacity))
 
     def fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """How passes over up to ``capacity`` samples are fused."""

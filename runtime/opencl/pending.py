@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..backend import Array, Request, Result
+from ..program.program import Program
 from .launch.memory import OpenCLResident, Region, to_rows
+from .passes import Pass
 
-if TYPE_CHECKING:
-    from .executor import OpenCLExecutor, Pass
+
+class PassOwner(Protocol):
+    """What a pass on its way needs of the executor that queued it."""
+
+    program: Program
+    dtype: np.dtype[Any]
+    flying: deque[OpenCLPending]
+
+    def kept(self) -> Region:
+        """The region of what forward steps with ``keep`` write."""
+
+    def blocks(self, region: Region, key: str) -> Array:
+        """A tensor with samples on the host, ``(blocks, units, lanes)``."""
+
+    def columns(self, region: Region, key: str, samples: int) -> Array:
+        """A copy of a tensor's samples, ``(units, samples)``."""
 
 
 class Loan:
@@ -32,7 +49,7 @@ class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
     def __init__(
-        self, owner: OpenCLExecutor, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
+        self, owner: PassOwner, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
     ) -> None:
         self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
         self.samples = resident.samples

@@ -10,6 +10,7 @@ import numpy as np
 import pyopencl as cl
 
 from ...manifest.records import KernelInfo
+from ...program.program import Step
 from ..device.programs import Binding, build
 from ..plan.constant_launches import Share, Slice
 from ..plan.plan import KernelPlan
@@ -18,6 +19,11 @@ Size = tuple[int, ...]
 
 #: Stands for the memory that holds the parts of a sum, ``[part, unit]``.
 PARTS = -1
+
+
+def parts_key(step: Step) -> str:
+    """The key of the parts of a step's sum over the samples."""
+    return f"parts:{step.writes.key}"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class ComposedPass:
     Raises DeviceError where the device's compiler refuses the text.
     """
 
+    repeats = False
+
     def __init__(
         self, launches: Sequence[Sequence[Step]], names: Sequence[Sequence[str]], text: str, dtype: str, device: Any
     ) -> None:  # fmt: skip
@@ -82,6 +84,10 @@ class ComposedPass:
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue what is ready under ``number``, ``times`` times; the last event, None where there is nothing to do."""
+        raise NotImplementedError
+
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue what is ready under ``number``; the event of each launch."""
         raise NotImplementedError
 
     def run(self, queue: cl.CommandQueue) -> Any:

@@ -91,11 +91,16 @@ class Fusion:
     plan: Plan
     blocks: Blocking
     shares: int
+    offsets: bool = True
 
     @property
     def rows(self) -> bool:
         """Whether samples lie one after the other."""
         return self.blocks.lanes > 0
+
+    def room(self, samples: int) -> int:
+        """Whole blocks."""
+        return self.blocks.whole(samples)
 
     def layout(self, capacity: int) -> BlockLayout:
         """How tensors lie."""
@@ -146,6 +151,8 @@ class FusedPass(ComposedPass):
     Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
     step is a phase of its own.
     """
+
+    repeats = True
 
     def __init__(
         self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False

@@ -28,8 +28,9 @@ from ...program.program import Step, Unit
 from ..plan.plan import KernelPlan, Plan
 from ..plan.schedule import Schedule, Schedules
 from .block_layout import BlockLayout
+from .calls import parts_key
 from .compose import ComposedPass, Offsets, Queued, has_items, program_text
-from .grouped_text import STRETCH, TOGETHER, Joint, Writer, parts_key, planned, prefix
+from .grouped_text import STRETCH, TOGETHER, Joint, Writer, planned, prefix
 from .memory import OpenCLResident
 
 #: Microseconds of a launch, and of one step of a reduction in a group that has a multiprocessor to itself (measured on an H200).
@@ -41,11 +42,12 @@ class Grouping:
     """How passes are grouped: ``plan`` has the tiles, widths, teams and parts for all samples of a pass."""
 
     plan: Plan
+    rows: bool = False
+    offsets: bool = True
 
-    @property
-    def rows(self) -> bool:
-        """Samples lie side by side."""
-        return False
+    def room(self, samples: int) -> int:
+        """What the plan was made for."""
+        return self.plan.capacity
 
     def layout(self, capacity: int) -> BlockLayout:
         """All samples in a single block."""

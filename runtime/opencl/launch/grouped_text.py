@@ -14,7 +14,7 @@ from ...program.flat_vectors import Parts
 from ...program.program import Step
 from ..device.programs import REAL
 from ..plan.plan import KernelPlan, Plan, tile_extents
-from .calls import Size
+from .calls import Size, parts_key
 from .compose import Offsets, given, keys, parameters, tables, whole_slices
 
 #: Work items of a group of a single step; how many of them are neighbours along the samples at most.
@@ -23,11 +23,6 @@ GROUP, ALONG = 128, 32
 TOGETHER, STRETCH = 256, 16
 
 Kind = Literal["single", "stretch", "sums", "parts"]
-
-
-def parts_key(step: Step) -> str:
-    """The key of the parts of a step's sum over the samples."""
-    return f"parts:{step.writes.key}"
 
 
 @dataclass(frozen=True)

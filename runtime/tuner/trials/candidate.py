@@ -12,9 +12,9 @@ import pyopencl as cl
 from ...backend import Array
 from ...errors import DeviceError
 from ...opencl.launch.block_layout import BlockLayout
-from ...opencl.launch.calls import PARTS, bound, calls, set_number
+from ...opencl.launch.calls import PARTS, bound, calls, parts_key, set_number
 from ...opencl.launch.fused import Fusion, fusible
-from ...opencl.launch.grouped import Grouping, parts_key
+from ...opencl.launch.grouped import Grouping
 from ...opencl.launch.launch import local_size
 from ...opencl.launch.memory import OpenCLResident, Region
 from ...opencl.plan.constant_launches import Slice

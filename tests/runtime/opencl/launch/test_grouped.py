@@ -18,9 +18,10 @@ from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch import memory
+from phiz.runtime.opencl.launch.calls import parts_key
 from phiz.runtime.opencl.launch.compose import given, keys
 from phiz.runtime.opencl.launch.grouped import GroupedPass, Grouping, _launches
-from phiz.runtime.opencl.launch.grouped_text import Joint, Writer, parts_key
+from phiz.runtime.opencl.launch.grouped_text import Joint, Writer
 from phiz.runtime.opencl.plan.plan import Plan
 from phiz.runtime.opencl.plan.schedule import Fixed, Schedule
 from phiz.runtime.program.flat_vectors import parts_of_vectors
@@ -76,7 +77,7 @@ def batch(net: Network, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def grouped(net: Network, samples: int) -> OpenCLExecutor:
     executor = net.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.fusion, Grouping)
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Grouping)
     return executor
 
 
@@ -247,9 +248,9 @@ def test_what_is_launched_is_what_was_checked() -> None:
     ours.value_and_gradient(ours.parameters, x, t)
     ours.forward(ours.parameters, x)
     executor = grouped(ours, 64)
-    assert isinstance(executor.fusion, Grouping) and len(list(passes(executor))) == 2
+    assert isinstance(executor.launcher, Grouping) and len(list(passes(executor))) == 2
     for steps, launches in passes(executor):
-        check_launches(steps, launches.joints, executor.fusion)
+        check_launches(steps, launches.joints, executor.launcher)
         assert len(launches.kernels) == len(launches.joints)
 
 

@@ -14,7 +14,7 @@ from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch import memory
-from phiz.runtime.opencl.launch.launch import LaunchList
+from phiz.runtime.opencl.launch.single_launches import LaunchList
 from phiz.runtime.opencl.plan.constant_launches import Share, constant_launches
 from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.program.layer import LayerSpec, layer

@@ -14,7 +14,8 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.launch.launch import LaunchList, local_size
+from phiz.runtime.opencl.launch.launch import local_size
+from phiz.runtime.opencl.launch.single_launches import LaunchList
 from phiz.runtime.opencl.plan.local_copies import no_local_copy
 from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.program.layer import LayerSpec, layer

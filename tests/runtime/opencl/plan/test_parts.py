@@ -9,7 +9,8 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.launch.fused import FusedPass
+from phiz.runtime.opencl.launch.fused import Fusion
+from phiz.runtime.opencl.launch.single_launches import LaunchList, SingleLaunches
 from phiz.runtime.opencl.plan.gpu_cost_model import TEAMS
 from phiz.runtime.opencl.plan.parts import default_parts, least_share, most_parts
 from phiz.runtime.opencl.plan.plan import KernelPlan, plan_kernel
@@ -132,9 +133,9 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
         found = [network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(3)]
         assert len({one.tobytes() for one in found}) == 1
         executor = network.executor(samples)
-        assert isinstance(executor, OpenCLExecutor) and executor.fusion is None
+        assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, SingleLaunches)
         (kind,) = executor._passes.values()
-        assert not isinstance(kind.launches, FusedPass)
+        assert isinstance(kind.launches, LaunchList)
         expected = dense("numpy").value_and_gradient(network.parameters, inputs, targets)[1]
         assert np.abs(found[0] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
         return found[0].tobytes(), len(kind.launches.launches) - len(kind.steps)
@@ -148,8 +149,8 @@ def test_fused_passes_have_one_part() -> None:
     assert backend.fuses
     network = dense(backend)
     executor = network.executor(64)
-    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None
-    assert {plan.parts for plan in executor.fusion.plan.kernels.values()} == {1}
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion)
+    assert {plan.parts for plan in executor.launcher.plan.kernels.values()} == {1}
     generator = np.random.default_rng(0)
     inputs, targets = generator.normal(size=(64, 7)), generator.normal(size=(64, 3))
     own = dense(OpenCLBackend())

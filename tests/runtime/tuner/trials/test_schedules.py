@@ -17,6 +17,7 @@ from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
+from phiz.runtime.opencl.launch.fused import Fusion
 from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
@@ -119,7 +120,7 @@ def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtyp
     assert isinstance(backend.schedules, Drawn)
     executor = networks[0].executor(samples)
     assert isinstance(executor, OpenCLExecutor)
-    assert executor.fusion is not None or not fused
+    assert isinstance(executor.launcher, Fusion) or not fused
     drawn = list(backend.schedules.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused

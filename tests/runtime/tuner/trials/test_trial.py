@@ -11,6 +11,7 @@ from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
+from phiz.runtime.opencl.launch.fused import Fusion
 from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
 from phiz.runtime.program.layer import layer
 from phiz.runtime.tuner.trials.candidate import RefusedError
@@ -142,7 +143,7 @@ def test_kernels_are_tuned_in_the_blocks_that_a_network_runs_them_in(samples: in
     backend = OpenCLBackend()
     network = Network([layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples)
     executor = network.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None and not executor.rows
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion) and not executor.rows
     for job in jobs(network, samples, Request(gradients="sum")):
         if not job.unit.is_rows and job.unit is network.program.units[0]:
-            assert space(job, backend).samples == executor.fusion.blocks.samples
+            assert space(job, backend).samples == executor.launcher.blocks.samples
