@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 from phiz.benchmarks.paper.rig.timing import race
 from phiz.runtime import Network, OpenCLBackend, Request, Schedule, layer
 from phiz.runtime.tuner.space.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
-from phiz.runtime.opencl.plan.plan import kernel_problem
+from phiz.runtime.opencl.plan.kernel_problem import kernel_problem
 from phiz.runtime.opencl.plan.cpu_cost_model import loads, registers
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.tuner.trials.jobs import jobs

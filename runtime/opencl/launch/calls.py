@@ -13,7 +13,7 @@ from ...manifest.records import KernelInfo
 from ...program.program import Step
 from ..device.programs import Binding, build
 from ..plan.constant_launches import Share, Slice
-from ..plan.plan import KernelPlan
+from ..plan.kernel_plan import KernelPlan
 
 Size = tuple[int, ...]
 

@@ -25,7 +25,8 @@ from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout, Use, plan_memory
 from ...program.phases import phases
 from ...program.program import Step, Unit
-from ..plan.plan import KernelPlan, Plan
+from ..plan.kernel_plan import KernelPlan
+from ..plan.plan import Plan
 from ..plan.schedule import Schedule, Schedules
 from .block_layout import BlockLayout
 from .calls import parts_key

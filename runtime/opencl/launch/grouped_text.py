@@ -13,7 +13,9 @@ from ...powers import power_above
 from ...program.flat_vectors import Parts
 from ...program.program import Step
 from ..device.programs import REAL
-from ..plan.plan import KernelPlan, Plan, tile_extents
+from ..plan.kernel_plan import KernelPlan
+from ..plan.kernel_problem import tile_extents
+from ..plan.plan import Plan
 from .calls import Size, parts_key
 from .compose import Offsets, given, keys, parameters, tables, whole_slices
 

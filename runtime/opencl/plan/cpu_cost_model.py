@@ -166,8 +166,7 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
-    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, limits: Sequence[int] = (),
-    invariant: Sequence[bool] = (), sums: Sequence[Sequence[str]] = (),
+    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, sums: Sequence[Sequence[str]] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
 
@@ -176,4 +175,4 @@ def tile_problem(
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving, further = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums))
     own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits), tuple(invariant), further)
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, sums=further)

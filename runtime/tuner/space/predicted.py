@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from ...manifest.records import KernelInfo
 from ...opencl.plan.cpu_cost_model import cycles
+from ...opencl.plan.kernel_problem import SINGLE, at_work, kernel_problem, of_warps
 from ...opencl.plan.parts import MANY, most_parts
-from ...opencl.plan.plan import SINGLE, at_work, kernel_problem, of_warps
 from ...program.program import Unit
 from .traits import Traits
 

@@ -14,9 +14,10 @@ import numpy as np
 from ...manifest.records import KernelInfo
 from ...opencl.plan.constant_launches import constant_launches
 from ...opencl.plan.cpu_cost_model import MOST_PLACES, sample_widths, splits
+from ...opencl.plan.kernel_plan import MOST_UNROLLED, KernelPlan, plan_kernel
+from ...opencl.plan.kernel_problem import global_size, tile_extents
 from ...opencl.plan.local_copies import no_local_copy
 from ...opencl.plan.parts import MOST_TEAM
-from ...opencl.plan.plan import MOST_UNROLLED, KernelPlan, global_size, plan_kernel, tile_extents
 from ...opencl.plan.schedule import DEFAULT, Schedule
 from ...program.program import Unit
 from . import local_sizes, predicted
@@ -97,6 +98,22 @@ class Space:
 
     def illegal(self, schedule: Schedule) -> str:
         """Why the schedule is not legal; "" where it is."""
+        reason = self._illegal_tiles(schedule)
+        if reason:
+            return reason
+        plan = self.plan(schedule)
+        if self.places(plan.tiles) > MOST_PLACES:
+            return f"{self.places(plan.tiles)} accumulators, expected at most {MOST_PLACES}"
+        return (
+            self._illegal_team(schedule, plan)
+            or self._illegal_group(schedule, plan)
+            or self._illegal_parts(schedule, plan)
+            or self._illegal_unroll(schedule)
+            or self._illegal_constant(schedule)
+            or self._illegal_local(schedule)
+        )
+
+    def _illegal_tiles(self, schedule: Schedule) -> str:
         width = schedule.width or self.width
         if width not in self.widths:
             return f"width {width}, expected one of {', '.join(map(str, self.widths))}"
@@ -106,21 +123,17 @@ class Space:
                 return f"{self.kernel.name} has no tile {macro}"
             if not 1 <= size <= max(1, extents[macro]):
                 return f"{macro} = {size}, expected 1 to {extents[macro]}"
-        plan = self.plan(schedule)
-        if self.places(plan.tiles) > MOST_PLACES:
-            return f"{self.places(plan.tiles)} accumulators, expected at most {MOST_PLACES}"
+        return ""
+
+    def _illegal_group(self, schedule: Schedule, plan: KernelPlan) -> str:
         items = self.global_size(plan)
-        team = self._illegal_team(schedule, plan)
-        if team:
-            return team
         if schedule.across is not None and (schedule.across not in (0, 1) or not self.device.grouped):
             return f"across = {schedule.across}, expected 0 or 1, and a grouped pass"
         if schedule.group is not None and self.device.composed:
             return "a kernel of a composed pass has no work group"
         if schedule.group is not None and not local_sizes.fits(schedule.group, items, self.device):
             return f"group {schedule.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
-        parts = self._illegal_parts(schedule, plan)
-        return parts or self._illegal_unroll(schedule) or self._illegal_constant(schedule) or self._illegal_local(schedule)
+        return ""
 
     def _illegal_parts(self, schedule: Schedule, plan: KernelPlan) -> str:
         if schedule.parts is None:
@@ -143,16 +156,17 @@ class Space:
             return "a team is a work group of its own"
         if schedule.split is not None and (not self.kernel.split or schedule.split != plan.split):
             return f"{schedule.split} runs, expected a power of two up to the team's {plan.team} and to the rounds of its loop"
-        if schedule.team is None:
-            return ""
+        return "" if schedule.team is None else self._illegal_team_of(schedule.team, plan)
+
+    def _illegal_team_of(self, items: int, plan: KernelPlan) -> str:
         if self.device.fused:
             return "a kernel of a fused pass has a sum to itself"
         if not self.kernel.team:
             return f"{self.kernel.name} has no sum that work items could share"
-        if schedule.team not in (1, *TEAMS) or schedule.team > self.device.work_group:
-            return f"a team of {schedule.team}, expected a power of two up to {min(self.device.work_group, TEAMS[-1])}"
-        if schedule.team != max(1, plan.team):
-            return f"a team of {schedule.team} needs more local memory than the {self.device.machine.local} bytes of a group"
+        if items not in (1, *TEAMS) or items > self.device.work_group:
+            return f"a team of {items}, expected a power of two up to {min(self.device.work_group, TEAMS[-1])}"
+        if items != max(1, plan.team):
+            return f"a team of {items} needs more local memory than the {self.device.machine.local} bytes of a group"
         return ""
 
     def _illegal_unroll(self, schedule: Schedule) -> str:
@@ -186,10 +200,10 @@ class Space:
 
     def unproven(self, schedule: Schedule) -> str:
         """Why the schedule could take its process along, so that a child tries it first; "" where it is known to be safe."""
-        if (schedule.width or self.width) > self.width and self.device.kind != "gpu":
-            return f"vectors of {schedule.width}, wider than the device's {self.width}"
-        if schedule.group is not None and self.device.kind != "gpu" and prod(schedule.group) > USUAL_GROUP:
-            return f"a work group of {prod(schedule.group)}"
+        if self.device.kind != "gpu":
+            reason = self._unproven_on_a_cpu(schedule)
+            if reason:
+                return reason
         if schedule.unroll is not None and not self.device.composed:
             return "a loop unrolled otherwise than the compiler likes"
         if schedule.constant:
@@ -198,6 +212,13 @@ class Space:
             return "parameters in local memory, with barriers"
         if schedule.team is not None and self.device.kind != "gpu":
             return "a team, with barriers"
+        return ""
+
+    def _unproven_on_a_cpu(self, schedule: Schedule) -> str:
+        if (schedule.width or self.width) > self.width:
+            return f"vectors of {schedule.width}, wider than the device's {self.width}"
+        if schedule.group is not None and prod(schedule.group) > USUAL_GROUP:
+            return f"a work group of {prod(schedule.group)}"
         return ""
 
     # ------------------------------------------------------------------------------------------------- the tunables
@@ -251,6 +272,15 @@ class Space:
 
     def _around(self, schedule: Schedule) -> Iterator[Schedule]:
         plan = self.plan(schedule)
+        same = _with_choices(self.schedule(plan.tiles, plan.width, schedule.group), schedule)
+        yield from self._other_shapes(schedule, plan)
+        yield from self._other_sums(same, plan)
+        yield from self._other_loops(same, plan)
+        if self.device.kind == "gpu" and not self.device.composed:
+            yield from self._other_memory(same, schedule)
+
+    def _other_shapes(self, schedule: Schedule, plan: KernelPlan) -> Iterator[Schedule]:
+        """The next sizes of each tile, the next widths, and every work group."""
         width, tiles = plan.width, plan.tiles
         for macro in self.kernel.tiles:
             for size in _beside(self.tile_values(macro, width), tiles[macro]):
@@ -260,7 +290,9 @@ class Space:
         for group in self.groups(schedule)[:MOST_GROUPS]:
             if group != schedule.group:
                 yield _with_choices(self.schedule(tiles, width, group), schedule)
-        same = _with_choices(self.schedule(tiles, width, schedule.group), schedule)
+
+    def _other_sums(self, same: Schedule, plan: KernelPlan) -> Iterator[Schedule]:
+        """The next numbers of parts, of items that share one, and of runs that these share out."""
         for parts in _beside(self.part_values(plan), plan.parts):
             yield replace(same, parts=parts, group=None)
         if self.kernel.team and self.device.kind == "gpu" and not self.device.fused:
@@ -268,17 +300,23 @@ class Space:
                 yield replace(same, team=team, split=None, group=None)
             for split in _beside((1, *TEAMS), plan.split):
                 yield replace(same, team=plan.team or None, split=split, group=None)
+
+    def _other_loops(self, same: Schedule, plan: KernelPlan) -> Iterator[Schedule]:
+        """Neighbours that differ in another axis, and the next numbers of rounds that are unrolled."""
         if self.device.grouped and self.kernel.role != "gradient":
             yield replace(same, across=0 if plan.across else 1)
         if self.kernel.unroll:
-            for rounds in _beside(UNROLLED, schedule.unroll or 0):
+            for rounds in _beside(UNROLLED, same.unroll or 0):
                 yield replace(same, unroll=rounds or None)
-        if self.kernel.constant and self.device.kind == "gpu" and not self.device.composed:
+
+    def _other_memory(self, same: Schedule, schedule: Schedule) -> Iterator[Schedule]:
+        """Parameters in constant memory, or copied to local memory."""
+        if self.kernel.constant:
             yield replace(same, constant=not same.constant)
-        if self.kernel.local and self.device.kind == "gpu" and not self.device.composed:
+        if self.kernel.local:
             along = next((g for g in self.groups(schedule) if g[0] > 1 and set(g[1:]) == {1}), None)
-            for rounds in _beside(COPIED, schedule.local or 0):
-                yield replace(same, local=rounds or None, group=schedule.group if schedule.local else along)
+            for rounds in _beside(COPIED, same.local or 0):
+                yield replace(same, local=rounds or None, group=schedule.group if same.local else along)
 
     def drawn(self, generator: np.random.Generator) -> Schedule:
         """A random legal schedule."""

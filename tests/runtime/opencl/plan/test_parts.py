@@ -12,8 +12,8 @@ from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch.fused import Fusion
 from phiz.runtime.opencl.launch.single_launches import LaunchList, SingleLaunches
 from phiz.runtime.opencl.plan.gpu_cost_model import TEAMS
+from phiz.runtime.opencl.plan.kernel_plan import KernelPlan, plan_kernel
 from phiz.runtime.opencl.plan.parts import default_parts, least_share, most_parts
-from phiz.runtime.opencl.plan.plan import KernelPlan, plan_kernel
 from phiz.runtime.opencl.plan.schedule import DEFAULT, Fixed, Schedule
 from phiz.runtime.program.layer import layer
 from phiz.runtime.program.program import Unit

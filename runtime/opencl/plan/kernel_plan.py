@@ -1,0 +1,195 @@
+"""How one kernel runs: its schedule in numbers, and what the schedule leaves open chosen by the cost models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from ...manifest.records import KernelInfo
+from ...powers import power_below
+from ...program.program import Unit
+from ..device.machine import Machine
+from . import gpu_cost_model
+from .constant_launches import Share, constant_launches
+from .cpu_cost_model import TileProblem, best_tile, cycles
+from .gpu_cost_model import Choice
+from .kernel_problem import at_work, global_size, kernel_problem, of_warps, split_rounds, tile_extents
+from .local_copies import no_local_copy
+from .parts import MANY, default_parts, most_parts, team_numbers
+from .schedule import Schedule
+
+#: Rounds of an innermost loop that may be unrolled into one.
+MOST_UNROLLED = 16
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``launch.launch``).
+
+    ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples;
+    ``team``: work items that share a part, 0 where each has one to itself; ``split``: runs of its loops that they share out.
+    ``across``: whether neighbours differ in axes without tiles.  ``macros``: what its text is built with, tiles among it.
+    ``shares``: of the output maps, one for each launch; None is a launch over all of them.  ``copies``: whether groups copy
+    parameters, so that their items must differ in the samples only.
+    """
+
+    width: int
+    tiles: Mapping[str, int]
+    group: tuple[int, ...] | None
+    sample_tile: int
+    cycles: float
+    parts: int = 1
+    team: int = 0
+    split: int = 1
+    across: bool = False
+    macros: Mapping[str, int | str] = field(default_factory=dict)
+    shares: tuple[Share | None, ...] = (None,)
+    copies: bool = False
+
+    @property
+    def step(self) -> int:
+        """What the number of samples in use must be a multiple of."""
+        return self.width * self.sample_tile
+
+
+def plan_kernel(
+    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0,
+    itemsize: int = 4,
+) -> KernelPlan:  # fmt: skip
+    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
+
+    ``lanes``: of a vector where samples have none (``width`` is 1).  What does not fit the device is left to the default.
+    """
+    own = width if lanes else schedule.width or width
+    return _Planning(unit, kernel, schedule, machine, own, -(-samples // own), lanes or own, itemsize).plan()
+
+
+@dataclass(frozen=True)
+class _Planning:
+    """One kernel whose plan is being made: ``vectors`` vectors of ``width`` samples, with ``lanes`` lanes each."""
+
+    unit: Unit
+    kernel: KernelInfo
+    schedule: Schedule
+    machine: Machine
+    width: int
+    vectors: int
+    lanes: int
+    itemsize: int
+
+    @property
+    def many(self) -> bool:
+        """Whether the device has work items by the hundred, as a GPU has."""
+        return self.machine.work_items >= MANY
+
+    def plan(self) -> KernelPlan:
+        """Every choice, each after those that it depends on."""
+        kernel, schedule = self.kernel, self.schedule
+        problem = self.problem()
+        best = self.choose_by_cost(problem)
+        tiles = self.choose_tiles(best)
+        parts, team, split = self.choose_sum(best, tiles)
+        shares = self.choose_shares(tiles)
+        copies = self.choose_copies(tiles)
+        macros: dict[str, int | str] = {**tiles, **self.sum_macros(parts, team, split)}
+        macros |= {**self.constant_macros(shares), **self.loop_macros(copies)}
+        sample_tile = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
+        return KernelPlan(
+            width=self.width,
+            tiles=tiles,
+            group=(team, 1, 1) if team else schedule.group,
+            sample_tile=sample_tile,
+            cycles=cycles(problem, tuple(tiles.values()), self.machine),
+            parts=parts,
+            team=team,
+            split=split,
+            across=self.choose_across(sample_tile),
+            macros=macros,
+            shares=shares or (None,),
+            copies=copies,
+        )
+
+    def problem(self) -> TileProblem:
+        """What the tiles are chosen for."""
+        spare = 1 if self.many else most_parts(self.vectors, self.machine.work_items)
+        return kernel_problem(self.unit, self.kernel, self.vectors, self.lanes, spare)
+
+    def choose_by_cost(self, problem: TileProblem) -> Choice:
+        """What the cost model of the device finds the cheapest."""
+        if not self.many:
+            return Choice(best_tile(problem, at_work(self.kernel, self.machine)))
+        return of_warps(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
+
+    def choose_tiles(self, best: Choice) -> dict[str, int]:
+        """The tiles of the schedule, none wider than its axis, else those of ``best``."""
+        extents = tile_extents(self.unit, self.kernel, self.vectors, self.lanes)
+        tiles = dict(zip(extents, best.tile, strict=True))
+        return tiles | {m: max(1, min(size, extents[m])) for m, size in self.schedule.tiles.items() if m in tiles}
+
+    def choose_sum(self, best: Choice, tiles: Mapping[str, int]) -> tuple[int, int, int]:
+        """The parts of the sum over the samples, the work items of a team, and the runs of its loops."""
+        if not self.kernel.parts:
+            return 1, 0, 1
+        schedule, many = self.schedule, self.many
+        team = self.fitting_team(schedule.team or best.team, tiles)
+        items = prod(global_size(self.unit, self.kernel, tiles, self.vectors, self.lanes, team=team))
+        split = self.fitting_split(schedule.split or best.split, team)
+        rounds = -(-self.vectors * split // max(1, team))
+        usual = best.parts if many and team == best.team else default_parts(items, rounds, self.machine.work_items)
+        return max(1, min(schedule.parts or usual, rounds)), team, split
+
+    def fitting_team(self, wanted: int, tiles: Mapping[str, int]) -> int:
+        """Work items that share a sum, whose sums fit local memory; 0 for no team."""
+        team = power_below(wanted) if self.kernel.team and wanted else 0
+        while team > 1 and team_numbers(prod(tiles.values()), team) * self.itemsize > self.machine.local:
+            team //= 2
+        return team if team > 1 else 0
+
+    def fitting_split(self, wanted: int, team: int) -> int:
+        """Runs of a team: no more than it has items, or than there are rounds."""
+        return max(1, min(power_below(wanted), team, power_below(split_rounds(self.unit, self.kernel))))
+
+    def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:
+        """The launches that read parameters from constant memory; none where they stay in global memory."""
+        if not self.schedule.constant:
+            return ()
+        return constant_launches(self.unit, self.kernel, tiles, self.machine, self.itemsize)[0]
+
+    def choose_copies(self, tiles: Mapping[str, int]) -> bool:
+        """Whether groups copy parameters to local memory."""
+        if self.schedule.local is None:
+            return False
+        return not no_local_copy(self.unit, self.kernel, self.schedule, tiles, self.machine, self.itemsize)
+
+    def choose_across(self, sample_tile: int) -> bool:
+        """Whether neighbours differ in axes without tiles.
+
+        Where neighbours are all at samples of their own, those beside them may as well read other inputs with the same parameters.
+        """
+        if self.schedule.across is not None:
+            return bool(self.schedule.across)
+        return -(-self.vectors // sample_tile) >= gpu_cost_model.WARP
+
+    def sum_macros(self, parts: int, team: int, split: int) -> dict[str, int]:
+        """How a sum over samples is taken."""
+        kernel = self.kernel
+        macros = {kernel.parts: parts, kernel.team: team} if kernel.parts else {}
+        return macros | ({kernel.split.macro: split} if kernel.split else {})
+
+    def constant_macros(self, shares: tuple[Share | None, ...]) -> dict[str, int | str]:
+        """Where parameters lie, and whether launches are given slices of them."""
+        found = self.kernel.constant
+        if found is None:
+            return {}
+        macros: dict[str, int | str] = {found.macro: "__constant" if shares else "__global"}
+        return macros | ({found.split: int(any(share is not None for share in shares))} if found.split else {})
+
+    def loop_macros(self, copies: bool) -> dict[str, int]:
+        """How often innermost loops are unrolled, and for how many rounds groups copy.
+
+        Loops that copy have barriers, which compilers do not survive being multiplied.
+        """
+        kernel, schedule = self.kernel, self.schedule
+        macros = {kernel.unroll: 0 if copies else min(schedule.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
+        return macros | ({kernel.local.macro: (schedule.local or 0) if copies else 0} if kernel.local else {})

@@ -1,0 +1,103 @@
+"""What the tiles of one kernel are chosen for: the extents of its axes, its work items, and what it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+
+from ...manifest.expressions import expression
+from ...manifest.records import KernelInfo
+from ...program.program import Unit
+from ..device.machine import Machine
+from . import gpu_cost_model
+from .cpu_cost_model import MOST_VECTORS, TileProblem, tile_problem
+from .gpu_cost_model import Choice, Sum
+
+#: Bytes of a number, as far as caches are counted.
+SINGLE = 4
+
+
+def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
+    """The extent of every tiled axis by macro; that of the samples, and of an axis with lanes, is their number of vectors."""
+    sizes = {**unit.sizes, "V": lanes}
+    return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
+
+
+def global_size(
+    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vectors: int, lanes: int, parts: int = 1, team: int = 0
+) -> tuple[int, ...]:
+    """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: parts, kernel.team: team}
+    return tuple(int(expression(size)(environment)) for size in kernel.global_size)
+
+
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, parts: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``parts``.
+
+    A vector has ``lanes`` lanes.
+    """
+    extents = tile_extents(unit, kernel, vectors, lanes)
+    # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
+    whole = {macro: max(1, extent) for macro, extent in extents.items()}
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, parts))
+    samples_tiled = any(info.extent is None for info in kernel.tiles.values())
+    work = int(expression(kernel.work)(unit.sizes))
+    summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
+    plane = work * vectors * lanes * SINGLE if summed else 0
+    found = tile_problem(
+        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, _strip(unit, kernel, work, vectors, lanes),
+        kernel.sums,
+    )  # fmt: skip
+    return replace(found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant))
+
+
+def _strip(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
+    """The macro of the kernel's strip, the bytes that one place of an operand takes in a round, and the steps of a place in it."""
+    if kernel.strip is None:
+        return None
+    steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
+    steps *= min(vectors, MOST_VECTORS)
+    return kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
+
+
+def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int) -> tuple[int, ...]:
+    """The widest tile of each axis: a tile of vectors that is longer than its axis would be computed place by place."""
+    alone = tile_extents(unit, kernel, vectors, 1)
+    return tuple(alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items())
+
+
+def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
+    """Places at the beginning and at the end of a tiled axis that some loop begins late or ends early for."""
+    if macro not in kernel.bounds:
+        return 0, 0
+    loops = [tuple(map(expression, (loop.first, loop.end, loop.extent))) for loop in kernel.bounds[macro]]
+
+    def whole(place: int) -> bool:
+        at = {**unit.sizes, macro.removeprefix(f"TILE_{kernel.name}_"): place}
+        return all(first(at) <= 0 and end(at) >= extent(at) for first, end, extent in loops)
+
+    inside = [place for place in range(extent) if whole(place)]
+    return (inside[0], extent - 1 - inside[-1]) if inside else (extent, 0)
+
+
+def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
+    """``machine`` with the work items that keep it busy with ``kernel``."""
+    shared = machine.sharing and kernel.role == "gradient"
+    return replace(machine, work_items=machine.sharing) if shared else machine
+
+
+def of_warps(
+    unit: Unit, kernel: KernelInfo, problem: TileProblem, machine: Machine, width: int, vectors: int, itemsize: int,
+    tile: tuple[int, ...] | None = None,
+) -> tuple[Choice, float]:  # fmt: skip
+    """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
+    summed = Sum(vectors, machine.local // itemsize, split_rounds(unit, kernel)) if kernel.team else None
+    partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
+    problem = replace(problem, partial=partial)
+    return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
+
+
+def split_rounds(unit: Unit, kernel: KernelInfo) -> int:
+    """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
+    return min((int(expression(text)(unit.sizes)) for text in kernel.split.rounds), default=1) if kernel.split else 1
