@@ -341,29 +341,40 @@ class Program:
         )
 
     def _layer_argument(self, layer: Layer, name: str, written: bool = False) -> Argument:
+        """What a kernel of ``layer`` calls ``name``.  ``written``: by a kernel that finishes with phi."""
         info, index = layer.info, layer.index
-        tensor = info.tensors.get(name)
-        scalar = Extent((), None, 1)
         if name == info.input:
             return self._argument(f"output:{index - 1}" if index else "input", layer.label, name, layer.tensors[name])
         if name == info.output:
             key = f"output:{index}" if written else self._z_key(index)
             return self._argument(key, layer.label, name, layer.tensors[name])
-        if tensor is not None and tensor.kind == "target":
+        found = self._batch_argument(layer, name) or self._derived_argument(layer, name)
+        if found is not None:
+            return found
+        if name not in info.tensors:
+            raise ManifestError(f"{layer.label}: {info.name} declares no tensor {name}; run: phiz generate")
+        return self._argument(f"{index}:{name}", layer.label, name, layer.tensors[name], info.tensors[name].samples)
+
+    def _batch_argument(self, layer: Layer, name: str) -> Argument | None:
+        """A tensor that comes with the batch, or the loss; None for others."""
+        kind = layer.info.tensors[name].kind if name in layer.info.tensors else ""
+        scalar = Extent((), None, 1)
+        if kind == "target":
             return self._argument("target", "batch", name, layer.tensors[name])
-        if tensor is not None and tensor.kind == "loss":
+        if kind == "loss":
             return self._argument("loss", f"loss {self.loss.name}", name, scalar)
-        if tensor is not None and tensor.kind == "input":
-            return self._argument(name, "batch", name, scalar)
+        return self._argument(name, "batch", name, scalar) if kind == "input" else None
+
+    def _derived_argument(self, layer: Layer, name: str) -> Argument | None:
+        """The delta of a tensor, or a gradient by a parameter; None for others."""
+        info, index = layer.info, layer.index
         for prefix, samples in (("delta_", True), ("samplegradient_", True), ("gradient_", False)):
             base = name[len(prefix) :]
             if name.startswith(prefix) and base in info.tensors:
                 boundary = {info.input: f"delta:{index - 1}", info.output: f"delta:{index}"} if samples else {}
                 key = boundary.get(base, f"{index}:{name}")
                 return self._argument(key, layer.label, name, layer.tensors[base], samples)
-        if tensor is None:
-            raise ManifestError(f"{layer.label}: {info.name} declares no tensor {name}; run: phiz generate")
-        return self._argument(f"{index}:{name}", layer.label, name, layer.tensors[name], tensor.samples)
+        return None
 
     def _argument(self, key: str, label: str, tensor: str, extent: Extent, samples: bool = True) -> Argument:
         self.buffers.setdefault(key, Buffer(key, label, tensor, extent.units, samples))

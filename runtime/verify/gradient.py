@@ -67,18 +67,17 @@ class Gradients:
             found = compare(self._moved(name), values, floor, DIFFERENCES)
             tensor = f"samplegradient_{name}" if name else f"delta_{self.layer.info.input}"
             note = "one-sided at a kink" if found.kinks.any() else ""
-            yield self.about.row(
-                "differences", self._kernel(tensor), tensor, values, found.numeric, found.errors(values), DIFFERENCES,
-                found.steps, note,
-            )  # fmt: skip
+            row = self.about.row(
+                "differences", self._kernel(tensor), tensor, values, found.numeric, found.errors(values), DIFFERENCES, found.steps
+            )
+            yield row.noted(note)
             if name:
                 total = found.numeric.sum(axis=1)
                 errors = relative(slope, total, found.scale)
                 tensor = f"gradient_{name}"
-                yield self.about.row(
-                    "differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES,
-                    found.steps.min(axis=1, initial=STEPS[0]), note,
-                )  # fmt: skip
+                steps = found.steps.min(axis=1, initial=STEPS[0])
+                row = self.about.row("differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES, steps)
+                yield row.noted(note)
 
     def _moved(self, name: str) -> Moved:
         start = self._start(name)

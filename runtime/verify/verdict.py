@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,10 @@ class Row:
             return 0.0 if self.passed else float("inf")
         return self.tolerance / max(self.error, 1e-300) if self.check == "taylor" else self.error / self.tolerance
 
+    def noted(self, note: str) -> Row:
+        """The row with ``note``, where there is one."""
+        return replace(self, note=note) if note else self
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; numbers that JSON cannot hold become text."""
         record = {**asdict(self), "index": list(self.index), "verdict": self.verdict}
@@ -114,39 +118,32 @@ class Subject:
     backend: str
     dtype: str
 
+    @property
+    def _labels(self) -> tuple[str, str, str, str]:
+        return self.layer, self.configuration, self.backend, self.dtype
+
     def row(
         self, check: str, kernel: str, tensor: str, values: Array, references: Array, errors: Array, tolerance: float,
-        steps: Array | float = 0.0, note: str = "",
+        steps: Array | float = 0.0,
     ) -> Row:  # fmt: skip
         """A row of ``values`` held against ``references`` entry by entry; an empty tensor agrees."""
         if not errors.size:
-            return self._row(check, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
+            return Row(check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
         index = tuple(int(n) for n in np.unravel_index(int(np.argmax(errors)), errors.shape))
-        error = float(errors[index])
+        value, reference, error = float(values[index]), float(references[index]), float(errors[index])
         step = float(np.broadcast_to(steps, errors.shape)[index])
-        return self._row(
-            check, kernel, tensor, index, float(values[index]), float(references[index]), error, step, tolerance,
-            error <= tolerance, note,
-        )  # fmt: skip
+        passed = error <= tolerance
+        return Row(check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed)
 
     def order(self, kernel: str, tensor: str, order: float) -> Row:
         """A row for a Taylor remainder that vanishes with ``order``."""
         note = "no remainder above rounding: linear" if np.isinf(order) else ""
-        return self._row("taylor", kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
+        return Row("taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
 
     def error(self, kernel: str, tensor: str, message: str) -> Row:
         """A row for a kernel that could not be run."""
         nan = float("nan")
-        return self._row("error", kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
-
-    def _row(
-        self, check: str, kernel: str, tensor: str, index: tuple[int, ...], value: float, reference: float, error: float,
-        step: float, tolerance: float, passed: bool, note: str,
-    ) -> Row:  # fmt: skip
-        return Row(
-            check, self.layer, self.configuration, self.backend, self.dtype, kernel, tensor, index, value, reference, error,
-            step, tolerance, passed, note,
-        )  # fmt: skip
+        return Row("error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
 
 
 def relative(values: Array, references: Array, floor: float = 0.0) -> Array:
