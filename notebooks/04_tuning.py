@@ -23,7 +23,7 @@ from matplotlib.colors import LogNorm
 from scipy.stats import spearmanr
 
 from phiz.benchmarks.paper.rig.timing import race
-from phiz.runtime import Network, OpenCLBackend, Request, Schedule, layer
+from phiz.runtime import KernelConfig, Network, OpenCLBackend, Request, layer
 from phiz.runtime.tuner.space.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
 from phiz.runtime.opencl.plan.kernel_problem import kernel_problem
 from phiz.runtime.opencl.plan.cpu_cost_model import loads, registers
@@ -173,7 +173,7 @@ WIDTHS, BATCHES = space.device.widths, (1, 8, 64, 256)
 times = {}
 for batch in BATCHES:
     trials = second_convolution(batch)
-    runs = {width: trials.check(Schedule(width=width)).launch for width in WIDTHS}
+    runs = {width: trials.check(KernelConfig(width=width)).launch for width in WIDTHS}
     times[batch] = race(runs, rounds=9, block=2e-3, budget=1).medians()
 
 # %%

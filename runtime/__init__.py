@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .network.backends import make_backend
     from .network.network import Network
     from .opencl.backend import OpenCLBackend
-    from .opencl.plan.schedule import Schedule
+    from .opencl.plan.kernel_config import KernelConfig
     from .optimize import LeastSquares, minimize, predict_memory
     from .optimize.error_curve import error_curve
     from .program.layer import LayerSpec, layer
@@ -40,7 +40,7 @@ _HOMES = {
     "network.backends": ("make_backend",),
     "network.network": ("Network",),
     "opencl.backend": ("OpenCLBackend",),
-    "opencl.plan.schedule": ("Schedule",),
+    "opencl.plan.kernel_config": ("KernelConfig",),
     "optimize": ("LeastSquares", "minimize", "predict_memory"),
     "optimize.error_curve": ("error_curve",),
     "program.layer": ("LayerSpec", "layer"),
@@ -52,9 +52,29 @@ _HOMES = {
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Dataset", "LayerSpec", "LeastSquares", "Network", "NetworkObjective", "OpenCLBackend", "Part", "PhizError", "Request",
-    "Schedule", "Score", "Settings", "architecture", "error_curve", "from_arrays", "layer", "load_folder", "load_manifest",
-    "load_split", "make_backend", "minimize", "predict_memory", "train",
+    "Dataset",
+    "KernelConfig",
+    "LayerSpec",
+    "LeastSquares",
+    "Network",
+    "NetworkObjective",
+    "OpenCLBackend",
+    "Part",
+    "PhizError",
+    "Request",
+    "Score",
+    "Settings",
+    "architecture",
+    "error_curve",
+    "from_arrays",
+    "layer",
+    "load_folder",
+    "load_manifest",
+    "load_split",
+    "make_backend",
+    "minimize",
+    "predict_memory",
+    "train",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The OpenCL backend: which device, which schedules, how many samples at a time."""
+"""The OpenCL backend: which device, which configurations, how many samples at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .launch.launcher import Launcher
 from .launch.memory import shared_numbers, shares_memory, staged_numbers
 from .launch.single_launches import SingleLaunches
 from .plan.form import CLEARLY, predicted
+from .plan.kernel_config import Defaults, KernelConfigs
 from .plan.plan import Plan
-from .plan.schedule import Defaults, Schedules
 
 __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 
@@ -38,17 +38,17 @@ LEAST, MOST = 32, 16_384
 class OpenCLBackend:
     """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
 
-    ``schedules``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel on a CPU as well.
+    ``configs``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel on a CPU as well.
     ``lanes``: floats of a vector register (4, 8 or 16), to make a CPU narrower than it is.
     """
 
     name = "opencl"
 
     def __init__(
-        self, device: str | None = None, schedules: Schedules | None = None, fuse: bool = True, lanes: int | None = None
+        self, device: str | None = None, configs: KernelConfigs | None = None, fuse: bool = True, lanes: int | None = None
     ) -> None:
         self.device = devices.choose(device, lanes)
-        self.schedules = schedules or Defaults()
+        self.configs = configs or Defaults()
         self.kind = devices.kind(self.device)
         self.fuse = fuse
 
@@ -85,7 +85,7 @@ class OpenCLBackend:
         inference = samples < self.width(dtype) and not (request.losses or request.backward)
         steps = calls(program, request if inference else VALUE_AND_GRADIENT)
         untuned = copy(self)
-        untuned.schedules = Defaults()
+        untuned.configs = Defaults()
         blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples)).plan
         rows = untuned.row_fusion(program.units, dtype, samples).plan
         return predicted(rows, [step.in_rows() for step in steps], samples) < CLEARLY * predicted(blocks, steps, samples)
@@ -103,7 +103,7 @@ class OpenCLBackend:
     def grouping(self, units: Sequence[Unit], dtype: str, capacity: int) -> Grouping:
         """How passes over up to ``capacity`` samples are grouped."""
         machine = devices.machine(self.device, self.kind)
-        return Grouping(Plan(units, InGroups(self.schedules), dtype, self.width(dtype), capacity, machine))
+        return Grouping(Plan(units, InGroups(self.configs), dtype, self.width(dtype), capacity, machine))
 
     def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
         """Whether executors of these capacities add samples in the same order.
@@ -131,12 +131,12 @@ class OpenCLBackend:
         return devices.registers(self.device).lanes if devices.kind(self.device) == "cpu" else None
 
     def width(self, dtype: str) -> int:
-        """Samples per vector, where a kernel's schedule says nothing else."""
+        """Samples per vector, where a kernel's configuration says nothing else."""
         return devices.vector_width(self.device, self.kind, dtype)
 
     def plan(self, units: Sequence[Unit], dtype: str, samples: int) -> Plan:
         """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
-        return Plan(units, self.schedules, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
+        return Plan(units, self.configs, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
 
     def vector(self, count: int, dtype: str) -> Array:
         """Memory that host and kernels share, or else that the device copies from without the processor's help."""
@@ -171,20 +171,20 @@ class OpenCLBackend:
         """How passes over up to ``capacity`` samples are fused."""
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
-        plan = Plan(units, InBlocks(self.schedules, blocks), dtype, blocks.width, blocks.samples, machine.fused())
+        plan = Plan(units, InBlocks(self.configs, blocks), dtype, blocks.width, blocks.samples, machine.fused())
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """The same where samples lie one after the other."""
         machine, blocks = devices.machine(self.device, self.kind), self._row_blocking(dtype, capacity)
-        plan = self.row_plan(units, dtype, blocks.samples, InBlocks(self.schedules, blocks))
+        plan = self.row_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
-    def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, schedules: Schedules) -> Plan:
+    def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs) -> Plan:
         """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
         one = devices.machine(self.device, self.kind).fused()
         rows = [unit if unit.is_rows else unit.in_rows() for unit in units]
-        return Plan(rows, schedules, dtype, 1, samples, one, self.width(dtype))
+        return Plan(rows, configs, dtype, 1, samples, one, self.width(dtype))
 
     def describe(self) -> str:
         """Platform and device, and its lanes where it was made narrower."""

@@ -86,7 +86,7 @@ class Bar:
 
     def tried(self, name: str, trial: Trialled) -> None:
         self.count.add(trial)
-        self._show(name, f"{self.count}; {words(trial.schedule)}")
+        self._show(name, f"{self.count}; {words(trial.config)}")
 
     def _show(self, name: str, text: str) -> None:
         self.progress.update(self.task, completed=time.monotonic() - self.started, description=name, words=text)

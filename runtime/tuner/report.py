@@ -44,9 +44,9 @@ def row(entry: Entry, name: str = "") -> Row:
         entry.default_seconds * 1e3,
         entry.seconds * 1e3,
         entry.ratio,
-        words(entry.schedule),
+        words(entry.config),
         len(entry.trials),
-        tuple((words(trial.schedule), trial.refused, trial.reason) for trial in entry.refused),
+        tuple((words(trial.config), trial.refused, trial.reason) for trial in entry.refused),
         entry.complete,
         not current(kernel),
     )

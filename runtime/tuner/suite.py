@@ -1,4 +1,4 @@
-"""The networks that shipped schedules are measured on: data, in ``shipped/suite.toml``."""
+"""The networks that shipped configurations are measured on: data, in ``shipped/suite.toml``."""
 
 from __future__ import annotations
 

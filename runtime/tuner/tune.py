@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..opencl.plan.schedule import DEFAULT, Schedule
+from ..opencl.plan.kernel_config import DEFAULT, KernelConfig
 from ..opencl.tuned.cache import Cache
 from ..opencl.tuned.identity import Place, kernel_record, key, place
 from ..opencl.tuned.record import ENOUGH, Entry, Trialled, canonical
@@ -33,11 +33,11 @@ class Workbench(Protocol):
     def default_seconds(self) -> float:
         """Of one launch of the default; RefusedError where its numbers are wrong."""
 
-    def try_out(self, schedule: Schedule, best: float) -> Trialled:
+    def try_out(self, config: KernelConfig, best: float) -> Trialled:
         """One candidate, checked, then timed beside the default."""
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
-        """Seconds of the default and of the schedule, measured once more."""
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
+        """Seconds of the default and of the configuration, measured once more."""
 
 
 class Laboratory(Protocol):
@@ -49,7 +49,7 @@ class Laboratory(Protocol):
         """For the candidates of one kernel."""
 
     def samples(self, job: Job) -> int:
-        """How many samples a lookup of the kernel's schedule asks for."""
+        """How many samples a lookup of the kernel's configuration asks for."""
 
 
 class Observer(Protocol):
@@ -126,15 +126,15 @@ class _Guarded:
     def default_seconds(self) -> float:
         return self.trials.default_seconds()
 
-    def try_out(self, schedule: Schedule, best: float) -> Trialled:
-        if not self.space.illegal(schedule) and self.space.unproven(schedule):
-            found = self.child.check(self.trials.job, schedule)
+    def try_out(self, config: KernelConfig, best: float) -> Trialled:
+        if not self.space.illegal(config) and self.space.unproven(config):
+            found = self.child.check(self.trials.job, config)
             if found.refused:
                 return found
-        return self.trials.try_out(schedule, best)
+        return self.trials.try_out(config, best)
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
-        return self.trials.confirm(schedule)
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
+        return self.trials.confirm(config)
 
 
 def tune(
@@ -146,7 +146,7 @@ def tune(
     observer: Observer | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Tuning:
-    """Search the schedules of ``jobs`` for about ``budget`` seconds (the trial in hand is finished); keep them in ``cache``.
+    """Search the configurations of ``jobs`` for about ``budget`` seconds (the trial in hand is finished); keep them in ``cache``.
 
     What the cache has is not tried again, unless ``again``.  Ctrl-C ends the run and keeps what was found.
     """
@@ -220,7 +220,7 @@ class _Run:
         old = self.cache.entries().get(name)
         search = Search(bench.space, bench.try_out, lambda: self.clock() < deadline and self.remaining > 0)
         if old is not None and (not self.again or name in self.fresh):
-            search.known = {canonical(trial.schedule): trial for trial in old.trials}
+            search.known = {canonical(trial.config): trial for trial in old.trials}
         else:
             old = None
         before = self.tried
@@ -244,20 +244,20 @@ class _Run:
         where = self.laboratory.place.record()
         best = search.best
         chosen, default, own = DEFAULT, seconds, seconds
-        if best.ratio <= ENOUGH and best.schedule != DEFAULT:
+        if best.ratio <= ENOUGH and best.config != DEFAULT:
             default, own = self._confirmed(bench, best, old, seconds, hurry)
-            chosen = best.schedule
+            chosen = best.config
             if own > ENOUGH * default:
                 chosen, own = DEFAULT, default
         return Entry(record, where, chosen, default, own, search.trials, search.complete)
 
     def _confirmed(self, bench: Workbench, best: Trialled, old: Entry | None, seconds: float, hurry: bool) -> tuple[float, float]:
-        if old is not None and old.schedule == best.schedule:
+        if old is not None and old.config == best.config:
             return old.default_seconds, old.seconds
         if hurry:
             return seconds, best.ratio * seconds
         try:
-            return bench.confirm(best.schedule)
+            return bench.confirm(best.config)
         except RefusedError:  # right once and wrong now: not to be used
             return seconds, seconds
 

@@ -184,7 +184,7 @@ class OpenCLRun:
         self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
         self._cl, self._device, self._grouped, self._rows = cl, backend.device, backend.kind == "cpu", rows
         if rows:
-            self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.schedules)
+            self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.configs)
         else:
             self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity

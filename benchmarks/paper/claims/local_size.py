@@ -31,7 +31,7 @@ def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
     large[DRIVER] = long.many(EACH, None).checked(rig)
     wide[DRIVER] = images.each(None).checked(rig)
     generated = GeneratedKernel(rig.selector)
-    tiles: dict[int, Repeat] = {n: generated.candidate(schedule).launch for n, schedule in generated.groups().items()}
+    tiles: dict[int, Repeat] = {n: generated.candidate(config).launch for n, config in generated.groups().items()}
     return {TINY: tiny, LARGE: large, CONVOLUTION: wide, GENERATED: tiles}
 
 

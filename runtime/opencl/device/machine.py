@@ -1,4 +1,4 @@
-"""What schedules must fit: a device as a few plain numbers."""
+"""What configurations must fit: a device as a few plain numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ITEMS_PER_UNIT = 256
 
 @dataclass(frozen=True)
 class Machine:
-    """What schedules must fit: vector registers of a work item, and how many work items keep the device busy.
+    """What configurations must fit: vector registers of a work item, and how many work items keep the device busy.
 
     ``constant``: bytes of constant memory, 0 where there is none; ``align``: bytes that the start of a slice of it is aligned to;
     ``local``: bytes of a work group's memory; ``sharing``: work items that share a sum over the samples, where it is a fused

@@ -27,7 +27,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int32]]
 class Binding:
     """The macros of one unit at one dtype and vector width, and the index tables that its kernels read.
 
-    ``chosen``: the macros that schedules choose, tiles among them.
+    ``chosen``: the macros that configurations choose, tiles among them.
     """
 
     def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int | str]) -> None:

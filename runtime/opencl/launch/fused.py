@@ -21,8 +21,8 @@ from ...program.memory_plan import Layout
 from ...program.phases import Phase, phases
 from ...program.program import Step, Unit
 from ..plan.cpu_cost_model import VECTOR_COST
+from ..plan.kernel_config import KernelConfig, KernelConfigs
 from ..plan.plan import Plan
-from ..plan.schedule import Schedule, Schedules
 from .block_layout import BlockLayout
 from .calls import Size
 from .compose import ComposedPass, Offsets, given, has_items, keys, parameters, program_text, tables, whole_slices
@@ -125,24 +125,24 @@ class Fusion:
 
 @dataclass(frozen=True)
 class InBlocks:
-    """``schedules`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
+    """``configs`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
 
     Tiles that were found for blocks which do not go with these are left to the default.
     """
 
-    schedules: Schedules
+    configs: KernelConfigs
     blocks: Blocking
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """What is left of the schedule."""
-        found = self.schedules.find(unit, kernel, dtype, samples)
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """What is left of the configuration."""
+        found = self.configs.find(unit, kernel, dtype, samples)
         tiles, whole = dict(found.tiles), self.blocks.vectors
         for macro, size in found.tiles.items():
             if kernel.tiles[macro].extent is None:
                 tiles[macro] = gcd(size, whole)
                 if tiles[macro] not in (size, whole):
-                    return Schedule(unroll=found.unroll)
-        return Schedule(tiles, unroll=found.unroll)
+                    return KernelConfig(unroll=found.unroll)
+        return KernelConfig(tiles, unroll=found.unroll)
 
 
 class FusedPass(ComposedPass):

@@ -25,9 +25,9 @@ from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout, Use, plan_memory
 from ...program.phases import phases
 from ...program.program import Step, Unit
+from ..plan.kernel_config import KernelConfig, KernelConfigs
 from ..plan.kernel_plan import KernelPlan
 from ..plan.plan import Plan
-from ..plan.schedule import Schedule, Schedules
 from .block_layout import BlockLayout
 from .calls import parts_key
 from .compose import ComposedPass, Offsets, Queued, has_items, program_text
@@ -83,13 +83,13 @@ class Grouping:
 
 @dataclass(frozen=True)
 class InGroups:
-    """``schedules`` for kernels of grouped passes: work groups, constant and local memory are not theirs to choose."""
+    """``configs`` for kernels of grouped passes: work groups, constant and local memory are not theirs to choose."""
 
-    schedules: Schedules
+    configs: KernelConfigs
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """What is left of the schedule."""
-        return replace(self.schedules.find(unit, kernel, dtype, samples), group=None, constant=False, local=None)
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """What is left of the configuration."""
+        return replace(self.configs.find(unit, kernel, dtype, samples), group=None, constant=False, local=None)
 
 
 def groupable(grouping: Grouping, kernels: Iterable[tuple[int, str]] | None = None) -> bool:

@@ -47,9 +47,9 @@ def local_size(size: Size, wanted: Size | None, grouped: bool, copies: bool = Fa
 class Launch:
     """One launch of a pass, its arguments set but for those that change from pass to pass.
 
-    ``moving``: positions and keys of those that come with the micro-batch or receive results.  ``wanted``: the local size of the
-    kernel's schedule, taken where it divides the global size; ``grouped``: else with a local size of our own choice (CPU), or the
-    driver's.
+    ``moving``: positions and keys of those that come with the micro-batch or receive results.
+    ``wanted``: the local size of the kernel's configuration, taken where it divides the global size.
+    ``grouped``: whether the local size is otherwise our own choice (CPU), or the driver's.
     """
 
     bound: Bound

@@ -1,4 +1,4 @@
-"""How one kernel runs: its schedule in numbers, and what the schedule leaves open chosen by the cost models."""
+"""How one kernel runs: its configuration in numbers, and what the configuration leaves open chosen by the cost models."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from . import gpu_cost_model
 from .constant_launches import Share, constant_launches
 from .cpu_cost_model import TileProblem, best_tile, cycles
 from .gpu_cost_model import Choice
+from .kernel_config import KernelConfig
 from .kernel_problem import at_work, global_size, kernel_problem, of_warps, split_rounds, tile_extents
 from .local_copies import no_local_copy
 from .parts import MANY, default_parts, most_parts, team_numbers
-from .schedule import Schedule
 
 #: Rounds of an innermost loop that may be unrolled into one.
 MOST_UNROLLED = 16
@@ -54,15 +54,15 @@ class KernelPlan:
 
 
 def plan_kernel(
-    unit: Unit, kernel: KernelInfo, schedule: Schedule, width: int, samples: int, machine: Machine, lanes: int = 0,
+    unit: Unit, kernel: KernelInfo, config: KernelConfig, width: int, samples: int, machine: Machine, lanes: int = 0,
     itemsize: int = 4,
 ) -> KernelPlan:  # fmt: skip
-    """``schedule`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
+    """``config`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
 
     ``lanes``: of a vector where samples have none (``width`` is 1).  What does not fit the device is left to the default.
     """
-    own = width if lanes else schedule.width or width
-    return _Planning(unit, kernel, schedule, machine, own, -(-samples // own), lanes or own, itemsize).plan()
+    own = width if lanes else config.width or width
+    return _Planning(unit, kernel, config, machine, own, -(-samples // own), lanes or own, itemsize).plan()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _Planning:
 
     unit: Unit
     kernel: KernelInfo
-    schedule: Schedule
+    config: KernelConfig
     machine: Machine
     width: int
     vectors: int
@@ -85,7 +85,7 @@ class _Planning:
 
     def plan(self) -> KernelPlan:
         """Every choice, each after those that it depends on."""
-        kernel, schedule = self.kernel, self.schedule
+        kernel, config = self.kernel, self.config
         problem = self.problem()
         best = self.choose_by_cost(problem)
         tiles = self.choose_tiles(best)
@@ -98,7 +98,7 @@ class _Planning:
         return KernelPlan(
             width=self.width,
             tiles=tiles,
-            group=(team, 1, 1) if team else schedule.group,
+            group=(team, 1, 1) if team else config.group,
             sample_tile=sample_tile,
             cycles=cycles(problem, tuple(tiles.values()), self.machine),
             parts=parts,
@@ -122,22 +122,22 @@ class _Planning:
         return of_warps(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
 
     def choose_tiles(self, best: Choice) -> dict[str, int]:
-        """The tiles of the schedule, none wider than its axis, else those of ``best``."""
+        """The tiles of the configuration, none wider than its axis, else those of ``best``."""
         extents = tile_extents(self.unit, self.kernel, self.vectors, self.lanes)
         tiles = dict(zip(extents, best.tile, strict=True))
-        return tiles | {m: max(1, min(size, extents[m])) for m, size in self.schedule.tiles.items() if m in tiles}
+        return tiles | {m: max(1, min(size, extents[m])) for m, size in self.config.tiles.items() if m in tiles}
 
     def choose_sum(self, best: Choice, tiles: Mapping[str, int]) -> tuple[int, int, int]:
         """The parts of the sum over the samples, the work items of a team, and the runs of its loops."""
         if not self.kernel.parts:
             return 1, 0, 1
-        schedule, many = self.schedule, self.many
-        team = self.fitting_team(schedule.team or best.team, tiles)
+        config, many = self.config, self.many
+        team = self.fitting_team(config.team or best.team, tiles)
         items = prod(global_size(self.unit, self.kernel, tiles, self.vectors, self.lanes, team=team))
-        split = self.fitting_split(schedule.split or best.split, team)
+        split = self.fitting_split(config.split or best.split, team)
         rounds = -(-self.vectors * split // max(1, team))
         usual = best.parts if many and team == best.team else default_parts(items, rounds, self.machine.work_items)
-        return max(1, min(schedule.parts or usual, rounds)), team, split
+        return max(1, min(config.parts or usual, rounds)), team, split
 
     def fitting_team(self, wanted: int, tiles: Mapping[str, int]) -> int:
         """Work items that share a sum, whose sums fit local memory; 0 for no team."""
@@ -152,23 +152,23 @@ class _Planning:
 
     def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:
         """The launches that read parameters from constant memory; none where they stay in global memory."""
-        if not self.schedule.constant:
+        if not self.config.constant:
             return ()
         return constant_launches(self.unit, self.kernel, tiles, self.machine, self.itemsize)[0]
 
     def choose_copies(self, tiles: Mapping[str, int]) -> bool:
         """Whether groups copy parameters to local memory."""
-        if self.schedule.local is None:
+        if self.config.local is None:
             return False
-        return not no_local_copy(self.unit, self.kernel, self.schedule, tiles, self.machine, self.itemsize)
+        return not no_local_copy(self.unit, self.kernel, self.config, tiles, self.machine, self.itemsize)
 
     def choose_across(self, sample_tile: int) -> bool:
         """Whether neighbours differ in axes without tiles.
 
         Where neighbours are all at samples of their own, those beside them may as well read other inputs with the same parameters.
         """
-        if self.schedule.across is not None:
-            return bool(self.schedule.across)
+        if self.config.across is not None:
+            return bool(self.config.across)
         return -(-self.vectors // sample_tile) >= gpu_cost_model.WARP
 
     def sum_macros(self, parts: int, team: int, split: int) -> dict[str, int]:
@@ -190,6 +190,6 @@ class _Planning:
 
         Loops that copy have barriers, which compilers do not survive being multiplied.
         """
-        kernel, schedule = self.kernel, self.schedule
-        macros = {kernel.unroll: 0 if copies else min(schedule.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
-        return macros | ({kernel.local.macro: (schedule.local or 0) if copies else 0} if kernel.local else {})
+        kernel, config = self.kernel, self.config
+        macros = {kernel.unroll: 0 if copies else min(config.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
+        return macros | ({kernel.local.macro: (config.local or 0) if copies else 0} if kernel.local else {})

@@ -1,4 +1,4 @@
-"""From the schedules of a network's kernels to numbers: vector widths, tile sizes, and how many samples a pass is padded to."""
+"""The kernels of a network in numbers: vector widths, tile sizes, and how many samples a pass is padded to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from ...program.program import Unit
 from ..device.machine import Machine
 from ..device.programs import Binding
+from .kernel_config import KernelConfigs
 from .kernel_plan import plan_kernel
-from .schedule import Schedules
 
 
 class Plan:
@@ -22,12 +22,12 @@ class Plan:
     """
 
     def __init__(
-        self, units: Sequence[Unit], schedules: Schedules, dtype: str, width: int, samples: int, machine: Machine, along: int = 0
+        self, units: Sequence[Unit], configs: KernelConfigs, dtype: str, width: int, samples: int, machine: Machine, along: int = 0
     ) -> None:
         self.units, self.dtype, self.width, self.along = tuple(units), dtype, width, along
         self.kernels = {
             (number, kernel.name): plan_kernel(
-                unit, kernel, schedules.find(unit, kernel, dtype, samples), width, samples, machine, along, np.dtype(dtype).itemsize
+                unit, kernel, configs.find(unit, kernel, dtype, samples), width, samples, machine, along, np.dtype(dtype).itemsize
             )
             for number, unit in enumerate(units)
             for kernel in unit.kernels

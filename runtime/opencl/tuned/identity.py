@@ -54,7 +54,7 @@ def place(device: devices.Device) -> Place:
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """A device, roughly: what shipped schedules are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
+    """A device, roughly: what shipped configurations are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
 
     platform: str
     release: str

@@ -1,4 +1,4 @@
-"""A kernel built with a schedule, as it runs in a pass: in a launch of its own, or block by block in a fused one."""
+"""A kernel built with a configuration, as it runs in a pass: in a launch of its own, or block by block in a fused one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...opencl.launch.grouped import Grouping
 from ...opencl.launch.launch import local_size
 from ...opencl.launch.memory import OpenCLResident, Region
 from ...opencl.plan.constant_launches import Slice
+from ...opencl.plan.kernel_config import KernelConfig
 from ...opencl.plan.plan import Plan
-from ...opencl.plan.schedule import Schedule
 from ...verify.kernel_run import FACTOR, PHI
 from .jobs import Job
 
@@ -39,8 +39,8 @@ class RefusedError(Exception):
 class Candidate:
     """A kernel with outputs of its own, whose samples lie in ``layout``."""
 
-    def __init__(self, job: Job, schedule: Schedule, layout: BlockLayout, queue: Any) -> None:
-        self.job, self.schedule, self.layout, self.queue = job, schedule, layout, queue
+    def __init__(self, job: Job, config: KernelConfig, layout: BlockLayout, queue: Any) -> None:
+        self.job, self.config, self.layout, self.queue = job, config, layout, queue
         self.outputs = {name: self._output(name) for name in job.expected}
 
     def launch(self, count: int) -> None:
@@ -87,9 +87,9 @@ class Launched(Candidate):
     """In a launch of its own."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
+        self, job: Job, config: KernelConfig, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
     ) -> None:
-        super().__init__(job, schedule, layout, queue)
+        super().__init__(job, config, layout, queue)
         kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
         width = plan.kernels[0, kernel.name].width
         vectors = plan.padded(job.samples) // width
@@ -140,9 +140,9 @@ class Composed(Candidate):
     """Alone in a composed pass."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
+        self, job: Job, config: KernelConfig, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
     ) -> None:
-        super().__init__(job, schedule, layout, queue)
+        super().__init__(job, config, layout, queue)
         step, itemsize = replace(job.step, unit=0), np.dtype(job.dtype).itemsize
         if isinstance(fusion, Fusion) and not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")

@@ -56,7 +56,7 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """Equal for kernels that one schedule serves."""
+        """Equal for kernels that one configuration serves."""
         return key(kernel_record(self.unit, self.kernel, self.dtype, power_above(self.samples)), {})
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...opencl.plan.schedule import Schedule
+from ...opencl.plan.kernel_config import KernelConfig
 
 #: Seconds of a block of launches, and the most launches in it.
 BLOCK, MOST_LAUNCHES = 5e-4, 100
@@ -25,7 +25,7 @@ HOPELESS = 1.1
 class Launchable(Protocol):
     """A kernel ready to run."""
 
-    schedule: Schedule
+    config: KernelConfig
 
     def launch(self, count: int) -> None:
         """Run it ``count`` times and wait."""

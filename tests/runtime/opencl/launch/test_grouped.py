@@ -22,8 +22,8 @@ from phiz.runtime.opencl.launch.calls import parts_key
 from phiz.runtime.opencl.launch.compose import given, keys
 from phiz.runtime.opencl.launch.grouped import GroupedPass, Grouping, _launches
 from phiz.runtime.opencl.launch.grouped_text import Joint, Writer
+from phiz.runtime.opencl.plan.kernel_config import Fixed, KernelConfig
 from phiz.runtime.opencl.plan.plan import Plan
-from phiz.runtime.opencl.plan.schedule import Fixed, Schedule
 from phiz.runtime.program.flat_vectors import parts_of_vectors
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Step, Unit
@@ -56,9 +56,9 @@ REQUESTS = (
 CLOSE = 3e-5
 
 
-def gpu(schedules: Any = None) -> OpenCLBackend:
+def gpu(configs: Any = None) -> OpenCLBackend:
     """The layout, the rules and the launches of GPUs."""
-    backend = OpenCLBackend(schedules=schedules)
+    backend = OpenCLBackend(configs=configs)
     backend.kind = "gpu"
     assert backend.groups and not backend.fuses
     return backend
@@ -89,14 +89,14 @@ def passes(executor: OpenCLExecutor) -> Iterator[tuple[tuple[Step, ...], Grouped
 
 
 class Drawn:
-    """A random legal schedule for every kernel, of widths up to 4."""
+    """A random legal configuration for every kernel, of widths up to 4."""
 
     def __init__(self, seed: int) -> None:
         backend = gpu()
         self.seed, self.device = seed, replace(traits(backend, "float32"), grouped=True, widest=4)
-        self.found: dict[tuple[str, str, int], Schedule] = {}
+        self.found: dict[tuple[str, str, int], KernelConfig] = {}
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The same for the same question."""
         name = (unit.label, kernel.name, samples)
         if name not in self.found:
@@ -108,7 +108,7 @@ class Drawn:
 # ----------------------------------------------------------------------------------------------------------------- numbers
 @pytest.mark.parametrize("name", NETWORKS)
 def test_grouped_passes_give_what_numpy_gives(name: str) -> None:
-    """With default schedules, on batches that leave stretches and micro-batches ragged."""
+    """With default configurations, on batches that leave stretches and micro-batches ragged."""
     ours, theirs = network(name, gpu()), network(name)
     p = theirs.parameters
     sizes = (150, 64, 9, 8, 7, 1) if name == "images" else (64, 9) if name == "radial" else (7,)
@@ -129,7 +129,7 @@ def test_grouped_passes_give_what_numpy_gives(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "seed"), [*((name, 1) for name in NETWORKS), ("images", 2), ("radial", 3)])
-def test_random_schedules_give_what_numpy_gives(name: str, seed: int) -> None:
+def test_random_configs_give_what_numpy_gives(name: str, seed: int) -> None:
     """One executor of 64 samples serves smaller batches too, which leave items of teams, and whole parts, without a vector."""
     ours, theirs = network(name, gpu(Drawn(seed))), network(name)
     executor, reference = grouped(ours, 64), theirs.executor(64)
@@ -161,14 +161,14 @@ def test_widths_teams_and_parts_are_mixed_within_the_launches_above() -> None:
     assert teams > 3 and parts > 2
 
 
-def test_schedules_of_the_user_reach_grouped_passes() -> None:
+def test_configs_of_the_user_reach_grouped_passes() -> None:
     """Teams of two sizes and none, of several widths, in one launch of sums; what groups cannot have is left out."""
     chosen = {
-        ("dense", "gradient_w"): Schedule({"TILE_gradient_w_i": 2}, width=4, team=8, parts=2),
-        ("dense", "gradient_b"): Schedule(width=2, team=32, group=(1, 1, 1)),
-        ("dense", "forward_Z"): Schedule(width=2, constant=True, local=1, group=(2, 1, 1)),
-        ("radial_basis", "gradient_c"): Schedule(width=1, team=1, parts=3),
-        ("radial_basis", "gradient_beta"): Schedule(team=64),
+        ("dense", "gradient_w"): KernelConfig({"TILE_gradient_w_i": 2}, width=4, team=8, parts=2),
+        ("dense", "gradient_b"): KernelConfig(width=2, team=32, group=(1, 1, 1)),
+        ("dense", "forward_Z"): KernelConfig(width=2, constant=True, local=1, group=(2, 1, 1)),
+        ("radial_basis", "gradient_c"): KernelConfig(width=1, team=1, parts=3),
+        ("radial_basis", "gradient_beta"): KernelConfig(team=64),
     }
     ours, theirs = network("radial", gpu(Fixed(chosen))), network("radial")
     x, t = batch(theirs, 64)
@@ -195,8 +195,8 @@ def test_a_candidate_runs_alone_in_a_grouped_pass(name: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- launches
-def grouping(net: Network, samples: int, schedules: Any = None) -> Grouping:
-    return gpu(schedules).grouping(net.program.units, "float32", samples)
+def grouping(net: Network, samples: int, configs: Any = None) -> Grouping:
+    return gpu(configs).grouping(net.program.units, "float32", samples)
 
 
 def in_queue(parts: Sequence[Joint]) -> list[Joint]:
@@ -277,7 +277,7 @@ def test_parts_add_one_launch(parts: int) -> None:
     net = network("radial")
     steps = calls(net.program, GRADIENT)
     split = names[1:2] if parts > 1 else ()
-    whole = Fixed({name: Schedule(team=32, parts=parts if name in split else 1) for name in names})
+    whole = Fixed({name: KernelConfig(team=32, parts=parts if name in split else 1) for name in names})
     found = [part for part in _launches(grouping(net, 64, whole), steps) if part.kind in ("sums", "parts")]
     assert [part.kind for part in found] == (["sums", "parts"] if parts > 1 else ["sums"])
     assert len(found[0].steps) == 5
@@ -287,7 +287,7 @@ def test_parts_add_one_launch(parts: int) -> None:
 
 def test_apart_no_two_steps_share_a_launch() -> None:
     """What traces and benchmarks ask for."""
-    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): Schedule(parts=2)})))
+    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): KernelConfig(parts=2)})))
     x, t = (array.astype(np.float32) for array in batch(ours, 64))
     executor = grouped(ours, 64)
     executor.set_parameters(ours.parameters)
@@ -332,11 +332,11 @@ def test_teams_of_all_sizes_side_by_side_fit_local_memory() -> None:
     device = replace(traits(gpu(), "float32"), machine=Machine(64, 2**15, local=49152))
     for one, other in product((None, *TEAMS), repeat=2):
         tiles = {"TILE_gradient_w_i": 8, "TILE_gradient_w_j": 8}
-        chosen = {"gradient_w": Schedule(tiles, team=one), "gradient_b": Schedule(team=other)}
-        if any(Space(unit, kernels[name], "float32", 64, device).illegal(schedule) for name, schedule in chosen.items()):
+        chosen = {"gradient_w": KernelConfig(tiles, team=one), "gradient_b": KernelConfig(team=other)}
+        if any(Space(unit, kernels[name], "float32", 64, device).illegal(config) for name, config in chosen.items()):
             continue
-        schedules = Fixed({("dense", name): schedule for name, schedule in chosen.items()})
-        found = Grouping(Plan(net.program.units, schedules, "float32", 1, 64, device.machine))
+        configs = Fixed({("dense", name): config for name, config in chosen.items()})
+        found = Grouping(Plan(net.program.units, configs, "float32", 1, 64, device.machine))
         (number, launch), *_ = ((n, part) for n, part in enumerate(_launches(found, steps)) if part.kind == "sums")
         text = Writer(found.plan, number, launch, parts_of_vectors(net.program), {}).text()
         needed = re.search(r"__local float teams\[(\d+)\]", text)

@@ -30,8 +30,8 @@ from phiz.runtime.opencl.plan.gpu_cost_model import (
     units,
 )
 from phiz.runtime.opencl.plan.gpu_cost_model import best as best_and_cycles
+from phiz.runtime.opencl.plan.kernel_config import DEFAULT
 from phiz.runtime.opencl.plan.kernel_plan import KernelPlan, plan_kernel
-from phiz.runtime.opencl.plan.schedule import DEFAULT
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 

@@ -12,9 +12,9 @@ from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch.fused import Fusion
 from phiz.runtime.opencl.launch.single_launches import LaunchList, SingleLaunches
 from phiz.runtime.opencl.plan.gpu_cost_model import TEAMS
+from phiz.runtime.opencl.plan.kernel_config import DEFAULT, Fixed, KernelConfig
 from phiz.runtime.opencl.plan.kernel_plan import KernelPlan, plan_kernel
 from phiz.runtime.opencl.plan.parts import default_parts, least_share, most_parts
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Fixed, Schedule
 from phiz.runtime.program.layer import layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.trials.jobs import jobs
@@ -68,20 +68,20 @@ def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
     kernels = {kernel.name: kernel for kernel in unit.kernels}
     large, small = Machine(64, GPU, local=49152), Machine(16, CPU)
 
-    def plan(name: str, machine: Machine, schedule: Schedule = DEFAULT) -> KernelPlan:
-        return plan_kernel(unit, kernels[name], schedule, 1, 1024, machine)
+    def plan(name: str, machine: Machine, config: KernelConfig = DEFAULT) -> KernelPlan:
+        return plan_kernel(unit, kernels[name], config, 1, 1024, machine)
 
-    def parts(name: str, machine: Machine, schedule: Schedule) -> int:
-        return plan(name, machine, schedule).parts
+    def parts(name: str, machine: Machine, config: KernelConfig) -> int:
+        return plan(name, machine, config).parts
 
     for name in ("gradient_w", "gradient_b"):
         shared, alone = plan(name, large), plan(name, small)
         assert shared.team in TEAMS and shared.group == (shared.team, 1, 1) and 1 <= shared.parts <= 1024 // shared.team
         assert (alone.team, alone.split, alone.parts, alone.group) == (0, 1, 1, None)
-        assert parts(name, small, Schedule(parts=7)) == parts(name, large, Schedule(team=1, parts=7)) == 7
-        assert parts(name, small, Schedule(parts=5000)) == 1024, "no more parts than vectors"
-        assert parts(name, large, Schedule(team=32, parts=5000)) == 1024 // 32, "nor than teams have vectors"
-    assert parts("forward_Z", large, Schedule(parts=4)) == 1 and plan("forward_Z", large, Schedule(team=32)).team == 0
+        assert parts(name, small, KernelConfig(parts=7)) == parts(name, large, KernelConfig(team=1, parts=7)) == 7
+        assert parts(name, small, KernelConfig(parts=5000)) == 1024, "no more parts than vectors"
+        assert parts(name, large, KernelConfig(team=32, parts=5000)) == 1024 // 32, "nor than teams have vectors"
+    assert parts("forward_Z", large, KernelConfig(parts=4)) == 1 and plan("forward_Z", large, KernelConfig(team=32)).team == 0
 
 
 def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() -> None:
@@ -103,9 +103,9 @@ def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples
     vectors = -(-samples // width)
     trials = Trials(job, backend)
     if parts > vectors:
-        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(Schedule(parts=parts))
+        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(KernelConfig(parts=parts))
         return
-    found = trials.check(Schedule(parts=parts)).run()["gradient_b"]
+    found = trials.check(KernelConfig(parts=parts)).run()["gradient_b"]
     delta = np.zeros((3, vectors * width), np.float32)
     delta[:, :samples] = job.arrays["delta_Z"]
     delta = delta.reshape(3, vectors, width)
@@ -126,7 +126,7 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
     def gradient(parts: int | None, samples: int = 64) -> tuple[bytes, int]:
         backend = OpenCLBackend(fuse=False)
         names = ("gradient_w", "gradient_b")
-        backend.schedules = Fixed({("dense", name): Schedule(parts=parts) for name in names})
+        backend.configs = Fixed({("dense", name): KernelConfig(parts=parts) for name in names})
         network = dense(backend)
         generator = np.random.default_rng(samples)
         inputs, targets = generator.normal(size=(samples, 7)), generator.normal(size=(samples, 3))
@@ -145,7 +145,7 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
 
 
 def test_fused_passes_have_one_part() -> None:
-    backend = OpenCLBackend(schedules=Fixed({("dense", "gradient_b"): Schedule(parts=2)}))
+    backend = OpenCLBackend(configs=Fixed({("dense", "gradient_b"): KernelConfig(parts=2)}))
     assert backend.fuses
     network = dense(backend)
     executor = network.executor(64)
@@ -161,7 +161,7 @@ def test_fused_passes_have_one_part() -> None:
 def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
     """Parts are planned for the capacity; with fewer vectors in use than parts, some sum nothing."""
     backend = OpenCLBackend(fuse=False)
-    backend.schedules = Fixed({("dense", name): Schedule(width=1, parts=13) for name in ("gradient_w", "gradient_b")})
+    backend.configs = Fixed({("dense", name): KernelConfig(width=1, parts=13) for name in ("gradient_w", "gradient_b")})
     network, reference = dense(backend), dense("numpy")
     executor = network.executor(64)
     assert isinstance(executor, OpenCLExecutor)

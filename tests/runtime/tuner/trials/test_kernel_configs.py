@@ -1,4 +1,4 @@
-"""Whatever legal schedules are drawn, every kernel gives what NumPy gives, and the same bits in every run."""
+"""Whatever legal configurations are drawn, every kernel gives what NumPy gives, and the same bits in every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch.fused import Fusion
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.plan.kernel_config import KernelConfig
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.space.space import Space
@@ -42,16 +42,16 @@ POOLED = [layer("convolution", maps=9, kernel=(3, 5), activation="relu"), layer(
 
 
 class Drawn:
-    """A random legal schedule for every kernel; the kernels of a layer share their vector width, and so their program.
+    """A random legal configuration for every kernel; the kernels of a layer share their vector width, and so their program.
 
     ``fused``: such as leave passes fused, which is to say that the vector width and the work group stay as they are.
     """
 
     def __init__(self, backend: OpenCLBackend, seed: int, fused: bool) -> None:
         self.backend, self.seed, self.fused = backend, seed, fused
-        self.found: dict[tuple[str, str, int], Schedule] = {}
+        self.found: dict[tuple[str, str, int], KernelConfig] = {}
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The same for the same question."""
         name = (unit.label, kernel.name, samples)
         if name not in self.found:
@@ -66,18 +66,18 @@ class Drawn:
             drawn = (space.drawn(generator) for _ in range(40 * len(widths)))
             fitting = list(islice((s for s in drawn if (s.width or device.width) == width), 8))
             seen = set().union(*map(choices, self.found.values()))
-            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=Schedule(width=width))
+            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=KernelConfig(width=width))
         return self.found[name]
 
 
-def choices(schedule: Schedule) -> set[str]:
-    """What a schedule chooses; of several that fit, the first that adds most to what was seen is taken."""
+def choices(config: KernelConfig) -> set[str]:
+    """What a configuration chooses; of several that fit, the first that adds most to what was seen is taken."""
     made = {
-        "tiles": bool(schedule.tiles),
-        "group": schedule.group is not None,
-        "parts": (schedule.parts or 1) > 1,
-        "constant": schedule.constant,
-        "local": schedule.local is not None,
+        "tiles": bool(config.tiles),
+        "group": config.group is not None,
+        "parts": (config.parts or 1) > 1,
+        "constant": config.constant,
+        "local": config.local is not None,
     }
     return {name for name, chosen in made.items() if chosen}
 
@@ -85,9 +85,9 @@ def choices(schedule: Schedule) -> set[str]:
 def pair(
     layers: list[LayerSpec], shape: tuple[int, ...], loss: str, dtype: str, seed: int, folder: Path | None, fused: bool
 ) -> list[Network]:
-    """The network with drawn schedules, and with NumPy."""
+    """The network with drawn configurations, and with NumPy."""
     backend = OpenCLBackend()
-    backend.schedules = Drawn(backend, seed, fused)
+    backend.configs = Drawn(backend, seed, fused)
     manifests = () if folder is None else (folder,)
     return [Network(layers, shape, loss, b, dtype, manifests=manifests) for b in (backend, "numpy")]
 
@@ -111,20 +111,20 @@ LAUNCHED = (
      ("images", 1, "float32", True), ("images", 64, "float32", True), ("units", 7, "float64", True),
      ("units", 1000, "float32", True), ("pooled", 8, "float32", True), ("pooled", 9, "float32", True)],
 )  # fmt: skip
-def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtype: str, fused: bool) -> None:
+def test_random_legal_configs_of_built_in_layers(name: str, samples: int, dtype: str, fused: bool) -> None:
     layers, shape, loss = CASES[name]()
     networks = pair(layers, shape, loss, dtype, samples, None, fused)
     compare(networks, samples, samples)
     backend = networks[0].backend
     assert isinstance(backend, OpenCLBackend)
-    assert isinstance(backend.schedules, Drawn)
+    assert isinstance(backend.configs, Drawn)
     executor = networks[0].executor(samples)
     assert isinstance(executor, OpenCLExecutor)
     assert isinstance(executor.launcher, Fusion) or not fused
-    drawn = list(backend.schedules.found.values())
+    drawn = list(backend.configs.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused
-    sums = [s.parts for (_, kernel, _), s in backend.schedules.found.items() if kernel.startswith("gradient")]
+    sums = [s.parts for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")]
     assert any((n or 1) > 1 for n in sums) is not fused or samples < 64
     assert any(s.constant for s in drawn) is not fused or samples < 64
     assert any(s.local is not None for s in drawn) is not fused or samples < 1000
@@ -141,7 +141,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("samples", "seed"), [pytest.param(7, 1, marks=pytest.mark.quickly_built), (64, 2)])
-def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
+def test_random_legal_configs_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
     layers = [
         layer("depthwise", kernel=3, activation="tanh"), layer("locally_connected", maps=4, kernel=3, activation="tanh"),
         layer("dense", maps=3),
@@ -161,13 +161,13 @@ def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: 
         ("irregular", 6),
     ],
 )
-def test_verification_passes_under_random_schedules(name: str, seed: int) -> None:
+def test_verification_passes_under_random_configs(name: str, seed: int) -> None:
     """Finite differences, adjoints and Taylor slopes as ``phiz verify`` takes them, in both precisions."""
     manifest = builtin()
     generator = np.random.default_rng([seed, len(name)])
     configuration = random_configuration(manifest, manifest.layers[name], "tanh", "sigmoid", generator)
     backend = OpenCLBackend()
-    backend.schedules = Drawn(backend, seed, False)
+    backend.configs = Drawn(backend, seed, False)
     rows = list(LayerCheck(configuration, manifest.activation("sigmoid"), generator, backend, numpy=False).rows())
     assert {row.dtype for row in rows} == {"float32", "float64"}
     assert len(rows) > 8

@@ -1,7 +1,8 @@
 """How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group, the parts of its sums.
 
-A committed kernel leaves these open as macros and launch sizes.  ``Schedule()`` leaves everything to the defaults; the tuner
-fills in what it measured to be faster.  A schedule never changes which numbers a kernel computes, only their order of addition.
+A committed kernel leaves these open as macros and launch sizes.  ``KernelConfig()`` leaves everything to the defaults; the tuner
+fills in what it measured to be faster.  No configuration changes which numbers a kernel computes; it may change the order in which
+they are added.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class KernelConfig:
     """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
 
     ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
@@ -40,30 +41,30 @@ class Schedule:
     local: int | None = None
 
 
-DEFAULT = Schedule()
+DEFAULT = KernelConfig()
 
 
-class Schedules(Protocol):
-    """Where the schedules of a device come from."""
+class KernelConfigs(Protocol):
+    """Where the configurations of a device come from."""
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """The schedule of ``kernel`` in passes of up to ``samples`` samples."""
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """The configuration of ``kernel`` in passes of up to ``samples`` samples."""
 
 
 class Defaults:
     """Nothing was tuned."""
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The default, whatever the kernel."""
         return DEFAULT
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Schedules by kernel: what the tuner and its tests run candidates with.  Keys: (file, kernel)."""
+    """Kernel configurations by kernel: what the tuner and its tests run candidates with.  Keys: (file, kernel)."""
 
-    chosen: Mapping[tuple[str, str], Schedule]
+    chosen: Mapping[tuple[str, str], KernelConfig]
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """The schedule given for the kernel of that file, else the default."""
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """The configuration given for the kernel of that file, else the default."""
         return self.chosen.get((unit.file, kernel.name), DEFAULT)
