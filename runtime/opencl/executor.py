@@ -178,9 +178,7 @@ class OpenCLExecutor:
             values = region.host(key)[part].copy()
             yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
 
-    def single(
-        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
-    ) -> list[SingleStep]:
+    def single(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> list[SingleStep]:
         """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
         kind = self._new_pass(start, request, apart=True)
         frame = kind.frame()

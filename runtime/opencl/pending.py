@@ -30,14 +30,17 @@ class PassOwner(Protocol):
         """A copy of a tensor's samples, ``(units, samples)``."""
 
 
-class Loan:
-    """A frame, which is free for the next pass when nothing holds on to the loan any more: no array that lies in it either."""
+class BorrowedFrame:
+    """A frame that goes back to its owner with the last reference to it.
+
+    An array that lies in the frame holds such a reference.
+    """
 
     def __init__(self, frame: Region, frames: list[Region]) -> None:
         self._frame, self._frames = frame, frames
 
     def array(self, key: str) -> Array:
-        """A tensor of the frame, where it lies: an array that holds on to the loan."""
+        """A tensor of the frame, where it lies, as an array that keeps the frame borrowed."""
         self.__array_struct__ = self._frame.host(key).__array_struct__
         return np.asarray(self)
 
@@ -70,25 +73,25 @@ class OpenCLPending:
     def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait, bring the results into sample-first order, and give the frame back."""
         self.wait()
-        request, last, loan = self.request, self.owner.program.last, Loan(self.frame, self.kind.frames)
+        request, last, borrowed = self.request, self.owner.program.last, BorrowedFrame(self.frame, self.kind.frames)
         outputs = self._sample_first(f"output:{last}") if request.outputs else None
         losses = self._region("loss").host("loss")[: self.samples].copy() if request.losses else None
         below = self._sample_first("delta:-1") if request.input_gradient else None
         gradient = None
         if request.gradients == "sum":
-            gradient = self._sum(loan, total, add)
+            gradient = self._sum(borrowed, total, add)
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
                 to_rows(self.owner.blocks(self._region(key), key), rows[:, part])
         return Result(outputs, losses, gradient, rows, below)
 
-    def _sum(self, loan: Loan, total: Array | None, add: bool) -> Array | None:
+    def _sum(self, borrowed: BorrowedFrame, total: Array | None, add: bool) -> Array | None:
         """Into ``total``, or as a vector: that of the frame where it holds the whole gradient."""
         if total is None:
             keys = [key for key, _ in self.kind.gradients]
             if len(keys) == 1:
-                return loan.array(keys[0])
+                return borrowed.array(keys[0])
             return np.concatenate([np.zeros(0, self.owner.dtype), *map(self.frame.host, keys)])
         for key, part in self.kind.gradients:
             if add:

@@ -40,7 +40,7 @@ class KernelError(PhizError):
 
 
 @dataclass(frozen=True)
-class Bench:
+class KernelFixture:
     """A unit to be run: its tensors (extent, has samples), the name of its output, the activations around it."""
 
     unit: Unit
@@ -57,7 +57,7 @@ class Bench:
             raise ManifestError(f"{self.unit.file}: declares no tensor {name}; run: phiz generate") from None
 
 
-def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
+def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelFixture:
     """A layer above an activation ``lower``; Z is kept where something reads it, and where ``store_z`` asks for it."""
     info = layer.info
     read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
@@ -68,10 +68,10 @@ def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
     )  # fmt: skip
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
-    return Bench(unit, tensors, info.output, layer.activation, lower)
+    return KernelFixture(unit, tensors, info.output, layer.activation, lower)
 
 
-def loss_bench(loss: LossInfo, units: int) -> Bench:
+def loss_fixture(loss: LossInfo, units: int) -> KernelFixture:
     """A loss of ``units`` output units."""
     unit = Unit(
         loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False,
@@ -79,13 +79,13 @@ def loss_bench(loss: LossInfo, units: int) -> Bench:
     )  # fmt: skip
     whole, single = Extent((units,), None, units), Extent((), None, 1)
     tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
-    return Bench(unit, tensors, "")
+    return KernelFixture(unit, tensors, "")
 
 
 class KernelRun(Protocol):
-    """Tensors of one bench, and its kernels run on them."""
+    """Tensors of one fixture, and its kernels run on them."""
 
-    bench: Bench
+    fixture: KernelFixture
     dtype: np.dtype[Any]
 
     def put(self, name: str, value: Array) -> None:
@@ -101,8 +101,8 @@ class KernelRun(Protocol):
 class NumpyRun:
     """With NumPy."""
 
-    def __init__(self, bench: Bench, dtype: str, samples: int) -> None:
-        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
+    def __init__(self, fixture: KernelFixture, dtype: str, samples: int) -> None:
+        self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
         self.arrays: dict[str, Array] = {}
 
     def put(self, name: str, value: Array) -> None:
@@ -111,7 +111,7 @@ class NumpyRun:
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
-        return self.arrays[PHI if name == self.bench.output and name not in self.arrays else name]
+        return self.arrays[PHI if name == self.fixture.output and name not in self.arrays else name]
 
     def run(self, kernel: KernelInfo) -> None:
         """Call the function, then phi where the kernel is finished by it; KernelError where that raises."""
@@ -121,12 +121,12 @@ class NumpyRun:
             raise KernelError(kernel.name, f"{type(error).__name__}: {error}") from None
 
     def _call(self, kernel: KernelInfo) -> None:
-        unit = self.bench.unit
+        unit = self.fixture.unit
         function = getattr(unit.folder.module(f"numpy/{unit.file}.py"), kernel.name)
         arguments = [self._shaped(name) for name in kernel.arguments]
         if kernel.finish == "dphi":
-            assert self.bench.lower is not None
-            arguments.append(_map(derivative(self.bench.lower), self._shaped(FACTOR)))
+            assert self.fixture.lower is not None
+            arguments.append(_map(derivative(self.fixture.lower), self._shaped(FACTOR)))
         keywords = {name: unit.sizes[name] for name in kernel.sizes} | {name: unit.relations[name] for name in kernel.relations}
         extra = {"samples": self.samples, "dtype": self.dtype}
         keywords |= {name: given for name, given in extra.items() if name in keyword_only(function)}
@@ -136,11 +136,11 @@ class NumpyRun:
             self._store(kernel.position, position)
         self._store(kernel.output, result)
         if kernel.finish == "phi":
-            assert self.bench.activation is not None
-            self._store(PHI, _map(value(self.bench.activation), result))
+            assert self.fixture.activation is not None
+            self._store(PHI, _map(value(self.fixture.activation), result))
 
     def _shaped(self, name: str) -> Any:
-        extent, samples = self.bench.extent(name)
+        extent, samples = self.fixture.extent(name)
         flat = self.get(name)
         tail = flat.shape[1:] if samples else ()
         if extent.entries is None:
@@ -149,7 +149,7 @@ class NumpyRun:
         return [part.reshape(entry + tail) for part, entry in zip(np.split(flat, bounds), extent.entries, strict=True)]
 
     def _store(self, name: str, result: Any) -> None:
-        tail = (self.samples,) if self.bench.extent(name)[1] else ()
+        tail = (self.samples,) if self.fixture.extent(name)[1] else ()
         parts = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
         self.arrays[name] = np.concatenate(parts) if parts else np.zeros((0, *tail), self.dtype)
 
@@ -175,18 +175,18 @@ class OpenCLRun:
     for samples that lie one after the other.
     """
 
-    def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend, rows: bool = False) -> None:
+    def __init__(self, fixture: KernelFixture, dtype: str, samples: int, backend: OpenCLBackend, rows: bool = False) -> None:
         import pyopencl as cl
 
         from ..opencl.device import device as devices
 
         backend.require(dtype)
-        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
+        self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
         self._cl, self._device, self._grouped, self._rows = cl, backend.device, backend.kind == "cpu", rows
         if rows:
-            self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.configs)
+            self._plan = backend.row_plan((fixture.unit,), dtype, samples + 1, backend.configs)
         else:
-            self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
+            self._plan = backend.plan((fixture.unit,), dtype, backend.plan((fixture.unit,), dtype, samples).capacity + 1)
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
@@ -277,12 +277,12 @@ class OpenCLRun:
         return names + ([FACTOR] if kernel.finish == "dphi" else [])
 
     def _shape(self, name: str) -> tuple[int, bool]:
-        extent, samples = self.bench.extent(name)
+        extent, samples = self.fixture.extent(name)
         return extent.units, samples
 
     def _buffer(self, name: str) -> Any:
         """Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear."""
-        key = PHI if name == self.bench.output and not self.bench.unit.store_z else name
+        key = PHI if name == self.fixture.output and not self.fixture.unit.store_z else name
         if key not in self._buffers:
             units, samples = self._shape(key)
             size = max(1, units * (self._lanes if samples else 1)) * self.dtype.itemsize

@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import Array
 from ..manifest.records import ActivationInfo, KernelInfo, LayerInfo
 from .gradient import Gradients
-from .kernel_run import PHI, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, layer_bench
+from .kernel_run import PHI, KernelError, KernelFixture, KernelRun, NumpyRun, OpenCLRun, layer_fixture
 from .layer_run import FLOOR, LayerRun, Point, sizes_of
 from .random_configuration import Configuration
 from .verdict import BACKENDS, IN_ROWS, Row, Subject, relative
@@ -40,7 +40,7 @@ class LayerCheck:
         runs: list[tuple[str, str]] = [("numpy", dtype) for dtype in BACKENDS if self.numpy]
         if self.opencl is not None:
             runs += [("opencl", dtype) for dtype in BACKENDS]
-            if self.bench.unit.has_rows:  # in one precision, which the number of samples picks
+            if self.fixture.unit.has_rows:  # in one precision, which the number of samples picks
                 runs.append((IN_ROWS, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
         for backend, dtype in runs:
             about = self._subject(backend, dtype)
@@ -67,18 +67,18 @@ class LayerCheck:
         return self.configuration.layer.info
 
     @cached_property
-    def bench(self) -> Bench:
+    def fixture(self) -> KernelFixture:
         """The layer's unit; every second one keeps Z without need."""
-        return layer_bench(self.configuration.layer, self.lower, bool(self.generator.integers(2)))
+        return layer_fixture(self.configuration.layer, self.lower, bool(self.generator.integers(2)))
 
     def _subject(self, backend: str, dtype: str) -> Subject:
         return Subject(self.info.name, str(self.configuration), backend, dtype)
 
     def _run(self, backend: str, dtype: str) -> KernelRun:
         if backend == "numpy":
-            return NumpyRun(self.bench, dtype, self.configuration.samples)
+            return NumpyRun(self.fixture, dtype, self.configuration.samples)
         assert self.opencl is not None
-        return OpenCLRun(self.bench, dtype, self.configuration.samples, self.opencl, backend == IN_ROWS)
+        return OpenCLRun(self.fixture, dtype, self.configuration.samples, self.opencl, backend == IN_ROWS)
 
     # ---------------------------------------------------------------------------------------------------- the point
     @cached_property
@@ -159,7 +159,7 @@ class LayerCheck:
         delta = numpy.delta(self.point.weights)
         for run in (numpy.run, opencl.run):
             run.put(f"delta_{self.info.output}", delta)
-            if self.bench.unit.store_z:
+            if self.fixture.unit.store_z:
                 for name in names:
                     run.put(name, numpy.run.get(name))
         kernels = numpy.kernels("delta", "gradient", "sample_gradient")
@@ -184,7 +184,7 @@ class LayerCheck:
 
     def _written(self, kernel: KernelInfo) -> list[str]:
         names = [PHI] if kernel.finish == "phi" else [kernel.output]
-        if kernel.finish == "phi" and self.bench.unit.store_z:
+        if kernel.finish == "phi" and self.fixture.unit.store_z:
             names.append(kernel.output)
         return names + ([kernel.position] if kernel.position is not None else [])
 
@@ -195,7 +195,7 @@ class LayerCheck:
         so that a jump that one of them crosses does not.
         """
         assert isinstance(run, NumpyRun)
-        fresh = NumpyRun(self.bench, "float64", run.samples)
+        fresh = NumpyRun(self.fixture, "float64", run.samples)
         fresh.arrays = {name: array.astype(np.float64) for name, array in run.arrays.items()}
         start = dict(fresh.arrays)
         fresh.run(kernel)

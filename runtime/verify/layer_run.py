@@ -34,10 +34,10 @@ class LayerRun:
     """A layer's kernels at a point, in one dtype on one backend."""
 
     def __init__(self, run: KernelRun, info: LayerInfo) -> None:
-        self.run, self.info, self.bench = run, info, run.bench
-        assert self.bench.activation is not None and self.bench.lower is not None
-        self.activation: ActivationInfo = self.bench.activation
-        self.lower: ActivationInfo = self.bench.lower
+        self.run, self.info, self.fixture = run, info, run.fixture
+        assert self.fixture.activation is not None and self.fixture.lower is not None
+        self.activation: ActivationInfo = self.fixture.activation
+        self.lower: ActivationInfo = self.fixture.lower
 
     def kernels(self, *roles: str) -> list[KernelInfo]:
         """Those of the roles, in order."""

@@ -11,7 +11,18 @@ import numpy as np
 from ..backend import Array
 from ..manifest.records import ActivationInfo, HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .differences import Moved, compare
-from .kernel_run import RAISED, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, loss_bench, value
+from .kernel_run import (
+    RAISED,
+    KernelError,
+    KernelFixture,
+    KernelRun,
+    NumpyRun,
+    OpenCLRun,
+    derivative,
+    layer_fixture,
+    loss_fixture,
+    value,
+)
 from .random_configuration import Configuration
 from .verdict import BACKENDS, DIFFERENCES, FUSED, IN_ROWS, Row, Subject, relative
 
@@ -115,11 +126,11 @@ class PairCheck:
             yield from self._against_plain(about, opencl, kernels, found)
 
     def _run(self, backend: str, dtype: str, opencl: OpenCLBackend | None) -> KernelRun:
-        bench = loss_bench(self.loss, self.units)
+        fixture = loss_fixture(self.loss, self.units)
         if backend == "numpy":
-            return NumpyRun(bench, dtype, self.samples)
+            return NumpyRun(fixture, dtype, self.samples)
         assert opencl is not None
-        return OpenCLRun(bench, dtype, self.samples, opencl, backend == IN_ROWS)
+        return OpenCLRun(fixture, dtype, self.samples, opencl, backend == IN_ROWS)
 
     def _place(self, run: KernelRun, z: Array, activation: ActivationInfo | None = None) -> None:
         narrow = z.astype(run.dtype)
@@ -202,7 +213,7 @@ class HeadCheck:
             "weight": generator.uniform(0.5, 2.0, (1, samples)),
             **{name: generator.normal(size=units) for name, units in layer.parameters},
         }
-        self.bench: Bench = layer_bench(layer, self.linear, False)
+        self.fixture: KernelFixture = layer_fixture(layer, self.linear, False)
         runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
             about = Subject(self.info.name, f"{self.configuration}, loss {self.loss.name}", backend, dtype)
@@ -241,10 +252,10 @@ class HeadCheck:
     def _run(self, about: Subject, opencl: OpenCLBackend | None) -> KernelRun:
         run: KernelRun
         if about.backend == "numpy":
-            run = NumpyRun(self.bench, about.dtype, self.configuration.samples)
+            run = NumpyRun(self.fixture, about.dtype, self.configuration.samples)
         else:
             assert opencl is not None
-            run = OpenCLRun(self.bench, about.dtype, self.configuration.samples, opencl, about.backend == IN_ROWS)
+            run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == IN_ROWS)
         for name, array in self.tensors.items():
             run.put(name, array)
         run.put("factor", self.tensors[self.info.input])
@@ -272,9 +283,9 @@ class HeadCheck:
     def _unfused(self, run: KernelRun, about: Subject, opencl: OpenCLBackend | None) -> dict[str, Array]:
         """The error after the layer's output, and its delta brought to the stage by the layer's own delta kernels."""
         pair = [self.loss.kernel(name) for name in self.loss.pairs[self.linear.name]]
-        bench, samples = loss_bench(self.loss, self.configuration.layer.output.units), self.configuration.samples
-        after: KernelRun = NumpyRun(bench, "float64", samples) if opencl is None or about.backend == "numpy" else OpenCLRun(
-            bench, "float64", samples, opencl)  # fmt: skip
+        fixture, samples = loss_fixture(self.loss, self.configuration.layer.output.units), self.configuration.samples
+        after: KernelRun = NumpyRun(fixture, "float64", samples) if opencl is None or about.backend == "numpy" else OpenCLRun(
+            fixture, "float64", samples, opencl)  # fmt: skip
         output = run.get(self.info.output)
         for name, array in (("Y", output), ("Z", output), ("T", self.tensors["T"]), ("weight", self.tensors["weight"])):
             after.put(name, array)

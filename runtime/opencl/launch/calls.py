@@ -92,9 +92,7 @@ class Bound:
     kept: tuple[Any, ...]
 
 
-def bound(
-    call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int
-) -> Bound:
+def bound(call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int) -> Bound:
     """``call`` with its arguments set.
 
     ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.  ``index``: index tables, None where it reads

@@ -31,7 +31,7 @@ from ..plan.plan import Plan
 from .block_layout import BlockLayout
 from .calls import parts_key
 from .compose import ComposedPass, Offsets, Queued, has_items, program_text
-from .grouped_text import STRETCH, TOGETHER, Joint, Writer, planned, prefix
+from .grouped_text import STRETCH, TOGETHER, LaunchGroup, Writer, planned, prefix
 from .memory import OpenCLResident
 
 #: Microseconds of a launch, and of one step of a reduction in a group that has a multiprocessor to itself (measured on an H200).
@@ -103,21 +103,21 @@ class GroupedPass(ComposedPass):
     def __init__(
         self, steps: Sequence[Step], grouping: Grouping, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
-        self.joints = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
-        self.writers = [Writer(grouping.plan, number, joint, vectors, offsets) for number, joint in enumerate(self.joints)]
-        text = program_text(_units(grouping, self.joints), False, [writer.text() for writer in self.writers])
+        self.launch_groups = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
+        self.writers = [Writer(grouping.plan, n, group, vectors, offsets) for n, group in enumerate(self.launch_groups)]
+        text = program_text(_units(grouping, self.launch_groups), False, [writer.text() for writer in self.writers])
         names = [writer.names for writer in self.writers]
-        super().__init__([joint.steps for joint in self.joints], names, text, grouping.plan.dtype, device)
+        super().__init__([group.steps for group in self.launch_groups], names, text, grouping.plan.dtype, device)
         self._ready: list[list[Queued]] = []
 
     def resize(self, resident: OpenCLResident) -> None:
         """Global and local sizes for the samples of ``resident``."""
-        self._ready = [[] for _ in range(1 + max((joint.turn for joint in self.joints), default=-1))]
-        for number, (joint, writer) in enumerate(zip(self.joints, self.writers, strict=True)):
+        self._ready = [[] for _ in range(1 + max((launch_group.turn for launch_group in self.launch_groups), default=-1))]
+        for number, (launch_group, writer) in enumerate(zip(self.launch_groups, self.writers, strict=True)):
             self.set_last(number, resident.used)
             size, group = writer.sizes(resident.used)
             if 0 not in size:
-                self._ready[joint.turn].append((self.kernels[number], size, group))
+                self._ready[launch_group.turn].append((self.kernels[number], size, group))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue the launches of one turn ``times`` times; the event of the last."""
@@ -130,29 +130,29 @@ class GroupedPass(ComposedPass):
 
 
 # ------------------------------------------------------------------------------------------------------- what is launched
-def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
     for number, step in enumerate(steps):
-        yield from _sums(grouping, [step], number) if not step.writes.samples else [Joint("single", (step,), number)]
+        yield from _sums(grouping, [step], number) if not step.writes.samples else [LaunchGroup("single", (step,), number)]
 
 
-def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
     number = 0
     for phase in phases(steps):
         found = _sums(grouping, phase.steps, number) if phase.kind == "sums" else _stretches(grouping, phase.steps, number)
-        for joint in found:
-            yield joint
-            number = joint.turn + 1
+        for launch_group in found:
+            yield launch_group
+            number = launch_group.turn + 1
 
 
-def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
+def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
     """All of them side by side; then what adds up parts."""
-    yield Joint("sums", tuple(steps), number)
+    yield LaunchGroup("sums", tuple(steps), number)
     split = tuple(step for step in steps if grouping.parts(step) > 1)
     if split:
-        yield Joint("parts", split, number)
+        yield LaunchGroup("parts", split, number)
 
 
-def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
+def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
     """Steps in order; as many as possible of those that a group is through with sooner than with a launch share one."""
     together: list[Step] = []
     for step in [*steps, None]:
@@ -160,10 +160,10 @@ def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterat
             together.append(step)
             continue
         if together:
-            yield Joint("stretch" if len(together) > 1 else "single", tuple(together), number)
+            yield LaunchGroup("stretch" if len(together) > 1 else "single", tuple(together), number)
             number, together = number + 1, []
         if step is not None:
-            yield Joint("single", (step,), number)
+            yield LaunchGroup("single", (step,), number)
             number += 1
 
 
@@ -177,6 +177,6 @@ def _short(grouping: Grouping, step: Step) -> bool:
     return -(-items // TOGETHER) * (work + 4) * STEP < LAUNCH
 
 
-def _units(grouping: Grouping, joints: Iterable[Joint]) -> dict[str, Any]:
-    steps = {prefix(grouping.plan, step): step for joint in joints for step in joint.steps}
+def _units(grouping: Grouping, launch_groups: Iterable[LaunchGroup]) -> dict[str, Any]:
+    steps = {prefix(grouping.plan, step): step for launch_group in launch_groups for step in launch_group.steps}
     return {prefix: grouping.plan.binding(step.unit, step.kernel.name) for prefix, step in sorted(steps.items())}

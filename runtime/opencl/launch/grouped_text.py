@@ -28,7 +28,7 @@ Kind = Literal["single", "stretch", "sums", "parts"]
 
 
 @dataclass(frozen=True)
-class Joint:
+class LaunchGroup:
     """The steps of one launch; ``turn``: when it is queued, the same for a launch of sums and the one that adds up their parts."""
 
     kind: Kind
@@ -49,8 +49,8 @@ def prefix(plan: Plan, step: Step) -> str:
 class Writer:
     """The text of one launch, and its sizes."""
 
-    def __init__(self, plan: Plan, number: int, joint: Joint, vectors: Parts, offsets: Offsets) -> None:
-        self.plan, self.number, self.joint, self.vectors, self.offsets = plan, number, joint, vectors, offsets
+    def __init__(self, plan: Plan, number: int, launch_group: LaunchGroup, vectors: Parts, offsets: Offsets) -> None:
+        self.plan, self.number, self.launch_group, self.vectors, self.offsets = plan, number, launch_group, vectors, offsets
         self.names = self._names()
         self.real, self.itemsize = REAL[plan.dtype], np.dtype(plan.dtype).itemsize
 
@@ -60,13 +60,13 @@ class Writer:
 
     def _names(self) -> list[str]:
         """Keys of the tensors that the kernel is given; the parts of a sum stand for the sum where it is taken in parts."""
-        if self.joint.kind == "sums":
-            whole = [key for step in self.joint.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
-            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.joint.steps if self.own(s).parts > 1)]))
-        if self.joint.kind == "parts":
-            written = [key for step in self.joint.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
+        if self.launch_group.kind == "sums":
+            whole = [key for step in self.launch_group.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
+            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.launch_group.steps if self.own(s).parts > 1)]))
+        if self.launch_group.kind == "parts":
+            written = [key for step in self.launch_group.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
             return list(dict.fromkeys(written))
-        return keys(self.joint.steps, self.vectors)
+        return keys(self.launch_group.steps, self.vectors)
 
     def _address(self, key: str) -> str:
         """Where a tensor begins."""
@@ -84,33 +84,34 @@ class Writer:
 
     def text(self) -> str:
         """The kernel."""
-        units = tables(self.joint.steps)
-        body = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}[self.joint.kind]
+        units = tables(self.launch_group.steps)
+        bodies = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}
+        body = bodies[self.launch_group.kind]
         head = f"{self._group()}__kernel void launch{self.number}({parameters(self.names, units, 'used')})"
         return "\n".join([head, "{", *body(), "}"])
 
     def _group(self) -> str:
-        size = {"stretch": TOGETHER, "sums": self._size}.get(self.joint.kind, 0)
+        size = {"stretch": TOGETHER, "sums": self._size}.get(self.launch_group.kind, 0)
         return f"__attribute__((reqd_work_group_size({size}, 1, 1))) " if size else ""
 
     @property
     def _size(self) -> int:
         """Work items of a group of a launch of sums: the largest team, or several smaller ones."""
-        return max((self.own(step).team for step in self.joint.steps), default=0) or GROUP
+        return max((self.own(step).team for step in self.launch_group.steps), default=0) or GROUP
 
     def sizes(self, used: int) -> tuple[Size, Size]:
         """Global and local size for ``used`` samples."""
-        if self.joint.kind == "stretch":
+        if self.launch_group.kind == "stretch":
             return (-(-used // STRETCH) * TOGETHER, 1, 1), (TOGETHER, 1, 1)
-        if self.joint.kind == "sums":
-            return (sum(map(self._groups, self.joint.steps)) * self._size, 1, 1), (self._size, 1, 1)
-        if self.joint.kind == "parts":
-            count = sum(step.writes.extent.units for step in self.joint.steps)
+        if self.launch_group.kind == "sums":
+            return (sum(map(self._groups, self.launch_group.steps)) * self._size, 1, 1), (self._size, 1, 1)
+        if self.launch_group.kind == "parts":
+            count = sum(step.writes.extent.units for step in self.launch_group.steps)
             return (-(-count // GROUP) * GROUP, 1, 1), (GROUP, 1, 1)
-        along, plain, tiles = self._extents(self.joint.steps[0], used)
+        along, plain, tiles = self._extents(self.launch_group.steps[0], used)
         if 0 in (along, plain, tiles):
             return (0, 0, 0), (1, 1, 1)
-        inner, outer = (plain, tiles) if self.own(self.joint.steps[0]).across else (tiles, plain)
+        inner, outer = (plain, tiles) if self.own(self.launch_group.steps[0]).across else (tiles, plain)
         first = min(ALONG, power_above(along))
         second = min(GROUP // first, power_above(inner))
         third = min(GROUP // (first * second), power_above(outer), 64)
@@ -139,7 +140,7 @@ class Writer:
         return found
 
     def _single(self) -> Iterator[str]:
-        step = self.joint.steps[0]
+        step = self.launch_group.steps[0]
         plan = self.own(step)
         _, plain, tiles = self._extents(step, plan.width)
         yield f"    const int samples = (used / {plan.width} + {plan.sample_tile - 1}) / {plan.sample_tile};"
@@ -164,7 +165,7 @@ class Writer:
 
     def _stretch(self) -> Iterator[str]:
         yield f"    const int item = get_local_id(0), begin = get_group_id(0) * {STRETCH};"
-        for number, step in enumerate(self.joint.steps):
+        for number, step in enumerate(self.launch_group.steps):
             plan = self.own(step)
             _, plain, tiles = self._extents(step, plan.width)
             if number:
@@ -191,7 +192,7 @@ class Writer:
 
     def _side_by_side(self) -> Iterator[str]:
         """Every group finds its step; the barriers of teams stand outside, so that all groups come by the same ones."""
-        teamed = [step for step in self.joint.steps if self.own(step).team]
+        teamed = [step for step in self.launch_group.steps if self.own(step).team]
         yield "    const int item = get_local_id(0);"
         if teamed:
             yield f"    __local {self.real} teams[{max(map(self._local, teamed))}];"
@@ -205,7 +206,7 @@ class Writer:
     def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:
         """``lines`` of the step that the group belongs to; ``n`` is the number of the item, or of its team, among the step's."""
         before = 0
-        for step in self.joint.steps:
+        for step in self.launch_group.steps:
             until, team, found = before + self._groups(step), self.own(step).team, lines(step)
             if found:
                 # apart from one another: PoCL 3.0 loses items in long chains of else
@@ -246,7 +247,7 @@ class Writer:
     def _add(self) -> Iterator[str]:
         real = self.real
         yield "    int n = get_global_id(0);"
-        for step in self.joint.steps:
+        for step in self.launch_group.steps:
             units, parts = step.writes.extent.units, self.own(step).parts
             vector, part = self._vector(step.writes.key)
             yield f"    if (n < {units}) {{"

@@ -76,9 +76,7 @@ class Launcher(Protocol):
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
         """Where the tensors of ``counts`` lie that nothing outside the pass reads.  ``apart``: see ``compose``."""
 
-    def compose(
-        self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
-    ) -> Launches:
+    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> Launches:
         """The launches of ``steps``; with ``apart`` no two steps share one.
 
         ``vectors``: the flat vectors that parameters and gradients are parts of.  ``offsets``: see ``compose.given``.

@@ -95,6 +95,7 @@ class Memory:
         """Whether the device copies ``vector`` from where it lies: what ``staged_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
         return isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
+
     def reads(self, vector: Array) -> bool:
         """Whether kernels can work on ``vector`` where it lies: what ``shared_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector

@@ -180,7 +180,7 @@ def names(job: Job) -> list[str]:
 
 def shape(job: Job, name: str) -> tuple[int, bool]:
     """Units of a tensor, and whether it has samples."""
-    extent, samples = job.bench.extent(name)
+    extent, samples = job.fixture.extent(name)
     return extent.units, samples
 
 

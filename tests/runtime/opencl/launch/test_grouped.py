@@ -21,7 +21,7 @@ from phiz.runtime.opencl.launch import memory
 from phiz.runtime.opencl.launch.calls import parts_key
 from phiz.runtime.opencl.launch.compose import given, keys
 from phiz.runtime.opencl.launch.grouped import GroupedPass, Grouping, _launches
-from phiz.runtime.opencl.launch.grouped_text import Joint, Writer
+from phiz.runtime.opencl.launch.grouped_text import LaunchGroup, Writer
 from phiz.runtime.opencl.plan.kernel_config import Fixed, KernelConfig
 from phiz.runtime.opencl.plan.plan import Plan
 from phiz.runtime.program.flat_vectors import parts_of_vectors
@@ -181,7 +181,7 @@ def test_configs_of_the_user_reach_grouped_passes() -> None:
     forward = plans[0, "forward_Z"]
     assert (forward.width, forward.group, forward.shares, forward.copies) == (2, None, (None,), False)
     ((_, launches),) = passes(executor)
-    assert [part.kind for part in launches.joints][-2:] == ["sums", "parts"]
+    assert [part.kind for part in launches.launch_groups][-2:] == ["sums", "parts"]
 
 
 @pytest.mark.parametrize("name", ["images", "radial"])
@@ -199,13 +199,13 @@ def grouping(net: Network, samples: int, configs: Any = None) -> Grouping:
     return gpu(configs).grouping(net.program.units, "float32", samples)
 
 
-def in_queue(parts: Sequence[Joint]) -> list[Joint]:
+def in_queue(parts: Sequence[LaunchGroup]) -> list[LaunchGroup]:
     """In the order that they are queued in: phase by phase."""
     assert sorted({part.turn for part in parts}) == list(range(1 + max(part.turn for part in parts)))
     return sorted(parts, key=lambda part: part.turn)
 
 
-def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Grouping) -> None:
+def check_launches(steps: Sequence[Step], parts: Sequence[LaunchGroup], found: Grouping) -> None:
     """Every step is in one launch, and what it reads was written by an earlier one or by an earlier step of its stretch."""
     parts = in_queue(parts)
     assert parts == list(parts)
@@ -250,8 +250,8 @@ def test_what_is_launched_is_what_was_checked() -> None:
     executor = grouped(ours, 64)
     assert isinstance(executor.launcher, Grouping) and len(list(passes(executor))) == 2
     for steps, launches in passes(executor):
-        check_launches(steps, launches.joints, executor.launcher)
-        assert len(launches.kernels) == len(launches.joints)
+        check_launches(steps, launches.launch_groups, executor.launcher)
+        assert len(launches.kernels) == len(launches.launch_groups)
 
 
 def test_steps_with_little_to_do_share_a_launch_and_sums_are_one() -> None:
