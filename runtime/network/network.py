@@ -21,7 +21,7 @@ from ..program.program import Program, Slice
 from ..program.shape import Shape
 from .backends import make_backend
 from .batch import Batch, admissible, even_parts, finite, rows, weight_row
-from .chain import admit, chain
+from .connect import check_loss_range, connect
 from .jacobian import jacobian_chunks
 from .nonfinite import NotFinite, first_nonfinite, nonfinite_parameter
 
@@ -72,11 +72,11 @@ class Network:
         self.manifest = manifests if isinstance(manifests, Manifest) else load_manifest(manifests)
         self.input_shape = Shape.of(input_shape)
         self.dtype, self.seed = dtype, seed
-        self.layers = chain(self.manifest, layers, self.input_shape)
+        self.layers = connect(self.manifest, layers, self.input_shape)
         self.output_shape = self.layers[-1].output
         self.loss = self.manifest.loss(loss)
         self.program = Program(self.layers, self.loss)
-        admit(self.layers[-1], self.loss, self.program)
+        check_loss_range(self.layers[-1], self.loss, self.program)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)

@@ -29,7 +29,7 @@ __all__ = ["OpenCLBackend", "OpenCLExecutor", "work_group"]
 
 #: What a pass may take: of a CPU's caches at least, and of another device's memory.
 CACHE_BYTES, DEVICE_BYTES = 8 * 2**20, 256 * 2**20
-#: Work items of a phase of sums for each compute unit: enough that shares which differ in cost even out.
+#: Work items of a stage of sums for each compute unit: enough that shares which differ in cost even out.
 SHARES_PER_UNIT = 8
 #: Samples per pass, at least and at most.
 LEAST, MOST = 32, 16_384

@@ -1,9 +1,9 @@
-"""Fused passes: all kernels of a phase in one launch.
+"""Fused passes: all kernels of a stage in one launch.
 
 On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of few launches: the text
-of every unit once, its names set apart by a prefix, and for each phase a kernel that calls the items of the phase's kernels one
-after the other.  In a phase over samples a work item takes a block of samples through all of them, so that what one kernel wrote
-is still in the core's cache when the next one reads it; in a phase of sums it takes its share of every kernel's items.
+of every unit once, its names set apart by a prefix, and for each stage a kernel that calls the items of the stage's kernels one
+after the other.  In a stage over samples a work item takes a block of samples through all of them, so that what one kernel wrote
+is still in the core's cache when the next one reads it; in a stage of sums it takes its share of every kernel's items.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyopencl as cl
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout
-from ...program.phases import Phase, phases
+from ...program.pass_stages import PassStage, pass_stages
 from ...program.program import Step, Unit
 from ..plan.cpu_cost_model import VECTOR_COST
 from ..plan.kernel_config import KernelConfig, KernelConfigs
@@ -36,7 +36,7 @@ LEAST_WIDTH = {"float32": 8, "float64": 4}
 
 @dataclass(frozen=True)
 class Blocking:
-    """Samples per vector, and vectors that a work item takes through a phase.
+    """Samples per vector, and vectors that a work item takes through a stage.
 
     ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are samples.
     """
@@ -86,7 +86,7 @@ def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
 
 @dataclass(frozen=True)
 class Fusion:
-    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a phase of sums."""
+    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a stage of sums."""
 
     plan: Plan
     blocks: Blocking
@@ -146,10 +146,10 @@ class InBlocks:
 
 
 class FusedPass(ComposedPass):
-    """The launches of one kind of pass, one per phase.
+    """The launches of one kind of pass, one per stage.
 
     Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
-    step is a phase of its own.
+    step is a stage of its own.
     """
 
     repeats = True
@@ -158,9 +158,9 @@ class FusedPass(ComposedPass):
         self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
-        self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
-        text = _text(self.phases, fusion, vectors, offsets)
-        steps_of = [phase.steps for phase in self.phases]
+        self.stages = [stage for step in steps for stage in pass_stages([step])] if apart else pass_stages(steps)
+        text = _text(self.stages, fusion, vectors, offsets)
+        steps_of = [stage.steps for stage in self.stages]
         super().__init__(steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device)
         self._ready: list[tuple[cl.Kernel, int]] = []
 
@@ -168,13 +168,13 @@ class FusedPass(ComposedPass):
         """Blocks, or shares, for the samples of ``resident``."""
         vectors = -(-resident.samples // self.blocks.width)
         self._ready = []
-        for number, phase in enumerate(self.phases):
+        for number, stage in enumerate(self.stages):
             self.set_last(number, vectors)
-            items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
+            items = self.shares if stage.kind == "sums" else -(-vectors // self.blocks.vectors)
             self._ready.append((self.kernels[number], items))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event.
+        """Queue one stage, ``times`` times in one launch: the work items of a second axis do the same again; its event.
 
         See ``tuner.timer.out_of_step`` for how many.
         """
@@ -182,7 +182,7 @@ class FusedPass(ComposedPass):
         return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue one phase; the event of each of its launches."""
+        """Queue one stage; the event of each of its launches."""
         return [self.launch(number, queue, times)]
 
 
@@ -198,30 +198,30 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
-def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
-    """The whole program: the units' texts, then a kernel for each phase."""
-    used = sorted({step.unit for phase in found for step in phase.steps})
+def _text(found: Sequence[PassStage], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
+    """The whole program: the units' texts, then a kernel for each stage."""
+    used = sorted({step.unit for stage in found for step in stage.steps})
     units = {f"u{unit}": fusion.plan.binding(unit) for unit in used}
-    return program_text(units, True, ["\n".join(_phase(n, phase, fusion, vectors, offsets)) for n, phase in enumerate(found)])
+    return program_text(units, True, ["\n".join(_stage(n, stage, fusion, vectors, offsets)) for n, stage in enumerate(found)])
 
 
-def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
-    """The kernel of one phase."""
+def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
+    """The kernel of one stage."""
     plan, blocks = fusion.plan, fusion.blocks
-    names = keys(phase.steps, vectors)
+    names = keys(stage.steps, vectors)
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
-    yield f"{wide}__kernel void launch{number}({parameters(names, tables(phase.steps), 'vectors')})"
+    yield f"{wide}__kernel void launch{number}({parameters(names, tables(stage.steps), 'vectors')})"
     yield "{"
     yield "    const int share = get_global_id(0);"
     yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
     itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
-    for step in phase.steps:
+    for step in stage.steps:
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
-        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if phase.kind == "samples" else "")
+        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if stage.kind == "samples" else "")
         item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
             [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
         )  # fmt: skip
-        sums = phase.kind == "sums"
+        sums = stage.kind == "sums"
         yield from _shared(item, arguments, size, fusion.shares) if sums else _blocked(item, arguments, size)
     yield "}"
 

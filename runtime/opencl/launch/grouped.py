@@ -23,7 +23,7 @@ from ...manifest.expressions import expression
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout, Use, plan_memory
-from ...program.phases import phases
+from ...program.pass_stages import pass_stages
 from ...program.program import Step, Unit
 from ..plan.kernel_config import KernelConfig, KernelConfigs
 from ..plan.kernel_plan import KernelPlan
@@ -137,8 +137,8 @@ def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
 
 def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
     number = 0
-    for phase in phases(steps):
-        found = _sums(grouping, phase.steps, number) if phase.kind == "sums" else _stretches(grouping, phase.steps, number)
+    for stage in pass_stages(steps):
+        found = _sums(grouping, stage.steps, number) if stage.kind == "sums" else _stretches(grouping, stage.steps, number)
         for launch_group in found:
             yield launch_group
             number = launch_group.turn + 1

@@ -200,7 +200,7 @@ def grouping(net: Network, samples: int, configs: Any = None) -> Grouping:
 
 
 def in_queue(parts: Sequence[LaunchGroup]) -> list[LaunchGroup]:
-    """In the order that they are queued in: phase by phase."""
+    """In the order that they are queued in: stage by stage."""
     assert sorted({part.turn for part in parts}) == list(range(1 + max(part.turn for part in parts)))
     return sorted(parts, key=lambda part: part.turn)
 

@@ -12,7 +12,7 @@ from ..program.shape import Shape
 from .batch import interval
 
 
-def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
+def connect(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
     """The layers of ``specs`` from an input of ``shape`` on; ShapeError names one that does not fit what is below it."""
     if not specs:
         raise ShapeError("a network needs at least one layer")
@@ -22,7 +22,7 @@ def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple
     return tuple(layers)
 
 
-def admit(last: Layer, loss: LossInfo, program: Program) -> None:
+def check_loss_range(last: Layer, loss: LossInfo, program: Program) -> None:
     """PhizError where the last layer can give what the loss does not admit (ce wants positive outputs)."""
     if program.head is not None:
         return
