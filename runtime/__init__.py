@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .optimize import LeastSquares, minimize, predict_memory
     from .optimize.error_curve import error_curve
     from .program.layer import LayerSpec, layer
+    from .training.evaluation_set import EvaluationSet, Score
     from .training.objective import NetworkObjective
-    from .training.part import Part, Score
     from .training.settings import Settings
     from .training.train import train
 
@@ -45,7 +45,7 @@ _HOMES = {
     "optimize.error_curve": ("error_curve",),
     "program.layer": ("LayerSpec", "layer"),
     "training.objective": ("NetworkObjective",),
-    "training.part": ("Part", "Score"),
+    "training.evaluation_set": ("EvaluationSet", "Score"),
     "training.settings": ("Settings",),
     "training.train": ("train",),
 }
@@ -53,13 +53,13 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Dataset",
+    "EvaluationSet",
     "KernelConfig",
     "LayerSpec",
     "LeastSquares",
     "Network",
     "NetworkObjective",
     "OpenCLBackend",
-    "Part",
     "PhizError",
     "Request",
     "Score",

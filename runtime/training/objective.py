@@ -13,8 +13,8 @@ from ..errors import NotFiniteError, PhizError
 from ..network.network import Network
 from ..optimize.base.evaluation import StopRun
 from ..optimize.base.result import Status
+from .evaluation_set import EvaluationSet
 from .gauss_newton import whitened
-from .part import Part
 
 Floats = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ class NetworkObjective:
 
     reduction = "mean"
 
-    def __init__(self, part: Part, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
+    def __init__(self, part: EvaluationSet, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
         if not 0.0 <= alpha < np.inf:
             raise PhizError(f"alpha: expected a penalty >= 0, got {alpha}")
         self.part, self.network = part, part.network
