@@ -11,7 +11,7 @@ from typing import Any
 from ..backend import Backend
 from ..network.network import Network
 from ..program.layer import LayerSpec
-from .subject import named_network
+from .problem import named_network
 
 
 @dataclass(frozen=True)
