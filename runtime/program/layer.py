@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..manifest.records import ActivationInfo, LayerInfo, Manifest
-from .connections import Relation
+from .connections import ConnectionTable
 from .initial import initial_values
 from .shape import Shape
 from .sizes import Extent, Sizes, depth, resolve
@@ -60,7 +60,7 @@ def layer(
     """A layer of ``family``, e.g. ``layer("convolution", maps=6, kernel=5, stride=2, activation="tanh")``.
 
     ``keywords`` are the family's sizes (a number, a list with one number per coordinate, or a list of such lists with
-    one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing`` are as in ``connections.connect``.
+    one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing``: as in ``connections.connection_table``.
     ``initial`` replaces initialisation rules by parameter name: ``{"w": {"rule": "normal", "scale": 0.1}}``.
     Everything is checked when the layer is put on an input, by ``instantiate``.
     """
@@ -101,7 +101,7 @@ class Layer:
     input: Shape
     output: Shape
     sizes: Mapping[str, Any]
-    relations: Mapping[str, Relation]
+    connection_tables: Mapping[str, ConnectionTable]
     tensors: Mapping[str, Extent]
 
     @property
@@ -159,12 +159,12 @@ def instantiate(manifest: Manifest, spec: LayerSpec, index: int, below: Shape) -
     _known_initial(where, info, spec)
     return Layer(
         index, spec, info, activation, below, shape, _output(where, info, sizes),
-        sizes.values, sizes.relations, sizes.tensors,
+        sizes.values, sizes.connection_tables, sizes.tensors,
     )  # fmt: skip
 
 
 def _connections(variants: Sequence[LayerInfo], spec: LayerSpec, below: Shape) -> tuple[Any, str | None]:
-    """The connections to build a relation from, and the value of the option "connections" where the family has one."""
+    """The connections to build a connection table from, and the value of the option "connections" where the family has one."""
     values = list(dict.fromkeys(v.options["connections"] for v in variants if "connections" in v.options))
     given = spec.connections
     if not values:

@@ -22,7 +22,7 @@ from ..errors import ManifestError, PhizError
 from ..manifest.folder import Folder
 from ..manifest.records import HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .commute_activation_and_pooling import moved
-from .connections import Relation
+from .connections import ConnectionTable
 from .layer import Layer
 from .memory_plan import Use, plan_memory
 from .sizes import Extent
@@ -45,7 +45,7 @@ class Unit:
     kernels: tuple[KernelInfo, ...]
     macros: tuple[str, ...]
     sizes: Mapping[str, Any]
-    relations: Mapping[str, Relation]
+    connection_tables: Mapping[str, ConnectionTable]
     activation: str
     lower: str
     store_z: bool
@@ -213,7 +213,7 @@ class Program:
         info = layer.info
         lower = self.layers[layer.index - 1].activation.name if layer.index else "linear"
         return Unit(
-            layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations,
+            layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
             layer.activation.name, lower, self._stores_z(layer.index), info.rows_macros,
         )  # fmt: skip
 

@@ -143,7 +143,7 @@ class NumpyExecutor:
         if step.factor is not None:
             arguments.append(self._dphi(step.factor, step.unit - 1))
         keywords = {name: unit.sizes[name] for name in step.kernel.sizes}
-        keywords.update({name: unit.relations[name] for name in step.kernel.relations})
+        keywords.update({name: unit.connection_tables[name] for name in step.kernel.relations})
         extra = {"samples": self.buffers["input"].shape[1], "dtype": self.dtype}
         keywords.update({name: value for name, value in extra.items() if name in keyword_only(function)})
         result = function(*arguments, **keywords)

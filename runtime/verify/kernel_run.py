@@ -63,7 +63,7 @@ def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelF
     read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
     stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
     unit = Unit(
-        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations, layer.activation.name,
+        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables, layer.activation.name,
         lower.name, stored, info.rows_macros,
     )  # fmt: skip
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
@@ -127,7 +127,8 @@ class NumpyRun:
         if kernel.finish == "dphi":
             assert self.fixture.lower is not None
             arguments.append(_map(derivative(self.fixture.lower), self._shaped(FACTOR)))
-        keywords = {name: unit.sizes[name] for name in kernel.sizes} | {name: unit.relations[name] for name in kernel.relations}
+        keywords = {name: unit.sizes[name] for name in kernel.sizes}
+        keywords |= {name: unit.connection_tables[name] for name in kernel.relations}
         extra = {"samples": self.samples, "dtype": self.dtype}
         keywords |= {name: given for name, given in extra.items() if name in keyword_only(function)}
         result = function(*arguments, **keywords)

@@ -79,7 +79,7 @@ def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     for name, value in unit.sizes.items():
         if isinstance(value, np.ndarray):
             yield f"{name}_AT", value
-    for name, relation in unit.relations.items():
+    for name, relation in unit.connection_tables.items():
         for column in relation.columns:
             pointers, rows = relation.group(column)
             yield f"{name}_by_{column}_AT", pointers

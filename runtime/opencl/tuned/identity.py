@@ -125,9 +125,9 @@ def _tables(unit: Unit) -> str:
         if isinstance(unit.sizes[name], np.ndarray):
             digest.update(name.encode() + unit.sizes[name].tobytes())
             any_table = True
-    for name in sorted(unit.relations):
-        for column in unit.relations[name].columns:
-            for table in unit.relations[name].group(column):
+    for name in sorted(unit.connection_tables):
+        for column in unit.connection_tables[name].columns:
+            for table in unit.connection_tables[name].group(column):
                 digest.update(f"{name} {column}".encode() + np.ascontiguousarray(table).tobytes())
                 any_table = True
     return digest.hexdigest()[:16] if any_table else ""
