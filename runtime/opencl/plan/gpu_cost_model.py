@@ -121,8 +121,8 @@ def _tiles(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     widths: list[Sequence[int]] = [splits(extent) for extent in problem.extents]
     if problem.samples:
         widths[-1] = [size for size in (1, 2, WIDEST_SAMPLES) if size <= max(1, problem.extents[-1])]
-    if problem.strip is not None:
-        widths[problem.strip.axis] = [1]
+    if problem.cache_tile is not None:
+        widths[problem.cache_tile.axis] = [1]
     for tile in product(*widths):
         if prod(tile) <= MOST_PLACES:
             yield tile

@@ -15,7 +15,7 @@ from .constant_launches import Share, constant_launches
 from .cpu_cost_model import TileProblem, best_tile, cycles
 from .gpu_cost_model import Choice
 from .kernel_config import KernelConfig
-from .kernel_problem import at_work, global_size, kernel_problem, of_warps, split_rounds, tile_extents
+from .kernel_problem import at_work, global_size, gpu_choice, kernel_problem, split_rounds, tile_extents
 from .local_copies import no_local_copy
 from .parts import MANY, default_parts, most_parts, team_numbers
 
@@ -119,7 +119,7 @@ class _Planning:
         """What the cost model of the device finds the cheapest."""
         if not self.many:
             return Choice(best_tile(problem, at_work(self.kernel, self.machine)))
-        return of_warps(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
+        return gpu_choice(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
 
     def choose_tiles(self, best: Choice) -> dict[str, int]:
         """The tiles of the configuration, none wider than its axis, else those of ``best``."""

@@ -46,14 +46,14 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, par
     summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
     plane = work * vectors * lanes * SINGLE if summed else 0
     found = tile_problem(
-        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, _strip(unit, kernel, work, vectors, lanes),
+        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, _cache_tile(unit, kernel, work, vectors, lanes),
         kernel.sums,
     )  # fmt: skip
     return replace(found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant))
 
 
-def _strip(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
-    """The macro of the kernel's strip, the bytes that one place of an operand takes in a round, and the steps of a place in it."""
+def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
+    """The macro of the cache tile, the bytes that one place of an operand takes in a round, and the steps of a place in it."""
     if kernel.strip is None:
         return None
     steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
@@ -87,7 +87,7 @@ def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
     return replace(machine, work_items=machine.sharing) if shared else machine
 
 
-def of_warps(
+def gpu_choice(
     unit: Unit, kernel: KernelInfo, problem: TileProblem, machine: Machine, width: int, vectors: int, itemsize: int,
     tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip

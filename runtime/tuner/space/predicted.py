@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ...manifest.records import KernelInfo
 from ...opencl.plan.cpu_cost_model import cycles
-from ...opencl.plan.kernel_problem import SINGLE, at_work, kernel_problem, of_warps
+from ...opencl.plan.kernel_problem import SINGLE, at_work, gpu_choice, kernel_problem
 from ...opencl.plan.parts import MANY, most_parts
 from ...program.program import Unit
 from .traits import Traits
@@ -21,6 +21,6 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     lanes = device.width if unit.is_rows else width
     if machine.work_items >= MANY:
         problem = kernel_problem(unit, kernel, vectors, lanes)
-        return of_warps(unit, kernel, problem, machine, width, vectors, SINGLE, tuple(tiles.values()))[1] / samples
+        return gpu_choice(unit, kernel, problem, machine, width, vectors, SINGLE, tuple(tiles.values()))[1] / samples
     problem = kernel_problem(unit, kernel, vectors, lanes, most_parts(vectors, machine.work_items))
     return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples

@@ -90,9 +90,9 @@ class Space:
         return global_size(self.unit, self.kernel, plan.tiles, vectors, lanes, plan.parts, plan.team)
 
     def places(self, tiles: Mapping[str, int]) -> int:
-        """Accumulators in registers: of a strip those of one place."""
-        strip = self.kernel.strip
-        return prod(size for macro, size in tiles.items() if strip is None or macro != strip.macro)
+        """Accumulators in registers: of a cache tile those of one place."""
+        cache_tile = self.kernel.strip
+        return prod(size for macro, size in tiles.items() if cache_tile is None or macro != cache_tile.macro)
 
     def illegal(self, config: KernelConfig) -> str:
         """Why the configuration is not legal; "" where it is."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device.machine import Machine
-from phiz.runtime.opencl.plan.cpu_cost_model import Strip, TileProblem, splits
+from phiz.runtime.opencl.plan.cpu_cost_model import CacheTile, TileProblem, splits
 from phiz.runtime.opencl.plan.gpu_cost_model import (
     APART,
     BARRIERS,
@@ -69,8 +69,8 @@ def choices(problem: TileProblem, summed: Sum | None) -> Iterator[Choice]:
     widths = [splits(extent) for extent in problem.extents]
     if problem.samples:
         widths[-1] = [n for n in (1, 2, 4) if n <= problem.extents[-1]]
-    if problem.strip is not None:
-        widths[problem.strip.axis] = [1]
+    if problem.cache_tile is not None:
+        widths[problem.cache_tile.axis] = [1]
     for tile in product(*widths):
         if prod(tile) > 64:
             continue
@@ -90,9 +90,9 @@ def problems(draw: st.DrawFn) -> TileProblem:
     subsets = st.sets(st.integers(0, axes - 1)).map(lambda found: tuple(sorted(found)))
     operands = tuple(draw(st.lists(subsets, min_size=1, max_size=2)))
     sliding = tuple(tuple(a for a in o if draw(st.booleans())) for o in operands)
-    strip = Strip(draw(st.integers(0, axes - 1)), 64, 4) if draw(st.booleans()) else None
-    samples = strip is None and draw(st.booleans())
-    return TileProblem(extents, operands, draw(st.sampled_from([1, 3, 40, 5000])), samples, sliding=sliding, strip=strip)
+    cache_tile = CacheTile(draw(st.integers(0, axes - 1)), 64, 4) if draw(st.booleans()) else None
+    samples = cache_tile is None and draw(st.booleans())
+    return TileProblem(extents, operands, draw(st.sampled_from([1, 3, 40, 5000])), samples, sliding=sliding, cache_tile=cache_tile)
 
 
 MACHINES = st.builds(Machine, st.sampled_from([16, 64, 255]), st.sampled_from([2**9, 2**15]), local=st.just(49152))
@@ -123,7 +123,7 @@ def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Mach
     assert 1 <= found.split <= max(1, found.team) and found.split <= summed.rounds and found.split & (found.split - 1) == 0
     assert found.parts == 1 or max(1, found.team) // found.split * found.parts <= summed.vectors, "each item has a vector"
     assert all(1 <= size <= extent for size, extent in zip(found.tile, problem.extents, strict=True))
-    assert problem.strip is None or found.tile[problem.strip.axis] == 1
+    assert problem.cache_tile is None or found.tile[problem.cache_tile.axis] == 1
 
 
 def test_without_local_memory_there_are_no_teams() -> None:
