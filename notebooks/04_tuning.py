@@ -227,7 +227,7 @@ def inference(samples, rows):
 
 
 forms = {rows: [] for rows in (False, True)}
-chosen = [backend.in_rows(program, "float32", samples, OUTPUTS) for samples in COUNTS]
+chosen = [backend.prefers_sample_outer(program, "float32", samples, OUTPUTS) for samples in COUNTS]
 for samples in COUNTS:
     found = race({rows: inference(samples, rows) for rows in forms}, rounds=9, block=2e-3, budget=1).medians()
     for rows, seconds in found.items():

@@ -26,7 +26,7 @@ DEPENDENT = (
     "tests/runtime/opencl/test_executor.py",
     "tests/runtime/opencl/launch/test_fused.py",
     "tests/runtime/opencl/plan/test_parts.py",
-    "tests/runtime/opencl/test_rows.py",
+    "tests/runtime/opencl/test_sample_outer.py",
     "tests/runtime/tuner/trials/test_choices.py",
     "tests/runtime/opencl/tuned/test_lookup.py",
     "tests/runtime/tuner/trials/test_kernel_configs.py::test_random_legal_configs_of_built_in_layers",

@@ -272,15 +272,15 @@ class Network:
         return self._fitting[samples, request]
 
     def _executor(self, samples: int, request: Request) -> Executor:
-        rows = self.backend.in_rows(self.program, self.dtype, samples, request)
-        capacity = self.backend.capacity(self.program, self.dtype, samples, rows)
+        sample_outer = self.backend.prefers_sample_outer(self.program, self.dtype, samples, request)
+        capacity = self.backend.capacity(self.program, self.dtype, samples, sample_outer)
         most = min(8 * capacity, self._rows_within_bounds()) if request.gradients == "sample" else 8 * capacity
-        at_hand = [c for c, form in self._executors if form == rows and capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c, request, rows)]
+        at_hand = [c for c, form in self._executors if form == sample_outer and capacity <= c <= max(most, capacity)]
+        fitting = [c for c in at_hand if self.backend.same_sums(self.program, self.dtype, capacity, c, request, sample_outer)]
         if not fitting:
-            self._executors[capacity, rows] = self.backend.executor(self.program, self.dtype, capacity, rows)
-            return self._executors[capacity, rows]
-        return self._executors[min(fitting), rows]
+            self._executors[capacity, sample_outer] = self.backend.executor(self.program, self.dtype, capacity, sample_outer)
+            return self._executors[capacity, sample_outer]
+        return self._executors[min(fitting), sample_outer]
 
     def _rows_within_bounds(self) -> int:
         return int(ROW_BYTES // (max(1, self.parameter_count) * np.dtype(self.dtype).itemsize))

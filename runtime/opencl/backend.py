@@ -15,7 +15,7 @@ from ..program.program import Program, Unit
 from .device import device as devices
 from .device.caches import core_cache
 from .executor import OpenCLExecutor
-from .launch.fused import Blocking, Fusion, InBlocks, blocking, fusible, row_blocking
+from .launch.fused import Blocking, Fusion, InBlocks, blocking, fusible, sample_outer_blocking
 from .launch.grouped import Grouping, InGroups, groupable
 from .launch.launch import work_group
 from .launch.launcher import Launcher
@@ -68,27 +68,28 @@ class OpenCLBackend:
             room = max(CACHE_BYTES, core_cache() * int(self.device.max_compute_units))
         return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
-    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
+    def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
         """Whole blocks where passes are fused, else whole vectors and whole tiles of them; as many as there are in rows."""
-        if rows:
+        if sample_outer:
             return max(1, samples)
         return self._blocking(dtype, samples).whole(samples) if self.fuses else self.plan(program.units, dtype, samples).capacity
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """Where passes are fused: whether that is predicted to be clearly faster, whatever was tuned.
 
         A value and its gradient are always computed in the same form, so that they agree to the last bit; inference on a few
         samples may differ.
         """
-        if not self.fuses or not all(unit.has_rows for unit in program.units):
+        if not self.fuses or not all(unit.has_sample_outer for unit in program.units):
             return False
         inference = samples < self.width(dtype) and not (request.losses or request.backward)
         steps = calls(program, request if inference else VALUE_AND_GRADIENT)
         untuned = copy(self)
         untuned.configs = Defaults()
         blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples)).plan
-        rows = untuned.row_fusion(program.units, dtype, samples).plan
-        return predicted(rows, [step.in_rows() for step in steps], samples) < CLEARLY * predicted(blocks, steps, samples)
+        outer = untuned.sample_outer_fusion(program.units, dtype, samples).plan
+        cycles = predicted(outer, [step.as_sample_outer() for step in steps], samples)
+        return cycles < CLEARLY * predicted(blocks, steps, samples)
 
     @property
     def fuses(self) -> bool:
@@ -105,22 +106,22 @@ class OpenCLBackend:
         machine = devices.machine(self.device, self.kind)
         return Grouping(Plan(units, InGroups(self.configs), dtype, self.width(dtype), capacity, machine))
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
         """Whether executors of these capacities add samples in the same order.
 
         One by one, or that of lanes and of blocks, or that of teams and parts.
         """
         if self.kind == "gpu":
             return request.gradients != "sum" or self._shared_out(program, dtype, one) == self._shared_out(program, dtype, other)
-        return rows or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
+        return sample_outer or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
 
     def _shared_out(self, program: Program, dtype: str, capacity: int) -> list[tuple[int, int, int, int]]:
         """How many lanes, items, runs and parts take each sum over the samples."""
         kernels = self.plan(program.units, dtype, capacity).kernels
         return [(plan.width, plan.team, plan.split, plan.parts) for plan in kernels.values()]
 
-    def _row_blocking(self, dtype: str, capacity: int) -> Blocking:
-        return row_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
+    def _sample_outer_blocking(self, dtype: str, capacity: int) -> Blocking:
+        return sample_outer_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
 
     def _blocking(self, dtype: str, capacity: int) -> Blocking:
         return blocking(capacity, self.width(dtype), int(self.device.max_compute_units), dtype)
@@ -148,15 +149,15 @@ class OpenCLBackend:
     def _queue(self) -> Any:
         return cl.CommandQueue(devices.context(self.device))
 
-    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> OpenCLExecutor:
+    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> OpenCLExecutor:
         """Buffers and kernels for passes over up to ``capacity`` samples."""
-        launcher = self.launcher(program.units, dtype, capacity, rows)
+        launcher = self.launcher(program.units, dtype, capacity, sample_outer)
         return OpenCLExecutor(program, dtype, launcher.room(capacity), self.device, launcher)
 
-    def launcher(self, units: Sequence[Unit], dtype: str, capacity: int, rows: bool = False) -> Launcher:
+    def launcher(self, units: Sequence[Unit], dtype: str, capacity: int, sample_outer: bool = False) -> Launcher:
         """How kernels are put into launches: fused on a CPU, grouped on a device of many work items, else one by one."""
-        if rows:
-            return self.row_fusion(units, dtype, capacity)
+        if sample_outer:
+            return self.sample_outer_fusion(units, dtype, capacity)
         if self.groups:
             grouping = self.grouping(units, dtype, capacity)
             if groupable(grouping):
@@ -174,17 +175,17 @@ class OpenCLBackend:
         plan = Plan(units, InBlocks(self.configs, blocks), dtype, blocks.width, blocks.samples, machine.fused())
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
-    def row_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
+    def sample_outer_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """The same where samples lie one after the other."""
-        machine, blocks = devices.machine(self.device, self.kind), self._row_blocking(dtype, capacity)
-        plan = self.row_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
+        machine, blocks = devices.machine(self.device, self.kind), self._sample_outer_blocking(dtype, capacity)
+        plan = self.sample_outer_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
-    def row_plan(self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs) -> Plan:
+    def sample_outer_plan(self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs) -> Plan:
         """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
         one = devices.machine(self.device, self.kind).fused()
-        rows = [unit if unit.is_rows else unit.in_rows() for unit in units]
-        return Plan(rows, configs, dtype, 1, samples, one, self.width(dtype))
+        outer = [unit if unit.is_sample_outer else unit.as_sample_outer() for unit in units]
+        return Plan(outer, configs, dtype, 1, samples, one, self.width(dtype))
 
     def describe(self) -> str:
         """Platform and device, and its lanes where it was made narrower."""

@@ -48,7 +48,7 @@ class OpenCLExecutor:
     def __init__(self, program: Program, dtype: str, capacity: int, device: Any, launcher: Launcher) -> None:
         self.program, self.dtype, self.device = program, np.dtype(dtype), device
         self.capacity, self.launcher, self.plan = capacity, launcher, launcher.plan
-        self.layout, self.rows = launcher.layout(capacity), launcher.rows
+        self.layout, self.sample_outer = launcher.layout(capacity), launcher.sample_outer
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype, apart=not launcher.offsets)
@@ -238,7 +238,7 @@ class OpenCLExecutor:
             steps = pass_steps(self.program, request)
         else:
             steps = self.program.backward("delta", request.gradients, request.input_gradient)
-        return tuple(step.in_rows() for step in steps) if self.rows else steps
+        return tuple(step.as_sample_outer() for step in steps) if self.sample_outer else steps
 
     def _results(self, request: Request, gradients: Sequence[str]) -> list[str]:
         """The keys of what is read back, where ``gradients`` are those of the gradients."""

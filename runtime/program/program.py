@@ -28,7 +28,7 @@ from .memory_plan import Use, plan_memory
 from .sizes import Extent
 
 #: The folder of kernels whose samples lie one after the other.
-ROWS = "opencl_rows"
+SAMPLE_OUTER = "opencl_rows"
 Gradients = Literal["none", "sum", "sample"]
 #: What a parameter's gradients are called before its name.
 PREFIX: dict[Gradients, str] = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
@@ -58,19 +58,19 @@ class Unit:
         return f"{self.form}/{self.file}.cl"
 
     @property
-    def is_rows(self) -> bool:
+    def is_sample_outer(self) -> bool:
         """Whether its samples lie one after the other."""
-        return self.form == ROWS
+        return self.form == SAMPLE_OUTER
 
     @property
-    def has_rows(self) -> bool:
+    def has_sample_outer(self) -> bool:
         """Whether all kernels come in a form for samples that lie one after the other."""
         return all(kernel.rows is not None for kernel in self.kernels)
 
-    def in_rows(self) -> Unit:
+    def as_sample_outer(self) -> Unit:
         """The file for samples that lie one after the other."""
         kernels = tuple(kernel.in_rows() for kernel in self.kernels)
-        return replace(self, kernels=kernels, macros=self.rows_macros, form=ROWS)
+        return replace(self, kernels=kernels, macros=self.rows_macros, form=SAMPLE_OUTER)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Step:
             keys.append(self.z or self.writes.key)
         return (*keys, self.factor.key) if self.factor is not None else tuple(keys)
 
-    def in_rows(self) -> Step:
+    def as_sample_outer(self) -> Step:
         """The same call for samples that lie one after the other."""
         return replace(self, kernel=self.kernel.in_rows())
 

@@ -36,15 +36,15 @@ class NumpyBackend:
         per_sample = max(1, program.units_per_sample) * np.dtype(dtype).itemsize
         return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """It has one form."""
         return False
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
         """Every capacity gives the same bits."""
         return True
 
-    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
+    def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
         """Exactly ``samples``: nothing is padded."""
         return samples
 
@@ -52,7 +52,7 @@ class NumpyBackend:
         """An array."""
         return np.empty(count, dtype)
 
-    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> NumpyExecutor:
+    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> NumpyExecutor:
         """An executor; micro-batches of any size."""
         return NumpyExecutor(program, dtype, capacity)
 

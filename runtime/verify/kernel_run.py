@@ -172,20 +172,22 @@ def _map(function: Callable[[Array], Array], value: Any) -> Any:
 class OpenCLRun:
     """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0.
 
-    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.  ``rows``: the kernels
-    for samples that lie one after the other.
+    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.
+    ``sample_outer``: whether the kernels for samples that lie one after the other run.
     """
 
-    def __init__(self, fixture: KernelFixture, dtype: str, samples: int, backend: OpenCLBackend, rows: bool = False) -> None:
+    def __init__(
+        self, fixture: KernelFixture, dtype: str, samples: int, backend: OpenCLBackend, sample_outer: bool = False
+    ) -> None:
         import pyopencl as cl
 
         from ..opencl.device import device as devices
 
         backend.require(dtype)
         self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
-        self._cl, self._device, self._grouped, self._rows = cl, backend.device, backend.kind == "cpu", rows
-        if rows:
-            self._plan = backend.row_plan((fixture.unit,), dtype, samples + 1, backend.configs)
+        self._cl, self._device, self._grouped, self._sample_outer = cl, backend.device, backend.kind == "cpu", sample_outer
+        if sample_outer:
+            self._plan = backend.sample_outer_plan((fixture.unit,), dtype, samples + 1, backend.configs)
         else:
             self._plan = backend.plan((fixture.unit,), dtype, backend.plan((fixture.unit,), dtype, samples).capacity + 1)
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
@@ -207,16 +209,16 @@ class OpenCLRun:
         else:
             host[:] = value
         if host.size:
-            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._rows else host)
+            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._sample_outer else host)
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
         units, samples = self._shape(name)
-        shape = (self._lanes, units) if self._rows else (units, self._lanes)
+        shape = (self._lanes, units) if self._sample_outer else (units, self._lanes)
         host = np.empty(shape if samples else (units,), self.dtype)
         if host.size:
             self._cl.enqueue_copy(self._queue, host, self._buffer(name))
-        host = host.T if self._rows else host
+        host = host.T if self._sample_outer else host
         return host[:, : self.samples] if samples else host
 
     def clear(self, name: str) -> None:
@@ -228,7 +230,7 @@ class OpenCLRun:
     def run(self, kernel: KernelInfo) -> None:
         """Queue the kernel; ``get`` waits for it.  KernelError where it cannot be built or queued."""
         try:
-            self._queue_up(kernel.in_rows() if self._rows else kernel)
+            self._queue_up(kernel.in_rows() if self._sample_outer else kernel)
         except (DeviceError, ManifestError, self._cl.Error) as error:
             raise KernelError(kernel.name, str(error)) from None
 

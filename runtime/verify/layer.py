@@ -15,7 +15,7 @@ from .gradient import Gradients
 from .kernel_run import PHI, KernelError, KernelFixture, KernelRun, NumpyRun, OpenCLRun, layer_fixture
 from .layer_run import FLOOR, LayerRun, Point, sizes_of
 from .random_configuration import Configuration
-from .verdict import BACKENDS, IN_ROWS, Row, Subject, relative
+from .verdict import BACKENDS, SAMPLE_OUTER, Row, Subject, relative
 
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
@@ -40,8 +40,8 @@ class LayerCheck:
         runs: list[tuple[str, str]] = [("numpy", dtype) for dtype in BACKENDS if self.numpy]
         if self.opencl is not None:
             runs += [("opencl", dtype) for dtype in BACKENDS]
-            if self.fixture.unit.has_rows:  # in one precision, which the number of samples picks
-                runs.append((IN_ROWS, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
+            if self.fixture.unit.has_sample_outer:  # in one precision, which the number of samples picks
+                runs.append((SAMPLE_OUTER, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
         for backend, dtype in runs:
             about = self._subject(backend, dtype)
             try:
@@ -53,7 +53,7 @@ class LayerCheck:
         layer = LayerRun(self._run(backend, dtype), self.info)
         if backend != "numpy":
             yield from self._against_numpy(layer, dtype, about)
-        if backend == IN_ROWS:
+        if backend == SAMPLE_OUTER:
             return
         gradients = Gradients(layer, self.point, self.generator, about)
         if dtype == "float64":
@@ -78,7 +78,7 @@ class LayerCheck:
         if backend == "numpy":
             return NumpyRun(self.fixture, dtype, self.configuration.samples)
         assert self.opencl is not None
-        return OpenCLRun(self.fixture, dtype, self.configuration.samples, self.opencl, backend == IN_ROWS)
+        return OpenCLRun(self.fixture, dtype, self.configuration.samples, self.opencl, backend == SAMPLE_OUTER)
 
     # ---------------------------------------------------------------------------------------------------- the point
     @cached_property

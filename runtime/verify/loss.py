@@ -24,7 +24,7 @@ from .kernel_run import (
     value,
 )
 from .random_configuration import Configuration
-from .verdict import BACKENDS, DIFFERENCES, FUSED, IN_ROWS, Row, Subject, relative
+from .verdict import BACKENDS, DIFFERENCES, FUSED, SAMPLE_OUTER, Row, Subject, relative
 
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
@@ -130,7 +130,7 @@ class PairCheck:
         if backend == "numpy":
             return NumpyRun(fixture, dtype, self.samples)
         assert opencl is not None
-        return OpenCLRun(fixture, dtype, self.samples, opencl, backend == IN_ROWS)
+        return OpenCLRun(fixture, dtype, self.samples, opencl, backend == SAMPLE_OUTER)
 
     def _place(self, run: KernelRun, z: Array, activation: ActivationInfo | None = None) -> None:
         narrow = z.astype(run.dtype)
@@ -255,7 +255,7 @@ class HeadCheck:
             run = NumpyRun(self.fixture, about.dtype, self.configuration.samples)
         else:
             assert opencl is not None
-            run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == IN_ROWS)
+            run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == SAMPLE_OUTER)
         for name, array in self.tensors.items():
             run.put(name, array)
         run.put("factor", self.tensors[self.info.input])
@@ -302,4 +302,4 @@ class HeadCheck:
 def _runs(opencl: bool, numpy: bool) -> list[tuple[str, str]]:
     """Backends and dtypes; the second form of the OpenCL kernels in one precision."""
     runs = [("numpy", dtype) for dtype in BACKENDS if numpy]
-    return [*runs, *(("opencl", dtype) for dtype in BACKENDS), (IN_ROWS, "float32")] if opencl else runs
+    return [*runs, *(("opencl", dtype) for dtype in BACKENDS), (SAMPLE_OUTER, "float32")] if opencl else runs

@@ -21,7 +21,7 @@ FUSED = 1e-9
 #: Relative error of OpenCL against NumPy.
 BACKENDS = {"float64": 1e-11, "float32": 1e-4}
 #: How the kernels for samples that lie one after the other are named beside "opencl".
-IN_ROWS = "opencl-rows"
+SAMPLE_OUTER = "opencl-rows"
 
 
 @dataclass(frozen=True)

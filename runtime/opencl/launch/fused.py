@@ -29,7 +29,7 @@ from .compose import ComposedPass, Offsets, given, has_items, keys, parameters, 
 from .memory import OpenCLResident
 
 #: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
-MOST_ROWS = 32
+MOST_SAMPLES = 32
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
 
@@ -76,9 +76,9 @@ def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
     return Blocking(own, min(VECTOR_COST, key=cost))
 
 
-def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
+def sample_outer_blocking(capacity: int, lanes: int, units: int) -> Blocking:
     """The same where samples lie one after the other: as many samples as leave a block for every compute unit."""
-    samples = MOST_ROWS
+    samples = MOST_SAMPLES
     while samples > 1 and -(-capacity // samples) < units:
         samples //= 2
     return Blocking(1, samples, lanes)
@@ -94,7 +94,7 @@ class Fusion:
     offsets: bool = True
 
     @property
-    def rows(self) -> bool:
+    def sample_outer(self) -> bool:
         """Whether samples lie one after the other."""
         return self.blocks.lanes > 0
 

@@ -43,7 +43,7 @@ class Grouping:
     """How passes are grouped: ``plan`` has the tiles, widths, teams and parts for all samples of a pass."""
 
     plan: Plan
-    rows: bool = False
+    sample_outer: bool = False
     offsets: bool = True
 
     def room(self, samples: int) -> int:

@@ -51,7 +51,7 @@ class Launcher(Protocol):
         """How every kernel runs."""
 
     @property
-    def rows(self) -> bool:
+    def sample_outer(self) -> bool:
         """Whether samples lie one after the other."""
 
     @property

@@ -26,7 +26,7 @@ class SingleLaunches:
     """A launcher that runs every kernel by itself, as ``plan`` has it."""
 
     plan: Plan
-    rows: bool = False
+    sample_outer: bool = False
     offsets: bool = False
 
     def room(self, samples: int) -> int:

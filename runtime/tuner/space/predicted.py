@@ -18,7 +18,7 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     vectors = -(-samples // width)
     registers = max(1, width // device.width)  # a vector wider than the device's takes several
     machine = at_work(kernel, replace(device.machine, registers=max(1, device.machine.registers // registers)))
-    lanes = device.width if unit.is_rows else width
+    lanes = device.width if unit.is_sample_outer else width
     if machine.work_items >= MANY:
         problem = kernel_problem(unit, kernel, vectors, lanes)
         return gpu_choice(unit, kernel, problem, machine, width, vectors, SINGLE, tuple(tiles.values()))[1] / samples

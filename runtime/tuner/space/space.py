@@ -52,7 +52,7 @@ class Space:
 
     def plan(self, config: KernelConfig) -> KernelPlan:
         """The configuration in numbers."""
-        along = self.device.width if self.unit.is_rows else 0
+        along = self.device.width if self.unit.is_sample_outer else 0
         return plan_kernel(self.unit, self.kernel, config, self.width, self.samples, self.device.machine, along, self.itemsize)
 
     @property
@@ -63,16 +63,16 @@ class Space:
     @property
     def width(self) -> int:
         """Samples per vector by default: none has lanes in rows."""
-        return 1 if self.unit.is_rows else self.device.width
+        return 1 if self.unit.is_sample_outer else self.device.width
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Every legal number of samples per vector."""
-        return (1,) if self.unit.is_rows else self.device.widths
+        return (1,) if self.unit.is_sample_outer else self.device.widths
 
     def lanes(self, width: int) -> int:
         """Of a vector, where samples have ``width``."""
-        return self.device.width if self.unit.is_rows else width
+        return self.device.width if self.unit.is_sample_outer else width
 
     @cached_property
     def default(self) -> KernelPlan:

@@ -108,13 +108,13 @@ def _traced(network: Network, samples: int, request: Request, seed: int, spread:
         targets /= np.maximum(targets.sum(axis=1, keepdims=True), 1e-3)
     executor.set_parameters(network.parameters + 0.05 * spread * generator.normal(size=network.parameter_count))
     resident = executor.upload(inputs, targets, None)
-    rows = network.backend.in_rows(program, network.dtype, samples, request)
+    sample_outer = network.backend.prefers_sample_outer(program, network.dtype, samples, request)
     fixtures = {number: fixture(network, number) for number in range(len(program.units))}
-    if rows:
-        fixtures = {number: replace(found, unit=found.unit.in_rows()) for number, found in fixtures.items()}
+    if sample_outer:
+        fixtures = {number: replace(found, unit=found.unit.as_sample_outer()) for number, found in fixtures.items()}
     with np.errstate(all="ignore"):
         for step, _ in executor.trace(resident, request):
-            yield _job(fixtures[step.unit], step.in_rows() if rows else step, network.dtype, samples, executor)
+            yield _job(fixtures[step.unit], step.as_sample_outer() if sample_outer else step, network.dtype, samples, executor)
 
 
 def fixture(network: Network, number: int) -> KernelFixture:

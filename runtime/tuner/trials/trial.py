@@ -47,8 +47,8 @@ def composed(job: Job, backend: OpenCLBackend, config: KernelConfig = DEFAULT) -
         return grouping if groupable(grouping, [(0, job.kernel.name)]) else None
     if not backend.fuses:
         return None
-    if job.unit.is_rows:
-        fusion = own.row_fusion((job.unit,), job.dtype, job.samples)
+    if job.unit.is_sample_outer:
+        fusion = own.sample_outer_fusion((job.unit,), job.dtype, job.samples)
     else:
         fusion = own.fusion((job.unit,), job.dtype, job.samples)
     return fusion if fusible(fusion, [(0, job.kernel.name)]) else None

@@ -59,7 +59,7 @@ class Drawn:
             widths = [n for n in device.widths if n <= device.width]
             width = widths[(self.seed + len(unit.label) + len(unit.file)) % len(widths)]
             generator = np.random.default_rng([self.seed, len(self.found)])
-            if self.fused or unit.is_rows:
+            if self.fused or unit.is_sample_outer:
                 self.found[name] = Space(unit, kernel, dtype, samples, replace(device, fused=True)).drawn(generator)
                 return self.found[name]
             space = Space(unit, kernel, dtype, samples, device)

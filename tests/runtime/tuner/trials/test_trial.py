@@ -143,7 +143,7 @@ def test_kernels_are_tuned_in_the_blocks_that_a_network_runs_them_in(samples: in
     backend = OpenCLBackend()
     network = Network([layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples)
     executor = network.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion) and not executor.rows
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion) and not executor.sample_outer
     for job in jobs(network, samples, Request(gradients="sum")):
-        if not job.unit.is_rows and job.unit is network.program.units[0]:
+        if not job.unit.is_sample_outer and job.unit is network.program.units[0]:
             assert space(job, backend).samples == executor.launcher.blocks.samples
