@@ -48,7 +48,7 @@ QUICKLY_BUILT = {
     "runtime/opencl/plan/test_constant_launches.py",
     "runtime/opencl/plan/test_local_copies.py",
     "runtime/opencl/launch/test_grouped.py",
-    "runtime/opencl/plan/test_parts.py",
+    "runtime/opencl/plan/test_partial_sums.py",
     "runtime/opencl/test_sample_outer.py",
     "runtime/opencl/plan/test_teams.py",
     "runtime/verify/test_verify.py",

@@ -25,7 +25,7 @@ DEPENDENT = (
     "tests/runtime/network/test_backends.py",
     "tests/runtime/opencl/test_executor.py",
     "tests/runtime/opencl/launch/test_fused.py",
-    "tests/runtime/opencl/plan/test_parts.py",
+    "tests/runtime/opencl/plan/test_partial_sums.py",
     "tests/runtime/opencl/test_sample_outer.py",
     "tests/runtime/tuner/trials/test_choices.py",
     "tests/runtime/opencl/tuned/test_lookup.py",

@@ -118,7 +118,7 @@ class OpenCLBackend:
     def _shared_out(self, program: Program, dtype: str, capacity: int) -> list[tuple[int, int, int, int]]:
         """How many lanes, items, runs and parts take each sum over the samples."""
         kernels = self.plan(program.units, dtype, capacity).kernels
-        return [(plan.width, plan.team, plan.split, plan.parts) for plan in kernels.values()]
+        return [(plan.width, plan.reduction_group, plan.loop_split, plan.partial_sums) for plan in kernels.values()]
 
     def _sample_outer_blocking(self, dtype: str, capacity: int) -> Blocking:
         return sample_outer_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))

@@ -28,7 +28,7 @@ from ..program.flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
 from ..program.memory_plan import Layout
 from ..program.program import Gradients, Program, Step
 from .device import device as devices
-from .launch.calls import parts_key
+from .launch.calls import partial_sums_key
 from .launch.launcher import Launcher
 from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
 from .passes import Pass
@@ -250,8 +250,10 @@ class OpenCLExecutor:
         """Numbers of each tensor that lives within the pass alone: what lies not ``elsewhere``, and partial sums."""
         known = {*elsewhere, *BATCH_KEYS, *self._vectors}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in known}
-        split = [(step, self.launcher.parts(step)) for step in steps]
-        return counts | {parts_key(step): parts * step.writes.extent.units for step, parts in split if parts > 1}
+        split = [(step, self.launcher.partial_sums(step)) for step in steps]
+        return counts | {
+            partial_sums_key(step): partial_sums * step.writes.extent.units for step, partial_sums in split if partial_sums > 1
+        }
 
     def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
         """At which byte of what kernels are given each tensor begins, where it does not begin with it."""

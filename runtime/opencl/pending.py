@@ -51,9 +51,7 @@ class BorrowedFrame:
 class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
-    def __init__(
-        self, owner: PassOwner, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
-    ) -> None:
+    def __init__(self, owner: PassOwner, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any) -> None:
         self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
         self.samples = resident.samples
         self.event = frame.fetch(kind.framed, event)

@@ -151,8 +151,8 @@ class NumpyRun:
 
     def _store(self, name: str, result: Any) -> None:
         tail = (self.samples,) if self.fixture.extent(name)[1] else ()
-        parts = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
-        self.arrays[name] = np.concatenate(parts) if parts else np.zeros((0, *tail), self.dtype)
+        partial_sums = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
+        self.arrays[name] = np.concatenate(partial_sums) if partial_sums else np.zeros((0, *tail), self.dtype)
 
 
 def value(activation: ActivationInfo) -> Callable[[Array], Array]:
@@ -242,7 +242,7 @@ class OpenCLRun:
 
     def _prepared(self, kernel: KernelInfo) -> list[tuple[Any, Any]]:
         """Its launches: built kernel; global size, local size, global offset."""
-        from ..opencl.launch.calls import PARTS, bound, calls, set_number
+        from ..opencl.launch.calls import PARTIAL_SUMS, bound, calls, set_number
         from ..opencl.launch.launch import local_size
 
         plan, binding = self._plan.kernels[0, kernel.name], self._plan.binding(0, kernel.name)
@@ -250,8 +250,8 @@ class OpenCLRun:
         units = self._shape(kernel.output)[0]
 
         def tensor(number: int, part: Slice | None) -> Any:
-            if number == PARTS:
-                return self._parts(kernel.name, plan.parts * units)
+            if number == PARTIAL_SUMS:
+                return self._parts(kernel.name, plan.partial_sums * units)
             memory, size = self._buffer(names[number]), self.dtype.itemsize
             return memory.get_sub_region(part.first * size, part.count * size) if part else memory
 

@@ -18,10 +18,10 @@ from ..plan.kernel_plan import KernelPlan
 Size = tuple[int, ...]
 
 #: Stands for the memory that holds the parts of a sum, ``[part, unit]``.
-PARTS = -1
+PARTIAL_SUMS = -1
 
 
-def parts_key(step: Step) -> str:
+def partial_sums_key(step: Step) -> str:
     """The key of the parts of a step's sum over the samples."""
     return f"parts:{step.writes.key}"
 
@@ -30,7 +30,7 @@ def parts_key(step: Step) -> str:
 class Call:
     """One launch of the function ``name``.
 
-    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTS``.  ``size``: the global size,
+    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTIAL_SUMS``.  ``size``: the global size,
     expressions in sizes, chosen macros and ``vectors``.  ``counts``: whether index tables and numbers of vectors follow.
     ``numbers``: what comes last.  ``share``: of the output maps, None for all of them; ``slices``: what it reads of tensors.
     ``copies``: whether items of a group may differ in the samples only.
@@ -59,7 +59,7 @@ class Call:
 def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[Call, ...]:
     """The launches of ``kernel``, which takes so many ``tensors`` and writes ``units`` numbers, in order."""
     output = len(kernel.arguments)
-    order = tuple(PARTS if plan.parts > 1 and n == output else n for n in range(tensors))
+    order = tuple(PARTIAL_SUMS if plan.partial_sums > 1 and n == output else n for n in range(tensors))
     sliced = kernel.constant.sliced if kernel.constant else {}
     found = []
     for share in plan.shares:
@@ -67,8 +67,8 @@ def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tup
         numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
         own = {kernel.arguments.index(name): part for name, part in slices.items()}
         found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
-    if plan.parts > 1:
-        found.append(Call("add_parts", (PARTS, output), (str(units),), counts=False, numbers=(plan.parts,)))
+    if plan.partial_sums > 1:
+        found.append(Call("add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)))
     return tuple(found)
 
 

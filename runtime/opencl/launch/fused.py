@@ -110,7 +110,7 @@ class Fusion:
         """``samples`` and those that are computed beside them."""
         return self.blocks.whole(samples)
 
-    def parts(self, step: Step) -> int:
+    def partial_sums(self, step: Step) -> int:
         """A sum over the samples is taken as a whole."""
         return 1
 

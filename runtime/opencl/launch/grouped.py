@@ -29,7 +29,7 @@ from ..plan.kernel_config import KernelConfig, KernelConfigs
 from ..plan.kernel_plan import KernelPlan
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
-from .calls import parts_key
+from .calls import partial_sums_key
 from .compose import ComposedPass, Offsets, Queued, has_items, program_text
 from .grouped_text import STRETCH, TOGETHER, LaunchGroup, Writer, planned, prefix
 from .memory import OpenCLResident
@@ -62,15 +62,15 @@ class Grouping:
         """The plan of a step's kernel."""
         return planned(self.plan, step)
 
-    def parts(self, step: Step) -> int:
+    def partial_sums(self, step: Step) -> int:
         """Of the step's sum over the samples."""
-        return self.kernel(step).parts
+        return self.kernel(step).partial_sums
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
         """Tensors may overlap that no launch has both alive: at any time its groups are at different ones of its steps."""
         uses = []
         for launch in _apart(self, steps) if apart else _launches(self, steps):
-            split = [parts_key(step) for step in launch.steps if self.parts(step) > 1]
+            split = [partial_sums_key(step) for step in launch.steps if self.partial_sums(step) > 1]
             reads = [key for step in launch.steps for key in step.use.reads]
             writes = [key for step in launch.steps for key in step.use.writes]
             uses.append(Use(tuple(dict.fromkeys(reads)), tuple(dict.fromkeys([*writes, *split]))))
@@ -147,7 +147,7 @@ def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup
 def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
     """All of them side by side; then what adds up parts."""
     yield LaunchGroup("sums", tuple(steps), number)
-    split = tuple(step for step in steps if grouping.parts(step) > 1)
+    split = tuple(step for step in steps if grouping.partial_sums(step) > 1)
     if split:
         yield LaunchGroup("parts", split, number)
 

@@ -16,7 +16,7 @@ from ..device.programs import REAL
 from ..plan.kernel_plan import KernelPlan
 from ..plan.kernel_problem import tile_extents
 from ..plan.plan import Plan
-from .calls import Size, parts_key
+from .calls import Size, partial_sums_key
 from .compose import Offsets, given, keys, parameters, tables, whole_slices
 
 #: Work items of a group of a single step; how many of them are neighbours along the samples at most.
@@ -61,10 +61,19 @@ class Writer:
     def _names(self) -> list[str]:
         """Keys of the tensors that the kernel is given; the parts of a sum stand for the sum where it is taken in parts."""
         if self.launch_group.kind == "sums":
-            whole = [key for step in self.launch_group.steps for key in keys([step], self.vectors) if not self._in_parts(step, key)]
-            return list(dict.fromkeys([*whole, *(parts_key(s) for s in self.launch_group.steps if self.own(s).parts > 1)]))
+            whole = [
+                key
+                for step in self.launch_group.steps
+                for key in keys([step], self.vectors)
+                if not self._in_partial_sums(step, key)
+            ]
+            return list(
+                dict.fromkeys([*whole, *(partial_sums_key(s) for s in self.launch_group.steps if self.own(s).partial_sums > 1)])
+            )
         if self.launch_group.kind == "parts":
-            written = [key for step in self.launch_group.steps for key in (self._vector(step.writes.key)[0], parts_key(step))]
+            written = [
+                key for step in self.launch_group.steps for key in (self._vector(step.writes.key)[0], partial_sums_key(step))
+            ]
             return list(dict.fromkeys(written))
         return keys(self.launch_group.steps, self.vectors)
 
@@ -75,8 +84,10 @@ class Writer:
     def _vector(self, key: str) -> tuple[str, slice]:
         return self.vectors.get(key, (key, slice(0)))
 
-    def _in_parts(self, step: Step, key: str) -> bool:
-        return self.own(step).parts > 1 and key == self._vector(step.writes.key)[0] and step.writes.key not in self._read(step)
+    def _in_partial_sums(self, step: Step, key: str) -> bool:
+        return (
+            self.own(step).partial_sums > 1 and key == self._vector(step.writes.key)[0] and step.writes.key not in self._read(step)
+        )
 
     @staticmethod
     def _read(step: Step) -> set[str]:
@@ -97,7 +108,7 @@ class Writer:
     @property
     def _size(self) -> int:
         """Work items of a group of a launch of sums: the largest team, or several smaller ones."""
-        return max((self.own(step).team for step in self.launch_group.steps), default=0) or GROUP
+        return max((self.own(step).reduction_group for step in self.launch_group.steps), default=0) or GROUP
 
     def sizes(self, used: int) -> tuple[Size, Size]:
         """Global and local size for ``used`` samples."""
@@ -127,16 +138,16 @@ class Writer:
         """The call of an item function."""
         plan = self.own(step)
         numbers = [f"used / {plan.width}", str(self.plan.capacity // plan.width), *whole_slices(step)]
-        team = ["team"] if plan.team else []
+        reduction_group = ["team"] if plan.reduction_group else []
         name = f"{prefix(self.plan, step)}_{step.kernel.name}_item"
-        return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *team])});"
+        return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *reduction_group])});"
 
     def _tensors(self, step: Step) -> list[str]:
         """What an item is given before numbers; the parts of a sum stand for the sum where it is taken in parts."""
         missing = [key for key in keys([step], self.vectors) if key not in self.names]
         found = given(step, [*self.names, *missing], self.vectors, self.itemsize, self.offsets)
-        if self.own(step).parts > 1:
-            found[len(step.reads)] = f"(__global void *)({self._address(parts_key(step))})"
+        if self.own(step).partial_sums > 1:
+            found[len(step.reads)] = f"(__global void *)({self._address(partial_sums_key(step))})"
         return found
 
     def _single(self) -> Iterator[str]:
@@ -183,16 +194,16 @@ class Writer:
     def _items(self, step: Step) -> int:
         """Teams of a step of a launch of sums, or work items where there are none."""
         plan = self.own(step)
-        return prod(self._extents(step, plan.width)) // max(1, plan.team)
+        return prod(self._extents(step, plan.width)) // max(1, plan.reduction_group)
 
     def _groups(self, step: Step) -> int:
         """Work groups of a step of a launch of sums."""
         plan = self.own(step)
-        return -(-self._items(step) * max(1, plan.team) // self._size)
+        return -(-self._items(step) * max(1, plan.reduction_group) // self._size)
 
     def _side_by_side(self) -> Iterator[str]:
         """Every group finds its step; the barriers of teams stand outside, so that all groups come by the same ones."""
-        teamed = [step for step in self.launch_group.steps if self.own(step).team]
+        teamed = [step for step in self.launch_group.steps if self.own(step).reduction_group]
         yield "    const int item = get_local_id(0);"
         if teamed:
             yield f"    __local {self.real} teams[{max(map(self._local, teamed))}];"
@@ -207,25 +218,25 @@ class Writer:
         """``lines`` of the step that the group belongs to; ``n`` is the number of the item, or of its team, among the step's."""
         before = 0
         for step in self.launch_group.steps:
-            until, team, found = before + self._groups(step), self.own(step).team, lines(step)
+            until, sharing, found = before + self._groups(step), self.own(step).reduction_group, lines(step)
             if found:
                 # apart from one another: PoCL 3.0 loses items in long chains of else
                 yield f"    if (get_group_id(0) >= {before} && get_group_id(0) < {until}) {{"
-                each = self._size // max(1, team)
-                yield f"        const int n = (get_group_id(0) - {before}) * {each} + item{f' / {team}' if team else ''};"
+                each = self._size // max(1, sharing)
+                yield f"        const int n = (get_group_id(0) - {before}) * {each} + item{f' / {sharing}' if sharing else ''};"
                 yield from (f"        {line}" for line in found)
                 yield "    }"
             before = until
 
     def _sum(self, step: Step) -> list[str]:
-        team, tile = self.own(step).team, prod(self.own(step).tiles.values())
+        items, tile = self.own(step).reduction_group, prod(self.own(step).tiles.values())
         item = f"if (n < {self._items(step)}) {self._item(step, self._places(step))}"
-        if not team:
+        if not items:
             return [item]
-        return [f"places = {tile}, steps = {team.bit_length() - 1}, team += item / {team} * {tile * (team + 1)};", item]
+        return [f"places = {tile}, steps = {items.bit_length() - 1}, team += item / {items} * {tile * (items + 1)};", item]
 
     def _store(self, step: Step) -> list[str]:
-        if not self.own(step).team:
+        if not self.own(step).reduction_group:
             return []
         arguments = [self._tensors(step)[len(step.reads)], *([f"index{step.unit}"] if step.kernel.index else []), "team"]
         name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
@@ -234,26 +245,27 @@ class Writer:
     def _local(self, step: Step) -> int:
         """Numbers of local memory of a group of teams."""
         plan = self.own(step)
-        return self._size // plan.team * prod(plan.tiles.values()) * (plan.team + 1)
+        return self._size // plan.reduction_group * prod(plan.tiles.values()) * (plan.reduction_group + 1)
 
     def _places(self, step: Step) -> str:
         """Of item ``n``, or of an item in team ``n``: parts first, then plain axes, then tiles."""
         plan = self.own(step)
         first, plain, _ = self._extents(step, plan.width)
-        if not plan.team:
+        items, sums = plan.reduction_group, plan.partial_sums
+        if not items:
             return f"n % {first}, n / {first} % {plain}, n / {first * plain}"
-        return f"n % {plan.parts} * {plan.team} + item % {plan.team}, n / {plan.parts} % {plain}, n / {plan.parts * plain}"
+        return f"n % {sums} * {items} + item % {items}, n / {sums} % {plain}, n / {sums * plain}"
 
     def _add(self) -> Iterator[str]:
         real = self.real
         yield "    int n = get_global_id(0);"
         for step in self.launch_group.steps:
-            units, parts = step.writes.extent.units, self.own(step).parts
+            units, partial_sums = step.writes.extent.units, self.own(step).partial_sums
             vector, part = self._vector(step.writes.key)
             yield f"    if (n < {units}) {{"
-            yield f"        __global const {real} *parts = (__global const {real} *)({self._address(parts_key(step))});"
+            yield f"        __global const {real} *parts = (__global const {real} *)({self._address(partial_sums_key(step))});"
             yield f"        {real} total = parts[n];"
-            yield f"        for (int m = 1; m < {parts}; ++m) total += parts[m * {units} + n];"
+            yield f"        for (int m = 1; m < {partial_sums}; ++m) total += parts[m * {units} + n];"
             yield f"        ((__global {real} *)({self._address(vector)}))[{part.start or 0} + n] = total;"
             yield "        return;"
             yield "    }"

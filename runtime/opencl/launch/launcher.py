@@ -70,7 +70,7 @@ class Launcher(Protocol):
     def whole(self, samples: int) -> int:
         """``samples`` and those that are computed beside them, which must hold finite numbers."""
 
-    def parts(self, step: Step) -> int:
+    def partial_sums(self, step: Step) -> int:
         """How many partial sums the step's sum over the samples is taken in."""
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:

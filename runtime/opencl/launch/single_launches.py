@@ -15,7 +15,7 @@ from ..device import device as devices
 from ..plan.constant_launches import Slice
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
-from .calls import PARTS, bound, calls, parts_key
+from .calls import PARTIAL_SUMS, bound, calls, partial_sums_key
 from .compose import Offsets
 from .launch import Launch, Sizes
 from .memory import OpenCLResident, Region
@@ -41,9 +41,9 @@ class SingleLaunches:
         """Whole vectors."""
         return self.plan.padded(samples)
 
-    def parts(self, step: Step) -> int:
+    def partial_sums(self, step: Step) -> int:
         """How many partial sums the step's sum over the samples is taken in."""
-        return self.plan.kernels[step.unit, step.kernel.name].parts
+        return self.plan.kernels[step.unit, step.kernel.name].partial_sums
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
         """Tensors may overlap that no step has both alive."""
@@ -51,7 +51,7 @@ class SingleLaunches:
 
     def _use(self, step: Step) -> Use:
         """What a step reads and writes, its partial sums among it."""
-        split = (parts_key(step),) if self.parts(step) > 1 else ()
+        split = (partial_sums_key(step),) if self.partial_sums(step) > 1 else ()
         return Use(step.use.reads, (*step.use.writes, *split))
 
     def compose(
@@ -89,7 +89,7 @@ class LaunchList:
 
     def _launches(self, step: Step, where: Mapping[str, Region], index: Mapping[int, Any]) -> list[Launch]:
         plan, binding = self._plan.kernels[step.unit, step.kernel.name], self._plan.binding(step.unit, step.kernel.name)
-        keys = {**dict(enumerate(step.keys)), PARTS: parts_key(step)}
+        keys = {**dict(enumerate(step.keys)), PARTIAL_SUMS: partial_sums_key(step)}
 
         def tensor(number: int, part: Slice | None) -> Any:
             key = keys[number]

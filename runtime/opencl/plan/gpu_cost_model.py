@@ -20,7 +20,7 @@ from math import prod
 
 from ..device.machine import ITEMS_PER_UNIT, Machine
 from .cpu_cost_model import MOST_PLACES, TileProblem, registers, splits
-from .parts import MOST_TEAM, team_numbers
+from .partial_sums import MOST_REDUCTION_GROUP, reduction_group_numbers
 
 WARP, WARPS = 32, 4
 LATENCY, STREAMED = 26.0, 45.0
@@ -37,7 +37,7 @@ FOLD, BARRIERS = 4.0, 300.0
 #: Cycles of a further launch, which adds up parts.
 LAUNCH = 6000.0
 #: Work items of a team, from as many on as neighbours that read one line of memory.
-TEAMS = (32, 64, MOST_TEAM)
+REDUCTION_GROUPS = (32, 64, MOST_REDUCTION_GROUP)
 #: The widest tile over the samples: wider ones read lines in pieces.
 WIDEST_SAMPLES = 4
 
@@ -47,9 +47,9 @@ class Choice:
     """A tile, the work items of a team (0: none), the parts of a sum, and the runs of its loops that a team shares out."""
 
     tile: tuple[int, ...]
-    team: int = 0
-    parts: int = 1
-    split: int = 1
+    reduction_group: int = 0
+    partial_sums: int = 1
+    loop_split: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,18 @@ def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, w
     own = problem.in_registers(choice.tile)
     places = prod(own)
     pieces = [-(-extent // size) for extent, size in zip(problem.extents, choice.tile, strict=True)]
-    span = max(1, choice.team) // choice.split * choice.parts
-    rounds = -(-summed.vectors // span) / choice.split if summed else 1
-    warps = problem.others * prod(pieces) * max(1, choice.team) * choice.parts / WARP / units(machine)
+    span = max(1, choice.reduction_group) // choice.loop_split * choice.partial_sums
+    rounds = -(-summed.vectors // span) / choice.loop_split if summed else 1
+    warps = problem.others * prod(pieces) * max(1, choice.reduction_group) * choice.partial_sums / WARP / units(machine)
     loaded, lines = _loads(problem, own, choice, width, summed)
     spilled = max(0, registers(problem, own) * width - machine.registers)
     latency = STREAMED if summed else LATENCY
     step = max(latency * loaded, warps * (width * places / WARPS + lines + SPILL * spilled + OVERHEAD))
     cut = 0.0 if summed else EDGE * _cut(problem, choice.tile)  # a sum over samples takes only rounds at the edges place by place
     found = rounds * max(1, steps) * step * (1 + cut) + warps * ITEM
-    if choice.team:
+    if choice.reduction_group:
         found += BARRIERS + warps * places * FOLD
-    return found + (LAUNCH if choice.parts > 1 else 0.0)
+    return found + (LAUNCH if choice.partial_sums > 1 else 0.0)
 
 
 def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
@@ -102,7 +102,7 @@ def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int,
             continue
         count, each = prod(own[a] for a in axes), 1.0
         if summed:  # neighbours read neighbouring samples, in a team or in parts of their own
-            neighbours = max(1, choice.team) // choice.split if choice.team else choice.parts
+            neighbours = max(1, choice.reduction_group) // choice.loop_split if choice.reduction_group else choice.partial_sums
             each = max(1.0, WARP / neighbours) * width
         elif samples in axes:
             loaded += (APART - 1) * count if own[samples] > 1 else 0
@@ -133,24 +133,26 @@ def _choices(problem: TileProblem, summed: Sum | None, only: tuple[int, ...] | N
         if summed is None:
             yield Choice(tile)
             continue
-        for team, split in _teams(prod(tile), summed):
-            parts, span = 1, max(1, team) // split
-            while parts == 1 or span * parts <= summed.vectors:
-                yield Choice(tile, team, parts, split)
-                parts *= 2
+        for reduction_group, loop_split in _reduction_groups(prod(tile), summed):
+            partial_sums, span = 1, max(1, reduction_group) // loop_split
+            while partial_sums == 1 or span * partial_sums <= summed.vectors:
+                yield Choice(tile, reduction_group, partial_sums, loop_split)
+                partial_sums *= 2
 
 
-def _teams(places: int, summed: Sum) -> list[tuple[int, int]]:
+def _reduction_groups(places: int, summed: Sum) -> list[tuple[int, int]]:
     """Teams that fit local memory and their runs; no team at all where none fits."""
     found = []
-    for team in TEAMS:
-        if team_numbers(places, team) > summed.numbers:
+    for reduction_group in REDUCTION_GROUPS:
+        if reduction_group_numbers(places, reduction_group) > summed.numbers:
             continue
-        split = 1
-        while split <= min(team, summed.rounds):
-            if team == TEAMS[0] or team < 2 * summed.vectors * split:  # half of a larger one would have nothing to do
-                found.append((team, split))
-            split *= 2
+        loop_split = 1
+        while loop_split <= min(reduction_group, summed.rounds):
+            if (
+                reduction_group == REDUCTION_GROUPS[0] or reduction_group < 2 * summed.vectors * loop_split
+            ):  # half of a larger one would have nothing to do
+                found.append((reduction_group, loop_split))
+            loop_split *= 2
     return found or [(0, 1)]
 
 
@@ -167,7 +169,7 @@ def best(
     def rank(choice: Choice) -> tuple[float, int, int, int, tuple[int, ...]]:
         along = prod(choice.tile[axis] for axis in moving)
         predicted = cycles(problem, choice, machine, steps, width, summed)
-        return round(predicted, 3), along, choice.team, choice.split, choice.tile
+        return round(predicted, 3), along, choice.reduction_group, choice.loop_split, choice.tile
 
     found = min(_choices(problem, summed, tile), key=rank)
     return found, cycles(problem, found, machine, steps, width, summed)

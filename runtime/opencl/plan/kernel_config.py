@@ -20,21 +20,24 @@ if TYPE_CHECKING:
 class KernelConfig:
     """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
 
-    ``tiles``: macro to size, >= 1.  ``width``: samples per vector, 1, 2, 4, 8 or 16.  ``group``: local size.  ``parts``: of a sum
-    over the samples, computed side by side and then added up, 1 to the number of vectors.  ``team``: work items that share a sum
-    over the samples, a power of two, or 1 for none.  ``split``: runs that share the rounds of its outermost loop in a team, a power
-    of two up to ``team``.  ``across``: 1 where neighbours of a group differ in axes without tiles, 0 where in tiles.  ``unroll``:
-    how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.  ``constant``: whether its
-    parameters are read from constant memory.  ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters
-    to local memory at a time; None copies nothing.
+    ``tiles``: the size of each tile, at least 1, by macro.
+    ``width``: samples per vector, 1, 2, 4, 8 or 16.
+    ``group``: the local size.
+    ``partial_sums``: how many sums over some of the samples are computed side by side and added up, 1 to the number of vectors.
+    ``reduction_group``: work items that share a sum over the samples, a power of two, or 1 for none.
+    ``loop_split``: runs that share the rounds of a reduction group's outermost loop, a power of two up to ``reduction_group``.
+    ``across``: 1 where neighbours of a group differ in axes without tiles, 0 where in tiles.
+    ``unroll``: how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.
+    ``constant``: whether parameters are read from constant memory.
+    ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters to local memory; None copies nothing.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
     width: int | None = None
     group: tuple[int, ...] | None = None
-    parts: int | None = None
-    team: int | None = None
-    split: int | None = None
+    partial_sums: int | None = None
+    reduction_group: int | None = None
+    loop_split: int | None = None
     across: int | None = None
     unroll: int | None = None
     constant: bool = False

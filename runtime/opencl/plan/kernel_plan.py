@@ -15,9 +15,9 @@ from .constant_launches import Share, constant_launches
 from .cpu_cost_model import TileProblem, best_tile, cycles
 from .gpu_cost_model import Choice
 from .kernel_config import KernelConfig
-from .kernel_problem import at_work, global_size, gpu_choice, kernel_problem, split_rounds, tile_extents
+from .kernel_problem import at_work, global_size, gpu_choice, kernel_problem, loop_split_rounds, tile_extents
 from .local_copies import no_local_copy
-from .parts import MANY, default_parts, most_parts, team_numbers
+from .partial_sums import MANY, default_partial_sums, most_partial_sums, reduction_group_numbers
 
 #: Rounds of an innermost loop that may be unrolled into one.
 MOST_UNROLLED = 16
@@ -25,13 +25,20 @@ MOST_UNROLLED = 16
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One kernel's samples per vector, the size of every tile, and its local size (None: the rule of ``launch.launch``).
+    """How one kernel runs, in numbers.
 
-    ``cycles``: predicted for one vector of places and one step of their reduction.  ``parts``: of its sum over the samples;
-    ``team``: work items that share a part, 0 where each has one to itself; ``split``: runs of its loops that they share out.
-    ``across``: whether neighbours differ in axes without tiles.  ``macros``: what its text is built with, tiles among it.
-    ``shares``: of the output maps, one for each launch; None is a launch over all of them.  ``copies``: whether groups copy
-    parameters, so that their items must differ in the samples only.
+    ``width``: samples per vector.
+    ``tiles``: the size of every tile, by macro.
+    ``group``: the local size; None leaves it to the rule of ``launch.launch``.
+    ``sample_tile``: vectors of samples in a tile.
+    ``cycles``: predicted for one vector of places and one step of their reduction.
+    ``partial_sums``: how many sums over some of the samples are computed side by side and added up.
+    ``reduction_group``: work items that share a sum, 0 where each has one to itself.
+    ``loop_split``: runs of its loops that a reduction group shares out.
+    ``across``: whether neighbours differ in axes without tiles.
+    ``macros``: what the text is built with, tiles among it.
+    ``shares``: of the output maps, one for each launch; None is a launch over all of them.
+    ``copies``: whether groups copy parameters, so that their items must differ in the samples only.
     """
 
     width: int
@@ -39,9 +46,9 @@ class KernelPlan:
     group: tuple[int, ...] | None
     sample_tile: int
     cycles: float
-    parts: int = 1
-    team: int = 0
-    split: int = 1
+    partial_sums: int = 1
+    reduction_group: int = 0
+    loop_split: int = 1
     across: bool = False
     macros: Mapping[str, int | str] = field(default_factory=dict)
     shares: tuple[Share | None, ...] = (None,)
@@ -89,21 +96,21 @@ class _Planning:
         problem = self.problem()
         best = self.choose_by_cost(problem)
         tiles = self.choose_tiles(best)
-        parts, team, split = self.choose_sum(best, tiles)
+        partial_sums, reduction_group, loop_split = self.choose_sum(best, tiles)
         shares = self.choose_shares(tiles)
         copies = self.choose_copies(tiles)
-        macros: dict[str, int | str] = {**tiles, **self.sum_macros(parts, team, split)}
+        macros: dict[str, int | str] = {**tiles, **self.sum_macros(partial_sums, reduction_group, loop_split)}
         macros |= {**self.constant_macros(shares), **self.loop_macros(copies)}
         sample_tile = next((tiles[macro] for macro, info in kernel.tiles.items() if info.extent is None), 1)
         return KernelPlan(
             width=self.width,
             tiles=tiles,
-            group=(team, 1, 1) if team else config.group,
+            group=(reduction_group, 1, 1) if reduction_group else config.group,
             sample_tile=sample_tile,
             cycles=cycles(problem, tuple(tiles.values()), self.machine),
-            parts=parts,
-            team=team,
-            split=split,
+            partial_sums=partial_sums,
+            reduction_group=reduction_group,
+            loop_split=loop_split,
             across=self.choose_across(sample_tile),
             macros=macros,
             shares=shares or (None,),
@@ -112,7 +119,7 @@ class _Planning:
 
     def problem(self) -> TileProblem:
         """What the tiles are chosen for."""
-        spare = 1 if self.many else most_parts(self.vectors, self.machine.work_items)
+        spare = 1 if self.many else most_partial_sums(self.vectors, self.machine.work_items)
         return kernel_problem(self.unit, self.kernel, self.vectors, self.lanes, spare)
 
     def choose_by_cost(self, problem: TileProblem) -> Choice:
@@ -132,23 +139,30 @@ class _Planning:
         if not self.kernel.parts:
             return 1, 0, 1
         config, many = self.config, self.many
-        team = self.fitting_team(config.team or best.team, tiles)
-        items = prod(global_size(self.unit, self.kernel, tiles, self.vectors, self.lanes, team=team))
-        split = self.fitting_split(config.split or best.split, team)
-        rounds = -(-self.vectors * split // max(1, team))
-        usual = best.parts if many and team == best.team else default_parts(items, rounds, self.machine.work_items)
-        return max(1, min(config.parts or usual, rounds)), team, split
+        reduction_group = self.fitting_reduction_group(config.reduction_group or best.reduction_group, tiles)
+        items = prod(global_size(self.unit, self.kernel, tiles, self.vectors, self.lanes, reduction_group=reduction_group))
+        loop_split = self.fitting_loop_split(config.loop_split or best.loop_split, reduction_group)
+        rounds = -(-self.vectors * loop_split // max(1, reduction_group))
+        usual = (
+            best.partial_sums
+            if many and reduction_group == best.reduction_group
+            else default_partial_sums(items, rounds, self.machine.work_items)
+        )
+        return max(1, min(config.partial_sums or usual, rounds)), reduction_group, loop_split
 
-    def fitting_team(self, wanted: int, tiles: Mapping[str, int]) -> int:
+    def fitting_reduction_group(self, wanted: int, tiles: Mapping[str, int]) -> int:
         """Work items that share a sum, whose sums fit local memory; 0 for no team."""
-        team = power_below(wanted) if self.kernel.team and wanted else 0
-        while team > 1 and team_numbers(prod(tiles.values()), team) * self.itemsize > self.machine.local:
-            team //= 2
-        return team if team > 1 else 0
+        reduction_group = power_below(wanted) if self.kernel.team and wanted else 0
+        while (
+            reduction_group > 1
+            and reduction_group_numbers(prod(tiles.values()), reduction_group) * self.itemsize > self.machine.local
+        ):
+            reduction_group //= 2
+        return reduction_group if reduction_group > 1 else 0
 
-    def fitting_split(self, wanted: int, team: int) -> int:
+    def fitting_loop_split(self, wanted: int, reduction_group: int) -> int:
         """Runs of a team: no more than it has items, or than there are rounds."""
-        return max(1, min(power_below(wanted), team, power_below(split_rounds(self.unit, self.kernel))))
+        return max(1, min(power_below(wanted), reduction_group, power_below(loop_split_rounds(self.unit, self.kernel))))
 
     def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:
         """The launches that read parameters from constant memory; none where they stay in global memory."""
@@ -171,11 +185,11 @@ class _Planning:
             return bool(self.config.across)
         return -(-self.vectors // sample_tile) >= gpu_cost_model.WARP
 
-    def sum_macros(self, parts: int, team: int, split: int) -> dict[str, int]:
+    def sum_macros(self, partial_sums: int, reduction_group: int, loop_split: int) -> dict[str, int]:
         """How a sum over samples is taken."""
         kernel = self.kernel
-        macros = {kernel.parts: parts, kernel.team: team} if kernel.parts else {}
-        return macros | ({kernel.split.macro: split} if kernel.split else {})
+        macros = {kernel.parts: partial_sums, kernel.team: reduction_group} if kernel.parts else {}
+        return macros | ({kernel.split.macro: loop_split} if kernel.split else {})
 
     def constant_macros(self, shares: tuple[Share | None, ...]) -> dict[str, int | str]:
         """Where parameters lie, and whether launches are given slices of them."""

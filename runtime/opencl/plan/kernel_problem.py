@@ -25,22 +25,28 @@ def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> di
 
 
 def global_size(
-    unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], vectors: int, lanes: int, parts: int = 1, team: int = 0
+    unit: Unit,
+    kernel: KernelInfo,
+    tiles: Mapping[str, int],
+    vectors: int,
+    lanes: int,
+    partial_sums: int = 1,
+    reduction_group: int = 0,
 ) -> tuple[int, ...]:
     """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
-    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: parts, kernel.team: team}
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: partial_sums, kernel.team: reduction_group}
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, parts: int = 1) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``parts``.
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, partial_sums: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``partial_sums``.
 
     A vector has ``lanes`` lanes.
     """
     extents = tile_extents(unit, kernel, vectors, lanes)
     # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
-    others = prod(global_size(unit, kernel, whole, vectors, lanes, parts))
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, partial_sums))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
     work = int(expression(kernel.work)(unit.sizes))
     summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
@@ -92,12 +98,12 @@ def gpu_choice(
     tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip
     """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
-    summed = Sum(vectors, machine.local // itemsize, split_rounds(unit, kernel)) if kernel.team else None
+    summed = Sum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.team else None
     partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
     problem = replace(problem, partial=partial)
     return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
 
 
-def split_rounds(unit: Unit, kernel: KernelInfo) -> int:
+def loop_split_rounds(unit: Unit, kernel: KernelInfo) -> int:
     """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
     return min((int(expression(text)(unit.sizes)) for text in kernel.split.rounds), default=1) if kernel.split else 1

@@ -65,13 +65,18 @@ class Entry:
 
 
 # --------------------------------------------------------------------------------------------------------------- JSON
+#: The key of a choice in files where it has another name there.
+KEYS = {"partial_sums": "parts", "reduction_group": "team", "loop_split": "split"}
+_KEYS = {item.name: KEYS.get(item.name, item.name) for item in fields(KernelConfig)}
+
+
 def config_record(config: KernelConfig) -> dict[str, Any]:
     """JSON form of a configuration; what has its default is left out."""
     record: dict[str, Any] = {}
     for item in fields(KernelConfig):
         value = getattr(config, item.name)
         if value != getattr(DEFAULT, item.name):
-            record[item.name] = _plain(value)
+            record[_KEYS[item.name]] = _plain(value)
     return record
 
 
@@ -83,11 +88,11 @@ def _plain(value: Any) -> Any:
 
 def config_from(record: Mapping[str, Any]) -> KernelConfig:
     """What ``config_record`` wrote; ValueError or TypeError where it is none."""
-    known = {item.name for item in fields(KernelConfig)}
-    if not set(record) <= known:
-        raise ValueError(f"a configuration has no {sorted(set(record) - known)[0]}")
-    flags = {item.name for item in fields(KernelConfig) if isinstance(item.default, bool)}
-    values: dict[str, Any] = {name: _flag(value) if name in flags else _frozen(value) for name, value in record.items()}
+    names = {key: name for name, key in _KEYS.items()}
+    if not set(record) <= set(names):
+        raise ValueError(f"a configuration has no {sorted(set(record) - set(names))[0]}")
+    flags = {_KEYS[item.name] for item in fields(KernelConfig) if isinstance(item.default, bool)}
+    values: dict[str, Any] = {names[key]: _flag(value) if key in flags else _frozen(value) for key, value in record.items()}
     return KernelConfig(**values)
 
 
@@ -156,5 +161,6 @@ def words(config: KernelConfig) -> str:
         value = getattr(config, item.name)
         if item.name != "tiles" and value != getattr(DEFAULT, item.name):
             text = "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            short.append(item.name if value is True else f"{item.name} {text}")
+            key = _KEYS[item.name]
+            short.append(key if value is True else f"{key} {text}")
     return ", ".join(short) or "default"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...manifest.records import KernelInfo
 from ...opencl.plan.cpu_cost_model import cycles
 from ...opencl.plan.kernel_problem import SINGLE, at_work, gpu_choice, kernel_problem
-from ...opencl.plan.parts import MANY, most_parts
+from ...opencl.plan.partial_sums import MANY, most_partial_sums
 from ...program.program import Unit
 from .traits import Traits
 
@@ -22,5 +22,5 @@ def cost(unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], width: int, s
     if machine.work_items >= MANY:
         problem = kernel_problem(unit, kernel, vectors, lanes)
         return gpu_choice(unit, kernel, problem, machine, width, vectors, SINGLE, tuple(tiles.values()))[1] / samples
-    problem = kernel_problem(unit, kernel, vectors, lanes, most_parts(vectors, machine.work_items))
+    problem = kernel_problem(unit, kernel, vectors, lanes, most_partial_sums(vectors, machine.work_items))
     return cycles(problem, list(tiles.values()), machine) * registers * vectors / samples

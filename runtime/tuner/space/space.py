@@ -18,7 +18,7 @@ from ...opencl.plan.kernel_config import DEFAULT, KernelConfig
 from ...opencl.plan.kernel_plan import MOST_UNROLLED, KernelPlan, plan_kernel
 from ...opencl.plan.kernel_problem import global_size, tile_extents
 from ...opencl.plan.local_copies import no_local_copy
-from ...opencl.plan.parts import MOST_TEAM
+from ...opencl.plan.partial_sums import MOST_REDUCTION_GROUP
 from ...program.program import Unit
 from . import local_sizes, predicted
 from .local_sizes import Image
@@ -31,7 +31,7 @@ MOST_GROUPS = 5
 #: Rounds of an innermost loop that are tried as one; 0 is the compiler's choice.
 UNROLLED = (0, 2, 4, 8)
 #: Work items that share a sum; 1 keeps it to one.
-TEAMS = tuple(1 << n for n in range(1, MOST_TEAM.bit_length()))
+REDUCTION_GROUPS = tuple(1 << n for n in range(1, MOST_REDUCTION_GROUP.bit_length()))
 #: Rounds that are copied to local memory at a time; 0 copies nothing.
 COPIED = (0, 1, 4, 16, 64)
 
@@ -87,7 +87,7 @@ class Space:
     def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
         """Work items of a launch."""
         vectors, lanes = self.vectors(plan.width), self.lanes(plan.width)
-        return global_size(self.unit, self.kernel, plan.tiles, vectors, lanes, plan.parts, plan.team)
+        return global_size(self.unit, self.kernel, plan.tiles, vectors, lanes, plan.partial_sums, plan.reduction_group)
 
     def places(self, tiles: Mapping[str, int]) -> int:
         """Accumulators in registers: of a cache tile those of one place."""
@@ -103,9 +103,9 @@ class Space:
         if self.places(plan.tiles) > MOST_PLACES:
             return f"{self.places(plan.tiles)} accumulators, expected at most {MOST_PLACES}"
         return (
-            self._illegal_team(config, plan)
+            self._illegal_reduction_group(config, plan)
             or self._illegal_group(config, plan)
-            or self._illegal_parts(config, plan)
+            or self._illegal_partial_sums(config, plan)
             or self._illegal_unroll(config)
             or self._illegal_constant(config)
             or self._illegal_local(config)
@@ -133,37 +133,38 @@ class Space:
             return f"group {config.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
         return ""
 
-    def _illegal_parts(self, config: KernelConfig, plan: KernelPlan) -> str:
-        if config.parts is None:
+    def _illegal_partial_sums(self, config: KernelConfig, plan: KernelPlan) -> str:
+        if config.partial_sums is None:
             return ""
         if self.device.fused:
             return "a kernel of a fused pass takes its sum in one part"
         if not self.kernel.parts:
             return f"{self.kernel.name} has no sum that can be taken in parts"
-        if not 1 <= config.parts <= self.most_parts(plan):
-            return f"{config.parts} parts, expected 1 to {self.most_parts(plan)}"
+        if not 1 <= config.partial_sums <= self.most_partial_sums(plan):
+            return f"{config.partial_sums} parts, expected 1 to {self.most_partial_sums(plan)}"
         return ""
 
-    def most_parts(self, plan: KernelPlan) -> int:
+    def most_partial_sums(self, plan: KernelPlan) -> int:
         """Parts of a sum that have at least a vector for each item of a team, or for one item."""
         vectors = -(-self.samples // plan.width)
-        return -(-vectors * plan.split // max(1, plan.team))
+        return -(-vectors * plan.loop_split // max(1, plan.reduction_group))
 
-    def _illegal_team(self, config: KernelConfig, plan: KernelPlan) -> str:
-        if plan.team and config.group is not None:
+    def _illegal_reduction_group(self, config: KernelConfig, plan: KernelPlan) -> str:
+        if plan.reduction_group and config.group is not None:
             return "a team is a work group of its own"
-        if config.split is not None and (not self.kernel.split or config.split != plan.split):
-            return f"{config.split} runs, expected a power of two up to the team's {plan.team} and to the rounds of its loop"
-        return "" if config.team is None else self._illegal_team_of(config.team, plan)
+        if config.loop_split is not None and (not self.kernel.split or config.loop_split != plan.loop_split):
+            most = f"the team's {plan.reduction_group} and to the rounds of its loop"
+            return f"{config.loop_split} runs, expected a power of two up to {most}"
+        return "" if config.reduction_group is None else self._illegal_reduction_group_of(config.reduction_group, plan)
 
-    def _illegal_team_of(self, items: int, plan: KernelPlan) -> str:
+    def _illegal_reduction_group_of(self, items: int, plan: KernelPlan) -> str:
         if self.device.fused:
             return "a kernel of a fused pass has a sum to itself"
         if not self.kernel.team:
             return f"{self.kernel.name} has no sum that work items could share"
-        if items not in (1, *TEAMS) or items > self.device.work_group:
-            return f"a team of {items}, expected a power of two up to {min(self.device.work_group, TEAMS[-1])}"
-        if items != max(1, plan.team):
+        if items not in (1, *REDUCTION_GROUPS) or items > self.device.work_group:
+            return f"a team of {items}, expected a power of two up to {min(self.device.work_group, REDUCTION_GROUPS[-1])}"
+        if items != max(1, plan.reduction_group):
             return f"a team of {items} needs more local memory than the {self.device.machine.local} bytes of a group"
         return ""
 
@@ -208,7 +209,7 @@ class Space:
             return "parameters in constant memory"
         if config.local is not None:
             return "parameters in local memory, with barriers"
-        if config.team is not None and self.device.kind != "gpu":
+        if config.reduction_group is not None and self.device.kind != "gpu":
             return "a team, with barriers"
         return ""
 
@@ -254,12 +255,12 @@ class Space:
         found.sort(key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device))
         return [self.config(tiles, own) for tiles in found]
 
-    def part_values(self, plan: KernelPlan) -> tuple[int, ...]:
+    def partial_sum_values(self, plan: KernelPlan) -> tuple[int, ...]:
         """Parts to try: powers of two, until there are four times the work items that keep the device busy."""
         if not self.kernel.parts or self.device.fused:
             return (1,)
-        items = prod(self.global_size(replace(plan, parts=1)))
-        room = min(self.most_parts(plan), 4 * self.device.machine.work_items // max(1, items))
+        items = prod(self.global_size(replace(plan, partial_sums=1)))
+        room = min(self.most_partial_sums(plan), 4 * self.device.machine.work_items // max(1, items))
         return tuple(1 << n for n in range(max(1, room.bit_length())))
 
     def neighbours(self, config: KernelConfig) -> Iterator[KernelConfig]:
@@ -294,13 +295,13 @@ class Space:
 
     def _other_sums(self, same: KernelConfig, plan: KernelPlan) -> Iterator[KernelConfig]:
         """The next numbers of parts, of items that share one, and of runs that these share out."""
-        for parts in _beside(self.part_values(plan), plan.parts):
-            yield replace(same, parts=parts, group=None)
+        for partial_sums in _beside(self.partial_sum_values(plan), plan.partial_sums):
+            yield replace(same, partial_sums=partial_sums, group=None)
         if self.kernel.team and self.device.kind == "gpu" and not self.device.fused:
-            for team in _beside((1, *TEAMS), max(1, plan.team)):
-                yield replace(same, team=team, split=None, group=None)
-            for split in _beside((1, *TEAMS), plan.split):
-                yield replace(same, team=plan.team or None, split=split, group=None)
+            for reduction_group in _beside((1, *REDUCTION_GROUPS), max(1, plan.reduction_group)):
+                yield replace(same, reduction_group=reduction_group, loop_split=None, group=None)
+            for loop_split in _beside((1, *REDUCTION_GROUPS), plan.loop_split):
+                yield replace(same, reduction_group=plan.reduction_group or None, loop_split=loop_split, group=None)
 
     def _other_loops(self, same: KernelConfig, plan: KernelPlan) -> Iterator[KernelConfig]:
         """Neighbours that differ in another axis, and the next numbers of rounds that are unrolled."""
@@ -338,13 +339,15 @@ class Space:
     def _drawn_choices(self, config: KernelConfig, generator: np.random.Generator) -> KernelConfig:
         """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
         if self.kernel.parts and not self.device.fused:
-            teamed = replace(config, team=(None, 1, *TEAMS)[int(generator.integers(len(TEAMS) + 2))])
-            config = config if self.illegal(teamed) else teamed
-            split = replace(config, split=(1, *TEAMS)[int(generator.integers(5))])
-            config = config if self.illegal(split) else split
-            most = self.most_parts(self.plan(config))
-            parts = [None, *(n for n in (1, 2, 3, 4, 7, 16, most) if n <= most)]
-            config = replace(config, parts=parts[int(generator.integers(len(parts)))])
+            shared = replace(
+                config, reduction_group=(None, 1, *REDUCTION_GROUPS)[int(generator.integers(len(REDUCTION_GROUPS) + 2))]
+            )
+            config = config if self.illegal(shared) else shared
+            loop_split = replace(config, loop_split=(1, *REDUCTION_GROUPS)[int(generator.integers(5))])
+            config = config if self.illegal(loop_split) else loop_split
+            most = self.most_partial_sums(self.plan(config))
+            partial_sums = [None, *(n for n in (1, 2, 3, 4, 7, 16, most) if n <= most)]
+            config = replace(config, partial_sums=partial_sums[int(generator.integers(len(partial_sums)))])
         if self.device.grouped:
             config = replace(config, across=(None, 0, 1)[int(generator.integers(3))])
         unrolled = replace(config, unroll=(None, 1, 2, 3, 4, 8)[int(generator.integers(6))])

@@ -57,4 +57,3 @@ def traits(backend: OpenCLBackend, dtype: str) -> Traits:
         int(device.local_mem_size),
         devices.machine(device, backend.kind),
     )
-

@@ -12,7 +12,7 @@ import pyopencl as cl
 from ...backend import Array
 from ...errors import DeviceError
 from ...opencl.launch.block_layout import BlockLayout
-from ...opencl.launch.calls import PARTS, bound, calls, parts_key, set_number
+from ...opencl.launch.calls import PARTIAL_SUMS, bound, calls, partial_sums_key, set_number
 from ...opencl.launch.fused import Fusion, fusible
 from ...opencl.launch.grouped import Grouping
 from ...opencl.launch.launch import local_size
@@ -97,8 +97,8 @@ class Launched(Candidate):
         memory = dict(enumerate(self.arguments(inputs)))
         itemsize = np.dtype(job.dtype).itemsize
         units, chosen = shape(job, kernel.output)[0], plan.kernels[0, kernel.name]
-        if chosen.parts > 1:
-            memory[PARTS] = allocated(queue.context, chosen.parts * max(1, units) * itemsize)
+        if chosen.partial_sums > 1:
+            memory[PARTIAL_SUMS] = allocated(queue.context, chosen.partial_sums * max(1, units) * itemsize)
         self.kept = (memory, index)
         self.ready = []
 
@@ -152,8 +152,10 @@ class Composed(Candidate):
             raise RefusedError("compile", str(error)) from None
         index = read_only(queue.context, fusion.plan.binding(0).index)
         given = dict(zip(step.keys, self.arguments(inputs), strict=True))
-        if fusion.parts(step) > 1:
-            given[parts_key(step)] = allocated(queue.context, fusion.parts(step) * self._count(job.kernel.output) * itemsize)
+        if fusion.partial_sums(step) > 1:
+            given[partial_sums_key(step)] = allocated(
+                queue.context, fusion.partial_sums(step) * self._count(job.kernel.output) * itemsize
+            )
         self.kept = (given, index)
         held = cast(Region, _Buffers(given))
         self.composed.bind(dict.fromkeys(given, held), {0: index})

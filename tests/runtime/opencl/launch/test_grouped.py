@@ -18,7 +18,7 @@ from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch import memory
-from phiz.runtime.opencl.launch.calls import parts_key
+from phiz.runtime.opencl.launch.calls import partial_sums_key
 from phiz.runtime.opencl.launch.compose import given, keys
 from phiz.runtime.opencl.launch.grouped import GroupedPass, Grouping, _launches
 from phiz.runtime.opencl.launch.grouped_text import LaunchGroup, Writer
@@ -27,7 +27,7 @@ from phiz.runtime.opencl.plan.plan import Plan
 from phiz.runtime.program.flat_vectors import parts_of_vectors
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Step, Unit
-from phiz.runtime.tuner.space.space import TEAMS, Space
+from phiz.runtime.tuner.space.space import REDUCTION_GROUPS, Space
 from phiz.runtime.tuner.space.traits import traits
 from phiz.runtime.tuner.trials.jobs import jobs
 from phiz.runtime.tuner.trials.trial import Trials
@@ -155,8 +155,8 @@ def test_widths_teams_and_parts_are_mixed_within_the_launches_above() -> None:
         for launch in _launches(found, steps):
             plans = [found.kernel(step) for step in launch.steps]
             widths.add(frozenset(plan.width for plan in plans))
-            teams = max(teams, len({plan.team for plan in plans}))
-            parts = max(parts, len({plan.parts for plan in plans}))
+            teams = max(teams, len({plan.reduction_group for plan in plans}))
+            parts = max(parts, len({plan.partial_sums for plan in plans}))
     assert max(map(len, widths)) == 3, "vectors of 1, 2 and 4 samples side by side in one launch"
     assert teams > 3 and parts > 2
 
@@ -164,11 +164,11 @@ def test_widths_teams_and_parts_are_mixed_within_the_launches_above() -> None:
 def test_configs_of_the_user_reach_grouped_passes() -> None:
     """Teams of two sizes and none, of several widths, in one launch of sums; what groups cannot have is left out."""
     chosen = {
-        ("dense", "gradient_w"): KernelConfig({"TILE_gradient_w_i": 2}, width=4, team=8, parts=2),
-        ("dense", "gradient_b"): KernelConfig(width=2, team=32, group=(1, 1, 1)),
+        ("dense", "gradient_w"): KernelConfig({"TILE_gradient_w_i": 2}, width=4, reduction_group=8, partial_sums=2),
+        ("dense", "gradient_b"): KernelConfig(width=2, reduction_group=32, group=(1, 1, 1)),
         ("dense", "forward_Z"): KernelConfig(width=2, constant=True, local=1, group=(2, 1, 1)),
-        ("radial_basis", "gradient_c"): KernelConfig(width=1, team=1, parts=3),
-        ("radial_basis", "gradient_beta"): KernelConfig(team=64),
+        ("radial_basis", "gradient_c"): KernelConfig(width=1, reduction_group=1, partial_sums=3),
+        ("radial_basis", "gradient_beta"): KernelConfig(reduction_group=64),
     }
     ours, theirs = network("radial", gpu(Fixed(chosen))), network("radial")
     x, t = batch(theirs, 64)
@@ -177,7 +177,12 @@ def test_configs_of_the_user_reach_grouped_passes() -> None:
     executor = grouped(ours, 64)
     plans = {(unit, name): plan for (unit, name), plan in executor.plan.kernels.items() if unit < 2}
     sums = ((0, "gradient_w"), (0, "gradient_b"), (1, "gradient_c"), (1, "gradient_beta"))
-    assert [(plans[n].width, plans[n].team, plans[n].parts) for n in sums] == [(4, 8, 2), (2, 32, 1), (1, 0, 3), (1, 64, 1)]
+    assert [(plans[n].width, plans[n].reduction_group, plans[n].partial_sums) for n in sums] == [
+        (4, 8, 2),
+        (2, 32, 1),
+        (1, 0, 3),
+        (1, 64, 1),
+    ]
     forward = plans[0, "forward_Z"]
     assert (forward.width, forward.group, forward.shares, forward.copies) == (2, None, (None,), False)
     ((_, launches),) = passes(executor)
@@ -215,9 +220,9 @@ def check_launches(steps: Sequence[Step], parts: Sequence[LaunchGroup], found: G
     ready: set[str] = set()
     for part in parts:
         assert part.steps and (part.kind != "single" or len(part.steps) == 1) and (part.kind != "stretch" or len(part.steps) > 1)
-        split = [step for step in part.steps if found.parts(step) > 1]
+        split = [step for step in part.steps if found.partial_sums(step) > 1]
         if part.kind == "parts":
-            assert split == list(part.steps) and {parts_key(step) for step in split} <= ready
+            assert split == list(part.steps) and {partial_sums_key(step) for step in split} <= ready
             ready |= {key for step in part.steps for key in step.use.writes}
             continue
         written: set[str] = set()
@@ -226,7 +231,7 @@ def check_launches(steps: Sequence[Step], parts: Sequence[LaunchGroup], found: G
             missing = {key for key in step.use.reads if key in writer} - ready
             assert missing <= (written if part.kind == "stretch" else set()), f"{step.kernel.name} reads {missing} too early"
             assert not missing or all(argument.samples for argument in step.reads if argument.key in missing)
-            written |= {parts_key(step)} if found.parts(step) > 1 else set(step.use.writes)
+            written |= {partial_sums_key(step)} if found.partial_sums(step) > 1 else set(step.use.writes)
         ready |= written
     assert {key for step in steps for key in step.use.writes} <= ready, "parts are added up"
 
@@ -277,7 +282,7 @@ def test_parts_add_one_launch(parts: int) -> None:
     net = network("radial")
     steps = calls(net.program, GRADIENT)
     split = names[1:2] if parts > 1 else ()
-    whole = Fixed({name: KernelConfig(team=32, parts=parts if name in split else 1) for name in names})
+    whole = Fixed({name: KernelConfig(reduction_group=32, partial_sums=parts if name in split else 1) for name in names})
     found = [part for part in _launches(grouping(net, 64, whole), steps) if part.kind in ("sums", "parts")]
     assert [part.kind for part in found] == (["sums", "parts"] if parts > 1 else ["sums"])
     assert len(found[0].steps) == 5
@@ -287,7 +292,7 @@ def test_parts_add_one_launch(parts: int) -> None:
 
 def test_apart_no_two_steps_share_a_launch() -> None:
     """What traces and benchmarks ask for."""
-    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): KernelConfig(parts=2)})))
+    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): KernelConfig(partial_sums=2)})))
     x, t = (array.astype(np.float32) for array in batch(ours, 64))
     executor = grouped(ours, 64)
     executor.set_parameters(ours.parameters)
@@ -330,9 +335,9 @@ def test_teams_of_all_sizes_side_by_side_fit_local_memory() -> None:
     unit, steps = net.program.units[0], calls(net.program, GRADIENT)
     kernels = {kernel.name: kernel for kernel in unit.kernels}
     device = replace(traits(gpu(), "float32"), machine=Machine(64, 2**15, local=49152))
-    for one, other in product((None, *TEAMS), repeat=2):
+    for one, other in product((None, *REDUCTION_GROUPS), repeat=2):
         tiles = {"TILE_gradient_w_i": 8, "TILE_gradient_w_j": 8}
-        chosen = {"gradient_w": KernelConfig(tiles, team=one), "gradient_b": KernelConfig(team=other)}
+        chosen = {"gradient_w": KernelConfig(tiles, reduction_group=one), "gradient_b": KernelConfig(reduction_group=other)}
         if any(Space(unit, kernels[name], "float32", 64, device).illegal(config) for name, config in chosen.items()):
             continue
         configs = Fixed({("dense", name): config for name, config in chosen.items()})
@@ -369,12 +374,14 @@ def test_no_two_tensors_overlap_that_one_launch_has_alive(name: str, apart: bool
                 for key in step.use.writes:
                     info = net.program.buffers[key]
                     counts[key] = info.units * (found.plan.capacity if info.samples else 1)
-                if found.parts(step) > 1:
-                    counts[parts_key(step)] = found.parts(step) * step.writes.extent.units
+                if found.partial_sums(step) > 1:
+                    counts[partial_sums_key(step)] = found.partial_sums(step) * step.writes.extent.units
             layout = found.scratch(steps, counts, 32, apart)
             assert set(layout.offsets) == set(counts) and all(start % 32 == 0 for start in layout.offsets.values())
             launches = [(step,) for step in steps] if apart else [part.steps for part in _launches(found, steps)]
-            touched = [{key for step in launch for key in (*step.use.keys, parts_key(step))} & set(counts) for launch in launches]
+            touched = [
+                {key for step in launch for key in (*step.use.keys, partial_sums_key(step))} & set(counts) for launch in launches
+            ]
             for number in range(len(launches)):
                 before, after = set().union(*touched[: number + 1]), set().union(*touched[number:])
                 alive = sorted((layout.offsets[key], layout.offsets[key] + counts[key], key) for key in before & after)

@@ -158,7 +158,7 @@ def test_split_launches_give_the_bits_of_one(name: str, dtype: str, shared: bool
     if not shared:
         monkeypatch.setattr(memory, "shares_memory", lambda device: False)
     for samples, tiles in ((9, dict.fromkeys(TILES, 1)), (21, TILES)):
-        base = KernelConfig(tiles, parts=2 if samples > 9 else None)
+        base = KernelConfig(tiles, partial_sums=2 if samples > 9 else None)
 
         def run(limit: int | None, base: KernelConfig = base, samples: int = samples) -> tuple[list[bytes], int, list[np.ndarray]]:
             backend = OpenCLBackend(fuse=False)

@@ -117,20 +117,26 @@ def test_no_other_choice_is_predicted_to_be_faster(
 @given(problem=problems(), machine=MACHINES, steps=st.integers(1, 400), summed=SUMS)
 def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Machine, steps: int, summed: Sum) -> None:
     found = best(problem, machine, steps, 1, summed)
-    assert found.team in (0, 32, 64, 128)
-    assert found.team or not any(fits(found.tile, team, summed.numbers) for team in (32, 64, 128))
-    assert not found.team or fits(found.tile, found.team, summed.numbers)
-    assert 1 <= found.split <= max(1, found.team) and found.split <= summed.rounds and found.split & (found.split - 1) == 0
-    assert found.parts == 1 or max(1, found.team) // found.split * found.parts <= summed.vectors, "each item has a vector"
+    assert found.reduction_group in (0, 32, 64, 128)
+    assert found.reduction_group or not any(fits(found.tile, team, summed.numbers) for team in (32, 64, 128))
+    assert not found.reduction_group or fits(found.tile, found.reduction_group, summed.numbers)
+    assert (
+        1 <= found.loop_split <= max(1, found.reduction_group)
+        and found.loop_split <= summed.rounds
+        and found.loop_split & (found.loop_split - 1) == 0
+    )
+    assert found.partial_sums == 1 or max(1, found.reduction_group) // found.loop_split * found.partial_sums <= summed.vectors, (
+        "each item has a vector"
+    )
     assert all(1 <= size <= extent for size, extent in zip(found.tile, problem.extents, strict=True))
     assert problem.cache_tile is None or found.tile[problem.cache_tile.axis] == 1
 
 
 def test_without_local_memory_there_are_no_teams() -> None:
     problem = TileProblem((5, 7), FORWARD, 1, False)
-    assert best(problem, GPU, 1, 1, Sum(1024, NUMBERS)).team >= 32
+    assert best(problem, GPU, 1, 1, Sum(1024, NUMBERS)).reduction_group >= 32
     alone = best(problem, GPU, 1, 1, Sum(1024, 0))
-    assert (alone.team, alone.split) == (0, 1) and alone.parts > 1, "parts share the sum instead"
+    assert (alone.reduction_group, alone.loop_split) == (0, 1) and alone.partial_sums > 1, "parts share the sum instead"
 
 
 def test_the_count_of_cycles() -> None:
@@ -190,9 +196,9 @@ def test_of_few_samples_teams_share_the_rounds_of_a_loop() -> None:
     """28 rows of an image with four samples: a team's items have a row each rather than nothing."""
     problem = TileProblem((6, 5), FORWARD, 1, False)
     few, long = best(problem, GPU, 28 * 28, 1, Sum(4, NUMBERS, 28)), best(problem, GPU, 1, 1, Sum(4096, NUMBERS, 28))
-    assert few.team >= 32 and few.team // few.split <= 4 < few.split <= 16
-    assert long.team // long.split >= 32, "where there are many, neighbours read neighbouring samples"
-    assert best(problem, GPU, 28 * 28, 1, Sum(4, NUMBERS, 1)).split == 1
+    assert few.reduction_group >= 32 and few.reduction_group // few.loop_split <= 4 < few.loop_split <= 16
+    assert long.reduction_group // long.loop_split >= 32, "where there are many, neighbours read neighbouring samples"
+    assert best(problem, GPU, 28 * 28, 1, Sum(4, NUMBERS, 1)).loop_split == 1
 
 
 # ------------------------------------------------------------------------------------------------------- plans of kernels
@@ -210,9 +216,12 @@ def test_plans_keep_to_the_same_bounds(samples: int, local: int) -> None:
     ):  # fmt: skip
         for name, (unit, plan) in planned(spec, shape, samples, replace(GPU, local=local)).items():
             if not name.startswith("gradient"):
-                assert (plan.team, plan.split, plan.parts) == (0, 1, 1)
+                assert (plan.reduction_group, plan.loop_split, plan.partial_sums) == (0, 1, 1)
                 continue
-            assert plan.team in (0, 32, 64, 128)
-            assert prod(plan.tiles.values()) * (plan.team + 1) * 4 * (128 // max(1, plan.team)) <= local or plan.team == 0
-            assert plan.split <= max(1, plan.team) and plan.split <= unit.sizes.get("X0", 1)
-            assert 1 <= plan.parts <= max(1, -(-samples * plan.split // max(1, plan.team)))
+            assert plan.reduction_group in (0, 32, 64, 128)
+            assert (
+                prod(plan.tiles.values()) * (plan.reduction_group + 1) * 4 * (128 // max(1, plan.reduction_group)) <= local
+                or plan.reduction_group == 0
+            )
+            assert plan.loop_split <= max(1, plan.reduction_group) and plan.loop_split <= unit.sizes.get("X0", 1)
+            assert 1 <= plan.partial_sums <= max(1, -(-samples * plan.loop_split // max(1, plan.reduction_group)))

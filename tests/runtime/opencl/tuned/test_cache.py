@@ -149,7 +149,7 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_folder().name == "phiz"
 
 
-CHOICES = KernelConfig(parts=4, unroll=2, constant=True, local=16)
+CHOICES = KernelConfig(partial_sums=4, unroll=2, constant=True, local=16)
 
 
 @pytest.mark.parametrize("config", [DEFAULT, FAST.config, KernelConfig(width=1), KernelConfig({"T": 1}), CHOICES])
@@ -167,7 +167,7 @@ def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
     path.write_text(json.dumps({**WHOLE, "entries": {"k": record}}))
     found = Cache(path).entries()["k"]
     assert found.config == FAST.config == found.trials[0].config
-    assert (found.config.parts, found.config.unroll, found.config.constant, found.config.local) == (None, None, False, None)
+    assert (found.config.partial_sums, found.config.unroll, found.config.constant, found.config.local) == (None, None, False, None)
     Cache(path).store({"other": replace(entry(), config=CHOICES)})
     again = Cache(path).entries()
     assert again["k"] == found

@@ -49,7 +49,7 @@ class Everywhere:
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The choice, as far as it is legal."""
         space, found = Space(unit, kernel, dtype, samples, self.device), KernelConfig(width=self.wanted.width)
-        for name in ("parts", "unroll", "constant", "local"):
+        for name in ("partial_sums", "unroll", "constant", "local"):
             value = getattr(self.wanted, name)
             tried = replace(found, **{name: value})
             if tried.local is not None:
@@ -71,11 +71,11 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 #: Choices that do not exclude one another, for sums over samples and for other kernels, side by side.
 CHOICES = {
-    "two parts, constant, unrolled": KernelConfig(parts=2, constant=True, unroll=3),
-    "seven parts, local, not unrolled": KernelConfig(parts=7, local=2, unroll=1),
-    "three parts, local": KernelConfig(parts=3, local=3),
+    "two parts, constant, unrolled": KernelConfig(partial_sums=2, constant=True, unroll=3),
+    "seven parts, local, not unrolled": KernelConfig(partial_sums=7, local=2, unroll=1),
+    "three parts, local": KernelConfig(partial_sums=3, local=3),
 }
-ROLES = {"parts": ("gradient",), "constant": ("forward",), "local": ("forward",), "unroll": ("forward", "gradient")}
+ROLES = {"partial_sums": ("gradient",), "constant": ("forward",), "local": ("forward",), "unroll": ("forward", "gradient")}
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES))
@@ -119,12 +119,16 @@ def job_of(role: str, samples: int = 64, wanted: Callable[[Job], bool] = lambda 
 
 def test_why_a_choice_is_illegal() -> None:
     forward, gradient = space(job_of("forward"), GPU), space(job_of("gradient"), GPU)
-    assert "forward_Z has no sum that can be taken in parts" in forward.illegal(KernelConfig(parts=2))
-    assert "65 parts, expected 1 to 64" in gradient.illegal(KernelConfig(team=1, parts=65))
-    assert "3 parts, expected 1 to 2" in gradient.illegal(KernelConfig(team=32, parts=3)), "64 vectors"
-    assert "0 parts" in gradient.illegal(KernelConfig(parts=0))
-    assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(KernelConfig(parts=9)), "8 vectors of 8 samples"
-    assert not gradient.illegal(KernelConfig(team=1, parts=64)) and not gradient.illegal(KernelConfig(team=32, parts=2))
+    assert "forward_Z has no sum that can be taken in parts" in forward.illegal(KernelConfig(partial_sums=2))
+    assert "65 parts, expected 1 to 64" in gradient.illegal(KernelConfig(reduction_group=1, partial_sums=65))
+    assert "3 parts, expected 1 to 2" in gradient.illegal(KernelConfig(reduction_group=32, partial_sums=3)), "64 vectors"
+    assert "0 parts" in gradient.illegal(KernelConfig(partial_sums=0))
+    assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(KernelConfig(partial_sums=9)), (
+        "8 vectors of 8 samples"
+    )
+    assert not gradient.illegal(KernelConfig(reduction_group=1, partial_sums=64)) and not gradient.illegal(
+        KernelConfig(reduction_group=32, partial_sums=2)
+    )
     assert "unrolled 17 times, expected 1 to 16" in forward.illegal(KernelConfig(unroll=17))
     basis = Network(NETWORKS["radial_basis"][0], (9,), "mse", "numpy")
     flat = next(job for job in jobs(basis, 8, Request()) if job.unit.file == "radial_basis" and job.kernel.name == "forward_Z")
@@ -143,12 +147,12 @@ def test_a_loop_with_barriers_is_not_unrolled() -> None:
 def test_fused_kernels_have_no_such_choices() -> None:
     for job in some_jobs(64):
         fused = space(job, replace(CPU, fused=True))
-        for config in (KernelConfig(parts=1), KernelConfig(team=1)):
+        for config in (KernelConfig(partial_sums=1), KernelConfig(reduction_group=1)):
             assert "a kernel of a fused pass" in fused.illegal(config)
         for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1))):
             assert "a kernel of a composed pass" in fused.illegal(config)
         for found in fused.neighbours(fused.config({})):
-            assert (found.parts, found.team, found.split) == (None, None, None)
+            assert (found.partial_sums, found.reduction_group, found.loop_split) == (None, None, None)
             assert (found.constant, found.local, found.group) == (False, None, None)
 
 
@@ -158,18 +162,28 @@ def test_grouped_kernels_choose_neither_work_groups_nor_where_parameters_lie() -
     for job in some_jobs(64):
         grouped, alone = space(job, replace(GPU, grouped=True)), space(job, GPU)
         team = 1 if job.kernel.team else None
-        for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1), team=team)):
+        for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1), reduction_group=team)):
             assert "a kernel of a composed pass" in grouped.illegal(config)
-        for start in (grouped.config({}), replace(grouped.config({}), team=team)):
+        for start in (grouped.config({}), replace(grouped.config({}), reduction_group=team)):
             for found in grouped.neighbours(start):
                 assert (found.constant, found.local, found.group) == (False, None, None)
                 moved |= {(job.kernel.role, name) for name in vars(found) if getattr(found, name) != getattr(start, name)}
-        free = KernelConfig(width=4), KernelConfig(parts=2, team=1), KernelConfig(team=32), KernelConfig(unroll=2)
+        free = (
+            KernelConfig(width=4),
+            KernelConfig(partial_sums=2, reduction_group=1),
+            KernelConfig(reduction_group=32),
+            KernelConfig(unroll=2),
+        )
         assert not any(map(grouped.illegal, free)) or job.kernel.role != "gradient"
-        bound = KernelConfig(team=32, split=1), KernelConfig(team=64, split=2), KernelConfig(team=3), KernelConfig(parts=65)
+        bound = (
+            KernelConfig(reduction_group=32, loop_split=1),
+            KernelConfig(reduction_group=64, loop_split=2),
+            KernelConfig(reduction_group=3),
+            KernelConfig(partial_sums=65),
+        )
         for config in (*free, *bound):
             assert grouped.illegal(config) == alone.illegal(config)
-    assert moved >= {("gradient", name) for name in ("tiles", "width", "parts", "team", "split", "unroll")}
+    assert moved >= {("gradient", name) for name in ("tiles", "width", "partial_sums", "reduction_group", "loop_split", "unroll")}
     assert moved >= {("forward", name) for name in ("tiles", "width", "unroll", "across")}
 
 
@@ -185,16 +199,16 @@ def test_parts_are_offered_where_the_device_has_room_for_them() -> None:
     job = job_of("gradient", 4096)
     gpu, cpu = space(job, GPU), space(job, CPU)
     for team, tiles in ((1, {}), (2, {}), (32, {}), (128, {}), (128, dict.fromkeys(job.kernel.tiles, 1))):
-        plan = gpu.plan(KernelConfig(tiles, team=team, parts=1))
-        values, items = gpu.part_values(plan), np.prod(gpu.global_size(plan))
+        plan = gpu.plan(KernelConfig(tiles, reduction_group=team, partial_sums=1))
+        values, items = gpu.partial_sum_values(plan), np.prod(gpu.global_size(plan))
         assert values == tuple(1 << n for n in range(len(values)))
         room = min(4 * GPU.machine.work_items // items, 4096 // team)  # a vector for each item of a team
         assert values[-1] <= max(1, room) < 2 * values[-1]
         assert len(values) > 2 or team == 128
-    assert {s.parts for s in gpu.neighbours(replace(gpu.config({}), team=1))} > {None}
-    assert max(cpu.part_values(cpu.default)) <= 4 * CPU.machine.work_items
+    assert {s.partial_sums for s in gpu.neighbours(replace(gpu.config({}), reduction_group=1))} > {None}
+    assert max(cpu.partial_sum_values(cpu.default)) <= 4 * CPU.machine.work_items
     forward = space(job_of("forward", 4096), GPU)
-    assert forward.part_values(forward.default) == (1,)
+    assert forward.partial_sum_values(forward.default) == (1,)
 
 
 def test_unrolling_is_offered_one_step_at_a_time_and_tried_in_a_child() -> None:
@@ -217,12 +231,12 @@ def test_constant_memory_is_offered_on_a_gpu_only_and_tried_in_a_child() -> None
 
 def test_choices_survive_where_another_tunable_moves() -> None:
     found = space(job_of("gradient"), GPU)
-    start = KernelConfig(team=1, parts=4, unroll=2)
+    start = KernelConfig(reduction_group=1, partial_sums=4, unroll=2)
     around = list(found.neighbours(start))
-    assert {s.parts for s in around if s.unroll == 2} == {2, 4, 8}
-    assert {s.unroll for s in around if s.parts == 4} == {None, 2, 4}
-    assert {s.team for s in around if (s.parts, s.unroll) == (4, 2)} == {1, 2}
-    assert any(s.tiles != around[-1].tiles and (s.team, s.parts, s.unroll) == (1, 4, 2) for s in around)
+    assert {s.partial_sums for s in around if s.unroll == 2} == {2, 4, 8}
+    assert {s.unroll for s in around if s.partial_sums == 4} == {None, 2, 4}
+    assert {s.reduction_group for s in around if (s.partial_sums, s.unroll) == (4, 2)} == {1, 2}
+    assert any(s.tiles != around[-1].tiles and (s.reduction_group, s.partial_sums, s.unroll) == (1, 4, 2) for s in around)
 
 
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:

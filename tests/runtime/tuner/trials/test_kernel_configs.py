@@ -75,7 +75,7 @@ def choices(config: KernelConfig) -> set[str]:
     made = {
         "tiles": bool(config.tiles),
         "group": config.group is not None,
-        "parts": (config.parts or 1) > 1,
+        "parts": (config.partial_sums or 1) > 1,
         "constant": config.constant,
         "local": config.local is not None,
     }
@@ -124,7 +124,7 @@ def test_random_legal_configs_of_built_in_layers(name: str, samples: int, dtype:
     drawn = list(backend.configs.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused
-    sums = [s.parts for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")]
+    sums = [s.partial_sums for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")]
     assert any((n or 1) > 1 for n in sums) is not fused or samples < 64
     assert any(s.constant for s in drawn) is not fused or samples < 64
     assert any(s.local is not None for s in drawn) is not fused or samples < 1000
