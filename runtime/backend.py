@@ -75,14 +75,18 @@ class Executor(Protocol):
         """
 
     def set_parameters(self, parameters: Array) -> None:
-        """Use this flat parameter vector from now on, which must stay as it is until the results of all passes were taken."""
+        """Use this flat parameter vector from now on.
+
+        It must stay as it is until the results of all passes were taken.
+        """
 
     def start(self, resident: Any, request: Request) -> Pending:
         """Forward, and what ``request`` asks for; does not wait."""
 
     def seeded(self, resident: Any, delta: Array, request: Request) -> Pending:
-        """Backward alone, after a ``start`` with ``keep`` on the same micro-batch whose result was taken, from
-        ``delta (units, n)`` of the last layer's Z.
+        """Start the backward pass alone, from ``delta (units, n)`` of the last layer's Z.
+
+        It follows a ``start`` with ``keep`` on the same micro-batch, whose result was taken.
         """
 
     def derivative_source(self, resident: Any) -> Array:

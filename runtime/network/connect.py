@@ -1,4 +1,4 @@
-"""From specifications to a chain of layers whose shapes fit, under a loss that admits what comes out at the end."""
+"""Layers connected one after the other, under a loss whose range fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .batch import interval
 
 
 def connect(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
-    """The layers of ``specs`` from an input of ``shape`` on; ShapeError names one that does not fit what is below it."""
+    """The layers of ``specs``, the first on an input of ``shape``, each further one on the output below it.
+
+    Raises ShapeError naming a layer that does not fit what is below it.
+    """
     if not specs:
         raise ShapeError("a network needs at least one layer")
     layers: list[Layer] = []

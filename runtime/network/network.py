@@ -97,7 +97,10 @@ class Network:
         return self.program.parameters
 
     def parameter(self, index: int, name: str, parameters: Floats | None = None) -> Any:
-        """Parameter ``name`` of layer ``index`` as a view in its own shape (a list of arrays where kernels differ in size)."""
+        """Parameter ``name`` of layer ``index``, as a view in its own shape.
+
+        Where kernels differ in size it is a list of arrays.
+        """
         flat = self.parameters if parameters is None else parameters
         for piece in self.slices:
             if (piece.layer, piece.name) == (index, name):
@@ -262,7 +265,9 @@ class Network:
         return max(1, min(self.micro_batch, self._rows_within_bounds() // max(1, rows_per_sample)))
 
     def executor(self, samples: int, request: Request = VALUE_AND_GRADIENT) -> Executor:
-        """Buffers and kernels for such passes of ``samples`` samples: at hand where one of up to 8 times the need is.
+        """Buffers and kernels for passes of ``samples`` samples.
+
+        Reuses an executor of up to 8 times the needed capacity.
 
         Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
         ``ROW_BYTES`` bounds the buffers for a gradient per sample.

@@ -44,7 +44,9 @@ def nonfinite_parameter(slices: Sequence[Slice], values: Array) -> NotFinite | N
 
 
 def first_nonfinite(program: Program, executor: Executor, parameters: Array, batch: Batch, size: int) -> NotFinite | None:
-    """The first tensor of a pass over ``batch`` that is not finite, found kernel by kernel, ``size`` samples at a time.
+    """The first tensor of a pass over ``batch`` that is not finite.
+
+    It is looked for kernel by kernel, ``size`` samples at a time.
 
     Without targets the forward pass alone is looked through.
     """

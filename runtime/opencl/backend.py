@@ -69,7 +69,11 @@ class OpenCLBackend:
         return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
 
     def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
-        """Whole blocks where passes are fused, else whole vectors and whole tiles of them; as many as there are in rows."""
+        """Samples that there is room for where ``samples`` are asked for.
+
+        Fused passes take whole blocks, others whole vectors and whole tiles of them; where samples are outer,
+        none is added.
+        """
         if sample_outer:
             return max(1, samples)
         return self._blocking(dtype, samples).whole(samples) if self.fuses else self.plan(program.units, dtype, samples).capacity
@@ -155,7 +159,10 @@ class OpenCLBackend:
         return OpenCLExecutor(program, dtype, launcher.room(capacity), self.device, launcher)
 
     def launcher(self, units: Sequence[Unit], dtype: str, capacity: int, sample_outer: bool = False) -> Launcher:
-        """How kernels are put into launches: fused on a CPU, grouped on a device of many work items, else one by one."""
+        """How kernels are put into launches.
+
+        They are fused on a CPU, grouped on a device of many work items, and else launched one by one.
+        """
         if sample_outer:
             return self.sample_outer_fusion(units, dtype, capacity)
         if self.groups:

@@ -1,4 +1,7 @@
-"""Steps of a pass one by one, and passes whose results stay on the device: what traces, the tuner's checks and benchmarks queue."""
+"""Steps of a pass one by one, and passes whose results stay on the device.
+
+Traces, the tuner's checks and benchmarks queue them.
+"""
 
 from __future__ import annotations
 

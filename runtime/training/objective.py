@@ -1,4 +1,7 @@
-"""A network on its training samples as an objective for the optimizers: mean error, and an L2 penalty if asked for."""
+"""The error of a network on its training samples, as an objective for the optimizers.
+
+It is the mean error, and an L2 penalty if asked for.
+"""
 
 from __future__ import annotations
 

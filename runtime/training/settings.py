@@ -1,4 +1,7 @@
-"""What a training run is asked to do: the method with its options, limits and seed, each checked and given its default."""
+"""What a training run is asked to do.
+
+Method, options, limits and seed are checked, and given their defaults.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a person sees while kernels are tuned, on stderr: a bar of the budget on a terminal, a line per kernel elsewhere."""
+"""What a person sees on stderr while kernels are tuned.
+
+On a terminal this is a bar of the budget, elsewhere a line for each kernel.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,10 @@ def row(entry: Entry, name: str = "") -> Row:
 
 
 def _sizes(sizes: Mapping[str, Any]) -> str:
-    """``I 16, J 6, X 8×8``: the axes of one letter together; 1 and 0, strides and borders that do nothing, are left out."""
+    """Sizes as a table shows them: ``I 16, J 6, X 8×8``.
+
+    The axes of one letter stand together; 1 and 0, strides and borders that do nothing, are left out.
+    """
     groups: dict[str, list[int]] = {}
     for name, value in sizes.items():
         groups.setdefault(name.rstrip("0123456789"), []).append(int(value))

@@ -1,4 +1,7 @@
-"""The order in which candidates are tried: by predicted cost, then one tunable at a time, until nothing is left or time is up."""
+"""The order in which candidates are tried.
+
+They come by predicted cost, then one tunable at a time, until nothing is left or time is up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""All kernels of a network, the slowest first, within a budget of seconds; what is found is kept as it is found."""
+"""The tuning of all kernels of a network within a budget of seconds, the slowest first.
+
+What is found is kept as it is found.
+"""
 
 from __future__ import annotations
 

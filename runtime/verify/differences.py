@@ -94,7 +94,9 @@ def _refine(comparison: Comparison, moved: Moved, entry: int, values: Floats, to
 
 
 def taylor_slope(remainder: Callable[[float], float], rounding: Callable[[float], float], steps: Sequence[float]) -> float:
-    """Order at which ``|f(x + e v) - f(x) - e <g, v>|`` vanishes with e: 2 for the right g, 1 for a wrong one.
+    """Order at which the Taylor remainder vanishes: 2 for the right gradient, 1 for a wrong one.
+
+    The remainder is ``|f(x + e v) - f(x) - e <g, v>|``.
 
     ``steps`` halve from one to the next.  The order is read at the smallest step whose remainder stands clear of
     ``rounding(e)``, where kinks that a larger step crosses no longer matter; infinite where no remainder does (f is linear).

@@ -1,4 +1,6 @@
-"""One file of kernels run kernel by kernel on arrays of one's choice, with NumPy or OpenCL: what verification looks at.
+"""One file of kernels, run kernel by kernel on any arrays.
+
+NumPy or OpenCL runs it; verification and the tuner look at what comes out.
 
 The texts, macros and calling conventions are those that networks use; only the order of the calls and the arguments are the
 caller's.  Tensors go by their names in the definition.  Extra names: ``phi`` is the activation's output, ``factor`` holds what

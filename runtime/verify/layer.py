@@ -129,7 +129,10 @@ class LayerCheck:
 
     @property
     def undefined(self) -> bool:
-        """True where a stage is not finite at any point (the largest, or the mean, of no value): it has no derivative."""
+        """Whether a stage is not finite at any point, so that it has no derivative.
+
+        The largest, or the mean, of no value is such a stage.
+        """
         try:
             stages = [kernel.output for kernel in self.info.kernels if kernel.role == "forward"]
             found = self._evaluated(self.point, "float64", stages)

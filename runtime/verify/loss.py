@@ -187,7 +187,10 @@ class PairCheck:
 
 @dataclass
 class HeadCheck:
-    """A loss fused with a layer: its value and its delta of a stage against the layer's own kernels followed by the loss."""
+    """A loss fused with a layer, held against the layer's own kernels followed by the loss.
+
+    Compared are its value and its delta of a stage.
+    """
 
     configuration: Configuration
     loss: LossInfo

@@ -1,4 +1,7 @@
-"""From a file of OpenCL kernels and the sizes of a layer to a built program: macros, index tables, the program cache."""
+"""Built programs, from files of OpenCL kernels and the sizes of layers.
+
+This is where macros, index tables and the cache of programs are.
+"""
 
 from __future__ import annotations
 

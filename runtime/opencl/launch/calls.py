@@ -1,4 +1,7 @@
-"""From one kernel and its plan to launches: the kernel itself, share by share, and the addition of the parts of its sum."""
+"""The launches of one kernel.
+
+They are the kernel itself, share by share, and the addition of its partial sums.
+"""
 
 from __future__ import annotations
 

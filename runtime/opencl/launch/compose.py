@@ -1,4 +1,6 @@
-"""Composed passes: one program with the text of every unit once, and kernels of its own that call the items of several steps.
+"""Composed passes: programs whose kernels call the items of several steps.
+
+A program has the text of every unit once.
 
 The names of a unit's text are set apart by a prefix.  How steps are put into kernels is up to ``launch.fused`` (CPUs) and
 ``launch.grouped`` (devices of many work items).

@@ -60,7 +60,9 @@ class Blocking:
 
 
 def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
-    """Vectors as wide as leaves one for every compute unit, and blocks of them that are the soonest through all of ``capacity``.
+    """The blocks of samples that are the soonest through all of ``capacity``.
+
+    Vectors are as wide as leaves one for every compute unit.
 
     ``width``: the device's samples per vector.
     """
@@ -174,7 +176,9 @@ class FusedPass(ComposedPass):
             self._ready.append((self.kernels[number], items))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one stage, ``times`` times in one launch: the work items of a second axis do the same again; its event.
+        """Queue one stage, ``times`` times in one launch; its event.
+
+        The work items of a second axis do the same again.
 
         See ``tuner.timer.out_of_step`` for how many.
         """

@@ -67,7 +67,10 @@ class Grouping:
         return self.kernel(step).partial_sums
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
-        """Tensors may overlap that no launch has both alive: at any time its groups are at different ones of its steps."""
+        """Offsets of tensors, which may overlap where no launch has both alive.
+
+        At any time the groups of a launch are at different ones of its steps.
+        """
         uses = []
         for launch in _apart(self, steps) if apart else _launches(self, steps):
             split = [partial_sums_key(step) for step in launch.steps if self.partial_sums(step) > 1]
@@ -153,7 +156,10 @@ def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[La
 
 
 def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
-    """Steps in order; as many as possible of those that a group is through with sooner than with a launch share one."""
+    """Launches of steps in order, as few as are worth it.
+
+    Steps share a launch where a group is through with them sooner than another launch has begun.
+    """
     together: list[Step] = []
     for step in [*steps, None]:
         if step is not None and _short(grouping, step):

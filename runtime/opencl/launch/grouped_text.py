@@ -29,7 +29,10 @@ Kind = Literal["single", "stretch", "sums", "parts"]
 
 @dataclass(frozen=True)
 class LaunchGroup:
-    """The steps of one launch; ``turn``: when it is queued, the same for a launch of sums and the one that adds up their parts."""
+    """The steps of one launch, of one kind.
+
+    ``turn``: when it is queued, the same for a launch of sums and the one that adds up their partial sums.
+    """
 
     kind: Kind
     steps: tuple[Step, ...]
@@ -59,7 +62,10 @@ class Writer:
         return planned(self.plan, step)
 
     def _names(self) -> list[str]:
-        """Keys of the tensors that the kernel is given; the parts of a sum stand for the sum where it is taken in parts."""
+        """Keys of the tensors that the kernel is given.
+
+        Where a sum is taken in partial sums, these stand for it.
+        """
         if self.launch_group.kind == "sums":
             whole = [
                 key
@@ -143,7 +149,10 @@ class Writer:
         return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *reduction_group])});"
 
     def _tensors(self, step: Step) -> list[str]:
-        """What an item is given before numbers; the parts of a sum stand for the sum where it is taken in parts."""
+        """What an item is given before numbers.
+
+        Where a sum is taken in partial sums, these stand for it.
+        """
         missing = [key for key in keys([step], self.vectors) if key not in self.names]
         found = given(step, [*self.names, *missing], self.vectors, self.itemsize, self.offsets)
         if self.own(step).partial_sums > 1:
@@ -215,7 +224,10 @@ class Writer:
             yield from self._choice(self._store)
 
     def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:
-        """``lines`` of the step that the group belongs to; ``n`` is the number of the item, or of its team, among the step's."""
+        """Code that runs ``lines`` of the step that the group belongs to.
+
+        ``n`` in it is the number of the item, or of its reduction group, among the step's.
+        """
         before = 0
         for step in self.launch_group.steps:
             until, sharing, found = before + self._groups(step), self.own(step).reduction_group, lines(step)

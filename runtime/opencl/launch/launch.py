@@ -15,7 +15,9 @@ Sizes = tuple[Size, Size | None, Size | None]
 
 
 def work_group(size: Size) -> Size:
-    """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
+    """The local size of a launch on a CPU.
+
+    It has up to 64 work items, sample vectors first, and leaves at least 16 groups.
 
     A work group costs about as much as a small work item, so tiles share one too.
 

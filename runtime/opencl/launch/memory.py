@@ -126,8 +126,10 @@ class Region(Protocol):
         """What a kernel is given that knows at which byte of it a tensor begins, and that byte."""
 
     def host(self, key: str) -> Array:
-        """A tensor on the host, flat: what is written there reaches the kernels with ``send``, what they wrote is there
-        when the event of ``fetch`` has come.
+        """A tensor on the host, flat.
+
+        What is written there reaches the kernels with ``send``; what they wrote is there when the event of
+        ``fetch`` has come.
         """
 
     def send(self, keys: Iterable[str]) -> None:
@@ -140,7 +142,10 @@ class Region(Protocol):
         """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on, which is aligned as the device asks."""
+        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on.
+
+        ``first`` is aligned as the device asks.
+        """
 
     def another(self) -> Region:
         """One for the next pass, while the results of this one are still to be read."""

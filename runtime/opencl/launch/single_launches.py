@@ -1,4 +1,8 @@
-"""A launch for every kernel: where nothing is gained by putting several into one, or where some have no item function."""
+"""A launch for every kernel.
+
+This is for devices where nothing is gained by putting several into one, and for kernels without item
+functions.
+"""
 
 from __future__ import annotations
 

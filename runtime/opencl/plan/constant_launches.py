@@ -1,4 +1,7 @@
-"""A kernel with its parameters in constant memory: one launch where all fit, else one for each range of output maps."""
+"""Kernels with their parameters in constant memory.
+
+There is one launch where all of them fit, else one for each range of output maps.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ class Share:
 def constant_launches(
     unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], machine: Machine, itemsize: int
 ) -> tuple[tuple[Share | None, ...], str]:
-    """The launches of ``kernel``, None for one over everything; none of them, and the reason, where its parameters do not fit."""
+    """The launches of ``kernel``, or none of them and the reason.
+
+    None stands for a launch over everything.  There are no launches where the parameters do not fit.
+    """
     found = kernel.constant
     if found is None:
         return (), f"{kernel.name} reads no parameters"

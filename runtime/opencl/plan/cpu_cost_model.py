@@ -38,7 +38,12 @@ MOST_VECTORS = max(VECTOR_COST)
 
 @dataclass(frozen=True)
 class CacheTile:
-    """The axis that is a cache tile, by number; bytes that one place of an operand takes in a round; and steps of a place in it."""
+    """An axis whose places follow one another, so that the later ones find values in the cache.
+
+    ``axis``: its number.
+    ``row``: bytes that one place of an operand takes in a round.
+    ``steps``: of a place in a round.
+    """
 
     axis: int
     row: int

@@ -44,7 +44,12 @@ WIDEST_SAMPLES = 4
 
 @dataclass(frozen=True)
 class Choice:
-    """A tile, the work items of a team (0: none), the parts of a sum, and the runs of its loops that a team shares out."""
+    """What is chosen for a kernel: its tile, and how its sum over samples is taken.
+
+    ``reduction_group``: work items that share a sum, 0 for none.
+    ``partial_sums``: how many sums are added up later.
+    ``loop_split``: runs of its loops that a reduction group shares out.
+    """
 
     tile: tuple[int, ...]
     reduction_group: int = 0
@@ -84,7 +89,10 @@ def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, w
 
 
 def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
-    """The share of tiles of several places some of which take part in some rounds only: these are computed place by place."""
+    """The share of tiles that are computed place by place.
+
+    These are tiles of several places some of which take part in some rounds only.
+    """
     whole = 1.0
     for extent, size, (first, last) in zip(problem.extents, tile, problem.partial, strict=False):
         pieces = -(-extent // size)

@@ -1,4 +1,6 @@
-"""How a kernel runs on a device: the sizes of its tiles, the samples per vector, its work group, the parts of its sums.
+"""What is chosen for a kernel on a device.
+
+This is the sizes of its tiles, the samples per vector, its work group, and how its sums are taken.
 
 A committed kernel leaves these open as macros and launch sizes.  ``KernelConfig()`` leaves everything to the defaults; the tuner
 fills in what it measured to be faster.  No configuration changes which numbers a kernel computes; it may change the order in which

@@ -1,4 +1,4 @@
-"""What the tiles of one kernel are chosen for: the extents of its axes, its work items, and what it loads."""
+"""What the tiles of a kernel are chosen for: its axes, its work items, its loads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SINGLE = 4
 
 
 def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
-    """The extent of every tiled axis by macro; that of the samples, and of an axis with lanes, is their number of vectors."""
+    """The extent of every tiled axis, by macro.
+
+    That of the samples, and of an axis with lanes, is their number of vectors.
+    """
     sizes = {**unit.sizes, "V": lanes}
     return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
 
@@ -59,7 +62,11 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, par
 
 
 def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
-    """The macro of the cache tile, the bytes that one place of an operand takes in a round, and the steps of a place in it."""
+    """The cache tile of the kernel, None where it has none.
+
+    It is given as its macro, the bytes that one place of an operand takes in a round, and the steps of a
+    place in it.
+    """
     if kernel.strip is None:
         return None
     steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
@@ -68,13 +75,16 @@ def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: 
 
 
 def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int) -> tuple[int, ...]:
-    """The widest tile of each axis: a tile of vectors that is longer than its axis would be computed place by place."""
+    """The widest tile of each axis.
+
+    A tile of vectors that is longer than its axis would be computed place by place.
+    """
     alone = tile_extents(unit, kernel, vectors, 1)
     return tuple(alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items())
 
 
 def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
-    """Places at the beginning and at the end of a tiled axis that some loop begins late or ends early for."""
+    """How many places at either end of a tiled axis take part in some rounds only."""
     if macro not in kernel.bounds:
         return 0, 0
     loops = [tuple(map(expression, (loop.first, loop.end, loop.extent))) for loop in kernel.bounds[macro]]

@@ -1,4 +1,6 @@
-"""Into how many parts a sum over samples is split, so that a device with many more work items than parameters is kept busy.
+"""How many partial sums a sum over samples is taken in.
+
+Several keep a device busy that has many more work items than there are parameters.
 
 Part n sums every parts-th vector from the n-th on; a second launch adds the parts up in order.  Nothing depends on which work item
 comes first, so that results repeat bit for bit.
@@ -25,12 +27,15 @@ def least_share(work_items: int) -> int:
 
 
 def most_partial_sums(vectors: int, work_items: int) -> int:
-    """The most parts that are worth it, a power of two: no part sums fewer vectors than there are parts to be added up later."""
+    """The most partial sums that are worth it, a power of two.
+
+    None sums fewer vectors than there are partial sums to be added up later.
+    """
     return power_below(min(isqrt(max(0, vectors)), vectors // least_share(work_items)))
 
 
 def default_partial_sums(items: int, vectors: int, work_items: int) -> int:
-    """A power of two: as many as a device that ``work_items`` keep busy has room for beside each other, and as are worth it.
+    """As many partial sums as are worth it and as the device has room for, a power of two.
 
     ``items``: work items of one part.  ``vectors``: of samples that are summed.
     """

@@ -30,7 +30,12 @@ KINDS = ("form", "file", "kernel", "macro", "size")
 
 @dataclass(frozen=True)
 class Carrier:
-    """From the kernels of one generated folder to those of another: digests of files, tiles of kernels, and new names by kind."""
+    """The way from the kernels of one generated folder to those of another.
+
+    ``old``, ``new``: digests of files.
+    ``tiles``: of the new kernels, by file and name.
+    ``names``: new names by kind.
+    """
 
     old: Mapping[str, str]
     new: Mapping[str, str]

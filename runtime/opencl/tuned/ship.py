@@ -1,4 +1,6 @@
-"""Kernel configurations that come with phiz, written from what was tuned on a machine of the class that they are for.
+"""Kernel configurations that come with phiz.
+
+They are written from what was tuned on a machine of the class that they are for.
 
 ``phiz tune --budget SECONDS --ship runtime/opencl/tuned/shipped/FILE.json`` measures the networks of ``shipped/suite.toml``, for
 that long each; with ``--network`` or ``--layer`` that one alone.  It adds what wins, replaces what is measured again, and drops

@@ -22,7 +22,13 @@ PADDING = 0
 
 @dataclass(frozen=True)
 class Image:
-    """A kernel as Algorithm 4 sees it: maps of ``outputs``, computed from maps of ``inputs`` by windows of ``taps``, all (x, y)."""
+    """A kernel as Algorithm 4 sees it; pairs are (x, y).
+
+    ``outputs``: the size of the maps that it computes.
+    ``inputs``: the size of the maps that it computes them from.
+    ``taps``: the size of its windows.
+    ``maps``: how many it computes.
+    """
 
     outputs: tuple[int, int]
     inputs: tuple[int, int]

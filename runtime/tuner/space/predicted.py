@@ -1,4 +1,7 @@
-"""Predicted cost of tiles, from the loads that the access maps count: in which order candidates are tried, and no more."""
+"""Predicted cost of tiles, from the loads that the access maps count.
+
+It decides in which order candidates are tried, and no more.
+"""
 
 from __future__ import annotations
 

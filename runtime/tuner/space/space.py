@@ -1,4 +1,7 @@
-"""The legal configurations of one kernel at its sizes on one device: every tunable that its manifest lists, and their values."""
+"""The legal configurations of one kernel at its sizes on one device.
+
+There are as many tunables as its manifest lists.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +201,10 @@ class Space:
         return no_local_copy(self.unit, self.kernel, config, tiles, self.device.machine, self.itemsize)
 
     def unproven(self, config: KernelConfig) -> str:
-        """Why the configuration could take its process along, so that a child tries it first; "" where it is known to be safe."""
+        """Why the configuration could take its process along; "" where it is known to be safe.
+
+        A child process tries such a configuration first.
+        """
         if self.device.kind != "gpu":
             reason = self._unproven_on_a_cpu(config)
             if reason:

@@ -1,4 +1,7 @@
-"""A kernel built with a configuration, as it runs in a pass: in a launch of its own, or block by block in a fused one."""
+"""A kernel built with a configuration, as it runs in a pass.
+
+It has a launch of its own, or is part of a composed one.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +167,10 @@ class Composed(Candidate):
         self.composed.fit((), resident)
 
     def launch(self, count: int) -> None:
-        """Run it ``count`` times, in one launch where the pass is fused, and wait: as in a pass, where it is one of many."""
+        """Run it ``count`` times and wait.
+
+        Where the pass is fused this is one launch: in a pass, it is one of many.
+        """
         self.composed.launch(0, self.queue, count)
         self.queue.finish()
 

@@ -1,4 +1,6 @@
-"""What there is to tune in a network: its kernels at their sizes, each with arguments and with what it must give.
+"""What there is to tune in a network.
+
+These are its kernels at their sizes, each with arguments and with what it must give.
 
 One pass of the NumPy backend over random samples gives both, so that every kernel sees numbers of the magnitude that it will see.
 """
