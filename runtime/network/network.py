@@ -39,11 +39,15 @@ OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
 class Network:
     """Layers on an input of shape ``input_shape``, with a loss at the end.
 
-    ``layers``: specifications from ``layer(...)``.  ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
-    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.  ``dtype``: "float32" or
-    "float64".  ``seed``: of the initial parameters (``initial.py``).  ``manifests``: users' generated folders, on top of the
-    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by
-    its caches), which bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
+    ``layers``: specifications from ``layer(...)``.
+    ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
+    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.
+    ``dtype``: "float32" or "float64".
+    ``seed``: of the initial parameters (``initial.py``).
+    ``manifests``: users' generated folders, on top of the built-in one, or a ``Manifest``.
+    ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by its caches), which
+        bounds the memory whatever the number of samples.
+    ``device``: see ``device.py``.
 
     ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
     in the order of its definition (w row-major, then b; per kernel id where kernels differ in size).  ``slices`` tells

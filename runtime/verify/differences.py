@@ -40,8 +40,9 @@ def one_sided(moved: Moved, entry: int, step: float) -> Floats:
 class Comparison:
     """Derivatives ``(entries, samples)`` that belong to given ones, with the steps that they were taken at.
 
-    ``kinks``: where only a one-sided derivative exists, and the given one is it.  ``scale``: the least denominator of a
-    relative error, from the differences and never from the values that they judge.
+    ``kinks``: where only a one-sided derivative exists, and the given one is it.
+    ``scale``: the least denominator of a relative error, from the differences and never from the values that they
+        judge.
     """
 
     numeric: Floats

@@ -76,10 +76,13 @@ def verify(
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is empty.
 
-    ``folder``: a generated folder (default: the built-in kernels).  ``cases``: random configurations per family, shared out
-    evenly among its variants, or per variant where a variant is named.  ``workers``: processes.  ``progress(done, all)`` is
-    called after every configuration.  A file that was edited after it was generated is checked as it is, and its digest is a
-    failure of its own.
+    ``folder``: a generated folder (default: the built-in kernels).
+    ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a variant is
+        named.
+    ``workers``: processes.
+    ``progress(done, all)``: called after every configuration.
+
+    A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
     Raises PhizError for an unknown name, ManifestError for an unreadable folder, DeviceError without OpenCL (or its float64).
     """

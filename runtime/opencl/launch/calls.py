@@ -33,9 +33,12 @@ def partial_sums_key(step: Step) -> str:
 class Call:
     """One launch of the function ``name``.
 
-    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTIAL_SUMS``.  ``size``: the global size,
-    expressions in sizes, chosen macros and ``vectors``.  ``counts``: whether index tables and numbers of vectors follow.
-    ``numbers``: what comes last.  ``share``: of the output maps, None for all of them; ``slices``: what it reads of tensors.
+    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTIAL_SUMS``.
+    ``size``: the global size, expressions in sizes, chosen macros and ``vectors``.
+    ``counts``: whether index tables and numbers of vectors follow.
+    ``numbers``: what comes last.
+    ``share``: of the output maps, None for all of them.
+    ``slices``: what it reads of tensors.
     ``copies``: whether items of a group may differ in the samples only.
     """
 
@@ -84,8 +87,8 @@ def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
 class Bound:
     """A built kernel with the arguments of ``call`` set, but for those in ``moving``: (position, number of the tensor).
 
-    ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.  ``kept``: memory
-    that must live as long.
+    ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.
+    ``kept``: memory that must live as long.
     """
 
     call: Call
@@ -98,8 +101,11 @@ class Bound:
 def bound(call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int) -> Bound:
     """``call`` with its arguments set.
 
-    ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.  ``index``: index tables, None where it reads
-    none.  ``lanes``: samples of a block.  DeviceError where the text does not build.
+    ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.
+    ``index``: index tables, None where it reads none.
+    ``lanes``: samples of a block.
+
+    Raises DeviceError where the text does not build.
     """
     kernel = cl.Kernel(build(binding, device, call.name), call.name)
     moving, kept = [], []

@@ -127,8 +127,9 @@ def given(
 ) -> list[str]:  # fmt: skip
     """What an item of ``step`` is given before the numbers of vectors, in a kernel that has ``names``.
 
-    ``offsets``: at which byte of its argument a tensor begins.  ``layout``: of the blocks that its tensors lie in, of which number
-    ``block`` is meant; without one, all samples are meant.
+    ``offsets``: at which byte of its argument a tensor begins.
+    ``layout``: of the blocks that its tensors lie in, of which number ``block`` is meant; without one, all samples are
+        meant.
     """
     units, arguments = _units(step), []
     for key in step.keys:

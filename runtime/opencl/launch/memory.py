@@ -65,7 +65,11 @@ def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> Device
 
 
 class Memory:
-    """Allocates for one queue.  ``shared``: see ``shares_memory``; ``apart``: else every tensor has a buffer of its own."""
+    """Allocates for one queue.
+
+    ``shared``: whether host and device work on the same bytes, see ``shares_memory``.
+    ``apart``: whether every tensor has a buffer of its own where they do not.
+    """
 
     def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any], apart: bool = False) -> None:
         self.queue, self.dtype, self.device = queue, dtype, queue.device

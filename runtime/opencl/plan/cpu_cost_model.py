@@ -54,14 +54,18 @@ class CacheTile:
 class TileProblem:
     """Tiles of one kernel.
 
-    ``extents``: of each tiled axis, outermost first; ``samples``: the last one is the samples'.  ``operands``: for each load, the
-    numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``plane``: bytes that
-    one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
-    come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
-    first.  ``limits``: the widest tile of each axis, where there is one.
-    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.  ``sums``: for each
-    further sum in the same loops, the axes that it has accumulators along.  ``partial`` (for each axis): places at its beginning
-    and at its end that take part in some rounds only.
+    ``extents``: of each tiled axis, outermost first.
+    ``samples``: the last one is the samples'.
+    ``operands``: for each load, the numbers of the axes that it depends on.
+    ``others``: work items over the axes that are not tiled.
+    ``plane``: bytes that one place of an operand takes over a whole sum over samples, 0 in other kernels.
+    ``sliding`` (for each load): the axes along which it moves from round to round; the round before has loaded all but the
+        first of its values.
+    ``cache_tile``: the axis that is one, if any.
+    ``limits``: the widest tile of each axis, where there is one.
+    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.
+    ``sums``: for each further sum in the same loops, the axes that it has accumulators along.
+    ``partial`` (for each axis): places at its beginning and at its end that take part in some rounds only.
     """
 
     extents: tuple[int, ...]

@@ -19,8 +19,9 @@ from .record import Entry
 class Tuned:
     """The configurations of one device.  Looks them up; never tunes.
 
-    ``cache``: the user's; ``shipped``: entries by key, those that come with phiz where it is None.  ``fused``: passes are fused,
-    which needs one vector width and no work groups for all kernels.
+    ``cache``: the user's.
+    ``shipped``: entries by key, those that come with phiz where it is None.
+    ``fused``: passes are fused, which needs one vector width and no work groups for all kernels.
     """
 
     def __init__(

@@ -34,8 +34,9 @@ CHANGE = 1e-6
 class Job:
     """One kernel of a network.
 
-    ``arrays``: its arguments by tensor, ``(units, samples)`` or ``(units,)``.  ``expected``: what it writes, by tensor, ``PHI``
-    where phi finishes it.  ``step``: the call in its network.
+    ``arrays``: its arguments by tensor, ``(units, samples)`` or ``(units,)``.
+    ``expected``: what it writes, by tensor, ``PHI`` where phi finishes it.
+    ``step``: the call in its network.
     """
 
     fixture: KernelFixture
