@@ -11,7 +11,7 @@ from ..opencl.tuned.record import Entry, entry_record, words
 
 
 @dataclass(frozen=True)
-class Row:
+class TunedRow:
     """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused.
 
     ``samples``: about how many a launch computes, or a block of a fused pass.
@@ -33,10 +33,10 @@ class Row:
     outdated: bool
 
 
-def row(entry: Entry, name: str = "") -> Row:
+def row(entry: Entry, name: str = "") -> TunedRow:
     """Of an entry; ``name``: the kernel's in its network, else by its file."""
     kernel = entry.kernel
-    return Row(
+    return TunedRow(
         name or f"{kernel.get('file')}: {kernel.get('kernel')}",
         _sizes(kernel.get("sizes", {})),
         int(kernel.get("samples", 0)),

@@ -37,7 +37,7 @@ def one_sided(moved: Moved, entry: int, step: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Differences:
     """Derivatives ``(entries, samples)`` that belong to given ones, with the steps that they were taken at.
 
     ``kinks``: where only a one-sided derivative exists, and the given one is it.
@@ -56,7 +56,7 @@ class Comparison:
         return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Comparison:
+def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Differences:
     """Differences for every entry of ``values`` ``(entries, samples)``.
 
     Where the first step does not agree, smaller ones are tried, then the two sides of a kink.  The tolerance stays the same.
@@ -65,13 +65,13 @@ def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Com
     steps = np.full(values.shape, STEPS[0])
     kinks = np.zeros(values.shape, bool)
     scale = max(float(np.max(np.abs(numeric), initial=0.0)), floor) or 1.0  # 1 where all is 0: then absolute
-    first = Comparison(numeric, steps, kinks, scale)
+    first = Differences(numeric, steps, kinks, scale)
     for entry in np.flatnonzero((first.errors(values) > tolerance).any(axis=1)):
         _refine(first, moved, int(entry), values[entry], tolerance)
     return first
 
 
-def _refine(comparison: Comparison, moved: Moved, entry: int, values: Floats, tolerance: float) -> None:
+def _refine(comparison: Differences, moved: Moved, entry: int, values: Floats, tolerance: float) -> None:
     numeric, steps, kinks = comparison.numeric[entry], comparison.steps[entry], comparison.kinks[entry]
     scale = comparison.scale
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..backend import Array
 from ..errors import DeviceError, ManifestError, PhizError
 from ..manifest.records import ActivationInfo, KernelInfo, LossInfo
-from ..opencl.plan.constant_launches import Slice
+from ..opencl.plan.constant_launches import TensorSlice
 from ..program.layer import Layer
 from ..program.program import Unit
 from ..program.sizes import Extent
@@ -251,7 +251,7 @@ class OpenCLRun:
         names, vectors, found = self._names(kernel), self._used // plan.width, []
         units = self._shape(kernel.output)[0]
 
-        def tensor(number: int, part: Slice | None) -> Any:
+        def tensor(number: int, part: TensorSlice | None) -> Any:
             if number == PARTIAL_SUMS:
                 return self._parts(kernel.name, plan.partial_sums * units)
             memory, size = self._buffer(names[number]), self.dtype.itemsize

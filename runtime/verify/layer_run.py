@@ -22,7 +22,7 @@ LEAST = 0.1
 
 
 @dataclass(frozen=True)
-class Point:
+class LayerPoint:
     """Where a layer is checked: Z below ``(units, samples)``, parameters, and the weights c of its outputs."""
 
     below: Array
@@ -43,7 +43,7 @@ class LayerRun:
         """Those of the roles, in order."""
         return [kernel for kernel in self.info.kernels if kernel.role in roles]
 
-    def place(self, point: Point) -> None:
+    def place(self, point: LayerPoint) -> None:
         """Set the input and all parameters."""
         self.place_below(point.below)
         for name, values in point.parameters.items():
@@ -78,6 +78,6 @@ class LayerRun:
         return self.run.get(name).astype(np.float64)
 
 
-def sizes_of(point: Point, outputs: Array) -> Array:
+def sizes_of(point: LayerPoint, outputs: Array) -> Array:
     """The size of E of every sample, ``(samples,)``: the sum of its terms' absolute values."""
     return np.sum(np.abs(point.weights) * np.maximum(np.abs(outputs), LEAST), axis=0)

@@ -25,7 +25,7 @@ SAMPLE_OUTER = "opencl-rows"
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One comparison, its worst entry, and whether it holds.
 
     ``check``: differences, taylor, adjoint, backends, fused or error.  ``value`` is what the kernels gave and ``reference``
@@ -62,7 +62,7 @@ class Row:
             return 0.0 if self.passed else float("inf")
         return self.tolerance / max(self.error, 1e-300) if self.check == "taylor" else self.error / self.tolerance
 
-    def noted(self, note: str) -> Row:
+    def noted(self, note: str) -> CheckRow:
         """The row with ``note``, where there is one."""
         return replace(self, note=note) if note else self
 
@@ -76,12 +76,12 @@ class Row:
 class Report:
     """All rows of a verification."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CheckRow, ...]
     seed: int
     seconds: float
 
     @property
-    def failures(self) -> tuple[Row, ...]:
+    def failures(self) -> tuple[CheckRow, ...]:
         """The rows that do not hold."""
         return tuple(row for row in self.rows if not row.passed)
 
@@ -90,9 +90,9 @@ class Report:
         """True where something was compared and all of it holds."""
         return bool(self.rows) and not self.failures
 
-    def worst(self) -> list[tuple[Row, int]]:
+    def worst(self) -> list[tuple[CheckRow, int]]:
         """For every layer, backend and check its worst row, and how many rows there are."""
-        groups: dict[tuple[str, str, str], list[Row]] = {}
+        groups: dict[tuple[str, str, str], list[CheckRow]] = {}
         for row in self.rows:
             groups.setdefault((row.layer, row.backend, row.check), []).append(row)
         return [(max(rows, key=lambda row: row.strain), len(rows)) for rows in groups.values()]
@@ -110,7 +110,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Subject:
+class RowLabels:
     """What rows are about."""
 
     layer: str
@@ -125,25 +125,25 @@ class Subject:
     def row(
         self, check: str, kernel: str, tensor: str, values: Array, references: Array, errors: Array, tolerance: float,
         steps: Array | float = 0.0,
-    ) -> Row:  # fmt: skip
+    ) -> CheckRow:  # fmt: skip
         """A row of ``values`` held against ``references`` entry by entry; an empty tensor agrees."""
         if not errors.size:
-            return Row(check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
+            return CheckRow(check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
         index = tuple(int(n) for n in np.unravel_index(int(np.argmax(errors)), errors.shape))
         value, reference, error = float(values[index]), float(references[index]), float(errors[index])
         step = float(np.broadcast_to(steps, errors.shape)[index])
         passed = error <= tolerance
-        return Row(check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed)
+        return CheckRow(check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed)
 
-    def order(self, kernel: str, tensor: str, order: float) -> Row:
+    def order(self, kernel: str, tensor: str, order: float) -> CheckRow:
         """A row for a Taylor remainder that vanishes with ``order``."""
         note = "no remainder above rounding: linear" if np.isinf(order) else ""
-        return Row("taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
+        return CheckRow("taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
 
-    def error(self, kernel: str, tensor: str, message: str) -> Row:
+    def error(self, kernel: str, tensor: str, message: str) -> CheckRow:
         """A row for a kernel that could not be run."""
         nan = float("nan")
-        return Row("error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
+        return CheckRow("error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
 
 
 def relative(values: Array, references: Array, floor: float = 0.0) -> Array:
@@ -158,6 +158,6 @@ def relative(values: Array, references: Array, floor: float = 0.0) -> Array:
     return np.where(np.isnan(errors), np.inf, errors)
 
 
-def concatenated(reports: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
+def concatenated(reports: Sequence[Sequence[CheckRow]]) -> tuple[CheckRow, ...]:
     """The rows of several checks, in order."""
     return tuple(row for rows in reports for row in rows)

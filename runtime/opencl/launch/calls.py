@@ -15,7 +15,7 @@ import pyopencl as cl
 from ...manifest.records import KernelInfo
 from ...program.program import Step
 from ..device.programs import Binding, build
-from ..plan.constant_launches import Share, Slice
+from ..plan.constant_launches import Share, TensorSlice
 from ..plan.kernel_plan import KernelPlan
 
 Size = tuple[int, ...]
@@ -30,7 +30,7 @@ def partial_sums_key(step: Step) -> str:
 
 
 @dataclass(frozen=True)
-class Call:
+class KernelCall:
     """One launch of the function ``name``.
 
     ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTIAL_SUMS``.
@@ -48,7 +48,7 @@ class Call:
     counts: bool = True
     numbers: tuple[int, ...] = ()
     share: Share | None = None
-    slices: Mapping[int, Slice] = field(default_factory=dict)
+    slices: Mapping[int, TensorSlice] = field(default_factory=dict)
     copies: bool = False
 
     def work(self, binding: Binding, vectors: int) -> tuple[Size, Size | None]:
@@ -62,7 +62,7 @@ class Call:
         return tuple(own), tuple(offset)
 
 
-def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[Call, ...]:
+def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[KernelCall, ...]:
     """The launches of ``kernel``, which takes so many ``tensors`` and writes ``units`` numbers, in order."""
     output = len(kernel.arguments)
     order = tuple(PARTIAL_SUMS if plan.partial_sums > 1 and n == output else n for n in range(tensors))
@@ -72,9 +72,9 @@ def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tup
         slices = share.slices if share else {}
         numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
         own = {kernel.arguments.index(name): part for name, part in slices.items()}
-        found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
+        found.append(KernelCall(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
     if plan.partial_sums > 1:
-        found.append(Call("add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)))
+        found.append(KernelCall("add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)))
     return tuple(found)
 
 
@@ -91,14 +91,16 @@ class Bound:
     ``kept``: memory that must live as long.
     """
 
-    call: Call
+    call: KernelCall
     kernel: cl.Kernel
     moving: tuple[tuple[int, int], ...]
     last: int | None
     kept: tuple[Any, ...]
 
 
-def bound(call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int) -> Bound:
+def bound(
+    call: KernelCall, binding: Binding, device: Any, tensor: Callable[[int, TensorSlice | None], Any], index: Any, lanes: int
+) -> Bound:
     """``call`` with its arguments set.
 
     ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.

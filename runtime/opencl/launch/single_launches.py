@@ -16,7 +16,7 @@ from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout, Use, plan_memory
 from ...program.program import Step
 from ..device import device as devices
-from ..plan.constant_launches import Slice
+from ..plan.constant_launches import TensorSlice
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
 from .calls import PARTIAL_SUMS, bound, calls, partial_sums_key
@@ -95,7 +95,7 @@ class LaunchList:
         plan, binding = self._plan.kernels[step.unit, step.kernel.name], self._plan.binding(step.unit, step.kernel.name)
         keys = {**dict(enumerate(step.keys)), PARTIAL_SUMS: partial_sums_key(step)}
 
-        def tensor(number: int, part: Slice | None) -> Any:
+        def tensor(number: int, part: TensorSlice | None) -> Any:
             key = keys[number]
             if key not in where:
                 return None

@@ -19,7 +19,7 @@ MOST_ARGUMENTS = 8
 
 
 @dataclass(frozen=True)
-class Slice:
+class TensorSlice:
     """Units ``first`` to ``first + count`` of a tensor."""
 
     first: int
@@ -34,7 +34,7 @@ class Share:
     begin: int
     end: int
     places: int
-    slices: Mapping[str, Slice]
+    slices: Mapping[str, TensorSlice]
 
 
 def constant_launches(
@@ -79,6 +79,6 @@ def _split(
         slices = {}
         for tensor, units in entries.items():
             start = first * units - first * units % max(1, machine.align // itemsize)
-            slices[tensor] = Slice(start, max(1, last * units - start))
+            slices[tensor] = TensorSlice(start, max(1, last * units - start))
         shares.append(Share(found.dimension, launch.start, launch.stop, places, slices))
     return tuple(shares), ""

@@ -58,7 +58,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Sum:
+class SampleSum:
     """A sum over ``vectors`` vectors of samples that teams may take.
 
     ``numbers``: of local memory for a group.  ``rounds``: of its outermost loop that may be shared out, 1 for none.
@@ -69,7 +69,7 @@ class Sum:
     rounds: int = 1
 
 
-def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: Sum | None) -> float:
+def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: SampleSum | None) -> float:
     """Predicted cycles of the whole kernel, of ``steps`` steps of a reduction and vectors of ``width`` samples."""
     own = problem.in_registers(choice.tile)
     places = prod(own)
@@ -101,7 +101,7 @@ def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
     return 1 - whole
 
 
-def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: Sum | None) -> tuple[float, float]:
+def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: SampleSum | None) -> tuple[float, float]:
     """Loads of a step that a warp waits for, and the lines of memory that they touch."""
     samples = len(own) - 1 if problem.samples else -1
     loaded = lines = 0.0
@@ -136,7 +136,7 @@ def _tiles(problem: TileProblem) -> Iterator[tuple[int, ...]]:
             yield tile
 
 
-def _choices(problem: TileProblem, summed: Sum | None, only: tuple[int, ...] | None) -> Iterator[Choice]:
+def _choices(problem: TileProblem, summed: SampleSum | None, only: tuple[int, ...] | None) -> Iterator[Choice]:
     for tile in _tiles(problem) if only is None else [only]:
         if summed is None:
             yield Choice(tile)
@@ -148,7 +148,7 @@ def _choices(problem: TileProblem, summed: Sum | None, only: tuple[int, ...] | N
                 partial_sums *= 2
 
 
-def _reduction_groups(places: int, summed: Sum) -> list[tuple[int, int]]:
+def _reduction_groups(places: int, summed: SampleSum) -> list[tuple[int, int]]:
     """Teams that fit local memory and their runs; no team at all where none fits."""
     found = []
     for reduction_group in REDUCTION_GROUPS:
@@ -166,7 +166,8 @@ def _reduction_groups(places: int, summed: Sum) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=4096)
 def best(
-    problem: TileProblem, machine: Machine, steps: int, width: int, summed: Sum | None = None, tile: tuple[int, ...] | None = None
+    problem: TileProblem, machine: Machine, steps: int, width: int, summed: SampleSum | None = None,
+    tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip
     """The choice with the fewest predicted cycles, and these; with ``tile`` where it is given.
 

@@ -12,7 +12,7 @@ from ...program.program import Unit
 from ..device.machine import Machine
 from . import gpu_cost_model
 from .cpu_cost_model import MOST_VECTORS, TileProblem, tile_problem
-from .gpu_cost_model import Choice, Sum
+from .gpu_cost_model import Choice, SampleSum
 
 #: Bytes of a number, as far as caches are counted.
 SINGLE = 4
@@ -108,7 +108,7 @@ def gpu_choice(
     tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip
     """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
-    summed = Sum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.team else None
+    summed = SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.team else None
     partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
     problem = replace(problem, partial=partial)
     return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)

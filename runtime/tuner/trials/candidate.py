@@ -20,7 +20,7 @@ from ...opencl.launch.fused import Fusion, fusible
 from ...opencl.launch.grouped import Grouping
 from ...opencl.launch.launch import local_size
 from ...opencl.launch.memory import OpenCLResident, Region
-from ...opencl.plan.constant_launches import Slice
+from ...opencl.plan.constant_launches import TensorSlice
 from ...opencl.plan.kernel_config import KernelConfig
 from ...opencl.plan.plan import Plan
 from ...verify.kernel_run import FACTOR, PHI
@@ -105,7 +105,7 @@ class Launched(Candidate):
         self.kept = (memory, index)
         self.ready = []
 
-        def tensor(number: int, part: Slice | None) -> Any:
+        def tensor(number: int, part: TensorSlice | None) -> Any:
             return memory[number].get_sub_region(part.first * itemsize, part.count * itemsize) if part else memory[number]
 
         for call in calls(kernel, chosen, len(names(job)), units):
