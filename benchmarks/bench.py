@@ -1,6 +1,6 @@
 """``phiz bench``: phiz beside its peers, memory, waiting times and the roofline, as one record that reports are made from.
 
-Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no side's threads are limited.
+Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no worker's threads are limited.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
 from .cases import works
-from .cases.subject import Unsupported
-from .comparison import contest, memory, startup
+from .cases.problem import Unsupported
+from .comparison import comparison, memory, startup
 from .comparison.other_work import Clock, by_others
-from .comparison.side_process import SideError, SideProcess
+from .comparison.worker_process import WorkerError, WorkerProcess
 from .gradient.gradient import warn_when_busy
 from .kernels import roofline
 from .kernels.device_peaks import processor
@@ -36,9 +36,9 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.  ``block``: seconds per side and round.  ``budget``: seconds after which no further work is begun.
+    """What to measure.  ``block``: seconds per worker and round.  ``budget``: seconds after which no further work is begun.
 
-    ``threads``: of every side where the device is no GPU.  ``device``: phiz's (see ``runtime.opencl.device.device.choose``).
+    ``threads``: of every worker where the device is no GPU.  ``device``: phiz's (see ``runtime.opencl.device.device.choose``).
     """
 
     cases: Sequence[str] = ()
@@ -56,19 +56,19 @@ class Options:
 
 @dataclass
 class Run:
-    """A run under way: phiz's device, the sides, the generated folders, and what could not be measured."""
+    """A run under way: phiz's device, the workers, the generated folders, and what could not be measured."""
 
     options: Options
     say: Callable[[str], None]
     device: DeviceInfo
-    sides: dict[str, SideProcess]
+    workers: dict[str, WorkerProcess]
     folders: list[str]
     missing: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     @property
     def gpu(self) -> bool:
-        """Whether all sides compute on a GPU."""
+        """Whether all workers compute on a GPU."""
         return self.device.kind == "gpu"
 
     def late(self, what: str, part: float = 1.0) -> bool:
@@ -83,24 +83,24 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     """Measure; ``say`` receives a line of progress.  PhizError for an unknown case, peer or device."""
     if options.rounds < 1 or options.threads < 1 or options.block <= 0:
         raise PhizError("expected --rounds, --threads and --block above 0")
-    chosen, sides = works.choose(options.cases, options.batches), peers.choose(options.peers)
+    chosen, workers = works.choose(options.cases, options.batches), peers.choose(options.peers)
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
         run = Run(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
-        for peer in (peers.PHIZ, *sides):
+        for peer in (peers.PHIZ, *workers):
             reason = peer.missing(run.gpu)
             if reason is not None:
                 run.missing.append(reason)
                 continue
             device = options.device if peer is peers.PHIZ else peer.gpu if run.gpu else None
-            run.sides[peer.name] = stack.enter_context(SideProcess(peer, options.threads, device, run.gpu))
+            run.workers[peer.name] = stack.enter_context(WorkerProcess(peer, options.threads, device, run.gpu))
         record: Record = {"machine": _machine(run), "options": _plain(options)}
-        record["works"] = [found.record() for found in _contests(run, chosen)]
+        record["works"] = [found.record() for found in _comparisons(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
-    # The sides have ended: their time counts as ours.
+    # The workers have ended: their time counts as ours.
     record["machine"]["others"] = by_others(before, Clock.now(), os.cpu_count() or 1)
     record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
     record["waits"] = [wait.record() for wait in _waits(run)] if options.startup else []
@@ -115,27 +115,27 @@ def _plain(options: Options) -> Record:
 
 def _device(options: Options) -> DeviceInfo:
     """phiz's device as a process of its own sees it, so that OpenCL neither runs nor sets anything here; PhizError without one."""
-    with SideProcess(peers.PHIZ, options.threads, options.device) as asked:
+    with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
         try:
             found: DeviceInfo = asked.ask("device")
-        except SideError as error:
+        except WorkerError as error:
             raise PhizError(str(error).removeprefix(f"{peers.PHIZ.title}: ")) from None
     return found
 
 
 def _machine(run: Run) -> Record:
     versions = {}
-    for name, side in list(run.sides.items()):
+    for name, worker in list(run.workers.items()):
         try:
-            versions[name] = side.ask("versions")
+            versions[name] = worker.ask("versions")
         except Unsupported as reason:  # there is no GPU for it
-            run.missing.append(f"{side.peer.title}: {reason}")
-            del run.sides[name]
-        except SideError as error:  # installed, and still not to be imported
+            run.missing.append(f"{worker.peer.title}: {reason}")
+            del run.workers[name]
+        except WorkerError as error:  # installed, and still not to be imported
             run.missing.append(str(error))
             if name == "phiz":
                 raise PhizError(str(error)) from None
-            del run.sides[name]
+            del run.workers[name]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     device = {"device": run.device.name, "driver": run.device.driver, "gpu": run.gpu}
     return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
@@ -162,30 +162,30 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
     yield from (work for work in chosen if not work.case.definition or files[work.case.definition].is_file())
 
 
-def _contests(run: Run, chosen: Sequence[works.Work]) -> Iterator[contest.Contest]:
+def _comparisons(run: Run, chosen: Sequence[works.Work]) -> Iterator[comparison.Comparison]:
     for work in chosen:
         if run.late(work.name):
             continue
         before = time.monotonic()
-        found = contest.run(work, run.sides, run.folders, run.options.rounds, run.options.block, run.say)
+        found = comparison.run(work, run.workers, run.folders, run.options.rounds, run.options.block, run.say)
         run.say(f"{work.name}: {time.monotonic() - before:.0f} s")
         yield found
 
 
 def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
-    phiz = run.sides["phiz"]
+    phiz = run.workers["phiz"]
     run.say("multiply-add peak and bandwidth")
     points = []
     try:
         found = phiz.ask("peaks", ["float32", "float64"])
-    except SideError as error:
+    except WorkerError as error:
         run.missing.append(f"roofline: {error}")
         return {}
     for work in roofline.profiled(chosen):
         run.say(f"{work.name}: kernels")
         try:
             points += roofline.points(work.name, phiz.ask("kernels", work, run.folders, KERNEL_REPEATS), found[0])
-        except SideError as error:
+        except WorkerError as error:
             run.missing.append(f"roofline of {work.name}: {error}")
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
@@ -218,7 +218,7 @@ def failures(record: Record) -> list[str]:
     """Works whose results no peer shares although some should have: what makes the command fail."""
     found = []
     for work in record["works"]:
-        agreeing = {side["peer"] for side in work["sides"]} - {"phiz"}
+        agreeing = {worker["peer"] for worker in work["sides"]} - {"phiz"}
         if not work["sides"]:
             found.append(f"{work['work']}: {'; '.join(work['notes']) or 'phiz gave no time'}")
         elif work["wrong"] and not agreeing:

@@ -28,13 +28,13 @@ LONGEST = (
     "cases/test_convolution.py",
     "runtime/opencl/plan/test_local_copies.py",
     "benchmarks/paper/rig/test_kernels.py",
-    "benchmarks/comparison/test_contest.py",
+    "benchmarks/comparison/test_comparison.py",
 )
 """A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
 
 QUICKLY_BUILT = {
     "benchmarks/test_bench_command.py",
-    "benchmarks/comparison/test_contest.py",
+    "benchmarks/comparison/test_comparison.py",
     "benchmarks/gradient/test_gradient.py",
     "benchmarks/paper/rig/test_kernels.py",
     "cases/test_convolution.py",

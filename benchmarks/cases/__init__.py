@@ -1,4 +1,4 @@
-"""What is measured: networks and layers, batches, samples, goals, and what every side computes with.
+"""What is measured: networks and layers, batches, samples, goals, and what every worker computes with.
 May import the runtime.
 Never a peer or a clock.
 """

@@ -1,4 +1,4 @@
-"""The networks and data that the gradient benchmark measures, the same for both sides."""
+"""The networks and data that the gradient benchmark measures, the same for phiz and its peers."""
 
 from __future__ import annotations
 

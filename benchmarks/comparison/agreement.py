@@ -1,4 +1,4 @@
-"""Whether two sides computed the same: checked before anything is timed."""
+"""Whether two workers computed the same: checked before anything is timed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..cases.subject import Array
+from ..cases.problem import Array
 
 TOLERANCE = 1e-4
 

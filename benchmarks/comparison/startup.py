@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .side_process import environment
+from .worker_process import environment
 
 EVERYTHING = """
 from phiz.codegen.pipeline import generate

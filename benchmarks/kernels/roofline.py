@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..cases.subject import Subject
+from ..cases.problem import Problem
 from ..cases.works import DEFINITIONS, Work
 from .device_peaks import Peaks
 from .kernel_times import KernelTime, profile
@@ -88,11 +88,11 @@ def profiled(works: Sequence[Work]) -> list[Work]:
 
 def profile_work(work: Work, folders: Sequence[str], repeats: int, device: str | None = None) -> list[KernelTime]:
     """Every kernel of ``work`` on OpenCL; in the child process, whose threads are limited."""
-    subject = Subject.of(work, folders, "opencl", device)
+    problem = Problem.of(work, folders, "opencl", device)
     families = ()
     if work.case.definition:
         from ...codegen.user_file import load_definitions
 
         families = load_definitions([DEFINITIONS / f"{work.case.definition}.py"]).families  # type: ignore[assignment]
-    delta = subject.delta if work.mode == "pass" else None
-    return profile(subject.network, subject.inputs, subject.targets, repeats, delta, families)
+    delta = problem.delta if work.mode == "pass" else None
+    return profile(problem.network, problem.inputs, problem.targets, repeats, delta, families)

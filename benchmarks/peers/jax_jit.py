@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 from ..cases.works import Work
 
 NCHW = ("NCHW", "OIHW", "NCHW")
@@ -109,11 +109,11 @@ def whole(function: Callable[..., Any]) -> Callable[..., Any]:
 def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
     place = _place(device)
-    subject = Subject.of(work, folders)
-    chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [jax.device_put(value, place) for _, _, value in subject.leaves()]
-    x, t, d = (jax.device_put(a, place) for a in (subject.inputs, subject.targets, subject.delta))
-    softmax = subject.network.layers[-1].spec.family == "softmax"
+    problem = Problem.of(work, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
+    leaves = [jax.device_put(value, place) for _, _, value in problem.leaves()]
+    x, t, d = (jax.device_put(a, place) for a in (problem.inputs, problem.targets, problem.delta))
+    softmax = problem.network.layers[-1].spec.family == "softmax"
 
     def value(parameters: Any, x: Any, t: Any) -> Any:
         y = chain(parameters, x)

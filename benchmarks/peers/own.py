@@ -1,4 +1,4 @@
-"""phiz as a side of a comparison, through OpenCL ("phiz") or its NumPy reference ("numpy")."""
+"""phiz as a worker of a comparison, through OpenCL ("phiz") or its NumPy reference ("numpy")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ...runtime.backend import Request, Result
 from ...runtime.opencl.backend import OpenCLExecutor
-from ..cases.subject import Array, Form, Results, Subject, gathered, passed
+from ..cases.problem import Array, Form, Problem, Results, gathered, passed
 from ..cases.works import Work
 
 BACKWARD = Request(gradients="sum", input_gradient=True)
@@ -22,21 +22,21 @@ def versions(device: str | None = None) -> str:
 
 def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """ "placed": samples (and the delta) on the device.  "host": host arrays in and out."""
-    subject = Subject.of(work, folders, "opencl", device)
-    return {"placed": _placed(subject), "host": _host(subject)}
+    problem = Problem.of(work, folders, "opencl", device)
+    return {"placed": _placed(problem), "host": _host(problem)}
 
 
-def _host(subject: Subject) -> Form:
-    network, parameters, inputs = subject.network, subject.parameters, subject.inputs
-    if subject.work.mode == "gradient":
+def _host(problem: Problem) -> Form:
+    network, parameters, inputs = problem.network, problem.parameters, problem.inputs
+    if problem.work.mode == "gradient":
         found: list[Any] = [None]
 
         def gradient() -> None:
-            found[0] = network.value_and_gradient(parameters, inputs, subject.targets)
+            found[0] = network.value_and_gradient(parameters, inputs, problem.targets)
 
         return Form(gradient, lambda: gathered(found[0][0], [found[0][1]]))
-    if subject.work.mode == "pass":
-        return _host_pass(subject)
+    if problem.work.mode == "pass":
+        return _host_pass(problem)
     last: list[Array] = [inputs]
 
     def forward() -> None:
@@ -45,17 +45,17 @@ def _host(subject: Subject) -> Form:
     return Form(forward, lambda: {"outputs": last[0].reshape(len(inputs), -1)})
 
 
-def _host_pass(subject: Subject) -> Form:
-    network = subject.network
+def _host_pass(problem: Problem) -> Form:
+    network = problem.network
     kept: dict[str, Result] = {}
-    inputs = subject.inputs.reshape(len(subject.inputs), -1)
+    inputs = problem.inputs.reshape(len(problem.inputs), -1)
 
     def call() -> None:
         executor = network.executor(len(inputs))
-        executor.set_parameters(subject.parameters)
+        executor.set_parameters(problem.parameters)
         resident = executor.upload(inputs, None, None, slot=0)
         kept["outputs"] = executor.start(resident, Request(outputs=True, keep=True)).result()
-        kept["rest"] = executor.seeded(resident, subject.delta.T, BACKWARD).result()
+        kept["rest"] = executor.seeded(resident, problem.delta.T, BACKWARD).result()
 
     def results() -> Results:
         outputs, rest = kept["outputs"].outputs, kept["rest"]
@@ -65,47 +65,47 @@ def _host_pass(subject: Subject) -> Form:
     return Form(call, results)
 
 
-def _placed(subject: Subject) -> Form:
-    network, parameters = subject.network, subject.parameters
-    if subject.work.mode == "gradient":
-        placed = network.place(subject.inputs, subject.targets)
+def _placed(problem: Problem) -> Form:
+    network, parameters = problem.network, problem.parameters
+    if problem.work.mode == "gradient":
+        placed = network.place(problem.inputs, problem.targets)
         found: list[Any] = [None]
 
         def gradient() -> None:
             found[0] = network.value_and_gradient(parameters, placed)
 
         return Form(gradient, lambda: gathered(found[0][0], [found[0][1]]))
-    placed = network.place(subject.inputs)
+    placed = network.place(problem.inputs)
     executor, (_, resident) = placed.executor, placed.parts[0]
     if len(placed.parts) != 1:
-        raise ValueError(f"{subject.work.name}: needs {len(placed.parts)} passes, expected 1")
+        raise ValueError(f"{problem.work.name}: needs {len(placed.parts)} passes, expected 1")
     executor.set_parameters(parameters)
-    if subject.work.mode == "predict":
-        outputs = [subject.inputs]
+    if problem.work.mode == "predict":
+        outputs = [problem.inputs]
 
         def predict() -> None:
             outputs[0] = executor.start(resident, Request(outputs=True)).result().outputs  # type: ignore[assignment]
 
         return Form(predict, lambda: {"outputs": outputs[0]})
     assert isinstance(executor, OpenCLExecutor)
-    return _resident(subject, executor, resident)
+    return _resident(problem, executor, resident)
 
 
-def _resident(subject: Subject, executor: OpenCLExecutor, resident: Any) -> Form:
+def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> Form:
     """Kernels alone: outputs, deltas and gradients stay on the device, as those of the peers stay where they are computed."""
-    both = subject.work.mode == "pass"
+    both = problem.work.mode == "pass"
 
     def results() -> Results:
         outputs = executor.start(resident, Request(outputs=True, keep=both)).result().outputs
         assert outputs is not None
         if not both:
             return {"outputs": outputs}
-        rest = executor.seeded(resident, subject.delta.T, BACKWARD).result()
+        rest = executor.seeded(resident, problem.delta.T, BACKWARD).result()
         assert rest.input_gradient is not None and rest.gradient is not None
         return passed(outputs, rest.input_gradient, [rest.gradient])
 
     passes = [executor.bound("loss", resident, Request(keep=both))]
-    passes += [executor.bound("delta", resident, BACKWARD, subject.delta.T)] if both else []
+    passes += [executor.bound("delta", resident, BACKWARD, problem.delta.T)] if both else []
 
     def call() -> None:
         for one in passes:
@@ -129,8 +129,8 @@ class Reference:
     @staticmethod
     def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]:
         """One form; its arrays are always the host's."""
-        subject = Subject.of(work, folders, "numpy")
-        return {"": _host(subject)}
+        problem = Problem.of(work, folders, "numpy")
+        return {"": _host(problem)}
 
 
 Prepare = Callable[..., dict[str, Form]]

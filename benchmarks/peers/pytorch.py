@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Array, Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import Array, Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 from ..cases.works import Work
 
 Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
@@ -176,12 +176,12 @@ def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None
         _full_precision()
     if compiled:
         torch.compiler.reset()  # all works share the code of a few functions, which may be compiled for so many only
-    subject = Subject.of(work, folders)
-    family = subject.network.layers[0].spec.family
+    problem = Problem.of(work, folders)
+    family = problem.network.layers[0].spec.family
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
     return {
-        ", ".join(filter(None, (name, way.name))): _Side(subject, family, style, way, device or "cpu").form()
+        ", ".join(filter(None, (name, way.name))): _Worker(problem, family, style, way, device or "cpu").form()
         for way in ways
         for name, style in styles.items()
         if style.compiled or not compiled
@@ -223,27 +223,27 @@ class Compiled:
         return prepare(work, folders, threads, device, compiled=True)
 
 
-class _Side:
+class _Worker:
     """One style of a network, run in one way, with its tensors on ``device``."""
 
-    def __init__(self, subject: Subject, family: str, style: Style, way: Way, device: str) -> None:
-        self.subject, self.device, self.graphs = subject, device, way.mode == GRAPHS
+    def __init__(self, problem: Problem, family: str, style: Style, way: Way, device: str) -> None:
+        self.problem, self.device, self.graphs = problem, device, way.mode == GRAPHS
         self.unpack: list[Callable[[Array], Array]] = []
-        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in subject.leaves()]
-        arrays = subject.inputs, subject.targets, subject.delta
+        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in problem.leaves()]
+        arrays = problem.inputs, problem.targets, problem.delta
         self.inputs, self.targets, self.delta = (torch.from_numpy(a).to(device) for a in arrays)
         if style.channels_last:
             self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
-        chain = subject.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
-        loss = subject.work.case.loss
-        if subject.work.mode == "pass":
+        chain = problem.chain({**FAMILIES, family: style.step}, ACTIVATIONS)
+        loss = problem.work.case.loss
+        if problem.work.mode == "pass":
             self.inputs.requires_grad_()
         if way.fixed:
             self.leaves = [torch.nn.Parameter(leaf.detach()) for leaf in self.leaves]
         if self.graphs:  # the samples stay where they are, so that no call needs to copy them
             for tensor in (self.inputs, self.targets):
                 torch._dynamo.mark_static_address(tensor)
-        softmax = subject.network.layers[-1].spec.family == "softmax"
+        softmax = problem.network.layers[-1].spec.family == "softmax"
 
         def value(leaves: Sequence[Any], x: Any, t: Any) -> Any:
             y = chain(leaves, x)
@@ -255,7 +255,7 @@ class _Side:
             y = chain(leaves, x)
             return torch.softmax(y, 1) if softmax else y
 
-        function: Callable[..., Any] = value if subject.work.mode == "gradient" else outputs
+        function: Callable[..., Any] = value if problem.work.mode == "gradient" else outputs
         self.function = function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
         self.found: tuple[Any, ...] = ()
 
@@ -268,8 +268,8 @@ class _Side:
         return leaf.requires_grad_()
 
     def form(self) -> Form:
-        """The calls of this side: a call ends when all of it is computed."""
-        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.subject.work.mode, self._forward)
+        """The calls of this worker: a call ends when all of it is computed."""
+        compute = {"gradient": self._gradient, "pass": self._pass}.get(self.problem.work.mode, self._forward)
         if not _is_cuda(self.device):
             return Form(compute, self._results)
 
@@ -295,7 +295,7 @@ class _Side:
         self.found = (y, torch.autograd.grad(y, [self.inputs, *self.leaves], self.delta.view(y.shape)))
 
     def _results(self) -> Results:
-        mode = self.subject.work.mode
+        mode = self.problem.work.mode
         if mode == "gradient":
             return gathered(self.found[0], self._arrays(self.found[1]))
         outputs = _array(self.found[0])

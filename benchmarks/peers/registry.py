@@ -1,4 +1,4 @@
-"""The sides that ``phiz bench`` knows: what each needs, and which code runs it."""
+"""The workers that ``phiz bench`` knows: what each needs, and which code runs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from ...runtime.errors import PhizError
 
 @dataclass(frozen=True)
 class Peer:
-    """A side: ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(work, folders, threads)``.
+    """A library to compare with.
+
+    ``module`` (with ``attribute``, where several share one) has ``versions()`` and ``prepare(work, folders, threads)``.
 
     Both also take ``device``: phiz's OpenCL device, or what the library calls a GPU (``gpu``, "" where it runs on CPUs only).
     ``package``: what must be installed.  ``programs``: one of these must be on the path; ``gpu_programs``: so where a GPU computes.

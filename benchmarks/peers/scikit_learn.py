@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cases.subject import Form, Results, Subject, Unsupported, gathered
+from ..cases.problem import Form, Problem, Results, Unsupported, gathered
 from ..cases.works import Work
 
 
@@ -23,18 +23,18 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
     """One form: ``_backprop``, without the packing into one vector that its solvers add."""
     from sklearn.neural_network import MLPClassifier
 
-    subject = Subject.of(work, folders)
-    layers = subject.network.layers
+    problem = Problem.of(work, folders)
+    layers = problem.network.layers
     hidden = {one.activation.name for one in layers[:-1]}
     families = [one.spec.family for one in layers]
     if work.mode != "gradient" or families != ["dense"] * (len(layers) - 1) + ["softmax"] or hidden not in ({"tanh"}, {"relu"}):
         raise Unsupported("no counterpart: gradients of dense layers with a softmax only")
-    samples = subject.inputs.reshape(work.batch, -1)
+    samples = problem.inputs.reshape(work.batch, -1)
     labels = np.arange(work.batch) % work.case.outputs
     units = tuple(one.output.units for one in layers[:-1])
     model = MLPClassifier(units, activation=hidden.pop(), alpha=0.0, max_iter=1, solver="lbfgs", random_state=0)
     _make(model, samples, labels)
-    values = [value for _, _, value in subject.leaves()]
+    values = [value for _, _, value in problem.leaves()]
     model.coefs_ = [np.ascontiguousarray(w.T) for w in values[0::2]]
     model.intercepts_ = [b.copy() for b in values[1::2]]
     sizes = [samples.shape[1], *units, work.case.outputs]
@@ -46,7 +46,7 @@ def prepare(work: Work, folders: Sequence[str], threads: int) -> dict[str, Form]
 
     def call() -> None:
         arguments = {"activations": activations, "deltas": deltas, "coef_grads": weights, "intercept_grads": biases}
-        found[0] = model._backprop(samples, subject.targets, **weighted, **arguments)
+        found[0] = model._backprop(samples, problem.targets, **weighted, **arguments)
 
     def results() -> Results:
         value, ws, bs = found[0]  # means over the samples

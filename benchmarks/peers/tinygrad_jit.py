@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad import Device, Tensor, TinyJit
 
 from ...runtime.program.layer import Layer
-from ..cases.subject import Form, Results, Step, Subject, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import Form, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
 from ..cases.works import Work
 
 CPU = "CPU"
@@ -69,11 +69,11 @@ def _opened(device: str | None) -> str:
 def prepare(work: Work, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, Form]:
     """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
     place = _opened(device)
-    subject = Subject.of(work, folders)
-    chain, mode, loss = subject.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
-    leaves = [Tensor(value, device=place).realize() for _, _, value in subject.leaves()]
-    x, t, d = (Tensor(a, device=place).realize() for a in (subject.inputs, subject.targets, subject.delta))
-    softmax = subject.network.layers[-1].spec.family == "softmax"
+    problem = Problem.of(work, folders)
+    chain, mode, loss = problem.chain(FAMILIES, ACTIVATIONS), work.mode, work.case.loss
+    leaves = [Tensor(value, device=place).realize() for _, _, value in problem.leaves()]
+    x, t, d = (Tensor(a, device=place).realize() for a in (problem.inputs, problem.targets, problem.delta))
+    softmax = problem.network.layers[-1].spec.family == "softmax"
 
     @TinyJit
     def step() -> tuple[Any, ...]:

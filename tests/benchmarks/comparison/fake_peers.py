@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from phiz.benchmarks.cases.subject import Form, Results, Unsupported
+from phiz.benchmarks.cases.problem import Form, Results, Unsupported
 from phiz.benchmarks.cases.works import Work
 from phiz.benchmarks.peers.own import Reference
 

@@ -1,4 +1,4 @@
-"""``phiz bench`` with phiz on a GPU: which sides take part, how they are started, and what the record and the report say."""
+"""``phiz bench`` with phiz on a GPU: which workers take part, how they are started, and what the record and the report say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from phiz.benchmarks.cases import works
 from phiz.benchmarks.cases.cases import CASES
 from phiz.benchmarks.cases.works import Goal, Work, fits
 from phiz.benchmarks.comparison import startup
-from phiz.benchmarks.comparison.contest import Contest, Lane, _enter
-from phiz.benchmarks.comparison.side_process import SideProcess, environment
+from phiz.benchmarks.comparison.comparison import Comparison, Lane, _enter
+from phiz.benchmarks.comparison.worker_process import WorkerProcess, environment
 from phiz.benchmarks.peers import registry
 from phiz.benchmarks.peers.registry import PEERS, Peer
 from phiz.benchmarks.report import plots, report
@@ -23,11 +23,11 @@ from phiz.runtime.opencl.device.device import DeviceInfo
 GPU = DeviceInfo("a platform", "a GPU", "OpenCL 3.0", "580.1", "gpu", True, 132, 49152, 2**36, "1:0")
 
 
-def options(sides: list[str], **more: Any) -> bench.Options:
-    return bench.Options(["digits"], [3], 1, 1, sides, startup=False, block=0.001, **more)
+def options(workers: list[str], **more: Any) -> bench.Options:
+    return bench.Options(["digits"], [3], 1, 1, workers, startup=False, block=0.001, **more)
 
 
-# --------------------------------------------------------------------------------------------------------------- sides
+# --------------------------------------------------------------------------------------------------------------- workers
 def test_on_a_gpu_nothing_limits_threads_and_nothing_rounds_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("ALLOW_TF32", "1")
@@ -44,7 +44,7 @@ def test_sides_on_a_gpu_use_all_processors_and_hear_where_to_compute(monkeypatch
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     peer, all_of_them = Peer("x", "X", "fake_peers", "Placed"), len(os.sched_getaffinity(0))
-    with SideProcess(peer, 1) as limited, SideProcess(peer, 1, "cuda", gpu=True) as free:
+    with WorkerProcess(peer, 1) as limited, WorkerProcess(peer, 1, "cuda", gpu=True) as free:
         assert limited.ask("versions") == "None 1 1"
         assert free.ask("versions") == f"cuda {all_of_them} None"
 
@@ -120,15 +120,15 @@ def test_a_goal_about_a_form_is_held_against_all_ways_of_running_it() -> None:
         Lane("torch-compile", "cdist, CUDA graphs", 0.0, 1, False, [3.0]),
         Lane("torch-compile", "expanded, CUDA graphs", 0.0, 1, False, [0.5]),
     ]  # fmt: skip
-    contest = Contest(work, lanes, [], [])
-    (verdict,) = contest.verdicts()
+    comparison = Comparison(work, lanes, [], [])
+    (verdict,) = comparison.verdicts()
     assert (verdict.against, verdict.reached) == ("torch-compile (cdist, CUDA graphs)", 3.0)
-    assert plots._shown(contest.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
+    assert plots._shown(comparison.record(), "torch-compile")["form"] == "cdist, CUDA graphs"  # type: ignore[index]
 
 
 def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
     work = works.Work(CASES["lenet"], 1, "gradient", "t", (), "cdist")
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
-    contest = Contest(work, [], [], [])
-    _enter(contest, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
-    assert {lane.form for lane in contest.lanes} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}
+    comparison = Comparison(work, [], [], [])
+    _enter(comparison, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
+    assert {lane.form for lane in comparison.lanes} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}

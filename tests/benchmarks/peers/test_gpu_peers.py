@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.benchmarks.cases.cases import CASES
-from phiz.benchmarks.cases.subject import Form, Subject, Unsupported
+from phiz.benchmarks.cases.problem import Form, Problem, Unsupported
 from phiz.benchmarks.cases.works import BY_NAME, Mode, Work
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
 from phiz.benchmarks.peers.own import Reference
@@ -28,7 +28,7 @@ WORKS = [
 
 def check(work: Work, forms: dict[str, Form]) -> None:
     """Every form agrees with phiz's NumPy kernels, also when it is called again."""
-    pieces = [slice(s.offset, s.stop) for s in Subject.of(work, []).network.slices]
+    pieces = [slice(s.offset, s.stop) for s in Problem.of(work, []).network.slices]
     reference = Reference.prepare(work, [], 1)[""]
     reference.call()
     for name, form in forms.items():

@@ -1,4 +1,4 @@
-"""The child process of one side: builds works and times blocks of calls when it is asked to.
+"""The child process of one worker: builds works and times blocks of calls when it is asked to.
 
 Requests come as pickles on stdin, replies go out on what was stdout; libraries that print do so on stderr.
 
@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ...runtime.errors import PhizError
-from ..cases.subject import Form, Unsupported
+from ..cases.problem import Form, Unsupported
 
 #: Calls and seconds of the first look at a form, which decides how many calls make a block.
 FIRST_CALLS, FIRST_SECONDS = 5, 0.5
@@ -70,7 +70,7 @@ def first_look(form: Form) -> tuple[float, Any]:
     return statistics.median(times), results
 
 
-class Side:
+class Worker:
     """Answers requests with the code of one peer.  ``device``: as the peer names it; None for its own choice."""
 
     def __init__(self, peer: Any, device: str | None) -> None:
@@ -107,7 +107,7 @@ class Side:
         raise ValueError(request[0])
 
 
-def serve(side: Side, source: BinaryIO, sink: BinaryIO) -> None:
+def serve(worker: Worker, source: BinaryIO, sink: BinaryIO) -> None:
     """Until the other end closes: ("ok", reply), ("unsupported", reason) or ("error", reason)."""
     while True:
         try:
@@ -115,10 +115,10 @@ def serve(side: Side, source: BinaryIO, sink: BinaryIO) -> None:
         except EOFError:
             return
         try:
-            reply: tuple[str, Any] = ("ok", side.answer(request))
+            reply: tuple[str, Any] = ("ok", worker.answer(request))
         except Unsupported as reason:
             reply = ("unsupported", str(reason))
-        except Exception as error:  # the other sides go on; the parent says what happened
+        except Exception as error:  # the other workers go on; the parent says what happened
             lines = str(error).strip().splitlines() or [""]
             named = "" if isinstance(error, PhizError) else f"{type(error).__name__}: "
             reply = ("error", f"{named}{lines[0][:200]}")
@@ -131,7 +131,7 @@ def main(module: str, attribute: str, device: str) -> None:
 
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(Side(Peer("", "", module, attribute).load(), device or None), sys.stdin.buffer, sink)
+    serve(Worker(Peer("", "", module, attribute).load(), device or None), sys.stdin.buffer, sink)
 
 
 if __name__ == "__main__":

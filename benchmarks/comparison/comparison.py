@@ -1,4 +1,4 @@
-"""One work on all sides, in turn: every side in a process of its own, so that nothing else runs during a block."""
+"""One work on all workers, in turn: every worker in a process of its own, so that nothing else runs during a block."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..cases.subject import Subject, Unsupported
+from ..cases.problem import Problem, Unsupported
 from ..cases.works import Goal, Work, fits
 from ..peers.registry import PYTORCH
 from .agreement import TOLERANCE, difference
-from .side_process import SideError, SideProcess
+from .worker_process import WorkerError, WorkerProcess
 
-#: A side whose call takes longer than this many blocks takes part in the first rounds only.
+#: A worker whose call takes longer than this many blocks takes part in the first rounds only.
 SLOW, SLOW_ROUNDS = 4.0, 3
 OURS = ("phiz", "placed")
 
 
 @dataclass
 class Lane:
-    """One form of one side: seconds of a call, a median per round."""
+    """One form of one worker: seconds of a call, a median per round."""
 
     peer: str
     form: str
@@ -66,7 +66,7 @@ class Verdict:
 
 
 @dataclass
-class Contest:
+class Comparison:
     """What was found for one work."""
 
     work: Work
@@ -119,41 +119,42 @@ class Contest:
 
 
 def run(
-    work: Work, sides: Mapping[str, SideProcess], folders: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
-) -> Contest:
-    """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per side and round.
+    work: Work, workers: Mapping[str, WorkerProcess], folders: Sequence[str], rounds: int, seconds: float,
+    say: Callable[[str], None],
+) -> Comparison:  # fmt: skip
+    """Prepare, compare, then time ``rounds`` rounds with about ``seconds`` per worker and round.
 
-    The order turns round from one round to the next.  A side that fails, or that does not agree with phiz, is left out.
+    The order turns round from one round to the next.  A worker that fails, or that does not agree with phiz, is left out.
     """
-    contest = Contest(work, [], [], [])
+    comparison = Comparison(work, [], [], [])
     try:
-        reference = sides["phiz"].ask("prepare", work, folders, sides["phiz"].threads)
-    except SideError as error:
-        contest.notes.append(str(error))
-        return contest
-    pieces = [slice(s.offset, s.stop) for s in Subject.of(work, folders).network.slices]
+        reference = workers["phiz"].ask("prepare", work, folders, workers["phiz"].threads)
+    except WorkerError as error:
+        comparison.notes.append(str(error))
+        return comparison
+    pieces = [slice(s.offset, s.stop) for s in Problem.of(work, folders).network.slices]
     expected = reference[OURS[1]][1]
-    _enter(contest, "phiz", reference, expected, pieces, seconds, keep_all=True)
-    for name, side in sides.items():
+    _enter(comparison, "phiz", reference, expected, pieces, seconds, keep_all=True)
+    for name, worker in workers.items():
         if name == "phiz":
             continue
-        say(f"{work.name}: preparing {side.peer.title}")
+        say(f"{work.name}: preparing {worker.peer.title}")
         try:
-            _enter(contest, name, side.ask("prepare", work, folders, side.threads), expected, pieces, seconds)
+            _enter(comparison, name, worker.ask("prepare", work, folders, worker.threads), expected, pieces, seconds)
         except Unsupported as reason:
-            contest.notes.append(f"{side.peer.title}: {reason}")
-        except SideError as error:
-            contest.notes.append(str(error))
+            comparison.notes.append(f"{worker.peer.title}: {reason}")
+        except WorkerError as error:
+            comparison.notes.append(str(error))
     for number in range(rounds):
-        for lane in contest.lanes[:: 1 if number % 2 else -1]:
+        for lane in comparison.lanes[:: 1 if number % 2 else -1]:
             if not (lane.slow and number >= SLOW_ROUNDS):
-                _block(contest, lane, sides[lane.peer])
-    _drop(sides)
-    return contest
+                _block(comparison, lane, workers[lane.peer])
+    _drop(workers)
+    return comparison
 
 
 def _enter(
-    contest: Contest, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
+    comparison: Comparison, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
     seconds: float, keep_all: bool = False,
 ) -> None:  # fmt: skip
     """Take part with the fastest form that agrees, and with the one that the goal is about."""
@@ -161,29 +162,30 @@ def _enter(
     for form, (once, results) in forms.items():
         gap, where = difference(expected, results, pieces)
         if gap > TOLERANCE:
-            contest.wrong.append(f"{contest.work.name}: {name} {form} differs from phiz by {gap:.1e} ({where})".replace("  ", " "))
+            said = f"{comparison.work.name}: {name} {form} differs from phiz by {gap:.1e} ({where})"
+            comparison.wrong.append(said.replace("  ", " "))
         else:
             calls = max(1, min(300, int(seconds / max(1e-6, once))))
             found[form] = once, Lane(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
     if not found:
         return
-    fitting = [form for form in found if fits(form, contest.work.variant)]
+    fitting = [form for form in found if fits(form, comparison.work.variant)]
     kept = {min(forms, key=lambda form: found[form][0]) for forms in (list(found), fitting) if forms}
-    contest.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
+    comparison.lanes += [lane for form, (_, lane) in found.items() if keep_all or form in kept]
 
 
-def _block(contest: Contest, lane: Lane, side: SideProcess) -> None:
+def _block(comparison: Comparison, lane: Lane, worker: WorkerProcess) -> None:
     try:
-        lane.seconds.append(side.ask("measure", lane.form, lane.calls))
-    except SideError as error:
-        contest.notes.append(str(error))
+        lane.seconds.append(worker.ask("measure", lane.form, lane.calls))
+    except WorkerError as error:
+        comparison.notes.append(str(error))
         lane.slow, lane.seconds = True, []
-        contest.lanes.remove(lane)
+        comparison.lanes.remove(lane)
 
 
-def _drop(sides: Mapping[str, SideProcess]) -> None:
-    for side in sides.values():
+def _drop(workers: Mapping[str, WorkerProcess]) -> None:
+    for worker in workers.values():
         try:
-            side.ask("drop")
-        except SideError:
-            side.stop()  # the next work starts it afresh
+            worker.ask("drop")
+        except WorkerError:
+            worker.stop()  # the next work starts it afresh

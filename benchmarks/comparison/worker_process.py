@@ -1,4 +1,4 @@
-"""The parent's end of a side: a child process with its own threads and environment, which answers or is given up."""
+"""The parent's end of a worker: a child process with its own threads and environment, which answers or is given up."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
-from ..cases.subject import Unsupported
+from ..cases.problem import Unsupported
 from ..peers.registry import Peer
-from .side import read, write
+from .worker import read, write
 
-#: Seconds after which a side that does not answer is given up: compiling one network may take long on a busy machine.
+#: Seconds after which a worker that does not answer is given up: compiling one network may take long on a busy machine.
 PATIENCE = 240.0
 
 
-class SideError(Exception):
-    """A side that failed, died or did not answer; the message is one line."""
+class WorkerError(Exception):
+    """A worker that failed, died or did not answer; the message is one line."""
 
 
 #: Where a GPU computes: no library rounds factors to fewer bits, and JAX does not take three quarters of the memory at once.
 ON_GPU = {"NVIDIA_TF32_OVERRIDE": "0", "ALLOW_TF32": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-#: PyTorch compiles in the side's own process, and what a side prints comes at once.
+#: PyTorch compiles in the worker's own process, and what a worker prints comes at once.
 ALWAYS = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -58,8 +58,8 @@ def keep_to(threads: int) -> Callable[[], None] | None:
     return lambda: os.sched_setaffinity(0, chosen)
 
 
-class SideProcess:
-    """One side.  Started on first use; started afresh after it died.
+class WorkerProcess:
+    """One worker.  Started on first use; started afresh after it died.
 
     ``device``: what the peer is told to compute on, None for its own choice.  ``gpu``: nothing keeps it to ``threads`` threads.
     """
@@ -69,7 +69,7 @@ class SideProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
-    def __enter__(self) -> SideProcess:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -87,18 +87,18 @@ class SideProcess:
             line = self._last_words()
             code = process.wait()
             self.stop()
-            raise SideError(f"{self.peer.title}: ended with status {code}{': ' + line if line else ''}") from None
+            raise WorkerError(f"{self.peer.title}: ended with status {code}{': ' + line if line else ''}") from None
         if status == "unsupported":
             raise Unsupported(reply)
         if status == "error":
-            raise SideError(f"{self.peer.title}: {reply}")
+            raise WorkerError(f"{self.peer.title}: {reply}")
         return reply
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-            command = [sys.executable, "-m", f"{__package__}.side", self.peer.module, self.peer.attribute, self.device or ""]
+            command = [sys.executable, "-m", f"{__package__}.worker", self.peer.module, self.peer.attribute, self.device or ""]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
                 env=environment(self.threads, self.gpu), preexec_fn=None if self.gpu else keep_to(self.threads),
@@ -112,7 +112,7 @@ class SideProcess:
         while not select.select([process.stdout], [], [], max(0.0, ends - time.monotonic()))[0]:
             if time.monotonic() >= ends:
                 self.stop()
-                raise SideError(f"{self.peer.title}: no answer within {patience:.0f} s")
+                raise WorkerError(f"{self.peer.title}: no answer within {patience:.0f} s")
 
     def _last_words(self) -> str:
         if self._errors is None:

@@ -1,4 +1,4 @@
-"""Contests: sides in processes of their own, agreement before timing, goals and ratios."""
+"""Comparisons: workers in processes of their own, agreement before timing, goals and ratios."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import pytest
 from phiz.benchmarks.cases import works
 from phiz.benchmarks.cases.cases import CASES
 from phiz.benchmarks.cases.works import Goal, Work
-from phiz.benchmarks.comparison import contest
+from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
-from phiz.benchmarks.comparison.contest import Contest, Lane, Ratio
-from phiz.benchmarks.comparison.side_process import SideError, SideProcess, environment
+from phiz.benchmarks.comparison.comparison import Comparison, Lane, Ratio
+from phiz.benchmarks.comparison.worker_process import WorkerError, WorkerProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
 WORK = Work(CASES["digits"], 6, "gradient", "digits", (Goal("pytorch", 0.01),))
 
 
 @contextmanager
-def sides(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, SideProcess]]:
+def workers(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[str, WorkerProcess]]:
     """Processes that run the classes of ``fake_peers``; "phiz" is honest unless it is given."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with ExitStack() as stack:
         chosen = {"phiz": "Honest", **classes}
-        yield {n: stack.enter_context(SideProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
+        yield {n: stack.enter_context(WorkerProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
 
 
-def run(found: dict[str, SideProcess], rounds: int = 2) -> Contest:
-    return contest.run(WORK, found, [], rounds, 0.002, lambda line: None)
+def run(found: dict[str, WorkerProcess], rounds: int = 2) -> Comparison:
+    return comparison.run(WORK, found, [], rounds, 0.002, lambda line: None)
 
 
 def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="TwoForms") as found:
+    with workers(monkeypatch, torch="TwoForms") as found:
         result = run(found, rounds=3)
     assert [(lane.peer, lane.form) for lane in result.lanes] == [("phiz", "placed"), ("phiz", "host"), ("torch", "right")]
     assert all(len(lane.seconds) == 3 and min(lane.seconds) > 0 for lane in result.lanes)
@@ -46,7 +46,7 @@ def test_sides_agree_and_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Wrong", jax="TwoForms") as found:
+    with workers(monkeypatch, torch="Wrong", jax="TwoForms") as found:
         result = run(found)
     assert {lane.peer for lane in result.lanes} == {"phiz", "jax"}
     refused, of_two = result.wrong
@@ -56,7 +56,7 @@ def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
+    with workers(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
         result = run(found)
         assert found["torch"].ask("versions") == "honest 1.0"  # a new process
     assert {lane.peer for lane in result.lanes} == {"phiz", "numpy"}
@@ -66,12 +66,12 @@ def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkey
 
 def test_a_side_that_cannot_be_imported_says_so() -> None:
     said = r"X: ended with status 1.*no_such_module"
-    with SideProcess(Peer("x", "X", "no_such_module"), 1) as side, pytest.raises(SideError, match=said):
-        side.ask("versions")
+    with WorkerProcess(Peer("x", "X", "no_such_module"), 1) as worker, pytest.raises(WorkerError, match=said):
+        worker.ask("versions")
 
 
 def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with sides(monkeypatch) as found, pytest.raises(SideError, match="phiz: no answer within 0 s"):
+    with workers(monkeypatch) as found, pytest.raises(WorkerError, match="phiz: no answer within 0 s"):
         found["phiz"].ask("prepare", WORK, [], 1, patience=0.0)
 
 
@@ -110,7 +110,7 @@ def lane(peer: str, form: str, seconds: list[float]) -> Lane:
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
     assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow side takes part in the first rounds only
+    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
@@ -120,9 +120,9 @@ def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
         lane("phiz", "placed", [1.0]), lane("phiz", "host", [9.0]), lane("torch", "cdist", [5.0]), lane("torch", "expanded", [0.5]),
         lane("torch-compile", "cdist", [3.0]), lane("jax", "", [4.0]),
     ]  # fmt: skip
-    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Contest(work, lanes, [], []).verdicts()}
+    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in Comparison(work, lanes, [], []).verdicts()}
     assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
-    plain = Contest(Work(work.case, 1, "gradient", "t", work.goals), lanes, [], [])
+    plain = Comparison(Work(work.case, 1, "gradient", "t", work.goals), lanes, [], [])
     found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
     assert found["pytorch"] == (*found["best"][:2], False) == ("torch (expanded)", 0.5, False)
     assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found

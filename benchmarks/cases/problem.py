@@ -1,4 +1,4 @@
-"""What every side of a comparison computes with: the same network, parameters, samples and deltas; and what it hands back."""
+"""What every worker of a comparison computes with: the same network, parameters, samples and deltas; and what it hands back."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Form:
-    """One way in which a side computes a work.  ``results`` gives what ``call`` computes as arrays, for comparison."""
+    """One way in which a worker computes a work.  ``results`` gives what ``call`` computes as arrays, for comparison."""
 
     call: Callable[[], object]
     results: Callable[[], Results]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Problem:
     """A work with its numbers, float32: ``inputs (N, *shape)``, ``targets`` and ``delta (N, units)``, flat ``parameters``."""
 
     work: Work
@@ -43,7 +43,7 @@ class Subject:
     delta: Array
 
     @classmethod
-    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Subject:
+    def of(cls, work: Work, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
         """``folders``: generated folders with the layers that phiz does not come with."""
         network = work.case.network(backend, manifests=folders, device=device)
         inputs, targets = work.case.samples(work.batch)
