@@ -57,7 +57,9 @@ class OpenCLBackend:
         devices.require(self.device, dtype)
 
     def micro_batch(self, program: Program, dtype: str) -> int:
-        """As many as keep a pass within the cores' own caches or ``CACHE_BYTES`` (CPU), or within ``DEVICE_BYTES``.
+        """As many samples as keep a pass within the memory that it may take.
+
+        This is the cores' own caches or ``CACHE_BYTES`` on a CPU, ``DEVICE_BYTES`` on another device.
 
         Measured, LeNet at batch 1,024: on two cores of a Zen 4 (1 MiB each) 256 samples are the fastest, 128 take 1.03, 512 1.05,
         1,024 1.18 times as long; on two cores of a Xeon (2 MiB each) 128 are the fastest, 256 take 1.06, 1,024 1.4 times as
@@ -79,7 +81,9 @@ class OpenCLBackend:
         return self._blocking(dtype, samples).whole(samples) if self.fuses else self.plan(program.units, dtype, samples).capacity
 
     def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        """Where passes are fused: whether that is predicted to be clearly faster, whatever was tuned.
+        """Whether passes are fused, and predicted to be clearly faster with samples outer.
+
+        What was tuned plays no part.
 
         A value and its gradient are always computed in the same form, so that they agree to the last bit; inference on a few
         samples may differ.
@@ -183,7 +187,7 @@ class OpenCLBackend:
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def sample_outer_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
-        """The same where samples lie one after the other."""
+        """How passes are fused where samples lie one after the other."""
         machine, blocks = devices.machine(self.device, self.kind), self._sample_outer_blocking(dtype, capacity)
         plan = self.sample_outer_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)

@@ -256,7 +256,7 @@ class OpenCLExecutor:
         }
 
     def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
-        """At which byte of what kernels are given each tensor begins, where it does not begin with it."""
+        """The byte at which each tensor begins in what kernels are given, where that is not the first."""
         if self.memory.shared:
             return {}
         regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}

@@ -85,7 +85,10 @@ class OpenCLPending:
         return Result(outputs, losses, gradient, rows, below)
 
     def _sum(self, borrowed: BorrowedFrame, total: Array | None, add: bool) -> Array | None:
-        """Into ``total``, or as a vector: that of the frame where it holds the whole gradient."""
+        """Put the gradient into ``total``, or give it as a vector.
+
+        The vector is that of the frame where it holds the whole gradient.
+        """
         if total is None:
             keys = [key for key, _ in self.kind.gradients]
             if len(keys) == 1:

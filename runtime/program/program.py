@@ -54,7 +54,7 @@ class Unit:
 
     @property
     def path(self) -> str:
-        """Of the OpenCL text, in its folder."""
+        """The path of the OpenCL text in its folder."""
         return f"{self.form}/{self.file}.cl"
 
     @property

@@ -29,7 +29,7 @@ class NumpyBackend:
     name = "numpy"
 
     def require(self, dtype: str) -> None:
-        """NumPy computes in both."""
+        """Do nothing: NumPy computes in both."""
 
     def micro_batch(self, program: Program, dtype: str) -> int:
         """What keeps the tensors of a pass, all of which are kept, within ``MICRO_BATCH_BYTES``."""
@@ -37,7 +37,7 @@ class NumpyBackend:
         return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
     def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        """It has one form."""
+        """False: samples are inner."""
         return False
 
     def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:

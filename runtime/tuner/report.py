@@ -34,7 +34,10 @@ class TunedRow:
 
 
 def row(entry: Entry, name: str = "") -> TunedRow:
-    """Of an entry; ``name``: the kernel's in its network, else by its file."""
+    """The row of an entry.
+
+    ``name``: the kernel's in its network, else by its file.
+    """
     kernel = entry.kernel
     return TunedRow(
         name or f"{kernel.get('file')}: {kernel.get('kernel')}",
@@ -65,7 +68,7 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
 
 
 def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """By device."""
+    """The entries by device."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         where = entry.place

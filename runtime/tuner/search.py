@@ -73,7 +73,10 @@ class Search:
         yield self.known[name]
 
     def _descend(self, default: KernelConfig) -> Iterator[Trialled]:
-        """From the best: one tunable's neighbours after the other, on from each that is faster, until none is."""
+        """Go from the best configuration to one that no neighbour is faster than.
+
+        One tunable's neighbours are tried after the other; each that is faster is gone on from.
+        """
         best = self.best
         current = best if best.ratio < 1.0 else Trialled(default, ratio=1.0)
         while True:

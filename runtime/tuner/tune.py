@@ -34,7 +34,10 @@ class Workbench(Protocol):
     space: Space
 
     def default_seconds(self) -> float:
-        """Of one launch of the default; RefusedError where its numbers are wrong."""
+        """The seconds of one launch of the default.
+
+        Raises RefusedError where its numbers are wrong.
+        """
 
     def try_out(self, config: KernelConfig, best: float) -> Trialled:
         """One candidate, checked, then timed beside the default."""
@@ -49,7 +52,7 @@ class Laboratory(Protocol):
     place: Place
 
     def workbench(self, job: Job) -> Workbench:
-        """For the candidates of one kernel."""
+        """The workbench for the candidates of one kernel."""
 
     def samples(self, job: Job) -> int:
         """How many samples a lookup of the kernel's configuration asks for."""
@@ -59,20 +62,20 @@ class Observer(Protocol):
     """Told how a tuning goes on."""
 
     def begin(self, kernels: int, budget: float) -> None:
-        """Before the first."""
+        """Called before the first kernel."""
 
     def kernel(self, number: int, name: str) -> None:
         """The search for kernel ``number`` (from 0) begins."""
 
     def tried(self, name: str, trial: Trialled) -> None:
-        """One candidate was tried."""
+        """Called when one candidate was tried."""
 
     def end(self) -> None:
-        """After the last."""
+        """Called after the last kernel."""
 
 
 class Silent:
-    """Says nothing."""
+    """An observer that says nothing."""
 
     def begin(self, kernels: int, budget: float) -> None:
         return None
@@ -103,7 +106,10 @@ class Tuning:
 
 
 class DeviceLaboratory:
-    """On a device; what may take the process along goes to a child first."""
+    """A laboratory on a device.
+
+    What may take the process along goes to a child first.
+    """
 
     def __init__(self, backend: OpenCLBackend, selector: str = "", timer: Timer | None = None) -> None:
         self.backend, self.timer, self.place = backend, timer, place(backend.device)

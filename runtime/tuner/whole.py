@@ -28,7 +28,7 @@ class Gradient:
     run: Callable[[], object]
 
     def launch(self, count: int) -> None:
-        """That many of them."""
+        """Run that many of them."""
         for _ in range(count):
             self.run()
 

@@ -101,7 +101,7 @@ class KernelRun(Protocol):
 
 
 class NumpyRun:
-    """With NumPy."""
+    """A run of kernels with NumPy."""
 
     def __init__(self, fixture: KernelFixture, dtype: str, samples: int) -> None:
         self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
@@ -172,7 +172,9 @@ def _map(function: Callable[[Array], Array], value: Any) -> Any:
 
 
 class OpenCLRun:
-    """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0.
+    """A run of kernels with OpenCL.
+
+    Tensors are padded to whole vectors with copies of the last sample, whose deltas and weights are 0.
 
     There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.
     ``sample_outer``: whether the kernels for samples that lie one after the other run.
@@ -286,7 +288,10 @@ class OpenCLRun:
         return extent.units, samples
 
     def _buffer(self, name: str) -> Any:
-        """Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear."""
+        """The buffer of tensor ``name``.
+
+        Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear.
+        """
         key = PHI if name == self.fixture.output and not self.fixture.unit.store_z else name
         if key not in self._buffers:
             units, samples = self._shape(key)

@@ -23,7 +23,10 @@ LEAST = 0.1
 
 @dataclass(frozen=True)
 class LayerPoint:
-    """Where a layer is checked: Z below ``(units, samples)``, parameters, and the weights c of its outputs."""
+    """The point at which a layer is checked.
+
+    It has Z below ``(units, samples)``, parameters, and the weights c of its outputs.
+    """
 
     below: Array
     parameters: Mapping[str, Array]

@@ -91,7 +91,7 @@ class Report:
         return bool(self.rows) and not self.failures
 
     def worst(self) -> list[tuple[CheckRow, int]]:
-        """For every layer, backend and check its worst row, and how many rows there are."""
+        """The worst row of every layer, backend and check, and how many rows there are."""
         groups: dict[tuple[str, str, str], list[CheckRow]] = {}
         for row in self.rows:
             groups.setdefault((row.layer, row.backend, row.check), []).append(row)

@@ -79,7 +79,10 @@ def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
 
 
 def sample_outer_blocking(capacity: int, lanes: int, units: int) -> Blocking:
-    """The same where samples lie one after the other: as many samples as leave a block for every compute unit."""
+    """The blocks where samples lie one after the other.
+
+    They have as many samples as leave a block for every compute unit.
+    """
     samples = MOST_SAMPLES
     while samples > 1 and -(-capacity // samples) < units:
         samples //= 2
@@ -88,7 +91,11 @@ def sample_outer_blocking(capacity: int, lanes: int, units: int) -> Blocking:
 
 @dataclass(frozen=True)
 class Fusion:
-    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a stage of sums."""
+    """How passes are fused.
+
+    ``plan``: the tile sizes for ``blocks``.
+    ``shares``: work items of a stage of sums.
+    """
 
     plan: Plan
     blocks: Blocking
@@ -101,7 +108,7 @@ class Fusion:
         return self.blocks.lanes > 0
 
     def room(self, samples: int) -> int:
-        """Whole blocks."""
+        """The capacity in whole blocks."""
         return self.blocks.whole(samples)
 
     def layout(self, capacity: int) -> BlockLayout:

@@ -40,7 +40,7 @@ LAUNCH, STEP = 5.0, 0.025
 
 @dataclass(frozen=True)
 class Grouping:
-    """How passes are grouped: ``plan`` has the tiles, widths, teams and parts for all samples of a pass."""
+    """How passes are grouped, as ``plan`` has it for all samples of a pass."""
 
     plan: Plan
     sample_outer: bool = False
@@ -63,7 +63,7 @@ class Grouping:
         return planned(self.plan, step)
 
     def partial_sums(self, step: Step) -> int:
-        """Of the step's sum over the samples."""
+        """How many partial sums the step's sum over the samples is taken in."""
         return self.kernel(step).partial_sums
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:

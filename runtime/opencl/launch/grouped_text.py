@@ -260,7 +260,10 @@ class Writer:
         return self._size // plan.reduction_group * prod(plan.tiles.values()) * (plan.reduction_group + 1)
 
     def _places(self, step: Step) -> str:
-        """Of item ``n``, or of an item in team ``n``: parts first, then plain axes, then tiles."""
+        """The three numbers of item ``n``, or of an item of reduction group ``n``.
+
+        Partial sums come first, then plain axes, then tiles.
+        """
         plan = self.own(step)
         first, plain, _ = self._extents(step, plan.width)
         items, sums = plan.reduction_group, plan.partial_sums

@@ -65,7 +65,7 @@ def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> Device
 
 
 class Memory:
-    """Allocates for one queue.
+    """What allocates memory for one queue.
 
     ``shared``: whether host and device work on the same bytes, see ``shares_memory``.
     ``apart``: whether every tensor has a buffer of its own where they do not.
@@ -156,7 +156,7 @@ class Region(Protocol):
 
 
 class SharedRegion:
-    """The same bytes for both: nothing to send, nothing to fetch."""
+    """Tensors on bytes that host and device share, so that nothing is sent or fetched."""
 
     def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
@@ -176,14 +176,14 @@ class SharedRegion:
         return self._views[key]
 
     def send(self, keys: Iterable[str]) -> None:
-        """They are there."""
+        """Do nothing: the kernels see what the host wrote."""
 
     def send_from(self, key: str, values: Array) -> None:
         """A copy."""
         self._views[key][:] = values
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """They are there as soon as the kernels have ended."""
+        """Return ``after``: the results are there as soon as the kernels have ended."""
         return after
 
     def part(self, key: str, first: int, count: int) -> Any:
@@ -192,7 +192,7 @@ class SharedRegion:
         return cl.SVM(self.block[start : start + max(1, count)])
 
     def another(self) -> Region:
-        """Bytes of its own."""
+        """A region with bytes of its own."""
         return self.memory.region(self.layout)
 
 

@@ -42,7 +42,7 @@ class SingleLaunches:
         return BlockLayout(capacity, capacity)
 
     def whole(self, samples: int) -> int:
-        """Whole vectors."""
+        """``samples`` rounded up to whole vectors."""
         return self.plan.padded(samples)
 
     def partial_sums(self, step: Step) -> int:

@@ -57,7 +57,7 @@ class KernelConfigs(Protocol):
 
 
 class Defaults:
-    """Nothing was tuned."""
+    """The configurations of a device for which nothing was tuned."""
 
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The default, whatever the kernel."""

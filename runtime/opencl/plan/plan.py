@@ -38,7 +38,7 @@ class Plan:
         self._bindings: dict[tuple[int, int], Binding] = {}
 
     def over(self, capacity: int) -> Plan:
-        """The same tiles for another capacity."""
+        """The same plan with another capacity."""
         other = copy(self)
         other.capacity = capacity
         return other

@@ -100,7 +100,7 @@ def _rename(text: str) -> tuple[str, str, str]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit status."""
+    """Run the command; its exit status."""
     parser = argparse.ArgumentParser(description="Carry shipped configurations over to kernels whose text or names changed.")
     parser.add_argument("old", type=Path, help="the generated folder that they were measured with")
     parser.add_argument("new", type=Path, help="the generated folder of now")

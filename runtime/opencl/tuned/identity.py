@@ -44,7 +44,7 @@ class Place:
 
 
 def place(device: devices.Device) -> Place:
-    """Where ``device`` is."""
+    """The place that ``device`` is."""
     info = devices.describe(device)
     cpu = cpu_model() if info.kind == "cpu" else ""
     version = device.platform.version.strip()

@@ -37,7 +37,10 @@ class Image:
 
 
 def image(output: Sequence[int], inputs: Iterable[Sequence[int]], windows: Iterable[Sequence[int]]) -> Image | None:
-    """From shapes ``(map, coordinates...)``: the output, tensors with samples that it is computed from, parameters.
+    """The image that a kernel computes, from shapes ``(map, coordinates...)``.
+
+    The shapes are those of the output, of the tensors with samples that it is computed from, and of
+    parameters.
 
     None where the output has no coordinates, or no input has as many.  Taps are those of a parameter with as many
     coordinates, else what the sizes leave: F = S - k (O - 1).

@@ -74,7 +74,7 @@ class Space:
         return (1,) if self.unit.is_sample_outer else self.device.widths
 
     def lanes(self, width: int) -> int:
-        """Of a vector, where samples have ``width``."""
+        """The lanes of a vector, where samples have ``width``."""
         return self.device.width if self.unit.is_sample_outer else width
 
     @cached_property
@@ -246,7 +246,10 @@ class Space:
         return local_sizes.groups(self.global_size(self.plan(config)), self.device, self.start)
 
     def config(self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None) -> KernelConfig:
-        """With every tile spelled out, so that later defaults do not change it; the device's own width is left out."""
+        """A configuration with every tile spelled out, so that later defaults do not change it.
+
+        The device's own width is left out.
+        """
         own = width or self.width
         sizes = self.plan(KernelConfig(dict(tiles), own)).tiles
         return KernelConfig(dict(sizes), None if own == self.width else own, group)
@@ -343,7 +346,7 @@ class Space:
         return copying if generator.integers(2) and not self.illegal(copying) else config
 
     def _drawn_choices(self, config: KernelConfig, generator: np.random.Generator) -> KernelConfig:
-        """With any legal value of what is no tile, width or group, whether it is worth a trial or not."""
+        """``config`` with any legal value of what is no tile, width or group, worth a trial or not."""
         if self.kernel.parts and not self.device.fused:
             shared = replace(
                 config, reduction_group=(None, 1, *REDUCTION_GROUPS)[int(generator.integers(len(REDUCTION_GROUPS) + 2))]

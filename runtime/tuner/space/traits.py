@@ -45,7 +45,7 @@ class Traits:
 
 
 def traits(backend: OpenCLBackend, dtype: str) -> Traits:
-    """Of the backend's device."""
+    """The traits of the backend's device."""
     device = backend.device
     return Traits(
         backend.kind,

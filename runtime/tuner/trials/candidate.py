@@ -87,7 +87,7 @@ class Candidate:
 
 
 class Launched(Candidate):
-    """In a launch of its own."""
+    """A candidate in a launch of its own."""
 
     def __init__(
         self, job: Job, config: KernelConfig, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
@@ -140,7 +140,7 @@ class _Buffers:
 
 
 class Composed(Candidate):
-    """Alone in a composed pass."""
+    """A candidate alone in a composed pass."""
 
     def __init__(
         self, job: Job, config: KernelConfig, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
@@ -203,6 +203,6 @@ def allocated(context: Any, size: int) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message."""
+    """The first line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -168,7 +168,10 @@ class Trials:
         return self._default
 
     def default_seconds(self) -> float:
-        """Of one run of the default, roughly; RefusedError where its numbers are wrong."""
+        """The seconds of one run of the default, roughly.
+
+        Raises RefusedError where its numbers are wrong.
+        """
         candidate = self.check(DEFAULT)
         return self.timer.seconds(candidate)
 
