@@ -3,6 +3,20 @@
     from phiz.runtime import Network, layer, minimize
 
 What most programs need is named here, and loaded when it is first asked for; everything else has its place in the folders.
+
+Folders import one another down this list only, for types as well:
+
+    tuner, doctor
+    training, verify
+    network                     (optimize and data stand beside it)
+    opencl, reference
+    opencl/launch, opencl/tuned
+    opencl/plan
+    opencl/device
+    backend                     (the protocol that both backends share)
+    program
+    manifest
+    files, powers, errors
 """
 
 from __future__ import annotations
