@@ -55,7 +55,7 @@ class Options:
 
 
 @dataclass
-class Run:
+class BenchRun:
     """A run under way: phiz's device, the workers, the generated folders, and what could not be measured."""
 
     options: Options
@@ -87,7 +87,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
     warn_when_busy(options.threads)
     before = Clock.now()
     with contextlib.ExitStack() as stack:
-        run = Run(options, say, _device(options), {}, [])
+        run = BenchRun(options, say, _device(options), {}, [])
         chosen = list(_defined(run, chosen, stack))
         for peer in (peers.PHIZ, *workers):
             reason = peer.missing(run.gpu)
@@ -114,7 +114,10 @@ def _plain(options: Options) -> Record:
 
 
 def _device(options: Options) -> DeviceInfo:
-    """phiz's device as a process of its own sees it, so that OpenCL neither runs nor sets anything here; PhizError without one."""
+    """phiz's device as a process of its own sees it.
+
+    So OpenCL neither runs nor sets anything here.  Raises PhizError where there is none.
+    """
     with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
         try:
             found: DeviceInfo = asked.ask("device")
@@ -123,7 +126,7 @@ def _device(options: Options) -> DeviceInfo:
     return found
 
 
-def _machine(run: Run) -> Record:
+def _machine(run: BenchRun) -> Record:
     versions = {}
     for name, worker in list(run.workers.items()):
         try:
@@ -141,7 +144,7 @@ def _machine(run: Run) -> Record:
     return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
 
 
-def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
+def _defined(run: BenchRun, chosen: Sequence[works.Work], stack: contextlib.ExitStack) -> Iterator[works.Work]:
     """The works whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
     needed = dict.fromkeys(work.case.definition for work in chosen if work.case.definition)
     files = {name: works.DEFINITIONS / f"{name}.py" for name in needed}
@@ -162,7 +165,7 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
     yield from (work for work in chosen if not work.case.definition or files[work.case.definition].is_file())
 
 
-def _comparisons(run: Run, chosen: Sequence[works.Work]) -> Iterator[comparison.Comparison]:
+def _comparisons(run: BenchRun, chosen: Sequence[works.Work]) -> Iterator[comparison.Comparison]:
     for work in chosen:
         if run.late(work.name):
             continue
@@ -172,7 +175,7 @@ def _comparisons(run: Run, chosen: Sequence[works.Work]) -> Iterator[comparison.
         yield found
 
 
-def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
+def _roofline(run: BenchRun, chosen: Sequence[works.Work]) -> Record:
     phiz = run.workers["phiz"]
     run.say("multiply-add peak and bandwidth")
     points = []
@@ -190,7 +193,7 @@ def _roofline(run: Run, chosen: Sequence[works.Work]) -> Record:
     return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
 
 
-def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
+def _memory(run: BenchRun, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
     if run.gpu:
         run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
         return
@@ -203,7 +206,7 @@ def _memory(run: Run, chosen: Sequence[works.Work]) -> Iterator[memory.Peak]:
                 run.missing.append(str(error))
 
 
-def _waits(run: Run) -> list[startup.Wait]:
+def _waits(run: BenchRun) -> list[startup.Wait]:
     if run.late("waits", MEMORY):
         return []
     run.say("waits of new processes")

@@ -29,7 +29,10 @@ DEFINITIONS = Path(__file__).resolve().parents[2] / "tests" / "layers"
 
 @dataclass(frozen=True)
 class Goal:
-    """phiz is to be at least ``factor`` times as fast as ``peer``: a peer's name, "pytorch" (eager or compiled) or "best"."""
+    """phiz is to be at least ``factor`` times as fast as ``peer``.
+
+    ``peer`` is a peer's name, "pytorch" (eager or compiled) or "best".
+    """
 
     peer: str
     factor: float

@@ -1,4 +1,7 @@
-"""One work on all workers, in turn: every worker in a process of its own, so that nothing else runs during a block."""
+"""One work on all workers, in turn.
+
+Every worker is a process of its own, so that nothing else runs during a block.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class TimeRatio:
     """A peer's time over phiz's: the median over the rounds, and the quartiles."""
 
     median: float
@@ -44,7 +47,7 @@ class Ratio:
     high: float
 
     @classmethod
-    def of(cls, theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
+    def of(cls, theirs: Sequence[float], ours: Sequence[float]) -> TimeRatio:
         """Round by round, as far as both took part."""
         found = [a / b for a, b in zip(theirs, ours, strict=False)]
         low, _, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
@@ -52,7 +55,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GoalVerdict:
     """A goal, what was reached, and against whom."""
 
     goal: Goal
@@ -79,17 +82,17 @@ class Comparison:
         """phiz with its data placed; None where phiz could not run it."""
         return next((lane for lane in self.lanes if (lane.peer, lane.form) == OURS and lane.seconds), None)
 
-    def ratio(self, lane: Lane) -> Ratio:
+    def ratio(self, lane: Lane) -> TimeRatio:
         """How many times as long as phiz ``lane`` takes."""
         assert self.ours is not None
-        return Ratio.of(lane.seconds, self.ours.seconds)
+        return TimeRatio.of(lane.seconds, self.ours.seconds)
 
     def fastest(self, peers: Sequence[str], form: str = "") -> Lane | None:
         """The lane of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
         fitting = [lane for lane in self.lanes if lane.peer in peers and lane.seconds and fits(lane.form, form)]
         return min(fitting, key=lambda lane: self.ratio(lane).median, default=None) if self.ours else None
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[GoalVerdict]:
         """One per goal that could be measured."""
         found = []
         everyone = tuple({lane.peer for lane in self.lanes} - {"phiz"})
@@ -97,7 +100,7 @@ class Comparison:
             peers = {"pytorch": PYTORCH, "best": everyone}.get(goal.peer, (goal.peer,))
             lane = self.fastest(peers, self.work.variant)
             if lane is not None:
-                found.append(Verdict(goal, self.ratio(lane).median, lane.name))
+                found.append(GoalVerdict(goal, self.ratio(lane).median, lane.name))
         return found
 
     def record(self) -> dict[str, Any]:

@@ -14,7 +14,10 @@ MUCH = 0.1
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds: of the wall, of all processors at work, and of this process with those children that it has waited for."""
+    """Seconds of the wall, of all processors at work, and of this process.
+
+    Those of the process have those of the children that it has waited for among them.
+    """
 
     wall: float
     busy: float | None

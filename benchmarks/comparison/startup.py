@@ -1,4 +1,6 @@
-"""How long one waits: deriving and emitting, and the first gradient of a new process with warm and with cold caches.
+"""How long one waits: for what is derived and emitted, and for a first gradient.
+
+That is the first of a new process, with warm and with cold caches.
 
 Every time is that of a whole process, the interpreter's start included.  Caches lie in a temporary folder: PoCL's
 (``POCL_CACHE_DIR``), that of NVIDIA's driver (``CUDA_CACHE_PATH``), PyOpenCL's and phiz's own (``XDG_CACHE_HOME``).

@@ -1,4 +1,7 @@
-"""The parent's end of a worker: a child process with its own threads and environment, which answers or is given up."""
+"""The parent's end of a worker.
+
+A worker is a child process with its own threads and environment, which answers or is given up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Peak memory of one gradient, measured in a process of its own: rise of the resident set over what stood before.
+"""Peak memory of one gradient, measured in a process of its own.
+
+It is the rise of the resident set over what stood before.
 
 Before the measurement the same gradient has run once and was thrown away, so that neither compilers nor libraries that load
 on first use are counted.  The data set is resident before as well: what counts is what the gradient itself needs.

@@ -168,7 +168,9 @@ def caches(device: Any) -> list[tuple[str, int]]:
 
 
 def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], size: int) -> tuple[Level, ...]:
-    """The levels of a GPU with ``size`` bytes of memory: bandwidth and kernel for ``spans`` of bytes, and for more than any cache.
+    """The levels of a GPU with ``size`` bytes of memory.
+
+    They are bandwidth and kernel for ``spans`` of bytes, and for more than any cache.
 
     The cache is as large as the last span whose bandwidth is nearer to the highest than to memory's.
     """
@@ -246,7 +248,10 @@ class _Meter:
         return max(((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS), key=lambda pair: pair[0])
 
     def _pieces(self, elements: int) -> tuple[int, int]:
-        """Work items, and vectors of each, for arrays of about ``elements`` vectors: on a GPU fewer items where these are few."""
+        """Work items, and vectors of each, for arrays of about ``elements`` vectors.
+
+        On a GPU there are fewer items where these are few.
+        """
         if self.cpu:
             return self.items, max(4, elements // self.items // 4 * 4)
         items = max(1, min(self.items, elements) // self.group[0]) * self.group[0]

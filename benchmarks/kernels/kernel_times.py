@@ -65,7 +65,9 @@ FINISH = {"": 0, "phi": 1, "dphi": 2}
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One kernel of a pass: median seconds; operations, and bytes that must move at least, for all samples of the micro-batch.
+    """One kernel of a pass, for all samples of the micro-batch.
+
+    It has the median of its seconds, its operations, and the bytes that must move at least.
 
     ``launches``: how many the seconds include.
     """
@@ -122,7 +124,10 @@ def profile(
 
 
 def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
-    """Seconds of one step, without those of a launch where passes are fused: there it is one of many in a launch."""
+    """Seconds of one step.
+
+    Where passes are fused those of a launch are not among them: there the step is one of many in a launch.
+    """
     once = _elapsed(single.events(queue))
     if not single.repeats:
         return once
@@ -140,7 +145,9 @@ def _elapsed(events: Sequence[Any]) -> float:
 
 # ------------------------------------------------------------------------------------------------------- counting
 def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
-    """Bytes that one kernel must move for ``samples`` samples: every tensor that it reads or writes once, and its index tables.
+    """Bytes that one kernel must move for ``samples`` samples.
+
+    These are every tensor that it reads or writes once, and its index tables.
 
     phi' of a linear layer is 1 whatever it is given.
     """
@@ -187,7 +194,10 @@ def _loss_kernels(name: str) -> tuple[Kernel, ...]:
 
 
 def _shared(body: Expr) -> int:
-    """Multiplications of a product that need no repetition at every point: w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i."""
+    """Multiplications of a product that need no repetition at every point.
+
+    w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i.
+    """
     if not (isinstance(body, Call) and body.function == "mul"):
         return 0
     groups: list[frozenset[str]] = []

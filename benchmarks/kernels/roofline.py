@@ -23,7 +23,7 @@ SHARE = 0.6
 
 
 @dataclass(frozen=True)
-class Point:
+class RooflinePoint:
     """One kernel of a work against the roof; rates a second."""
 
     work: str
@@ -58,7 +58,7 @@ class Point:
         return self.share >= SHARE
 
 
-def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Point]:
+def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[RooflinePoint]:
     """The kernels of one work, in order, without what empty launches take."""
     kernels = [replace(k, seconds=max(k.seconds - k.launches * peaks.launch, LEAST)) for k in kernels]
     total = sum(kernel.seconds for kernel in kernels)
@@ -68,11 +68,11 @@ def points(work: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Point
         level = peaks.level(k.bytes)
         share = k.operations / k.seconds / peaks.flops if bound == "compute" else k.bytes / k.seconds / level.bandwidth
         part = k.seconds / total
-        found.append(Point(work, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share))
+        found.append(RooflinePoint(work, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share))
     return found
 
 
-def record(point: Point) -> dict[str, Any]:
+def record(point: RooflinePoint) -> dict[str, Any]:
     """JSON-able."""
     return asdict(point) | {"gflops": point.flops / 1e9, "gbs": point.bandwidth / 1e9, "met": point.met}
 

@@ -93,7 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def load(before: float, after: float, cores: int) -> str:
-    """How busy the machine was, by its load averages; our own work keeps up to ``cores`` of them busy at the end."""
+    """How busy the machine was, by its load averages.
+
+    Our own work keeps up to ``cores`` of them busy at the end.
+    """
     text = f"load average {before:.1f} before, {after:.1f} after, on {cores} cores"
     busy = before > 0.75 * cores or after > 1.5 * cores
     return f"{text}: others computed at the same time, so that the figures below compare little" if busy else text

@@ -133,7 +133,10 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """One way of writing a layer: its step, parameters in a layout of their own, whether compiling it is worth the time."""
+    """One way of writing a layer.
+
+    It has a step, parameters in a layout of their own, and says whether compiling it is worth the time.
+    """
 
     step: Callable[[Layer], Step]
     packs: Mapping[str, Callable[[tuple[int, ...]], Pack]] = field(default_factory=dict)

@@ -167,7 +167,10 @@ def _roofs(axes: Any, peaks: Record, left: float, right: float) -> list[Any]:
 
 
 def _names(figure: Any, axes: Any, kernels: Sequence[Record], written: Sequence[Any]) -> None:
-    """Names of the kernels that count, the longest first, each at a free place beside its mark or not at all."""
+    """Names of the kernels that count, the longest first.
+
+    Each stands at a free place beside its mark, or not at all.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 

@@ -159,7 +159,7 @@ def test_the_roofline_covers_layers_that_phiz_does_not_come_with(monkeypatch: py
             return [peak] if request[0] == "peaks" else roofline.profile_work(*request[1:3], 2)
 
     with contextlib.ExitStack() as stack:
-        run = bench.Run(options, lambda line: None, devices.describe(devices.choose()), {"phiz": Here()}, [])  # type: ignore[dict-item]
+        run = bench.BenchRun(options, lambda line: None, devices.describe(devices.choose()), {"phiz": Here()}, [])  # type: ignore[dict-item]
         assert list(bench._defined(run, chosen, stack)) == chosen and len(run.folders) == 1
         found = bench._roofline(run, chosen)
     assert [k["kernel"] for k in found["kernels"]] == ["forward_Z", "delta_Y", "gradient_w"]

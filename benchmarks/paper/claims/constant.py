@@ -1,4 +1,7 @@
-"""Claim (g) of sections 9 and 10: filters in constant memory, and the launches of a layer whose filters do not fit."""
+"""Claim (g) of sections 9 and 10: filters in constant memory.
+
+It is also about the launches of a layer whose filters do not fit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Claim (e) of section 9: one launch over all maps against one per map or per pair of maps (Figures 2 to 4)."""
+"""Claim (e) of section 9: one launch over all maps, or one per map or pair of maps.
+
+See Figures 2 to 4.
+"""
 
 from __future__ import annotations
 

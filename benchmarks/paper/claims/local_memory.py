@@ -1,4 +1,7 @@
-"""Claim (b) of section 9: local memory does not pay on a CPU; on a GPU from a filter width on.  Counts beside times."""
+"""Claim (b) of section 9: local memory pays on a GPU alone.
+
+There it does so from a filter width on.  Counts beside times.
+"""
 
 from __future__ import annotations
 

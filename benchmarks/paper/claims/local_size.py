@@ -1,4 +1,7 @@
-"""Claim (a) of section 9: a CPU is insensitive to the local size, but not to groups of one with tiny work; even global sizes."""
+"""Claim (a) of section 9: a CPU is insensitive to the local size.
+
+It is sensitive to groups of one with tiny work.  Even global sizes are looked at too.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,10 @@ def _size_one(races: dict[str, Race[int]]) -> Claim:
 
 
 def even_sizes(rig: Rig, rounds: int, count: int = COUNT) -> Claim:
-    """The driver's local size on a power of two, twice a prime and a prime; ``count`` is a power of two."""
+    """The driver's local size on a power of two, twice a prime, and a prime.
+
+    ``count`` is a power of two.
+    """
     prime = next(n for n in range(count - 1, 1, -1) if is_prime(n))
     twice = 2 * next(n for n in range(count // 2 - 1, 1, -1) if is_prime(n))
     whole, padded = f"{count} = 2^{count.bit_length() - 1}", f"{prime}, padded to {count}, groups of 64"

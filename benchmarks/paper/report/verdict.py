@@ -28,7 +28,9 @@ def outcome(holding: Sequence[bool]) -> Outcome:
 
 
 def settles(ratios: Mapping[int, Ratio], near: float = NEAR) -> int | None:
-    """The least key from which on no time is clearly more than ``near`` of the best; None where the last one is.
+    """The least key from which on no time is clearly more than ``near`` of the best.
+
+    None where the last one is.
 
     ``ratios``: times over that of the fastest.
     """

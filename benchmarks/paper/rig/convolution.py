@@ -38,7 +38,10 @@ def compare(name: str, values: Array, expected: Array) -> None:
 
 
 def brute_force(maps: Array, filters: Array) -> Array:
-    """Equation 60 in float64: maps (J, H, W), filters (I, J, F, F) give (I, J, H - F + 1, W - F + 1), not summed over j."""
+    """Equation 60 in float64, not summed over j.
+
+    Maps (J, H, W) and filters (I, J, F, F) give (I, J, H - F + 1, W - F + 1).
+    """
     inputs, height, width = maps.shape
     taps = filters.shape[-1]
     found = np.zeros((len(filters), inputs, height - taps + 1, width - taps + 1))

@@ -14,7 +14,7 @@ from phiz.benchmarks.cases.cases import CASES
 from phiz.benchmarks.cases.works import Goal, Work
 from phiz.benchmarks.comparison import comparison
 from phiz.benchmarks.comparison.agreement import TOLERANCE, difference
-from phiz.benchmarks.comparison.comparison import Comparison, Lane, Ratio
+from phiz.benchmarks.comparison.comparison import Comparison, Lane, TimeRatio
 from phiz.benchmarks.comparison.worker_process import WorkerError, WorkerProcess, environment
 from phiz.benchmarks.peers.registry import Peer
 
@@ -109,8 +109,8 @@ def lane(peer: str, form: str, seconds: list[float]) -> Lane:
 
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
-    assert Ratio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert Ratio.of([4.0], [2.0, 8.0, 9.0]) == Ratio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
+    assert TimeRatio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
+    assert TimeRatio.of([4.0], [2.0, 8.0, 9.0]) == TimeRatio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
