@@ -117,14 +117,14 @@ class OpenCLBackend:
     def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
         """Whether executors of these capacities add samples in the same order.
 
-        One by one, or that of lanes and of blocks, or that of teams and parts.
+        This is one by one, or by lanes and blocks, or by reduction groups and partial sums.
         """
         if self.kind == "gpu":
             return request.gradients != "sum" or self._shared_out(program, dtype, one) == self._shared_out(program, dtype, other)
         return sample_outer or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
 
     def _shared_out(self, program: Program, dtype: str, capacity: int) -> list[tuple[int, int, int, int]]:
-        """How many lanes, items, runs and parts take each sum over the samples."""
+        """Lanes, work items, runs and partial sums of each sum over the samples."""
         kernels = self.plan(program.units, dtype, capacity).kernels
         return [(plan.width, plan.reduction_group, plan.loop_split, plan.partial_sums) for plan in kernels.values()]
 

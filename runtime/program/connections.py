@@ -20,8 +20,8 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 class ConnectionTable:
     """Connections as integer columns of equal length.
 
-    ``relation.i`` is column i as an int array; ``relation.rows("i", 3)`` are the numbers of the rows whose column i
-    is 3, ascending; ``relation.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column < size``.
+    ``table.i`` is column i as an int array; ``table.rows("i", 3)`` are the numbers of the rows whose column i
+    is 3, ascending; ``table.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column < size``.
     Raises ShapeError for columns of unequal length and for entries out of range.
     """
 

@@ -200,12 +200,12 @@ class _Resolver:
             given = self._given(name)
             shared = _of_table(self.sharing, name, self.info)
             try:
-                relation = connection_table(name, sizes, "full" if given is None else given, shared or "pair")
+                table = connection_table(name, sizes, "full" if given is None else given, shared or "pair")
             except ShapeError as error:
                 raise self._fail(str(error)) from None
-            self.connection_tables[name] = relation
-            self.values[f"{name}_rows"] = relation.count
-            self.values.update({f"{name}_{column}": values for column, values in relation.columns.items()})
+            self.connection_tables[name] = table
+            self.values[f"{name}_rows"] = table.count
+            self.values.update({f"{name}_{column}": values for column, values in table.columns.items()})
 
     def _column_size(self, relation: str, column: str, size: str) -> int | None:
         """The size of a column, None where the column itself decides it, -1 where it is not known yet."""

@@ -129,7 +129,7 @@ def _entries(sizes: list[SizeInfo], generator: np.random.Generator) -> tuple[Any
 def _connections(
     info: LayerInfo, counts: Mapping[str, int], generator: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-    """Connections and sharing by relation, and how many parameter ids each relation has."""
+    """Connections and sharing by connection table, and how many parameter ids each has."""
     connections: dict[str, Any] = {}
     sharing: dict[str, Any] = {}
     ids: dict[str, int] = {}

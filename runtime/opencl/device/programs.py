@@ -82,9 +82,9 @@ def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     for name, value in unit.sizes.items():
         if isinstance(value, np.ndarray):
             yield f"{name}_AT", value
-    for name, relation in unit.connection_tables.items():
-        for column in relation.columns:
-            pointers, rows = relation.group(column)
+    for name, table in unit.connection_tables.items():
+        for column in table.columns:
+            pointers, rows = table.group(column)
             yield f"{name}_by_{column}_AT", pointers
             yield f"{name}_by_{column}_rows_AT", rows
 

@@ -20,12 +20,12 @@ from ..plan.kernel_plan import KernelPlan
 
 Size = tuple[int, ...]
 
-#: Stands for the memory that holds the parts of a sum, ``[part, unit]``.
+#: Stands for the memory of partial sums, ``[partial sum, unit]``.
 PARTIAL_SUMS = -1
 
 
 def partial_sums_key(step: Step) -> str:
-    """The key of the parts of a step's sum over the samples."""
+    """The key of the partial sums of a step's sum over the samples."""
     return f"parts:{step.writes.key}"
 
 

@@ -6,8 +6,8 @@ So a pass is composed of these launches:
 * steps over samples that have much to do, one each: a work item computes one item, neighbours the same samples (or neighbouring
   ones) at the next tile of the axis that no bound depends on;
 * steps over samples with little to do, several after one another: a work group takes a stretch of samples through them;
-* sums over samples that need no wait for one another, side by side: a group of each is one team, or several small ones;
-* where sums were taken in parts, one that adds them up.
+* sums over samples that need no wait for one another, side by side: a work group of each is one reduction group, or several;
+* where there are partial sums, one that adds them up.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup
 
 
 def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
-    """All of them side by side; then what adds up parts."""
+    """All of them side by side; then what adds up partial sums."""
     yield LaunchGroup("sums", tuple(steps), number)
     split = tuple(step for step in steps if grouping.partial_sums(step) > 1)
     if split:

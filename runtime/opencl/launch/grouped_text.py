@@ -113,7 +113,7 @@ class Writer:
 
     @property
     def _size(self) -> int:
-        """Work items of a group of a launch of sums: the largest team, or several smaller ones."""
+        """Work items of a group of a launch of sums: the largest reduction group, or several smaller ones."""
         return max((self.own(step).reduction_group for step in self.launch_group.steps), default=0) or GROUP
 
     def sizes(self, used: int) -> tuple[Size, Size]:
@@ -201,7 +201,7 @@ class Writer:
             yield "    }"
 
     def _items(self, step: Step) -> int:
-        """Teams of a step of a launch of sums, or work items where there are none."""
+        """Reduction groups of a step of a launch of sums, or work items where there are none."""
         plan = self.own(step)
         return prod(self._extents(step, plan.width)) // max(1, plan.reduction_group)
 
@@ -211,7 +211,10 @@ class Writer:
         return -(-self._items(step) * max(1, plan.reduction_group) // self._size)
 
     def _side_by_side(self) -> Iterator[str]:
-        """Every group finds its step; the barriers of teams stand outside, so that all groups come by the same ones."""
+        """Every work group finds its step.
+
+        The barriers of reduction groups stand outside, so that all work groups come by the same ones.
+        """
         teamed = [step for step in self.launch_group.steps if self.own(step).reduction_group]
         yield "    const int item = get_local_id(0);"
         if teamed:
@@ -255,7 +258,7 @@ class Writer:
         return [f"if (n < {self._items(step)}) {name}({self._places(step)}, {', '.join(arguments)});"]
 
     def _local(self, step: Step) -> int:
-        """Numbers of local memory of a group of teams."""
+        """Numbers of local memory of a work group of reduction groups."""
         plan = self.own(step)
         return self._size // plan.reduction_group * prod(plan.tiles.values()) * (plan.reduction_group + 1)
 

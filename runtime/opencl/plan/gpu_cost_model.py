@@ -1,10 +1,10 @@
-"""Default tiles and teams of a GPU, whose multiprocessors hide the latency of one warp behind others.
+"""Default tiles and reduction groups of a GPU, whose multiprocessors hide the latency of one warp behind others.
 
 A warp is 32 neighbouring work items in lockstep.  Of a tile with F multiply-adds and L loads a multiprocessor starts ``WARPS``
 multiply-adds and one line of a load a cycle, and ``OVERHEAD`` cycles go to counting and addresses; by itself a warp waits
 ``LATENCY`` cycles for every load.  With W warps for each multiprocessor a step of the reduction takes the longer of L LATENCY and
 W (F / WARPS + lines + OVERHEAD) cycles.  A sum over samples reads whole planes, whose lines come from the second-level cache: it
-waits ``STREAMED`` cycles for a load.  A team adds up its sums afterwards, ``FOLD`` accesses for each place.
+waits ``STREAMED`` cycles for a load.  A reduction group adds up its sums afterwards, ``FOLD`` accesses for each place.
 
 The constants are fitted to timings of LeNet, dense networks and a 64-map convolution on an H200.  There a search still finds tiles
 that take up to a third less time, for 18 kernels of eight networks (``tuner/shipped/nvidia.json``).
@@ -34,9 +34,9 @@ EDGE = 2.0
 #: Cycles of an item besides its steps.
 ITEM = 20.0
 FOLD, BARRIERS = 4.0, 300.0
-#: Cycles of a further launch, which adds up parts.
+#: Cycles of a further launch, which adds up partial sums.
 LAUNCH = 6000.0
-#: Work items of a team, from as many on as neighbours that read one line of memory.
+#: Work items of a reduction group, from as many on as neighbours that read one line of memory.
 REDUCTION_GROUPS = (32, 64, MOST_REDUCTION_GROUP)
 #: The widest tile over the samples: wider ones read lines in pieces.
 WIDEST_SAMPLES = 4
@@ -59,7 +59,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class SampleSum:
-    """A sum over ``vectors`` vectors of samples that teams may take.
+    """A sum over ``vectors`` vectors of samples that reduction groups may take.
 
     ``numbers``: of local memory for a group.  ``rounds``: of its outermost loop that may be shared out, 1 for none.
     """
@@ -109,7 +109,7 @@ def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int,
         if not moves:
             continue
         count, each = prod(own[a] for a in axes), 1.0
-        if summed:  # neighbours read neighbouring samples, in a team or in parts of their own
+        if summed:  # neighbours read neighbouring samples, in a reduction group or in sums of their own
             neighbours = max(1, choice.reduction_group) // choice.loop_split if choice.reduction_group else choice.partial_sums
             each = max(1.0, WARP / neighbours) * width
         elif samples in axes:
@@ -149,7 +149,7 @@ def _choices(problem: TileProblem, summed: SampleSum | None, only: tuple[int, ..
 
 
 def _reduction_groups(places: int, summed: SampleSum) -> list[tuple[int, int]]:
-    """Teams that fit local memory and their runs; no team at all where none fits."""
+    """Reduction groups that fit local memory and their runs; none at all where none fits."""
     found = []
     for reduction_group in REDUCTION_GROUPS:
         if reduction_group_numbers(places, reduction_group) > summed.numbers:

@@ -135,7 +135,7 @@ class _Planning:
         return tiles | {m: max(1, min(size, extents[m])) for m, size in self.config.tiles.items() if m in tiles}
 
     def choose_sum(self, best: Choice, tiles: Mapping[str, int]) -> tuple[int, int, int]:
-        """The parts of the sum over the samples, the work items of a team, and the runs of its loops."""
+        """The number of partial sums, the size of a reduction group, and the runs of its loops."""
         if not self.kernel.parts:
             return 1, 0, 1
         config, many = self.config, self.many
@@ -151,7 +151,7 @@ class _Planning:
         return max(1, min(config.partial_sums or usual, rounds)), reduction_group, loop_split
 
     def fitting_reduction_group(self, wanted: int, tiles: Mapping[str, int]) -> int:
-        """Work items that share a sum, whose sums fit local memory; 0 for no team."""
+        """Work items that share a sum, whose sums fit local memory; 0 for no reduction group."""
         reduction_group = power_below(wanted) if self.kernel.team and wanted else 0
         while (
             reduction_group > 1
@@ -161,7 +161,7 @@ class _Planning:
         return reduction_group if reduction_group > 1 else 0
 
     def fitting_loop_split(self, wanted: int, reduction_group: int) -> int:
-        """Runs of a team: no more than it has items, or than there are rounds."""
+        """Runs of a reduction group: no more than it has items, or than there are rounds."""
         return max(1, min(power_below(wanted), reduction_group, power_below(loop_split_rounds(self.unit, self.kernel))))
 
     def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:

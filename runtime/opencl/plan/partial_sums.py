@@ -2,8 +2,8 @@
 
 Several keep a device busy that has many more work items than there are parameters.
 
-Part n sums every parts-th vector from the n-th on; a second launch adds the parts up in order.  Nothing depends on which work item
-comes first, so that results repeat bit for bit.
+Of p partial sums the n-th takes every p-th vector from the n-th on; a second launch adds them up in order.
+Nothing depends on which work item comes first, so that results repeat bit for bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...powers import power_below
 #: Vectors that a part sums at least: fewer are added faster than another launch begins.  A CPU's core, which needs no other work
 #: items beside it, adds thousands meanwhile (measured: 1,024 in less than the 2 us of a launch).
 LEAST_SHARE, LEAST_SHARE_OF_A_CORE = 16, 4096
-#: Work items of a team at most: more keep one another waiting longer than they sum.
+#: Work items of a reduction group at most: more keep one another waiting longer than they sum.
 MOST_REDUCTION_GROUP = 128
 #: Work items that keep a device busy, from which on it is no CPU.
 MANY = 512

@@ -22,8 +22,8 @@ from ..device import device as devices
 #: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
 #: none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
 NEAR, LEAST_NEAR = 2, 16
-#: Of the choice of default tiles and parts, which measured times were compared with.  Raised when a change makes another choice for
-#: some kernel; not when text or names change, or files move.
+#: The version of the choice of default tiles and partial sums, which measured times were compared with.
+#: It is raised when a change makes another choice for some kernel; not when text or names change, or files move.
 DEFAULTS_VERSION = 1
 
 

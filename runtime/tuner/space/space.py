@@ -65,7 +65,7 @@ class Space:
 
     @property
     def width(self) -> int:
-        """Samples per vector by default: none has lanes in rows."""
+        """Samples per vector by default: 1 where samples are outer."""
         return 1 if self.unit.is_sample_outer else self.device.width
 
     @property
@@ -148,7 +148,7 @@ class Space:
         return ""
 
     def most_partial_sums(self, plan: KernelPlan) -> int:
-        """Parts of a sum that have at least a vector for each item of a team, or for one item."""
+        """Partial sums that have at least a vector for each item of a reduction group, or for one item."""
         vectors = -(-self.samples // plan.width)
         return -(-vectors * plan.loop_split // max(1, plan.reduction_group))
 
@@ -303,7 +303,7 @@ class Space:
                 yield _with_choices(self.config(tiles, width, group), config)
 
     def _other_sums(self, same: KernelConfig, plan: KernelPlan) -> Iterator[KernelConfig]:
-        """The next numbers of parts, of items that share one, and of runs that these share out."""
+        """The next numbers of partial sums, of items that share one, and of runs that these share out."""
         for partial_sums in _beside(self.partial_sum_values(plan), plan.partial_sums):
             yield replace(same, partial_sums=partial_sums, group=None)
         if self.kernel.team and self.device.kind == "gpu" and not self.device.fused:
