@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..runtime.training.part import Score
+    from ..runtime.training.evaluation_set import Score
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:

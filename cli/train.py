@@ -12,7 +12,7 @@ from .options import add_device, add_json, assignment
 from .output import print_rows, score_row
 
 if TYPE_CHECKING:
-    from ..runtime.training.job import Recipe, Trained
+    from ..runtime.training.job import Trained, TrainingJob
 
 SUMMARY = "train a network"
 
@@ -103,12 +103,12 @@ def _where(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where training ended in NaN or failed, 130 where it was interrupted."""
-    from ..runtime.training.job import carry_out
+    from ..runtime.training.job import run
     from ..runtime.training.progress import observer
     from ..runtime.training.train import Ended
 
     logging.getLogger("phiz.runtime.training.job").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
-    trained = carry_out(_recipe(arguments), arguments.resume, observer(arguments.quiet))
+    trained = run(_job(arguments), arguments.resume, observer(arguments.quiet))
     outcome = trained.outcome
     if not outcome.ended.well:
         print(f"phiz: training stopped: {outcome.reason}; the best weights so far are kept", file=sys.stderr)
@@ -121,8 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if outcome.ended.well else 1
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
-    from ..runtime.training.job import Recipe
+def _job(arguments: argparse.Namespace) -> TrainingJob:
+    from ..runtime.training.job import TrainingJob
     from ..runtime.training.settings import Settings
 
     names = (
@@ -140,7 +140,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     )
     settings = Settings(**{name: getattr(arguments, name) for name in names}, options=dict(arguments.option))
     kinds = ("data", "network", "backend", "dtype", "device", "seed", "test", "validation", "target", "task", "classes", "out")
-    return Recipe(**{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels)
+    return TrainingJob(**{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels)
 
 
 def _document(trained: Trained) -> dict[str, Any]:

@@ -84,8 +84,8 @@ def _tune(arguments: argparse.Namespace, cache: Any) -> int:
 
 def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, network: Network, batch: int) -> int:
     from ..runtime.opencl.tuned.ship import ship
+    from ..runtime.tuner.problem import request
     from ..runtime.tuner.progress import observer
-    from ..runtime.tuner.subject import request
     from ..runtime.tuner.trials.jobs import jobs
     from ..runtime.tuner.tune import tune_on_device
 
@@ -107,7 +107,7 @@ def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, netw
 
 
 def _network(arguments: argparse.Namespace, backend: OpenCLBackend) -> Network:
-    from ..runtime.tuner.subject import layer_network, named_network
+    from ..runtime.tuner.problem import layer_network, named_network
 
     if arguments.layer is not None:
         return layer_network(arguments.layer, arguments.input, backend, arguments.dtype, arguments.kernels)

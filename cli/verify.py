@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runtime.verify.verdict import Report, Row
+    from ..runtime.verify.verdict import CheckRow, Report
 
 SUMMARY = "check derived kernels: finite differences, Taylor slope, NumPy against OpenCL"
 MOST_FAILURES = 40
@@ -109,13 +109,13 @@ def _print(report: Report) -> None:
     )
 
 
-def _place(row: Row) -> str:
+def _place(row: CheckRow) -> str:
     kernel = f" kernel {row.kernel}" if row.kernel else ""
     backend = f" ({row.backend}, {row.dtype})" if row.backend else ""
     return f"{row.layer}:{kernel} {row.check}{backend}{': ' + row.note if row.note and row.check == 'error' else ''}"
 
 
-def _table(title: str, rows: list[tuple[Row, int]]) -> Table:
+def _table(title: str, rows: list[tuple[CheckRow, int]]) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -131,7 +131,7 @@ def _table(title: str, rows: list[tuple[Row, int]]) -> Table:
     return table
 
 
-def _cells(row: Row, count: int) -> list[str]:
+def _cells(row: CheckRow, count: int) -> list[str]:
     backend = f"{row.backend} {'f64' if row.dtype == 'float64' else 'f32'}" if row.backend else ""
     configuration = f"{row.configuration}{'; ' + row.note if row.note else ''}"
     index = ",".join(map(str, row.index))

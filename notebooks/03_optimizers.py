@@ -26,7 +26,7 @@ from phiz.runtime import (
     LeastSquares,
     Network,
     NetworkObjective,
-    Part,
+    EvaluationSet,
     architecture,
     error_curve,
     from_arrays,
@@ -105,7 +105,7 @@ plt.show()
 parts = load_split("digits", "float32", seed=0)
 chosen = architecture("lenet-digits-small", parts.train)
 network = Network(chosen.layers, chosen.input_shape, chosen.loss, "auto", "float32", seed=0)
-digits, unseen = NetworkObjective(Part(network, parts.train), alpha=3e-4), Part(network, parts.test)
+digits, unseen = NetworkObjective(EvaluationSet(network, parts.train), alpha=3e-4), EvaluationSet(network, parts.test)
 n = network.parameter_count
 for name in ("lbfgs", "bfgs", "lm"):
     print(f"{name:6} needs {predict_memory(name, n, np.float32) / 2**20:6.1f} MiB for itself, for {n:,} parameters")
@@ -155,7 +155,8 @@ against_both(learned, "Digits, 1,954 parameters", "The same against time", "mean
 tables = load_split("diabetes", "float64", seed=0)
 chosen = architecture("mlp", tables.train)
 small = Network(chosen.layers, chosen.input_shape, chosen.loss, "auto", "float64", seed=0)
-diabetes, kept_back = NetworkObjective(Part(small, tables.train), alpha=0.03), Part(small, tables.test, tables.scaling)
+diabetes = NetworkObjective(EvaluationSet(small, tables.train), alpha=0.03)
+kept_back = EvaluationSet(small, tables.test, tables.scaling)
 diabetes.value_and_gradient(small.parameters)
 fitted = {
     name: minimize(diabetes, small.parameters, name, maxiter=limit, gtol=1e-8, **({"step": 0.1} if name == "momentum" else {}))
@@ -178,7 +179,7 @@ against_both(fitted, f"Diabetes, {small.parameter_count} parameters", "The same 
 x = np.random.default_rng(0).uniform(-1, 1, (1000, 1))
 wiggly = np.sin(3 * x) + 0.3 * np.cos(7 * x)
 tiny = Network([layer("dense", maps=10, activation="tanh"), layer("dense", maps=1)], 1, "mse", "auto", "float64", seed=0)
-fit = NetworkObjective(Part(tiny, from_arrays(x, wiggly, "float64")))
+fit = NetworkObjective(EvaluationSet(tiny, from_arrays(x, wiggly, "float64")))
 fit.value_and_gradient(tiny.parameters)
 next(fit.residuals_and_jacobian_chunks(tiny.parameters))
 marquardt = minimize(fit, tiny.parameters, "lm", maxiter=60, damping=1e-4, scaling="running-max")

@@ -23,9 +23,9 @@ from matplotlib.colors import LogNorm
 from scipy.stats import spearmanr
 
 from phiz.benchmarks.paper.rig.timing import race
-from phiz.runtime import Network, OpenCLBackend, Request, Schedule, layer
+from phiz.runtime import KernelConfig, Network, OpenCLBackend, Request, layer
 from phiz.runtime.tuner.space.local_size import LocalSizeProblem, accesses, optimal_local_size, padded, rejections
-from phiz.runtime.opencl.plan.plan import kernel_problem
+from phiz.runtime.opencl.plan.kernel_problem import kernel_problem
 from phiz.runtime.opencl.plan.cpu_cost_model import loads, registers
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.tuner.trials.jobs import jobs
@@ -173,7 +173,7 @@ WIDTHS, BATCHES = space.device.widths, (1, 8, 64, 256)
 times = {}
 for batch in BATCHES:
     trials = second_convolution(batch)
-    runs = {width: trials.check(Schedule(width=width)).launch for width in WIDTHS}
+    runs = {width: trials.check(KernelConfig(width=width)).launch for width in WIDTHS}
     times[batch] = race(runs, rounds=9, block=2e-3, budget=1).medians()
 
 # %%
@@ -227,7 +227,7 @@ def inference(samples, rows):
 
 
 forms = {rows: [] for rows in (False, True)}
-chosen = [backend.in_rows(program, "float32", samples, OUTPUTS) for samples in COUNTS]
+chosen = [backend.prefers_sample_outer(program, "float32", samples, OUTPUTS) for samples in COUNTS]
 for samples in COUNTS:
     found = race({rows: inference(samples, rows) for rows in forms}, rounds=9, block=2e-3, budget=1).medians()
     for rows, seconds in found.items():

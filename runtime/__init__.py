@@ -3,6 +3,20 @@
     from phiz.runtime import Network, layer, minimize
 
 What most programs need is named here, and loaded when it is first asked for; everything else has its place in the folders.
+
+Folders import one another down this list only, for types as well:
+
+    tuner, doctor
+    training, verify
+    network                     (optimize and data stand beside it)
+    opencl, reference
+    opencl/launch, opencl/tuned
+    opencl/plan
+    opencl/device
+    backend                     (the protocol that both backends share)
+    program
+    manifest
+    files, powers, errors
 """
 
 from __future__ import annotations
@@ -20,12 +34,12 @@ if TYPE_CHECKING:
     from .network.backends import make_backend
     from .network.network import Network
     from .opencl.backend import OpenCLBackend
-    from .opencl.plan.schedule import Schedule
+    from .opencl.plan.config import KernelConfig
     from .optimize import LeastSquares, minimize, predict_memory
     from .optimize.error_curve import error_curve
     from .program.layer import LayerSpec, layer
+    from .training.evaluation_set import EvaluationSet, Score
     from .training.objective import NetworkObjective
-    from .training.part import Part, Score
     from .training.settings import Settings
     from .training.train import train
 
@@ -40,21 +54,41 @@ _HOMES = {
     "network.backends": ("make_backend",),
     "network.network": ("Network",),
     "opencl.backend": ("OpenCLBackend",),
-    "opencl.plan.schedule": ("Schedule",),
+    "opencl.plan.config": ("KernelConfig",),
     "optimize": ("LeastSquares", "minimize", "predict_memory"),
     "optimize.error_curve": ("error_curve",),
     "program.layer": ("LayerSpec", "layer"),
     "training.objective": ("NetworkObjective",),
-    "training.part": ("Part", "Score"),
+    "training.evaluation_set": ("EvaluationSet", "Score"),
     "training.settings": ("Settings",),
     "training.train": ("train",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Dataset", "LayerSpec", "LeastSquares", "Network", "NetworkObjective", "OpenCLBackend", "Part", "PhizError", "Request",
-    "Schedule", "Score", "Settings", "architecture", "error_curve", "from_arrays", "layer", "load_folder", "load_manifest",
-    "load_split", "make_backend", "minimize", "predict_memory", "train",
+    "Dataset",
+    "EvaluationSet",
+    "KernelConfig",
+    "LayerSpec",
+    "LeastSquares",
+    "Network",
+    "NetworkObjective",
+    "OpenCLBackend",
+    "PhizError",
+    "Request",
+    "Score",
+    "Settings",
+    "architecture",
+    "error_curve",
+    "from_arrays",
+    "layer",
+    "load_folder",
+    "load_manifest",
+    "load_split",
+    "make_backend",
+    "minimize",
+    "predict_memory",
+    "train",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

@@ -75,14 +75,18 @@ class Executor(Protocol):
         """
 
     def set_parameters(self, parameters: Array) -> None:
-        """Use this flat parameter vector from now on, which must stay as it is until the results of all passes were taken."""
+        """Use this flat parameter vector from now on.
+
+        It must stay as it is until the results of all passes were taken.
+        """
 
     def start(self, resident: Any, request: Request) -> Pending:
         """Forward, and what ``request`` asks for; does not wait."""
 
     def seeded(self, resident: Any, delta: Array, request: Request) -> Pending:
-        """Backward alone, after a ``start`` with ``keep`` on the same micro-batch whose result was taken, from
-        ``delta (units, n)`` of the last layer's Z.
+        """Start the backward pass alone, from ``delta (units, n)`` of the last layer's Z.
+
+        It follows a ``start`` with ``keep`` on the same micro-batch, whose result was taken.
         """
 
     def derivative_source(self, resident: Any) -> Array:
@@ -103,19 +107,19 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
         """Whether executors of these two capacities answer ``request`` with the same bits."""
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """Whether ``request`` over ``samples`` samples runs with samples one after the other, lanes of vectors along units."""
 
-    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
+    def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
         """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
 
     def vector(self, count: int, dtype: str) -> Array:
         """Room for ``count`` numbers, where kernels can read them if there is such a place."""
 
-    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> Executor:
+    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> Executor:
         """Buffers and kernels for one dtype, capacity and form."""
 
     def describe(self) -> str:

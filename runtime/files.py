@@ -19,7 +19,9 @@ def reason(error: BaseException) -> str:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[PhizError] = PhizError) -> None:
-    """Write `data` to `path` so that a reader, or a kill, sees either the old file or the whole new one.
+    """Write `data` to `path` whole or not at all.
+
+    A reader, or a kill, sees either the old file or the whole new one.
 
     The temporary file lies in the same folder (a rename across file systems is not atomic).  The folder must exist.
 

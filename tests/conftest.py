@@ -14,7 +14,7 @@ os.environ["PHIZ_CACHE"] = _FOLDER.name
 TESTS = Path(__file__).parent
 LONGEST = (
     "test_other_devices.py",
-    "runtime/tuner/trials/test_schedules.py",
+    "runtime/tuner/trials/test_kernel_configs.py",
     "test_notebooks.py",
     "runtime/tuner/trials/test_choices.py",
     "runtime/opencl/launch/test_fused.py",
@@ -24,7 +24,7 @@ LONGEST = (
     "runtime/opencl/plan/test_constant_launches.py",
     "test_user_definitions.py",
     "runtime/network/test_builtin.py",
-    "runtime/opencl/test_rows.py",
+    "runtime/opencl/test_sample_outer.py",
     "cases/test_convolution.py",
     "runtime/opencl/plan/test_local_copies.py",
     "benchmarks/paper/rig/test_kernels.py",
@@ -49,16 +49,16 @@ QUICKLY_BUILT = {
     "runtime/opencl/plan/test_constant_launches.py",
     "runtime/opencl/plan/test_local_copies.py",
     "runtime/opencl/launch/test_grouped.py",
-    "runtime/opencl/plan/test_parts.py",
-    "runtime/opencl/test_rows.py",
+    "runtime/opencl/plan/test_partial_sums.py",
+    "runtime/opencl/test_sample_outer.py",
     "runtime/opencl/plan/test_teams.py",
     "runtime/verify/test_verify.py",
     "test_user_definitions.py",
     "runtime/tuner/trials/test_choices.py",
 }
 """What these ask is whether a text computes the right thing, of hundreds of kernels, most of whose time is the compiler's: it is
-told not to optimize.  So are single tests with the mark ``quickly_built``: schedules of single launches, which no CPU runs with
-unless asked to.  Fused passes under random schedules, networks in training and everything else run as users run them."""
+told not to optimize.  So are single tests with the mark ``quickly_built``: configurations of single launches, which no CPU runs
+with unless asked to.  Fused passes under random configurations, networks in training and everything else run as users run them."""
 
 
 @pytest.fixture(autouse=True)

@@ -27,11 +27,11 @@ DEPENDENT = (
     "tests/runtime/network/test_backends.py",
     "tests/runtime/opencl/test_executor.py",
     "tests/runtime/opencl/launch/test_fused.py",
-    "tests/runtime/opencl/plan/test_parts.py",
-    "tests/runtime/opencl/test_rows.py",
+    "tests/runtime/opencl/plan/test_partial_sums.py",
+    "tests/runtime/opencl/test_sample_outer.py",
     "tests/runtime/tuner/trials/test_choices.py",
     "tests/runtime/opencl/tuned/test_lookup.py",
-    "tests/runtime/tuner/trials/test_schedules.py::test_random_legal_schedules_of_built_in_layers",
+    "tests/runtime/tuner/trials/test_kernel_configs.py::test_random_legal_configs_of_built_in_layers",
 )
 THREADS = (1, 4)
 
@@ -62,7 +62,7 @@ def test_a_narrower_device_is_narrower_in_everything_that_asks(lanes: int) -> No
     for dtype in ("float32", "float64"):
         assert traits(backend, dtype).widest == backend.width(dtype)
         assert traits(backend, dtype).machine.registers == REGISTERS[lanes]
-    assert device_class(backend.device).floats == place(backend.device).lanes == lanes, "the keys of schedules"
+    assert device_class(backend.device).floats == place(backend.device).lanes == lanes, "the keys of configurations"
     assert ("made narrower" in backend.describe()) is (lanes < NATIVE)
 
 

@@ -157,7 +157,7 @@ def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
     extents = {a.key: a.extent.units * (samples if a.samples else 1) for a in arguments}
     if step.z is not None:
         extents[step.z] = extents[step.writes.key]
-    tables = 4 * sum(len(r.columns) * r.count for r in unit.relations.values()) if step.kernel.index else 0
+    tables = 4 * sum(len(r.columns) * r.count for r in unit.connection_tables.values()) if step.kernel.index else 0
     return sum(extents.values()) * np.dtype(network.dtype).itemsize + tables
 
 
@@ -248,7 +248,7 @@ class _Space:
             case Size(name=name, index=index) if index is not None:
                 return np.asarray(self.unit.sizes[name])[self.value(index)]
             case Column(relation=relation, column=column, row=row):
-                return self.unit.relations[relation].columns[column][self.value(row)]
+                return self.unit.connection_tables[relation].columns[column][self.value(row)]
             case IntOp(op=op, args=args):
                 return self._operation(op, [self.value(a) for a in args])
         raise TypeError(e)
@@ -296,7 +296,7 @@ class _Space:
 
     def rows(self, loop: RowLoop, needed: bool) -> None:
         """A loop over connections."""
-        relation = self.unit.relations[loop.relation]
+        relation = self.unit.connection_tables[loop.relation]
         if not loop.by:
             self.extend(loop.name, relation.count, needed)
             return

@@ -15,8 +15,8 @@ from ...runtime.data.datasets import from_arrays
 from ...runtime.network.network import Network
 from ...runtime.optimize import OptimizeResult, minimize
 from ...runtime.program.layer import layer
+from ...runtime.training.evaluation_set import EvaluationSet
 from ...runtime.training.objective import NetworkObjective
-from ...runtime.training.part import Part
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "runtime" / "optimize"))
 from optimize_networks import Network as HandWritten
@@ -35,7 +35,7 @@ def fit_objective(inputs: int, hidden: int, seed: int) -> NetworkObjective:
     """inputs-hidden-1 with tanh, mean squared error, double precision."""
     layers = [layer("dense", maps=hidden, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, inputs, "mse", "auto", "float64", seed)
-    return NetworkObjective(Part(network, from_arrays(*fit_data(inputs), "float64")))
+    return NetworkObjective(EvaluationSet(network, from_arrays(*fit_data(inputs), "float64")))
 
 
 def function_fits(quick: bool, repeats: int) -> list[Row]:

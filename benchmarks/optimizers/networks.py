@@ -28,8 +28,8 @@ from ...runtime.data.split import load_split
 from ...runtime.network.architectures import architecture
 from ...runtime.network.network import Network
 from ...runtime.optimize import minimize
+from ...runtime.training.evaluation_set import EvaluationSet
 from ...runtime.training.objective import NetworkObjective
-from ...runtime.training.part import Part
 from .fits import function_fits
 from .perceptron import one_hidden_layer
 
@@ -81,13 +81,13 @@ class Recorded:
         raise RuntimeError(f"{self.lowest} is above {target}")
 
 
-def objective(data: str, name: str, dtype: str, seed: int, alpha: float) -> tuple[NetworkObjective, Part]:
+def objective(data: str, name: str, dtype: str, seed: int, alpha: float) -> tuple[NetworkObjective, EvaluationSet]:
     """The named network on three quarters of the data; the part with the rest."""
     parts = load_split(data, dtype, seed)
     chosen = architecture(name, parts.train)
     network = Network(chosen.layers, chosen.input_shape, chosen.loss, "auto", dtype, seed)
     assert parts.test is not None
-    return NetworkObjective(Part(network, parts.train), alpha), Part(network, parts.test, parts.scaling)
+    return NetworkObjective(EvaluationSet(network, parts.train), alpha), EvaluationSet(network, parts.test, parts.scaling)
 
 
 def scipy_run(method: str, iterations: int) -> Callable[[Recorded, np.ndarray], None]:

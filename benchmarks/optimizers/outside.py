@@ -13,8 +13,8 @@ from ...runtime.data.datasets import from_arrays
 from ...runtime.network.network import Network
 from ...runtime.optimize import LeastSquares, minimize
 from ...runtime.program.layer import layer
+from ...runtime.training.evaluation_set import EvaluationSet
 from ...runtime.training.objective import NetworkObjective
-from ...runtime.training.part import Part
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "runtime" / "optimize"))
 from cute_problems import OUTSIDE
@@ -77,7 +77,7 @@ def friedman(seed: int, samples: int = 500) -> NetworkObjective:
 def _regression(x: np.ndarray, y: np.ndarray, hidden: int, seed: int) -> NetworkObjective:
     layers = [layer("dense", maps=hidden, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, x.shape[1], "mse", "numpy", "float64", seed)
-    return NetworkObjective(Part(network, from_arrays(x, y, "float64", task="regression")))
+    return NetworkObjective(EvaluationSet(network, from_arrays(x, y, "float64", task="regression")))
 
 
 def network_starts(starts: int = 30, fits: int = 5, iterations: int = 100) -> list[Row]:

@@ -14,8 +14,8 @@ from ...runtime.data.split import Split, load_split
 from ...runtime.network.architectures import architecture
 from ...runtime.network.network import Network
 from ...runtime.optimize import minimize
+from ...runtime.training.evaluation_set import EvaluationSet
 from ...runtime.training.objective import NetworkObjective
-from ...runtime.training.part import Part
 
 Row = dict[str, Any]
 Weights = list[np.ndarray]
@@ -48,7 +48,7 @@ def one_hidden_layer(quick: bool, repeats: int) -> list[Row]:
         rivals["PyTorch"] = pytorch
     rows = []
     for alpha in (1e-4, 1.0):
-        exact = NetworkObjective(Part(reference, load_split("digits", "float64", 0).train), alpha / len(parts.train))
+        exact = NetworkObjective(EvaluationSet(reference, load_split("digits", "float64", 0).train), alpha / len(parts.train))
         for iterations in (10,) if quick else (25, 50, 100):
             for rival, run in rivals.items():
                 rows.append({"rival": rival, "alpha": alpha, "rival_iterations": iterations}
@@ -59,7 +59,7 @@ def one_hidden_layer(quick: bool, repeats: int) -> list[Row]:
 def compare(parts: Split, exact: NetworkObjective, alpha: float, iterations: int, run: Any, repeats: int) -> Row:
     """Ours in float32 stops where f is as low as the rival's end, which is evaluated in double precision."""
     network = perceptron(parts, "auto", "float32")
-    goal = NetworkObjective(Part(network, parts.train), alpha / len(parts.train))
+    goal = NetworkObjective(EvaluationSet(network, parts.train), alpha / len(parts.train))
     x0 = network.parameters
     goal.value_and_gradient(x0)
     ours, theirs = [], []

@@ -1,4 +1,6 @@
-"""Tables of samples from CSV and NPZ files: which column or array is the target, and a place named in every refusal.
+"""Tables of samples from CSV and NPZ files.
+
+A user names the column or array of the targets; every refusal names a place in the file.
 
 Nothing in a file is executed: an NPZ file is read without pickle, so an array of objects is refused.
 """
@@ -100,7 +102,10 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
 
 
 def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
-    """The rows that are not blank; the header, if there is one, counts as row 0 once it is known to be one."""
+    """The rows that are not blank, by number.
+
+    The header, if there is one, counts as row 0 once it is known to be one.
+    """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -99,7 +99,9 @@ def default_network(data: Dataset) -> str:
 
 
 def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
-    """The network ``source``, a name in ``NAMED`` or the path of a JSON or TOML file, for the samples of ``data``.
+    """The network ``source``, for the samples of ``data``.
+
+    ``source`` is a name in ``NAMED`` or the path of a JSON or TOML file.
 
     A file holds ``layers`` (a list of tables: ``layer`` is the family, the rest its keywords, ``activation``, ``name``,
     ``connections``, ...), ``loss`` (default: ce for classes, mse for quantities) and, if it wants, ``input_shape``.

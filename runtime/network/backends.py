@@ -10,7 +10,7 @@ from ..reference.backend import NumpyBackend
 def make_backend(name: str, device: str | None = None) -> Backend:
     """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise.
 
-    OpenCL runs with the schedules that were tuned for the device (``phiz tune``).
+    OpenCL runs with the configurations that were tuned for the device (``phiz tune``).
     """
     if name == "numpy":
         return NumpyBackend()
@@ -21,7 +21,7 @@ def make_backend(name: str, device: str | None = None) -> Backend:
         from ..opencl.tuned.lookup import Tuned
 
         backend = OpenCLBackend(device)
-        backend.schedules = Tuned(backend.device, fused=backend.fuses)
+        backend.configs = Tuned(backend.device, fused=backend.fuses)
         return backend
     except ImportError as error:
         if name == "auto":

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Executor
+from ..backend import Array
 from ..errors import DataError, NotFiniteError, ShapeError
 from ..manifest.records import LossInfo
 from ..program.shape import Shape
-
-if TYPE_CHECKING:
-    from .network import Network
 
 #: Numbers that are checked at a time.
 PIECE = 1 << 16
@@ -46,40 +42,6 @@ class Batch:
                     None if self.weights is None else self.weights[part],
                 ),
             )
-
-
-class Residents(threading.local):
-    """Samples on the device, for one thread: ``parts`` of at most ``size`` samples, in the memory of its ``executor``."""
-
-    def __init__(self, batch: Batch, size: int, executor: Callable[[], Executor]) -> None:
-        self.executor = own = executor()
-        self.parts = tuple((part, own.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
-
-    Made by ``Network.place``; pass it in the place of ``inputs``.  Belongs to the network that made it.  A thread that first
-    uses it brings the samples to the device once more, for itself.
-    """
-
-    network: Network = field(repr=False)
-    batch: Batch = field(repr=False)
-    own: Residents = field(repr=False)
-
-    @property
-    def executor(self) -> Executor:
-        """The calling thread's."""
-        return self.own.executor
-
-    @property
-    def parts(self) -> tuple[tuple[slice, Any], ...]:
-        """Samples of each pass, and where they are."""
-        return self.own.parts
-
-    def __len__(self) -> int:
-        return len(self.batch)
 
 
 def even_parts(samples: int, size: int, most: int = 0) -> int:

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..backend import Pending, Request
+from ..backend import Executor, Pending, Request
+from ..program.program import Program
 from ..reference.backend import activation_function
 from .batch import Batch
-
-if TYPE_CHECKING:
-    from .network import Network
 
 Floats = npt.NDArray[Any]
 
 
-def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: int) -> Iterator[tuple[Floats, Floats]]:
-    """See ``Network.jacobian_chunks``."""
-    executor = network.executor(min(chunk, len(batch)), Request(gradients="sample"))
-    last = network.layers[-1]
-    units = network.output_shape.units
+def jacobian_chunks(
+    program: Program, executor: Executor, parameters: Floats, batch: Batch, chunk: int
+) -> Iterator[tuple[Floats, Floats]]:
+    """Residuals and Jacobian rows of ``chunk`` samples at a time, see ``Network.jacobian_chunks``."""
+    last = program.layers[-1]
+    units = last.output.units
     for _, part in batch.cut(chunk):
         executor.set_parameters(parameters)
         resident = executor.upload(part.inputs, part.targets, None, slot=0)
@@ -36,7 +35,7 @@ def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: i
         slope = np.ones_like(source)
         if not last.linear:
             slope = activation_function(last.activation.folder, f"dphi_{last.activation.name}")(source)
-        rows = np.empty((len(part), units, network.parameter_count), network.dtype)
+        rows = np.empty((len(part), units, program.parameter_count), batch.inputs.dtype)
         delta = np.zeros_like(slope)
         pending: deque[tuple[int, Pending]] = deque()
         for unit in range(units):
@@ -45,7 +44,7 @@ def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: i
             delta[unit] = 0
             if len(pending) == 2 or unit == units - 1:  # the device works on one row while the last one is transposed
                 _drain(pending, rows, 1 if unit < units - 1 else 0)
-        yield (outputs - part.targets).reshape(-1), rows.reshape(-1, network.parameter_count)
+        yield (outputs - part.targets).reshape(-1), rows.reshape(-1, program.parameter_count)
 
 
 def _drain(pending: deque[tuple[int, Pending]], rows: Floats, left: int) -> None:

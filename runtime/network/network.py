@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -19,11 +20,11 @@ from ..program.layer import LayerSpec
 from ..program.program import Program, Slice
 from ..program.shape import Shape
 from .backends import make_backend
-from .batch import Batch, Placed, Residents, admissible, even_parts, finite, rows, weight_row
-from .chain import admit, chain
-from .executors import Executors
+from .batch import Batch, admissible, even_parts, finite, rows, weight_row
+from .connect import check_loss_range, connect
+from .executors import Executors, Residents
 from .jacobian import jacobian_chunks
-from .nonfinite import NotFinite, first_nonfinite
+from .nonfinite import NotFinite, first_nonfinite, nonfinite_parameter
 
 Floats = npt.NDArray[Any]
 
@@ -37,11 +38,15 @@ OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
 class Network:
     """Layers on an input of shape ``input_shape``, with a loss at the end.
 
-    ``layers``: specifications from ``layer(...)``.  ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
-    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.  ``dtype``: "float32" or
-    "float64".  ``seed``: of the initial parameters (``initial.py``).  ``manifests``: users' generated folders, on top of the
-    built-in one, or a ``Manifest``.  ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by
-    its caches), which bounds the memory whatever the number of samples.  ``device``: see ``device.py``.
+    ``layers``: specifications from ``layer(...)``.
+    ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
+    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.
+    ``dtype``: "float32" or "float64".
+    ``seed``: of the initial parameters (``initial.py``).
+    ``manifests``: users' generated folders, on top of the built-in one, or a ``Manifest``.
+    ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by its caches), which
+        bounds the memory whatever the number of samples.
+    ``device``: see ``device.py``.
 
     ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
     in the order of its definition (w row-major, then b; per kernel id where kernels differ in size).  ``slices`` tells
@@ -70,11 +75,11 @@ class Network:
         self.manifest = manifests if isinstance(manifests, Manifest) else load_manifest(manifests)
         self.input_shape = Shape.of(input_shape)
         self.dtype, self.seed = dtype, seed
-        self.layers = chain(self.manifest, layers, self.input_shape)
+        self.layers = connect(self.manifest, layers, self.input_shape)
         self.output_shape = self.layers[-1].output
         self.loss = self.manifest.loss(loss)
         self.program = Program(self.layers, self.loss)
-        admit(self.layers[-1], self.loss, self.program)
+        check_loss_range(self.layers[-1], self.loss, self.program)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
@@ -94,7 +99,10 @@ class Network:
         return self.program.parameters
 
     def parameter(self, index: int, name: str, parameters: Floats | None = None) -> Any:
-        """Parameter ``name`` of layer ``index`` as a view in its own shape (a list of arrays where kernels differ in size)."""
+        """Parameter ``name`` of layer ``index``, as a view in its own shape.
+
+        Where kernels differ in size it is a list of arrays.
+        """
         flat = self.parameters if parameters is None else parameters
         for piece in self.slices:
             if (piece.layer, piece.name) == (index, name):
@@ -230,11 +238,23 @@ class Network:
         """
         batch = self._host(self._samples(inputs, targets, None, True))
         fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
-        return jacobian_chunks(self, fixed, batch, chunk or self.row_chunk(self.output_shape.units))
+        chunk = chunk or self.row_chunk(self.output_shape.units)
+        executor = self.executor(min(chunk, len(batch)), Request(gradients="sample"))
+        return jacobian_chunks(self.program, executor, fixed, batch, chunk)
 
     def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
-        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients."""
-        return first_nonfinite(self, parameters, inputs, targets, weights)
+        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients.
+
+        Inputs are checked; parameters may hold anything.
+        """
+        values = np.asarray(parameters)
+        found = nonfinite_parameter(self.slices, values)
+        if found is not None:
+            return found
+        with_targets = targets is not None or isinstance(inputs, Placed)
+        batch = self._host(self._samples(inputs, targets, weights, with_targets))
+        size = self.part_length(len(batch))
+        return first_nonfinite(self.program, self.executor(size), values, batch, size)
 
     # ---------------------------------------------------------------------------------------------------- internal
     def part_length(self, samples: int) -> int:
@@ -289,16 +309,7 @@ class Network:
     def _finite(self, values: Floats) -> None:
         # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
         if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
-            raise NotFiniteError(str(self.nonfinite_parameter(values)))
-
-    def nonfinite_parameter(self, values: Floats) -> NotFinite | None:
-        """The first parameter that is NaN or infinite."""
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if not wrong.size:
-            return None
-        position = int(wrong[0])
-        piece = next(piece for piece in self.slices if piece.offset <= position < piece.stop)
-        return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
+            raise NotFiniteError(str(nonfinite_parameter(self.slices, values)))
 
     def _passes(
         self,
@@ -349,6 +360,32 @@ class Network:
         for number, (part, cut) in enumerate(samples.cut(chunk)):
             resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=number % 2)
             yield part, executor.start(resident, request)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
+
+    ``Network.place`` makes it; it takes the place of ``inputs`` in calls of the same network.  A thread that first uses it brings
+    the samples to the device once more, for itself.
+    """
+
+    network: Network = field(repr=False)
+    batch: Batch = field(repr=False)
+    own: Residents = field(repr=False)
+
+    @property
+    def executor(self) -> Executor:
+        """The calling thread's."""
+        return self.own.executor
+
+    @property
+    def parts(self) -> tuple[tuple[slice, Any], ...]:
+        """Samples of each pass, and where they are."""
+        return self.own.parts
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
 
 def _present(array: Floats | None) -> Floats:

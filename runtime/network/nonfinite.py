@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import Request
-from .batch import Placed
-
-if TYPE_CHECKING:
-    from .network import Network
+from ..backend import Array, Executor, Request
+from ..program.program import Program, Slice
+from .batch import Batch
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,26 @@ class NotFinite:
         return f"{self.label}: {self.role} {self.tensor} is {self.value} at {sample}entry {self.unit}"
 
 
-def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any, weights: Any) -> NotFinite | None:
-    """See ``Network.first_nonfinite``.  Inputs are checked, parameters may hold anything."""
-    values = np.asarray(parameters)
-    found = network.nonfinite_parameter(values)
-    if found is not None:
-        return found
-    batch = network._host(network._samples(inputs, targets, weights, targets is not None or isinstance(inputs, Placed)))
+def nonfinite_parameter(slices: Sequence[Slice], values: Array) -> NotFinite | None:
+    """The first number of the flat vector ``values`` that is NaN or infinite, by the parameter that it belongs to."""
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if not wrong.size:
+        return None
+    position = int(wrong[0])
+    piece = next(piece for piece in slices if piece.offset <= position < piece.stop)
+    return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
+
+
+def first_nonfinite(program: Program, executor: Executor, parameters: Array, batch: Batch, size: int) -> NotFinite | None:
+    """The first tensor of a pass over ``batch`` that is not finite.
+
+    It is looked for kernel by kernel, ``size`` samples at a time.
+
+    Without targets the forward pass alone is looked through.
+    """
     with_loss = batch.targets is not None
     request = Request(losses=with_loss, gradients="sum" if with_loss else "none")
-    size = network.part_length(len(batch))
-    executor = network.executor(size)
-    executor.set_parameters(values)
+    executor.set_parameters(parameters)
     for part, cut in batch.cut(size):
         resident = executor.upload(cut.inputs, cut.targets, cut.weights, slot=0)
         for step, array in executor.trace(resident, request):
@@ -54,7 +60,7 @@ def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any
             if not wrong.size:
                 continue
             place = tuple(int(n) for n in wrong[0])
-            label = network.program.units[step.unit].label
+            label = program.units[step.unit].label
             sample = part.start + place[1] if len(place) > 1 else None
             return NotFinite(step.unit, label, step.kernel.output, step.kernel.role, sample, place[0], float(array[place]))
     return None

@@ -15,7 +15,7 @@ the lanes of vectors go along units; else a single one of all lanes, a multiple 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,67 +25,35 @@ from ..backend import Array, Request
 from ..backend import calls as pass_steps
 from ..errors import DeviceError
 from ..program.flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
-from ..program.memory_plan import Layout, Use, plan_memory
+from ..program.memory_plan import Layout
 from ..program.program import Gradients, Program, Step
 from .device import device as devices
-from .launch.block_layout import BlockLayout
-from .launch.calls import PARTS, bound, calls
-from .launch.fused import FusedPass, Fusion
-from .launch.grouped import GroupedPass, Grouping, parts_key
-from .launch.launch import Launch, LaunchList
+from .launch.calls import partial_sums_key
+from .launch.launcher import Launcher
 from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
+from .passes import Pass
 from .pending import OpenCLPending
-from .plan.constant_launches import Slice
-from .plan.plan import Plan
 from .single import BoundPass, SingleStep
 
 BATCH_KEYS = ("input", "target", "weight")
 Start = Literal["loss", "delta"]
 
 
-class Pass:
-    """One kind of pass: its launches, where its tensors lie, and frames that no pass uses at the moment.
-
-    ``framed`` and ``kept``: the results in the frame, and those in the kept region.  ``gradients``: the key of each parameter's
-    gradient, and its part of the flat vector.
-    """
-
-    def __init__(
-        self,
-        steps: Sequence[Step],
-        launches: LaunchList | FusedPass | GroupedPass,
-        where: Mapping[str, Region],
-        frame: Region,
-        results: Sequence[str],
-        gradients: Sequence[tuple[str, slice]],
-    ) -> None:
-        self.steps, self.launches, self.where, self.frames = tuple(steps), launches, where, [frame]
-        self.framed = tuple(key for key in results if key not in where)
-        self.kept = tuple(key for key in results if key in where)
-        self.gradients = tuple(gradients)
-        self._pattern = frame
-
-    def frame(self) -> Region:
-        """One for the next pass; two passes that are on their way have one each."""
-        return self.frames.pop() if self.frames else self._pattern.another()
-
-
 class OpenCLExecutor:
     """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed.
 
-    ``fusion``: how passes are put into few launches; None for a launch per kernel.
+    ``launcher`` puts the kernels of a pass into launches.
     """
 
-    def __init__(self, program: Program, dtype: str, plan: Plan, device: Any, fusion: Fusion | Grouping | None = None) -> None:
-        self.program, self.dtype, self.plan, self.device = program, np.dtype(dtype), plan, device
-        self.capacity, self.fusion = plan.capacity, fusion
-        self.layout = BlockLayout(self.capacity, self.capacity) if fusion is None else fusion.layout(self.capacity)
-        self.rows = fusion is not None and fusion.rows
+    def __init__(self, program: Program, dtype: str, capacity: int, device: Any, launcher: Launcher) -> None:
+        self.program, self.dtype, self.device = program, np.dtype(dtype), device
+        self.capacity, self.launcher, self.plan = capacity, launcher, launcher.plan
+        self.layout, self.sample_outer = launcher.layout(capacity), launcher.sample_outer
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
-        self.memory = Memory(self.queue, self.dtype, apart=fusion is None)
-        # One argument for all parameters, and one for their gradients, where passes are fused.
-        self._vectors: Parts = {} if fusion is None else parts_of_vectors(program)
+        self.memory = Memory(self.queue, self.dtype, apart=not launcher.offsets)
+        # One argument for all parameters, and one for their gradients, where kernels find them by their offsets.
+        self._vectors: Parts = parts_of_vectors(program) if launcher.offsets else {}
         self._pieces = self._laid_out("none")
         self._vector: Array | None = None  # that of the caller, where kernels read it
         self._region: Region | None = None  # where that lies, or a copy
@@ -102,7 +70,7 @@ class OpenCLExecutor:
         devices.refuse_inherited()
         samples = len(inputs)
         resident = self._slot(slot, targets is not None)
-        resident.samples, resident.used = samples, self._lanes(samples)
+        resident.samples, resident.used = samples, self.launcher.whole(samples)
         to_blocks(resident.blocks("input"), inputs, resident.used)
         if targets is not None:
             to_blocks(resident.blocks("target"), targets, resident.used)
@@ -111,12 +79,6 @@ class OpenCLExecutor:
         weight[samples:] = 0
         resident.region.send(resident.region.layout.offsets)
         return resident
-
-    def _lanes(self, samples: int) -> int:
-        """Lanes that are computed, which must hold finite numbers: whole vectors, or whole blocks."""
-        if self.fusion is None:
-            return self.plan.padded(samples)
-        return self.fusion.whole(samples)
 
     def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
         if slot is not None and (slot, targets) in self._slots:
@@ -218,9 +180,7 @@ class OpenCLExecutor:
             values = region.host(key)[part].copy()
             yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
 
-    def single(
-        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
-    ) -> list[SingleStep]:
+    def single(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> list[SingleStep]:
         """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
         kind = self._new_pass(start, request, apart=True)
         frame = kind.frame()
@@ -247,7 +207,7 @@ class OpenCLExecutor:
         if delta is not None:
             self._seed(frame, resident, delta)
         kind.launches.fit((resident.region, frame, self._parameters), resident)
-        return BoundPass(self, kind, frame, resident)
+        return BoundPass(self, kind, frame, resident, self.queue)
 
     # ------------------------------------------------------------------------------------------------------ passes
     def _pass(self, start: Start, request: Request) -> Pass:
@@ -258,42 +218,47 @@ class OpenCLExecutor:
         return found
 
     def _new_pass(self, start: Start, request: Request, apart: bool = False) -> Pass:
-        """``apart``: its steps are queued one by one."""
-        program = self.program
-        backward = program.backward("delta", request.gradients, request.input_gradient)
-        steps = pass_steps(program, request) if start == "loss" else backward
-        if self.rows:
-            steps = tuple(step.in_rows() for step in steps)
+        """Memory and launches of a kind of pass.  ``apart``: its steps are queued one by one."""
+        steps = self._steps(start, request)
         where = {} if self._vectors else dict.fromkeys(self._parameters.layout.offsets, self._parameters)
         if request.keep or start == "delta":
             where |= dict.fromkeys(self.kept().layout.offsets, self.kept())
         gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
-        results = [*([f"output:{program.last}"] if request.outputs else []), *(["loss"] if request.losses else [])]
-        results += [*(key for key, _ in gradients), *(["delta:-1"] if request.input_gradient else [])]
+        results = self._results(request, [key for key, _ in gradients])
         # The delta that a seeded pass starts from comes last in the frame: what is read back lies in one stretch before it.
-        seeds = [f"delta:{program.last}"] if start == "delta" else []
+        seeds = [f"delta:{self.program.last}"] if start == "delta" else []
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
-        elsewhere = {*where, *results, *seeds, *BATCH_KEYS, *self._vectors}
-        counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in elsewhere}
-        split = [(step, self._parts(step)) for step in steps]
-        counts |= {parts_key(step): parts * step.writes.extent.units for step, parts in split if parts > 1}
-        if self.fusion is None:
-            where |= self._in_scratch(plan_memory([self._use(step) for step in steps], counts, self.memory.align))
-        else:
-            where |= self._in_scratch(self.fusion.scratch(steps, counts, self.memory.align, apart))
-        return Pass(steps, self._launches(steps, where, frame, apart), where, frame, results, gradients)
+        counts = self._scratch_counts(steps, {*where, *results, *seeds})
+        where |= self._in_scratch(self.launcher.scratch(steps, counts, self.memory.align, apart))
+        launches = self.launcher.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
+        launches.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
+        return Pass(steps, launches, where, frame, results, gradients)
 
-    def _launches(
-        self, steps: Sequence[Step], where: Mapping[str, Region], frame: Region, apart: bool
-    ) -> LaunchList | FusedPass | GroupedPass:  # fmt: skip
-        if self.fusion is None:
-            return LaunchList([self._launch(step, where) for step in steps])
-        fused = self.fusion.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
-        fused.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
-        return fused
+    def _steps(self, start: Start, request: Request) -> tuple[Step, ...]:
+        """The kernel calls of a pass, in order, for the layout that samples lie in."""
+        if start == "loss":
+            steps = pass_steps(self.program, request)
+        else:
+            steps = self.program.backward("delta", request.gradients, request.input_gradient)
+        return tuple(step.as_sample_outer() for step in steps) if self.sample_outer else steps
+
+    def _results(self, request: Request, gradients: Sequence[str]) -> list[str]:
+        """The keys of what is read back, where ``gradients`` are those of the gradients."""
+        results = [f"output:{self.program.last}"] if request.outputs else []
+        results += ["loss"] if request.losses else []
+        return [*results, *gradients, *(["delta:-1"] if request.input_gradient else [])]
+
+    def _scratch_counts(self, steps: Sequence[Step], elsewhere: Collection[str]) -> dict[str, int]:
+        """Numbers of each tensor that lives within the pass alone: what lies not ``elsewhere``, and partial sums."""
+        known = {*elsewhere, *BATCH_KEYS, *self._vectors}
+        counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in known}
+        split = [(step, self.launcher.partial_sums(step)) for step in steps]
+        return counts | {
+            partial_sums_key(step): partial_sums * step.writes.extent.units for step, partial_sums in split if partial_sums > 1
+        }
 
     def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
-        """At which byte of what kernels are given each tensor begins, where it does not begin with it."""
+        """The byte at which each tensor begins in what kernels are given, where that is not the first."""
         if self.memory.shared:
             return {}
         regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}
@@ -329,36 +294,6 @@ class OpenCLExecutor:
             self._scratch = None, -1  # the old one is gone before the new one comes
             self._scratch = self.memory.block(layout.total), layout.total
         return dict.fromkeys(layout.offsets, self.memory.region(layout, self._scratch[0]))
-
-    def _launch(self, step: Step, where: Mapping[str, Region]) -> list[Launch]:
-        plan, binding = self.plan.kernels[step.unit, step.kernel.name], self.plan.binding(step.unit, step.kernel.name)
-        keys = {**dict(enumerate(step.keys)), PARTS: parts_key(step)}
-
-        def tensor(number: int, part: Slice | None) -> Any:
-            key = keys[number]
-            if key not in where:
-                return None
-            return where[key].part(key, part.first, part.count) if part else where[key].argument(key)
-
-        index = self._index(step.unit) if step.kernel.index else None
-        found = []
-        for call in calls(step.kernel, plan, len(step.keys), step.writes.extent.units):
-            one = bound(call, binding, self.device, tensor, index, self.capacity)
-            moving = tuple((position, keys[number]) for position, number in one.moving)
-            wanted = plan.group if call.counts else None
-            found.append(Launch(one, binding, moving, wanted, devices.kind(self.device) == "cpu"))
-        return found
-
-    def _parts(self, step: Step) -> int:
-        """Of a step's sum over the samples."""
-        if self.fusion is not None:
-            return self.fusion.parts(step)
-        return self.plan.kernels[step.unit, step.kernel.name].parts
-
-    def _use(self, step: Step) -> Use:
-        """What a step reads and writes, the parts of its sum among it."""
-        split = (parts_key(step),) if self._parts(step) > 1 else ()
-        return Use(step.use.reads, (*step.use.writes, *split))
 
     def _index(self, unit: int) -> Any:
         if unit not in self._indices:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..backend import Array, Request, Result
+from ..program.program import Program
 from .launch.memory import OpenCLResident, Region, to_rows
-
-if TYPE_CHECKING:
-    from .executor import OpenCLExecutor, Pass
+from .passes import Pass
 
 
-class Loan:
-    """A frame, which is free for the next pass when nothing holds on to the loan any more: no array that lies in it either."""
+class PassOwner(Protocol):
+    """What a pass on its way needs of the executor that queued it."""
+
+    program: Program
+    dtype: np.dtype[Any]
+    flying: deque[OpenCLPending]
+
+    def kept(self) -> Region:
+        """The region of what forward steps with ``keep`` write."""
+
+    def blocks(self, region: Region, key: str) -> Array:
+        """A tensor with samples on the host, ``(blocks, units, lanes)``."""
+
+    def columns(self, region: Region, key: str, samples: int) -> Array:
+        """A copy of a tensor's samples, ``(units, samples)``."""
+
+
+class BorrowedFrame:
+    """A frame that goes back to its owner with the last reference to it.
+
+    An array that lies in the frame holds such a reference.
+    """
 
     def __init__(self, frame: Region, frames: list[Region]) -> None:
         self._frame, self._frames = frame, frames
 
     def array(self, key: str) -> Array:
-        """A tensor of the frame, where it lies: an array that holds on to the loan."""
+        """A tensor of the frame, where it lies, as an array that keeps the frame borrowed."""
         self.__array_struct__ = self._frame.host(key).__array_struct__
         return np.asarray(self)
 
@@ -31,9 +51,7 @@ class Loan:
 class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
-    def __init__(
-        self, owner: OpenCLExecutor, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any
-    ) -> None:
+    def __init__(self, owner: PassOwner, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any) -> None:
         self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
         self.samples = resident.samples
         self.event = frame.fetch(kind.framed, event)
@@ -53,25 +71,28 @@ class OpenCLPending:
     def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait, bring the results into sample-first order, and give the frame back."""
         self.wait()
-        request, last, loan = self.request, self.owner.program.last, Loan(self.frame, self.kind.frames)
+        request, last, borrowed = self.request, self.owner.program.last, BorrowedFrame(self.frame, self.kind.frames)
         outputs = self._sample_first(f"output:{last}") if request.outputs else None
         losses = self._region("loss").host("loss")[: self.samples].copy() if request.losses else None
         below = self._sample_first("delta:-1") if request.input_gradient else None
         gradient = None
         if request.gradients == "sum":
-            gradient = self._sum(loan, total, add)
+            gradient = self._sum(borrowed, total, add)
         elif request.gradients == "sample":
             rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
             for key, part in self.kind.gradients:
                 to_rows(self.owner.blocks(self._region(key), key), rows[:, part])
         return Result(outputs, losses, gradient, rows, below)
 
-    def _sum(self, loan: Loan, total: Array | None, add: bool) -> Array | None:
-        """Into ``total``, or as a vector: that of the frame where it holds the whole gradient."""
+    def _sum(self, borrowed: BorrowedFrame, total: Array | None, add: bool) -> Array | None:
+        """Put the gradient into ``total``, or give it as a vector.
+
+        The vector is that of the frame where it holds the whole gradient.
+        """
         if total is None:
             keys = [key for key, _ in self.kind.gradients]
             if len(keys) == 1:
-                return loan.array(keys[0])
+                return borrowed.array(keys[0])
             return np.concatenate([np.zeros(0, self.owner.dtype), *map(self.frame.host, keys)])
         for key, part in self.kind.gradients:
             if add:

@@ -1,19 +1,18 @@
-"""Steps of a pass one by one, and passes whose results stay on the device: what traces, the tuner's checks and benchmarks queue."""
+"""Steps of a pass one by one, and passes whose results stay on the device.
+
+Traces, the tuner's checks and benchmarks queue them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..program.program import Step
-from .launch.fused import FusedPass
-from .launch.grouped import GroupedPass
-from .launch.launch import LaunchList
+from .launch.launcher import Launches
 from .launch.memory import OpenCLResident, Region
-
-if TYPE_CHECKING:
-    from .executor import OpenCLExecutor, Pass
+from .passes import Pass
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class SingleStep:
     """One step with all its arguments set."""
 
     step: Step
-    launches: LaunchList | FusedPass | GroupedPass
+    launches: Launches
     number: int
     where: Mapping[str, Region]
     frame: Region
@@ -38,18 +37,19 @@ class SingleStep:
     @property
     def repeats(self) -> bool:
         """Whether one launch can do it several times: where passes are fused."""
-        return isinstance(self.launches, FusedPass)
+        return self.launches.repeats
 
 
 @dataclass(frozen=True)
 class BoundPass:
     """Kernels with all their arguments set, for benchmarks: what they compute stays on the device."""
 
-    owner: OpenCLExecutor
+    owner: object  # whose memory the kernels use
     kind: Pass
     frame: Region
     resident: OpenCLResident
+    queue: Any
 
     def run(self) -> None:
         """Queue them all."""
-        self.kind.launches.run(self.owner.queue)
+        self.kind.launches.run(self.queue)

@@ -1,6 +1,6 @@
-"""Relations: which map of a layer is connected to which, and through which parameters (the paper's D_i and C_j).
+"""Connection tables: which map of a layer is connected to which, and through which parameters (the paper's D_i and C_j).
 
-A relation is a table of integer columns, one row per connection.  Rows keep the order in which they were given; no
+It has integer columns, and one row per connection.  Rows keep the order in which they were given; no
 row order is assumed, and any group of rows may be empty.  The transpose (C from D, Remark 4) is a grouping by another
 column.
 """
@@ -17,11 +17,11 @@ from ..errors import ShapeError
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class Relation:
+class ConnectionTable:
     """Connections as integer columns of equal length.
 
-    ``relation.i`` is column i as an int array; ``relation.rows("i", 3)`` are the numbers of the rows whose column i
-    is 3, ascending; ``relation.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column < size``.
+    ``table.i`` is column i as an int array; ``table.rows("i", 3)`` are the numbers of the rows whose column i
+    is 3, ascending; ``table.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column < size``.
     Raises ShapeError for columns of unequal length and for entries out of range.
     """
 
@@ -48,7 +48,7 @@ class Relation:
         return self.count
 
     def __repr__(self) -> str:
-        return f"Relation({self.name}: {self.count} rows of {', '.join(self.columns)})"
+        return f"ConnectionTable({self.name}: {self.count} rows of {', '.join(self.columns)})"
 
     def group(self, by: str) -> tuple[IntArray, IntArray]:
         """``(pointers, rows)``: rows ``rows[pointers[k]:pointers[k + 1]]`` have column ``by`` equal to k, ascending.
@@ -86,13 +86,13 @@ def _in_range(name: str, column: str, values: IntArray, size: int) -> None:
         raise ShapeError(f"relation {name}: connection {row} has {column} = {int(values[row])}, expected 0 <= {column} < {size}")
 
 
-def connect(
+def connection_table(
     name: str,
     columns: Mapping[str, int | None],
     connections: Any,
     sharing: Any = "pair",
-) -> Relation:
-    """A relation from what a user writes.
+) -> ConnectionTable:
+    """A connection table from what a user writes.
 
     ``columns`` maps column -> size in the order (output, input[, parameter id]); a size of None is one more than the
     column's largest entry.  ``connections`` is ``"full"``, ``"one-to-one"``, a list with the list D_i of inputs for
@@ -106,7 +106,7 @@ def connect(
     for column in names[len(given) :]:
         given[column] = _shared(name, column, given[names[0]], sharing)
     sizes = {c: _size(columns[c], given[c]) for c in names}
-    return Relation(name, given, sizes)
+    return ConnectionTable(name, given, sizes)
 
 
 def _explicit(name: str, names: Sequence[str], connections: Mapping[str, Any]) -> dict[str, Any]:

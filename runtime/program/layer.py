@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..manifest.records import ActivationInfo, LayerInfo, Manifest
-from .connections import Relation
+from .connections import ConnectionTable
 from .initial import initial_values
 from .shape import Shape
 from .sizes import Extent, Sizes, depth, resolve
@@ -60,7 +60,7 @@ def layer(
     """A layer of ``family``, e.g. ``layer("convolution", maps=6, kernel=5, stride=2, activation="tanh")``.
 
     ``keywords`` are the family's sizes (a number, a list with one number per coordinate, or a list of such lists with
-    one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing`` are as in ``connections.connect``.
+    one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing``: as in ``connections.connection_table``.
     ``initial`` replaces initialisation rules by parameter name: ``{"w": {"rule": "normal", "scale": 0.1}}``.
     Everything is checked when the layer is put on an input, by ``instantiate``.
     """
@@ -101,7 +101,7 @@ class Layer:
     input: Shape
     output: Shape
     sizes: Mapping[str, Any]
-    relations: Mapping[str, Relation]
+    connection_tables: Mapping[str, ConnectionTable]
     tensors: Mapping[str, Extent]
 
     @property
@@ -159,29 +159,55 @@ def instantiate(manifest: Manifest, spec: LayerSpec, index: int, below: Shape) -
     _known_initial(where, info, spec)
     return Layer(
         index, spec, info, activation, below, shape, _output(where, info, sizes),
-        sizes.values, sizes.relations, sizes.tensors,
+        sizes.values, sizes.connection_tables, sizes.tensors,
     )  # fmt: skip
 
 
 def _connections(variants: Sequence[LayerInfo], spec: LayerSpec, below: Shape) -> tuple[Any, str | None]:
-    """The connections to build a relation from, and the value of the option "connections" where the family has one."""
+    """The connections to build a connection table from, and the value of the option "connections" where the family has one."""
     values = list(dict.fromkeys(v.options["connections"] for v in variants if "connections" in v.options))
     given = spec.connections
     if not values:
         return given, None
-    irregular = not below.uniform or any(depth(value) > 1 for value in spec.keywords.values())
     listed = given is not None and not (isinstance(given, str) and given in values)
-    if listed or spec.sharing is not None or (irregular and "table" in values):
+    if listed or spec.sharing is not None or ("table" in values and _irregular(spec, below)):
         whole = "one-to-one" if "own" in (given, values[0] if given is None else "") else "full"
         return (given if listed else whole), "table"
     return None, values[0] if given is None else given
 
 
+def _irregular(spec: LayerSpec, below: Shape) -> bool:
+    """Whether maps or kernels differ in size, so that only a table can say what is connected."""
+    return not below.uniform or any(depth(value) > 1 for value in spec.keywords.values())
+
+
 def _variant(where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connections: str | None, below: Shape) -> LayerInfo:
+    fitting = _with_options(where, variants, spec, connections)
+    ranked = [v for v in fitting if v.flat or _rank(v) == below.rank]
+    if not ranked:
+        ranks = " or ".join(map(str, sorted({_rank(v) for v in fitting})))
+        raise ShapeError(f"{where}: takes maps with {ranks} coordinates, the input is {below} ({below.rank} coordinates)")
+    exact = [v for v in ranked if not v.flat or below.rank == 0]
+    return (exact or ranked)[0]
+
+
+def _rank(variant: LayerInfo) -> int:
+    """Coordinates of the maps that ``variant`` takes."""
+    return len(variant.tensors[variant.input].shape) - 1
+
+
+def _asked_options(variants: Sequence[LayerInfo], spec: LayerSpec, connections: str | None) -> dict[str, Any]:
+    """The options among the keywords, and that of ``connections``."""
     options = {key for v in variants for key in v.options}
     asked = {key: value for key, value in spec.keywords.items() if key in options}
-    if connections is not None:
-        asked["connections"] = connections
+    return asked if connections is None else {**asked, "connections": connections}
+
+
+def _with_options(
+    where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connections: str | None
+) -> list[LayerInfo]:  # fmt: skip
+    """The variants that have every option which ``spec`` asks for."""
+    asked = _asked_options(variants, spec, connections)
     for key, value in asked.items():
         known = list(dict.fromkeys(v.options[key] for v in variants if key in v.options))
         if value not in known:
@@ -189,14 +215,7 @@ def _variant(where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connect
     fitting = [v for v in variants if all(v.options.get(key) == value for key, value in asked.items())]
     if not fitting:
         raise ShapeError(f"{where}: no variant has {', '.join(f'{k} = {v!r}' for k, v in asked.items())} together")
-    ranked = [v for v in fitting if v.flat or len(v.tensors[v.input].shape) == below.rank + 1]
-    if not ranked:
-        ranks = sorted({len(v.tensors[v.input].shape) - 1 for v in fitting})
-        raise ShapeError(
-            f"{where}: takes maps with {' or '.join(map(str, ranks))} coordinates, the input is {below} ({below.rank} coordinates)"
-        )
-    exact = [v for v in ranked if not v.flat or below.rank == 0]
-    return (exact or ranked)[0]
+    return fitting
 
 
 def _keywords(where: str, info: LayerInfo, spec: LayerSpec) -> dict[str, Any]:

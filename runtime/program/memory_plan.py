@@ -56,9 +56,12 @@ def lifetimes(uses: Sequence[Use], keep: Collection[str] = ()) -> dict[str, tupl
 def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()) -> Layout:
     """Offsets for the tensors of ``counts`` that a step writes, in as little memory as a greedy search finds.
 
-    ``counts``: numbers in each tensor; tensors that it does not name lie elsewhere.  Offsets are multiples of ``align``.
-    ``keep``: tensors that must outlive the last step.  Each tensor goes into the smallest gap that it fits between those placed
-    before that live at the same time; largest first, or first to live first, whichever needs less.
+    ``counts``: numbers in each tensor; tensors that it does not name lie elsewhere.
+    ``align``: what offsets are multiples of.
+    ``keep``: tensors that must outlive the last step.
+
+    Each tensor goes into the smallest gap that it fits between those placed before that live at the same time.  The largest come
+    first, or the first to live, whichever needs less.
     """
     lives = {key: life for key, life in lifetimes(uses, keep).items() if key in counts}
     rooms = {key: _room(counts[key], align) for key in lives}

@@ -22,13 +22,13 @@ from ..errors import ManifestError, PhizError
 from ..manifest.folder import Folder
 from ..manifest.records import HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .commute_activation_and_pooling import moved
-from .connections import Relation
+from .connections import ConnectionTable
 from .layer import Layer
 from .memory_plan import Use, plan_memory
 from .sizes import Extent
 
 #: The folder of kernels whose samples lie one after the other.
-ROWS = "opencl_rows"
+SAMPLE_OUTER = "opencl_rows"
 Gradients = Literal["none", "sum", "sample"]
 #: What a parameter's gradients are called before its name.
 PREFIX: dict[Gradients, str] = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}
@@ -45,7 +45,7 @@ class Unit:
     kernels: tuple[KernelInfo, ...]
     macros: tuple[str, ...]
     sizes: Mapping[str, Any]
-    relations: Mapping[str, Relation]
+    connection_tables: Mapping[str, ConnectionTable]
     activation: str
     lower: str
     store_z: bool
@@ -54,23 +54,23 @@ class Unit:
 
     @property
     def path(self) -> str:
-        """Of the OpenCL text, in its folder."""
+        """The path of the OpenCL text in its folder."""
         return f"{self.form}/{self.file}.cl"
 
     @property
-    def is_rows(self) -> bool:
+    def is_sample_outer(self) -> bool:
         """Whether its samples lie one after the other."""
-        return self.form == ROWS
+        return self.form == SAMPLE_OUTER
 
     @property
-    def has_rows(self) -> bool:
+    def has_sample_outer(self) -> bool:
         """Whether all kernels come in a form for samples that lie one after the other."""
         return all(kernel.rows is not None for kernel in self.kernels)
 
-    def in_rows(self) -> Unit:
+    def as_sample_outer(self) -> Unit:
         """The file for samples that lie one after the other."""
         kernels = tuple(kernel.in_rows() for kernel in self.kernels)
-        return replace(self, kernels=kernels, macros=self.rows_macros, form=ROWS)
+        return replace(self, kernels=kernels, macros=self.rows_macros, form=SAMPLE_OUTER)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Step:
             keys.append(self.z or self.writes.key)
         return (*keys, self.factor.key) if self.factor is not None else tuple(keys)
 
-    def in_rows(self) -> Step:
+    def as_sample_outer(self) -> Step:
         """The same call for samples that lie one after the other."""
         return replace(self, kernel=self.kernel.in_rows())
 
@@ -213,7 +213,7 @@ class Program:
         info = layer.info
         lower = self.layers[layer.index - 1].activation.name if layer.index else "linear"
         return Unit(
-            layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations,
+            layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
             layer.activation.name, lower, self._stores_z(layer.index), info.rows_macros,
         )  # fmt: skip
 
@@ -341,29 +341,40 @@ class Program:
         )
 
     def _layer_argument(self, layer: Layer, name: str, written: bool = False) -> Argument:
+        """What a kernel of ``layer`` calls ``name``.  ``written``: by a kernel that finishes with phi."""
         info, index = layer.info, layer.index
-        tensor = info.tensors.get(name)
-        scalar = Extent((), None, 1)
         if name == info.input:
             return self._argument(f"output:{index - 1}" if index else "input", layer.label, name, layer.tensors[name])
         if name == info.output:
             key = f"output:{index}" if written else self._z_key(index)
             return self._argument(key, layer.label, name, layer.tensors[name])
-        if tensor is not None and tensor.kind == "target":
+        found = self._batch_argument(layer, name) or self._derived_argument(layer, name)
+        if found is not None:
+            return found
+        if name not in info.tensors:
+            raise ManifestError(f"{layer.label}: {info.name} declares no tensor {name}; run: phiz generate")
+        return self._argument(f"{index}:{name}", layer.label, name, layer.tensors[name], info.tensors[name].samples)
+
+    def _batch_argument(self, layer: Layer, name: str) -> Argument | None:
+        """A tensor that comes with the batch, or the loss; None for others."""
+        kind = layer.info.tensors[name].kind if name in layer.info.tensors else ""
+        scalar = Extent((), None, 1)
+        if kind == "target":
             return self._argument("target", "batch", name, layer.tensors[name])
-        if tensor is not None and tensor.kind == "loss":
+        if kind == "loss":
             return self._argument("loss", f"loss {self.loss.name}", name, scalar)
-        if tensor is not None and tensor.kind == "input":
-            return self._argument(name, "batch", name, scalar)
+        return self._argument(name, "batch", name, scalar) if kind == "input" else None
+
+    def _derived_argument(self, layer: Layer, name: str) -> Argument | None:
+        """The delta of a tensor, or a gradient by a parameter; None for others."""
+        info, index = layer.info, layer.index
         for prefix, samples in (("delta_", True), ("samplegradient_", True), ("gradient_", False)):
             base = name[len(prefix) :]
             if name.startswith(prefix) and base in info.tensors:
                 boundary = {info.input: f"delta:{index - 1}", info.output: f"delta:{index}"} if samples else {}
                 key = boundary.get(base, f"{index}:{name}")
                 return self._argument(key, layer.label, name, layer.tensors[base], samples)
-        if tensor is None:
-            raise ManifestError(f"{layer.label}: {info.name} declares no tensor {name}; run: phiz generate")
-        return self._argument(f"{index}:{name}", layer.label, name, layer.tensors[name], tensor.samples)
+        return None
 
     def _argument(self, key: str, label: str, tensor: str, extent: Extent, samples: bool = True) -> Argument:
         self.buffers.setdefault(key, Buffer(key, label, tensor, extent.units, samples))

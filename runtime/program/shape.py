@@ -25,15 +25,7 @@ class Shape:
         """
         if isinstance(value, Shape):
             return value
-        entries = [value] if _is_int(value) else list(value) if isinstance(value, Sequence) else None
-        if not entries or not all(_is_int(n) for entry in entries for n in (entry if isinstance(entry, Sequence) else [entry])):
-            raise ShapeError(f"shape {value!r}: expected (maps, sizes...) or a size tuple per map")
-        if all(_is_int(entry) for entry in entries):
-            maps = (tuple(int(n) for n in entries[1:]),) * max(int(entries[0]), 0)
-        elif any(_is_int(entry) for entry in entries):
-            raise ShapeError(f"shape {value!r} mixes sizes and maps")
-        else:
-            maps = tuple(tuple(int(n) for n in entry) for entry in entries)
+        maps = _maps(value, _entries(value))
         if not maps or any(n < 1 for sizes in maps for n in sizes):
             raise ShapeError(f"shape {value!r}: every size must be at least 1")
         if len({len(sizes) for sizes in maps}) > 1:
@@ -77,6 +69,23 @@ class Shape:
         if self.uniform:
             return "×".join(str(n) for n in self.axes)
         return "(" + ", ".join("×".join(str(n) for n in sizes) for sizes in self.maps) + ")"
+
+
+def _entries(value: Any) -> list[Any]:
+    """What ``value`` lists: sizes, or a tuple of sizes for each map."""
+    entries = [value] if _is_int(value) else list(value) if isinstance(value, Sequence) else None
+    if not entries or not all(_is_int(n) for entry in entries for n in (entry if isinstance(entry, Sequence) else [entry])):
+        raise ShapeError(f"shape {value!r}: expected (maps, sizes...) or a size tuple per map")
+    return entries
+
+
+def _maps(value: Any, entries: list[Any]) -> tuple[tuple[int, ...], ...]:
+    """The coordinate sizes of each map."""
+    if all(_is_int(entry) for entry in entries):
+        return (tuple(int(n) for n in entries[1:]),) * max(int(entries[0]), 0)
+    if any(_is_int(entry) for entry in entries):
+        raise ShapeError(f"shape {value!r} mixes sizes and maps")
+    return tuple(tuple(int(n) for n in entry) for entry in entries)
 
 
 def _is_int(value: Any) -> bool:

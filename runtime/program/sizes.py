@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ManifestError, ShapeError
 from ..manifest.expressions import expression
 from ..manifest.records import LayerInfo, SizeInfo, TensorInfo
-from .connections import Relation, connect
+from .connections import ConnectionTable, connection_table
 from .shape import Shape
 
 
@@ -34,7 +34,7 @@ class Sizes:
     """
 
     values: Mapping[str, Any]
-    relations: Mapping[str, Relation]
+    connection_tables: Mapping[str, ConnectionTable]
     tensors: Mapping[str, Extent]
 
 
@@ -57,7 +57,7 @@ class _Resolver:
         self.info, self.label, self.shape, self.keywords = info, label, shape, keywords
         self.connections, self.sharing = connections, sharing
         self.values: dict[str, Any] = {}
-        self.relations: dict[str, Relation] = {}
+        self.connection_tables: dict[str, ConnectionTable] = {}
         self.by_name = {size.name: size for size in info.sizes}
         self.entries = _entries(info.sizes)
 
@@ -75,7 +75,7 @@ class _Resolver:
             if tensor.ragged:
                 units = [prod(entry) for entry in tensors[name].entries or ()]
                 self.values[f"{tensor.layout}_at"] = np.concatenate(([0], np.cumsum(units, dtype=np.int64)))
-        return Sizes(self.values, self.relations, tensors)
+        return Sizes(self.values, self.connection_tables, tensors)
 
     def _fail(self, reason: str) -> ShapeError:
         return ShapeError(f"{self.label}: {reason}")
@@ -89,8 +89,8 @@ class _Resolver:
                 return self._from_keyword(size)
             case "derived":
                 return self._derived(size)
-            case "relation" if size.relation in self.relations:
-                return self.relations[size.relation].sizes[size.column]
+            case "relation" if size.relation in self.connection_tables:
+                return self.connection_tables[size.relation].sizes[size.column]
         raise ManifestError(f"{self.info.name}: size {size.name} has no usable source; run: phiz generate")
 
     def _from_input(self, size: SizeInfo) -> Any:
@@ -146,7 +146,7 @@ class _Resolver:
         environment = {**self.values, size.index: number} if size.index else self.values
         if size.smallest is None:
             return value(environment)
-        rows = self.relations[size.smallest.relation].rows(size.smallest.by, number)
+        rows = self.connection_tables[size.smallest.relation].rows(size.smallest.by, number)
         if not len(rows):
             return self._explicit(size, number)
         return min(value({**environment, size.smallest.row: int(row)}) for row in rows)
@@ -187,25 +187,25 @@ class _Resolver:
             parts.append(f"{keyword + ' ' if keyword else ''}{name} = {shown}")
         return ", ".join(parts)
 
-    # ------------------------------------------------------------------------------------------------ relations
+    # ------------------------------------------------------------------------------------------------ connection tables
     def _given(self, name: str) -> Any:
-        return _of_relation(self.connections, name, self.info)
+        return _of_table(self.connections, name, self.info)
 
     def _connect(self) -> None:
-        """Build every relation whose sizes are known by now."""
+        """Build every connection table whose sizes are known by now."""
         for name, columns in self.info.relations.items():
             sizes = {column: self._column_size(name, column, size) for column, size in columns.items()}
-            if name in self.relations or any(size == -1 for size in sizes.values()):
+            if name in self.connection_tables or any(size == -1 for size in sizes.values()):
                 continue
             given = self._given(name)
-            shared = _of_relation(self.sharing, name, self.info)
+            shared = _of_table(self.sharing, name, self.info)
             try:
-                relation = connect(name, sizes, "full" if given is None else given, shared or "pair")
+                table = connection_table(name, sizes, "full" if given is None else given, shared or "pair")
             except ShapeError as error:
                 raise self._fail(str(error)) from None
-            self.relations[name] = relation
-            self.values[f"{name}_rows"] = relation.count
-            self.values.update({f"{name}_{column}": values for column, values in relation.columns.items()})
+            self.connection_tables[name] = table
+            self.values[f"{name}_rows"] = table.count
+            self.values.update({f"{name}_{column}": values for column, values in table.columns.items()})
 
     def _column_size(self, relation: str, column: str, size: str) -> int | None:
         """The size of a column, None where the column itself decides it, -1 where it is not known yet."""
@@ -240,8 +240,8 @@ def _entries(sizes: Sequence[SizeInfo]) -> dict[str, int]:
     return counts
 
 
-def _of_relation(value: Any, name: str, info: LayerInfo) -> Any:
-    """What a user gave for relation ``name``; with several relations it is a mapping by their names."""
+def _of_table(value: Any, name: str, info: LayerInfo) -> Any:
+    """What a user gave for connection table ``name``; with several connection tables it is a mapping by their names."""
     if isinstance(value, Mapping) and set(value) & set(info.relations):
         return value.get(name)
     return value

@@ -29,22 +29,22 @@ class NumpyBackend:
     name = "numpy"
 
     def require(self, dtype: str) -> None:
-        """NumPy computes in both."""
+        """Do nothing: NumPy computes in both."""
 
     def micro_batch(self, program: Program, dtype: str) -> int:
         """What keeps the tensors of a pass, all of which are kept, within ``MICRO_BATCH_BYTES``."""
         per_sample = max(1, program.units_per_sample) * np.dtype(dtype).itemsize
         return nearest_power(MICRO_BATCH_BYTES / per_sample, 16, 2048)
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        """It has one form."""
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        """False: samples are inner."""
         return False
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, rows: bool = False) -> bool:
+    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
         """Every capacity gives the same bits."""
         return True
 
-    def capacity(self, program: Program, dtype: str, samples: int, rows: bool = False) -> int:
+    def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
         """Exactly ``samples``: nothing is padded."""
         return samples
 
@@ -52,7 +52,7 @@ class NumpyBackend:
         """An array."""
         return np.empty(count, dtype)
 
-    def executor(self, program: Program, dtype: str, capacity: int, rows: bool = False) -> NumpyExecutor:
+    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> NumpyExecutor:
         """An executor; micro-batches of any size."""
         return NumpyExecutor(program, dtype, capacity)
 
@@ -143,7 +143,7 @@ class NumpyExecutor:
         if step.factor is not None:
             arguments.append(self._dphi(step.factor, step.unit - 1))
         keywords = {name: unit.sizes[name] for name in step.kernel.sizes}
-        keywords.update({name: unit.relations[name] for name in step.kernel.relations})
+        keywords.update({name: unit.connection_tables[name] for name in step.kernel.relations})
         extra = {"samples": self.buffers["input"].shape[1], "dtype": self.dtype}
         keywords.update({name: value for name, value in extra.items() if name in keyword_only(function)})
         result = function(*arguments, **keywords)

@@ -81,7 +81,9 @@ def save(
     arrays: Mapping[str, npt.NDArray] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one checkpoint, whole or not at all: a kill at any moment leaves the old file or the new one.
+    """Write one checkpoint, whole or not at all.
+
+    A kill at any moment leaves the old file or the new one.
 
     parameters: `(count,)` float32 or float64, finite: a file with good weights is never replaced by NaN.  arrays: any
     shape, real numbers or bool; infinities and NaN keep their bits.  architecture, training: JSON.
@@ -136,7 +138,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _checked(path: str | os.PathLike[str], metadata: dict[str, str], tensors: dict[str, npt.NDArray]) -> Checkpoint:
-    """A checksum is no seal: a file made by hand can have one, so the content is checked all the same."""
+    """Check the content of a file, whose checksum is no seal: a file made by hand can have one."""
     documents = {}
     for name in _FIELDS:
         try:
@@ -165,7 +167,10 @@ def _storable(path: str | os.PathLike[str], name: str, array: npt.NDArray) -> np
 
 
 def _in_order(data: bytes) -> bytes:
-    """The same file with its metadata sorted: the library writes them in a random order, and equal runs give equal files."""
+    """The same file with its metadata sorted.
+
+    The library writes them in a random order, and equal runs give equal files.
+    """
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

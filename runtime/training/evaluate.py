@@ -13,7 +13,7 @@ from ..data.split import load_split
 from ..errors import CheckpointError, DataError, PhizError
 from ..network.network import Network
 from . import training_file
-from .part import Part, Score
+from .evaluation_set import EvaluationSet, Score
 
 Which = Literal["train", "validation", "test", "all"]
 
@@ -60,7 +60,7 @@ def evaluate(
     samples = _samples(source, chosen, known, target, checkpoint.dtype, saved.scaling)
     if samples.sample_shape != network.input_shape.axes:
         raise DataError(f"{source}: samples of shape {samples.sample_shape}, {file} was trained on {network.input_shape.axes}")
-    return Evaluation(Part(network, samples, saved.scaling).score(network.parameters), source, chosen, network)
+    return Evaluation(EvaluationSet(network, samples, saved.scaling).score(network.parameters), source, chosen, network)
 
 
 def _samples(

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingJob:
     """What ``phiz train`` is told.
 
     data: a source of ``datasets.load``; target, task, classes as there.  network: a name or file of ``architectures``,
@@ -50,49 +50,49 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a recipe gave; files: the paths that were written."""
+    """What a job gave; files: the paths that were written."""
 
     network: Network
     outcome: Outcome
     files: tuple[Path, ...]
 
 
-def carry_out(recipe: Recipe, resume: bool = False, observer: Observer | None = None) -> Trained:
-    """Train, and leave weights, history and pictures in ``recipe.out``.  Raises: PhizError."""
-    if not 0 <= recipe.seed < SEEDS:
-        raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {recipe.seed}")
-    folder = pictures.prepare_folder(recipe.out)
+def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None) -> Trained:
+    """Train, and leave weights, history and pictures in ``job.out``.  Raises: PhizError."""
+    if not 0 <= job.seed < SEEDS:
+        raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {job.seed}")
+    folder = pictures.prepare_folder(job.out)
     file = folder / pictures.WEIGHTS
     if resume and not file.exists():
         raise CheckpointError(f"{file}: there is no run to resume")
     parts = load_split(
-        recipe.data, recipe.dtype, recipe.seed, test=recipe.test, validation=recipe.validation,
-        target=recipe.target, task=recipe.task, classes=recipe.classes,
+        job.data, job.dtype, job.seed, test=job.test, validation=job.validation,
+        target=job.target, task=job.task, classes=job.classes,
     )  # fmt: skip
-    settings = replace(recipe.settings, seed=recipe.seed).resolved(len(parts.train))
-    network, name = _network(recipe, parts, settings)
+    settings = replace(job.settings, seed=job.seed).resolved(len(parts.train))
+    network, name = _network(job, parts, settings)
     about = {
-        "network": name, "data": recipe.data, "optimizer": settings.optimizer, "backend": network.backend.name,
-        "device": network.backend.describe(), "dtype": recipe.dtype, "seed": str(recipe.seed),
+        "network": name, "data": job.data, "optimizer": settings.optimizer, "backend": network.backend.name,
+        "device": network.backend.describe(), "dtype": job.dtype, "seed": str(job.seed),
     }  # fmt: skip
     log.info(
         "%s: %d parameters, %d training samples%s, %s on %s", name, network.parameter_count, len(parts.train),
-        "" if parts.validation is None else f" and {len(parts.validation)} for validation", recipe.dtype, about["device"],
+        "" if parts.validation is None else f" and {len(parts.validation)} for validation", job.dtype, about["device"],
     )  # fmt: skip
     source = {
-        "source": str(recipe.data), "seed": recipe.seed, "test": recipe.test, "validation": recipe.validation,
-        "target": recipe.target, "sample_shape": list(parts.train.sample_shape),
+        "source": str(job.data), "seed": job.seed, "test": job.test, "validation": job.validation,
+        "target": job.target, "sample_shape": list(parts.train.sample_shape),
     }  # fmt: skip
     outcome = train(network, parts, settings, file=file, resume=resume, about=about, data=source, observer=observer)
     written = pictures.write(folder, network, outcome.history)
     return Trained(network, outcome, tuple([file] if file.exists() else []) + tuple(written))
 
 
-def _network(recipe: Recipe, parts: Split, settings: Settings) -> tuple[Network, str]:
-    chosen = architecture(recipe.network or default_network(parts.train), parts.train)
+def _network(job: TrainingJob, parts: Split, settings: Settings) -> tuple[Network, str]:
+    chosen = architecture(job.network or default_network(parts.train), parts.train)
     # One micro-batch size for training and scoring: on OpenCL every size means kernels of its own.
     network = Network(
-        chosen.layers, chosen.input_shape, chosen.loss, recipe.backend, recipe.dtype, recipe.seed, recipe.manifests,
-        micro_batch=settings.batch or None, device=recipe.device,
+        chosen.layers, chosen.input_shape, chosen.loss, job.backend, job.dtype, job.seed, job.manifests,
+        micro_batch=settings.batch or None, device=job.device,
     )  # fmt: skip
     return network, chosen.name

@@ -1,4 +1,7 @@
-"""A network on its training samples as an objective for the optimizers: mean error, and an L2 penalty if asked for."""
+"""The error of a network on its training samples, as an objective for the optimizers.
+
+It is the mean error, and an L2 penalty if asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from ..errors import NotFiniteError, PhizError
 from ..network.network import Network
 from ..optimize.base.evaluation import StopRun
 from ..optimize.base.result import Status
+from .evaluation_set import EvaluationSet
 from .gauss_newton import whitened
-from .part import Part
 
 Floats = npt.NDArray[Any]
 
@@ -33,7 +36,7 @@ class NetworkObjective:
     #: Weights share one scale: D = 1 keeps columns of saturated units, which are nearly zero, from taking all the step.
     damping_defaults: ClassVar[Mapping[str, Any]] = {"damping": 1e-2, "scaling": "identity"}
 
-    def __init__(self, part: Part, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
+    def __init__(self, part: EvaluationSet, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
         if not 0.0 <= alpha < np.inf:
             raise PhizError(f"alpha: expected a penalty >= 0, got {alpha}")
         self.part, self.network = part, part.network

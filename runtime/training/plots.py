@@ -51,10 +51,15 @@ def loss_curve(history: History, path: str | os.PathLike[str]) -> None:
         _curves(panels[1], numbers, training, [epoch.validation_accuracy for epoch in history.epochs])
         panels[1].yaxis.set_major_formatter(PercentFormatter(1.0))
         _finish(panels[1], history, "accuracy")
+    _head(figure, history)
+    _save(figure, path)
+
+
+def _head(figure: Figure, history: History) -> None:
+    """Network, data and optimizer above the panels, as far as the history knows them."""
     heading = " · ".join(history.about[name] for name in ("network", "data", "optimizer") if history.about.get(name))
     if heading:
         figure.suptitle(heading, fontsize=12)
-    _save(figure, path)
 
 
 def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "first-layer filters") -> None:

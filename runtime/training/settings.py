@@ -1,4 +1,7 @@
-"""What a training run is asked to do: the method with its options, limits and seed, each checked and given its default."""
+"""What a training run is asked to do.
+
+Method, options, limits and seed are checked, and given their defaults.
+"""
 
 from __future__ import annotations
 
@@ -69,20 +72,9 @@ class Settings:
         return replace(self._descent(samples), epochs=epochs)
 
     def _descent(self, samples: int) -> Settings:
-        searching = self.line_search is not None or (self.optimizer == "gd" and self.rate is None and not self.batch)
-        if searching:
-            if self.rate is not None or self.schedule is not None:
-                raise PhizError(f"{self.optimizer}: expected a rate with its schedule, or a line search; got both")
-            if self.batch or self.optimizer == "sgd":
-                raise PhizError(f"{self.optimizer}: a line search needs all samples at once, it does not go with mini-batches")
-            return replace(self, batch=0, momentum=self._momentum())
-        batch = self.batch
-        if batch is None:
-            batch = 0 if self.optimizer == "gd" else min(_BATCH, samples)
-        if self.optimizer == "sgd" and batch == 0:
-            batch = samples
-        if not 0 <= batch <= samples:
-            raise PhizError(f"batch: expected 1 to {samples} training samples, or 0 for all, got {batch}")
+        if self.line_search is not None or (self.optimizer == "gd" and self.rate is None and not self.batch):
+            return self._with_a_line_search()
+        batch = self._batch_of(samples)
         rate = _RATE[self.optimizer] if self.rate is None else self.rate
         if not 0.0 < rate < math.inf:
             raise PhizError(f"rate: expected a learning rate > 0, got {rate:g}")
@@ -90,6 +82,24 @@ class Settings:
         if schedule not in SCHEDULES:
             raise PhizError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}")
         return replace(self, batch=batch, rate=rate, schedule=schedule, momentum=self._momentum())
+
+    def _with_a_line_search(self) -> Settings:
+        if self.rate is not None or self.schedule is not None:
+            raise PhizError(f"{self.optimizer}: expected a rate with its schedule, or a line search; got both")
+        if self.batch or self.optimizer == "sgd":
+            raise PhizError(f"{self.optimizer}: a line search needs all samples at once, it does not go with mini-batches")
+        return replace(self, batch=0, momentum=self._momentum())
+
+    def _batch_of(self, samples: int) -> int:
+        """Samples of a mini-batch; 0 where every step takes all ``samples``."""
+        batch = self.batch
+        if batch is None:
+            batch = 0 if self.optimizer == "gd" else min(_BATCH, samples)
+        if self.optimizer == "sgd" and batch == 0:
+            batch = samples
+        if not 0 <= batch <= samples:
+            raise PhizError(f"batch: expected 1 to {samples} training samples, or 0 for all, got {batch}")
+        return batch
 
     def _momentum(self) -> float:
         value = (0.9 if self.optimizer == "momentum" else 0.0) if self.momentum is None else self.momentum

@@ -23,9 +23,9 @@ from ..optimize.interrupt import InterruptGate
 from . import training_file
 from .checkpoint import Checkpoint
 from .early_stop import EarlyStop
+from .evaluation_set import EvaluationSet, Score
 from .history import Epoch, History
 from .objective import NetworkObjective
-from .part import Part, Score
 from .settings import Settings
 
 Floats = npt.NDArray[Any]
@@ -131,9 +131,9 @@ class _Trainer:
     ) -> None:  # fmt: skip
         self.network, self.settings, self.file, self.observer = network, settings, file, observer
         self.split = split
-        self.part = Part(network, split.train, split.scaling)
-        self.validation = None if split.validation is None else Part(network, split.validation, split.scaling)
-        self.test = None if split.test is None else Part(network, split.test, split.scaling)
+        self.part = EvaluationSet(network, split.train, split.scaling)
+        self.validation = None if split.validation is None else EvaluationSet(network, split.validation, split.scaling)
+        self.test = None if split.test is None else EvaluationSet(network, split.test, split.scaling)
         self.per_epoch = settings.steps_per_epoch(len(self.part))
         self.data = {**training_file.describe_data(split.train), **data}
         self.history = History((), dict(about), settings.unit)

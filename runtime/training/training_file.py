@@ -39,7 +39,10 @@ class Saved:
 
 
 def describe_data(training: Dataset) -> dict[str, Any]:
-    """What must be the same for a run to go on: the name, and a digest of the training samples in their order."""
+    """What must be the same for a run to go on.
+
+    This is the name, and a digest of the training samples in their order.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for array in (training.inputs, training.targets):
         digest.update(str(array.shape).encode() + str(array.dtype).encode())

@@ -2,7 +2,7 @@
 
 | module | subject |
 |---|---|
-| ``space/`` | the legal schedules of a kernel, and in which order they are tried |
+| ``space/`` | the legal configurations of a kernel, and in which order they are tried |
 | ``trials/`` | one candidate: built, compared with the NumPy kernel, timed |
 | ``search``, ``tune`` | all candidates of a kernel, all kernels of a network, within a budget |
 

@@ -1,4 +1,7 @@
-"""What a person sees while kernels are tuned, on stderr: a bar of the budget on a terminal, a line per kernel elsewhere."""
+"""What a person sees on stderr while kernels are tuned.
+
+On a terminal this is a bar of the budget, elsewhere a line for each kernel.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ class Bar:
 
     def tried(self, name: str, trial: Trialled) -> None:
         self.count.add(trial)
-        self._show(name, f"{self.count}; {words(trial.schedule)}")
+        self._show(name, f"{self.count}; {words(trial.config)}")
 
     def _show(self, name: str, text: str) -> None:
         self.progress.update(self.task, completed=time.monotonic() - self.started, description=name, words=text)

@@ -11,7 +11,7 @@ from ..opencl.tuned.record import Entry, entry_record, words
 
 
 @dataclass(frozen=True)
-class Row:
+class TunedRow:
     """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused.
 
     ``samples``: about how many a launch computes, or a block of a fused pass.
@@ -33,10 +33,13 @@ class Row:
     outdated: bool
 
 
-def row(entry: Entry, name: str = "") -> Row:
-    """Of an entry; ``name``: the kernel's in its network, else by its file."""
+def row(entry: Entry, name: str = "") -> TunedRow:
+    """The row of an entry.
+
+    ``name``: the kernel's in its network, else by its file.
+    """
     kernel = entry.kernel
-    return Row(
+    return TunedRow(
         name or f"{kernel.get('file')}: {kernel.get('kernel')}",
         _sizes(kernel.get("sizes", {})),
         int(kernel.get("samples", 0)),
@@ -44,16 +47,19 @@ def row(entry: Entry, name: str = "") -> Row:
         entry.default_seconds * 1e3,
         entry.seconds * 1e3,
         entry.ratio,
-        words(entry.schedule),
+        words(entry.config),
         len(entry.trials),
-        tuple((words(trial.schedule), trial.refused, trial.reason) for trial in entry.refused),
+        tuple((words(trial.config), trial.refused, trial.reason) for trial in entry.refused),
         entry.complete,
         not current(kernel),
     )
 
 
 def _sizes(sizes: Mapping[str, Any]) -> str:
-    """``I 16, J 6, X 8×8``: the axes of one letter together; 1 and 0, strides and borders that do nothing, are left out."""
+    """Sizes as a table shows them: ``I 16, J 6, X 8×8``.
+
+    The axes of one letter stand together; 1 and 0, strides and borders that do nothing, are left out.
+    """
     groups: dict[str, list[int]] = {}
     for name, value in sizes.items():
         groups.setdefault(name.rstrip("0123456789"), []).append(int(value))
@@ -62,7 +68,7 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
 
 
 def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """By device."""
+    """The entries by device."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         where = entry.place

@@ -1,11 +1,14 @@
-"""The order in which candidates are tried: by predicted cost, then one tunable at a time, until nothing is left or time is up."""
+"""The order in which candidates are tried.
+
+They come by predicted cost, then one tunable at a time, until nothing is left or time is up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ..opencl.plan.schedule import DEFAULT, Schedule
+from ..opencl.plan.config import DEFAULT, KernelConfig
 from ..opencl.tuned.record import Trialled, canonical
 from .space.space import Space
 
@@ -16,14 +19,14 @@ MORE = 20
 #: A neighbour becomes the new best where it is this much faster.
 BETTER = 0.98
 
-Judge = Callable[[Schedule, float], Trialled]
+Judge = Callable[[KernelConfig, float], Trialled]
 
 
 @dataclass
 class Search:
     """The candidates of one kernel.
 
-    ``judge(schedule, best ratio)`` tries one; ``known``: what was tried before, by ``canonical``, and is not tried again.
+    ``judge(config, best ratio)`` tries one; ``known``: what was tried before, by ``canonical``, and is not tried again.
     ``proceed()`` is asked before every trial; once False, the search is not ``complete``.
     """
 
@@ -47,11 +50,11 @@ class Search:
 
     def run(self) -> Iterator[Trialled]:
         """Every candidate that is tried now, as it was judged."""
-        default = self.space.schedule({})
-        tilings = [schedule for schedule in self.space.tilings() if canonical(schedule) != canonical(default)]
+        default = self.space.config({})
+        tilings = [config for config in self.space.tilings() if canonical(config) != canonical(default)]
         for part in (tilings[:FIRST], tilings[FIRST : FIRST + MORE]):
-            for schedule in part:
-                yield from self._try(schedule)
+            for config in part:
+                yield from self._try(config)
                 if self._stopped:
                     return
             yield from self._descend(default)
@@ -59,28 +62,31 @@ class Search:
                 return
         self.complete = True
 
-    def _try(self, schedule: Schedule) -> Iterator[Trialled]:
-        name = canonical(schedule)
+    def _try(self, config: KernelConfig) -> Iterator[Trialled]:
+        name = canonical(config)
         if name in self.known:
             return
         if not self.proceed():
             self._stopped = True
             return
-        self.known[name] = self.judge(schedule, min(1.0, self.best.ratio))
+        self.known[name] = self.judge(config, min(1.0, self.best.ratio))
         yield self.known[name]
 
-    def _descend(self, default: Schedule) -> Iterator[Trialled]:
-        """From the best: one tunable's neighbours after the other, on from each that is faster, until none is."""
+    def _descend(self, default: KernelConfig) -> Iterator[Trialled]:
+        """Go from the best configuration to one that no neighbour is faster than.
+
+        One tunable's neighbours are tried after the other; each that is faster is gone on from.
+        """
         best = self.best
         current = best if best.ratio < 1.0 else Trialled(default, ratio=1.0)
         while True:
-            for schedule in self.space.neighbours(current.schedule):
-                if canonical(schedule) == canonical(default):
+            for config in self.space.neighbours(current.config):
+                if canonical(config) == canonical(default):
                     continue
-                yield from self._try(schedule)
+                yield from self._try(config)
                 if self._stopped:
                     return
-                found = self.known[canonical(schedule)]
+                found = self.known[canonical(config)]
                 if not found.refused and found.ratio < BETTER * current.ratio:
                     current = found
                     break

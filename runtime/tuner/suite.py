@@ -1,4 +1,4 @@
-"""The networks that shipped schedules are measured on: data, in ``shipped/suite.toml``."""
+"""The networks that shipped configurations are measured on: data, in ``shipped/suite.toml``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from ..backend import Backend
 from ..network.network import Network
 from ..program.layer import LayerSpec
-from .subject import named_network
+from .problem import named_network
 
 
 @dataclass(frozen=True)
-class Work:
+class SuiteCase:
     """A network, and the numbers of samples of a pass that it is measured at.  ``micro_batch``: None for the backend's own."""
 
     name: str
@@ -33,14 +33,14 @@ class Work:
         return Network(specs, self.input, self.loss, backend, dtype, micro_batch=self.micro_batch)
 
 
-def suite() -> tuple[Work, ...]:
-    """Every work, in order."""
+def suite() -> tuple[SuiteCase, ...]:
+    """Every case, in order."""
     text = (resources.files("phiz.runtime.opencl.tuned.shipped") / "suite.toml").read_text(encoding="utf-8")
-    return tuple(_work(record) for record in tomllib.loads(text)["work"])
+    return tuple(_case(record) for record in tomllib.loads(text)["work"])
 
 
-def _work(record: Mapping[str, Any]) -> Work:
-    return Work(
+def _case(record: Mapping[str, Any]) -> SuiteCase:
+    return SuiteCase(
         record.get("network") or record["name"], tuple(record["input"]), tuple(record["batches"]), tuple(record.get("layers", ())),
         record.get("loss", "mse"), record.get("micro_batch"),
     )  # fmt: skip

@@ -1,4 +1,7 @@
-"""All kernels of a network, the slowest first, within a budget of seconds; what is found is kept as it is found."""
+"""The tuning of all kernels of a network within a budget of seconds, the slowest first.
+
+What is found is kept as it is found.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..opencl.plan.schedule import DEFAULT, Schedule
+from ..opencl.plan.config import DEFAULT, KernelConfig
 from ..opencl.tuned.cache import Cache
 from ..opencl.tuned.identity import Place, kernel_record, key, place
 from ..opencl.tuned.record import ENOUGH, Entry, Trialled, canonical
@@ -31,13 +34,16 @@ class Workbench(Protocol):
     space: Space
 
     def default_seconds(self) -> float:
-        """Of one launch of the default; RefusedError where its numbers are wrong."""
+        """The seconds of one launch of the default.
 
-    def try_out(self, schedule: Schedule, best: float) -> Trialled:
+        Raises RefusedError where its numbers are wrong.
+        """
+
+    def try_out(self, config: KernelConfig, best: float) -> Trialled:
         """One candidate, checked, then timed beside the default."""
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
-        """Seconds of the default and of the schedule, measured once more."""
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
+        """Seconds of the default and of the configuration, measured once more."""
 
 
 class Laboratory(Protocol):
@@ -46,30 +52,30 @@ class Laboratory(Protocol):
     place: Place
 
     def workbench(self, job: Job) -> Workbench:
-        """For the candidates of one kernel."""
+        """The workbench for the candidates of one kernel."""
 
     def samples(self, job: Job) -> int:
-        """How many samples a lookup of the kernel's schedule asks for."""
+        """How many samples a lookup of the kernel's configuration asks for."""
 
 
 class Observer(Protocol):
     """Told how a tuning goes on."""
 
     def begin(self, kernels: int, budget: float) -> None:
-        """Before the first."""
+        """Called before the first kernel."""
 
     def kernel(self, number: int, name: str) -> None:
         """The search for kernel ``number`` (from 0) begins."""
 
     def tried(self, name: str, trial: Trialled) -> None:
-        """One candidate was tried."""
+        """Called when one candidate was tried."""
 
     def end(self) -> None:
-        """After the last."""
+        """Called after the last kernel."""
 
 
 class Silent:
-    """Says nothing."""
+    """An observer that says nothing."""
 
     def begin(self, kernels: int, budget: float) -> None:
         return None
@@ -100,7 +106,10 @@ class Tuning:
 
 
 class DeviceLaboratory:
-    """On a device; what may take the process along goes to a child first."""
+    """A laboratory on a device.
+
+    What may take the process along goes to a child first.
+    """
 
     def __init__(self, backend: OpenCLBackend, selector: str = "", timer: Timer | None = None) -> None:
         self.backend, self.timer, self.place = backend, timer, place(backend.device)
@@ -126,15 +135,15 @@ class _Guarded:
     def default_seconds(self) -> float:
         return self.trials.default_seconds()
 
-    def try_out(self, schedule: Schedule, best: float) -> Trialled:
-        if not self.space.illegal(schedule) and self.space.unproven(schedule):
-            found = self.child.check(self.trials.job, schedule)
+    def try_out(self, config: KernelConfig, best: float) -> Trialled:
+        if not self.space.illegal(config) and self.space.unproven(config):
+            found = self.child.check(self.trials.job, config)
             if found.refused:
                 return found
-        return self.trials.try_out(schedule, best)
+        return self.trials.try_out(config, best)
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
-        return self.trials.confirm(schedule)
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
+        return self.trials.confirm(config)
 
 
 def tune(
@@ -146,7 +155,7 @@ def tune(
     observer: Observer | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Tuning:
-    """Search the schedules of ``jobs`` for about ``budget`` seconds (the trial in hand is finished); keep them in ``cache``.
+    """Search the configurations of ``jobs`` for about ``budget`` seconds (the trial in hand is finished); keep them in ``cache``.
 
     What the cache has is not tried again, unless ``again``.  Ctrl-C ends the run and keeps what was found.
     """
@@ -220,7 +229,7 @@ class _Run:
         old = self.cache.entries().get(name)
         search = Search(bench.space, bench.try_out, lambda: self.clock() < deadline and self.remaining > 0)
         if old is not None and (not self.again or name in self.fresh):
-            search.known = {canonical(trial.schedule): trial for trial in old.trials}
+            search.known = {canonical(trial.config): trial for trial in old.trials}
         else:
             old = None
         before = self.tried
@@ -244,20 +253,20 @@ class _Run:
         where = self.laboratory.place.record()
         best = search.best
         chosen, default, own = DEFAULT, seconds, seconds
-        if best.ratio <= ENOUGH and best.schedule != DEFAULT:
+        if best.ratio <= ENOUGH and best.config != DEFAULT:
             default, own = self._confirmed(bench, best, old, seconds, hurry)
-            chosen = best.schedule
+            chosen = best.config
             if own > ENOUGH * default:
                 chosen, own = DEFAULT, default
         return Entry(record, where, chosen, default, own, search.trials, search.complete)
 
     def _confirmed(self, bench: Workbench, best: Trialled, old: Entry | None, seconds: float, hurry: bool) -> tuple[float, float]:
-        if old is not None and old.schedule == best.schedule:
+        if old is not None and old.config == best.config:
             return old.default_seconds, old.seconds
         if hurry:
             return seconds, best.ratio * seconds
         try:
-            return bench.confirm(best.schedule)
+            return bench.confirm(best.config)
         except RefusedError:  # right once and wrong now: not to be used
             return seconds, seconds
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..network.network import Network
 from ..opencl.backend import OpenCLBackend
-from ..opencl.plan.schedule import DEFAULT, Defaults, Schedule, Schedules
+from ..opencl.plan.config import DEFAULT, Defaults, KernelConfig, KernelConfigs
 from ..opencl.tuned.cache import Cache
 from ..opencl.tuned.lookup import Tuned
 from ..opencl.tuned.record import Entry
@@ -24,11 +24,11 @@ ROUNDS = 11
 class Gradient:
     """One gradient of a network whose kernels are built and whose samples are on the device."""
 
-    schedule: Schedule
+    config: KernelConfig
     run: Callable[[], object]
 
     def launch(self, count: int) -> None:
-        """That many of them."""
+        """Run that many of them."""
         for _ in range(count):
             self.run()
 
@@ -40,17 +40,17 @@ def gradient_seconds(
     backend = network.backend
     assert isinstance(backend, OpenCLBackend)
     default, tuned = (
-        Gradient(DEFAULT, _prepared(network, backend, samples, schedules))
-        for schedules in (Defaults(), Tuned(backend.device, cache, shipped, backend.fuses))
+        Gradient(DEFAULT, _prepared(network, backend, samples, configs))
+        for configs in (Defaults(), Tuned(backend.device, cache, shipped, backend.fuses))
     )
     timing = (timer or WallTimer()).compare(default, tuned, float("inf"), ROUNDS)
     return timing.default, timing.default * timing.ratio
 
 
-def _prepared(network: Network, backend: OpenCLBackend, samples: int, schedules: Schedules) -> Callable[[], object]:
+def _prepared(network: Network, backend: OpenCLBackend, samples: int, configs: KernelConfigs) -> Callable[[], object]:
     """A gradient that is built and warm."""
     own = copy(backend)
-    own.schedules = schedules
+    own.configs = configs
     twin = Network(
         [layer.spec for layer in network.layers], network.input_shape.listed(), network.loss.name, own, network.dtype,
         network.seed, network.manifest,

@@ -1,4 +1,4 @@
 """Verification: derived kernels against differences, against themselves, and backend against backend.
-May import networks' programs, both backends and the manifest.
-Never training, optimizers or the tuner.
+May import programs, both backends and the manifest.
+Never networks, training, optimizers or the tuner.
 """

@@ -37,11 +37,12 @@ def one_sided(moved: Moved, entry: int, step: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Differences:
     """Derivatives ``(entries, samples)`` that belong to given ones, with the steps that they were taken at.
 
-    ``kinks``: where only a one-sided derivative exists, and the given one is it.  ``scale``: the least denominator of a
-    relative error, from the differences and never from the values that they judge.
+    ``kinks``: where only a one-sided derivative exists, and the given one is it.
+    ``scale``: the least denominator of a relative error, from the differences and never from the values that they
+        judge.
     """
 
     numeric: Floats
@@ -55,7 +56,7 @@ class Comparison:
         return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Comparison:
+def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Differences:
     """Differences for every entry of ``values`` ``(entries, samples)``.
 
     Where the first step does not agree, smaller ones are tried, then the two sides of a kink.  The tolerance stays the same.
@@ -64,13 +65,13 @@ def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Com
     steps = np.full(values.shape, STEPS[0])
     kinks = np.zeros(values.shape, bool)
     scale = max(float(np.max(np.abs(numeric), initial=0.0)), floor) or 1.0  # 1 where all is 0: then absolute
-    first = Comparison(numeric, steps, kinks, scale)
+    first = Differences(numeric, steps, kinks, scale)
     for entry in np.flatnonzero((first.errors(values) > tolerance).any(axis=1)):
         _refine(first, moved, int(entry), values[entry], tolerance)
     return first
 
 
-def _refine(comparison: Comparison, moved: Moved, entry: int, values: Floats, tolerance: float) -> None:
+def _refine(comparison: Differences, moved: Moved, entry: int, values: Floats, tolerance: float) -> None:
     numeric, steps, kinks = comparison.numeric[entry], comparison.steps[entry], comparison.kinks[entry]
     scale = comparison.scale
 
@@ -94,7 +95,9 @@ def _refine(comparison: Comparison, moved: Moved, entry: int, values: Floats, to
 
 
 def taylor_slope(remainder: Callable[[float], float], rounding: Callable[[float], float], steps: Sequence[float]) -> float:
-    """Order at which ``|f(x + e v) - f(x) - e <g, v>|`` vanishes with e: 2 for the right g, 1 for a wrong one.
+    """Order at which the Taylor remainder vanishes: 2 for the right gradient, 1 for a wrong one.
+
+    The remainder is ``|f(x + e v) - f(x) - e <g, v>|``.
 
     ``steps`` halve from one to the next.  The order is read at the smallest step whose remainder stands clear of
     ``rounding(e)``, where kinks that a larger step crosses no longer matter; infinite where no remainder does (f is linear).

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..backend import Array
 from .differences import STEPS, Moved, central, compare, taylor_slope
-from .layer_run import FLOOR, LayerRun, Point, sizes_of
-from .verdict import ADJOINT, DIFFERENCES, ORDER, Row, Subject, relative
+from .layer_run import FLOOR, LayerPoint, LayerRun, sizes_of
+from .verdict import ADJOINT, DIFFERENCES, ORDER, CheckRow, RowLabels, relative
 
 TAYLOR_STEPS = {
     "float64": [2.0**-n for n in range(4, 17)],
@@ -27,9 +27,9 @@ class Gradients:
     """Gradients of one layer on one backend, against the function values of the same backend."""
 
     layer: LayerRun
-    point: Point
+    point: LayerPoint
     generator: np.random.Generator
-    about: Subject
+    about: RowLabels
 
     def __post_init__(self) -> None:
         layer, info = self.layer, self.layer.info
@@ -59,7 +59,7 @@ class Gradients:
             self.layer.place_below(values)
 
     # -------------------------------------------------------------------------------------------------- differences
-    def differences(self) -> Iterator[Row]:
+    def differences(self) -> Iterator[CheckRow]:
         """Every entry of the input's delta, of every sample gradient, and of every gradient."""
         floor = FLOOR * self.size
         for name, slope in self.slopes.items():
@@ -67,18 +67,17 @@ class Gradients:
             found = compare(self._moved(name), values, floor, DIFFERENCES)
             tensor = f"samplegradient_{name}" if name else f"delta_{self.layer.info.input}"
             note = "one-sided at a kink" if found.kinks.any() else ""
-            yield self.about.row(
-                "differences", self._kernel(tensor), tensor, values, found.numeric, found.errors(values), DIFFERENCES,
-                found.steps, note,
-            )  # fmt: skip
+            row = self.about.row(
+                "differences", self._kernel(tensor), tensor, values, found.numeric, found.errors(values), DIFFERENCES, found.steps
+            )
+            yield row.noted(note)
             if name:
                 total = found.numeric.sum(axis=1)
                 errors = relative(slope, total, found.scale)
                 tensor = f"gradient_{name}"
-                yield self.about.row(
-                    "differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES,
-                    found.steps.min(axis=1, initial=STEPS[0]), note,
-                )  # fmt: skip
+                steps = found.steps.min(axis=1, initial=STEPS[0])
+                row = self.about.row("differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES, steps)
+                yield row.noted(note)
 
     def _moved(self, name: str) -> Moved:
         start = self._start(name)
@@ -115,7 +114,7 @@ class Gradients:
             self._put(name, self._start(name))
         return errors, linear, bound
 
-    def taylor(self) -> Iterator[Row]:
+    def taylor(self) -> Iterator[CheckRow]:
         """The order of the remainder, tensor by tensor.
 
         Further directions are tried where kinks that one crosses blur the order; a wrong gradient gives 1 along all.
@@ -151,7 +150,7 @@ class Gradients:
             worst = max(worst, abs(float(np.sum(sides - 2 * start))))
         return worst
 
-    def adjoint(self) -> Iterator[Row]:
+    def adjoint(self) -> Iterator[CheckRow]:
         """<c phi'(Z), J v> by differences along v against <J^T c phi'(Z), v>, over input and parameters together."""
         direction = self._direction(list(self.slopes))
         right = sum(float(np.sum(self.slopes[name] * v)) for name, v in direction.items())

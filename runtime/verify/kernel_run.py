@@ -1,4 +1,6 @@
-"""One file of kernels run kernel by kernel on arrays of one's choice, with NumPy or OpenCL: what verification looks at.
+"""One file of kernels, run kernel by kernel on any arrays.
+
+NumPy or OpenCL runs it; verification and the tuner look at what comes out.
 
 The texts, macros and calling conventions are those that networks use; only the order of the calls and the arguments are the
 caller's.  Tensors go by their names in the definition.  Extra names: ``phi`` is the activation's output, ``factor`` holds what
@@ -17,7 +19,7 @@ import numpy as np
 from ..backend import Array
 from ..errors import DeviceError, ManifestError, PhizError
 from ..manifest.records import ActivationInfo, KernelInfo, LossInfo
-from ..opencl.plan.constant_launches import Slice
+from ..opencl.plan.constant_launches import TensorSlice
 from ..program.layer import Layer
 from ..program.program import Unit
 from ..program.sizes import Extent
@@ -40,7 +42,7 @@ class KernelError(PhizError):
 
 
 @dataclass(frozen=True)
-class Bench:
+class KernelFixture:
     """A unit to be run: its tensors (extent, has samples), the name of its output, the activations around it."""
 
     unit: Unit
@@ -57,21 +59,21 @@ class Bench:
             raise ManifestError(f"{self.unit.file}: declares no tensor {name}; run: phiz generate") from None
 
 
-def layer_bench(layer: Layer, lower: ActivationInfo, store_z: bool) -> Bench:
+def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelFixture:
     """A layer above an activation ``lower``; Z is kept where something reads it, and where ``store_z`` asks for it."""
     info = layer.info
     read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
     stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
     unit = Unit(
-        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.relations, layer.activation.name,
+        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables, layer.activation.name,
         lower.name, stored, info.rows_macros,
     )  # fmt: skip
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
-    return Bench(unit, tensors, info.output, layer.activation, lower)
+    return KernelFixture(unit, tensors, info.output, layer.activation, lower)
 
 
-def loss_bench(loss: LossInfo, units: int) -> Bench:
+def loss_fixture(loss: LossInfo, units: int) -> KernelFixture:
     """A loss of ``units`` output units."""
     unit = Unit(
         loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False,
@@ -79,13 +81,13 @@ def loss_bench(loss: LossInfo, units: int) -> Bench:
     )  # fmt: skip
     whole, single = Extent((units,), None, units), Extent((), None, 1)
     tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
-    return Bench(unit, tensors, "")
+    return KernelFixture(unit, tensors, "")
 
 
 class KernelRun(Protocol):
-    """Tensors of one bench, and its kernels run on them."""
+    """Tensors of one fixture, and its kernels run on them."""
 
-    bench: Bench
+    fixture: KernelFixture
     dtype: np.dtype[Any]
 
     def put(self, name: str, value: Array) -> None:
@@ -99,10 +101,10 @@ class KernelRun(Protocol):
 
 
 class NumpyRun:
-    """With NumPy."""
+    """A run of kernels with NumPy."""
 
-    def __init__(self, bench: Bench, dtype: str, samples: int) -> None:
-        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
+    def __init__(self, fixture: KernelFixture, dtype: str, samples: int) -> None:
+        self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
         self.arrays: dict[str, Array] = {}
 
     def put(self, name: str, value: Array) -> None:
@@ -111,7 +113,7 @@ class NumpyRun:
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
-        return self.arrays[PHI if name == self.bench.output and name not in self.arrays else name]
+        return self.arrays[PHI if name == self.fixture.output and name not in self.arrays else name]
 
     def run(self, kernel: KernelInfo) -> None:
         """Call the function, then phi where the kernel is finished by it; KernelError where that raises."""
@@ -121,13 +123,14 @@ class NumpyRun:
             raise KernelError(kernel.name, f"{type(error).__name__}: {error}") from None
 
     def _call(self, kernel: KernelInfo) -> None:
-        unit = self.bench.unit
+        unit = self.fixture.unit
         function = getattr(unit.folder.module(f"numpy/{unit.file}.py"), kernel.name)
         arguments = [self._shaped(name) for name in kernel.arguments]
         if kernel.finish == "dphi":
-            assert self.bench.lower is not None
-            arguments.append(_map(derivative(self.bench.lower), self._shaped(FACTOR)))
-        keywords = {name: unit.sizes[name] for name in kernel.sizes} | {name: unit.relations[name] for name in kernel.relations}
+            assert self.fixture.lower is not None
+            arguments.append(_map(derivative(self.fixture.lower), self._shaped(FACTOR)))
+        keywords = {name: unit.sizes[name] for name in kernel.sizes}
+        keywords |= {name: unit.connection_tables[name] for name in kernel.relations}
         extra = {"samples": self.samples, "dtype": self.dtype}
         keywords |= {name: given for name, given in extra.items() if name in keyword_only(function)}
         result = function(*arguments, **keywords)
@@ -136,11 +139,11 @@ class NumpyRun:
             self._store(kernel.position, position)
         self._store(kernel.output, result)
         if kernel.finish == "phi":
-            assert self.bench.activation is not None
-            self._store(PHI, _map(value(self.bench.activation), result))
+            assert self.fixture.activation is not None
+            self._store(PHI, _map(value(self.fixture.activation), result))
 
     def _shaped(self, name: str) -> Any:
-        extent, samples = self.bench.extent(name)
+        extent, samples = self.fixture.extent(name)
         flat = self.get(name)
         tail = flat.shape[1:] if samples else ()
         if extent.entries is None:
@@ -149,9 +152,9 @@ class NumpyRun:
         return [part.reshape(entry + tail) for part, entry in zip(np.split(flat, bounds), extent.entries, strict=True)]
 
     def _store(self, name: str, result: Any) -> None:
-        tail = (self.samples,) if self.bench.extent(name)[1] else ()
-        parts = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
-        self.arrays[name] = np.concatenate(parts) if parts else np.zeros((0, *tail), self.dtype)
+        tail = (self.samples,) if self.fixture.extent(name)[1] else ()
+        partial_sums = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
+        self.arrays[name] = np.concatenate(partial_sums) if partial_sums else np.zeros((0, *tail), self.dtype)
 
 
 def value(activation: ActivationInfo) -> Callable[[Array], Array]:
@@ -169,24 +172,28 @@ def _map(function: Callable[[Array], Array], value: Any) -> Any:
 
 
 class OpenCLRun:
-    """With OpenCL: padded to whole vectors with copies of the last sample whose deltas and weights are 0.
+    """A run of kernels with OpenCL.
 
-    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.  ``rows``: the kernels
-    for samples that lie one after the other.
+    Tensors are padded to whole vectors with copies of the last sample, whose deltas and weights are 0.
+
+    There is room for more vectors than are in use; it holds NaN, so that a kernel that reads there shows.
+    ``sample_outer``: whether the kernels for samples that lie one after the other run.
     """
 
-    def __init__(self, bench: Bench, dtype: str, samples: int, backend: OpenCLBackend, rows: bool = False) -> None:
+    def __init__(
+        self, fixture: KernelFixture, dtype: str, samples: int, backend: OpenCLBackend, sample_outer: bool = False
+    ) -> None:
         import pyopencl as cl
 
         from ..opencl.device import device as devices
 
         backend.require(dtype)
-        self.bench, self.dtype, self.samples = bench, np.dtype(dtype), samples
-        self._cl, self._device, self._grouped, self._rows = cl, backend.device, backend.kind == "cpu", rows
-        if rows:
-            self._plan = backend.row_plan((bench.unit,), dtype, samples + 1, backend.schedules)
+        self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
+        self._cl, self._device, self._grouped, self._sample_outer = cl, backend.device, backend.kind == "cpu", sample_outer
+        if sample_outer:
+            self._plan = backend.sample_outer_plan((fixture.unit,), dtype, samples + 1, backend.configs)
         else:
-            self._plan = backend.plan((bench.unit,), dtype, backend.plan((bench.unit,), dtype, samples).capacity + 1)
+            self._plan = backend.plan((fixture.unit,), dtype, backend.plan((fixture.unit,), dtype, samples).capacity + 1)
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
@@ -206,16 +213,16 @@ class OpenCLRun:
         else:
             host[:] = value
         if host.size:
-            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._rows else host)
+            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._sample_outer else host)
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
         units, samples = self._shape(name)
-        shape = (self._lanes, units) if self._rows else (units, self._lanes)
+        shape = (self._lanes, units) if self._sample_outer else (units, self._lanes)
         host = np.empty(shape if samples else (units,), self.dtype)
         if host.size:
             self._cl.enqueue_copy(self._queue, host, self._buffer(name))
-        host = host.T if self._rows else host
+        host = host.T if self._sample_outer else host
         return host[:, : self.samples] if samples else host
 
     def clear(self, name: str) -> None:
@@ -227,7 +234,7 @@ class OpenCLRun:
     def run(self, kernel: KernelInfo) -> None:
         """Queue the kernel; ``get`` waits for it.  KernelError where it cannot be built or queued."""
         try:
-            self._queue_up(kernel.in_rows() if self._rows else kernel)
+            self._queue_up(kernel.in_rows() if self._sample_outer else kernel)
         except (DeviceError, ManifestError, self._cl.Error) as error:
             raise KernelError(kernel.name, str(error)) from None
 
@@ -239,16 +246,16 @@ class OpenCLRun:
 
     def _prepared(self, kernel: KernelInfo) -> list[tuple[Any, Any]]:
         """Its launches: built kernel; global size, local size, global offset."""
-        from ..opencl.launch.calls import PARTS, bound, calls, set_number
+        from ..opencl.launch.calls import PARTIAL_SUMS, bound, calls, set_number
         from ..opencl.launch.launch import local_size
 
         plan, binding = self._plan.kernels[0, kernel.name], self._plan.binding(0, kernel.name)
         names, vectors, found = self._names(kernel), self._used // plan.width, []
         units = self._shape(kernel.output)[0]
 
-        def tensor(number: int, part: Slice | None) -> Any:
-            if number == PARTS:
-                return self._parts(kernel.name, plan.parts * units)
+        def tensor(number: int, part: TensorSlice | None) -> Any:
+            if number == PARTIAL_SUMS:
+                return self._parts(kernel.name, plan.partial_sums * units)
             memory, size = self._buffer(names[number]), self.dtype.itemsize
             return memory.get_sub_region(part.first * size, part.count * size) if part else memory
 
@@ -277,12 +284,15 @@ class OpenCLRun:
         return names + ([FACTOR] if kernel.finish == "dphi" else [])
 
     def _shape(self, name: str) -> tuple[int, bool]:
-        extent, samples = self.bench.extent(name)
+        extent, samples = self.fixture.extent(name)
         return extent.units, samples
 
     def _buffer(self, name: str) -> Any:
-        """Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear."""
-        key = PHI if name == self.bench.output and not self.bench.unit.store_z else name
+        """The buffer of tensor ``name``.
+
+        Without a stored Z, the output's buffer is that of phi(Z): they are the same where phi is linear.
+        """
+        key = PHI if name == self.fixture.output and not self.fixture.unit.store_z else name
         if key not in self._buffers:
             units, samples = self._shape(key)
             size = max(1, units * (self._lanes if samples else 1)) * self.dtype.itemsize

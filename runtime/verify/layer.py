@@ -12,10 +12,10 @@ import numpy as np
 from ..backend import Array
 from ..manifest.records import ActivationInfo, KernelInfo, LayerInfo
 from .gradient import Gradients
-from .kernel_run import PHI, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, layer_bench
-from .layer_run import FLOOR, LayerRun, Point, sizes_of
+from .kernel_run import PHI, KernelError, KernelFixture, KernelRun, NumpyRun, OpenCLRun, layer_fixture
+from .layer_run import FLOOR, LayerPoint, LayerRun, sizes_of
 from .random_configuration import Configuration
-from .verdict import BACKENDS, IN_ROWS, Row, Subject, relative
+from .verdict import BACKENDS, SAMPLE_OUTER, CheckRow, RowLabels, relative
 
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
@@ -35,25 +35,25 @@ class LayerCheck:
     opencl: OpenCLBackend | None = None
     numpy: bool = True
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[CheckRow]:
         """All comparisons.  A kernel that cannot be run is a row of its own."""
         runs: list[tuple[str, str]] = [("numpy", dtype) for dtype in BACKENDS if self.numpy]
         if self.opencl is not None:
             runs += [("opencl", dtype) for dtype in BACKENDS]
-            if self.bench.unit.has_rows:  # in one precision, which the number of samples picks
-                runs.append((IN_ROWS, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
+            if self.fixture.unit.has_sample_outer:  # in one precision, which the number of samples picks
+                runs.append((SAMPLE_OUTER, tuple(BACKENDS)[self.configuration.samples % len(BACKENDS)]))
         for backend, dtype in runs:
-            about = self._subject(backend, dtype)
+            about = self._row_labels(backend, dtype)
             try:
                 yield from self._one(backend, dtype, about)
             except KernelError as error:
                 yield about.error(error.kernel, "", str(error))
 
-    def _one(self, backend: str, dtype: str, about: Subject) -> Iterator[Row]:
+    def _one(self, backend: str, dtype: str, about: RowLabels) -> Iterator[CheckRow]:
         layer = LayerRun(self._run(backend, dtype), self.info)
         if backend != "numpy":
             yield from self._against_numpy(layer, dtype, about)
-        if backend == IN_ROWS:
+        if backend == SAMPLE_OUTER:
             return
         gradients = Gradients(layer, self.point, self.generator, about)
         if dtype == "float64":
@@ -67,22 +67,22 @@ class LayerCheck:
         return self.configuration.layer.info
 
     @cached_property
-    def bench(self) -> Bench:
+    def fixture(self) -> KernelFixture:
         """The layer's unit; every second one keeps Z without need."""
-        return layer_bench(self.configuration.layer, self.lower, bool(self.generator.integers(2)))
+        return layer_fixture(self.configuration.layer, self.lower, bool(self.generator.integers(2)))
 
-    def _subject(self, backend: str, dtype: str) -> Subject:
-        return Subject(self.info.name, str(self.configuration), backend, dtype)
+    def _row_labels(self, backend: str, dtype: str) -> RowLabels:
+        return RowLabels(self.info.name, str(self.configuration), backend, dtype)
 
     def _run(self, backend: str, dtype: str) -> KernelRun:
         if backend == "numpy":
-            return NumpyRun(self.bench, dtype, self.configuration.samples)
+            return NumpyRun(self.fixture, dtype, self.configuration.samples)
         assert self.opencl is not None
-        return OpenCLRun(self.bench, dtype, self.configuration.samples, self.opencl, backend == IN_ROWS)
+        return OpenCLRun(self.fixture, dtype, self.configuration.samples, self.opencl, backend == SAMPLE_OUTER)
 
     # ---------------------------------------------------------------------------------------------------- the point
     @cached_property
-    def point(self) -> Point:
+    def point(self) -> LayerPoint:
         """Drawn again while a value is not finite, float32 does not determine it, or a gradient all but vanishes.
 
         What cannot be had in ``DRAWS`` draws (a gradient that is 0 by nature) is left as it is.
@@ -94,7 +94,7 @@ class LayerCheck:
             point = self._draw(attempt)
         return point
 
-    def _draw(self, attempt: int) -> Point:
+    def _draw(self, attempt: int) -> LayerPoint:
         layer, generator, samples = self.configuration.layer, self.generator, self.configuration.samples
         spread = 0.8**attempt
 
@@ -106,9 +106,9 @@ class LayerCheck:
         for name, units in layer.parameters:
             rule = self.info.initial.get(name, {})
             parameters[name] = float(rule.get("value", 0.0)) + 0.5 * normal(units)
-        return Point(normal(layer.input.units, samples), parameters, generator.normal(size=(layer.output.units, samples)))
+        return LayerPoint(normal(layer.input.units, samples), parameters, generator.normal(size=(layer.output.units, samples)))
 
-    def _well_conditioned(self, point: Point) -> bool:
+    def _well_conditioned(self, point: LayerPoint) -> bool:
         kernels = [kernel for kernel in self.info.kernels if kernel.role in ("forward", "delta", "gradient")]
         names = [kernel.output for kernel in kernels]
         wanted = [f"delta_{self.info.input}", *(f"gradient_{name}" for name in self.info.parameters)]
@@ -129,7 +129,10 @@ class LayerCheck:
 
     @property
     def undefined(self) -> bool:
-        """True where a stage is not finite at any point (the largest, or the mean, of no value): it has no derivative."""
+        """Whether a stage is not finite at any point, so that it has no derivative.
+
+        The largest, or the mean, of no value is such a stage.
+        """
         try:
             stages = [kernel.output for kernel in self.info.kernels if kernel.role == "forward"]
             found = self._evaluated(self.point, "float64", stages)
@@ -137,19 +140,19 @@ class LayerCheck:
             return False
         return any(not np.isfinite(array).all() for array in found.values())
 
-    def _placed(self, point: Point, dtype: str) -> LayerRun:
+    def _placed(self, point: LayerPoint, dtype: str) -> LayerRun:
         layer = LayerRun(self._run("numpy", dtype), self.info)
         layer.place(point)
         layer.outputs()
         layer.backward(point.weights)
         return layer
 
-    def _evaluated(self, point: Point, dtype: str, names: Sequence[str]) -> dict[str, Array]:
+    def _evaluated(self, point: LayerPoint, dtype: str, names: Sequence[str]) -> dict[str, Array]:
         layer = self._placed(point, dtype)
         return {name: layer.got(name) for name in (*names, PHI)}
 
     # ------------------------------------------------------------------------------------------------ both backends
-    def _against_numpy(self, opencl: LayerRun, dtype: str, about: Subject) -> Iterator[Row]:
+    def _against_numpy(self, opencl: LayerRun, dtype: str, about: RowLabels) -> Iterator[CheckRow]:
         """Kernel by kernel, each on the arguments that NumPy's kernels gave."""
         numpy = LayerRun(self._run("numpy", dtype), self.info)
         numpy.place(self.point)
@@ -159,15 +162,15 @@ class LayerCheck:
         delta = numpy.delta(self.point.weights)
         for run in (numpy.run, opencl.run):
             run.put(f"delta_{self.info.output}", delta)
-            if self.bench.unit.store_z:
+            if self.fixture.unit.store_z:
                 for name in names:
                     run.put(name, numpy.run.get(name))
         kernels = numpy.kernels("delta", "gradient", "sample_gradient")
         yield from self._compared(numpy, opencl, kernels, dtype, about)
 
     def _compared(
-        self, numpy: LayerRun, opencl: LayerRun, kernels: Sequence[KernelInfo], dtype: str, about: Subject
-    ) -> Iterator[Row]:
+        self, numpy: LayerRun, opencl: LayerRun, kernels: Sequence[KernelInfo], dtype: str, about: RowLabels
+    ) -> Iterator[CheckRow]:
         tolerance = BACKENDS[dtype]
         for kernel in kernels:
             terms = self._terms(numpy.run, kernel)
@@ -184,7 +187,7 @@ class LayerCheck:
 
     def _written(self, kernel: KernelInfo) -> list[str]:
         names = [PHI] if kernel.finish == "phi" else [kernel.output]
-        if kernel.finish == "phi" and self.bench.unit.store_z:
+        if kernel.finish == "phi" and self.fixture.unit.store_z:
             names.append(kernel.output)
         return names + ([kernel.position] if kernel.position is not None else [])
 
@@ -195,7 +198,7 @@ class LayerCheck:
         so that a jump that one of them crosses does not.
         """
         assert isinstance(run, NumpyRun)
-        fresh = NumpyRun(self.bench, "float64", run.samples)
+        fresh = NumpyRun(self.fixture, "float64", run.samples)
         fresh.arrays = {name: array.astype(np.float64) for name, array in run.arrays.items()}
         start = dict(fresh.arrays)
         fresh.run(kernel)

@@ -22,8 +22,11 @@ LEAST = 0.1
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a layer is checked: Z below ``(units, samples)``, parameters, and the weights c of its outputs."""
+class LayerPoint:
+    """The point at which a layer is checked.
+
+    It has Z below ``(units, samples)``, parameters, and the weights c of its outputs.
+    """
 
     below: Array
     parameters: Mapping[str, Array]
@@ -34,16 +37,16 @@ class LayerRun:
     """A layer's kernels at a point, in one dtype on one backend."""
 
     def __init__(self, run: KernelRun, info: LayerInfo) -> None:
-        self.run, self.info, self.bench = run, info, run.bench
-        assert self.bench.activation is not None and self.bench.lower is not None
-        self.activation: ActivationInfo = self.bench.activation
-        self.lower: ActivationInfo = self.bench.lower
+        self.run, self.info, self.fixture = run, info, run.fixture
+        assert self.fixture.activation is not None and self.fixture.lower is not None
+        self.activation: ActivationInfo = self.fixture.activation
+        self.lower: ActivationInfo = self.fixture.lower
 
     def kernels(self, *roles: str) -> list[KernelInfo]:
         """Those of the roles, in order."""
         return [kernel for kernel in self.info.kernels if kernel.role in roles]
 
-    def place(self, point: Point) -> None:
+    def place(self, point: LayerPoint) -> None:
         """Set the input and all parameters."""
         self.place_below(point.below)
         for name, values in point.parameters.items():
@@ -78,6 +81,6 @@ class LayerRun:
         return self.run.get(name).astype(np.float64)
 
 
-def sizes_of(point: Point, outputs: Array) -> Array:
+def sizes_of(point: LayerPoint, outputs: Array) -> Array:
     """The size of E of every sample, ``(samples,)``: the sum of its terms' absolute values."""
     return np.sum(np.abs(point.weights) * np.maximum(np.abs(outputs), LEAST), axis=0)

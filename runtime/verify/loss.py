@@ -11,9 +11,20 @@ import numpy as np
 from ..backend import Array
 from ..manifest.records import ActivationInfo, HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .differences import Moved, compare
-from .kernel_run import RAISED, Bench, KernelError, KernelRun, NumpyRun, OpenCLRun, derivative, layer_bench, loss_bench, value
+from .kernel_run import (
+    RAISED,
+    KernelError,
+    KernelFixture,
+    KernelRun,
+    NumpyRun,
+    OpenCLRun,
+    derivative,
+    layer_fixture,
+    loss_fixture,
+    value,
+)
 from .random_configuration import Configuration
-from .verdict import BACKENDS, DIFFERENCES, FUSED, IN_ROWS, Row, Subject, relative
+from .verdict import BACKENDS, DIFFERENCES, FUSED, SAMPLE_OUTER, CheckRow, RowLabels, relative
 
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
@@ -22,10 +33,10 @@ if TYPE_CHECKING:
 MARGIN = 0.05
 
 
-def activation_rows(activation: ActivationInfo, generator: np.random.Generator) -> Iterator[Row]:
+def activation_rows(activation: ActivationInfo, generator: np.random.Generator) -> Iterator[CheckRow]:
     """phi' against differences of phi at random z, with NumPy (OpenCL's phi and phi' are checked inside the layers)."""
     z = generator.normal(0.0, 2.0, (1, 200))
-    about = Subject(activation.name, f"{z.size} random z", "numpy", "float64")
+    about = RowLabels(activation.name, f"{z.size} random z", "numpy", "float64")
     try:
         f = z if activation.derivative_in == "z" else value(activation)(z)
         slopes = derivative(activation)(f)
@@ -79,7 +90,7 @@ class PairCheck:
     generator: np.random.Generator
     tensors: Mapping[str, Array] = field(default_factory=dict)
 
-    def rows(self, opencl: OpenCLBackend | None, numpy: bool = True) -> Iterator[Row]:
+    def rows(self, opencl: OpenCLBackend | None, numpy: bool = True) -> Iterator[CheckRow]:
         """All comparisons; none where no output of the activation is admitted, so that no network can use the pair."""
         z = admitted(self.loss, self.activation, self.units * self.samples, self.generator)
         if z is None:
@@ -93,7 +104,7 @@ class PairCheck:
         }
         runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
-            about = Subject(
+            about = RowLabels(
                 f"loss {self.loss.name}", f"{self.activation.name}, {self.units} units, {self.samples} samples", backend, dtype
             )
             try:
@@ -101,7 +112,7 @@ class PairCheck:
             except KernelError as error:
                 yield about.error(error.kernel, "", str(error))
 
-    def _one(self, about: Subject, opencl: OpenCLBackend | None) -> Iterator[Row]:
+    def _one(self, about: RowLabels, opencl: OpenCLBackend | None) -> Iterator[CheckRow]:
         run = self._run(about.backend, about.dtype, opencl)
         kernels = [self.loss.kernel(name) for name in self.loss.pairs[self.activation.name]]
         self._place(run, self.tensors["Z"])
@@ -115,11 +126,11 @@ class PairCheck:
             yield from self._against_plain(about, opencl, kernels, found)
 
     def _run(self, backend: str, dtype: str, opencl: OpenCLBackend | None) -> KernelRun:
-        bench = loss_bench(self.loss, self.units)
+        fixture = loss_fixture(self.loss, self.units)
         if backend == "numpy":
-            return NumpyRun(bench, dtype, self.samples)
+            return NumpyRun(fixture, dtype, self.samples)
         assert opencl is not None
-        return OpenCLRun(bench, dtype, self.samples, opencl, backend == IN_ROWS)
+        return OpenCLRun(fixture, dtype, self.samples, opencl, backend == SAMPLE_OUTER)
 
     def _place(self, run: KernelRun, z: Array, activation: ActivationInfo | None = None) -> None:
         narrow = z.astype(run.dtype)
@@ -128,7 +139,7 @@ class PairCheck:
         run.put("T", self.tensors["T"])
         run.put("weight", self.tensors["weight"])
 
-    def _against_numpy(self, about: Subject, kernels: list[KernelInfo], found: Mapping[str, Array]) -> Iterator[Row]:
+    def _against_numpy(self, about: RowLabels, kernels: list[KernelInfo], found: Mapping[str, Array]) -> Iterator[CheckRow]:
         numpy = self._run("numpy", about.dtype, None)
         self._place(numpy, self.tensors["Z"])
         for kernel in kernels:
@@ -138,8 +149,8 @@ class PairCheck:
             yield about.row("backends", kernel.name, kernel.output, found[kernel.name], theirs, errors, BACKENDS[about.dtype])
 
     def _against_differences(
-        self, about: Subject, run: KernelRun, kernels: list[KernelInfo], found: Mapping[str, Array]
-    ) -> Iterator[Row]:
+        self, about: RowLabels, run: KernelRun, kernels: list[KernelInfo], found: Mapping[str, Array]
+    ) -> Iterator[CheckRow]:
         kernel, delta = kernels[0], found[kernels[1].name]
 
         def moved(entry: int, offset: float) -> Array:
@@ -157,8 +168,8 @@ class PairCheck:
         )
 
     def _against_plain(
-        self, about: Subject, opencl: OpenCLBackend | None, kernels: list[KernelInfo], found: Mapping[str, Array]
-    ) -> Iterator[Row]:
+        self, about: RowLabels, opencl: OpenCLBackend | None, kernels: list[KernelInfo], found: Mapping[str, Array]
+    ) -> Iterator[CheckRow]:
         """rho(t, y) and its derivative times phi'(z): the loss of the linear activation at y = phi(z)."""
         if self.plain.name not in self.loss.pairs or self.activation.name == self.plain.name:
             return
@@ -176,7 +187,10 @@ class PairCheck:
 
 @dataclass
 class HeadCheck:
-    """A loss fused with a layer: its value and its delta of a stage against the layer's own kernels followed by the loss."""
+    """A loss fused with a layer, held against the layer's own kernels followed by the loss.
+
+    Compared are its value and its delta of a stage.
+    """
 
     configuration: Configuration
     loss: LossInfo
@@ -193,7 +207,7 @@ class HeadCheck:
         """The fused loss."""
         return self.info.heads[self.loss.name]
 
-    def rows(self, opencl: OpenCLBackend | None, numpy: bool = True) -> Iterator[Row]:
+    def rows(self, opencl: OpenCLBackend | None, numpy: bool = True) -> Iterator[CheckRow]:
         """All comparisons."""
         layer, samples, generator = self.configuration.layer, self.configuration.samples, self.generator
         self.tensors = {
@@ -202,16 +216,16 @@ class HeadCheck:
             "weight": generator.uniform(0.5, 2.0, (1, samples)),
             **{name: generator.normal(size=units) for name, units in layer.parameters},
         }
-        self.bench: Bench = layer_bench(layer, self.linear, False)
+        self.fixture: KernelFixture = layer_fixture(layer, self.linear, False)
         runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
-            about = Subject(self.info.name, f"{self.configuration}, loss {self.loss.name}", backend, dtype)
+            about = RowLabels(self.info.name, f"{self.configuration}, loss {self.loss.name}", backend, dtype)
             try:
                 yield from self._one(about, opencl)
             except KernelError as error:
                 yield about.error(error.kernel, "", str(error))
 
-    def _one(self, about: Subject, opencl: OpenCLBackend | None) -> Iterator[Row]:
+    def _one(self, about: RowLabels, opencl: OpenCLBackend | None) -> Iterator[CheckRow]:
         run = self._run(about, opencl)
         kernels = [self.info.kernel(self.head.value), self.info.kernel(self.head.delta)]
         for kernel in (*self._forward(), *kernels):
@@ -219,7 +233,7 @@ class HeadCheck:
         found = {kernel.output: run.get(kernel.output).astype(np.float64) for kernel in kernels}
         names = dict(zip(found, kernels, strict=True))
         if about.backend != "numpy":
-            numpy = self._run(Subject(about.layer, about.configuration, "numpy", about.dtype), None)
+            numpy = self._run(RowLabels(about.layer, about.configuration, "numpy", about.dtype), None)
             for kernel in (*self._forward(), *kernels):
                 numpy.run(kernel)
             for name, values in found.items():
@@ -238,13 +252,13 @@ class HeadCheck:
             DIFFERENCES, differences.steps,
         )  # fmt: skip
 
-    def _run(self, about: Subject, opencl: OpenCLBackend | None) -> KernelRun:
+    def _run(self, about: RowLabels, opencl: OpenCLBackend | None) -> KernelRun:
         run: KernelRun
         if about.backend == "numpy":
-            run = NumpyRun(self.bench, about.dtype, self.configuration.samples)
+            run = NumpyRun(self.fixture, about.dtype, self.configuration.samples)
         else:
             assert opencl is not None
-            run = OpenCLRun(self.bench, about.dtype, self.configuration.samples, opencl, about.backend == IN_ROWS)
+            run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == SAMPLE_OUTER)
         for name, array in self.tensors.items():
             run.put(name, array)
         run.put("factor", self.tensors[self.info.input])
@@ -269,12 +283,12 @@ class HeadCheck:
 
         return moved
 
-    def _unfused(self, run: KernelRun, about: Subject, opencl: OpenCLBackend | None) -> dict[str, Array]:
+    def _unfused(self, run: KernelRun, about: RowLabels, opencl: OpenCLBackend | None) -> dict[str, Array]:
         """The error after the layer's output, and its delta brought to the stage by the layer's own delta kernels."""
         pair = [self.loss.kernel(name) for name in self.loss.pairs[self.linear.name]]
-        bench, samples = loss_bench(self.loss, self.configuration.layer.output.units), self.configuration.samples
-        after: KernelRun = NumpyRun(bench, "float64", samples) if opencl is None or about.backend == "numpy" else OpenCLRun(
-            bench, "float64", samples, opencl)  # fmt: skip
+        fixture, samples = loss_fixture(self.loss, self.configuration.layer.output.units), self.configuration.samples
+        after: KernelRun = NumpyRun(fixture, "float64", samples) if opencl is None or about.backend == "numpy" else OpenCLRun(
+            fixture, "float64", samples, opencl)  # fmt: skip
         output = run.get(self.info.output)
         for name, array in (("Y", output), ("Z", output), ("T", self.tensors["T"]), ("weight", self.tensors["weight"])):
             after.put(name, array)
@@ -291,4 +305,4 @@ class HeadCheck:
 def _runs(opencl: bool, numpy: bool) -> list[tuple[str, str]]:
     """Backends and dtypes; the second form of the OpenCL kernels in one precision."""
     runs = [("numpy", dtype) for dtype in BACKENDS if numpy]
-    return [*runs, *(("opencl", dtype) for dtype in BACKENDS), (IN_ROWS, "float32")] if opencl else runs
+    return [*runs, *(("opencl", dtype) for dtype in BACKENDS), (SAMPLE_OUTER, "float32")] if opencl else runs

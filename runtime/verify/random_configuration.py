@@ -99,7 +99,10 @@ def _shape(info: LayerInfo, generator: np.random.Generator) -> Shape:
 def _keywords(
     info: LayerInfo, generator: np.random.Generator, counts: Mapping[str, int] | None
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Values of the keywords, and of the sizes that they set: those without a table, or (given ``counts``) those with one."""
+    """Values of the keywords, and of the sizes that they set.
+
+    These are the keywords without a table, or (given ``counts``) those with one.
+    """
     by_keyword: dict[str, list[SizeInfo]] = {}
     for size in info.sizes:
         if size.source == "keyword" and (size.table is not None) == (counts is not None):
@@ -126,7 +129,7 @@ def _entries(sizes: list[SizeInfo], generator: np.random.Generator) -> tuple[Any
 def _connections(
     info: LayerInfo, counts: Mapping[str, int], generator: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-    """Connections and sharing by relation, and how many parameter ids each relation has."""
+    """Connections and sharing by connection table, and how many parameter ids each has."""
     connections: dict[str, Any] = {}
     sharing: dict[str, Any] = {}
     ids: dict[str, int] = {}

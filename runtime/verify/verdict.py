@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ FUSED = 1e-9
 #: Relative error of OpenCL against NumPy.
 BACKENDS = {"float64": 1e-11, "float32": 1e-4}
 #: How the kernels for samples that lie one after the other are named beside "opencl".
-IN_ROWS = "opencl-rows"
+SAMPLE_OUTER = "opencl-rows"
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One comparison, its worst entry, and whether it holds.
 
     ``check``: differences, taylor, adjoint, backends, fused or error.  ``value`` is what the kernels gave and ``reference``
@@ -62,6 +62,10 @@ class Row:
             return 0.0 if self.passed else float("inf")
         return self.tolerance / max(self.error, 1e-300) if self.check == "taylor" else self.error / self.tolerance
 
+    def noted(self, note: str) -> CheckRow:
+        """The row with ``note``, where there is one."""
+        return replace(self, note=note) if note else self
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; numbers that JSON cannot hold become text."""
         record = {**asdict(self), "index": list(self.index), "verdict": self.verdict}
@@ -72,12 +76,12 @@ class Row:
 class Report:
     """All rows of a verification."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CheckRow, ...]
     seed: int
     seconds: float
 
     @property
-    def failures(self) -> tuple[Row, ...]:
+    def failures(self) -> tuple[CheckRow, ...]:
         """The rows that do not hold."""
         return tuple(row for row in self.rows if not row.passed)
 
@@ -86,9 +90,9 @@ class Report:
         """True where something was compared and all of it holds."""
         return bool(self.rows) and not self.failures
 
-    def worst(self) -> list[tuple[Row, int]]:
-        """For every layer, backend and check its worst row, and how many rows there are."""
-        groups: dict[tuple[str, str, str], list[Row]] = {}
+    def worst(self) -> list[tuple[CheckRow, int]]:
+        """The worst row of every layer, backend and check, and how many rows there are."""
+        groups: dict[tuple[str, str, str], list[CheckRow]] = {}
         for row in self.rows:
             groups.setdefault((row.layer, row.backend, row.check), []).append(row)
         return [(max(rows, key=lambda row: row.strain), len(rows)) for rows in groups.values()]
@@ -106,7 +110,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Subject:
+class RowLabels:
     """What rows are about."""
 
     layer: str
@@ -114,39 +118,32 @@ class Subject:
     backend: str
     dtype: str
 
+    @property
+    def _labels(self) -> tuple[str, str, str, str]:
+        return self.layer, self.configuration, self.backend, self.dtype
+
     def row(
         self, check: str, kernel: str, tensor: str, values: Array, references: Array, errors: Array, tolerance: float,
-        steps: Array | float = 0.0, note: str = "",
-    ) -> Row:  # fmt: skip
+        steps: Array | float = 0.0,
+    ) -> CheckRow:  # fmt: skip
         """A row of ``values`` held against ``references`` entry by entry; an empty tensor agrees."""
         if not errors.size:
-            return self._row(check, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
+            return CheckRow(check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
         index = tuple(int(n) for n in np.unravel_index(int(np.argmax(errors)), errors.shape))
-        error = float(errors[index])
+        value, reference, error = float(values[index]), float(references[index]), float(errors[index])
         step = float(np.broadcast_to(steps, errors.shape)[index])
-        return self._row(
-            check, kernel, tensor, index, float(values[index]), float(references[index]), error, step, tolerance,
-            error <= tolerance, note,
-        )  # fmt: skip
+        passed = error <= tolerance
+        return CheckRow(check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed)
 
-    def order(self, kernel: str, tensor: str, order: float) -> Row:
+    def order(self, kernel: str, tensor: str, order: float) -> CheckRow:
         """A row for a Taylor remainder that vanishes with ``order``."""
         note = "no remainder above rounding: linear" if np.isinf(order) else ""
-        return self._row("taylor", kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
+        return CheckRow("taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
 
-    def error(self, kernel: str, tensor: str, message: str) -> Row:
+    def error(self, kernel: str, tensor: str, message: str) -> CheckRow:
         """A row for a kernel that could not be run."""
         nan = float("nan")
-        return self._row("error", kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
-
-    def _row(
-        self, check: str, kernel: str, tensor: str, index: tuple[int, ...], value: float, reference: float, error: float,
-        step: float, tolerance: float, passed: bool, note: str,
-    ) -> Row:  # fmt: skip
-        return Row(
-            check, self.layer, self.configuration, self.backend, self.dtype, kernel, tensor, index, value, reference, error,
-            step, tolerance, passed, note,
-        )  # fmt: skip
+        return CheckRow("error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
 
 
 def relative(values: Array, references: Array, floor: float = 0.0) -> Array:
@@ -161,6 +158,6 @@ def relative(values: Array, references: Array, floor: float = 0.0) -> Array:
     return np.where(np.isnan(errors), np.inf, errors)
 
 
-def concatenated(reports: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
+def concatenated(reports: Sequence[Sequence[CheckRow]]) -> tuple[CheckRow, ...]:
     """The rows of several checks, in order."""
     return tuple(row for rows in reports for row in rows)

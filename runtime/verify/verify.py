@@ -29,7 +29,7 @@ from ..manifest.records import Manifest
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
 from .random_configuration import random_configuration
-from .verdict import Report, Row, Subject, concatenated
+from .verdict import CheckRow, Report, RowLabels, concatenated
 
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
@@ -76,10 +76,13 @@ def verify(
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is empty.
 
-    ``folder``: a generated folder (default: the built-in kernels).  ``cases``: random configurations per family, shared out
-    evenly among its variants, or per variant where a variant is named.  ``workers``: processes.  ``progress(done, all)`` is
-    called after every configuration.  A file that was edited after it was generated is checked as it is, and its digest is a
-    failure of its own.
+    ``folder``: a generated folder (default: the built-in kernels).
+    ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a variant is
+        named.
+    ``workers``: processes.
+    ``progress(done, all)``: called after every configuration.
+
+    A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
     Raises PhizError for an unknown name, ManifestError for an unreadable folder, DeviceError without OpenCL (or its float64).
     """
@@ -96,7 +99,9 @@ def verify(
         for dtype in ("float64", "float32"):
             _opencl().require(dtype)
     found = _pooled(setting, tasks, workers, progress) if workers > 1 else _in_turn(setting, tasks, progress)
-    changed = [Subject(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate") for name in edited]
+    changed = [
+        RowLabels(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate") for name in edited
+    ]
     return Report((*changed, *concatenated(found)), seed, time.perf_counter() - started)
 
 
@@ -172,13 +177,13 @@ def _opencl() -> OpenCLBackend:
     return OpenCLBackend()
 
 
-def perform(setting: Setting, task: Task) -> list[Row]:
+def perform(setting: Setting, task: Task) -> list[CheckRow]:
     """The rows of one task."""
     with np.errstate(all="ignore"):  # a NaN is judged, not warned of
         return _perform(setting, task)
 
 
-def _perform(setting: Setting, task: Task) -> list[Row]:
+def _perform(setting: Setting, task: Task) -> list[CheckRow]:
     manifest, _ = opened(setting.folder)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
@@ -205,18 +210,18 @@ def _perform(setting: Setting, task: Task) -> list[Row]:
 
 def _loss_rows(
     manifest: Manifest, task: Task, generator: np.random.Generator, opencl: OpenCLBackend | None, numpy: bool
-) -> list[Row]:
+) -> list[CheckRow]:
     units, samples = LOSS_SIZES[task.case]
     loss, plain = manifest.loss(task.name), manifest.activation(LINEAR)
     device = opencl if (units, samples) == LOSS_SIZE_OPENCL else None
-    rows: list[Row] = []
+    rows: list[CheckRow] = []
     for name in loss.pairs:
         check = PairCheck(loss, manifest.activation(name), plain, units, samples, generator)
         rows += check.rows(device, numpy)
     return rows
 
 
-def _in_turn(setting: Setting, tasks: Sequence[Task], progress: Callable[[int, int], None] | None) -> list[list[Row]]:
+def _in_turn(setting: Setting, tasks: Sequence[Task], progress: Callable[[int, int], None] | None) -> list[list[CheckRow]]:
     found = []
     for number, task in enumerate(tasks):
         found.append(perform(setting, task))
@@ -227,7 +232,7 @@ def _in_turn(setting: Setting, tasks: Sequence[Task], progress: Callable[[int, i
 
 def _pooled(
     setting: Setting, tasks: Sequence[Task], workers: int, progress: Callable[[int, int], None] | None
-) -> list[list[Row]]:
+) -> list[list[CheckRow]]:
     """Processes, because building kernels takes nearly all of the time and does not run in threads."""
     with ProcessPoolExecutor(min(workers, max(1, len(tasks))), mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(perform, setting, task) for task in tasks]
@@ -248,4 +253,4 @@ def _pooled(
         return [future.result() for future in futures]
 
 
-__all__ = ["BACKENDS", "Report", "Row", "Task", "verify"]
+__all__ = ["BACKENDS", "CheckRow", "Report", "Task", "verify"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....runtime.opencl.plan.schedule import Schedule
+from ....runtime.opencl.plan.config import KernelConfig
 from ..report import verdict as verdicts
 from ..report.report import Claim, ClaimTable, Panel, Plot, Series, microseconds
 from ..rig.convolution import GROUP, Convolution
@@ -34,7 +34,7 @@ def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
         PRODUCT: {v: numbers.vectors("multiply", v).checked(rig) for v in widths(rig)},
         POLYNOMIAL: {v: numbers.vectors("polynomial", v).checked(rig) for v in widths(rig)},
         CONVOLUTION: {v: images.each_vector(v).checked(rig) for v in widths(rig)},
-        GENERATED: {v: generated.candidate(Schedule(dict(tiles), v)).launch for v in generated.space.device.widths},
+        GENERATED: {v: generated.candidate(KernelConfig(dict(tiles), v)).launch for v in generated.space.device.widths},
     }
 
 

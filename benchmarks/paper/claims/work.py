@@ -52,13 +52,13 @@ def tiles(rig: Rig, rounds: int) -> Claim:
     """Accumulators per work item of a generated kernel: the work per item that its tiles set."""
     generated = GeneratedKernel(rig.selector)
     space, chosen = generated.space, generated.tile_sizes()
-    found = race({n: generated.candidate(schedule).launch for n, schedule in chosen.items()}, rounds)
+    found = race({n: generated.candidate(config).launch for n, config in chosen.items()}, rounds)
     rate = {n: 2e-9 * generated.multiply_adds / t for n, t in found.medians().items()}
     best = found.fastest()
     lanes = space.device.width
     rows = tuple(
-        (str(n), str(n * lanes), " ".join(map(str, schedule.tiles.values())), microseconds(found.median(n)), f"{rate[n]:.1f}",
-         str(found.ratio(n, best))) for n, schedule in chosen.items()
+        (str(n), str(n * lanes), " ".join(map(str, config.tiles.values())), microseconds(found.median(n)), f"{rate[n]:.1f}",
+         str(found.ratio(n, best))) for n, config in chosen.items()
     )  # fmt: skip
     panel = Panel(
         "Generated 5×5 convolution, 6 to 16 maps, batch 128", f"vectors of {lanes} outputs per work item", "GFLOP/s",

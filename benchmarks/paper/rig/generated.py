@@ -1,4 +1,4 @@
-"""One generated kernel under schedules of one's choice: LeNet's second convolution, checked as the tuner checks its candidates."""
+"""One generated kernel under configurations of one's choice, checked as the tuner checks candidates: LeNet's second convolution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import prod
 from ....runtime.backend import Request
 from ....runtime.network.network import Network
 from ....runtime.opencl.backend import OpenCLBackend
-from ....runtime.opencl.plan.schedule import DEFAULT, Schedule
+from ....runtime.opencl.plan.config import DEFAULT, KernelConfig
 from ....runtime.program.layer import layer
 from ....runtime.tuner.space.space import Space
 from ....runtime.tuner.trials.candidate import Candidate
@@ -34,7 +34,7 @@ class GeneratedKernel:
 
     @property
     def space(self) -> Space:
-        """The legal schedules."""
+        """The legal configurations."""
         return self.trials.space
 
     @property
@@ -43,32 +43,32 @@ class GeneratedKernel:
         outputs = MAPS * (INPUT[1] - TAPS + 1) * (INPUT[2] - TAPS + 1)
         return outputs * INPUT[0] * TAPS * TAPS * self.batch
 
-    def candidate(self, schedule: Schedule = DEFAULT) -> Candidate:
+    def candidate(self, config: KernelConfig = DEFAULT) -> Candidate:
         """Built, and its numbers compared with the reference; ``launch`` runs it.  RefusedError where they are wrong."""
-        return self.trials.check(schedule)
+        return self.trials.check(config)
 
-    def tile_sizes(self) -> dict[int, Schedule]:
-        """By accumulators per work item, the schedule with the least predicted cost, in ascending order."""
-        found: dict[int, Schedule] = {}
-        for schedule in self.space.tilings():
-            found.setdefault(prod(schedule.tiles.values()), schedule)
+    def tile_sizes(self) -> dict[int, KernelConfig]:
+        """By accumulators per work item, the config with the least predicted cost, in ascending order."""
+        found: dict[int, KernelConfig] = {}
+        for config in self.space.tilings():
+            found.setdefault(prod(config.tiles.values()), config)
         return dict(sorted(found.items()))
 
-    def groups(self) -> dict[int, Schedule]:
+    def groups(self) -> dict[int, KernelConfig]:
         """By work items of a group, the default's tiles with a local size that fills the first axes first.
 
         Only where every compute unit gets two groups: fewer leave some idle, whatever their size.
         """
         size = self.space.global_size(self.space.default)
-        found: dict[int, Schedule] = {}
+        found: dict[int, KernelConfig] = {}
         for items in (1 << q for q in range(11)):
             group, left = [], items
             for extent in size:
                 part = min(left, extent & -extent)
                 group.append(part)
                 left //= part
-            schedule = Schedule(group=tuple(group))
+            config = KernelConfig(group=tuple(group))
             enough = prod(size) // prod(group) >= 2 * self.space.device.units
-            if enough and not self.space.illegal(schedule):
-                found.setdefault(prod(group), schedule)
+            if enough and not self.space.illegal(config):
+                found.setdefault(prod(group), config)
         return found

@@ -38,7 +38,9 @@ THREADS = ("POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT")
 
 @dataclass(frozen=True)
 class Device:
-    """A device as it is used: what OpenCL tells about it are attributes of its ``handle``, a ``pyopencl.Device``, and its own.
+    """A device as phiz uses it.
+
+    What OpenCL tells about it are attributes of its ``handle``, a ``pyopencl.Device``, and its own.
 
     ``lanes``: floats of a vector register, where the device was made narrower than it is, else 0.
     """
@@ -69,7 +71,9 @@ class DeviceInfo:
 
 
 def pinned(environment: MutableMapping[str, str]) -> None:
-    """Ask PoCL to keep each of its threads on a core of its own, unless the user chose or there is not one thread for each core.
+    """Ask PoCL to keep each of its threads on a core of its own.
+
+    Not where the user chose otherwise, or where there is not one thread for each core.
 
     Woken at the same time, two of them are often put on the same core, and a pass is over before the kernel moves one away.
     PoCL counts cores from the first: fewer threads than cores would meet those of other processes there, and more do not start.
@@ -133,7 +137,10 @@ def vector_width(device: Device, kind: str, dtype: str) -> int:
 
 @cache
 def registers(device: Device) -> Registers:
-    """Vector registers of a CPU device; PhizError where its compiler does not work, or where it has not as many lanes as asked."""
+    """Vector registers of a CPU device.
+
+    Raises PhizError where its compiler does not work, or where it has not as many lanes as asked.
+    """
     own = vector_registers.of_the_compiler(device.handle, context(device))
     if not device.lanes:
         return own
@@ -148,7 +155,10 @@ def widest(device: Device, kind: str, dtype: str) -> int:
 
 
 def machine(device: Device, kind: str) -> Machine:
-    """Vector registers of a work item (64 on a GPU), the work items that keep the device busy, its constant and local memory."""
+    """What configurations must fit on the device.
+
+    A CPU has its vector registers, a GPU 64 of them; see ``Machine`` for the rest.
+    """
     units, constant = int(device.max_compute_units), int(device.max_constant_buffer_size)
     align, local = max(128, int(device.mem_base_addr_align) // 8), int(device.local_mem_size)
     if kind == "gpu":

@@ -1,4 +1,4 @@
-"""What schedules must fit: a device as a few plain numbers."""
+"""What configurations must fit: a device as a few plain numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ ITEMS_PER_UNIT = 256
 
 @dataclass(frozen=True)
 class Machine:
-    """What schedules must fit: vector registers of a work item, and how many work items keep the device busy.
+    """What configurations must fit: vector registers of a work item, and how many work items keep the device busy.
 
-    ``constant``: bytes of constant memory, 0 where there is none; ``align``: bytes that the start of a slice of it is aligned to;
-    ``local``: bytes of a work group's memory; ``sharing``: work items that share a sum over the samples, where it is a fused
-    pass that others of its kernels have one to themselves in, else 0.
+    ``constant``: bytes of constant memory, 0 where there is none.
+    ``align``: bytes that the start of a slice of it is aligned to.
+    ``local``: bytes of a work group's memory.
+    ``sharing``: in a fused pass, the number of work items that share one sum over samples; otherwise 0.
     """
 
     registers: int

@@ -1,4 +1,7 @@
-"""From a file of OpenCL kernels and the sizes of a layer to a built program: macros, index tables, the program cache."""
+"""Built programs, from files of OpenCL kernels and the sizes of layers.
+
+This is where macros, index tables and the cache of programs are.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int32]]
 class Binding:
     """The macros of one unit at one dtype and vector width, and the index tables that its kernels read.
 
-    ``chosen``: the macros that schedules choose, tiles among them.
+    ``chosen``: the macros that configurations choose, tiles among them.
     """
 
     def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int | str]) -> None:
@@ -79,9 +82,9 @@ def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     for name, value in unit.sizes.items():
         if isinstance(value, np.ndarray):
             yield f"{name}_AT", value
-    for name, relation in unit.relations.items():
-        for column in relation.columns:
-            pointers, rows = relation.group(column)
+    for name, table in unit.connection_tables.items():
+        for column in table.columns:
+            pointers, rows = table.group(column)
             yield f"{name}_by_{column}_AT", pointers
             yield f"{name}_by_{column}_rows_AT", rows
 

@@ -1,7 +1,9 @@
-"""Vector registers of a CPU device: how many floats one holds, how many there are, and devices made narrower than they are.
+"""Vector registers of a CPU device: how many there are, and how many floats each holds.
+
+A device can be made narrower than it is.
 
 A narrower device computes what a processor with such registers computes: vectors are shorter, tiles fit fewer registers, and
-schedules are kept apart.  So what depends on the width is tested on one machine for all widths below its own.
+configurations are kept apart.  So what depends on the width is tested on one machine for all widths below its own.
 
 | lanes | like | doubles | registers |
 |---|---|---|---|

@@ -11,9 +11,11 @@ from ...backend import Array
 class BlockLayout:
     """Tensors with samples as ``[blocks, units, lanes]``.
 
-    ``capacity``: samples that there is room for; ``lanes``: samples of a block.  ``spread``: blocks lie an odd number of units
-    apart, as the kernels' text has it.  At 256 units of 128 bytes, the same unit of all blocks would be in the same sets of the
-    first-level cache, where a sum over the samples looks for it: a fifth of the time of a gradient, measured.
+    ``capacity``: samples that there is room for.
+    ``lanes``: samples of a block.
+    ``spread``: blocks lie an odd number of units apart, as the kernels' text has it.  At 256 units of 128 bytes, the
+        same unit of all blocks would be in the same sets of the first-level cache, where a sum over the samples looks
+        for it: a fifth of the time of a gradient, measured.
     """
 
     capacity: int

@@ -1,4 +1,7 @@
-"""From one kernel and its plan to launches: the kernel itself, share by share, and the addition of the parts of its sum."""
+"""The launches of one kernel.
+
+They are the kernel itself, share by share, and the addition of its partial sums.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,32 @@ import numpy as np
 import pyopencl as cl
 
 from ...manifest.records import KernelInfo
+from ...program.program import Step
 from ..device.programs import Binding, build
-from ..plan.constant_launches import Share, Slice
-from ..plan.plan import KernelPlan
+from ..plan.constant_launches import Share, TensorSlice
+from ..plan.kernel_plan import KernelPlan
 
 Size = tuple[int, ...]
 
-#: Stands for the memory that holds the parts of a sum, ``[part, unit]``.
-PARTS = -1
+#: Stands for the memory of partial sums, ``[partial sum, unit]``.
+PARTIAL_SUMS = -1
+
+
+def partial_sums_key(step: Step) -> str:
+    """The key of the partial sums of a step's sum over the samples."""
+    return f"parts:{step.writes.key}"
 
 
 @dataclass(frozen=True)
-class Call:
+class KernelCall:
     """One launch of the function ``name``.
 
-    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTS``.  ``size``: the global size,
-    expressions in sizes, chosen macros and ``vectors``.  ``counts``: whether index tables and numbers of vectors follow.
-    ``numbers``: what comes last.  ``share``: of the output maps, None for all of them; ``slices``: what it reads of tensors.
+    ``tensors``: for each pointer, its number in the calling order of the kernel, or ``PARTIAL_SUMS``.
+    ``size``: the global size, expressions in sizes, chosen macros and ``vectors``.
+    ``counts``: whether index tables and numbers of vectors follow.
+    ``numbers``: what comes last.
+    ``share``: of the output maps, None for all of them.
+    ``slices``: what it reads of tensors.
     ``copies``: whether items of a group may differ in the samples only.
     """
 
@@ -36,7 +48,7 @@ class Call:
     counts: bool = True
     numbers: tuple[int, ...] = ()
     share: Share | None = None
-    slices: Mapping[int, Slice] = field(default_factory=dict)
+    slices: Mapping[int, TensorSlice] = field(default_factory=dict)
     copies: bool = False
 
     def work(self, binding: Binding, vectors: int) -> tuple[Size, Size | None]:
@@ -50,19 +62,19 @@ class Call:
         return tuple(own), tuple(offset)
 
 
-def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[Call, ...]:
+def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tuple[KernelCall, ...]:
     """The launches of ``kernel``, which takes so many ``tensors`` and writes ``units`` numbers, in order."""
     output = len(kernel.arguments)
-    order = tuple(PARTS if plan.parts > 1 and n == output else n for n in range(tensors))
+    order = tuple(PARTIAL_SUMS if plan.partial_sums > 1 and n == output else n for n in range(tensors))
     sliced = kernel.constant.sliced if kernel.constant else {}
     found = []
     for share in plan.shares:
         slices = share.slices if share else {}
         numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
         own = {kernel.arguments.index(name): part for name, part in slices.items()}
-        found.append(Call(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
-    if plan.parts > 1:
-        found.append(Call("add_parts", (PARTS, output), (str(units),), counts=False, numbers=(plan.parts,)))
+        found.append(KernelCall(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
+    if plan.partial_sums > 1:
+        found.append(KernelCall("add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)))
     return tuple(found)
 
 
@@ -75,11 +87,11 @@ def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
 class Bound:
     """A built kernel with the arguments of ``call`` set, but for those in ``moving``: (position, number of the tensor).
 
-    ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.  ``kept``: memory
-    that must live as long.
+    ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.
+    ``kept``: memory that must live as long.
     """
 
-    call: Call
+    call: KernelCall
     kernel: cl.Kernel
     moving: tuple[tuple[int, int], ...]
     last: int | None
@@ -87,12 +99,15 @@ class Bound:
 
 
 def bound(
-    call: Call, binding: Binding, device: Any, tensor: Callable[[int, Slice | None], Any], index: Any, lanes: int
+    call: KernelCall, binding: Binding, device: Any, tensor: Callable[[int, TensorSlice | None], Any], index: Any, lanes: int
 ) -> Bound:
     """``call`` with its arguments set.
 
-    ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.  ``index``: index tables, None where it reads
-    none.  ``lanes``: samples of a block.  DeviceError where the text does not build.
+    ``tensor(n, slice)``: the memory of tensor ``n``, None where it is still to come.
+    ``index``: index tables, None where it reads none.
+    ``lanes``: samples of a block.
+
+    Raises DeviceError where the text does not build.
     """
     kernel = cl.Kernel(build(binding, device, call.name), call.name)
     moving, kept = [], []

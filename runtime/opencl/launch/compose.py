@@ -1,4 +1,6 @@
-"""Composed passes: one program with the text of every unit once, and kernels of its own that call the items of several steps.
+"""Composed passes: programs whose kernels call the items of several steps.
+
+A program has the text of every unit once.
 
 The names of a unit's text are set apart by a prefix.  How steps are put into kernels is up to ``launch.fused`` (CPUs) and
 ``launch.grouped`` (devices of many work items).
@@ -37,6 +39,8 @@ class ComposedPass:
     ``text`` has a kernel ``launch0``, ``launch1``, ... for the steps of each launch; ``names``: the keys of what it is given.
     Raises DeviceError where the device's compiler refuses the text.
     """
+
+    repeats = False
 
     def __init__(
         self, launches: Sequence[Sequence[Step]], names: Sequence[Sequence[str]], text: str, dtype: str, device: Any
@@ -84,6 +88,10 @@ class ComposedPass:
         """Queue what is ready under ``number``, ``times`` times; the last event, None where there is nothing to do."""
         raise NotImplementedError
 
+    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
+        """Queue what is ready under ``number``; the event of each launch."""
+        raise NotImplementedError
+
     def run(self, queue: cl.CommandQueue) -> Any:
         """Queue them all without waiting; the event of the last, None where there is nothing to do."""
         event = None
@@ -119,8 +127,9 @@ def given(
 ) -> list[str]:  # fmt: skip
     """What an item of ``step`` is given before the numbers of vectors, in a kernel that has ``names``.
 
-    ``offsets``: at which byte of its argument a tensor begins.  ``layout``: of the blocks that its tensors lie in, of which number
-    ``block`` is meant; without one, all samples are meant.
+    ``offsets``: at which byte of its argument a tensor begins.
+    ``layout``: of the blocks that its tensors lie in, of which number ``block`` is meant; without one, all samples are
+        meant.
     """
     units, arguments = _units(step), []
     for key in step.keys:

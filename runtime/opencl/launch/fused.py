@@ -1,9 +1,9 @@
-"""Fused passes: all kernels of a phase in one launch.
+"""Fused passes: all kernels of a stage in one launch.
 
 On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of few launches: the text
-of every unit once, its names set apart by a prefix, and for each phase a kernel that calls the items of the phase's kernels one
-after the other.  In a phase over samples a work item takes a block of samples through all of them, so that what one kernel wrote
-is still in the core's cache when the next one reads it; in a phase of sums it takes its share of every kernel's items.
+of every unit once, its names set apart by a prefix, and for each stage a kernel that calls the items of the stage's kernels one
+after the other.  In a stage over samples a work item takes a block of samples through all of them, so that what one kernel wrote
+is still in the core's cache when the next one reads it; in a stage of sums it takes its share of every kernel's items.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import pyopencl as cl
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout
-from ...program.phases import Phase, phases
+from ...program.pass_stages import PassStage, pass_stages
 from ...program.program import Step, Unit
+from ..plan.config import KernelConfig, KernelConfigs
 from ..plan.cpu_cost_model import VECTOR_COST
 from ..plan.plan import Plan
-from ..plan.schedule import Schedule, Schedules
 from .block_layout import BlockLayout
 from .calls import Size
 from .compose import ComposedPass, Offsets, given, has_items, keys, parameters, program_text, tables, whole_slices
 from .memory import OpenCLResident
 
 #: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
-MOST_ROWS = 32
+MOST_SAMPLES = 32
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
 
 
 @dataclass(frozen=True)
 class Blocking:
-    """Samples per vector, and vectors that a work item takes through a phase.
+    """Samples per vector, and vectors that a work item takes through a stage.
 
     ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are samples.
     """
@@ -60,7 +60,9 @@ class Blocking:
 
 
 def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
-    """Vectors as wide as leaves one for every compute unit, and blocks of them that are the soonest through all of ``capacity``.
+    """The blocks of samples that are the soonest through all of ``capacity``.
+
+    Vectors are as wide as leaves one for every compute unit.
 
     ``width``: the device's samples per vector.
     """
@@ -76,9 +78,12 @@ def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
     return Blocking(own, min(VECTOR_COST, key=cost))
 
 
-def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
-    """The same where samples lie one after the other: as many samples as leave a block for every compute unit."""
-    samples = MOST_ROWS
+def sample_outer_blocking(capacity: int, lanes: int, units: int) -> Blocking:
+    """The blocks where samples lie one after the other.
+
+    They have as many samples as leave a block for every compute unit.
+    """
+    samples = MOST_SAMPLES
     while samples > 1 and -(-capacity // samples) < units:
         samples //= 2
     return Blocking(1, samples, lanes)
@@ -86,16 +91,25 @@ def row_blocking(capacity: int, lanes: int, units: int) -> Blocking:
 
 @dataclass(frozen=True)
 class Fusion:
-    """How passes are fused: ``plan`` has the tile sizes for ``blocks``; ``shares``: work items of a phase of sums."""
+    """How passes are fused.
+
+    ``plan``: the tile sizes for ``blocks``.
+    ``shares``: work items of a stage of sums.
+    """
 
     plan: Plan
     blocks: Blocking
     shares: int
+    offsets: bool = True
 
     @property
-    def rows(self) -> bool:
+    def sample_outer(self) -> bool:
         """Whether samples lie one after the other."""
         return self.blocks.lanes > 0
+
+    def room(self, samples: int) -> int:
+        """The capacity in whole blocks."""
+        return self.blocks.whole(samples)
 
     def layout(self, capacity: int) -> BlockLayout:
         """How tensors lie."""
@@ -105,7 +119,7 @@ class Fusion:
         """``samples`` and those that are computed beside them."""
         return self.blocks.whole(samples)
 
-    def parts(self, step: Step) -> int:
+    def partial_sums(self, step: Step) -> int:
         """A sum over the samples is taken as a whole."""
         return 1
 
@@ -120,40 +134,42 @@ class Fusion:
 
 @dataclass(frozen=True)
 class InBlocks:
-    """``schedules`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
+    """``configs`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
 
     Tiles that were found for blocks which do not go with these are left to the default.
     """
 
-    schedules: Schedules
+    configs: KernelConfigs
     blocks: Blocking
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """What is left of the schedule."""
-        found = self.schedules.find(unit, kernel, dtype, samples)
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """What is left of the configuration."""
+        found = self.configs.find(unit, kernel, dtype, samples)
         tiles, whole = dict(found.tiles), self.blocks.vectors
         for macro, size in found.tiles.items():
             if kernel.tiles[macro].extent is None:
                 tiles[macro] = gcd(size, whole)
                 if tiles[macro] not in (size, whole):
-                    return Schedule(unroll=found.unroll)
-        return Schedule(tiles, unroll=found.unroll)
+                    return KernelConfig(unroll=found.unroll)
+        return KernelConfig(tiles, unroll=found.unroll)
 
 
 class FusedPass(ComposedPass):
-    """The launches of one kind of pass, one per phase.
+    """The launches of one kind of pass, one per stage.
 
     Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
-    step is a phase of its own.
+    step is a stage of its own.
     """
+
+    repeats = True
 
     def __init__(
         self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
-        self.phases = [phase for step in steps for phase in phases([step])] if apart else phases(steps)
-        text = _text(self.phases, fusion, vectors, offsets)
-        steps_of = [phase.steps for phase in self.phases]
+        self.stages = [stage for step in steps for stage in pass_stages([step])] if apart else pass_stages(steps)
+        text = _text(self.stages, fusion, vectors, offsets)
+        steps_of = [stage.steps for stage in self.stages]
         super().__init__(steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device)
         self._ready: list[tuple[cl.Kernel, int]] = []
 
@@ -161,13 +177,15 @@ class FusedPass(ComposedPass):
         """Blocks, or shares, for the samples of ``resident``."""
         vectors = -(-resident.samples // self.blocks.width)
         self._ready = []
-        for number, phase in enumerate(self.phases):
+        for number, stage in enumerate(self.stages):
             self.set_last(number, vectors)
-            items = self.shares if phase.kind == "sums" else -(-vectors // self.blocks.vectors)
+            items = self.shares if stage.kind == "sums" else -(-vectors // self.blocks.vectors)
             self._ready.append((self.kernels[number], items))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue one phase, ``times`` times in one launch: the work items of a second axis do the same again; its event.
+        """Queue one stage, ``times`` times in one launch; its event.
+
+        The work items of a second axis do the same again.
 
         See ``tuner.timer.out_of_step`` for how many.
         """
@@ -175,7 +193,7 @@ class FusedPass(ComposedPass):
         return cl.enqueue_nd_range_kernel(queue, kernel, (items, times), (1, 1))
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue one phase; the event of each of its launches."""
+        """Queue one stage; the event of each of its launches."""
         return [self.launch(number, queue, times)]
 
 
@@ -191,30 +209,30 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
-def _text(found: Sequence[Phase], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
-    """The whole program: the units' texts, then a kernel for each phase."""
-    used = sorted({step.unit for phase in found for step in phase.steps})
+def _text(found: Sequence[PassStage], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
+    """The whole program: the units' texts, then a kernel for each stage."""
+    used = sorted({step.unit for stage in found for step in stage.steps})
     units = {f"u{unit}": fusion.plan.binding(unit) for unit in used}
-    return program_text(units, True, ["\n".join(_phase(n, phase, fusion, vectors, offsets)) for n, phase in enumerate(found)])
+    return program_text(units, True, ["\n".join(_stage(n, stage, fusion, vectors, offsets)) for n, stage in enumerate(found)])
 
 
-def _phase(number: int, phase: Phase, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
-    """The kernel of one phase."""
+def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
+    """The kernel of one stage."""
     plan, blocks = fusion.plan, fusion.blocks
-    names = keys(phase.steps, vectors)
+    names = keys(stage.steps, vectors)
     wide = "__attribute__((min_vector_width(512))) " if 16 in (blocks.width, blocks.lanes) else ""
-    yield f"{wide}__kernel void launch{number}({parameters(names, tables(phase.steps), 'vectors')})"
+    yield f"{wide}__kernel void launch{number}({parameters(names, tables(stage.steps), 'vectors')})"
     yield "{"
     yield "    const int share = get_global_id(0);"
     yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
     itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
-    for step in phase.steps:
+    for step in stage.steps:
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
-        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if phase.kind == "samples" else "")
+        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if stage.kind == "samples" else "")
         item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
             [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
         )  # fmt: skip
-        sums = phase.kind == "sums"
+        sums = stage.kind == "sums"
         yield from _shared(item, arguments, size, fusion.shares) if sums else _blocked(item, arguments, size)
     yield "}"
 

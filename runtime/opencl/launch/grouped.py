@@ -6,8 +6,8 @@ So a pass is composed of these launches:
 * steps over samples that have much to do, one each: a work item computes one item, neighbours the same samples (or neighbouring
   ones) at the next tile of the axis that no bound depends on;
 * steps over samples with little to do, several after one another: a work group takes a stretch of samples through them;
-* sums over samples that need no wait for one another, side by side: a group of each is one team, or several small ones;
-* where sums were taken in parts, one that adds them up.
+* sums over samples that need no wait for one another, side by side: a work group of each is one reduction group, or several;
+* where there are partial sums, one that adds them up.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from ...manifest.expressions import expression
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
 from ...program.memory_plan import Layout, Use, plan_memory
-from ...program.phases import phases
+from ...program.pass_stages import pass_stages
 from ...program.program import Step, Unit
-from ..plan.plan import KernelPlan, Plan
-from ..plan.schedule import Schedule, Schedules
+from ..plan.config import KernelConfig, KernelConfigs
+from ..plan.kernel_plan import KernelPlan
+from ..plan.plan import Plan
 from .block_layout import BlockLayout
+from .calls import partial_sums_key
 from .compose import ComposedPass, Offsets, Queued, has_items, program_text
-from .grouped_text import STRETCH, TOGETHER, Joint, Writer, parts_key, planned, prefix
+from .grouped_text import STRETCH, TOGETHER, LaunchGroup, Writer, planned, prefix
 from .memory import OpenCLResident
 
 #: Microseconds of a launch, and of one step of a reduction in a group that has a multiprocessor to itself (measured on an H200).
@@ -38,14 +40,15 @@ LAUNCH, STEP = 5.0, 0.025
 
 @dataclass(frozen=True)
 class Grouping:
-    """How passes are grouped: ``plan`` has the tiles, widths, teams and parts for all samples of a pass."""
+    """How passes are grouped, as ``plan`` has it for all samples of a pass."""
 
     plan: Plan
+    sample_outer: bool = False
+    offsets: bool = True
 
-    @property
-    def rows(self) -> bool:
-        """Samples lie side by side."""
-        return False
+    def room(self, samples: int) -> int:
+        """What the plan was made for."""
+        return self.plan.capacity
 
     def layout(self, capacity: int) -> BlockLayout:
         """All samples in a single block."""
@@ -59,15 +62,18 @@ class Grouping:
         """The plan of a step's kernel."""
         return planned(self.plan, step)
 
-    def parts(self, step: Step) -> int:
-        """Of the step's sum over the samples."""
-        return self.kernel(step).parts
+    def partial_sums(self, step: Step) -> int:
+        """How many partial sums the step's sum over the samples is taken in."""
+        return self.kernel(step).partial_sums
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
-        """Tensors may overlap that no launch has both alive: at any time its groups are at different ones of its steps."""
+        """Offsets of tensors, which may overlap where no launch has both alive.
+
+        At any time the groups of a launch are at different ones of its steps.
+        """
         uses = []
         for launch in _apart(self, steps) if apart else _launches(self, steps):
-            split = [parts_key(step) for step in launch.steps if self.parts(step) > 1]
+            split = [partial_sums_key(step) for step in launch.steps if self.partial_sums(step) > 1]
             reads = [key for step in launch.steps for key in step.use.reads]
             writes = [key for step in launch.steps for key in step.use.writes]
             uses.append(Use(tuple(dict.fromkeys(reads)), tuple(dict.fromkeys([*writes, *split]))))
@@ -80,13 +86,13 @@ class Grouping:
 
 @dataclass(frozen=True)
 class InGroups:
-    """``schedules`` for kernels of grouped passes: work groups, constant and local memory are not theirs to choose."""
+    """``configs`` for kernels of grouped passes: work groups, constant and local memory are not theirs to choose."""
 
-    schedules: Schedules
+    configs: KernelConfigs
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        """What is left of the schedule."""
-        return replace(self.schedules.find(unit, kernel, dtype, samples), group=None, constant=False, local=None)
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        """What is left of the configuration."""
+        return replace(self.configs.find(unit, kernel, dtype, samples), group=None, constant=False, local=None)
 
 
 def groupable(grouping: Grouping, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
@@ -100,21 +106,21 @@ class GroupedPass(ComposedPass):
     def __init__(
         self, steps: Sequence[Step], grouping: Grouping, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
     ) -> None:
-        self.joints = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
-        self.writers = [Writer(grouping.plan, number, joint, vectors, offsets) for number, joint in enumerate(self.joints)]
-        text = program_text(_units(grouping, self.joints), False, [writer.text() for writer in self.writers])
+        self.launch_groups = list(_apart(grouping, steps) if apart else _launches(grouping, steps))
+        self.writers = [Writer(grouping.plan, n, group, vectors, offsets) for n, group in enumerate(self.launch_groups)]
+        text = program_text(_units(grouping, self.launch_groups), False, [writer.text() for writer in self.writers])
         names = [writer.names for writer in self.writers]
-        super().__init__([joint.steps for joint in self.joints], names, text, grouping.plan.dtype, device)
+        super().__init__([group.steps for group in self.launch_groups], names, text, grouping.plan.dtype, device)
         self._ready: list[list[Queued]] = []
 
     def resize(self, resident: OpenCLResident) -> None:
         """Global and local sizes for the samples of ``resident``."""
-        self._ready = [[] for _ in range(1 + max((joint.turn for joint in self.joints), default=-1))]
-        for number, (joint, writer) in enumerate(zip(self.joints, self.writers, strict=True)):
+        self._ready = [[] for _ in range(1 + max((launch_group.turn for launch_group in self.launch_groups), default=-1))]
+        for number, (launch_group, writer) in enumerate(zip(self.launch_groups, self.writers, strict=True)):
             self.set_last(number, resident.used)
             size, group = writer.sizes(resident.used)
             if 0 not in size:
-                self._ready[joint.turn].append((self.kernels[number], size, group))
+                self._ready[launch_group.turn].append((self.kernels[number], size, group))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
         """Queue the launches of one turn ``times`` times; the event of the last."""
@@ -127,40 +133,43 @@ class GroupedPass(ComposedPass):
 
 
 # ------------------------------------------------------------------------------------------------------- what is launched
-def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+def _apart(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
     for number, step in enumerate(steps):
-        yield from _sums(grouping, [step], number) if not step.writes.samples else [Joint("single", (step,), number)]
+        yield from _sums(grouping, [step], number) if not step.writes.samples else [LaunchGroup("single", (step,), number)]
 
 
-def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[Joint]:
+def _launches(grouping: Grouping, steps: Sequence[Step]) -> Iterator[LaunchGroup]:
     number = 0
-    for phase in phases(steps):
-        found = _sums(grouping, phase.steps, number) if phase.kind == "sums" else _stretches(grouping, phase.steps, number)
-        for joint in found:
-            yield joint
-            number = joint.turn + 1
+    for stage in pass_stages(steps):
+        found = _sums(grouping, stage.steps, number) if stage.kind == "sums" else _stretches(grouping, stage.steps, number)
+        for launch_group in found:
+            yield launch_group
+            number = launch_group.turn + 1
 
 
-def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
-    """All of them side by side; then what adds up parts."""
-    yield Joint("sums", tuple(steps), number)
-    split = tuple(step for step in steps if grouping.parts(step) > 1)
+def _sums(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
+    """All of them side by side; then what adds up partial sums."""
+    yield LaunchGroup("sums", tuple(steps), number)
+    split = tuple(step for step in steps if grouping.partial_sums(step) > 1)
     if split:
-        yield Joint("parts", split, number)
+        yield LaunchGroup("parts", split, number)
 
 
-def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[Joint]:
-    """Steps in order; as many as possible of those that a group is through with sooner than with a launch share one."""
+def _stretches(grouping: Grouping, steps: Sequence[Step], number: int) -> Iterator[LaunchGroup]:
+    """Launches of steps in order, as few as are worth it.
+
+    Steps share a launch where a group is through with them sooner than another launch has begun.
+    """
     together: list[Step] = []
     for step in [*steps, None]:
         if step is not None and _short(grouping, step):
             together.append(step)
             continue
         if together:
-            yield Joint("stretch" if len(together) > 1 else "single", tuple(together), number)
+            yield LaunchGroup("stretch" if len(together) > 1 else "single", tuple(together), number)
             number, together = number + 1, []
         if step is not None:
-            yield Joint("single", (step,), number)
+            yield LaunchGroup("single", (step,), number)
             number += 1
 
 
@@ -174,6 +183,6 @@ def _short(grouping: Grouping, step: Step) -> bool:
     return -(-items // TOGETHER) * (work + 4) * STEP < LAUNCH
 
 
-def _units(grouping: Grouping, joints: Iterable[Joint]) -> dict[str, Any]:
-    steps = {prefix(grouping.plan, step): step for joint in joints for step in joint.steps}
+def _units(grouping: Grouping, launch_groups: Iterable[LaunchGroup]) -> dict[str, Any]:
+    steps = {prefix(grouping.plan, step): step for launch_group in launch_groups for step in launch_group.steps}
     return {prefix: grouping.plan.binding(step.unit, step.kernel.name) for prefix, step in sorted(steps.items())}

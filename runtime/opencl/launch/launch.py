@@ -1,24 +1,23 @@
-"""Launches: kernels with their arguments set, the local sizes they run with, and all launches of a pass in one go."""
+"""One launch: a kernel with its arguments set, and the local size that it runs with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, prod
-from typing import Any
 
 import pyopencl as cl
 
 from ..device.programs import Binding
 from .calls import Bound, Size, set_number
-from .memory import OpenCLResident, Region
 
 #: Global size, local size (None: the driver's), global offset (None: 0).
 Sizes = tuple[Size, Size | None, Size | None]
 
 
 def work_group(size: Size) -> Size:
-    """The local size of a launch on a CPU: up to 64 work items, sample vectors first, in at least 16 groups.
+    """The local size of a launch on a CPU.
+
+    It has up to 64 work items, sample vectors first, and leaves at least 16 groups.
 
     A work group costs about as much as a small work item, so tiles share one too.
 
@@ -50,9 +49,9 @@ def local_size(size: Size, wanted: Size | None, grouped: bool, copies: bool = Fa
 class Launch:
     """One launch of a pass, its arguments set but for those that change from pass to pass.
 
-    ``moving``: positions and keys of those that come with the micro-batch or receive results.  ``wanted``: the local size of the
-    kernel's schedule, taken where it divides the global size; ``grouped``: else with a local size of our own choice (CPU), or the
-    driver's.
+    ``moving``: positions and keys of those that come with the micro-batch or receive results.
+    ``wanted``: the local size of the kernel's configuration, taken where it divides the global size.
+    ``grouped``: whether the local size is otherwise our own choice (CPU), or the driver's.
     """
 
     bound: Bound
@@ -75,55 +74,3 @@ class Launch:
         """Set the number of vectors of ``used`` lanes."""
         if self.bound.last is not None:
             set_number(self.kernel, self.bound.last, used // self.binding.width)
-
-
-class LaunchList:
-    """The launches of one kind of pass, step by step.  Arguments are set again only where they changed since the last pass."""
-
-    def __init__(self, steps: Sequence[Sequence[Launch]]) -> None:
-        self.steps = tuple(tuple(launches) for launches in steps)
-        self._moving = [(one.kernel, position, key) for one in self.launches for position, key in one.moving]
-        self._keys = {key for _, _, key in self._moving}
-        self._regions: tuple[Region, ...] = ()
-        self._used = -1
-        self._sizes: dict[int, list[list[tuple[cl.Kernel, Sizes]]]] = {}
-        self._ready: list[list[tuple[cl.Kernel, Sizes]]] = []
-
-    @property
-    def launches(self) -> list[Launch]:
-        """All of them, in order."""
-        return [one for launches in self.steps for one in launches]
-
-    def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
-        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
-        if resident.used != self._used:
-            self._resize(resident.used)
-        if regions != self._regions:
-            given = {key: region.argument(key) for region in regions for key in region.layout.offsets if key in self._keys}
-            for kernel, position, key in self._moving:
-                kernel.set_arg(position, given[key])
-            self._regions = regions
-
-    def _resize(self, used: int) -> None:
-        if used not in self._sizes:
-            sizes = [[(one.kernel, one.sizes(used)) for one in launches] for launches in self.steps]
-            self._sizes[used] = [[entry for entry in step if 0 not in entry[1][0]] for step in sizes]
-        for one in self.launches:
-            one.use(used)
-        self._used, self._ready = used, self._sizes[used]
-
-    def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
-        event = None
-        for number in range(len(self._ready)):
-            event = self.launch(number, queue) or event
-        return event
-
-    def launch(self, number: int, queue: cl.CommandQueue) -> Any:
-        """Queue those of one step; the event of the last."""
-        events = self.events(number, queue)
-        return events[-1] if events else None
-
-    def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue those of one step, once whatever ``times``; the event of each."""
-        return [cl.enqueue_nd_range_kernel(queue, kernel, *sizes) for kernel, sizes in self._ready[number]]

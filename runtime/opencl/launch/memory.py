@@ -65,7 +65,11 @@ def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> Device
 
 
 class Memory:
-    """Allocates for one queue.  ``shared``: see ``shares_memory``; ``apart``: else every tensor has a buffer of its own."""
+    """What allocates memory for one queue.
+
+    ``shared``: whether host and device work on the same bytes, see ``shares_memory``.
+    ``apart``: whether every tensor has a buffer of its own where they do not.
+    """
 
     def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any], apart: bool = False) -> None:
         self.queue, self.dtype, self.device = queue, dtype, queue.device
@@ -95,6 +99,7 @@ class Memory:
         """Whether the device copies ``vector`` from where it lies: what ``staged_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
         return isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
+
     def reads(self, vector: Array) -> bool:
         """Whether kernels can work on ``vector`` where it lies: what ``shared_numbers`` made, or a part of it."""
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
@@ -125,8 +130,10 @@ class Region(Protocol):
         """What a kernel is given that knows at which byte of it a tensor begins, and that byte."""
 
     def host(self, key: str) -> Array:
-        """A tensor on the host, flat: what is written there reaches the kernels with ``send``, what they wrote is there
-        when the event of ``fetch`` has come.
+        """A tensor on the host, flat.
+
+        What is written there reaches the kernels with ``send``; what they wrote is there when the event of
+        ``fetch`` has come.
         """
 
     def send(self, keys: Iterable[str]) -> None:
@@ -139,14 +146,17 @@ class Region(Protocol):
         """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on, which is aligned as the device asks."""
+        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on.
+
+        ``first`` is aligned as the device asks.
+        """
 
     def another(self) -> Region:
         """One for the next pass, while the results of this one are still to be read."""
 
 
 class SharedRegion:
-    """The same bytes for both: nothing to send, nothing to fetch."""
+    """Tensors on bytes that host and device share, so that nothing is sent or fetched."""
 
     def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
@@ -166,14 +176,14 @@ class SharedRegion:
         return self._views[key]
 
     def send(self, keys: Iterable[str]) -> None:
-        """They are there."""
+        """Do nothing: the kernels see what the host wrote."""
 
     def send_from(self, key: str, values: Array) -> None:
         """A copy."""
         self._views[key][:] = values
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """They are there as soon as the kernels have ended."""
+        """Return ``after``: the results are there as soon as the kernels have ended."""
         return after
 
     def part(self, key: str, first: int, count: int) -> Any:
@@ -182,7 +192,7 @@ class SharedRegion:
         return cl.SVM(self.block[start : start + max(1, count)])
 
     def another(self) -> Region:
-        """Bytes of its own."""
+        """A region with bytes of its own."""
         return self.memory.region(self.layout)
 
 

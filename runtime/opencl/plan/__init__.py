@@ -1,4 +1,4 @@
-"""From schedules to numbers: tiles by the cost models, vector widths, parts of sums, constant and local memory.
+"""The plans of kernels: configurations in numbers, with tiles by the cost models.
 May import the device, programs and the manifest.
 Never queues anything.
 """

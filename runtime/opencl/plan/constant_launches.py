@@ -1,4 +1,7 @@
-"""A kernel with its parameters in constant memory: one launch where all fit, else one for each range of output maps."""
+"""Kernels with their parameters in constant memory.
+
+There is one launch where all of them fit, else one for each range of output maps.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ MOST_ARGUMENTS = 8
 
 
 @dataclass(frozen=True)
-class Slice:
+class TensorSlice:
     """Units ``first`` to ``first + count`` of a tensor."""
 
     first: int
@@ -31,13 +34,16 @@ class Share:
     begin: int
     end: int
     places: int
-    slices: Mapping[str, Slice]
+    slices: Mapping[str, TensorSlice]
 
 
 def constant_launches(
     unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], machine: Machine, itemsize: int
 ) -> tuple[tuple[Share | None, ...], str]:
-    """The launches of ``kernel``, None for one over everything; none of them, and the reason, where its parameters do not fit."""
+    """The launches of ``kernel``, or none of them and the reason.
+
+    None stands for a launch over everything.  There are no launches where the parameters do not fit.
+    """
     found = kernel.constant
     if found is None:
         return (), f"{kernel.name} reads no parameters"
@@ -73,6 +79,6 @@ def _split(
         slices = {}
         for tensor, units in entries.items():
             start = first * units - first * units % max(1, machine.align // itemsize)
-            slices[tensor] = Slice(start, max(1, last * units - start))
+            slices[tensor] = TensorSlice(start, max(1, last * units - start))
         shares.append(Share(found.dimension, launch.start, launch.stop, places, slices))
     return tuple(shares), ""

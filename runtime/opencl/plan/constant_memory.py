@@ -1,4 +1,4 @@
-"""Filters in constant memory: how many fit, and the launches into which a layer is split where not all do (section 10).
+"""Filters in constant memory: how many fit, and into which launches a layer is split (section 10).
 
 The limit is CL_DEVICE_MAX_CONSTANT_BUFFER_SIZE: at least 65536 bytes in the full profile, hence 37 filters of 21 x 21 floats
 and not the printed 55 (ledger X60, part D 17).

@@ -4,7 +4,7 @@ A work item keeps a tile of accumulators in registers, so that every value it lo
 and L loads per step of the reduction, a core that starts ``PER_CYCLE`` multiply-adds and as many loads a cycle, with a latency of
 ``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.  A sum
 over samples streams through whole planes: what it has not loaded in the round before comes from the second-level cache, but for
-the places of a strip, which find it where the first of them left it and pay by moving their accumulators.
+the places of a cache tile, which find it where the first of them left it and pay by moving their accumulators.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ MOST_VECTORS = max(VECTOR_COST)
 
 
 @dataclass(frozen=True)
-class Strip:
-    """The axis that is a strip, by number; bytes that one place of an operand takes in a round; and steps of a place in it."""
+class CacheTile:
+    """An axis whose places follow one another, so that the later ones find values in the cache.
+
+    ``axis``: its number.
+    ``row``: bytes that one place of an operand takes in a round.
+    ``steps``: of a place in a round.
+    """
 
     axis: int
     row: int
@@ -49,14 +54,18 @@ class Strip:
 class TileProblem:
     """Tiles of one kernel.
 
-    ``extents``: of each tiled axis, outermost first; ``samples``: the last one is the samples'.  ``operands``: for each load, the
-    numbers of the axes that it depends on.  ``others``: work items over the axes that are not tiled.  ``plane``: bytes that
-    one place of an operand takes over a whole sum over samples, 0 in other kernels.  Planes that the first-level cache cannot hold
-    come from the second, but for what moves along the axes ``sliding`` (for each load): the round before has loaded all but the
-    first.  ``limits``: the widest tile of each axis, where there is one.
-    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.  ``sums``: for each
-    further sum in the same loops, the axes that it has accumulators along.  ``partial`` (for each axis): places at its beginning
-    and at its end that take part in some rounds only.
+    ``extents``: of each tiled axis, outermost first.
+    ``samples``: the last one is the samples'.
+    ``operands``: for each load, the numbers of the axes that it depends on.
+    ``others``: work items over the axes that are not tiled.
+    ``plane``: bytes that one place of an operand takes over a whole sum over samples, 0 in other kernels.
+    ``sliding`` (for each load): the axes along which it moves from round to round; the round before has loaded all but the
+        first of its values.
+    ``cache_tile``: the axis that is one, if any.
+    ``limits``: the widest tile of each axis, where there is one.
+    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.
+    ``sums``: for each further sum in the same loops, the axes that it has accumulators along.
+    ``partial`` (for each axis): places at its beginning and at its end that take part in some rounds only.
     """
 
     extents: tuple[int, ...]
@@ -65,7 +74,7 @@ class TileProblem:
     samples: bool
     plane: int = 0
     sliding: tuple[tuple[int, ...], ...] = ()
-    strip: Strip | None = None
+    cache_tile: CacheTile | None = None
     limits: tuple[int, ...] = ()
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[int, ...], ...] = ()
@@ -77,8 +86,8 @@ class TileProblem:
         return tuple(not invariant for invariant in self.invariant) or (True,) * len(self.operands)
 
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
-        """``tile`` with a single place of the strip."""
-        return tuple(1 if self.strip is not None and n == self.strip.axis else width for n, width in enumerate(tile))
+        """``tile`` with a single place of the cache tile."""
+        return tuple(1 if self.cache_tile is not None and n == self.cache_tile.axis else width for n, width in enumerate(tile))
 
 
 def splits(extent: int, widest: int = WIDEST) -> list[int]:
@@ -120,12 +129,12 @@ def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float
     """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
     own = problem.in_registers(tile)
     places, spilled = prod(own), max(0, registers(problem, own) - machine.registers)
-    new, strip = fresh(problem, own), problem.strip
+    new, cache_tile = fresh(problem, own), problem.cache_tile
     streamed = FRESH * new if new * problem.plane > FIRST_LEVEL else 0.0
     moved = 0.0
-    if strip is not None and tile[strip.axis] > 1:
-        streamed /= tile[strip.axis] if new * strip.row <= FIRST_LEVEL else 1
-        moved = 2 * places / PER_CYCLE / strip.steps
+    if cache_tile is not None and tile[cache_tile.axis] > 1:
+        streamed /= tile[cache_tile.axis] if new * cache_tile.row <= FIRST_LEVEL else 1
+        moved = 2 * places / PER_CYCLE / cache_tile.steps
     step = max(places / PER_CYCLE, loads(problem, own) / PER_CYCLE, streamed, LATENCY) + moved
     step += SPILL * spilled / PER_CYCLE + OVERHEAD
     pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
@@ -166,14 +175,13 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 
 def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
-    sliding: Sequence[Sequence[str]] = (), strip: tuple[str, int, int] | None = None, limits: Sequence[int] = (),
-    invariant: Sequence[bool] = (), sums: Sequence[Sequence[str]] = (),
+    sliding: Sequence[Sequence[str]] = (), cache_tile: tuple[str, int, int] | None = None, sums: Sequence[Sequence[str]] = (),
 ) -> TileProblem:  # fmt: skip
     """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
 
-    ``strip``: the macro of one, its bytes a round, and its steps.
+    ``cache_tile``: the macro of one, its bytes a round, and its steps.
     """
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving, further = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums))
-    own = None if strip is None else Strip(numbers[strip[0]], *strip[1:])
-    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, tuple(limits), tuple(invariant), further)
+    own = None if cache_tile is None else CacheTile(numbers[cache_tile[0]], *cache_tile[1:])
+    return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, sums=further)

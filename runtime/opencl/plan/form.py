@@ -1,4 +1,4 @@
-"""Whether a pass is faster with samples in the lanes of its vectors, or in rows: samples one after the other, lanes along units.
+"""The choice of a layout: samples inner, in the lanes of vectors, or outer, with lanes along units.
 
 Both forms do the same multiply-adds.  Counted are the vectors that they take: a vector of samples may be half empty, lanes along
 units may be missing (place by place), and lanes that are parts of one sum must be added up.

@@ -8,22 +8,22 @@ from ...manifest.expressions import expression
 from ...manifest.records import KernelInfo
 from ...program.program import Unit
 from ..device.machine import Machine
-from .schedule import Schedule
+from .config import KernelConfig
 
 
 def no_local_copy(
-    unit: Unit, kernel: KernelInfo, schedule: Schedule, tiles: Mapping[str, int], machine: Machine, itemsize: int
+    unit: Unit, kernel: KernelInfo, config: KernelConfig, tiles: Mapping[str, int], machine: Machine, itemsize: int
 ) -> str:
-    """Why ``kernel`` cannot copy as ``schedule`` wants under these ``tiles``; "" where it can."""
-    wanted, found = schedule.local or 0, kernel.local
+    """Why ``kernel`` cannot copy as ``config`` wants under these ``tiles``; "" where it can."""
+    wanted, found = config.local or 0, kernel.local
     if found is None:
         return f"{kernel.name} has no operand that a work group could copy to local memory"
     rounds = int(expression(found.rounds)(unit.sizes))
     if not 1 <= wanted <= max(1, rounds):
         return f"{wanted} rounds in local memory, expected 1 to {rounds}"
-    if schedule.group is None or len(schedule.group) != 3 or schedule.group[1:] != (1, 1):
-        return f"a copy in local memory needs a group (n, 1, 1), which differs in the samples only, not {schedule.group}"
-    if schedule.constant:
+    if config.group is None or len(config.group) != 3 or config.group[1:] != (1, 1):
+        return f"a copy in local memory needs a group (n, 1, 1), which differs in the samples only, not {config.group}"
+    if config.constant:
         return f"the parameters of {kernel.name} are in constant memory already"
     size = wanted * int(expression(found.each)({**unit.sizes, **tiles})) * itemsize
     if size > machine.local:

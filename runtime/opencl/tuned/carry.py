@@ -1,4 +1,4 @@
-"""Shipped schedules carried over to kernels whose text, names or macros changed, and whose loops did not.
+"""Shipped configurations carried over to kernels whose text, names or macros changed, and whose loops did not.
 
     python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ... [--rename KIND:OLD=NEW ...] [--defaults VERSION]
 
@@ -30,7 +30,12 @@ KINDS = ("form", "file", "kernel", "macro", "size")
 
 @dataclass(frozen=True)
 class Carrier:
-    """From the kernels of one generated folder to those of another: digests of files, tiles of kernels, and new names by kind."""
+    """The way from the kernels of one generated folder to those of another.
+
+    ``old``, ``new``: digests of files.
+    ``tiles``: of the new kernels, by file and name.
+    ``names``: new names by kind.
+    """
 
     old: Mapping[str, str]
     new: Mapping[str, str]
@@ -46,14 +51,14 @@ class Carrier:
         form, file = self._name("form", kernel["form"]), self._name("file", kernel["file"])
         own = f"{kernel['file']}/{kernel['kernel']}"
         name = self.names.get("kernel", {}).get(own) or self._name("kernel", kernel["kernel"])
-        tiles = {self._macro(macro, kernel["kernel"], name): size for macro, size in entry.schedule.tiles.items()}
+        tiles = {self._macro(macro, kernel["kernel"], name): size for macro, size in entry.config.tiles.items()}
         sizes = {self._name("size", size): value for size, value in kernel["sizes"].items()}
         source = self.new.get(f"{form}/{file}.cl")
         if source is None or (file, name) not in self.tiles or not tiles.keys() <= self.tiles[file, name]:
             raise PhizError(f"{own}: the new folder has no kernel {name} in {form}/{file}.cl, or not with tiles {', '.join(tiles)}")
         changed = {"form": form, "file": file, "kernel": name, "source": source, "defaults": DEFAULTS_VERSION}
         changed["sizes"] = {size: sizes[size] for size in sorted(sizes)}
-        return replace(entry, kernel={**kernel, **changed}, schedule=replace(entry.schedule, tiles=tiles))
+        return replace(entry, kernel={**kernel, **changed}, config=replace(entry.config, tiles=tiles))
 
     def _name(self, kind: str, name: str) -> str:
         return self.names.get(kind, {}).get(name, name)
@@ -77,7 +82,7 @@ def carrier(old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaul
 
 
 def carry(path: Path, over: Carrier) -> tuple[int, int]:
-    """Rewrite a file of shipped schedules; how many entries were carried, and how many stay as they are."""
+    """Rewrite a file of shipped configurations; how many entries were carried, and how many stay as they are."""
     entries, _ = decoded(path.read_bytes())
     moved = {name: over.carried(entry) for name, entry in entries.items()}
     current = {key(entry.kernel, entry.place): entry for entry in moved.values() if entry is not None}
@@ -95,8 +100,8 @@ def _rename(text: str) -> tuple[str, str, str]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit status."""
-    parser = argparse.ArgumentParser(description="Carry shipped schedules over to kernels that changed in text or names alone.")
+    """Run the command; its exit status."""
+    parser = argparse.ArgumentParser(description="Carry shipped configurations over to kernels whose text or names changed.")
     parser.add_argument("old", type=Path, help="the generated folder that they were measured with")
     parser.add_argument("new", type=Path, help="the generated folder of now")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")

@@ -22,8 +22,8 @@ from ..device import device as devices
 #: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
 #: none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
 NEAR, LEAST_NEAR = 2, 16
-#: Of the choice of default tiles and parts, which measured times were compared with.  Raised when a change makes another choice for
-#: some kernel; not when text or names change, or files move.
+#: The version of the choice of default tiles and partial sums, which measured times were compared with.
+#: It is raised when a change makes another choice for some kernel; not when text or names change, or files move.
 DEFAULTS_VERSION = 1
 
 
@@ -44,7 +44,7 @@ class Place:
 
 
 def place(device: devices.Device) -> Place:
-    """Where ``device`` is."""
+    """The place that ``device`` is."""
     info = devices.describe(device)
     cpu = cpu_model() if info.kind == "cpu" else ""
     version = device.platform.version.strip()
@@ -54,7 +54,7 @@ def place(device: devices.Device) -> Place:
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """A device, roughly: what shipped schedules are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
+    """A device, roughly: what shipped configurations are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
 
     platform: str
     release: str
@@ -125,9 +125,9 @@ def _tables(unit: Unit) -> str:
         if isinstance(unit.sizes[name], np.ndarray):
             digest.update(name.encode() + unit.sizes[name].tobytes())
             any_table = True
-    for name in sorted(unit.relations):
-        for column in unit.relations[name].columns:
-            for table in unit.relations[name].group(column):
+    for name in sorted(unit.connection_tables):
+        for column in unit.connection_tables[name].columns:
+            for table in unit.connection_tables[name].group(column):
                 digest.update(f"{name} {column}".encode() + np.ascontiguousarray(table).tobytes())
                 any_table = True
     return digest.hexdigest()[:16] if any_table else ""

@@ -1,4 +1,4 @@
-"""Schedules that were measured: the user's own first, then those that come with phiz, else the default."""
+"""Kernel configurations that were measured: the user's own first, then those that come with phiz, else the default."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 
 from ...manifest.records import KernelInfo
 from ...program.program import Unit
-from ..plan.schedule import DEFAULT, Schedule
+from ..plan.config import DEFAULT, KernelConfig
 from .cache import Cache, decoded
 from .identity import device_class, kernel_record, key, place, sample_classes
 from .record import Entry
 
 
 class Tuned:
-    """The schedules of one device.  Looks them up; never tunes.
+    """The configurations of one device.  Looks them up; never tunes.
 
-    ``cache``: the user's; ``shipped``: entries by key, those that come with phiz where it is None.  ``fused``: passes are fused,
-    which needs one vector width and no work groups for all kernels.
+    ``cache``: the user's.
+    ``shipped``: entries by key, those that come with phiz where it is None.
+    ``fused``: passes are fused, which needs one vector width and no work groups for all kernels.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Tuned:
         shipped = shipped_entries() if self._shipped is None else self._shipped
         return (_Source(own, place(self._device).record()), _Source(shipped, device_class(self._device).record()))
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """What was measured at these sizes and about as many samples."""
         for source in self._sources:
             if (unit.form, unit.file, kernel.name, dtype) not in source.kernels:
@@ -43,14 +44,14 @@ class Tuned:
             for number in sample_classes(samples):
                 found = source.entries.get(key(kernel_record(unit, kernel, dtype, number), source.where))
                 if found is not None:
-                    return found.schedule if self._fits(found.schedule, kernel) else DEFAULT
+                    return found.config if self._fits(found.config, kernel) else DEFAULT
         return DEFAULT
 
-    def _fits(self, schedule: Schedule, kernel: KernelInfo) -> bool:
+    def _fits(self, config: KernelConfig, kernel: KernelInfo) -> bool:
         """A cache is data: what it says of other tiles is not used."""
-        if self.fused and (schedule.width is not None or schedule.group is not None):
+        if self.fused and (config.width is not None or config.group is not None):
             return False
-        return set(schedule.tiles) <= set(kernel.tiles) and schedule.width in (None, 1, 2, 4, 8, 16)
+        return set(config.tiles) <= set(kernel.tiles) and config.width in (None, 1, 2, 4, 8, 16)
 
 
 class _Source:
@@ -63,7 +64,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class ShippedFile:
-    """One file of shipped schedules."""
+    """One file of shipped configurations."""
 
     name: str
     entries: Mapping[str, Entry]
@@ -71,7 +72,7 @@ class ShippedFile:
 
 @cache
 def shipped_files() -> tuple[ShippedFile, ...]:
-    """Every file of shipped schedules; ValueError where one is malformed, which a test would show."""
+    """Every file of shipped configurations; ValueError where one is malformed, which a test would show."""
     folder = resources.files(f"{__package__}.shipped")
     found = []
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
@@ -85,5 +86,5 @@ def shipped_files() -> tuple[ShippedFile, ...]:
 
 @cache
 def shipped_entries() -> Mapping[str, Entry]:
-    """All shipped schedules by key."""
+    """All shipped configurations by key."""
     return {name: entry for file in shipped_files() for name, entry in file.entries.items()}

@@ -1,8 +1,10 @@
-"""Schedules that come with phiz, written from what was tuned on a machine of the class that they are for.
+"""Kernel configurations that come with phiz.
+
+They are written from what was tuned on a machine of the class that they are for.
 
 ``phiz tune --budget SECONDS --ship runtime/opencl/tuned/shipped/FILE.json`` measures the networks of ``shipped/suite.toml``, for
 that long each; with ``--network`` or ``--layer`` that one alone.  It adds what wins, replaces what is measured again, and drops
-schedules of kernels that have changed since: run it after the kernels changed.
+configurations of kernels that have changed since: run it after the kernels changed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from ...errors import PhizError
 from ...files import reason, write_atomically
-from ..plan.schedule import DEFAULT
+from ..plan.config import DEFAULT
 from .cache import MALFORMED, decoded, encoded
 from .identity import current, device_class, key
 from .record import Entry
@@ -30,7 +32,7 @@ def ship(path: Path, entries: Iterable[Entry], device: Any) -> int:
     for entry in entries:
         name = key(entry.kernel, where)
         known.pop(name, None)
-        if entry.schedule != DEFAULT:
+        if entry.config != DEFAULT:
             known[name] = replace(entry, place=where, trials=())
     write_atomically(path, encoded(known))
     return len(known)
@@ -44,4 +46,4 @@ def _read(path: Path) -> dict[str, Entry]:
     except OSError as error:
         raise PhizError(f"{path}: cannot be read: {reason(error)}") from error
     except MALFORMED as error:
-        raise PhizError(f"{path}: expected shipped schedules, got: {reason(error)}") from None
+        raise PhizError(f"{path}: expected shipped configurations, got: {reason(error)}") from None

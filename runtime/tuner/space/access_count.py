@@ -13,12 +13,18 @@ ONE: Pair = (1, 1)
 
 
 def tile_width(local: int, taps: int, stride: int = 1, dilation: int = 1) -> int:
-    """Inputs along one axis that ``local`` neighbouring outputs span: k (S_l - 1) + d (F - 1) + 1 (ledger I10-LOCAL)."""
+    """Inputs along one axis that ``local`` neighbouring outputs span.
+
+    These are k (S_l - 1) + d (F - 1) + 1 (ledger I10-LOCAL).
+    """
     return stride * (local - 1) + dilation * (taps - 1) + 1
 
 
 def output_size(size: int, taps: int, stride: int = 1, dilation: int = 1) -> int:
-    """Outputs along one axis of a valid convolution; for k = d = 1 the paper's S - R with R = F - 1; at most 0 if none fits."""
+    """Outputs along one axis of a valid convolution, at most 0 where none fits.
+
+    For k = d = 1 this is the paper's S - R with R = F - 1.
+    """
     return (size - tile_width(1, taps, stride, dilation)) // stride + 1
 
 

@@ -131,7 +131,9 @@ def rejections(problem: LocalSizeProblem, local: Pair, padding: Pair = (0, 0)) -
 
 
 def optimal_local_size(problem: LocalSizeProblem) -> LocalSize:
-    """The minimiser that the exhaustive loops over P_x, P_y, S_lx, S_ly meet first, and what to do where there is none.
+    """The minimiser that the exhaustive loops over P_x, P_y, S_lx, S_ly meet first.
+
+    Where there is none, it is what to do instead.
 
     Where nothing is feasible, first the demand for ``units`` groups is dropped, then the tile.
     """
@@ -165,7 +167,10 @@ def _binds(problem: LocalSizeProblem, rule: Rule, best: Hypothesis | None) -> bo
 
 
 def _without(problem: LocalSizeProblem, rule: Rule, cost: int) -> tuple[LocalSizeProblem, Pair]:
-    """The problem and padding with one limit so wide that no hypothesis below ``cost`` accesses a map is lost to it."""
+    """The problem and padding with one limit lifted.
+
+    It is so wide that no hypothesis below ``cost`` accesses a map is lost to it.
+    """
     padding = (problem.max_padding, problem.max_padding)
     wide, high = longest = padded(problem, padding)
     match rule:
@@ -220,7 +225,10 @@ def _search(problem: LocalSizeProblem, padding: Pair | None = None) -> Hypothesi
 
 
 def _groups_along_x(problem: LocalSizeProblem, longest: int, enough: int) -> tuple[Axis, Axis]:
-    """All (S_lx, g_x) that can be part of a minimiser, by S_lx; more than ``enough`` groups only where the image needs them."""
+    """All (S_lx, g_x) that can be part of a minimiser, by S_lx.
+
+    There are more than ``enough`` groups only where the image needs them.
+    """
     x = np.arange(1, min(problem.max_local[0], problem.work_group, longest) + 1, dtype=np.int64)
     least = -(-problem.outputs[0] // x)
     count = np.maximum(0, np.minimum(longest // x, np.maximum(least, enough)) - least + 1)

@@ -22,7 +22,13 @@ PADDING = 0
 
 @dataclass(frozen=True)
 class Image:
-    """A kernel as Algorithm 4 sees it: maps of ``outputs``, computed from maps of ``inputs`` by windows of ``taps``, all (x, y)."""
+    """A kernel as Algorithm 4 sees it; pairs are (x, y).
+
+    ``outputs``: the size of the maps that it computes.
+    ``inputs``: the size of the maps that it computes them from.
+    ``taps``: the size of its windows.
+    ``maps``: how many it computes.
+    """
 
     outputs: tuple[int, int]
     inputs: tuple[int, int]
@@ -31,7 +37,10 @@ class Image:
 
 
 def image(output: Sequence[int], inputs: Iterable[Sequence[int]], windows: Iterable[Sequence[int]]) -> Image | None:
-    """From shapes ``(map, coordinates...)``: the output, tensors with samples that it is computed from, parameters.
+    """The image that a kernel computes, from shapes ``(map, coordinates...)``.
+
+    The shapes are those of the output, of the tensors with samples that it is computed from, and of
+    parameters.
 
     None where the output has no coordinates, or no input has as many.  Taps are those of a parameter with as many
     coordinates, else what the sizes leave: F = S - k (O - 1).

@@ -45,7 +45,7 @@ class Traits:
 
 
 def traits(backend: OpenCLBackend, dtype: str) -> Traits:
-    """Of the backend's device."""
+    """The traits of the backend's device."""
     device = backend.device
     return Traits(
         backend.kind,
@@ -57,4 +57,3 @@ def traits(backend: OpenCLBackend, dtype: str) -> Traits:
         int(device.local_mem_size),
         devices.machine(device, backend.kind),
     )
-

@@ -1,4 +1,7 @@
-"""A kernel built with a schedule, as it runs in a pass: in a launch of its own, or block by block in a fused one."""
+"""A kernel built with a configuration, as it runs in a pass.
+
+It has a launch of its own, or is part of a composed one.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ import pyopencl as cl
 from ...backend import Array
 from ...errors import DeviceError
 from ...opencl.launch.block_layout import BlockLayout
-from ...opencl.launch.calls import PARTS, bound, calls, set_number
+from ...opencl.launch.calls import PARTIAL_SUMS, bound, calls, partial_sums_key, set_number
 from ...opencl.launch.fused import Fusion, fusible
-from ...opencl.launch.grouped import Grouping, parts_key
+from ...opencl.launch.grouped import Grouping
 from ...opencl.launch.launch import local_size
 from ...opencl.launch.memory import OpenCLResident, Region
-from ...opencl.plan.constant_launches import Slice
+from ...opencl.plan.config import KernelConfig
+from ...opencl.plan.constant_launches import TensorSlice
 from ...opencl.plan.plan import Plan
-from ...opencl.plan.schedule import Schedule
 from ...verify.kernel_run import FACTOR, PHI
 from .jobs import Job
 
@@ -39,8 +42,8 @@ class RefusedError(Exception):
 class Candidate:
     """A kernel with outputs of its own, whose samples lie in ``layout``."""
 
-    def __init__(self, job: Job, schedule: Schedule, layout: BlockLayout, queue: Any) -> None:
-        self.job, self.schedule, self.layout, self.queue = job, schedule, layout, queue
+    def __init__(self, job: Job, config: KernelConfig, layout: BlockLayout, queue: Any) -> None:
+        self.job, self.config, self.layout, self.queue = job, config, layout, queue
         self.outputs = {name: self._output(name) for name in job.expected}
 
     def launch(self, count: int) -> None:
@@ -84,12 +87,12 @@ class Candidate:
 
 
 class Launched(Candidate):
-    """In a launch of its own."""
+    """A candidate in a launch of its own."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
+        self, job: Job, config: KernelConfig, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
     ) -> None:
-        super().__init__(job, schedule, layout, queue)
+        super().__init__(job, config, layout, queue)
         kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
         width = plan.kernels[0, kernel.name].width
         vectors = plan.padded(job.samples) // width
@@ -97,12 +100,12 @@ class Launched(Candidate):
         memory = dict(enumerate(self.arguments(inputs)))
         itemsize = np.dtype(job.dtype).itemsize
         units, chosen = shape(job, kernel.output)[0], plan.kernels[0, kernel.name]
-        if chosen.parts > 1:
-            memory[PARTS] = allocated(queue.context, chosen.parts * max(1, units) * itemsize)
+        if chosen.partial_sums > 1:
+            memory[PARTIAL_SUMS] = allocated(queue.context, chosen.partial_sums * max(1, units) * itemsize)
         self.kept = (memory, index)
         self.ready = []
 
-        def tensor(number: int, part: Slice | None) -> Any:
+        def tensor(number: int, part: TensorSlice | None) -> Any:
             return memory[number].get_sub_region(part.first * itemsize, part.count * itemsize) if part else memory[number]
 
         for call in calls(kernel, chosen, len(names(job)), units):
@@ -137,12 +140,12 @@ class _Buffers:
 
 
 class Composed(Candidate):
-    """Alone in a composed pass."""
+    """A candidate alone in a composed pass."""
 
     def __init__(
-        self, job: Job, schedule: Schedule, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
+        self, job: Job, config: KernelConfig, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
     ) -> None:
-        super().__init__(job, schedule, layout, queue)
+        super().__init__(job, config, layout, queue)
         step, itemsize = replace(job.step, unit=0), np.dtype(job.dtype).itemsize
         if isinstance(fusion, Fusion) and not fusible(fusion, [(0, job.kernel.name)]):
             raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
@@ -152,8 +155,10 @@ class Composed(Candidate):
             raise RefusedError("compile", str(error)) from None
         index = read_only(queue.context, fusion.plan.binding(0).index)
         given = dict(zip(step.keys, self.arguments(inputs), strict=True))
-        if fusion.parts(step) > 1:
-            given[parts_key(step)] = allocated(queue.context, fusion.parts(step) * self._count(job.kernel.output) * itemsize)
+        if fusion.partial_sums(step) > 1:
+            given[partial_sums_key(step)] = allocated(
+                queue.context, fusion.partial_sums(step) * self._count(job.kernel.output) * itemsize
+            )
         self.kept = (given, index)
         held = cast(Region, _Buffers(given))
         self.composed.bind(dict.fromkeys(given, held), {0: index})
@@ -162,7 +167,10 @@ class Composed(Candidate):
         self.composed.fit((), resident)
 
     def launch(self, count: int) -> None:
-        """Run it ``count`` times, in one launch where the pass is fused, and wait: as in a pass, where it is one of many."""
+        """Run it ``count`` times and wait.
+
+        Where the pass is fused this is one launch: in a pass, it is one of many.
+        """
         self.composed.launch(0, self.queue, count)
         self.queue.finish()
 
@@ -180,7 +188,7 @@ def names(job: Job) -> list[str]:
 
 def shape(job: Job, name: str) -> tuple[int, bool]:
     """Units of a tensor, and whether it has samples."""
-    extent, samples = job.bench.extent(name)
+    extent, samples = job.fixture.extent(name)
     return extent.units, samples
 
 
@@ -195,6 +203,6 @@ def allocated(context: Any, size: int) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message."""
+    """The first line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,7 +1,7 @@
 """Candidates that may take their process along, tried in another one first.
 
 The child is a process that serves one kernel's candidates until it dies; what it had in hand then is refused as crashed.  Jobs and
-schedules go to it pickled on its stdin, verdicts come back on its stdout; what the compiler prints goes to a file.
+configurations go to it pickled on its stdin, verdicts come back on its stdout; what the compiler prints goes to a file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ...manifest.folder import Folder
-from ...opencl.plan.schedule import Schedule
+from ...opencl.plan.config import KernelConfig
 from ...opencl.tuned.record import Trialled
 from .jobs import Job
 
@@ -60,8 +60,8 @@ class Child:
         self._job: Job | None = None
         self._errors: IO[bytes] | None = None
 
-    def check(self, job: Job, schedule: Schedule) -> Trialled:
-        """Refused where the child refuses the schedule or does not survive it; else with neither time nor reason."""
+    def check(self, job: Job, config: KernelConfig) -> Trialled:
+        """Refused where the child refuses the configuration or does not survive it; else with neither time nor reason."""
         if self._process is None or self._job is not job:
             self.close()
             self._start(job)
@@ -70,10 +70,10 @@ class Child:
         watch = threading.Timer(self.patience, process.kill)
         watch.start()
         try:
-            _send(process.stdin, schedule)
+            _send(process.stdin, config)
             return _receive(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
-            return self._crashed(schedule, process)
+            return self._crashed(config, process)
         finally:
             watch.cancel()
 
@@ -95,14 +95,14 @@ class Child:
         except OSError:  # it died before it read: the first candidate is told so
             return
 
-    def _crashed(self, schedule: Schedule, process: subprocess.Popen[bytes]) -> Trialled:
+    def _crashed(self, config: KernelConfig, process: subprocess.Popen[bytes]) -> Trialled:
         status = process.wait()
         said = self._last_words()
         self.close()
         how = f"{signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         if status == -signal.SIGKILL:
             how += f", killed after {self.patience:g} s or by the system"
-        return Trialled(schedule, refused="crashed", reason=f"its process ended with {how}{said}")
+        return Trialled(config, refused="crashed", reason=f"its process ended with {how}{said}")
 
     def _last_words(self) -> str:
         """The last line that the child printed."""
@@ -139,7 +139,7 @@ def _receive(stream: IO[bytes]) -> Any:
 
 
 def serve(device: str, fuse: bool, lanes: int | None, stdin: IO[bytes], stdout: IO[bytes]) -> None:
-    """The child: one job, then schedules until the other side closes."""
+    """The child: one job, then configurations until the other side closes."""
     from ...opencl.backend import OpenCLBackend
     from .candidate import RefusedError
     from .trial import Trials
@@ -148,14 +148,14 @@ def serve(device: str, fuse: bool, lanes: int | None, stdin: IO[bytes], stdout: 
     trials = Trials(_receive(stdin), backend)
     while True:
         try:
-            schedule = _receive(stdin)
+            config = _receive(stdin)
         except EOFError:
             return
         try:
-            trials.check(schedule)
-            _send(stdout, Trialled(schedule))
+            trials.check(config)
+            _send(stdout, Trialled(config))
         except RefusedError as error:
-            _send(stdout, Trialled(schedule, refused=error.kind, reason=error.reason))
+            _send(stdout, Trialled(config, refused=error.kind, reason=error.reason))
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""What there is to tune in a network: its kernels at their sizes, each with arguments and with what it must give.
+"""What there is to tune in a network.
+
+These are its kernels at their sizes, each with arguments and with what it must give.
 
 One pass of the NumPy backend over random samples gives both, so that every kernel sees numbers of the magnitude that it will see.
 """
@@ -18,7 +20,7 @@ from ...opencl.tuned.identity import kernel_record, key
 from ...powers import power_above
 from ...program.program import Step, Unit
 from ...reference.backend import NumpyBackend, NumpyExecutor
-from ...verify.kernel_run import FACTOR, PHI, Bench, NumpyRun, layer_bench, loss_bench
+from ...verify.kernel_run import FACTOR, PHI, KernelFixture, NumpyRun, layer_fixture, loss_fixture
 from ...verify.loss import drawn_targets
 from ..space.local_sizes import Image, image
 
@@ -32,11 +34,12 @@ CHANGE = 1e-6
 class Job:
     """One kernel of a network.
 
-    ``arrays``: its arguments by tensor, ``(units, samples)`` or ``(units,)``.  ``expected``: what it writes, by tensor, ``PHI``
-    where phi finishes it.  ``step``: the call in its network.
+    ``arrays``: its arguments by tensor, ``(units, samples)`` or ``(units,)``.
+    ``expected``: what it writes, by tensor, ``PHI`` where phi finishes it.
+    ``step``: the call in its network.
     """
 
-    bench: Bench
+    fixture: KernelFixture
     kernel: KernelInfo
     dtype: str
     samples: int
@@ -47,7 +50,7 @@ class Job:
     @property
     def unit(self) -> Unit:
         """The file of kernels at its sizes."""
-        return self.bench.unit
+        return self.fixture.unit
 
     @property
     def name(self) -> str:
@@ -56,13 +59,13 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """Equal for kernels that one schedule serves."""
+        """Equal for kernels that one configuration serves."""
         return key(kernel_record(self.unit, self.kernel, self.dtype, power_above(self.samples)), {})
 
     @property
     def image(self) -> Image | None:
         """What Algorithm 4 sees of the kernel."""
-        extents = {name: self.bench.extent(name) for name in (*self.kernel.arguments, self.kernel.output)}
+        extents = {name: self.fixture.extent(name) for name in (*self.kernel.arguments, self.kernel.output)}
         if any(extent.entries is not None for extent, _ in extents.values()):
             return None
         sources = [extent.shape for name, (extent, samples) in extents.items() if samples and name in self.kernel.arguments]
@@ -77,7 +80,7 @@ class Job:
         generator = np.random.default_rng(0)
         found = []
         for moved in (False, True):
-            run = NumpyRun(self.bench, "float64", self.samples)
+            run = NumpyRun(self.fixture, "float64", self.samples)
             for argument, values in self.arrays.items():
                 shift = CHANGE * generator.choice([-1.0, 1.0], values.shape) if moved else 0.0
                 run.put(argument, values.astype(np.float64) * (1 + shift))
@@ -108,26 +111,26 @@ def _traced(network: Network, samples: int, request: Request, seed: int, spread:
         targets /= np.maximum(targets.sum(axis=1, keepdims=True), 1e-3)
     executor.set_parameters(network.parameters + 0.05 * spread * generator.normal(size=network.parameter_count))
     resident = executor.upload(inputs, targets, None)
-    rows = network.backend.in_rows(program, network.dtype, samples, request)
-    benches = {number: bench(network, number) for number in range(len(program.units))}
-    if rows:
-        benches = {number: replace(found, unit=found.unit.in_rows()) for number, found in benches.items()}
+    sample_outer = network.backend.prefers_sample_outer(program, network.dtype, samples, request)
+    fixtures = {number: fixture(network, number) for number in range(len(program.units))}
+    if sample_outer:
+        fixtures = {number: replace(found, unit=found.unit.as_sample_outer()) for number, found in fixtures.items()}
     with np.errstate(all="ignore"):
         for step, _ in executor.trace(resident, request):
-            yield _job(benches[step.unit], step.in_rows() if rows else step, network.dtype, samples, executor)
+            yield _job(fixtures[step.unit], step.as_sample_outer() if sample_outer else step, network.dtype, samples, executor)
 
 
-def bench(network: Network, number: int) -> Bench:
+def fixture(network: Network, number: int) -> KernelFixture:
     """The tensors of unit ``number``."""
     program = network.program
     unit = program.units[number]
     if number == len(program.layers):
-        return replace(loss_bench(program.loss, program.layers[-1].output.units), unit=unit)
+        return replace(loss_fixture(program.loss, program.layers[-1].output.units), unit=unit)
     lower = network.manifest.activation(unit.lower)
-    return replace(layer_bench(program.layers[number], lower, unit.store_z), unit=unit)
+    return replace(layer_fixture(program.layers[number], lower, unit.store_z), unit=unit)
 
 
-def _job(found: Bench, step: Step, dtype: str, samples: int, executor: NumpyExecutor) -> Job:
+def _job(found: KernelFixture, step: Step, dtype: str, samples: int, executor: NumpyExecutor) -> Job:
     kernel, values = step.kernel, executor.buffers
     arrays = {name: values[argument.key] for name, argument in zip(kernel.arguments, step.reads, strict=True)}
     if step.factor is not None:

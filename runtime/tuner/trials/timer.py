@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...opencl.plan.schedule import Schedule
+from ...opencl.plan.config import KernelConfig
 
 #: Seconds of a block of launches, and the most launches in it.
 BLOCK, MOST_LAUNCHES = 5e-4, 100
@@ -25,7 +25,7 @@ HOPELESS = 1.1
 class Launchable(Protocol):
     """A kernel ready to run."""
 
-    schedule: Schedule
+    config: KernelConfig
 
     def launch(self, count: int) -> None:
         """Run it ``count`` times and wait."""
@@ -44,14 +44,18 @@ class Timer(Protocol):
     """Compares two kernels that compute the same."""
 
     def seconds(self, kernel: Launchable) -> float:
-        """Of one launch, roughly."""
+        """The seconds of one launch, roughly."""
 
     def compare(self, default: Launchable, candidate: Launchable, best: float, rounds: int) -> Timing:
         """Both in alternation; fewer than ``rounds`` rounds where the ratio is far above ``best``."""
 
 
 class WallTimer:
-    """By the clock.  ``clock`` in seconds.  ``units``: of the device, which launches of a block are shared among."""
+    """A timer that reads the clock on the wall.
+
+    ``clock``: gives seconds.
+    ``units``: of the device, which launches of a block are shared among.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, units: int = 1) -> None:
         self.clock, self.units = clock, units
@@ -95,7 +99,7 @@ class WallTimer:
 
 
 def out_of_step(times: int, units: int) -> int:
-    """At least ``times``, one more than a multiple of ``units``.
+    """The least number, at least ``times``, that is one more than a multiple of ``units``.
 
     Units that share such a launch evenly are at different items of the pass at any time.  At the same ones of two repetitions they
     would write the same memory, which no pass does: up to a fifth slower, measured.

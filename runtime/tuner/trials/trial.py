@@ -20,8 +20,8 @@ from ...opencl.device import device as devices
 from ...opencl.launch.block_layout import BlockLayout
 from ...opencl.launch.fused import Fusion, fusible
 from ...opencl.launch.grouped import Grouping, groupable
+from ...opencl.plan.config import DEFAULT, Fixed, KernelConfig
 from ...opencl.plan.plan import Plan
-from ...opencl.plan.schedule import DEFAULT, Fixed, Schedule
 from ...opencl.tuned.record import Trialled
 from ...verify.kernel_run import PHI
 from ...verify.verdict import BACKENDS, relative
@@ -38,24 +38,27 @@ if TYPE_CHECKING:
 PHI_LABEL = "the output"
 
 
-def composed(job: Job, backend: OpenCLBackend, schedule: Schedule = DEFAULT) -> Fusion | Grouping | None:
+def composed(job: Job, backend: OpenCLBackend, config: KernelConfig = DEFAULT) -> Fusion | Grouping | None:
     """How the backend composes a pass with this kernel; None where it launches the kernel."""
     own = copy(backend)
-    own.schedules = Fixed({(job.unit.file, job.kernel.name): schedule})
+    own.configs = Fixed({(job.unit.file, job.kernel.name): config})
     if backend.groups:
         grouping = own.grouping((job.unit,), job.dtype, job.samples)
         return grouping if groupable(grouping, [(0, job.kernel.name)]) else None
     if not backend.fuses:
         return None
-    if job.unit.is_rows:
-        fusion = own.row_fusion((job.unit,), job.dtype, job.samples)
+    if job.unit.is_sample_outer:
+        fusion = own.sample_outer_fusion((job.unit,), job.dtype, job.samples)
     else:
         fusion = own.fusion((job.unit,), job.dtype, job.samples)
     return fusion if fusible(fusion, [(0, job.kernel.name)]) else None
 
 
 def space(job: Job, backend: OpenCLBackend) -> Space:
-    """The kernel's schedules on the backend's device; in a fused pass its samples are those of a block, computed by one core."""
+    """The kernel's configurations on the backend's device.
+
+    In a fused pass its samples are those of a block, which one core computes.
+    """
     device, composition = traits(backend, job.dtype), composed(job, backend)
     if not isinstance(composition, Fusion):
         device = replace(device, grouped=composition is not None)
@@ -78,23 +81,23 @@ class Trials:
         self._default: Candidate | None = None
         self._terms: dict[str, float] = {}
 
-    # ---------------------------------------------------------------------------------------------------- one schedule
-    def prepare(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
+    # ---------------------------------------------------------------------------------------------------- one configuration
+    def prepare(self, config: KernelConfig, beside: KernelConfig = DEFAULT) -> Candidate:
         """Build; for as many samples as the tiles of ``beside`` divide too, so that both run on the same arrays.  RefusedError."""
-        reason = self.space.illegal(schedule)
+        reason = self.space.illegal(config)
         if reason:
             raise RefusedError("invalid", reason)
         try:
-            return self._composed(schedule, beside) if self.space.device.composed else self._launched(schedule, beside)
+            return self._composed(config, beside) if self.space.device.composed else self._launched(config, beside)
         except ManifestError as error:
             raise RefusedError("compile", str(error)) from None
         except (cl.Error, MemoryError) as error:
             raise RefusedError("failed", first_line(error)) from None
 
-    def _launched(self, schedule: Schedule, beside: Schedule) -> Candidate:
-        plan, other = self._plan(schedule), self._plan(beside)
+    def _launched(self, config: KernelConfig, beside: KernelConfig) -> Candidate:
+        plan, other = self._plan(config), self._plan(beside)
         layout, used = self._both(plan, other)
-        return Launched(self.job, schedule, plan, layout, self.queue, self._placed(layout, used), self.backend.kind == "cpu")
+        return Launched(self.job, config, plan, layout, self.queue, self._placed(layout, used), self.backend.kind == "cpu")
 
     def _both(self, plan: Plan, other: Plan) -> tuple[BlockLayout, int]:
         """A capacity that the tiles of both plans divide, and the lanes that either computes."""
@@ -102,21 +105,21 @@ class Trials:
         capacity = -(-self.job.samples // step) * step
         return BlockLayout(capacity, capacity), max(plan.padded(self.job.samples), other.padded(self.job.samples))
 
-    def _composed(self, schedule: Schedule, beside: Schedule) -> Candidate:
-        found = composed(self.job, self.backend, schedule)
+    def _composed(self, config: KernelConfig, beside: KernelConfig) -> Candidate:
+        found = composed(self.job, self.backend, config)
         if found is None:
             samples = self.space.samples
             raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
         if isinstance(found, Fusion):
             layout = found.layout(found.whole(self.job.samples))
-            return Composed(self.job, schedule, found, layout, self.queue, self._placed(layout, layout.capacity))
+            return Composed(self.job, config, found, layout, self.queue, self._placed(layout, layout.capacity))
         layout, used = self._both(found.plan, self._plan(beside))
         grouping = Grouping(found.plan.over(layout.capacity))
-        return Composed(self.job, schedule, grouping, layout, self.queue, self._placed(layout, used))
+        return Composed(self.job, config, grouping, layout, self.queue, self._placed(layout, used))
 
-    def check(self, schedule: Schedule, beside: Schedule = DEFAULT) -> Candidate:
+    def check(self, config: KernelConfig, beside: KernelConfig = DEFAULT) -> Candidate:
         """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
-        candidate = self.prepare(schedule, beside)
+        candidate = self.prepare(config, beside)
         first, second = candidate.run(), candidate.run()
         for name, expected in self.job.expected.items():
             self._compare(name, first[name], expected)
@@ -141,38 +144,41 @@ class Trials:
                 f"(error {errors[worst]:.1e}, tolerance {tolerance:.0e})",
             )
 
-    def try_out(self, schedule: Schedule, best: float = 1.0) -> Trialled:
+    def try_out(self, config: KernelConfig, best: float = 1.0) -> Trialled:
         """Check, then time beside the default; what is refused says why."""
         try:
-            candidate = self.check(schedule)
-            timing = self.timer.compare(self.default(candidate.layout.capacity, schedule), candidate, best, ROUNDS)
+            candidate = self.check(config)
+            timing = self.timer.compare(self.default(candidate.layout.capacity, config), candidate, best, ROUNDS)
         except RefusedError as error:
-            return Trialled(schedule, refused=error.kind, reason=error.reason)
+            return Trialled(config, refused=error.kind, reason=error.reason)
         except cl.Error as error:
-            return Trialled(schedule, refused="failed", reason=first_line(error))
-        return Trialled(schedule, timing.candidate, timing.ratio)
+            return Trialled(config, refused="failed", reason=first_line(error))
+        return Trialled(config, timing.candidate, timing.ratio)
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
-        """Seconds of the default and of ``schedule``, measured again and for longer: the fastest of many was lucky too."""
-        candidate = self.check(schedule)
-        timing = self.timer.compare(self.default(candidate.layout.capacity, schedule), candidate, 1.0, FINAL)
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
+        """Seconds of the default and of ``config``, measured again and for longer: the fastest of many was lucky too."""
+        candidate = self.check(config)
+        timing = self.timer.compare(self.default(candidate.layout.capacity, config), candidate, 1.0, FINAL)
         return timing.default, timing.default * timing.ratio
 
-    def default(self, capacity: int, beside: Schedule) -> Candidate:
+    def default(self, capacity: int, beside: KernelConfig) -> Candidate:
         """The default at ``capacity``; kept."""
         if self._default is None or self._default.layout.capacity != capacity:
             self._default = self.prepare(DEFAULT, beside)
         return self._default
 
     def default_seconds(self) -> float:
-        """Of one run of the default, roughly; RefusedError where its numbers are wrong."""
+        """The seconds of one run of the default, roughly.
+
+        Raises RefusedError where its numbers are wrong.
+        """
         candidate = self.check(DEFAULT)
         return self.timer.seconds(candidate)
 
     # ------------------------------------------------------------------------------------------------------- arguments
-    def _plan(self, schedule: Schedule) -> Plan:
+    def _plan(self, config: KernelConfig) -> Plan:
         backend = copy(self.backend)
-        backend.schedules = Fixed({(self.job.unit.file, self.job.kernel.name): schedule})
+        backend.configs = Fixed({(self.job.unit.file, self.job.kernel.name): config})
         return backend.plan((self.job.unit,), self.job.dtype, self.job.samples)
 
     def _placed(self, layout: BlockLayout, used: int) -> dict[str, Any]:

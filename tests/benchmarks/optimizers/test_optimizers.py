@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from phiz.benchmarks.optimizers import fits, networks, outside, perceptron
 from phiz.runtime.data.split import load_split
+from phiz.runtime.training.evaluation_set import EvaluationSet
 from phiz.runtime.training.objective import NetworkObjective
-from phiz.runtime.training.part import Part
 
 
 def test_a_recorded_objective_counts_up_to_the_first_value_that_is_low_enough() -> None:
@@ -41,7 +41,7 @@ def test_scikit_learn_minimises_the_same_function_from_the_same_start() -> None:
     network = perceptron.perceptron(parts, "numpy", "float64")
     matrices, biases = perceptron.weights(network)
     np.testing.assert_array_equal(perceptron.flat(matrices, biases), network.parameters)
-    goal = NetworkObjective(Part(network, parts.train), 1.0 / len(parts.train))
+    goal = NetworkObjective(EvaluationSet(network, parts.train), 1.0 / len(parts.train))
     _, x = perceptron.scikit_learn(parts, network, 1.0, 3)
     from sklearn.neural_network import MLPClassifier
 

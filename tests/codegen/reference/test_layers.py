@@ -21,7 +21,7 @@ from phiz.derive.adjoint.bounds import range_checks
 from phiz.derive.ir import Kernel, Tensor
 from phiz.derive.language.layer import Family
 from phiz.derive.pipeline import Derivation, derive_definition
-from phiz.runtime.program.connections import Relation
+from phiz.runtime.program.connections import ConnectionTable
 
 import tests.layers
 from tests.harness import LayerRun, evaluate
@@ -154,9 +154,9 @@ class Case:
         outputs = got if isinstance(got, list) else [got]
         assert not any(np.shares_memory(o, a) for o in outputs for a in after), "the output shares memory with an argument"
 
-    def relation(self, name: str) -> Relation:
+    def relation(self, name: str) -> ConnectionTable:
         columns = dict(self.derivation.definition.relations[name].columns)
-        return Relation(name, self.relations[name], {c: self.env[size] for c, size in columns.items()})
+        return ConnectionTable(name, self.relations[name], {c: self.env[size] for c, size in columns.items()})
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

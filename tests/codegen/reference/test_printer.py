@@ -41,7 +41,7 @@ from phiz.derive.ir import (
     Temporary,
     Tensor,
 )
-from phiz.runtime.program.connections import Relation
+from phiz.runtime.program.connections import ConnectionTable
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 SAMPLES = pytest.mark.parametrize("T", [1, 3])
@@ -239,7 +239,7 @@ def test_convolution(case: int, dtype: type, T: int) -> None:
 def test_ragged_convolution_with_connections(dtype: type) -> None:
     """Maps and kernels of different sizes, connections as rows (i, j, q); one output map has none."""
     rows = {"i": [2, 0, 0], "j": [1, 0, 1], "q": [1, 0, 1]}
-    D = Relation("D", rows, {"i": 3, "j": 2, "q": 2})
+    D = ConnectionTable("D", rows, {"i": 3, "j": 2, "q": 2})
     H, M, O, T = np.array([5, 7]), np.array([2, 3]), np.array([4, 3, 5]), 2
     y = [drawn(dtype, h, T) for h in H]
     weight = [drawn(dtype, m) for m in M]
@@ -265,7 +265,7 @@ def test_ragged_convolution_with_connections(dtype: type) -> None:
 def test_units_with_connection_lists(dtype: type, T: int) -> None:
     """Rows of plain units become an array axis, and the sum one product of matrices."""
     rows = {"i": [0, 0, 2, 2, 2], "j": [1, 3, 0, 1, 1], "q": [0, 1, 1, 0, 0]}
-    D = Relation("D", rows, {"i": 3, "j": 4, "q": 2})
+    D = ConnectionTable("D", rows, {"i": 3, "j": 4, "q": 2})
     body = product(Load("w", (Column("D", "q", c),)), Load("Y", (Column("D", "j", c),)))
     k = kernel(tensor("Z", I), [("i", "unit", I)], nest(body, RowLoop("c", "D", "i", i)))
     y, w = drawn(dtype, 4, T), drawn(dtype, 2)

@@ -22,8 +22,8 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend, work_group
 from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.opencl.device.machine import Machine
+from phiz.runtime.opencl.plan.config import Fixed, KernelConfig
 from phiz.runtime.opencl.plan.plan import Plan
-from phiz.runtime.opencl.plan.schedule import Fixed, Schedule
 from phiz.runtime.program.layer import layer
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
@@ -182,7 +182,7 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
     kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None)}, operands=(("TILE",),))
     other = replace(kernel, name="other", tiles={"OTHER": TileInfo(None)}, operands=(("OTHER",),))
     units = (replace(unit, kernels=(kernel, other)),)
-    wanted = {(unit.file, kernel.name): Schedule({"TILE": 3}), (unit.file, "other"): Schedule({"OTHER": 2})}
+    wanted = {(unit.file, kernel.name): KernelConfig({"TILE": 3}), (unit.file, "other"): KernelConfig({"OTHER": 2})}
     plans = [Plan(units, Fixed(wanted), "float32", 4, 4 * vectors, Machine(16, 2)) for vectors in (1, 2, 3, 4, 6, 7)]
     assert [plan.capacity // 4 for plan in plans] == [1, 2, 6, 6, 6, 12]
     assert [plan.padded(9) for plan in plans] == [12] * 6
@@ -192,8 +192,8 @@ def test_kernels_of_one_pass_may_differ_in_vector_width(folder: Path) -> None:
     numpy, _ = pair(folder, "float32")
     unit = numpy.program.units[0]
     widths = zip(unit.kernels, (1, 4, 2, 8, 16), strict=False)
-    wanted = {(unit.file, kernel.name): Schedule(width=width) for kernel, width in widths}
-    backend = OpenCLBackend(schedules=Fixed(wanted))
+    wanted = {(unit.file, kernel.name): KernelConfig(width=width) for kernel, width in widths}
+    backend = OpenCLBackend(configs=Fixed(wanted))
     network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
     x, t, w = batch(21)
     for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):

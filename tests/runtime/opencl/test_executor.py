@@ -271,20 +271,20 @@ def test_a_kept_pass_survives_other_passes(folder: Path) -> None:
 
 
 class OneForm(OpenCLBackend):
-    """Every pass in rows, or none."""
+    """Every pass sample-outer, or none."""
 
-    rows = False
+    sample_outer = False
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        return self.rows
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+        return self.sample_outer
 
 
-@pytest.mark.parametrize("rows", [False, True])
-def test_an_executor_is_found_again(rows: bool) -> None:
+@pytest.mark.parametrize("sample_outer", [False, True])
+def test_an_executor_is_found_again(sample_outer: bool) -> None:
     """By the same need and by smaller ones, whichever form the device's width would make the faster one."""
     backend = OneForm()
-    backend.rows = rows
+    backend.sample_outer = sample_outer
     net = Network([layer("dense", maps=9, activation="tanh"), layer("dense", maps=3)], 4, "mse", backend=backend)
-    need = 5 if rows else backend.capacity(net.program, "float32", 5)
+    need = 5 if sample_outer else backend.capacity(net.program, "float32", 5)
     assert net.executor(need) is net.executor(need) is net.executor(need - 1)
-    assert backend.capacity(net.program, net.dtype, need, rows) == need <= net.executor(need).capacity
+    assert backend.capacity(net.program, net.dtype, need, sample_outer) == need <= net.executor(need).capacity

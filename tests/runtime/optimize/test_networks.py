@@ -20,8 +20,8 @@ from phiz.runtime.optimize.base.vector import add_scaled
 from phiz.runtime.optimize.methods.normal_equations import accumulate
 from phiz.runtime.optimize.methods.residuals import gauss_newton_softmax
 from phiz.runtime.program.layer import layer
+from phiz.runtime.training.evaluation_set import EvaluationSet
 from phiz.runtime.training.objective import NetworkObjective, penalised
-from phiz.runtime.training.part import Part
 
 METHODS = ("gd", "momentum", "cg", "bfgs", "lbfgs", "lm")
 OPTIONS: dict[str, dict[str, Any]] = {"momentum": {"step": 0.05}}
@@ -32,7 +32,7 @@ def fit(samples: int = 60, hidden: int = 4, seed: int = 0, backend: str = "numpy
     x = np.linspace(-1, 1, samples)[:, None] if samples > 1 else np.array([[0.3]])
     layers = [layer("dense", maps=hidden, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 1, "mse", backend, "float64", seed)
-    return NetworkObjective(Part(network, from_arrays(x, np.sin(4 * x), "float64", task="regression")), alpha)
+    return NetworkObjective(EvaluationSet(network, from_arrays(x, np.sin(4 * x), "float64", task="regression")), alpha)
 
 
 def few_digits(samples: int = 40, dtype: str = "float64") -> Dataset:
@@ -47,7 +47,7 @@ def classifier(backend: str, dtype: str = "float64", alpha: float = 0.01, sample
         layer("softmax", maps=10),
     ]
     network = Network(layers, (1, 8, 8), "ce", backend, dtype, seed=1)
-    return NetworkObjective(Part(network, few_digits(samples, dtype)), alpha)
+    return NetworkObjective(EvaluationSet(network, few_digits(samples, dtype)), alpha)
 
 
 # ------------------------------------------------------------------------------------------------------------- rows
@@ -112,7 +112,7 @@ def test_levenberg_marquardt_reaches_what_lbfgs_needs_ten_times_the_evaluations_
     target = np.sin(3 * x.sum(axis=1, keepdims=True)) + 0.3 * np.cos(7 * x[:, :1])
     layers = [layer("dense", maps=20, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 2, "mse", "numpy", "float64", seed=0)
-    goal = NetworkObjective(Part(network, from_arrays(x, target, "float64")))
+    goal = NetworkObjective(EvaluationSet(network, from_arrays(x, target, "float64")))
     marquardt = minimize(goal, network.parameters, "lm", maxiter=40)
     spent = marquardt.nfev + marquardt.njev
     lbfgs = minimize(goal, network.parameters, "lbfgs", maxfev=10 * spent, maxiter=10**6, gtol=0.0)
@@ -126,7 +126,7 @@ def xor(seed: int) -> NetworkObjective:
     layers = [layer("dense", maps=2, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 2, "mse", "numpy", "float64", seed)
     truth = np.array([[0.0], [1.0], [1.0], [0.0]])
-    return NetworkObjective(Part(network, from_arrays(corners, truth, "float64", task="regression")))
+    return NetworkObjective(EvaluationSet(network, from_arrays(corners, truth, "float64", task="regression")))
 
 
 def test_levenberg_marquardt_solves_exclusive_or_from_nearly_every_start() -> None:
@@ -162,9 +162,9 @@ def test_lbfgs_on_the_digits_network_of_1954_parameters() -> None:
     chosen = architecture("lenet-digits-small", parts.train)
     network = Network(chosen.layers, chosen.input_shape, chosen.loss, "opencl", "float32", 0)
     assert network.parameter_count == 1954
-    result = minimize(NetworkObjective(Part(network, parts.train), 3e-4), network.parameters, "lbfgs", maxiter=25)
+    result = minimize(NetworkObjective(EvaluationSet(network, parts.train), 3e-4), network.parameters, "lbfgs", maxiter=25)
     assert parts.test is not None
-    assert Part(network, parts.test).score(result.x).accuracy > 0.95
+    assert EvaluationSet(network, parts.test).score(result.x).accuracy > 0.95
     assert result.seconds - result.objective_seconds < 0.2 * result.objective_seconds
 
 
@@ -235,7 +235,8 @@ def test_methods_say_what_memory_a_network_needs_and_refuse_what_cannot_fit() ->
 def test_a_network_of_a_million_parameters_is_refused_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [layer("dense", maps=1000, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 1000, "mse", "numpy", "float32")
-    goal = NetworkObjective(Part(network, from_arrays(np.zeros((2, 1000)), np.zeros((2, 1)), "float32", task="regression")))
+    data = from_arrays(np.zeros((2, 1000)), np.zeros((2, 1)), "float32", task="regression")
+    goal = NetworkObjective(EvaluationSet(network, data))
     monkeypatch.setattr(goal, "_evaluate", lambda *_, **__: pytest.fail("evaluated"))
     for method in ("bfgs", "lm"):
         with pytest.raises(MemoryRefusedError, match=r"1,002,001 parameters need .* TiB"):
@@ -261,7 +262,7 @@ def test_rank_deficient_and_zero_columns(method: str) -> None:
     inputs = np.column_stack([random.uniform(-1, 1, 30), np.zeros(30)])
     data = from_arrays(inputs, np.sin(3 * inputs[:, :1]), "float64", task="regression")
     network = Network([layer("dense", maps=3, activation="tanh"), layer("dense", maps=1)], 2, "mse", "numpy", "float64")
-    goal = NetworkObjective(Part(network, data))
+    goal = NetworkObjective(EvaluationSet(network, data))
     x0 = network.parameters
     weights = network.parameter(0, "w").reshape(3, -1)  # views of x0
     weights[1] = weights[0]
@@ -280,7 +281,7 @@ def test_residuals_that_are_exactly_zero_end_the_run() -> None:
     goal = fit(samples=5)
     x0 = np.zeros_like(goal.network.parameters)
     data = from_arrays(goal.part.data.inputs, np.zeros((5, 1)), "float64", task="regression")
-    exact = NetworkObjective(Part(goal.network, data))
+    exact = NetworkObjective(EvaluationSet(goal.network, data))
     assert minimize(exact, x0, "lm").status is Status.ZERO_RESIDUAL
     assert minimize(exact, x0, "lbfgs").status is Status.GRADIENT
 
@@ -290,7 +291,7 @@ def test_steps_into_infinity_are_shortened() -> None:
     random = np.random.default_rng(0)
     data = from_arrays(1e18 * random.normal(size=(12, 2)), random.normal(size=(12, 1)), "float32", task="regression")
     network = Network([layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float32")
-    goal = NetworkObjective(Part(network, data))
+    goal = NetworkObjective(EvaluationSet(network, data))
     result = minimize(goal, 1e-18 * network.parameters, "lbfgs", maxiter=20, first_step=1e20)
     assert np.isfinite(result.fun) and np.isfinite(result.x).all() and result.fun <= result.history[0].fun
 

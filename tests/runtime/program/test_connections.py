@@ -1,11 +1,11 @@
-"""Relations against their definition: sets of connections, and the transpose C_j = {i : j in D_i}."""
+"""Connection tables against their definition: sets of connections, and the transpose C_j = {i : j in D_i}."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
-from phiz.runtime.program.connections import Relation, connect
+from phiz.runtime.program.connections import ConnectionTable, connection_table
 
 LISTS = st.integers(1, 6).flatmap(
     lambda inputs: st.tuples(st.just(inputs), st.lists(st.lists(st.integers(0, inputs - 1), max_size=5), min_size=1, max_size=6))
@@ -15,7 +15,7 @@ LISTS = st.integers(1, 6).flatmap(
 @given(LISTS)
 def test_transpose_is_the_definition_of_c(case: tuple[int, list[list[int]]]) -> None:
     inputs, lists = case
-    relation = connect("D", {"i": len(lists), "j": inputs}, lists)
+    relation = connection_table("D", {"i": len(lists), "j": inputs}, lists)
     assert len(relation) == sum(len(entry) for entry in lists)
     for i, entry in enumerate(lists):
         assert relation.j[relation.rows("i", i)].tolist() == entry
@@ -28,7 +28,7 @@ def test_transpose_is_the_definition_of_c(case: tuple[int, list[list[int]]]) -> 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 2)), max_size=12), st.randoms())
 def test_rows_of_any_order(rows: list[tuple[int, int, int]], random: object) -> None:
     columns = {c: [row[n] for row in rows] for n, c in enumerate("ijq")}
-    relation = Relation("D", columns, {"i": 4, "j": 5, "q": 3})
+    relation = ConnectionTable("D", columns, {"i": 4, "j": 5, "q": 3})
     for n, column in enumerate("ijq"):
         pointers, order = relation.group(column)
         assert pointers[-1] == len(rows) == len(order)
@@ -38,36 +38,36 @@ def test_rows_of_any_order(rows: list[tuple[int, int, int]], random: object) -> 
 
 
 def test_full_and_one_to_one() -> None:
-    full = connect("D", {"i": 2, "j": 3, "q": None}, "full")
+    full = connection_table("D", {"i": 2, "j": 3, "q": None}, "full")
     rows = list(zip(full.i, full.j, full.q, strict=True))
     assert rows == [(0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 0, 3), (1, 1, 4), (1, 2, 5)]
-    single = connect("D", {"i": 3, "j": 3, "q": None}, "one-to-one", "map")
+    single = connection_table("D", {"i": 3, "j": 3, "q": None}, "one-to-one", "map")
     assert single.i.tolist() == single.j.tolist() == single.q.tolist() == [0, 1, 2]
     with pytest.raises(ShapeError, match="got 2 and 3"):
-        connect("D", {"i": 2, "j": 3}, "one-to-one")
+        connection_table("D", {"i": 2, "j": 3}, "one-to-one")
 
 
 def test_sharing() -> None:
     lists = [[1, 0], [], [0]]
-    by_map = connect("D", {"i": 3, "j": 2, "q": None}, lists, "map")
+    by_map = connection_table("D", {"i": 3, "j": 2, "q": None}, lists, "map")
     assert by_map.q.tolist() == [0, 0, 2] and by_map.sizes["q"] == 3
     for table in ([2, 0, 2], [[2, 0], [], [2]]):
-        shared = connect("D", {"i": 3, "j": 2, "q": None}, lists, table)
+        shared = connection_table("D", {"i": 3, "j": 2, "q": None}, lists, table)
         assert shared.q.tolist() == [2, 0, 2] and shared.sizes["q"] == 3
     with pytest.raises(ShapeError, match="2 ids, expected 3"):
-        connect("D", {"i": 3, "j": 2, "q": None}, lists, [0, 1])
+        connection_table("D", {"i": 3, "j": 2, "q": None}, lists, [0, 1])
     with pytest.raises(ShapeError, match="'pair', 'map'"):
-        connect("D", {"i": 3, "j": 2, "q": None}, lists, "all")
+        connection_table("D", {"i": 3, "j": 2, "q": None}, lists, "all")
 
 
 def test_explicit_rows_keep_their_order() -> None:
-    relation = connect("D", {"i": 3, "j": 2, "q": None}, {"i": [2, 0], "j": [1, 0], "q": [5, 1]})
+    relation = connection_table("D", {"i": 3, "j": 2, "q": None}, {"i": [2, 0], "j": [1, 0], "q": [5, 1]})
     assert relation.i.tolist() == [2, 0] and relation.q.tolist() == [5, 1] and relation.sizes["q"] == 6
-    assert connect("D", {"i": 3, "j": 2, "q": None}, {"i": [2, 0], "j": [1, 0]}).q.tolist() == [0, 1]
+    assert connection_table("D", {"i": 3, "j": 2, "q": None}, {"i": [2, 0], "j": [1, 0]}).q.tolist() == [0, 1]
 
 
 def test_no_connection_at_all() -> None:
-    relation = connect("D", {"i": 2, "j": 3, "q": None}, [[], []])
+    relation = connection_table("D", {"i": 2, "j": 3, "q": None}, [[], []])
     assert len(relation) == 0 and relation.sizes["q"] == 0
     assert relation.rows("j", 2).tolist() == [] and relation.group("i")[0].tolist() == [0, 0, 0]
 
@@ -88,4 +88,4 @@ def test_no_connection_at_all() -> None:
 )
 def test_bad_connections(connections: object, words: str) -> None:
     with pytest.raises(ShapeError, match=words):
-        connect("D", {"i": 2, "j": 3}, connections)
+        connection_table("D", {"i": 2, "j": 3}, connections)

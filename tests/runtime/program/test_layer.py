@@ -172,12 +172,12 @@ def test_a_layer_of_one_axis_takes_any_shape_flattened(manifest: Manifest) -> No
 def test_listed_connections_take_the_table(manifest: Manifest) -> None:
     found = put(manifest, (3, 6, 6), kernel=3, connections=[[0, 2], [1]])
     assert found.info.name == "convolution_2d_table" and found.sizes["I"] == 2 and found.sizes["Q"] == 3
-    assert found.relations["D"].j.tolist() == [0, 2, 1] and found.sizes["D_rows"] == 3
+    assert found.connection_tables["D"].j.tolist() == [0, 2, 1] and found.sizes["D_rows"] == 3
     assert found.output == Shape.of((2, 4, 4)) and found.parameters == (("w", 27), ("b", 2))
     shared = put(manifest, (3, 6, 6), maps=2, kernel=3, sharing="map")
-    assert shared.info.name == "convolution_2d_table" and shared.sizes["Q"] == 2 and len(shared.relations["D"]) == 6
+    assert shared.info.name == "convolution_2d_table" and shared.sizes["Q"] == 2 and len(shared.connection_tables["D"]) == 6
     single = put(manifest, (3, 6, 6), kernel=3, connections="one-to-one")
-    assert single.sizes["I"] == 3 and single.relations["D"].i.tolist() == single.relations["D"].j.tolist()
+    assert single.sizes["I"] == 3 and single.connection_tables["D"].i.tolist() == single.connection_tables["D"].j.tolist()
     assert put(manifest, (3, 6, 6), maps=2, kernel=3, connections="full").info.name == "convolution_2d"
 
 

@@ -9,8 +9,8 @@ from phiz.runtime.errors import NotFiniteError, PhizError, ShapeError
 from phiz.runtime.network.network import Network
 from phiz.runtime.optimize.base.evaluation import StopRun
 from phiz.runtime.program.layer import layer
+from phiz.runtime.training.evaluation_set import EvaluationSet
 from phiz.runtime.training.objective import NetworkObjective, penalised
-from phiz.runtime.training.part import Part
 
 from tests.runtime.training.training_data import regression, small
 
@@ -32,7 +32,7 @@ def numeric_gradient(f, x: np.ndarray, step: float = 1e-6) -> np.ndarray:
 @pytest.mark.parametrize("loss", ["ce", "mse", "binary_ce"])
 def test_value_is_the_mean_error_and_half_alpha_squares_of_the_weights(loss: str) -> None:
     network, data = small(loss=loss), data_for(loss)
-    objective = NetworkObjective(Part(network, data), alpha=0.3)
+    objective = NetworkObjective(EvaluationSet(network, data), alpha=0.3)
     x = network.parameters + 0.1
     w1, w2 = (network.parameter(index, "w", x) for index in (0, 1))
     expected = network.losses(x, data.inputs, data.targets).mean() + 0.15 * ((w1**2).sum() + (w2**2).sum())
@@ -52,10 +52,10 @@ def test_biases_and_whatever_starts_from_a_constant_are_not_penalised() -> None:
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_a_mini_batch_is_the_mean_of_its_samples_however_it_is_filled_up(count: int) -> None:
     network, data = small(), data_for("ce")
-    objective = NetworkObjective(Part(network, data), alpha=0.1, batch_size=5)
+    objective = NetworkObjective(EvaluationSet(network, data), alpha=0.1, batch_size=5)
     chosen = np.array([7, 2, 9, 4, 0])[:count]
     value, gradient = objective.batch(chosen).value_and_gradient(network.parameters)
-    alone = NetworkObjective(Part(network, data.subset(chosen)), alpha=0.1)
+    alone = NetworkObjective(EvaluationSet(network, data.subset(chosen)), alpha=0.1)
     expected, slope = alone.value_and_gradient(network.parameters)
     assert value == pytest.approx(expected, rel=1e-13)
     np.testing.assert_allclose(gradient, slope, rtol=1e-12, atol=1e-15)
@@ -63,7 +63,7 @@ def test_a_mini_batch_is_the_mean_of_its_samples_however_it_is_filled_up(count: 
 
 def test_batches_of_an_epoch_average_to_the_whole() -> None:
     network, data = small(), data_for("ce", samples=10)
-    objective = NetworkObjective(Part(network, data), alpha=0.2, batch_size=5)
+    objective = NetworkObjective(EvaluationSet(network, data), alpha=0.2, batch_size=5)
     gradients = [objective.batch(part).value_and_gradient(network.parameters)[1] for part in np.arange(10).reshape(2, 5)]
     np.testing.assert_allclose(np.mean(gradients, axis=0), objective.value_and_gradient(network.parameters)[1], rtol=1e-12)
 
@@ -72,7 +72,7 @@ def test_batches_of_an_epoch_average_to_the_whole() -> None:
 @pytest.mark.parametrize("loss", ["ce", "mse", "binary_ce"])
 def test_rows_give_the_gradient_of_every_loss(loss: str, alpha: float) -> None:
     network, data = small(loss=loss), data_for(loss)
-    objective = NetworkObjective(Part(network, data), alpha)
+    objective = NetworkObjective(EvaluationSet(network, data), alpha)
     x = network.parameters + 0.05
     chunks = list(objective.residuals_and_jacobian_chunks(x))
     slope = sum(rows.T @ residual for residual, rows in chunks)
@@ -86,7 +86,7 @@ def test_rows_give_the_hessian_where_gauss_newton_is_exact(loss: str, family: st
     """Linear models under their own losses: J^T J is the Hessian of f, penalty included."""
     activation = "sigmoid" if loss == "binary_ce" else "linear"
     network = Network([layer(family, maps=3, activation=activation)], 4, loss, "numpy", "float64", seed=1)
-    objective = NetworkObjective(Part(network, data_for(loss)), alpha=0.2)
+    objective = NetworkObjective(EvaluationSet(network, data_for(loss)), alpha=0.2)
     x = network.parameters + 0.1
     matrix = sum(rows.T @ rows for _, rows in objective.residuals_and_jacobian_chunks(x))
     hessian = np.array([numeric_gradient(lambda at, k=k: objective.value_and_gradient(at)[1][k], x) for k in range(x.size)])
@@ -95,7 +95,7 @@ def test_rows_give_the_hessian_where_gauss_newton_is_exact(loss: str, family: st
 
 def test_rows_in_small_chunks_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = small(), data_for("ce")
-    objective = NetworkObjective(Part(network, data), alpha=0.1)
+    objective = NetworkObjective(EvaluationSet(network, data), alpha=0.1)
     whole = [np.concatenate(parts) for parts in zip(*objective.residuals_and_jacobian_chunks(network.parameters), strict=True)]
     monkeypatch.setattr("phiz.runtime.network.executors.ROW_BYTES", 4 * 3 * network.parameter_count * 8)
     chunks = list(objective.residuals_and_jacobian_chunks(network.parameters))
@@ -106,7 +106,7 @@ def test_rows_in_small_chunks_are_the_same_rows(monkeypatch: pytest.MonkeyPatch)
 
 def test_levenberg_marquardt_refuses_a_loss_whose_rows_it_does_not_have() -> None:
     network = Network([layer("dense", maps=3, activation="sigmoid")], 4, "ce", "numpy", "float64")
-    objective = NetworkObjective(Part(network, data_for("ce")))
+    objective = NetworkObjective(EvaluationSet(network, data_for("ce")))
     with pytest.raises(PhizError, match="expected the loss mse, binary_ce, or ce after a softmax"):
         next(objective.residuals_and_jacobian_chunks(network.parameters))
 
@@ -116,8 +116,8 @@ def test_a_nan_names_its_layer_and_ends_descent_but_not_a_line_search() -> None:
     network = Network([layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float64")
     x = np.full(network.parameter_count, 1e200)
     with pytest.raises(NotFiniteError, match=r"layer 1 \(dense\): forward Z is inf at sample \d+"):
-        NetworkObjective(Part(network, data)).value_and_gradient(x)
-    strict = NetworkObjective(Part(network, data), strict=True)
+        NetworkObjective(EvaluationSet(network, data)).value_and_gradient(x)
+    strict = NetworkObjective(EvaluationSet(network, data), strict=True)
     for evaluate in (strict.value_and_gradient, strict.value, strict.batch(np.arange(3)).value_and_gradient):
         with pytest.raises(StopRun, match=r"layer 1 \(dense\)"):
             evaluate(x)
@@ -128,14 +128,14 @@ def test_a_nan_names_its_layer_and_ends_descent_but_not_a_line_search() -> None:
 
 def test_targets_that_are_not_as_many_as_the_outputs_are_refused() -> None:
     with pytest.raises(ShapeError, match="4 classes, but the network has 3 outputs"):
-        Part(small(), data_for("ce", outputs=4))
+        EvaluationSet(small(), data_for("ce", outputs=4))
 
 
 def test_large_data_is_scored_without_being_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = small(), data_for("ce")
-    placed = Part(network, data).score(network.parameters)
-    monkeypatch.setattr("phiz.runtime.training.part.RESIDENT_BYTES", 0)
-    part = Part(network, data)
+    placed = EvaluationSet(network, data).score(network.parameters)
+    monkeypatch.setattr("phiz.runtime.training.evaluation_set.RESIDENT_BYTES", 0)
+    part = EvaluationSet(network, data)
     assert part.score(network.parameters) == placed
     assert part.samples[0] is data.inputs
     outputs = network.forward(network.parameters, data.inputs)

@@ -182,17 +182,17 @@ def test_ctrl_c_keeps_the_best_and_the_run_goes_on_from_where_it_was(name: str, 
 
 def test_ctrl_c_while_an_epoch_is_scored_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = go(RUNS["sgd"])
-    from phiz.runtime.training.part import Part
+    from phiz.runtime.training.evaluation_set import EvaluationSet
 
-    original, calls = Part.score, []
+    original, calls = EvaluationSet.score, []
 
-    def interrupted(self: Part, parameters: np.ndarray) -> Any:
+    def interrupted(self: EvaluationSet, parameters: np.ndarray) -> Any:
         calls.append(0)
         if len(calls) == 7:  # training and validation part, epochs 0, 1, 2, then 3
             raise KeyboardInterrupt
         return original(self, parameters)
 
-    monkeypatch.setattr(Part, "score", interrupted)
+    monkeypatch.setattr(EvaluationSet, "score", interrupted)
     outcome = go(RUNS["sgd"], tmp_path)
     assert outcome.ended is Ended.INTERRUPTED and outcome.history.epochs[-1].number == 2
     rest = go(RUNS["sgd"], tmp_path, resume=True)

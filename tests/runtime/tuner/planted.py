@@ -9,7 +9,7 @@ from pathlib import Path
 
 from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.program.layer import layer
 from phiz.runtime.tuner.trials.jobs import Job, jobs
 
@@ -69,6 +69,6 @@ def planted_job(path: Path, samples: int = 20) -> tuple[Network, Job]:
     return network, job
 
 
-def tile(size: int) -> Schedule:
-    """A schedule with the planted tile."""
-    return Schedule({TILE: size})
+def tile(size: int) -> KernelConfig:
+    """A configuration with the planted tile."""
+    return KernelConfig({TILE: size})

@@ -1,4 +1,4 @@
-"""A device on paper, and kernels whose times follow from their schedules: the tuner without OpenCL and without a clock."""
+"""A device on paper, and kernels whose times follow from their configurations: the tuner without OpenCL and without a clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device.machine import Machine
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned.identity import Place
 from phiz.runtime.opencl.tuned.record import Trialled
 from phiz.runtime.program.layer import layer
@@ -21,7 +21,7 @@ CPU = Traits("cpu", 8, 16, 4096, (4096, 4096, 4096), 4, 32768, Machine(16, 4))
 GPU = Traits("gpu", 1, 16, 1024, (1024, 1024, 64), 80, 49152, Machine(64, 80 * 256, 65536, 512, 49152))
 PLACE = Place("paper", "pencil", "1.0", "hand", 4, 8)
 
-Cost = Callable[[Job, Schedule], float]
+Cost = Callable[[Job, KernelConfig], float]
 
 
 def network(backend: str = "numpy") -> Network:
@@ -55,7 +55,7 @@ class Clock:
 
 @dataclass
 class Paper:
-    """A laboratory: ``cost(job, schedule)`` is the time of a launch relative to the default's, every trial takes ``each`` seconds,
+    """A laboratory: ``cost(job, config)`` is the time of a launch relative to the default's, every trial takes ``each`` seconds,
     to measure a default ``measuring``.
 
     A cost below 0 is a wrong result.  ``second``: what a confirmation finds instead.
@@ -67,7 +67,7 @@ class Paper:
     clock: Clock = field(default_factory=Clock)
     second: Cost | None = None
     seconds: Callable[[Job], float] = lambda job: 1e-3
-    tried: list[tuple[str, Schedule]] = field(default_factory=list)
+    tried: list[tuple[str, KernelConfig]] = field(default_factory=list)
     interrupt_after: int | None = None
     place: Place = PLACE
 
@@ -89,17 +89,17 @@ class PaperBench:
             raise RefusedError("wrong", f"{self.job.kernel.name}: planted")
         return self.paper.seconds(self.job)
 
-    def try_out(self, schedule: Schedule, best: float) -> Trialled:
+    def try_out(self, config: KernelConfig, best: float) -> Trialled:
         if len(self.paper.tried) == self.paper.interrupt_after:
             raise KeyboardInterrupt
-        assert not self.space.illegal(schedule), self.space.illegal(schedule)
-        self.paper.tried.append((self.job.name, schedule))
+        assert not self.space.illegal(config), self.space.illegal(config)
+        self.paper.tried.append((self.job.name, config))
         self.paper.clock.now += self.paper.each
-        ratio = self.paper.cost(self.job, schedule)
+        ratio = self.paper.cost(self.job, config)
         if ratio < 0:
-            return Trialled(schedule, refused="wrong", reason="planted")
-        return Trialled(schedule, ratio * self.paper.seconds(self.job), ratio)
+            return Trialled(config, refused="wrong", reason="planted")
+        return Trialled(config, ratio * self.paper.seconds(self.job), ratio)
 
-    def confirm(self, schedule: Schedule) -> tuple[float, float]:
+    def confirm(self, config: KernelConfig) -> tuple[float, float]:
         default = self.paper.seconds(self.job)
-        return default, default * (self.paper.second or self.paper.cost)(self.job, schedule)
+        return default, default * (self.paper.second or self.paper.cost)(self.job, config)

@@ -8,7 +8,7 @@ from math import log2
 
 import pytest
 from phiz.runtime.opencl.device.machine import Machine
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned.record import Trialled, canonical
 from phiz.runtime.tuner.search import Search
 from phiz.runtime.tuner.space import predicted
@@ -23,26 +23,26 @@ def space() -> Space:
     return Space(job.unit, job.kernel, job.dtype, job.samples, CPU, job.image)
 
 
-def bowl(space: Space, goal: Schedule) -> Callable[[Schedule], float]:
-    """The time of every schedule grows with its distance from ``goal``."""
+def bowl(space: Space, goal: KernelConfig) -> Callable[[KernelConfig], float]:
+    """The time of every configuration grows with its distance from ``goal``."""
     plan = space.plan(goal)
 
-    def cost(schedule: Schedule) -> float:
-        own = space.plan(schedule)
+    def cost(config: KernelConfig) -> float:
+        own = space.plan(config)
         apart = sum(abs(log2(own.tiles[macro] / plan.tiles[macro])) for macro in plan.tiles) + abs(log2(own.width / plan.width))
-        return 0.5 + 0.1 * apart + (0.02 if schedule.group != goal.group else 0)
+        return 0.5 + 0.1 * apart + (0.02 if config.group != goal.group else 0)
 
     return cost
 
 
-def searched(space: Space, goal: Schedule, most: int = 10_000) -> tuple[Search, list[Schedule]]:
+def searched(space: Space, goal: KernelConfig, most: int = 10_000) -> tuple[Search, list[KernelConfig]]:
     cost = bowl(space, goal)
-    tried: list[Schedule] = []
+    tried: list[KernelConfig] = []
 
-    def judge(schedule: Schedule, best: float) -> Trialled:
-        tried.append(schedule)
-        ratio = cost(schedule) / cost(DEFAULT)
-        return Trialled(schedule, ratio, ratio)
+    def judge(config: KernelConfig, best: float) -> Trialled:
+        tried.append(config)
+        ratio = cost(config) / cost(DEFAULT)
+        return Trialled(config, ratio, ratio)
 
     search = Search(space, judge, lambda: len(tried) < most)
     list(search.run())
@@ -51,31 +51,31 @@ def searched(space: Space, goal: Schedule, most: int = 10_000) -> tuple[Search, 
 
 def test_it_descends_to_the_best_tiles_and_width(space: Space) -> None:
     macros = list(space.kernel.tiles)
-    goal = space.schedule({macro: space.tile_values(macro, 4)[-1 if n == 0 else 0] for n, macro in enumerate(macros)}, 4)
+    goal = space.config({macro: space.tile_values(macro, 4)[-1 if n == 0 else 0] for n, macro in enumerate(macros)}, 4)
     search, tried = searched(space, goal)
     assert search.complete
-    assert search.best.schedule == goal
+    assert search.best.config == goal
     assert len(tried) < 110 < len(space.tilings()) * len(CPU.widths)
 
 
 def test_nothing_is_tried_twice(space: Space) -> None:
-    _, tried = searched(space, space.schedule({}, 4))
-    names = [canonical(schedule) for schedule in tried]
+    _, tried = searched(space, space.config({}, 4))
+    names = [canonical(config) for config in tried]
     assert len(set(names)) == len(names)
-    assert canonical(space.schedule({})) not in names, "the default is what the others are compared with"
+    assert canonical(space.config({})) not in names, "the default is what the others are compared with"
 
 
 def test_a_search_goes_on_where_it_stopped(space: Space) -> None:
-    goal = space.schedule(dict.fromkeys(space.kernel.tiles, 1))
+    goal = space.config(dict.fromkeys(space.kernel.tiles, 1))
     whole, everything = searched(space, goal)
     part, first = searched(space, goal, most=7)
     assert not part.complete
     assert len(first) == 7
-    tried: list[Schedule] = []
+    tried: list[KernelConfig] = []
 
-    def judge(schedule: Schedule, best: float) -> Trialled:
-        tried.append(schedule)
-        return whole.known[canonical(schedule)]
+    def judge(config: KernelConfig, best: float) -> Trialled:
+        tried.append(config)
+        return whole.known[canonical(config)]
 
     again = Search(space, judge, known=dict(part.known))
     list(again.run())
@@ -85,7 +85,7 @@ def test_a_search_goes_on_where_it_stopped(space: Space) -> None:
 
 
 def test_refused_candidates_are_never_the_best(space: Space) -> None:
-    search = Search(space, lambda schedule, best: Trialled(schedule, refused="wrong", reason="planted"))
+    search = Search(space, lambda config, best: Trialled(config, refused="wrong", reason="planted"))
     list(search.run())
     assert search.complete
     assert search.best == Trialled(DEFAULT, ratio=1.0)
@@ -95,16 +95,16 @@ def test_a_small_budget_finds_most_of_a_gain_that_the_loads_predict(space: Space
     """Where time follows the predicted cost of another register file, ten trials come near its optimum."""
     truth = replace(CPU, machine=Machine(12, 4))
 
-    def cost(schedule: Schedule) -> float:
-        tiles = space.plan(schedule).tiles
-        return predicted.cost(space.unit, space.kernel, tiles, schedule.width or CPU.width, space.samples, truth)
+    def cost(config: KernelConfig) -> float:
+        tiles = space.plan(config).tiles
+        return predicted.cost(space.unit, space.kernel, tiles, config.width or CPU.width, space.samples, truth)
 
-    least = min(cost(schedule) for schedule in space.tilings())
+    least = min(cost(config) for config in space.tilings())
     tried: list[float] = []
 
-    def judge(schedule: Schedule, best: float) -> Trialled:
-        tried.append(cost(schedule))
-        return Trialled(schedule, tried[-1], tried[-1] / cost(DEFAULT))
+    def judge(config: KernelConfig, best: float) -> Trialled:
+        tried.append(cost(config))
+        return Trialled(config, tried[-1], tried[-1] / cost(DEFAULT))
 
     search = Search(space, judge, lambda: len(tried) < 10)
     list(search.run())

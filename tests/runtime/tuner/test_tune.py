@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.tuner.trials.jobs import Job
 from phiz.runtime.tuner.tune import Tuning, tune
@@ -25,7 +25,7 @@ def kernels() -> list[Job]:
 
 def narrow(gain: float) -> Cost:
     """Width 4 is faster by ``gain``, nothing else changes anything."""
-    return lambda job, schedule: 1 - gain if schedule.width == 4 else 1.0
+    return lambda job, config: 1 - gain if config.width == 4 else 1.0
 
 
 def run(kernels: list[Job], paper: Paper, cache: Cache, budget: float = 1e6, again: bool = False) -> Tuning:
@@ -33,19 +33,19 @@ def run(kernels: list[Job], paper: Paper, cache: Cache, budget: float = 1e6, aga
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(0.04, False), (0.06, True), (-0.5, False)])
-def test_a_schedule_must_be_five_percent_faster(cache: Cache, gain: float, chosen: bool) -> None:
+def test_a_config_must_be_five_percent_faster(cache: Cache, gain: float, chosen: bool) -> None:
     found = run([job_with_tiles()], Paper(narrow(gain)), cache)
     ((_, entry),) = found.entries
     assert entry.complete
-    assert (entry.schedule.width == 4) is chosen
-    assert (entry.schedule != DEFAULT) is chosen
+    assert (entry.config.width == 4) is chosen
+    assert (entry.config != DEFAULT) is chosen
     assert entry.ratio == pytest.approx(1 - gain if chosen else 1.0)
 
 
 def test_what_does_not_stand_a_second_measurement_is_not_chosen(cache: Cache) -> None:
-    lucky = Paper(narrow(0.5), second=lambda job, schedule: 0.97)
+    lucky = Paper(narrow(0.5), second=lambda job, config: 0.97)
     ((_, entry),) = run([job_with_tiles()], lucky, cache).entries
-    assert entry.schedule == DEFAULT
+    assert entry.config == DEFAULT
     assert entry.ratio == 1.0
     assert any(trial.ratio == 0.5 for trial in entry.trials), "what was measured first is kept, and not tried again"
 
@@ -82,13 +82,13 @@ def test_what_is_known_is_not_tried_again(cache: Cache, kernels: list[Job]) -> N
     second = Paper(narrow(0.2))
     found = run(kernels, second, Cache(cache.path))
     assert found.left == 0
-    pairs = [(name, str(schedule)) for name, schedule in first.tried + second.tried]
+    pairs = [(name, str(config)) for name, config in first.tried + second.tried]
     assert len(set(pairs)) == len(pairs), "the second run goes on where the first stopped"
     third = Paper(narrow(0.2))
     found = run(kernels, third, Cache(cache.path))
     assert (third.tried, found.tried, found.left) == ([], 0, 0)
     assert len(found.entries) == len(kernels)
-    assert all(entry.schedule.width == 4 for _, entry in found.entries if entry.kernel["kernel"] == "forward_Z")
+    assert all(entry.config.width == 4 for _, entry in found.entries if entry.kernel["kernel"] == "forward_Z")
 
 
 def test_again_measures_all_again_and_forgets_the_old(cache: Cache) -> None:
@@ -97,18 +97,18 @@ def test_again_measures_all_again_and_forgets_the_old(cache: Cache) -> None:
     paper = Paper(narrow(0.0))
     ((_, entry),) = run([job], paper, cache, again=True).entries
     assert paper.tried
-    assert entry.schedule == DEFAULT
+    assert entry.config == DEFAULT
     assert all(trial.ratio == 1.0 for trial in entry.trials)
 
 
 def test_an_interruption_keeps_what_was_found(cache: Cache, kernels: list[Job]) -> None:
-    paper = Paper(lambda job, schedule: 0.5 if schedule.tiles else 1.0, interrupt_after=25)
+    paper = Paper(lambda job, config: 0.5 if config.tiles else 1.0, interrupt_after=25)
     found = run(kernels, paper, cache)
     assert found.interrupted
     entries = Cache(cache.path).entries()
     assert sum(len(entry.trials) for entry in entries.values()) == 25
-    assert any(entry.schedule != DEFAULT for entry in entries.values() if not entry.complete), "of the kernel in hand too"
-    after = Paper(lambda job, schedule: 0.5 if schedule.tiles else 1.0)
+    assert any(entry.config != DEFAULT for entry in entries.values() if not entry.complete), "of the kernel in hand too"
+    after = Paper(lambda job, config: 0.5 if config.tiles else 1.0)
     assert run(kernels, after, cache).left == 0
     assert not {str(t) for t in paper.tried} & {str(t) for t in after.tried}
 
@@ -116,18 +116,18 @@ def test_an_interruption_keeps_what_was_found(cache: Cache, kernels: list[Job]) 
 def test_wrong_candidates_are_recorded_and_a_wrong_default_is_told(cache: Cache, kernels: list[Job]) -> None:
     bad = kernels[1]
 
-    def cost(job: Job, schedule: Schedule) -> float:
-        if job.name == bad.name and schedule == DEFAULT:
+    def cost(job: Job, config: KernelConfig) -> float:
+        if job.name == bad.name and config == DEFAULT:
             return -1.0
-        return -1.0 if schedule.width == 4 else 0.8
+        return -1.0 if config.width == 4 else 0.8
 
     found = run(kernels, Paper(cost), cache)
     assert found.broken == ((bad.name, f"{bad.kernel.name}: planted"),)
     assert bad.name not in [name for name, _ in found.entries]
     assert found.left == 0
     for _, entry in found.entries:
-        assert {trial.refused for trial in entry.trials if trial.schedule.width == 4} <= {"wrong"}
-        assert entry.schedule.width != 4
+        assert {trial.refused for trial in entry.trials if trial.config.width == 4} <= {"wrong"}
+        assert entry.config.width != 4
         assert all(trial.reason == "planted" for trial in entry.refused)
 
 

@@ -199,7 +199,7 @@ def test_random_configurations_are_legal_and_differ(variant: str) -> None:
     if info.tensors[info.input].ragged:
         assert any(not configuration.shape.uniform for configuration in found)
     for relation in info.relations:
-        rows = [configuration.layer.relations[relation] for configuration in found]
+        rows = [configuration.layer.connection_tables[relation] for configuration in found]
         assert any(np.any(np.diff(r.columns["i"]) < 0) for r in rows)  # rows in no order
         assert any(len(set(r.columns["j"].tolist())) < r.sizes["j"] for r in rows)  # maps below without a connection
         assert any(len(set(r.columns["q"].tolist())) < r.count for r in rows)  # shared parameters

@@ -1,1 +1,1 @@
-"""Schedules measured on classes of devices, as data: written by ``phiz tune --ship``."""
+"""Kernel configurations measured on classes of devices, as data: written by ``phiz tune --ship``."""

@@ -15,8 +15,8 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.launch.compose import names
 from phiz.runtime.opencl.launch.fused import LEAST_WIDTH, Blocking, InBlocks, blocking
+from phiz.runtime.opencl.plan.config import Fixed, KernelConfig
 from phiz.runtime.opencl.plan.cpu_cost_model import VECTOR_COST
-from phiz.runtime.opencl.plan.schedule import Fixed, Schedule
 from phiz.runtime.program.layer import layer
 
 LAYERS = (
@@ -72,9 +72,7 @@ def test_executors_that_add_in_another_order_do_not_stand_in_for_one_another(mon
     assert alike(OpenCLBackend(fuse=False), 16, 256)
 
 
-@given(
-    vectors=st.integers(1, 200), width=st.sampled_from([4, 8, 16]), units=st.integers(1, 8), dtype=st.sampled_from(["float32"])
-)
+@given(vectors=st.integers(1, 200), width=st.sampled_from([4, 8, 16]), units=st.integers(1, 8), dtype=st.sampled_from(["float32"]))
 def test_no_other_blocks_are_sooner_through_all_samples(vectors: int, width: int, units: int, dtype: str) -> None:
     """Every unit takes whole blocks in turn, and the one with the most of them decides."""
     capacity = vectors * width - 3
@@ -104,12 +102,12 @@ def test_tiles_that_were_found_for_other_blocks_are_left_to_the_default() -> Non
     tiles = {"TILE_forward_Z_i": 2, "TILE_forward_Z_t": 4}
     kept = {}
     for vectors in (1, 2, 3, 4, 5, 6):
-        schedules = InBlocks(Fixed({(unit.file, "forward_Z"): Schedule(tiles, unroll=3)}), Blocking(8, vectors))
-        kept[vectors] = schedules.find(unit, kernel, "float32", 64)
-    assert {n: dict(schedule.tiles) for n, schedule in kept.items()} == {
+        configs = InBlocks(Fixed({(unit.file, "forward_Z"): KernelConfig(tiles, unroll=3)}), Blocking(8, vectors))
+        kept[vectors] = configs.find(unit, kernel, "float32", 64)
+    assert {n: dict(config.tiles) for n, config in kept.items()} == {
         **{n: {"TILE_forward_Z_i": 2, "TILE_forward_Z_t": n} for n in (1, 2, 4)}, **{n: {} for n in (3, 5, 6)},
     }  # fmt: skip
-    assert {schedule.unroll for schedule in kept.values()} == {3}
+    assert {config.unroll for config in kept.values()} == {3}
 
 
 def test_names_at_file_scope_are_found() -> None:

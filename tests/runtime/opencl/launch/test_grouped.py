@@ -21,15 +21,16 @@ from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch import memory
+from phiz.runtime.opencl.launch.calls import partial_sums_key
 from phiz.runtime.opencl.launch.compose import given, keys
 from phiz.runtime.opencl.launch.grouped import GroupedPass, Grouping, _launches
-from phiz.runtime.opencl.launch.grouped_text import Joint, Writer, parts_key
+from phiz.runtime.opencl.launch.grouped_text import LaunchGroup, Writer
+from phiz.runtime.opencl.plan.config import Fixed, KernelConfig
 from phiz.runtime.opencl.plan.plan import Plan
-from phiz.runtime.opencl.plan.schedule import Fixed, Schedule
 from phiz.runtime.program.flat_vectors import parts_of_vectors
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Step, Unit
-from phiz.runtime.tuner.space.space import TEAMS, Space
+from phiz.runtime.tuner.space.space import REDUCTION_GROUPS, Space
 from phiz.runtime.tuner.space.traits import traits
 from phiz.runtime.tuner.trials.jobs import jobs
 from phiz.runtime.tuner.trials.trial import Trials
@@ -58,9 +59,9 @@ REQUESTS = (
 CLOSE = 3e-5
 
 
-def gpu(schedules: Any = None) -> OpenCLBackend:
+def gpu(configs: Any = None) -> OpenCLBackend:
     """The layout, the rules and the launches of GPUs."""
-    backend = OpenCLBackend(schedules=schedules)
+    backend = OpenCLBackend(configs=configs)
     backend.kind = "gpu"
     assert backend.groups and not backend.fuses
     return backend
@@ -79,7 +80,7 @@ def batch(net: Network, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def grouped(net: Network, samples: int) -> OpenCLExecutor:
     executor = net.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.fusion, Grouping)
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Grouping)
     return executor
 
 
@@ -91,14 +92,14 @@ def passes(executor: OpenCLExecutor) -> Iterator[tuple[tuple[Step, ...], Grouped
 
 
 class Drawn:
-    """A random legal schedule for every kernel, of widths up to 4."""
+    """A random legal configuration for every kernel, of widths up to 4."""
 
     def __init__(self, seed: int) -> None:
         backend = gpu()
         self.seed, self.device = seed, replace(traits(backend, "float32"), grouped=True, widest=4)
-        self.found: dict[tuple[str, str, int], Schedule] = {}
+        self.found: dict[tuple[str, str, int], KernelConfig] = {}
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The same for the same question."""
         name = (unit.label, kernel.name, samples)
         if name not in self.found:
@@ -110,7 +111,7 @@ class Drawn:
 # ----------------------------------------------------------------------------------------------------------------- numbers
 @pytest.mark.parametrize("name", NETWORKS)
 def test_grouped_passes_give_what_numpy_gives(name: str) -> None:
-    """With default schedules, on batches that leave stretches and micro-batches ragged."""
+    """With default configurations, on batches that leave stretches and micro-batches ragged."""
     ours, theirs = network(name, gpu()), network(name)
     p = theirs.parameters
     sizes = (150, 64, 9, 8, 7, 1) if name == "images" else (64, 9) if name == "radial" else (7,)
@@ -131,7 +132,7 @@ def test_grouped_passes_give_what_numpy_gives(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "seed"), [*((name, 1) for name in NETWORKS), ("images", 2), ("radial", 3)])
-def test_random_schedules_give_what_numpy_gives(name: str, seed: int) -> None:
+def test_random_configs_give_what_numpy_gives(name: str, seed: int) -> None:
     """One executor of 64 samples serves smaller batches too, which leave items of teams, and whole parts, without a vector."""
     ours, theirs = network(name, gpu(Drawn(seed))), network(name)
     executor, reference = grouped(ours, 64), theirs.executor(64)
@@ -157,20 +158,20 @@ def test_widths_teams_and_parts_are_mixed_within_the_launches_above() -> None:
         for launch in _launches(found, steps):
             plans = [found.kernel(step) for step in launch.steps]
             widths.add(frozenset(plan.width for plan in plans))
-            teams = max(teams, len({plan.team for plan in plans}))
-            parts = max(parts, len({plan.parts for plan in plans}))
+            teams = max(teams, len({plan.reduction_group for plan in plans}))
+            parts = max(parts, len({plan.partial_sums for plan in plans}))
     assert max(map(len, widths)) == 3, "vectors of 1, 2 and 4 samples side by side in one launch"
     assert teams > 3 and parts > 2
 
 
-def test_schedules_of_the_user_reach_grouped_passes() -> None:
+def test_configs_of_the_user_reach_grouped_passes() -> None:
     """Teams of two sizes and none, of several widths, in one launch of sums; what groups cannot have is left out."""
     chosen = {
-        ("dense", "gradient_w"): Schedule({"TILE_gradient_w_i": 2}, width=4, team=8, parts=2),
-        ("dense", "gradient_b"): Schedule(width=2, team=32, group=(1, 1, 1)),
-        ("dense", "forward_Z"): Schedule(width=2, constant=True, local=1, group=(2, 1, 1)),
-        ("radial_basis", "gradient_c"): Schedule(width=1, team=1, parts=3),
-        ("radial_basis", "gradient_beta"): Schedule(team=64),
+        ("dense", "gradient_w"): KernelConfig({"TILE_gradient_w_i": 2}, width=4, reduction_group=8, partial_sums=2),
+        ("dense", "gradient_b"): KernelConfig(width=2, reduction_group=32, group=(1, 1, 1)),
+        ("dense", "forward_Z"): KernelConfig(width=2, constant=True, local=1, group=(2, 1, 1)),
+        ("radial_basis", "gradient_c"): KernelConfig(width=1, reduction_group=1, partial_sums=3),
+        ("radial_basis", "gradient_beta"): KernelConfig(reduction_group=64),
     }
     ours, theirs = network("radial", gpu(Fixed(chosen))), network("radial")
     x, t = batch(theirs, 64)
@@ -179,11 +180,16 @@ def test_schedules_of_the_user_reach_grouped_passes() -> None:
     executor = grouped(ours, 64)
     plans = {(unit, name): plan for (unit, name), plan in executor.plan.kernels.items() if unit < 2}
     sums = ((0, "gradient_w"), (0, "gradient_b"), (1, "gradient_c"), (1, "gradient_beta"))
-    assert [(plans[n].width, plans[n].team, plans[n].parts) for n in sums] == [(4, 8, 2), (2, 32, 1), (1, 0, 3), (1, 64, 1)]
+    assert [(plans[n].width, plans[n].reduction_group, plans[n].partial_sums) for n in sums] == [
+        (4, 8, 2),
+        (2, 32, 1),
+        (1, 0, 3),
+        (1, 64, 1),
+    ]
     forward = plans[0, "forward_Z"]
     assert (forward.width, forward.group, forward.shares, forward.copies) == (2, None, (None,), False)
     ((_, launches),) = passes(executor)
-    assert [part.kind for part in launches.joints][-2:] == ["sums", "parts"]
+    assert [part.kind for part in launches.launch_groups][-2:] == ["sums", "parts"]
 
 
 @pytest.mark.parametrize("name", ["images", "radial"])
@@ -197,17 +203,17 @@ def test_a_candidate_runs_alone_in_a_grouped_pass(name: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- launches
-def grouping(net: Network, samples: int, schedules: Any = None) -> Grouping:
-    return gpu(schedules).grouping(net.program.units, "float32", samples)
+def grouping(net: Network, samples: int, configs: Any = None) -> Grouping:
+    return gpu(configs).grouping(net.program.units, "float32", samples)
 
 
-def in_queue(parts: Sequence[Joint]) -> list[Joint]:
-    """In the order that they are queued in: phase by phase."""
+def in_queue(parts: Sequence[LaunchGroup]) -> list[LaunchGroup]:
+    """In the order that they are queued in: stage by stage."""
     assert sorted({part.turn for part in parts}) == list(range(1 + max(part.turn for part in parts)))
     return sorted(parts, key=lambda part: part.turn)
 
 
-def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Grouping) -> None:
+def check_launches(steps: Sequence[Step], parts: Sequence[LaunchGroup], found: Grouping) -> None:
     """Every step is in one launch, and what it reads was written by an earlier one or by an earlier step of its stretch."""
     parts = in_queue(parts)
     assert parts == list(parts)
@@ -217,9 +223,9 @@ def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Groupin
     ready: set[str] = set()
     for part in parts:
         assert part.steps and (part.kind != "single" or len(part.steps) == 1) and (part.kind != "stretch" or len(part.steps) > 1)
-        split = [step for step in part.steps if found.parts(step) > 1]
+        split = [step for step in part.steps if found.partial_sums(step) > 1]
         if part.kind == "parts":
-            assert split == list(part.steps) and {parts_key(step) for step in split} <= ready
+            assert split == list(part.steps) and {partial_sums_key(step) for step in split} <= ready
             ready |= {key for step in part.steps for key in step.use.writes}
             continue
         written: set[str] = set()
@@ -228,7 +234,7 @@ def check_launches(steps: Sequence[Step], parts: Sequence[Joint], found: Groupin
             missing = {key for key in step.use.reads if key in writer} - ready
             assert missing <= (written if part.kind == "stretch" else set()), f"{step.kernel.name} reads {missing} too early"
             assert not missing or all(argument.samples for argument in step.reads if argument.key in missing)
-            written |= {parts_key(step)} if found.parts(step) > 1 else set(step.use.writes)
+            written |= {partial_sums_key(step)} if found.partial_sums(step) > 1 else set(step.use.writes)
         ready |= written
     assert {key for step in steps for key in step.use.writes} <= ready, "parts are added up"
 
@@ -250,10 +256,10 @@ def test_what_is_launched_is_what_was_checked() -> None:
     ours.value_and_gradient(ours.parameters, x, t)
     ours.forward(ours.parameters, x)
     executor = grouped(ours, 64)
-    assert isinstance(executor.fusion, Grouping) and len(list(passes(executor))) == 2
+    assert isinstance(executor.launcher, Grouping) and len(list(passes(executor))) == 2
     for steps, launches in passes(executor):
-        check_launches(steps, launches.joints, executor.fusion)
-        assert len(launches.kernels) == len(launches.joints)
+        check_launches(steps, launches.launch_groups, executor.launcher)
+        assert len(launches.kernels) == len(launches.launch_groups)
 
 
 def test_steps_with_little_to_do_share_a_launch_and_sums_are_one() -> None:
@@ -279,7 +285,7 @@ def test_parts_add_one_launch(parts: int) -> None:
     net = network("radial")
     steps = calls(net.program, GRADIENT)
     split = names[1:2] if parts > 1 else ()
-    whole = Fixed({name: Schedule(team=32, parts=parts if name in split else 1) for name in names})
+    whole = Fixed({name: KernelConfig(reduction_group=32, partial_sums=parts if name in split else 1) for name in names})
     found = [part for part in _launches(grouping(net, 64, whole), steps) if part.kind in ("sums", "parts")]
     assert [part.kind for part in found] == (["sums", "parts"] if parts > 1 else ["sums"])
     assert len(found[0].steps) == 5
@@ -289,7 +295,7 @@ def test_parts_add_one_launch(parts: int) -> None:
 
 def test_apart_no_two_steps_share_a_launch() -> None:
     """What traces and benchmarks ask for."""
-    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): Schedule(parts=2)})))
+    ours = network("radial", gpu(Fixed({("dense", "gradient_w"): KernelConfig(partial_sums=2)})))
     x, t = (array.astype(np.float32) for array in batch(ours, 64))
     executor = grouped(ours, 64)
     executor.set_parameters(ours.parameters)
@@ -332,13 +338,13 @@ def test_teams_of_all_sizes_side_by_side_fit_local_memory() -> None:
     unit, steps = net.program.units[0], calls(net.program, GRADIENT)
     kernels = {kernel.name: kernel for kernel in unit.kernels}
     device = replace(traits(gpu(), "float32"), machine=Machine(64, 2**15, local=49152))
-    for one, other in product((None, *TEAMS), repeat=2):
+    for one, other in product((None, *REDUCTION_GROUPS), repeat=2):
         tiles = {"TILE_gradient_w_i": 8, "TILE_gradient_w_j": 8}
-        chosen = {"gradient_w": Schedule(tiles, team=one), "gradient_b": Schedule(team=other)}
-        if any(Space(unit, kernels[name], "float32", 64, device).illegal(schedule) for name, schedule in chosen.items()):
+        chosen = {"gradient_w": KernelConfig(tiles, reduction_group=one), "gradient_b": KernelConfig(reduction_group=other)}
+        if any(Space(unit, kernels[name], "float32", 64, device).illegal(config) for name, config in chosen.items()):
             continue
-        schedules = Fixed({("dense", name): schedule for name, schedule in chosen.items()})
-        found = Grouping(Plan(net.program.units, schedules, "float32", 1, 64, device.machine))
+        configs = Fixed({("dense", name): config for name, config in chosen.items()})
+        found = Grouping(Plan(net.program.units, configs, "float32", 1, 64, device.machine))
         (number, launch), *_ = ((n, part) for n, part in enumerate(_launches(found, steps)) if part.kind == "sums")
         text = Writer(found.plan, number, launch, parts_of_vectors(net.program), {}).text()
         needed = re.search(r"__local float teams\[(\d+)\]", text)
@@ -371,12 +377,14 @@ def test_no_two_tensors_overlap_that_one_launch_has_alive(name: str, apart: bool
                 for key in step.use.writes:
                     info = net.program.buffers[key]
                     counts[key] = info.units * (found.plan.capacity if info.samples else 1)
-                if found.parts(step) > 1:
-                    counts[parts_key(step)] = found.parts(step) * step.writes.extent.units
+                if found.partial_sums(step) > 1:
+                    counts[partial_sums_key(step)] = found.partial_sums(step) * step.writes.extent.units
             layout = found.scratch(steps, counts, 32, apart)
             assert set(layout.offsets) == set(counts) and all(start % 32 == 0 for start in layout.offsets.values())
             launches = [(step,) for step in steps] if apart else [part.steps for part in _launches(found, steps)]
-            touched = [{key for step in launch for key in (*step.use.keys, parts_key(step))} & set(counts) for launch in launches]
+            touched = [
+                {key for step in launch for key in (*step.use.keys, partial_sums_key(step))} & set(counts) for launch in launches
+            ]
             for number in range(len(launches)):
                 before, after = set().union(*touched[: number + 1]), set().union(*touched[number:])
                 alive = sorted((layout.offsets[key], layout.offsets[key] + counts[key], key) for key in before & after)

@@ -17,9 +17,9 @@ from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch import memory
-from phiz.runtime.opencl.launch.launch import LaunchList
+from phiz.runtime.opencl.launch.single_launches import LaunchList
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.opencl.plan.constant_launches import Share, constant_launches
-from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.space.space import Space
@@ -105,24 +105,24 @@ def test_a_composed_pass_and_a_small_device_refuse_by_name() -> None:
     device = replace(traits(backend, "float32"), machine=Machine(16, 2, 60, 4))
     for job in jobs(network("convolution"), 8, Request(gradients="sum", input_gradient=True)):
         space = Space(job.unit, job.kernel, "float32", 8, device)
-        why = space.illegal(Schedule(constant=True))
+        why = space.illegal(KernelConfig(constant=True))
         assert job.kernel.name in why or job.unit.label == "loss"
         for shared in (replace(device, fused=True), replace(device, grouped=True)):
-            assert "a kernel of a composed pass" in replace(space, device=shared).illegal(Schedule(constant=True))
-        assert space.plan(Schedule(constant=True)).shares == (None,), "what does not fit stays in global memory"
-        macros = space.plan(Schedule(constant=True)).macros
+            assert "a kernel of a composed pass" in replace(space, device=shared).illegal(KernelConfig(constant=True))
+        assert space.plan(KernelConfig(constant=True)).shares == (None,), "what does not fit stays in global memory"
+        macros = space.plan(KernelConfig(constant=True)).macros
         assert "__constant" not in macros.values()
 
 
 # ------------------------------------------------------------------------------------------------------------ on a device
 class Constant:
-    """Constant memory wherever parameters are read; ``schedule``: what else."""
+    """Constant memory wherever parameters are read; ``config``: what else."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    def __init__(self, config: KernelConfig) -> None:
+        self.config = config
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
-        return replace(self.schedule, tiles={m: n for m, n in self.schedule.tiles.items() if m in kernel.tiles})
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
+        return replace(self.config, tiles={m: n for m, n in self.config.tiles.items() if m in kernel.tiles})
 
 
 def small(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
@@ -161,11 +161,11 @@ def test_split_launches_give_the_bits_of_one(name: str, dtype: str, shared: bool
     if not shared:
         monkeypatch.setattr(memory, "shares_memory", lambda device: False)
     for samples, tiles in ((9, dict.fromkeys(TILES, 1)), (21, TILES)):
-        base = Schedule(tiles, parts=2 if samples > 9 else None)
+        base = KernelConfig(tiles, partial_sums=2 if samples > 9 else None)
 
-        def run(limit: int | None, base: Schedule = base, samples: int = samples) -> tuple[list[bytes], int, list[np.ndarray]]:
+        def run(limit: int | None, base: KernelConfig = base, samples: int = samples) -> tuple[list[bytes], int, list[np.ndarray]]:
             backend = OpenCLBackend(fuse=False)
-            backend.schedules = Constant(replace(base, constant=limit is not None))
+            backend.configs = Constant(replace(base, constant=limit is not None))
             with monkeypatch.context() as patched:
                 if limit is not None:
                     small(patched, limit)
@@ -184,7 +184,7 @@ def test_a_split_candidate_is_checked_like_any_other(monkeypatch: pytest.MonkeyP
     backend = OpenCLBackend(fuse=False)
     checked = 0
     for job in jobs(network("convolution", backend), 9, Request(gradients="sum", input_gradient=True)):
-        trials, one = Trials(job, backend), Schedule(dict.fromkeys(job.kernel.tiles, 1))
+        trials, one = Trials(job, backend), KernelConfig(dict.fromkeys(job.kernel.tiles, 1))
         split = replace(one, constant=True)
         if not trials.space.illegal(split):
             candidate, plain = trials.check(split), trials.check(one)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device.machine import Machine
-from phiz.runtime.opencl.plan.cpu_cost_model import Strip, TileProblem, splits
+from phiz.runtime.opencl.plan.config import DEFAULT
+from phiz.runtime.opencl.plan.cpu_cost_model import CacheTile, TileProblem, splits
 from phiz.runtime.opencl.plan.gpu_cost_model import (
     APART,
     BARRIERS,
@@ -25,13 +26,12 @@ from phiz.runtime.opencl.plan.gpu_cost_model import (
     STREAMED,
     WARPS,
     Choice,
-    Sum,
+    SampleSum,
     cycles,
     units,
 )
 from phiz.runtime.opencl.plan.gpu_cost_model import best as best_and_cycles
-from phiz.runtime.opencl.plan.plan import KernelPlan, plan_kernel
-from phiz.runtime.opencl.plan.schedule import DEFAULT
+from phiz.runtime.opencl.plan.kernel_plan import KernelPlan, plan_kernel
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 
@@ -41,7 +41,7 @@ NUMBERS = 49152 // 4
 FORWARD = ((1,), (0,))
 
 
-def best(problem: TileProblem, machine: Machine, steps: int, width: int, summed: Sum | None = None) -> Choice:
+def best(problem: TileProblem, machine: Machine, steps: int, width: int, summed: SampleSum | None = None) -> Choice:
     """The choice, which is said to take what ``cycles`` counts."""
     found, predicted = best_and_cycles(problem, machine, steps, width, summed)
     assert predicted == cycles(problem, found, machine, steps, width, summed)
@@ -54,7 +54,7 @@ def fits(tile: tuple[int, ...], team: int, numbers: int) -> bool:
     return prod(tile) * (team + 1) * (128 // team) <= numbers
 
 
-def teams(tile: tuple[int, ...], summed: Sum) -> Iterator[tuple[int, int]]:
+def teams(tile: tuple[int, ...], summed: SampleSum) -> Iterator[tuple[int, int]]:
     """Legal teams and runs; none only where none fits.  Half of a team beyond the first must have something to do."""
     if not any(fits(tile, team, summed.numbers) for team in (32, 64, 128)):
         yield 0, 1
@@ -64,13 +64,13 @@ def teams(tile: tuple[int, ...], summed: Sum) -> Iterator[tuple[int, int]]:
             yield team, split
 
 
-def choices(problem: TileProblem, summed: Sum | None) -> Iterator[Choice]:
+def choices(problem: TileProblem, summed: SampleSum | None) -> Iterator[Choice]:
     """Every legal one, from the definitions."""
     widths = [splits(extent) for extent in problem.extents]
     if problem.samples:
         widths[-1] = [n for n in (1, 2, 4) if n <= problem.extents[-1]]
-    if problem.strip is not None:
-        widths[problem.strip.axis] = [1]
+    if problem.cache_tile is not None:
+        widths[problem.cache_tile.axis] = [1]
     for tile in product(*widths):
         if prod(tile) > 64:
             continue
@@ -90,21 +90,24 @@ def problems(draw: st.DrawFn) -> TileProblem:
     subsets = st.sets(st.integers(0, axes - 1)).map(lambda found: tuple(sorted(found)))
     operands = tuple(draw(st.lists(subsets, min_size=1, max_size=2)))
     sliding = tuple(tuple(a for a in o if draw(st.booleans())) for o in operands)
-    strip = Strip(draw(st.integers(0, axes - 1)), 64, 4) if draw(st.booleans()) else None
-    samples = strip is None and draw(st.booleans())
-    return TileProblem(extents, operands, draw(st.sampled_from([1, 3, 40, 5000])), samples, sliding=sliding, strip=strip)
+    cache_tile = CacheTile(draw(st.integers(0, axes - 1)), 64, 4) if draw(st.booleans()) else None
+    samples = cache_tile is None and draw(st.booleans())
+    return TileProblem(extents, operands, draw(st.sampled_from([1, 3, 40, 5000])), samples, sliding=sliding, cache_tile=cache_tile)
 
 
 MACHINES = st.builds(Machine, st.sampled_from([16, 64, 255]), st.sampled_from([2**9, 2**15]), local=st.just(49152))
 SUMS = st.builds(
-    Sum, st.sampled_from([1, 7, 33, 64, 1000, 20000]), st.sampled_from([0, 200, 5000, NUMBERS]), st.sampled_from([1, 3, 8, 200])
+    SampleSum,
+    st.sampled_from([1, 7, 33, 64, 1000, 20000]),
+    st.sampled_from([0, 200, 5000, NUMBERS]),
+    st.sampled_from([1, 3, 8, 200]),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(problem=problems(), machine=MACHINES, steps=st.sampled_from([0, 1, 25, 400]), width=st.sampled_from([1, 4]), summed=SUMS)
 def test_no_other_choice_is_predicted_to_be_faster(
-    problem: TileProblem, machine: Machine, steps: int, width: int, summed: Sum
+    problem: TileProblem, machine: Machine, steps: int, width: int, summed: SampleSum
 ) -> None:
     for over in (None, summed):
         chosen, others = best(problem, machine, steps, width, over), list(choices(problem, over))
@@ -115,22 +118,28 @@ def test_no_other_choice_is_predicted_to_be_faster(
 
 @settings(max_examples=60, deadline=None)
 @given(problem=problems(), machine=MACHINES, steps=st.integers(1, 400), summed=SUMS)
-def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Machine, steps: int, summed: Sum) -> None:
+def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Machine, steps: int, summed: SampleSum) -> None:
     found = best(problem, machine, steps, 1, summed)
-    assert found.team in (0, 32, 64, 128)
-    assert found.team or not any(fits(found.tile, team, summed.numbers) for team in (32, 64, 128))
-    assert not found.team or fits(found.tile, found.team, summed.numbers)
-    assert 1 <= found.split <= max(1, found.team) and found.split <= summed.rounds and found.split & (found.split - 1) == 0
-    assert found.parts == 1 or max(1, found.team) // found.split * found.parts <= summed.vectors, "each item has a vector"
+    assert found.reduction_group in (0, 32, 64, 128)
+    assert found.reduction_group or not any(fits(found.tile, team, summed.numbers) for team in (32, 64, 128))
+    assert not found.reduction_group or fits(found.tile, found.reduction_group, summed.numbers)
+    assert (
+        1 <= found.loop_split <= max(1, found.reduction_group)
+        and found.loop_split <= summed.rounds
+        and found.loop_split & (found.loop_split - 1) == 0
+    )
+    assert found.partial_sums == 1 or max(1, found.reduction_group) // found.loop_split * found.partial_sums <= summed.vectors, (
+        "each item has a vector"
+    )
     assert all(1 <= size <= extent for size, extent in zip(found.tile, problem.extents, strict=True))
-    assert problem.strip is None or found.tile[problem.strip.axis] == 1
+    assert problem.cache_tile is None or found.tile[problem.cache_tile.axis] == 1
 
 
 def test_without_local_memory_there_are_no_teams() -> None:
     problem = TileProblem((5, 7), FORWARD, 1, False)
-    assert best(problem, GPU, 1, 1, Sum(1024, NUMBERS)).team >= 32
-    alone = best(problem, GPU, 1, 1, Sum(1024, 0))
-    assert (alone.team, alone.split) == (0, 1) and alone.parts > 1, "parts share the sum instead"
+    assert best(problem, GPU, 1, 1, SampleSum(1024, NUMBERS)).reduction_group >= 32
+    alone = best(problem, GPU, 1, 1, SampleSum(1024, 0))
+    assert (alone.reduction_group, alone.loop_split) == (0, 1) and alone.partial_sums > 1, "parts share the sum instead"
 
 
 def test_the_count_of_cycles() -> None:
@@ -147,7 +156,7 @@ def test_the_count_of_cycles() -> None:
     vectors = TileProblem((16, 1024), FORWARD, 1, True)
     assert cycles(vectors, Choice((4, 1)), GPU, 100, 4, None) == pytest.approx(wide), "vectors of four samples are four lines"
     # a sum over 640 vectors of two tensors, by teams of 64: ten rounds each
-    gradient, summed = TileProblem((5, 7), FORWARD, 1, False), Sum(640, NUMBERS)
+    gradient, summed = TileProblem((5, 7), FORWARD, 1, False), SampleSum(640, NUMBERS)
     warps, issued = 35 * 2 / 132, 1 / WARPS + 2 + OVERHEAD
     found = cycles(gradient, Choice((1, 1), 64), GPU, 1, 1, summed)
     assert found == pytest.approx(10 * max(STREAMED * 2, warps * issued) + BARRIERS + warps * (FOLD + ITEM))
@@ -189,10 +198,10 @@ def test_few_registers_have_smaller_tiles() -> None:
 def test_of_few_samples_teams_share_the_rounds_of_a_loop() -> None:
     """28 rows of an image with four samples: a team's items have a row each rather than nothing."""
     problem = TileProblem((6, 5), FORWARD, 1, False)
-    few, long = best(problem, GPU, 28 * 28, 1, Sum(4, NUMBERS, 28)), best(problem, GPU, 1, 1, Sum(4096, NUMBERS, 28))
-    assert few.team >= 32 and few.team // few.split <= 4 < few.split <= 16
-    assert long.team // long.split >= 32, "where there are many, neighbours read neighbouring samples"
-    assert best(problem, GPU, 28 * 28, 1, Sum(4, NUMBERS, 1)).split == 1
+    few, long = best(problem, GPU, 28 * 28, 1, SampleSum(4, NUMBERS, 28)), best(problem, GPU, 1, 1, SampleSum(4096, NUMBERS, 28))
+    assert few.reduction_group >= 32 and few.reduction_group // few.loop_split <= 4 < few.loop_split <= 16
+    assert long.reduction_group // long.loop_split >= 32, "where there are many, neighbours read neighbouring samples"
+    assert best(problem, GPU, 28 * 28, 1, SampleSum(4, NUMBERS, 1)).loop_split == 1
 
 
 # ------------------------------------------------------------------------------------------------------- plans of kernels
@@ -210,9 +219,12 @@ def test_plans_keep_to_the_same_bounds(samples: int, local: int) -> None:
     ):  # fmt: skip
         for name, (unit, plan) in planned(spec, shape, samples, replace(GPU, local=local)).items():
             if not name.startswith("gradient"):
-                assert (plan.team, plan.split, plan.parts) == (0, 1, 1)
+                assert (plan.reduction_group, plan.loop_split, plan.partial_sums) == (0, 1, 1)
                 continue
-            assert plan.team in (0, 32, 64, 128)
-            assert prod(plan.tiles.values()) * (plan.team + 1) * 4 * (128 // max(1, plan.team)) <= local or plan.team == 0
-            assert plan.split <= max(1, plan.team) and plan.split <= unit.sizes.get("X0", 1)
-            assert 1 <= plan.parts <= max(1, -(-samples * plan.split // max(1, plan.team)))
+            assert plan.reduction_group in (0, 32, 64, 128)
+            assert (
+                prod(plan.tiles.values()) * (plan.reduction_group + 1) * 4 * (128 // max(1, plan.reduction_group)) <= local
+                or plan.reduction_group == 0
+            )
+            assert plan.loop_split <= max(1, plan.reduction_group) and plan.loop_split <= unit.sizes.get("X0", 1)
+            assert 1 <= plan.partial_sums <= max(1, -(-samples * plan.loop_split // max(1, plan.reduction_group)))

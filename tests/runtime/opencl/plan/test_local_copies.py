@@ -17,9 +17,10 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.launch.launch import LaunchList, local_size
+from phiz.runtime.opencl.launch.launch import local_size
+from phiz.runtime.opencl.launch.single_launches import LaunchList
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.opencl.plan.local_copies import no_local_copy
-from phiz.runtime.opencl.plan.schedule import Schedule
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.space.space import Space
@@ -63,22 +64,23 @@ def test_why_nothing_can_be_copied() -> None:
     job = job_of("convolution", "forward_Z")
     group, machine = (4, 1, 1), Machine(16, 2, local=1000)
 
-    def why(schedule: Schedule, kernel: KernelInfo = job.kernel, machine: Machine = machine, itemsize: int = 4) -> str:
+    def why(config: KernelConfig, kernel: KernelInfo = job.kernel, machine: Machine = machine, itemsize: int = 4) -> str:
         tiles = dict.fromkeys(kernel.tiles, 2)
-        return no_local_copy(job.unit, kernel, schedule, tiles, machine, itemsize)
+        return no_local_copy(job.unit, kernel, config, tiles, machine, itemsize)
 
-    assert why(Schedule(local=3, group=group)) == ""
-    assert "4 rounds in local memory, expected 1 to 3" in why(Schedule(local=4, group=group)), "three maps below"
-    assert "0 rounds" in why(Schedule(local=0, group=group))
+    assert why(KernelConfig(local=3, group=group)) == ""
+    assert "4 rounds in local memory, expected 1 to 3" in why(KernelConfig(local=4, group=group)), "three maps below"
+    assert "0 rounds" in why(KernelConfig(local=0, group=group))
     for other in (None, (4, 2, 1), (1, 1, 2), (4,)):
-        assert f"needs a group (n, 1, 1), which differs in the samples only, not {other}" in why(Schedule(local=1, group=other))
-    assert "forward_Z are in constant memory already" in why(Schedule(local=1, group=group, constant=True))
-    assert why(Schedule(local=3, group=group), machine=Machine(16, 2, local=3 * 2 * 9 * 4)) == ""
+        assert f"needs a group (n, 1, 1), which differs in the samples only, not {other}" in why(KernelConfig(local=1, group=other))
+    assert "forward_Z are in constant memory already" in why(KernelConfig(local=1, group=group, constant=True))
+    assert why(KernelConfig(local=3, group=group), machine=Machine(16, 2, local=3 * 2 * 9 * 4)) == ""
     small = Machine(16, 2, local=3 * 2 * 9 * 4 - 1)
-    assert "forward_Z takes 216 bytes of local memory, a work group has 215" in why(Schedule(local=3, group=group), machine=small)
-    assert "432 bytes" in why(Schedule(local=3, group=group), machine=small, itemsize=8)
+    reason = why(KernelConfig(local=3, group=group), machine=small)
+    assert "forward_Z takes 216 bytes of local memory, a work group has 215" in reason
+    assert "432 bytes" in why(KernelConfig(local=3, group=group), machine=small, itemsize=8)
     gradient = job_of("convolution", "gradient_w")
-    assert "gradient_w has no operand" in why(Schedule(local=1, group=group), gradient.kernel)
+    assert "gradient_w has no operand" in why(KernelConfig(local=1, group=group), gradient.kernel)
 
 
 def test_where_a_copy_is_offered() -> None:
@@ -86,10 +88,10 @@ def test_where_a_copy_is_offered() -> None:
     backend = OpenCLBackend(fuse=False)
     own = traits(backend, "float32")
     gpu = replace(own, kind="gpu", width=1, machine=Machine(64, 20000, 65536, 128, 49152))
-    offered = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(Schedule()))
+    offered = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(KernelConfig()))
     assert {s.local for s in offered} == {None, 1}
     assert all(s.group is not None and s.group[0] > 1 for s in offered if s.local)
-    assert {s.local for s in Space(job.unit, job.kernel, "float32", 64, own).neighbours(Schedule())} == {None}
+    assert {s.local for s in Space(job.unit, job.kernel, "float32", 64, own).neighbours(KernelConfig())} == {None}
     start = next(s for s in offered if s.local)
     around = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(start))
     assert {s.local for s in around} == {None, 1, 4}, "one step up, one down, and other tunables beside a copy"
@@ -98,9 +100,9 @@ def test_where_a_copy_is_offered() -> None:
     assert all(s.group is not None and s.group[1:] == (1, 1) for s in around if s.local)
     for shared in (replace(gpu, fused=True), replace(gpu, grouped=True)):
         composed = Space(job.unit, job.kernel, "float32", 64, shared)
-        assert "a kernel of a composed pass" in composed.illegal(Schedule(local=1))
-        assert {s.local for s in composed.neighbours(Schedule())} == {None}
-    assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(Schedule(local=1, group=(4, 1, 1)))
+        assert "a kernel of a composed pass" in composed.illegal(KernelConfig(local=1))
+        assert {s.local for s in composed.neighbours(KernelConfig())} == {None}
+    assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(KernelConfig(local=1, group=(4, 1, 1)))
 
 
 def test_a_group_that_copies_never_spans_another_axis() -> None:
@@ -117,9 +119,9 @@ class Copying:
     backend: OpenCLBackend
     rounds: int
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         space = Space(unit, kernel, dtype, samples, traits(self.backend, dtype))
-        plain = Schedule(width=1)
+        plain = KernelConfig(width=1)
         group = (space.global_size(space.plan(plain))[0], 1, 1)
         found = replace(plain, local=self.rounds, group=group)
         return plain if space.illegal(found) else found
@@ -131,7 +133,7 @@ def test_copies_give_the_bits_of_global_memory_for_every_batch(name: str) -> Non
 
     def results(rounds: int) -> tuple[list[bytes], set[str]]:
         backend = OpenCLBackend(fuse=False)
-        backend.schedules = Copying(backend, rounds)
+        backend.configs = Copying(backend, rounds)
         net = network(name, backend)
         found = []
         for samples in (64, 1, 7, 8, 9, 64):
@@ -170,7 +172,7 @@ def test_a_copying_candidate_is_compared_with_numpy() -> None:
     for kernel in ("forward_Z", "delta_Y"):
         trials = Trials(job_of("convolution", kernel, backend, 33), backend)
         for rounds in (1, 2, 3):
-            schedule = Schedule(width=1, local=rounds, group=(3, 1, 1), tiles={f"TILE_{kernel}_t": 1})
-            if trials.space.illegal(schedule):
-                schedule = replace(schedule, group=(1, 1, 1))
-            assert trials.check(schedule) is not None
+            config = KernelConfig(width=1, local=rounds, group=(3, 1, 1), tiles={f"TILE_{kernel}_t": 1})
+            if trials.space.illegal(config):
+                config = replace(config, group=(1, 1, 1))
+            assert trials.check(config) is not None

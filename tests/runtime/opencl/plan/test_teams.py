@@ -14,9 +14,9 @@ import pytest
 from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.program.layer import LayerSpec, layer
-from phiz.runtime.tuner.space.space import TEAMS as LEGAL
+from phiz.runtime.tuner.space.space import REDUCTION_GROUPS as LEGAL
 from phiz.runtime.tuner.space.space import Space
 from phiz.runtime.tuner.space.traits import traits
 from phiz.runtime.tuner.trials.jobs import Job, jobs
@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[list[LayerSpec], Any]] = {
     "ragged": ([layer("convolution", kernel=[[3, 2], [2, 2], [1, 3]], connections=[[0, 1], [1]])], ((6, 5), (5, 7))),
 }
 SAMPLES = (1, 7, 8, 9, 64, 203)
-TEAMS, PARTS = (1, 2, 8, 32, 128), (1, 2, 3)
+REDUCTION_GROUPS, PARTIAL_SUMS = (1, 2, 8, 32, 128), (1, 2, 3)
 
 
 @cache
@@ -45,14 +45,14 @@ def sums(name: str, samples: int) -> list[Job]:
     return [job for job in found if job.kernel.role == "gradient"]
 
 
-def drawn(space: Space, generator: np.random.Generator) -> Schedule:
+def drawn(space: Space, generator: np.random.Generator) -> KernelConfig:
     """Any legal team with what goes with it."""
     width = int(generator.choice([1, space.width]))
     tiles = {macro: int(generator.choice(space.tile_values(macro, width))) for macro in space.kernel.tiles}
-    team = int(generator.choice(TEAMS))
+    team = int(generator.choice(REDUCTION_GROUPS))
     splits = [1 << n for n in range(team.bit_length())] if space.kernel.split else [None]
-    split, parts = splits[int(generator.integers(len(splits)))], int(generator.choice(PARTS))
-    found = Schedule(tiles, width, parts=parts, team=team, split=split)
+    split, parts = splits[int(generator.integers(len(splits)))], int(generator.choice(PARTIAL_SUMS))
+    found = KernelConfig(tiles, width, partial_sums=parts, reduction_group=team, loop_split=split)
     return drawn(space, generator) if space.illegal(found) else found
 
 
@@ -75,10 +75,12 @@ def test_every_choice_is_among_those_that_were_drawn() -> None:
             for job in sums(name, samples):
                 space = Space(job.unit, job.kernel, job.dtype, samples, device, job.image)
                 found.append((job.kernel, drawn(space, generator)))
-    assert {s.team for _, s in found} == set(TEAMS) and {s.parts for _, s in found} == set(PARTS)
-    assert {s.split for k, s in found if k.split} >= {1, 2, 4} and {s.split for k, s in found if not k.split} == {None}
-    strips = [s.tiles[k.strip.macro] for k, s in found if k.strip and (s.team or 1) > 1]
-    assert max(strips) > 1 and any(k.sums and (s.team or 1) > 1 for k, s in found) and any(k.index for k, _ in found)
+    assert {s.reduction_group for _, s in found} == set(REDUCTION_GROUPS) and {s.partial_sums for _, s in found} == set(
+        PARTIAL_SUMS
+    )
+    assert {s.loop_split for k, s in found if k.split} >= {1, 2, 4} and {s.loop_split for k, s in found if not k.split} == {None}
+    strips = [s.tiles[k.strip.macro] for k, s in found if k.strip and (s.reduction_group or 1) > 1]
+    assert max(strips) > 1 and any(k.sums and (s.reduction_group or 1) > 1 for k, s in found) and any(k.index for k, _ in found)
 
 
 # ------------------------------------------------------------------------------------------------------- order of addition
@@ -127,7 +129,7 @@ def test_every_item_sums_its_vectors_and_runs_and_halves_are_added_in_order(
     """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the stated order."""
     job = next(job for job in sums(name, samples) if job.kernel.name == "gradient_b")
     split = split if job.kernel.split else 1
-    wanted = Schedule(width=width, team=team, split=split if job.kernel.split else None, parts=parts)
+    wanted = KernelConfig(width=width, reduction_group=team, loop_split=split if job.kernel.split else None, partial_sums=parts)
     trials, vectors = Trials(job, OpenCLBackend(fuse=False)), -(-samples // width)
     most = -(-vectors * split // team)
     if parts > most:
@@ -142,7 +144,7 @@ def test_every_item_sums_its_vectors_and_runs_and_halves_are_added_in_order(
 def test_a_team_of_one_is_no_team() -> None:
     for job in sums("convolution", 64):
         trials = Trials(job, OpenCLBackend(fuse=False))
-        alone, none = (trials.check(Schedule(team=team, parts=2)).run() for team in (1, None))
+        alone, none = (trials.check(KernelConfig(reduction_group=team, partial_sums=2)).run() for team in (1, None))
         assert all(alone[name].tobytes() == none[name].tobytes() for name in alone)
 
 
@@ -158,24 +160,31 @@ def test_why_a_team_is_illegal() -> None:
 
     dense, convolution = space("dense", "gradient_w"), space("convolution", "gradient_w")
     for team in (0, 3, 12, 129, 2 * LEGAL[-1]):
-        assert f"a team of {team}, expected a power of two up to {LEGAL[-1]}" in dense.illegal(Schedule(team=team))
-    assert not any(dense.illegal(Schedule(team=team)) for team in (1, *LEGAL))
+        assert f"a team of {team}, expected a power of two up to {LEGAL[-1]}" in dense.illegal(KernelConfig(reduction_group=team))
+    assert not any(dense.illegal(KernelConfig(reduction_group=team)) for team in (1, *LEGAL))
     small = space("dense", "gradient_w", work_group=32)
-    assert "a team of 64, expected a power of two up to 32" in small.illegal(Schedule(team=64))
-    assert "forward_Z has no sum that work items could share" in space("dense", "forward_Z").illegal(Schedule(team=2))
-    assert "a kernel of a fused pass" in space("dense", "gradient_w", fused=True).illegal(Schedule(team=2))
+    assert "a team of 64, expected a power of two up to 32" in small.illegal(KernelConfig(reduction_group=64))
+    assert "forward_Z has no sum that work items could share" in space("dense", "forward_Z").illegal(
+        KernelConfig(reduction_group=2)
+    )
+    assert "a kernel of a fused pass" in space("dense", "gradient_w", fused=True).illegal(KernelConfig(reduction_group=2))
 
-    assert "16 runs, expected a power of two up to the team's 8" in convolution.illegal(Schedule(team=8, split=16))
-    assert "3 runs" in convolution.illegal(Schedule(team=8, split=3)) and "0 runs" in convolution.illegal(Schedule(team=8, split=0))
-    assert "8 runs" in convolution.illegal(Schedule(team=32, split=8)), "the outermost loop has five rounds"
-    assert "2 runs" in convolution.illegal(Schedule(team=1, split=2)) and "2 runs" in convolution.illegal(Schedule(split=2))
-    assert "2 runs" in dense.illegal(Schedule(team=8, split=2)), "no loop but that over the samples"
-    assert not any(convolution.illegal(Schedule(team=8, split=split)) for split in (1, 2, 4))
+    assert "16 runs, expected a power of two up to the team's 8" in convolution.illegal(
+        KernelConfig(reduction_group=8, loop_split=16)
+    )
+    for runs in (3, 0):
+        assert f"{runs} runs" in convolution.illegal(KernelConfig(reduction_group=8, loop_split=runs))
+    assert "8 runs" in convolution.illegal(KernelConfig(reduction_group=32, loop_split=8)), "the outermost loop has five rounds"
+    assert "2 runs" in convolution.illegal(KernelConfig(reduction_group=1, loop_split=2)) and "2 runs" in convolution.illegal(
+        KernelConfig(loop_split=2)
+    )
+    assert "2 runs" in dense.illegal(KernelConfig(reduction_group=8, loop_split=2)), "no loop but that over the samples"
+    assert not any(convolution.illegal(KernelConfig(reduction_group=8, loop_split=split)) for split in (1, 2, 4))
 
-    assert "a team is a work group of its own" in dense.illegal(Schedule(team=8, group=(8, 1, 1)))
+    assert "a team is a work group of its own" in dense.illegal(KernelConfig(reduction_group=8, group=(8, 1, 1)))
     default = space("dense", "gradient_w", kind="gpu", machine=replace(device.machine, work_items=2**15))
-    assert default.default.team and "a team is a work group of its own" in default.illegal(Schedule(group=(8, 1, 1)))
-    assert not default.illegal(Schedule(team=1, group=(1, 1, 1)))
+    assert default.default.reduction_group and "a team is a work group of its own" in default.illegal(KernelConfig(group=(8, 1, 1)))
+    assert not default.illegal(KernelConfig(reduction_group=1, group=(1, 1, 1)))
 
 
 @pytest.mark.parametrize("team", [2, 32, 128])
@@ -188,6 +197,8 @@ def test_the_sums_of_a_team_fit_local_memory(team: int) -> None:
         needed = 3 * 5 * (team + 1) * (128 // team) * itemsize
         for local in (needed, needed - 1):
             machine = replace(device.machine, local=local)
-            found = Space(job.unit, job.kernel, dtype, 64, replace(device, machine=machine)).illegal(Schedule(tiles, team=team))
+            found = Space(job.unit, job.kernel, dtype, 64, replace(device, machine=machine)).illegal(
+                KernelConfig(tiles, reduction_group=team)
+            )
             reason = f"a team of {team} needs more local memory than the {local} bytes of a group"
             assert found == ("" if local == needed else reason)

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from phiz.runtime.doctor import examine
 from phiz.runtime.errors import PhizError
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned import cache as module
 from phiz.runtime.opencl.tuned.cache import Cache, cache_folder
-from phiz.runtime.opencl.tuned.record import Entry, Trialled, schedule_from, schedule_record
+from phiz.runtime.opencl.tuned.record import Entry, Trialled, config_from, config_record
 
-FAST = Trialled(Schedule({"TILE_a": 4}, width=8, group=(1, 2, 3)), 0.5e-3, 0.5)
-BAD = Trialled(Schedule({"TILE_a": 2}), refused="wrong", reason="forward_Z: Z[0, 1] is 2, the reference 1")
+FAST = Trialled(KernelConfig({"TILE_a": 4}, width=8, group=(1, 2, 3)), 0.5e-3, 0.5)
+BAD = Trialled(KernelConfig({"TILE_a": 2}), refused="wrong", reason="forward_Z: Z[0, 1] is 2, the reference 1")
 
 
 def entry(ratio: float = 0.5, *trials: Trialled, complete: bool = True) -> Entry:
-    return Entry({"file": "dense"}, {"device": "d"}, FAST.schedule, 1e-3, ratio / 1e3, trials or (FAST, BAD), complete)
+    return Entry({"file": "dense"}, {"device": "d"}, FAST.config, 1e-3, ratio / 1e3, trials or (FAST, BAD), complete)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_change_by_another_is_seen(path: Path) -> None:
 
 
 def test_searches_of_the_same_kernel_are_joined(path: Path) -> None:
-    other = Trialled(Schedule({"TILE_a": 8}), 0.9e-3, 0.9)
+    other = Trialled(KernelConfig({"TILE_a": 8}), 0.9e-3, 0.9)
     Cache(path).store({"k": entry(0.5, FAST, complete=False)})
     Cache(path).store({"k": entry(0.9, other, BAD)})
     (found,) = Cache(path).entries().values()
@@ -62,7 +62,7 @@ NOT_OURS = {
     "newer": json.dumps({**WHOLE, "version": 2}).encode(), "no entries": json.dumps({**WHOLE, "entries": None}).encode(),
     "deep": b"[" * 100_000,
     "malformed entry": json.dumps({**WHOLE, "entries": {"x": {"kernel": {}}}}).encode(),
-    "malformed schedule": json.dumps(
+    "malformed configuration": json.dumps(
         {**WHOLE, "entries": {"x": {"kernel": {}, "place": {}, "schedule": {"tiles": {"T": "four"}}, "default_ms": 1, "ms": 1,
                                     "complete": True, "trials": []}}}
     ).encode(),
@@ -97,15 +97,15 @@ def test_good_entries_beside_a_malformed_one_are_kept(path: Path, monkeypatch: p
 WRITER = """
 import sys
 from pathlib import Path
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.opencl.tuned.record import Entry, Trialled
 path, name = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 for n in range(25):
-    mine = Trialled(Schedule({name: n + 1}), 1e-3, 1.0)
-    own = Entry({}, {}, Schedule(), 1e-3, 1e-3, (mine,), False)
+    mine = Trialled(KernelConfig({name: n + 1}), 1e-3, 1.0)
+    own = Entry({}, {}, KernelConfig(), 1e-3, 1e-3, (mine,), False)
     Cache(path).store({f"{name}{n}": own, "shared": own})
 """
 
@@ -129,7 +129,7 @@ def test_two_processes_lose_nothing(path: Path) -> None:
         assert writer.returncode == 0
     found = Cache(path).entries()
     assert set(found) == {f"{name}{n}" for name in names for n in range(25)} | {"shared"}
-    assert {trial.schedule.tiles[name] for trial in found["shared"].trials for name in trial.schedule.tiles} == set(range(1, 26))
+    assert {trial.config.tiles[name] for trial in found["shared"].trials for name in trial.config.tiles} == set(range(1, 26))
     assert len(found["shared"].trials) == 50
 
 
@@ -149,35 +149,35 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_folder().name == "phiz"
 
 
-CHOICES = Schedule(parts=4, unroll=2, constant=True, local=16)
+CHOICES = KernelConfig(partial_sums=4, unroll=2, constant=True, local=16)
 
 
-@pytest.mark.parametrize("schedule", [DEFAULT, FAST.schedule, Schedule(width=1), Schedule({"T": 1}), CHOICES])
-def test_schedules_as_json(schedule: Schedule) -> None:
-    record = json.loads(json.dumps(schedule_record(schedule)))
-    assert schedule_from(record) == schedule
+@pytest.mark.parametrize("config", [DEFAULT, FAST.config, KernelConfig(width=1), KernelConfig({"T": 1}), CHOICES])
+def test_configs_as_json(config: KernelConfig) -> None:
+    record = json.loads(json.dumps(config_record(config)))
+    assert config_from(record) == config
 
 
 def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
-    """As phiz wrote it when a schedule was tiles, a width and a group."""
+    """As phiz wrote it when a configuration was tiles, a width and a group."""
     old = {"tiles": {"TILE_a": 4}, "width": 8, "group": [1, 2, 3]}
     trials = [{"schedule": old, "ms": 0.5, "ratio": 0.5}]
     record = {"kernel": {}, "place": {}, "schedule": old, "default_ms": 1.0, "ms": 0.5, "complete": True, "trials": trials}
     path.parent.mkdir()
     path.write_text(json.dumps({**WHOLE, "entries": {"k": record}}))
     found = Cache(path).entries()["k"]
-    assert found.schedule == FAST.schedule == found.trials[0].schedule
-    assert (found.schedule.parts, found.schedule.unroll, found.schedule.constant, found.schedule.local) == (None, None, False, None)
-    Cache(path).store({"other": replace(entry(), schedule=CHOICES)})
+    assert found.config == FAST.config == found.trials[0].config
+    assert (found.config.partial_sums, found.config.unroll, found.config.constant, found.config.local) == (None, None, False, None)
+    Cache(path).store({"other": replace(entry(), config=CHOICES)})
     again = Cache(path).entries()
     assert again["k"] == found
-    assert again["other"].schedule == CHOICES
+    assert again["other"].config == CHOICES
 
 
 @pytest.mark.parametrize(
     "record",
     [{"tile": 1}, {"tiles": {"T": -1}}, {"tiles": {"T": 1.5}}, {"width": True}, {"constant": 1}, {"group": [1, "x"]}],
 )
-def test_no_schedules(record: dict[str, object]) -> None:
+def test_no_configs(record: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"has no|at least 0|true or false"):
-        schedule_from(record)
+        config_from(record)

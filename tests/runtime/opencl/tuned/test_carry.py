@@ -1,4 +1,4 @@
-"""Shipped schedules carried over to kernels of other text and names: found again, and nothing lost or invented."""
+"""Shipped configurations carried over to kernels of other text and names: found again, and nothing lost or invented."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from phiz.runtime.files import write_atomically
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device import device as devices
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.opencl.tuned import carry, identity
 from phiz.runtime.opencl.tuned.cache import decoded, encoded
 from phiz.runtime.opencl.tuned.identity import device_class, kernel_record, key
@@ -28,7 +28,7 @@ def entry(folder: Path, kernel: str = "forward_Z", tile: str = "TILE_forward_Z_i
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == kernel)
     where = device_class(devices.choose()).record()
-    return Entry(kernel_record(unit, info, "float32", 64), where, Schedule({tile: 4}, parts=3), 1e-3, 5e-4, (), True)
+    return Entry(kernel_record(unit, info, "float32", 64), where, KernelConfig({tile: 4}, partial_sums=3), 1e-3, 5e-4, (), True)
 
 
 def renamed(folder: Path, path: Path) -> Path:
@@ -72,7 +72,7 @@ def test_an_entry_is_found_under_the_new_names(tmp_path: Path, folders: tuple[Pa
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == "ahead")
     found = Tuned(devices.choose(), None, entries).find(unit, info, "float32", 64)
-    assert found.tiles == {"TILE_ahead_o": 4} and found.parts == 3
+    assert found.tiles == {"TILE_ahead_o": 4} and found.partial_sums == 3
 
 
 def test_what_the_new_folder_lacks_is_refused_and_the_file_stays(

@@ -1,4 +1,4 @@
-"""Which schedule a network gets: the user's, a shipped one, or the default; and never one of another kernel or device."""
+"""Which configuration a network gets: the user's, a shipped one, or the default; and never one of another kernel or device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from phiz.runtime.network.backends import make_backend
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device import device as devices
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned import identity
 from phiz.runtime.opencl.tuned.cache import Cache
 from phiz.runtime.opencl.tuned.identity import current, device_class, kernel_record, key, place, sample_classes
@@ -40,9 +40,9 @@ def unit_of(folder: Path, outputs: int = 8, activation: str = "tanh") -> tuple[U
     return unit, next(kernel for kernel in unit.kernels if kernel.name == "forward_Z")
 
 
-def entry(unit: Unit, kernel: KernelInfo, samples: int = 64, schedule: Schedule = WANTED, dtype: str = "float32") -> Entry:
+def entry(unit: Unit, kernel: KernelInfo, samples: int = 64, config: KernelConfig = WANTED, dtype: str = "float32") -> Entry:
     where = place(devices.choose()).record()
-    return Entry(kernel_record(unit, kernel, dtype, samples), where, schedule, 1e-3, 5e-4, (), True)
+    return Entry(kernel_record(unit, kernel, dtype, samples), where, config, 1e-3, 5e-4, (), True)
 
 
 def tuned(path: Path, *entries: Entry, shipped: dict[str, Entry] | None = None) -> Tuned:
@@ -55,8 +55,8 @@ def tuned(path: Path, *entries: Entry, shipped: dict[str, Entry] | None = None) 
 def test_what_was_tuned_is_found_for_about_as_many_samples(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
     found = tuned(tmp_path, entry(unit, kernel))
-    for samples, schedule in [(64, WANTED), (33, WANTED), (100, WANTED), (256, WANTED), (16, WANTED), (257, DEFAULT), (8, DEFAULT)]:
-        assert found.find(unit, kernel, "float32", samples) == schedule, samples
+    for samples, config in [(64, WANTED), (33, WANTED), (100, WANTED), (256, WANTED), (16, WANTED), (257, DEFAULT), (8, DEFAULT)]:
+        assert found.find(unit, kernel, "float32", samples) == config, samples
 
 
 def test_the_nearest_number_of_samples_counts(tmp_path: Path, folder: Path) -> None:
@@ -107,20 +107,20 @@ def test_other_defaults_make_old_times_worthless(tmp_path: Path, folder: Path, m
     assert found.find(unit, kernel, "float32", 64) == DEFAULT
 
 
-@pytest.mark.parametrize("schedule", [Schedule({"TILE_other": 2}), Schedule(width=7), Schedule(width=64)])
-def test_a_schedule_that_does_not_fit_is_not_used(tmp_path: Path, folder: Path, schedule: Schedule) -> None:
+@pytest.mark.parametrize("config", [KernelConfig({"TILE_other": 2}), KernelConfig(width=7), KernelConfig(width=64)])
+def test_a_config_that_does_not_fit_is_not_used(tmp_path: Path, folder: Path, config: KernelConfig) -> None:
     unit, kernel = unit_of(folder)
-    assert tuned(tmp_path, entry(unit, kernel, schedule=schedule)).find(unit, kernel, "float32", 64) == DEFAULT
+    assert tuned(tmp_path, entry(unit, kernel, config=config)).find(unit, kernel, "float32", 64) == DEFAULT
 
 
 def test_fused_passes_take_no_widths_and_groups_of_single_launches(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
-    for number, schedule in enumerate([Schedule({TILE: 4}, width=4), Schedule(group=(1, 2, 1)), WANTED]):
-        tuned(tmp_path / str(number), entry(unit, kernel, schedule=schedule))
+    for number, config in enumerate([KernelConfig({TILE: 4}, width=4), KernelConfig(group=(1, 2, 1)), WANTED]):
+        tuned(tmp_path / str(number), entry(unit, kernel, config=config))
         cache = Cache(tmp_path / str(number) / "tuning.json")
         for fused in (False, True):
             found = Tuned(devices.choose(), cache, {}, fused).find(unit, kernel, "float32", 64)
-            assert found == (DEFAULT if fused and schedule != WANTED else schedule)
+            assert found == (DEFAULT if fused and config != WANTED else config)
 
 
 def test_the_users_own_counts_before_what_is_shipped(tmp_path: Path, folder: Path) -> None:
@@ -128,11 +128,11 @@ def test_the_users_own_counts_before_what_is_shipped(tmp_path: Path, folder: Pat
     where = device_class(devices.choose()).record()
     shipped = {key(kernel_record(unit, kernel, "float32", 64), where): replace(entry(unit, kernel), place=where)}
     assert tuned(tmp_path / "a", shipped=shipped).find(unit, kernel, "float32", 64) == WANTED
-    own = entry(unit, kernel, schedule=DEFAULT)
+    own = entry(unit, kernel, config=DEFAULT)
     assert tuned(tmp_path / "b", own, shipped=shipped).find(unit, kernel, "float32", 64) == DEFAULT
 
 
-def test_a_network_keeps_the_schedules_that_it_began_with(tmp_path: Path, folder: Path) -> None:
+def test_a_network_keeps_the_configs_that_it_began_with(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
     found = tuned(tmp_path)
     assert found.find(unit, kernel, "float32", 64) == DEFAULT
@@ -142,7 +142,7 @@ def test_a_network_keeps_the_schedules_that_it_began_with(tmp_path: Path, folder
     assert tuned(tmp_path).find(unit, kernel, "float32", 64) == WANTED
 
 
-def test_networks_look_schedules_up(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_look_configs_up(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIZ_CACHE", str(tmp_path))
     unit, kernel = unit_of(folder)
     tuned(tmp_path, entry(unit, kernel))
@@ -159,7 +159,7 @@ def test_shipped_files_are_well_formed_and_small() -> None:
     for file in shipped_files():
         for name, found in file.entries.items():
             assert name == key(found.kernel, found.place)
-            assert found.schedule != DEFAULT
+            assert found.config != DEFAULT
             assert found.ratio <= 0.95
             assert found.trials == ()
 
@@ -169,7 +169,7 @@ def test_shipping_keeps_winners_of_a_class_and_drops_what_changed(tmp_path: Path
     unit = network.program.units[0]
     kernel = next(kernel for kernel in unit.kernels if kernel.name == "forward_Z")
     macro = next(iter(kernel.tiles))
-    fast = entry(unit, kernel, schedule=Schedule({macro: 1}))
+    fast = entry(unit, kernel, config=KernelConfig({macro: 1}))
     stale = replace(fast, kernel={**fast.kernel, "source": "of yesterday", "samples": 32})
     slow = entry(unit, kernel, 16, DEFAULT)
     path, device = tmp_path / "class.json", devices.choose()
@@ -180,11 +180,11 @@ def test_shipping_keeps_winners_of_a_class_and_drops_what_changed(tmp_path: Path
     (record,) = json.loads(path.read_text())["entries"].values()
     assert record["place"] == device_class(device).record()
     assert "cpu" not in record["place"], "the class names no exact processor"
-    again = replace(fast, schedule=DEFAULT)
+    again = replace(fast, config=DEFAULT)
     assert ship(path, [again], device) == 0, "what does not win any more goes"
 
 
-def test_every_shipped_schedule_is_of_the_kernels_and_defaults_of_now() -> None:
+def test_every_shipped_config_is_of_the_kernels_and_defaults_of_now() -> None:
     files = shipped_files()
     assert {file.name for file in files} >= {"nvidia.json", "pocl_avx2.json"}
     for file in files:

@@ -1,4 +1,4 @@
-"""Legal schedules: what may be drawn, what is refused, and where the search begins."""
+"""Legal configurations: what may be drawn, what is refused, and where the search begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned.record import canonical
 from phiz.runtime.program.layer import layer
 from phiz.runtime.tuner.space import local_sizes
@@ -32,73 +32,73 @@ def test_what_is_drawn_is_legal_and_varied(device: Traits, samples: int) -> None
     for job in some_jobs(samples):
         found = space(job, device)
         drawn = [found.drawn(generator) for _ in range(12)]
-        assert all(legal(job.unit, job.kernel, schedule, device, job.dtype, samples) for schedule in drawn)
-        assert len({canonical(schedule) for schedule in drawn}) > 3
-        for schedule in drawn:
-            plan = found.plan(schedule)
-            assert dict(plan.tiles) == dict(schedule.tiles), "a legal size is taken as it is"
+        assert all(legal(job.unit, job.kernel, config, device, job.dtype, samples) for config in drawn)
+        assert len({canonical(config) for config in drawn}) > 3
+        for config in drawn:
+            plan = found.plan(config)
+            assert dict(plan.tiles) == dict(config.tiles), "a legal size is taken as it is"
             size = found.global_size(plan)
-            assert schedule.group is None or all(s % g == 0 for s, g in zip(size, schedule.group, strict=True))
+            assert config.group is None or all(s % g == 0 for s, g in zip(size, config.group, strict=True))
 
 
 def test_the_default_is_legal_and_every_tile_has_its_values() -> None:
     for job in some_jobs():
         found = space(job)
         assert not found.illegal(DEFAULT)
-        assert not found.illegal(found.schedule({}))
+        assert not found.illegal(found.config({}))
         for macro in job.kernel.tiles:
             values = found.tile_values(macro, CPU.width)
             assert values == tuple(sorted(set(values)))
             assert values[0] == 1
 
 
-def test_why_a_schedule_is_illegal() -> None:
+def test_why_a_config_is_illegal() -> None:
     job = job_with_tiles()
     found, macro = space(job), next(iter(job.kernel.tiles))
     most = max(found.tile_values(macro, CPU.width))
-    assert f"{macro} = 0" in found.illegal(Schedule({macro: 0}))
-    assert f"{macro} = {most + 100}" in found.illegal(Schedule({macro: most + 100}))
-    assert "no tile OTHER" in found.illegal(Schedule({"OTHER": 1}))
-    assert "width 32" in found.illegal(Schedule(width=32))
-    assert "width 16" in replace(found, device=replace(CPU, widest=8)).illegal(Schedule(width=16))
-    assert "group" in found.illegal(Schedule(group=(5, 7, 11)))
-    assert "group" in found.illegal(Schedule(group=(1, 1)))
+    assert f"{macro} = 0" in found.illegal(KernelConfig({macro: 0}))
+    assert f"{macro} = {most + 100}" in found.illegal(KernelConfig({macro: most + 100}))
+    assert "no tile OTHER" in found.illegal(KernelConfig({"OTHER": 1}))
+    assert "width 32" in found.illegal(KernelConfig(width=32))
+    assert "width 16" in replace(found, device=replace(CPU, widest=8)).illegal(KernelConfig(width=16))
+    assert "group" in found.illegal(KernelConfig(group=(5, 7, 11)))
+    assert "group" in found.illegal(KernelConfig(group=(1, 1)))
     wide = replace(CPU, work_group=2)
     size = found.global_size(found.plan(DEFAULT))
-    assert "groups of up to 2" in replace(found, device=wide).illegal(Schedule(group=size))
+    assert "groups of up to 2" in replace(found, device=wide).illegal(KernelConfig(group=size))
 
 
 def test_tilings_come_by_predicted_cost_and_cover_everything() -> None:
     found = space(job_with_tiles(least=2))
     tilings = found.tilings()
-    assert len({canonical(schedule) for schedule in tilings}) == len(tilings)
+    assert len({canonical(config) for config in tilings}) == len(tilings)
     everything = prod(len(found.tile_values(macro, CPU.width)) for macro in found.kernel.tiles)
     assert 8 < len(tilings) <= everything
     # the default is the register model's own optimum, so that nothing predicted to be far better is left out
-    assert canonical(found.schedule({})) in [canonical(schedule) for schedule in tilings[: max(3, len(tilings) // 3)]]
+    assert canonical(found.config({})) in [canonical(config) for config in tilings[: max(3, len(tilings) // 3)]]
 
 
 def test_neighbours_change_one_tunable() -> None:
     found = space(job_with_tiles())
-    start = found.schedule({})
+    start = found.config({})
     around = list(found.neighbours(start))
     assert around
-    for schedule in around:
-        assert not found.illegal(schedule)
-        tiles = sum(schedule.tiles[macro] != size for macro, size in start.tiles.items())
-        others = [f.name for f in fields(Schedule) if f.name not in ("tiles", "width")]
-        changed = tiles + sum(getattr(schedule, name) != getattr(start, name) for name in others)
-        assert changed == (schedule.width == start.width)
-    assert {schedule.width for schedule in around} == {None, 4, 16}
+    for config in around:
+        assert not found.illegal(config)
+        tiles = sum(config.tiles[macro] != size for macro, size in start.tiles.items())
+        others = [f.name for f in fields(KernelConfig) if f.name not in ("tiles", "width")]
+        changed = tiles + sum(getattr(config, name) != getattr(start, name) for name in others)
+        assert changed == (config.width == start.width)
+    assert {config.width for config in around} == {None, 4, 16}
 
 
 def test_what_goes_to_a_child_first() -> None:
     found = space(job_with_tiles())
     assert not found.unproven(DEFAULT)
-    assert not found.unproven(found.schedule({}, 4))
-    assert "16" in found.unproven(found.schedule({}, 16))
-    assert "128" in found.unproven(Schedule(group=(2, 8, 8)))
-    assert not found.unproven(Schedule(group=(1, 8, 8)))
+    assert not found.unproven(found.config({}, 4))
+    assert "16" in found.unproven(found.config({}, 16))
+    assert "128" in found.unproven(KernelConfig(group=(2, 8, 8)))
+    assert not found.unproven(KernelConfig(group=(1, 8, 8)))
 
 
 # ---------------------------------------------------------------------------------------------------------- Algorithm 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.tuner.trials.timer import BLOCK, MOST_LAUNCHES, WallTimer, out_of_step
 
 
@@ -22,7 +22,7 @@ def test_units_that_share_a_launch_evenly_are_at_different_items(times: int, uni
 class Steady:
     """Every launch takes the same, by a clock of its own."""
 
-    schedule: Schedule = DEFAULT
+    config: KernelConfig = DEFAULT
 
     def __init__(self, each: float) -> None:
         self.each, self.now, self.counts = each, 0.0, list[int]()

@@ -11,7 +11,8 @@ from phiz.runtime.backend import Request
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Schedule
+from phiz.runtime.opencl.launch.fused import Fusion
+from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.program.layer import layer
 from phiz.runtime.tuner.trials.candidate import RefusedError
 from phiz.runtime.tuner.trials.child import Child
@@ -23,17 +24,17 @@ from tests.runtime.tuner.planted import BROKEN, CRASH, HANG, MISSING, PAST, WRON
 
 
 class Counting:
-    """A timer that measures nothing: seconds come from the schedule's tiles."""
+    """A timer that measures nothing: seconds come from the configuration's tiles."""
 
     def __init__(self) -> None:
-        self.timed: list[Schedule] = []
+        self.timed: list[KernelConfig] = []
 
     def seconds(self, kernel: Launchable) -> float:
         return 1.0
 
     def compare(self, default: Launchable, candidate: Launchable, best: float, rounds: int) -> Timing:
-        self.timed.append(candidate.schedule)
-        ratio = 1.0 / max(1, *candidate.schedule.tiles.values())
+        self.timed.append(candidate.config)
+        ratio = 1.0 / max(1, *candidate.config.tiles.values())
         return Timing(1.0, ratio, ratio)
 
 
@@ -75,9 +76,9 @@ def test_a_planted_fault_is_refused_by_name_and_never_timed(
 
 
 def test_unknown_tiles_and_groups_that_do_not_divide_are_invalid(trials: Trials) -> None:
-    assert trials.try_out(Schedule({"TILE_other": 2})).refused == "invalid"
-    assert "group" in trials.try_out(Schedule(group=(1, 3, 1))).reason
-    assert trials.try_out(Schedule(width=3)).refused == "invalid"
+    assert trials.try_out(KernelConfig({"TILE_other": 2})).refused == "invalid"
+    assert "group" in trials.try_out(KernelConfig(group=(1, 3, 1))).reason
+    assert trials.try_out(KernelConfig(width=3)).refused == "invalid"
 
 
 def test_a_child_takes_the_crash(trials: Trials, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_kernels_are_tuned_in_the_blocks_that_a_network_runs_them_in(samples: in
     backend = OpenCLBackend()
     network = Network([layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples)
     executor = network.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None and not executor.rows
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion) and not executor.sample_outer
     for job in jobs(network, samples, Request(gradients="sum")):
-        if not job.unit.is_rows and job.unit is network.program.units[0]:
-            assert space(job, backend).samples == executor.fusion.blocks.samples
+        if not job.unit.is_sample_outer and job.unit is network.program.units[0]:
+            assert space(job, backend).samples == executor.launcher.blocks.samples

@@ -32,7 +32,7 @@ class Score:
     samples: int = 0
 
 
-class Part:
+class EvaluationSet:
     """Samples of ``data`` for ``network``.  Raises: ShapeError where they do not fit it."""
 
     def __init__(self, network: Network, data: Dataset, scaling: Scaling | None = None) -> None:

@@ -1,6 +1,6 @@
-"""Whatever legal schedules are drawn, every kernel gives what NumPy gives, and the same bits in every run.
+"""Whatever legal configurations are drawn, every kernel gives what NumPy gives, and the same bits in every run.
 
-Slow because every schedule that is drawn is another text, which the compiler has to build: some hundred programs.
+Slow because every configuration that is drawn is another text, which the compiler has to build: some hundred programs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.plan.schedule import Schedule
+from phiz.runtime.opencl.launch.fused import Fusion
+from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.space.space import Space
@@ -44,16 +45,16 @@ POOLED = [layer("convolution", maps=9, kernel=(3, 5), activation="relu"), layer(
 
 
 class Drawn:
-    """A random legal schedule for every kernel; the kernels of a layer share their vector width, and so their program.
+    """A random legal configuration for every kernel; the kernels of a layer share their vector width, and so their program.
 
     ``fused``: such as leave passes fused, which is to say that the vector width and the work group stay as they are.
     """
 
     def __init__(self, backend: OpenCLBackend, seed: int, fused: bool) -> None:
         self.backend, self.seed, self.fused = backend, seed, fused
-        self.found: dict[tuple[str, str, int], Schedule] = {}
+        self.found: dict[tuple[str, str, int], KernelConfig] = {}
 
-    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> Schedule:
+    def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """The same for the same question."""
         name = (unit.label, kernel.name, samples)
         if name not in self.found:
@@ -61,25 +62,25 @@ class Drawn:
             widths = [n for n in device.widths if n <= device.width]
             width = widths[(self.seed + len(unit.label) + len(unit.file)) % len(widths)]
             generator = np.random.default_rng([self.seed, len(self.found)])
-            if self.fused or unit.is_rows:
+            if self.fused or unit.is_sample_outer:
                 self.found[name] = Space(unit, kernel, dtype, samples, replace(device, fused=True)).drawn(generator)
                 return self.found[name]
             space = Space(unit, kernel, dtype, samples, device)
             drawn = (space.drawn(generator) for _ in range(40 * len(widths)))
             fitting = list(islice((s for s in drawn if (s.width or device.width) == width), 8))
             seen = set().union(*map(choices, self.found.values()))
-            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=Schedule(width=width))
+            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=KernelConfig(width=width))
         return self.found[name]
 
 
-def choices(schedule: Schedule) -> set[str]:
-    """What a schedule chooses; of several that fit, the first that adds most to what was seen is taken."""
+def choices(config: KernelConfig) -> set[str]:
+    """What a configuration chooses; of several that fit, the first that adds most to what was seen is taken."""
     made = {
-        "tiles": bool(schedule.tiles),
-        "group": schedule.group is not None,
-        "parts": (schedule.parts or 1) > 1,
-        "constant": schedule.constant,
-        "local": schedule.local is not None,
+        "tiles": bool(config.tiles),
+        "group": config.group is not None,
+        "parts": (config.partial_sums or 1) > 1,
+        "constant": config.constant,
+        "local": config.local is not None,
     }
     return {name for name, chosen in made.items() if chosen}
 
@@ -87,9 +88,9 @@ def choices(schedule: Schedule) -> set[str]:
 def pair(
     layers: list[LayerSpec], shape: tuple[int, ...], loss: str, dtype: str, seed: int, folder: Path | None, fused: bool
 ) -> list[Network]:
-    """The network with drawn schedules, and with NumPy."""
+    """The network with drawn configurations, and with NumPy."""
     backend = OpenCLBackend(fuse=fused)
-    backend.schedules = Drawn(backend, seed, fused)
+    backend.configs = Drawn(backend, seed, fused)
     manifests = () if folder is None else (folder,)
     return [Network(layers, shape, loss, b, dtype, manifests=manifests) for b in (backend, "numpy")]
 
@@ -113,20 +114,20 @@ LAUNCHED = (
      ("images", 1, "float32", True), ("images", 64, "float32", True), ("units", 7, "float64", True),
      ("units", 1000, "float32", True), ("pooled", 8, "float32", True), ("pooled", 9, "float32", True)],
 )  # fmt: skip
-def test_random_legal_schedules_of_built_in_layers(name: str, samples: int, dtype: str, fused: bool) -> None:
+def test_random_legal_configs_of_built_in_layers(name: str, samples: int, dtype: str, fused: bool) -> None:
     layers, shape, loss = CASES[name]()
     networks = pair(layers, shape, loss, dtype, samples, None, fused)
     compare(networks, samples, samples)
     backend = networks[0].backend
     assert isinstance(backend, OpenCLBackend)
-    assert isinstance(backend.schedules, Drawn)
+    assert isinstance(backend.configs, Drawn)
     executor = networks[0].executor(samples)
     assert isinstance(executor, OpenCLExecutor)
-    assert (executor.fusion is not None) is fused
-    drawn = list(backend.schedules.found.values())
+    assert isinstance(executor.launcher, Fusion) is fused
+    drawn = list(backend.configs.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused
-    sums = [s.parts for (_, kernel, _), s in backend.schedules.found.items() if kernel.startswith("gradient")]
+    sums = [s.partial_sums for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")]
     assert any((n or 1) > 1 for n in sums) is not fused or samples < 64
     assert any(s.constant for s in drawn) is not fused or samples < 64
     assert any(s.local is not None for s in drawn) is not fused or samples < 1000
@@ -143,7 +144,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("samples", "seed"), [pytest.param(7, 1, marks=pytest.mark.quickly_built), (64, 2)])
-def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
+def test_random_legal_configs_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
     layers = [
         layer("depthwise", kernel=3, activation="tanh"), layer("locally_connected", maps=4, kernel=3, activation="tanh"),
         layer("dense", maps=3),
@@ -163,13 +164,13 @@ def test_random_legal_schedules_of_the_users_layers(definitions: Path, samples: 
         ("irregular", 6),
     ],
 )
-def test_verification_passes_under_random_schedules(name: str, seed: int) -> None:
+def test_verification_passes_under_random_configs(name: str, seed: int) -> None:
     """Finite differences, adjoints and Taylor slopes as ``phiz verify`` takes them, in both precisions."""
     manifest = builtin()
     generator = np.random.default_rng([seed, len(name)])
     configuration = random_configuration(manifest, manifest.layers[name], "tanh", "sigmoid", generator)
     backend = OpenCLBackend()
-    backend.schedules = Drawn(backend, seed, False)
+    backend.configs = Drawn(backend, seed, False)
     rows = list(LayerCheck(configuration, manifest.activation("sigmoid"), generator, backend, numpy=False).rows())
     assert {row.dtype for row in rows} == {"float32", "float64"}
     assert len(rows) > 8

@@ -1,4 +1,4 @@
-"""From specifications to a chain of layers whose shapes fit, under a loss that admits what comes out at the end."""
+"""Layers connected one after the other, under a loss whose range fits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from ..program.shape import Shape
 from .batch import interval
 
 
-def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
-    """The layers of ``specs`` from an input of ``shape`` on; ShapeError names one that does not fit what is below it."""
+def connect(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple[Layer, ...]:
+    """The layers of ``specs``, the first on an input of ``shape``, each further one on the output below it.
+
+    Raises ShapeError naming a layer that does not fit what is below it.
+    """
     if not specs:
         raise ShapeError("a network needs at least one layer")
     layers: list[Layer] = []
@@ -22,7 +25,7 @@ def chain(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tuple
     return tuple(layers)
 
 
-def admit(last: Layer, loss: LossInfo, program: Program) -> None:
+def check_loss_range(last: Layer, loss: LossInfo, program: Program) -> None:
     """PhizError where the last layer can give what the loss does not admit (ce wants positive outputs)."""
     if program.head is not None:
         return

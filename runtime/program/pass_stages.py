@@ -1,8 +1,8 @@
-"""Phases: steps of a pass that need no wait for one another.
+"""Stages: steps of a pass that need no wait for one another.
 
 A kernel that writes samples reads, of every tensor with samples, only the sample that it writes.  So a block of samples can go
-through all such kernels at once, whatever the other blocks do; this is a phase of kind "samples".  A kernel that sums over the
-samples must wait until all blocks have come so far; such kernels, which do not read one another, are a phase of kind "sums".
+through all such kernels at once, whatever the other blocks do; this is a stage of kind "samples".  A kernel that sums over the
+samples must wait until all blocks have come so far; such kernels, which do not read one another, are a stage of kind "sums".
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Kind = Literal["samples", "sums"]
 
 
 @dataclass(frozen=True)
-class Phase:
+class PassStage:
     """Steps in order, all of one kind."""
 
     kind: Kind
     steps: tuple[Step, ...]
 
 
-def phases(steps: Sequence[Step]) -> list[Phase]:
-    """The steps in as few phases as their data allow; within a phase they keep their order.
+def pass_stages(steps: Sequence[Step]) -> list[PassStage]:
+    """The steps in as few stages as their data allow; within a stage they keep their order.
 
     Even levels hold steps that write samples, odd ones those that sum them.  A step goes to the first level of its kind that is
     not before any of the steps whose results it reads; one that sums cannot share the level of a sum that it reads.
@@ -40,4 +40,4 @@ def phases(steps: Sequence[Step]) -> list[Phase]:
         level += level % 2 != sums
         found.setdefault(level, []).append(step)
         level_of.update(dict.fromkeys(step.use.writes, level))
-    return [Phase("sums" if level % 2 else "samples", tuple(found[level])) for level in sorted(found)]
+    return [PassStage("sums" if level % 2 else "samples", tuple(found[level])) for level in sorted(found)]

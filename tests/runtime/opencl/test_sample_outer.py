@@ -15,7 +15,7 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch.block_layout import BlockLayout
-from phiz.runtime.opencl.launch.fused import row_blocking
+from phiz.runtime.opencl.launch.fused import sample_outer_blocking
 from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Program
 
@@ -34,7 +34,7 @@ UNITS = (layer("dense", maps=33, activation="sigmoid"), layer("radial_basis", ma
 class InRows(OpenCLBackend):
     """Every pass in rows."""
 
-    def in_rows(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
+    def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         return True
 
 
@@ -47,7 +47,7 @@ def compared(layers: tuple[LayerSpec, ...], shape: tuple[int, ...], loss: str, d
     p, close = theirs.parameters, 3e-5 if dtype == "float32" else 1e-12
     found, wanted = (n.value_and_gradient(p, x, t, weights) for n in (ours, theirs))
     executor = ours.executor(min(samples, 64))
-    assert isinstance(executor, OpenCLExecutor) and executor.rows
+    assert isinstance(executor, OpenCLExecutor) and executor.sample_outer
     assert abs(found[0] - wanted[0]) <= close * abs(wanted[0])
     assert np.abs(found[1] - wanted[1]).max() <= close * np.abs(wanted[1]).max()
     again = ours.value_and_gradient(p, x, t, weights)
@@ -59,12 +59,12 @@ def compared(layers: tuple[LayerSpec, ...], shape: tuple[int, ...], loss: str, d
 
 
 @pytest.mark.parametrize(("samples", "dtype"), [(1, "float32"), (3, "float64"), (9, "float32"), (130, "float32")])
-def test_images_in_rows_are_what_numpy_gives(samples: int, dtype: str) -> None:
+def test_sample_outer_images_are_what_numpy_gives(samples: int, dtype: str) -> None:
     compared(IMAGES, (2, 9, 21), "ce", dtype, samples)
 
 
 @pytest.mark.parametrize(("samples", "dtype"), [(1, "float64"), (7, "float32"), (33, "float64"), (100, "float32")])
-def test_units_in_rows_are_what_numpy_gives(samples: int, dtype: str) -> None:
+def test_sample_outer_units_are_what_numpy_gives(samples: int, dtype: str) -> None:
     compared(UNITS, (13,), "mse", dtype, samples)
 
 
@@ -94,20 +94,20 @@ def test_rows_are_chosen_where_samples_would_leave_lanes_empty_and_units_fill_th
     )
     images = Network(convolutions, (1, 20, 4 * width + 4), "ce", backend=backend).program
     inference = Request(outputs=True)
-    assert backend.in_rows(units, "float32", 1, inference) and backend.in_rows(units, "float32", 1, GRADIENT)
-    assert backend.in_rows(images, "float32", 1, inference)
+    assert all(backend.prefers_sample_outer(units, "float32", 1, request) for request in (inference, GRADIENT))
+    assert backend.prefers_sample_outer(images, "float32", 1, inference)
     # the deltas of convolutions and of pooling have no lanes but samples, which fill every vector here
-    assert not backend.in_rows(images, "float32", 4 * width * cores, GRADIENT)
-    assert not OpenCLBackend(fuse=False).in_rows(units, "float32", 1, inference)
+    assert not backend.prefers_sample_outer(images, "float32", 4 * width * cores, GRADIENT)
+    assert not OpenCLBackend(fuse=False).prefers_sample_outer(units, "float32", 1, inference)
 
 
 def test_a_folder_without_the_second_form_runs_as_before() -> None:
     backend = OpenCLBackend()
     program = Network((layer("dense", maps=64),), (128,), "mse", backend=backend).program
-    assert backend.in_rows(program, "float32", 1, GRADIENT)
+    assert backend.prefers_sample_outer(program, "float32", 1, GRADIENT)
     bare = [replace(unit, kernels=tuple(replace(k, rows=None) for k in unit.kernels)) for unit in program.units]
     program.units = tuple(bare)
-    assert not backend.in_rows(program, "float32", 1, GRADIENT)
+    assert not backend.prefers_sample_outer(program, "float32", 1, GRADIENT)
 
 
 def test_a_value_and_its_gradient_agree_to_the_last_bit() -> None:
@@ -134,5 +134,5 @@ def test_sums_do_not_depend_on_the_capacity() -> None:
 
 
 def test_blocks_of_rows_leave_one_for_every_compute_unit() -> None:
-    assert [row_blocking(n, 8, 2).samples for n in (1, 2, 3, 5, 16, 64, 1000)] == [1, 1, 2, 4, 8, 32, 32]
-    assert row_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1) and row_blocking(3, 8, 2).whole(3) == 4
+    assert [sample_outer_blocking(n, 8, 2).samples for n in (1, 2, 3, 5, 16, 64, 1000)] == [1, 1, 2, 4, 8, 32, 32]
+    assert sample_outer_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1) and sample_outer_blocking(3, 8, 2).whole(3) == 4

@@ -1,4 +1,7 @@
-"""The network whose kernels are tuned, from what a user names: a network, a file, or one layer at given sizes."""
+"""The network whose kernels are tuned.
+
+A user names a network, a file, or one layer at given sizes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ def named_network(
     data: str | None = None,
     manifests: Sequence[PathLike] = (),
 ) -> Network:
-    """The network ``source`` (a name or a file; by default the digits') on inputs of ``shape``, or on the samples of ``data``.
+    """The network ``source``, a name or a file; by default that for the digits.
+
+    It stands on inputs of ``shape``, or on the samples of ``data``.
 
     Without both, a file says its ``input_shape`` itself, and a name is tried on images of 8x8 and 28x28.  Raises PhizError.
     """

@@ -9,11 +9,12 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.device.machine import Machine
 from phiz.runtime.opencl.executor import OpenCLExecutor
-from phiz.runtime.opencl.launch.fused import FusedPass
-from phiz.runtime.opencl.plan.gpu_cost_model import TEAMS
-from phiz.runtime.opencl.plan.parts import default_parts, least_share, most_parts
-from phiz.runtime.opencl.plan.plan import KernelPlan, plan_kernel
-from phiz.runtime.opencl.plan.schedule import DEFAULT, Fixed, Schedule
+from phiz.runtime.opencl.launch.fused import Fusion
+from phiz.runtime.opencl.launch.single_launches import LaunchList, SingleLaunches
+from phiz.runtime.opencl.plan.config import DEFAULT, Fixed, KernelConfig
+from phiz.runtime.opencl.plan.gpu_cost_model import REDUCTION_GROUPS
+from phiz.runtime.opencl.plan.kernel_plan import KernelPlan, plan_kernel
+from phiz.runtime.opencl.plan.partial_sums import default_partial_sums, least_share, most_partial_sums
 from phiz.runtime.program.layer import layer
 from phiz.runtime.program.program import Unit
 from phiz.runtime.tuner.trials.jobs import jobs
@@ -36,17 +37,17 @@ GPU, CPU = 132 * 256, 2
     ],
 )
 def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, parts: int) -> None:
-    assert default_parts(items, vectors, work_items) == parts
+    assert default_partial_sums(items, vectors, work_items) == parts
 
 
 def test_the_rule_holds_everywhere() -> None:
     for vectors in (0, 1, 15, 16, 31, 32, 100, 4096, 10**6):
         for work_items in (1, 2, GPU):
-            most = most_parts(vectors, work_items)
+            most = most_partial_sums(vectors, work_items)
             assert most >= 1 and most & (most - 1) == 0
             assert most == 1 or (vectors // most >= least_share(work_items) and vectors // most >= most)
             for items in (1, 7, 5000):
-                parts = default_parts(items, vectors, work_items)
+                parts = default_partial_sums(items, vectors, work_items)
                 assert 1 <= parts <= most and parts & (parts - 1) == 0
                 assert parts == 1 or items * parts <= work_items, "no more than keeps the device busy"
                 more = 2 * parts
@@ -67,20 +68,31 @@ def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
     kernels = {kernel.name: kernel for kernel in unit.kernels}
     large, small = Machine(64, GPU, local=49152), Machine(16, CPU)
 
-    def plan(name: str, machine: Machine, schedule: Schedule = DEFAULT) -> KernelPlan:
-        return plan_kernel(unit, kernels[name], schedule, 1, 1024, machine)
+    def plan(name: str, machine: Machine, config: KernelConfig = DEFAULT) -> KernelPlan:
+        return plan_kernel(unit, kernels[name], config, 1, 1024, machine)
 
-    def parts(name: str, machine: Machine, schedule: Schedule) -> int:
-        return plan(name, machine, schedule).parts
+    def parts(name: str, machine: Machine, config: KernelConfig) -> int:
+        return plan(name, machine, config).partial_sums
 
     for name in ("gradient_w", "gradient_b"):
         shared, alone = plan(name, large), plan(name, small)
-        assert shared.team in TEAMS and shared.group == (shared.team, 1, 1) and 1 <= shared.parts <= 1024 // shared.team
-        assert (alone.team, alone.split, alone.parts, alone.group) == (0, 1, 1, None)
-        assert parts(name, small, Schedule(parts=7)) == parts(name, large, Schedule(team=1, parts=7)) == 7
-        assert parts(name, small, Schedule(parts=5000)) == 1024, "no more parts than vectors"
-        assert parts(name, large, Schedule(team=32, parts=5000)) == 1024 // 32, "nor than teams have vectors"
-    assert parts("forward_Z", large, Schedule(parts=4)) == 1 and plan("forward_Z", large, Schedule(team=32)).team == 0
+        assert (
+            shared.reduction_group in REDUCTION_GROUPS
+            and shared.group == (shared.reduction_group, 1, 1)
+            and 1 <= shared.partial_sums <= 1024 // shared.reduction_group
+        )
+        assert (alone.reduction_group, alone.loop_split, alone.partial_sums, alone.group) == (0, 1, 1, None)
+        assert (
+            parts(name, small, KernelConfig(partial_sums=7))
+            == parts(name, large, KernelConfig(reduction_group=1, partial_sums=7))
+            == 7
+        )
+        assert parts(name, small, KernelConfig(partial_sums=5000)) == 1024, "no more parts than vectors"
+        assert parts(name, large, KernelConfig(reduction_group=32, partial_sums=5000)) == 1024 // 32, "nor than teams have vectors"
+    assert (
+        parts("forward_Z", large, KernelConfig(partial_sums=4)) == 1
+        and plan("forward_Z", large, KernelConfig(reduction_group=32)).reduction_group == 0
+    )
 
 
 def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() -> None:
@@ -89,7 +101,7 @@ def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() ->
     kernel = next(kernel for kernel in unit.kernels if kernel.name == "gradient_w")
     small, large = (plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items, local=49152)) for items in (1, GPU))
     assert np.prod(list(large.tiles.values())) >= 4
-    assert max(1, large.team) * large.parts >= 32 and (small.team, small.parts) == (0, 1)
+    assert max(1, large.reduction_group) * large.partial_sums >= 32 and (small.reduction_group, small.partial_sums) == (0, 1)
 
 
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 64, 203])
@@ -102,9 +114,9 @@ def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples
     vectors = -(-samples // width)
     trials = Trials(job, backend)
     if parts > vectors:
-        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(Schedule(parts=parts))
+        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(KernelConfig(partial_sums=parts))
         return
-    found = trials.check(Schedule(parts=parts)).run()["gradient_b"]
+    found = trials.check(KernelConfig(partial_sums=parts)).run()["gradient_b"]
     delta = np.zeros((3, vectors * width), np.float32)
     delta[:, :samples] = job.arrays["delta_Z"]
     delta = delta.reshape(3, vectors, width)
@@ -125,16 +137,16 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
     def gradient(parts: int | None, samples: int = 64) -> tuple[bytes, int]:
         backend = OpenCLBackend(fuse=False)
         names = ("gradient_w", "gradient_b")
-        backend.schedules = Fixed({("dense", name): Schedule(parts=parts) for name in names})
+        backend.configs = Fixed({("dense", name): KernelConfig(partial_sums=parts) for name in names})
         network = dense(backend)
         generator = np.random.default_rng(samples)
         inputs, targets = generator.normal(size=(samples, 7)), generator.normal(size=(samples, 3))
         found = [network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(3)]
         assert len({one.tobytes() for one in found}) == 1
         executor = network.executor(samples)
-        assert isinstance(executor, OpenCLExecutor) and executor.fusion is None
+        assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, SingleLaunches)
         (kind,) = executor._passes.values()
-        assert not isinstance(kind.launches, FusedPass)
+        assert isinstance(kind.launches, LaunchList)
         expected = dense("numpy").value_and_gradient(network.parameters, inputs, targets)[1]
         assert np.abs(found[0] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
         return found[0].tobytes(), len(kind.launches.launches) - len(kind.steps)
@@ -144,12 +156,12 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
 
 
 def test_fused_passes_have_one_part() -> None:
-    backend = OpenCLBackend(schedules=Fixed({("dense", "gradient_b"): Schedule(parts=2)}))
+    backend = OpenCLBackend(configs=Fixed({("dense", "gradient_b"): KernelConfig(partial_sums=2)}))
     assert backend.fuses
     network = dense(backend)
     executor = network.executor(64)
-    assert isinstance(executor, OpenCLExecutor) and executor.fusion is not None
-    assert {plan.parts for plan in executor.fusion.plan.kernels.values()} == {1}
+    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion)
+    assert {plan.partial_sums for plan in executor.launcher.plan.kernels.values()} == {1}
     generator = np.random.default_rng(0)
     inputs, targets = generator.normal(size=(64, 7)), generator.normal(size=(64, 3))
     own = dense(OpenCLBackend())
@@ -160,11 +172,11 @@ def test_fused_passes_have_one_part() -> None:
 def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
     """Parts are planned for the capacity; with fewer vectors in use than parts, some sum nothing."""
     backend = OpenCLBackend(fuse=False)
-    backend.schedules = Fixed({("dense", name): Schedule(width=1, parts=13) for name in ("gradient_w", "gradient_b")})
+    backend.configs = Fixed({("dense", name): KernelConfig(width=1, partial_sums=13) for name in ("gradient_w", "gradient_b")})
     network, reference = dense(backend), dense("numpy")
     executor = network.executor(64)
     assert isinstance(executor, OpenCLExecutor)
-    assert {p.parts for (_, name), p in executor.plan.kernels.items() if name in ("gradient_w", "gradient_b")} == {13}
+    assert {p.partial_sums for (_, name), p in executor.plan.kernels.items() if name in ("gradient_w", "gradient_b")} == {13}
     executor.set_parameters(network.parameters)
     for samples in (64, 1, 7, 12, 13, 14):
         generator = np.random.default_rng(samples)
@@ -185,7 +197,10 @@ def test_defaults_of_a_gpu_share_the_sums_of_small_layers(monkeypatch: pytest.Mo
     network, reference = dense(backend), dense("numpy")
     plan = backend.plan(network.program.units, "float32", 300)
     sums = [p for (_, name), p in plan.kernels.items() if name.startswith("gradient")]
-    assert len(sums) == 4 and all(p.team in TEAMS and p.parts * p.team // p.split < 300 + p.team for p in sums)
+    assert len(sums) == 4 and all(
+        p.reduction_group in REDUCTION_GROUPS and p.partial_sums * p.reduction_group // p.loop_split < 300 + p.reduction_group
+        for p in sums
+    )
     generator = np.random.default_rng(0)
     inputs, targets = generator.normal(size=(300, 7)), generator.normal(size=(300, 3))
     first, second = (network.value_and_gradient(network.parameters, inputs, targets)[1] for _ in range(2))

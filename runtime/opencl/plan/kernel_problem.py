@@ -1,0 +1,119 @@
+"""What the tiles of a kernel are chosen for: its axes, its work items, its loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+
+from ...manifest.expressions import expression
+from ...manifest.records import KernelInfo
+from ...program.program import Unit
+from ..device.machine import Machine
+from . import gpu_cost_model
+from .cpu_cost_model import MOST_VECTORS, TileProblem, tile_problem
+from .gpu_cost_model import Choice, SampleSum
+
+#: Bytes of a number, as far as caches are counted.
+SINGLE = 4
+
+
+def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
+    """The extent of every tiled axis, by macro.
+
+    That of the samples, and of an axis with lanes, is their number of vectors.
+    """
+    sizes = {**unit.sizes, "V": lanes}
+    return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
+
+
+def global_size(
+    unit: Unit,
+    kernel: KernelInfo,
+    tiles: Mapping[str, int],
+    vectors: int,
+    lanes: int,
+    partial_sums: int = 1,
+    reduction_group: int = 0,
+) -> tuple[int, ...]:
+    """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: partial_sums, kernel.team: reduction_group}
+    return tuple(int(expression(size)(environment)) for size in kernel.global_size)
+
+
+def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, partial_sums: int = 1) -> TileProblem:
+    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``partial_sums``.
+
+    A vector has ``lanes`` lanes.
+    """
+    extents = tile_extents(unit, kernel, vectors, lanes)
+    # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
+    whole = {macro: max(1, extent) for macro, extent in extents.items()}
+    others = prod(global_size(unit, kernel, whole, vectors, lanes, partial_sums))
+    samples_tiled = any(info.extent is None for info in kernel.tiles.values())
+    work = int(expression(kernel.work)(unit.sizes))
+    summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
+    plane = work * vectors * lanes * SINGLE if summed else 0
+    found = tile_problem(
+        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, _cache_tile(unit, kernel, work, vectors, lanes),
+        kernel.sums,
+    )  # fmt: skip
+    return replace(found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant))
+
+
+def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
+    """The cache tile of the kernel, None where it has none.
+
+    It is given as its macro, the bytes that one place of an operand takes in a round, and the steps of a
+    place in it.
+    """
+    if kernel.strip is None:
+        return None
+    steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
+    steps *= min(vectors, MOST_VECTORS)
+    return kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
+
+
+def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int) -> tuple[int, ...]:
+    """The widest tile of each axis.
+
+    A tile of vectors that is longer than its axis would be computed place by place.
+    """
+    alone = tile_extents(unit, kernel, vectors, 1)
+    return tuple(alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items())
+
+
+def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
+    """How many places at either end of a tiled axis take part in some rounds only."""
+    if macro not in kernel.bounds:
+        return 0, 0
+    loops = [tuple(map(expression, (loop.first, loop.end, loop.extent))) for loop in kernel.bounds[macro]]
+
+    def whole(place: int) -> bool:
+        at = {**unit.sizes, macro.removeprefix(f"TILE_{kernel.name}_"): place}
+        return all(first(at) <= 0 and end(at) >= extent(at) for first, end, extent in loops)
+
+    inside = [place for place in range(extent) if whole(place)]
+    return (inside[0], extent - 1 - inside[-1]) if inside else (extent, 0)
+
+
+def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
+    """``machine`` with the work items that keep it busy with ``kernel``."""
+    shared = machine.sharing and kernel.role == "gradient"
+    return replace(machine, work_items=machine.sharing) if shared else machine
+
+
+def gpu_choice(
+    unit: Unit, kernel: KernelInfo, problem: TileProblem, machine: Machine, width: int, vectors: int, itemsize: int,
+    tile: tuple[int, ...] | None = None,
+) -> tuple[Choice, float]:  # fmt: skip
+    """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
+    summed = SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.team else None
+    partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
+    problem = replace(problem, partial=partial)
+    return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
+
+
+def loop_split_rounds(unit: Unit, kernel: KernelInfo) -> int:
+    """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
+    return min((int(expression(text)(unit.sizes)) for text in kernel.split.rounds), default=1) if kernel.split else 1
