@@ -30,7 +30,8 @@ class Dataset:
 
     name: where it came from.  inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64, finite.
     targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in 0..k-1, None for
-    a regression.  classes: the k names, empty for a regression.
+    a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for that of the inputs.  A table
+    stays in float64, whatever the run's dtype, until it was centred (`Scaling.apply`) or reaches a network (`cast`).
 
     Raises: DataError for 0 samples, shapes or dtypes that do not fit, NaN or infinity, labels out of range.
     """
@@ -41,6 +42,7 @@ class Dataset:
     labels: npt.NDArray[np.int64] | None
     task: Task
     classes: tuple[str, ...] = ()
+    dtype: np.dtype | None = None
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -86,6 +88,18 @@ class Dataset:
         """Whether a sample is a list of features of different kinds, which is standardised before training."""
         return self.inputs.ndim == 2
 
+    def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
+        """The samples in `dtype`, by default the run's; itself where they are.
+
+        Raises: DataError naming the first number that overflows there.
+        """
+        wanted = next((one for one in (dtype, self.dtype) if one is not None), self.inputs.dtype)
+        chosen = _float_dtype(wanted, self.name)
+        if chosen == self.inputs.dtype:
+            return self
+        inputs = _cast(self.inputs, chosen, f"{self.name}: inputs")
+        return replace(self, inputs=inputs, targets=_cast(self.targets, chosen, f"{self.name}: targets"), dtype=chosen)
+
     def subset(self, samples: npt.ArrayLike) -> Dataset:
         """The samples at the given indices, copied, in that order."""
         chosen = np.asarray(samples, dtype=np.int64)
@@ -108,7 +122,8 @@ def load(
     source: "digits" (1797 images (1, 8, 8), pixels 0..16 divided by 16), "diabetes" (442 patients, 10 features,
     regression), "breast-cancer" (569 tumours, 30 features, 2 classes); a folder of IDX files or one of its files; an
     `.npz` file; a `.csv`, `.tsv`, `.data` or `.txt` table.  A file is told by its first bytes, a table by its name.
-    dtype: float32 or float64 of inputs and targets.  seed: shuffles the samples; None keeps the order of the source.
+    dtype: float32 or float64, of the run: images have it at once, tables once they are standardised or cast.
+    seed: shuffles the samples; None keeps the order of the source.
     target: name of the target column or array.  task: overrides the guess (text, and whole numbers of at most 100
     distinct values, are classes; a float array of an NPZ file is a regression, unless its rows are one-hot).
     classes: their number or their names; labels must then be among them.  part: of a source that has several.
@@ -181,14 +196,14 @@ def from_arrays(
     if task is None:
         task = "classification" if _holds_classes(values) else "regression"
     if task == "regression":
-        return _regression(name, samples, values)
+        return _regression(name, samples, values, float_dtype)
     if values.ndim == 2:
         if not _is_one_hot(values):
             raise DataError(f"{name}: expected labels (N,) or one-hot rows, got targets of shape {values.shape}")
         classes = values.shape[1] if classes is None else classes
         values = np.argmax(values, axis=1)
     labels, names = (named if values.dtype.kind == "U" else numbered)(values, classes, name)
-    return _classification(name, samples, labels, names)
+    return _classification(name, samples, labels, names, float_dtype)
 
 
 def _holds_classes(values: npt.NDArray) -> bool:
@@ -214,30 +229,58 @@ def _samples(inputs: npt.NDArray, dtype: np.dtype, name: str) -> npt.NDArray[np.
         inputs = inputs[:, None]
     if image and inputs.ndim == 3:
         inputs = inputs[:, None]
+    if inputs.ndim == 2:
+        return _exact(inputs, f"{name}: inputs")
     samples = _cast(inputs, dtype, f"{name}: inputs")
-    return samples / dtype.type(255) if image else samples
+    if image:
+        samples /= dtype.type(255)
+    return samples
 
 
 def _cast(values: npt.NDArray, dtype: np.dtype, place: str) -> npt.NDArray[np.floating]:
     """`values` in `dtype`, new and contiguous; a finite number that overflows there is refused by name."""
     with np.errstate(over="ignore"):
         cast = values.astype(dtype, order="C")
-    lost = np.isinf(cast) & np.isfinite(values)
-    if lost.any():
-        raise DataError(f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}")
+    if not np.isfinite(cast).all():
+        lost = np.isinf(cast) & np.isfinite(values)
+        if lost.any():
+            raise DataError(f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}{_where(lost)}")
     return cast
 
 
-def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArray) -> Dataset:
+def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
+    """A table in float64; a whole number that would be rounded there, beyond 2^53, is refused by name."""
+    cast = _cast(values, np.dtype(np.float64), place)
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+        lost = cast.astype(object) != values.astype(object) if np.abs(cast).max(initial=0) >= 2**53 else np.zeros(1, bool)
+        if lost.any():
+            raise DataError(
+                f"{place}: expected whole numbers that float64 holds exactly, got {values[lost][0]}{_where(lost)}: "
+                "subtract an offset first"
+            )
+    return cast
+
+
+def _where(marked: npt.NDArray[np.bool_]) -> str:
+    """Where a sample-first array is first marked, in words."""
+    sample, *index = np.unravel_index(int(np.argmax(marked)), marked.shape)
+    at = f", column {index[0]}" if len(index) == 1 else f", index {tuple(int(i) for i in index)}" if index else ""
+    return f" at sample {sample}{at}"
+
+
+def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, dtype: np.dtype) -> Dataset:
     if values.dtype.kind not in "iufb":
         raise DataError(f"{name}: expected targets that are numbers for a regression, got dtype {values.dtype}")
-    targets = _cast(values, samples.dtype, f"{name}: targets")
-    return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression")
+    place = f"{name}: targets"
+    targets = _exact(values, place) if samples.ndim == 2 else _cast(values, samples.dtype, place)
+    return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression", dtype=dtype)
 
 
-def _classification(name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> Dataset:
+def _classification(
+    name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str], dtype: np.dtype
+) -> Dataset:
     targets = one_hot(labels, len(classes), samples.dtype, name)
-    return Dataset(name, samples, targets, labels, "classification", tuple(classes))
+    return Dataset(name, samples, targets, labels, "classification", tuple(classes), dtype)
 
 
 def _built_in(name: str, dtype: np.dtype) -> Dataset:
@@ -245,28 +288,27 @@ def _built_in(name: str, dtype: np.dtype) -> Dataset:
 
     if name == "diabetes":
         patients = bundled.load_diabetes(scaled=False)
-        return _regression(name, patients.data.astype(dtype), patients.target)
+        return _regression(name, patients.data.astype(np.float64), patients.target, dtype)
     if name == "breast-cancer":
         tumours = bundled.load_breast_cancer()
         classes = [str(label) for label in tumours.target_names]
-        return _classification(name, tumours.data.astype(dtype), tumours.target.astype(np.int64), classes)
+        return _classification(name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype)
     digits = bundled.load_digits()
     pixels = (digits.images[:, None] / 16).astype(dtype)
-    return _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)])
+    return _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype)
 
 
 def _from_csv(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes) -> Dataset:
     table = tables.read_csv(path, target)
-    samples = _cast(table.inputs, dtype, f"{path}: inputs")
-    values = table.targets
+    samples, values = table.inputs, table.targets
     if task is None:
         whole = values.dtype.kind == "U" or bool((values == np.round(values)).all())
         task = "classification" if whole and np.unique(values).size <= MOST_GUESSED_CLASSES else "regression"
         task = "classification" if values.dtype.kind == "U" else task
     if task == "regression":
-        return _regression(f"{path}: column {table.target!r}", samples, values)
+        return _regression(f"{path}: column {table.target!r}", samples, values, dtype)
     labels, names = named(values, classes, f"{path}: column {table.target!r}")
-    return _classification(str(path), samples, labels, names)
+    return _classification(str(path), samples, labels, names, dtype)
 
 
 def _is_npz(path: Path) -> bool:
@@ -308,7 +350,7 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
     numbers, names = numbered(labels, classes, str(pair.labels))
     if images.ndim == 3:
         images = images[:, None]
-    return _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names)
+    return _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names, dtype)
 
 
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:

@@ -169,7 +169,17 @@ def _number(path: str | os.PathLike[str], row: _Row, column: int, names: list[st
     value = float(cell)
     if not math.isfinite(value):
         raise DataError(f"{_place(path, row, column, names)}: expected a finite number, got {cell!r}")
+    if abs(value) >= 2**53 and _is_whole(cell) and int(cell) != int(value):
+        raise DataError(
+            f"{_place(path, row, column, names)}: expected a whole number that float64 holds exactly, got {cell!r}: "
+            "subtract an offset first"
+        )
     return value
+
+
+def _is_whole(cell: str) -> bool:
+    """Whether a cell is a plain integer: digits, perhaps with a sign."""
+    return cell.lstrip("+-").isdecimal() and len(cell.lstrip("+-")) >= len(cell) - 1
 
 
 def _place(path: str | os.PathLike[str], row: _Row, column: int, names: list[str]) -> str:

@@ -100,9 +100,22 @@ def test_csv_tasks(tmp_path: Path) -> None:
 def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1e300,2\n")
-    with pytest.raises(DataError, match="float32 can hold, got 1e\\+300"):
+    with pytest.raises(DataError, match=r"inputs: expected numbers that float32 can hold, got 1e\+300 at sample 0, column 0"):
+        load(path).cast()
+    assert load(path, np.float64).cast().inputs[0, 0] == 1e300
+    with pytest.raises(DataError, match=r"float32 can hold, got 1e\+300 at sample 1, index \(0, 0\)"):
+        from_arrays(np.array([1, 1e300]).reshape(2, 1, 1), np.arange(2))
+
+
+def test_whole_numbers_that_float64_would_round_are_refused(tmp_path: Path) -> None:
+    stamps = 2**60 + np.arange(4)
+    with pytest.raises(DataError, match="float64 holds exactly, got 1152921504606846977 at sample 1, column 0: subtract"):
+        from_arrays(stamps[:, None], np.arange(4))
+    np.testing.assert_array_equal(from_arrays(stamps[:1, None], np.zeros(1, int)).inputs, [[2.0**60]])
+    path = tmp_path / "t.csv"
+    path.write_text(f"t,y\n{2**60},1\n{2**60 + 1},2\n")
+    with pytest.raises(DataError, match=r"row 2 \(line 3\), column 't': expected a whole number that float64 holds exactly"):
         load(path)
-    assert load(path, np.float64).inputs[0, 0] == 1e300
 
 
 def test_npz_images_and_targets(tmp_path: Path) -> None:
