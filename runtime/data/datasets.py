@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import reason
+from ..files import open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
 
@@ -315,7 +315,7 @@ def _is_npz(path: Path) -> bool:
     if path.suffix.lower() == ".npz":
         return True
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(4) == b"PK\x03\x04"
     except OSError as error:
         raise DataError(f"{path}: expected a readable file, got: {reason(error)}") from error

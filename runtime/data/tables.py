@@ -16,13 +16,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import reason
+from ..files import open_regular, read_regular, reason
+from .room import MOST_DEFLATED, require_room
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ TARGET_COLUMNS = ("target", "label", "class", "y")
 INPUT_ARRAYS = ("inputs", "x", "data", "images", "features")
 TARGET_ARRAYS = ("targets", "y", "labels", "target", "label")
 _DELIMITERS = ",;\t"
+_NPY_VERSIONS = {1: 2, 2: 4, 3: 4}
+"""Bytes of a header's length, by version of NumPy's format."""
+_LONGEST_HEADER = 10_000
 _NPZ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -102,7 +106,7 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
 def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
     """The rows that are not blank; the header, if there is one, counts as row 0 once it is known to be one."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a readable CSV file in UTF-8, got: {reason(error)}") from error
     if "\0" in text:
@@ -210,7 +214,7 @@ def npz_has_part(path: str | os.PathLike[str], part: str) -> bool:
 def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
     """An open archive; whatever reading it raises, then or inside the block, is a DataError with one line."""
     try:
-        with open(path, "rb") as stream:  # opened here, because np.load leaves a damaged file open
+        with open_regular(path) as stream:  # opened here, because np.load leaves a damaged file open
             if not zipfile.is_zipfile(stream):
                 raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
             stream.seek(0)
@@ -227,7 +231,7 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
         target = target.removesuffix("_train").removesuffix("_test")
     wanted = TARGET_ARRAYS if target is None else (target,)
     targets_name = _array_name(path, archive.files, wanted, endings, "targets")
-    inputs, targets = np.asarray(archive[inputs_name]), np.asarray(archive[targets_name])
+    inputs, targets = (_member(path, archive, name) for name in (inputs_name, targets_name))
     if inputs.ndim == 0 or targets.ndim == 0:
         raise DataError(f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}")
     if len(inputs) != len(targets):
@@ -239,6 +243,43 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
     for name, array in ((inputs_name, inputs), (targets_name, targets)):
         _check_array(f"{path}: array {name!r}", array, text=name == targets_name)
     return Table(inputs, targets, (), targets_name)
+
+
+def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:
+    """One array, read after its header: neither a long header nor more data than it declares is decompressed."""
+    members = archive.zip
+    assert members is not None  # it is open
+    info = members.getinfo(name if name in members.namelist() else f"{name}.npy")
+    place = f"{path}: array {name!r}"
+    with members.open(info) as stream:
+        start = stream.read(12)
+        if start[:6] != b"\x93NUMPY" or len(start) < 12 or start[6] not in _NPY_VERSIONS:
+            raise DataError(f"{place}: expected an array in NumPy's format, got another member")
+        width = _NPY_VERSIONS[start[6]]
+        length = int.from_bytes(start[8 : 8 + width], "little")
+        if length > _LONGEST_HEADER:
+            raise DataError(f"{place}: expected a header of at most {_LONGEST_HEADER} bytes, got {length}")
+        header = io.BytesIO(start + stream.read(8 + width + length - 12))
+    declared = _declared(header)
+    if 8 + width + length + declared != info.file_size:
+        raise DataError(
+            f"{place}: expected {declared} bytes after the header, as it declares, got {info.file_size - 8 - width - length}"
+        )
+    most = info.compress_size * MOST_DEFLATED if info.compress_type == zipfile.ZIP_DEFLATED else info.file_size
+    require_room(place, declared, most)
+    return np.asarray(archive[name])
+
+
+def _declared(header: IO[bytes]) -> int:
+    """Bytes of data that the header of an array declares."""
+    version = np.lib.format.read_magic(header)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(header)
+    if dtype.hasobject:
+        raise ValueError("Object arrays, which only pickle could read")
+    return math.prod(shape) * dtype.itemsize
 
 
 def _array_name(
