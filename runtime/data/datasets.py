@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..files import open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
+from .source import Source, describe, digest_of_arrays, digest_of_table
 
 Task = Literal["classification", "regression"]
 Part = Literal["train", "test"]
@@ -32,6 +33,7 @@ class Dataset:
     targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in 0..k-1, None for
     a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for that of the inputs.  A table
     stays in float64, whatever the run's dtype, until it was centred (`Scaling.apply`) or reaches a network (`cast`).
+    source: what all of it was read from.
 
     Raises: DataError for 0 samples, shapes or dtypes that do not fit, NaN or infinity, labels out of range.
     """
@@ -43,6 +45,7 @@ class Dataset:
     task: Task
     classes: tuple[str, ...] = ()
     dtype: np.dtype | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -87,6 +90,21 @@ class Dataset:
     def tabular(self) -> bool:
         """Whether a sample is a list of features of different kinds, which is standardised before training."""
         return self.inputs.ndim == 2
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features of a table, in order; empty for arrays."""
+        return () if self.source is None else self.source.columns
+
+    @property
+    def target(self) -> str:
+        """Name of the target column or array; empty for arrays in memory."""
+        return "" if self.source is None else self.source.target
+
+    def describe(self, place: str | None = None) -> str:
+        """One line: samples, columns, target and task of the source; `place` in the place of the name."""
+        source = self.source or Source(len(self), "")
+        return describe(place or self.name, source, self.sample_shape, self.classes, self.targets.shape[1])
 
     def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
         """The samples in `dtype`, by default the run's; itself where they are.
@@ -165,13 +183,19 @@ def _load(
     if path.is_dir():
         return _from_pair(_choose_pair(path, part), dtype, classes)
     if _is_npz(path):
-        table = tables.read_npz(path, target, part)
-        return from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(source))
+        return _from_npz(path, dtype, target, task, classes, part)
     if idx.is_idx_name(path.name) or idx.is_idx(path):
         return _from_pair(_pair_of(path), dtype, classes)
     if path.suffix.lower() in (".csv", ".tsv", ".data", ".txt"):
         return _from_csv(path, dtype, target, task, classes)
     raise DataError(f"{source}: expected IDX (by its first bytes), .npz, .csv, .tsv, .data or .txt, got another format")
+
+
+def _from_npz(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes, part: Part | None) -> Dataset:
+    table = tables.read_npz(path, target, part)
+    data = from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(path))
+    assert data.source is not None
+    return replace(data, source=replace(data.source, target=table.target, array=table.array))
 
 
 def from_arrays(
@@ -192,7 +216,21 @@ def from_arrays(
     values = np.asarray(targets)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    samples = _samples(np.asarray(inputs), float_dtype, name)
+    given = np.asarray(inputs)
+    samples = _samples(given, float_dtype, name)
+    data = _from_values(name, samples, values, float_dtype, task, classes)
+    return _with_source(data, samples if data.tabular else given, values)
+
+
+def _with_source(data: Dataset, inputs: npt.NDArray, values: npt.NDArray) -> Dataset:
+    """`data` with the digest of what was read: images as they were given, tables and numbers to learn in float64."""
+    targets = values.astype(np.float64) if values.dtype.kind in "iufb" else values
+    return replace(data, source=Source(len(data), digest_of_arrays(inputs, targets)))
+
+
+def _from_values(
+    name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, float_dtype: np.dtype, task: Task | None, classes: Classes
+) -> Dataset:
     if task is None:
         task = "classification" if _holds_classes(values) else "regression"
     if task == "regression":
@@ -288,18 +326,33 @@ def _built_in(name: str, dtype: np.dtype) -> Dataset:
 
     if name == "diabetes":
         patients = bundled.load_diabetes(scaled=False)
-        return _regression(name, patients.data.astype(np.float64), patients.target, dtype)
+        data = _regression(name, patients.data.astype(np.float64), patients.target, dtype)
+        return _bundled(data, patients.data, patients.target, patients.feature_names, "progression")
     if name == "breast-cancer":
         tumours = bundled.load_breast_cancer()
         classes = [str(label) for label in tumours.target_names]
-        return _classification(name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype)
+        data = _classification(name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype)
+        return _bundled(data, tumours.data, tumours.target, tumours.feature_names, "diagnosis")
     digits = bundled.load_digits()
     pixels = (digits.images[:, None] / 16).astype(dtype)
-    return _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype)
+    data = _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype)
+    return _with_source(data, digits.images, digits.target)
+
+
+def _bundled(data: Dataset, inputs: npt.NDArray, targets: npt.NDArray, columns: Sequence[str], target: str) -> Dataset:
+    names = tuple(str(name) for name in columns)
+    digest = digest_of_table(names, inputs.astype(np.float64), targets.astype(np.float64))
+    return replace(data, source=Source(len(data), digest, names, target))
 
 
 def _from_csv(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes) -> Dataset:
     table = tables.read_csv(path, target)
+    names, values = table.names, table.targets
+    source = Source(len(values), digest_of_table(names, table.inputs, values), names, table.target, table.header)
+    return replace(_from_table(path, table, dtype, task, classes), source=source)
+
+
+def _from_table(path: Path, table: tables.Table, dtype: np.dtype, task: Task | None, classes: Classes) -> Dataset:
     samples, values = table.inputs, table.targets
     if task is None:
         whole = values.dtype.kind == "U" or bool((values == np.round(values)).all())
@@ -350,7 +403,8 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
     numbers, names = numbered(labels, classes, str(pair.labels))
     if images.ndim == 3:
         images = images[:, None]
-    return _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names, dtype)
+    data = _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names, dtype)
+    return _with_source(data, images, labels)
 
 
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:

@@ -31,6 +31,8 @@ TARGET_COLUMNS = ("target", "label", "class", "y")
 INPUT_ARRAYS = ("inputs", "x", "data", "images", "features")
 TARGET_ARRAYS = ("targets", "y", "labels", "target", "label")
 _DELIMITERS = ",;\t"
+_MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "--", ".")
+"""Cells, in lower case, that stand for a value that is not there, and so are no names."""
 _NPY_VERSIONS = {1: 2, 2: 4, 3: 4}
 """Bytes of a header's length, by version of NumPy's format."""
 _LONGEST_HEADER = 10_000
@@ -55,13 +57,16 @@ class Table:
     """What a file holds, not yet a data set.
 
     inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns of inputs
-    (empty for arrays).  target: name of the target column or array.
+    (empty for arrays).  target: name of the target column or array.  header: False where the columns are only numbered.
+    array: name of the array of inputs, empty for a table.
     """
 
     inputs: npt.NDArray
     targets: npt.NDArray
     names: tuple[str, ...]
     target: str
+    header: bool = True
+    array: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,11 @@ class _Row:
 def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
     """One sample a row, separated by comma, semicolon or tab (the one that the first line has most of), UTF-8.
 
-    The first row is a header if none of its cells is a number; without a header the columns are named "1", "2", ....
-    `target` names the target column; by default it is the only one named target, label, class or y, else the last.  The
-    targets are text where no cell of that column is a number, numbers otherwise.
+    The first row is a header if none of its cells is a number; or if one is text above a column of numbers alone (years
+    beside a name); or if its numbers are distinct integers, none above another integer (years above measurements).
+    Without a header the columns are named "1", "2", ....  `target` names the target column; by default it is the only
+    one named target, label, class or y, else the last.  The targets are text where no cell of that column is a number,
+    numbers otherwise.
 
     Raises: DataError naming row, line and column for a cell that is empty, not a number, NaN or infinite, for a row of
     another length, for an unknown target, and for a file that is unreadable, not text, or without samples.
@@ -84,7 +91,8 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path}: expected a table of numbers, got an empty file")
-    names, rows = _split_header(path, rows)
+    header = _has_header(rows)
+    names, rows = _split_header(path, rows) if header else ([str(index + 1) for index in range(len(rows[0].cells))], rows)
     if not rows:
         raise DataError(f"{path}: expected at least one sample, got a header and 0 rows")
     if len(names) < 2:
@@ -100,7 +108,7 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
             )
         inputs[sample] = [_number(path, row, index, names) for index in features]
     targets = _target_values(path, rows, column, names)
-    return Table(inputs, targets, tuple(names[index] for index in features), names[column])
+    return Table(inputs, targets, tuple(names[index] for index in features), names[column], header)
 
 
 def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
@@ -125,10 +133,23 @@ def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
         raise DataError(f"{path}: line {reader.line_num}: expected CSV, got: {reason(error)}") from error
 
 
+def _has_header(rows: list[_Row]) -> bool:
+    first, below = rows[0].cells, rows[1:]
+    numbers = [index for index, cell in enumerate(first) if _is_number(cell)]
+    if not numbers:
+        return True
+    columns = [[row.cells[index] for row in below if index < len(row.cells)] for index in range(len(first))]
+    names = (index for index, cell in enumerate(first) if not _is_number(cell) and cell.lower() not in _MISSING)
+    if any(columns[index] and all(map(_is_number, columns[index])) for index in names):
+        return True
+    if not below or not all(_is_whole(first[index]) for index in numbers):
+        return False
+    distinct = len({int(first[index]) for index in numbers}) == len(numbers)
+    return distinct and not any(_is_whole(cell) for index in numbers for cell in columns[index])
+
+
 def _split_header(path: str | os.PathLike[str], rows: list[_Row]) -> tuple[list[str], list[_Row]]:
     first = rows[0].cells
-    if any(_is_number(cell) for cell in first):
-        return [str(index + 1) for index in range(len(first))], rows
     if "" in first:
         raise DataError(
             f"{path}: column {first.index('') + 1} has no name in the header (row numbers that were saved too?): "
@@ -242,7 +263,7 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
         raise DataError(f"{path}: expected at least one sample, got 0")
     for name, array in ((inputs_name, inputs), (targets_name, targets)):
         _check_array(f"{path}: array {name!r}", array, text=name == targets_name)
-    return Table(inputs, targets, (), targets_name)
+    return Table(inputs, targets, (), targets_name, array=inputs_name)
 
 
 def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:

@@ -75,6 +75,7 @@ def carry_out(recipe: Recipe, resume: bool = False, observer: Observer | None = 
         "network": name, "data": recipe.data, "optimizer": settings.optimizer, "backend": network.backend.name,
         "device": network.backend.describe(), "dtype": recipe.dtype, "seed": str(recipe.seed),
     }  # fmt: skip
+    log.info("%s", parts.train.describe(recipe.data))  # behind all that could still be refused, in one line
     log.info(
         "%s: %d parameters, %d training samples%s, %s on %s", name, network.parameter_count, len(parts.train),
         "" if parts.validation is None else f" and {len(parts.validation)} for validation", recipe.dtype, about["device"],

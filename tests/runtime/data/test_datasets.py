@@ -214,3 +214,30 @@ def test_one_hot_refuses_what_is_out_of_range() -> None:
             one_hot(labels, 3)
     with pytest.raises(DataError, match="whole number, got nan"):
         one_hot([np.nan], 3)
+
+
+def test_a_line_says_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("2019,2020,2021\n0.5,1.5,2.5\n3.5,4.5,5.5\n")
+    data = load(path)
+    assert (data.columns, data.target) == (("2019", "2020"), "2021")
+    assert data.describe("t.csv") == "t.csv: 2 samples, 2 input columns (2019, 2020), target 2021: regression, 1 quantity"
+    path.write_text("0.5,1.5,red\n3.5,4.5,blue\n")
+    assert load(path).describe("t.csv") == (
+        "t.csv: 2 samples, no header, 2 input columns, target column 3: classification, 2 classes (blue, red)"
+    )
+    path.write_text('"a\nb",' + "x" * 50 + ",c,d,e,f,g,target\n1,2,3,4,5,6,7,8.5\n")
+    line = load(path).describe("t.csv")
+    assert "7 input columns ('a\\nb', " + "x" * 39 + "…, c, d, e, f, …), target target" in line and "\n" not in line
+    np.savez(tmp_path / "a.npz", x_train=np.ones((4, 2)), y_train=np.full((4, 3), 0.5))
+    assert load(tmp_path / "a.npz").describe("a.npz") == (
+        "a.npz: 4 samples, inputs (2,) in array x_train, target array y_train: regression, 3 quantities"
+    )
+    assert load("digits").describe().startswith("digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, ")
+    arrays = from_arrays(np.ones((3, 2)), np.ones(3))
+    assert (
+        arrays.columns == ()
+        and arrays.target == ""
+        and arrays.describe() == "arrays: 3 samples, inputs (2,): regression, 1 quantity"
+    )
+    assert load("diabetes").columns[:3] == ("age", "sex", "bmi") and load("diabetes").subset([3, 4]).columns[9] == "s6"
