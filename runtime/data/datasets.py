@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..files import open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
-from .source import Source, describe, digest_of_arrays, digest_of_table
+from .source import Source, describe, digest_of_arrays, digest_of_table, listing
 
 Task = Literal["classification", "regression"]
 Part = Literal["train", "test"]
@@ -105,6 +105,23 @@ class Dataset:
         """One line: samples, columns, target and task of the source; `place` in the place of the name."""
         source = self.source or Source(len(self), "")
         return describe(place or self.name, source, self.sample_shape, self.classes, self.targets.shape[1])
+
+    def arranged(self, columns: Sequence[str]) -> Dataset:
+        """The features of a table in the order of these names; itself where either gives none.
+
+        Raises: DataError naming the columns that are missing, and those that are too many.
+        """
+        if self.source is None or not columns or not self.columns or self.columns == tuple(columns):
+            return self
+        missing = [name for name in columns if name not in self.columns]
+        more = [name for name in self.columns if name not in columns]
+        if missing or more or len(self.columns) != len(set(self.columns)) or len(columns) != len(self.columns):
+            problems = [f"{what} {listing(names)}" for what, names in (("missing", missing), ("additional", more)) if names]
+            problem = "; ".join(problems) or "a name stands above more than one column"
+            header = "" if self.source.header else " (it has no header)"
+            raise DataError(f"{self.name}: expected the columns {listing(columns)} as in training; {problem}{header}")
+        order = [self.columns.index(name) for name in columns]
+        return replace(self, inputs=self.inputs[:, order], source=replace(self.source, columns=tuple(columns)))
 
     def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
         """The samples in `dtype`, by default the run's; itself where they are.
