@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..files import open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
+from .numbers import as_array
 from .source import Source, describe, digest_of_arrays, digest_of_table, listing
 
 Task = Literal["classification", "regression"]
@@ -48,8 +49,9 @@ class Dataset:
     source: Source | None = None
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(Task):
-            raise DataError(f"{self.name}: expected the task {' or '.join(get_args(Task))}, got {self.task!r}")
+        _check_task(self.task, self.name)
+        if any(np.ma.isMaskedArray(array) for array in (self.inputs, self.targets)):
+            raise DataError(f"{self.name}: expected arrays of numbers, got a masked one: fill it, or leave out what is masked")
         if len(self.inputs) == 0:
             raise DataError(f"{self.name}: expected at least one sample, got 0")
         if self.inputs.ndim < 2 or 0 in self.inputs.shape:
@@ -170,6 +172,7 @@ def load(
     Raises: DataError with one line that names the file, what was expected and what came.
     """
     float_dtype = _float_dtype(dtype, str(source))
+    _check_task(task, str(source))
     data = _load(source, float_dtype, target, task, classes, part)
     return data if seed is None else data.subset(np.random.default_rng(seed).permutation(len(data)))
 
@@ -230,10 +233,12 @@ def from_arrays(
     numbers or names, `(N, k)` one-hot rows, `(N,)` or `(N, k)` quantities.  Raises: DataError.
     """
     float_dtype = _float_dtype(dtype, name)
-    values = np.asarray(targets)
+    _check_task(task, name)
+    given, values = as_array(inputs, f"{name}: inputs"), as_array(targets, f"{name}: targets")
+    if given.ndim == 0 or values.ndim == 0:
+        raise DataError(f"{name}: expected arrays with one row a sample, got shapes {given.shape} and {values.shape}")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    given = np.asarray(inputs)
     samples = _samples(given, float_dtype, name)
     data = _from_values(name, samples, values, float_dtype, task, classes)
     return _with_source(data, samples if data.tabular else given, values)
@@ -422,6 +427,11 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
         images = images[:, None]
     data = _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names, dtype)
     return _with_source(data, images, labels)
+
+
+def _check_task(task: Task | None, name: str) -> None:
+    if task is not None and task not in get_args(Task):
+        raise DataError(f"{name}: expected the task {' or '.join(get_args(Task))}, got {task!r}")
 
 
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import Request
+from ..data.numbers import as_numbers
 from .batch import Placed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class NotFinite:
 
 def first_nonfinite(network: Network, parameters: Any, inputs: Any, targets: Any, weights: Any) -> NotFinite | None:
     """See ``Network.first_nonfinite``.  Inputs are checked, parameters may hold anything."""
-    values = np.asarray(parameters)
+    values = as_numbers(parameters, network.dtype, "parameters")
     found = network.nonfinite_parameter(values)
     if found is not None:
         return found
