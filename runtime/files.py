@@ -1,4 +1,4 @@
-"""Files that are whole or absent when written, by a temporary name, and that are regular files when read."""
+"""Writes files whole or not at all, under a temporary name; reads regular files and nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_regular(path: str | os.PathLike[str]) -> bytes:
-    """All bytes of a regular file.  Raises: OSError as `open_regular`."""
+    """Read all bytes of a regular file.  Raises: OSError as `open_regular`."""
     with open_regular(path) as stream:
         return stream.read()
 

@@ -95,21 +95,21 @@ class Dataset:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the features of a table, in order; empty for arrays."""
+        """Name the features of a table, in order; empty for arrays."""
         return () if self.source is None else self.source.columns
 
     @property
     def target(self) -> str:
-        """Name of the target column or array; empty for arrays in memory."""
+        """Give the name of the target column or array; empty for arrays in memory."""
         return "" if self.source is None else self.source.target
 
     def describe(self, place: str | None = None) -> str:
-        """One line: samples, columns, target and task of the source; `place` in the place of the name."""
+        """Say in one line what was read: samples, columns, target and task; `place` stands for the name."""
         source = self.source or Source(len(self), "")
         return describe(place or self.name, source, self.sample_shape, self.classes, self.targets.shape[1])
 
     def arranged(self, columns: Sequence[str]) -> Dataset:
-        """The features of a table in the order of these names; itself where either gives none.
+        """Put the features of a table in the order of these names; itself where either gives none.
 
         Raises: DataError naming the columns that are missing, and those that are too many.
         """
@@ -126,7 +126,7 @@ class Dataset:
         return replace(self, inputs=self.inputs[:, order], source=replace(self.source, columns=tuple(columns)))
 
     def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
-        """The samples in `dtype`, by default the run's; itself where they are.
+        """Bring the samples into `dtype`, by default the run's; itself where they have it.
 
         Raises: DataError naming the first number that overflows there.
         """
@@ -245,7 +245,7 @@ def from_arrays(
 
 
 def _with_source(data: Dataset, inputs: npt.NDArray, values: npt.NDArray) -> Dataset:
-    """`data` with the digest of what was read: images as they were given, tables and numbers to learn in float64."""
+    """Note in `data` the digest of what was read: images as they were given, tables and targets in float64."""
     targets = values.astype(np.float64) if values.dtype.kind in "iufb" else values
     return replace(data, source=Source(len(data), digest_of_arrays(inputs, targets)))
 
@@ -309,7 +309,7 @@ def _cast(values: npt.NDArray, dtype: np.dtype, place: str) -> npt.NDArray[np.fl
 
 
 def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
-    """A table in float64; a whole number that would be rounded there, beyond 2^53, is refused by name."""
+    """Bring a table into float64; a whole number that would be rounded there, beyond 2^53, is refused by name."""
     cast = _cast(values, np.dtype(np.float64), place)
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
         lost = cast.astype(object) != values.astype(object) if np.abs(cast).max(initial=0) >= 2**53 else np.zeros(1, bool)
@@ -322,7 +322,7 @@ def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
 
 
 def _where(marked: npt.NDArray[np.bool_]) -> str:
-    """Where a sample-first array is first marked, in words."""
+    """Say where a sample-first array is first marked."""
     sample, *index = np.unravel_index(int(np.argmax(marked)), marked.shape)
     at = f", column {index[0]}" if len(index) == 1 else f", index {tuple(int(i) for i in index)}" if index else ""
     return f" at sample {sample}{at}"

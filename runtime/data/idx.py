@@ -136,7 +136,7 @@ def _open(path: Path) -> Iterator[_Stream]:
 
 
 def _parse(stream: _Stream, path: str | os.PathLike[str], size: int) -> npt.NDArray:
-    """The array of a file of `size` bytes; what its header declares is checked before the elements are read."""
+    """Read the array of a file of `size` bytes; what its header declares is checked before any element is read."""
     head = stream.read(4)
     if len(head) < 4:
         raise DataError(f"{path}: expected an IDX header of 4 bytes, got {len(head)}: the file is truncated")

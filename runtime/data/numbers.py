@@ -1,4 +1,4 @@
-"""Arrays that a user passes: real numbers without a mask, and no number that a smaller dtype would turn into infinity."""
+"""Checks arrays that a user passes: real numbers, no mask, nothing that overflows in a smaller dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import DataError, NotFiniteError
 
 
 def as_array(given: Any, what: str) -> npt.NDArray[Any]:
-    """`given` as an array of any dtype.  Raises: DataError for a masked array, whose mask would be lost, or uneven rows."""
+    """Make an array of `given`, in any dtype.  Raises: DataError for a masked array, whose mask would be lost, or uneven rows."""
     if np.ma.isMaskedArray(given) or (isinstance(given, list | tuple) and any(np.ma.isMaskedArray(one) for one in given)):
         raise DataError(f"{what}: expected an array of numbers, got a masked one: fill it, or leave out what is masked")
     try:
@@ -21,7 +21,7 @@ def as_array(given: Any, what: str) -> npt.NDArray[Any]:
 
 
 def as_numbers(given: Any, dtype: str, what: str) -> npt.NDArray[Any]:
-    """`given` as real numbers in `dtype`, itself where it is that already.
+    """Make real numbers in `dtype` of `given`, itself where it is that already.
 
     Raises: DataError for what is no array of real numbers; NotFiniteError naming a finite number that overflows in `dtype`.
     """

@@ -1,4 +1,4 @@
-"""Room for an array that a file declares: asked for before anything is decompressed or allocated."""
+"""Asks for the room of an array that a file declares, before anything is decompressed or allocated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def require_room(place: str, needed: int, there: int) -> None:
 
 
 def available() -> int:
-    """Bytes of memory that are free: the machine's, or its container's where that is less."""
+    """Count the bytes of memory that are free: the machine's, or its container's where that is less."""
     free = int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 2**62
     for line in _text(_MEMINFO).splitlines():
         if line.startswith("MemAvailable:"):

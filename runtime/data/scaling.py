@@ -34,7 +34,7 @@ class Scaling:
         return cls(*features, *_statistics(training.targets, f"{training.name}: targets"))
 
     def apply(self, data: Dataset) -> Dataset:
-        """`data` in standard units, computed in float64 and then cast to the run's dtype.
+        """Bring `data` into standard units, computed in float64 and then cast to the run's dtype.
 
         Raises: DataError when it has another number of features or targets, or a number that overflows in that dtype.
         """
@@ -46,7 +46,7 @@ class Scaling:
         return replace(data, inputs=inputs, targets=targets, dtype=dtype).cast()
 
     def restore_targets(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Outputs `(N, k)` of a network trained on standardised targets, in the units of the source and in float64."""
+        """Bring outputs `(N, k)` of a network trained on standardised targets into the units of the source, in float64."""
         if self.target_mean is None or self.target_deviation is None:
             return outputs.astype(np.float64)
         return outputs.astype(np.float64) * self.target_deviation + self.target_mean

@@ -1,4 +1,4 @@
-"""What a data set was read from: columns, target, and a digest that tells whether the samples are still the same."""
+"""Records what a data set was read from: columns, target, and a digest that tells whether it is still the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = 6
 
 @dataclass(frozen=True)
 class Source:
-    """A whole source, as read: nothing drawn, scaled or cast yet.
+    """Describes a whole source as read: nothing was drawn, scaled or cast yet.
 
     samples: how many.  digest: of all inputs and targets in the order of the samples, which the parts are drawn by; the
     same in another dtype of the run, and for a table with its named columns in another order.  columns: names of the
@@ -35,18 +35,18 @@ class Source:
 
 
 def digest_of_table(names: Sequence[str], inputs: npt.NDArray, targets: npt.NDArray) -> str:
-    """The digest of named columns `(N, features)` and of targets `(N, ...)`: columns may change places."""
+    """Digest named columns `(N, features)` with targets `(N, ...)`; columns may change places."""
     columns = sorted((name, _hash(inputs[:, index])) for index, name in enumerate(names))
     return _joined(columns, _hash(targets))
 
 
 def digest_of_arrays(inputs: npt.NDArray, targets: npt.NDArray) -> str:
-    """The digest of inputs `(N, ...)` and targets `(N, ...)`."""
+    """Digest inputs `(N, ...)` with targets `(N, ...)`."""
     return _joined(list(inputs.shape), str(inputs.dtype), _hash(inputs), _hash(targets))
 
 
 def digest_of_parts(digests: Sequence[str]) -> str:
-    """The digest of a source that comes in parts of its own, such as MNIST's."""
+    """Digest a source that comes in parts of its own, such as MNIST."""
     return _joined(*digests)
 
 
@@ -55,7 +55,7 @@ def _joined(*pieces: object) -> str:
 
 
 def _hash(values: npt.NDArray) -> str:
-    """Of the values in row-major order, piece by piece: a copy of a large array would cost as much memory again."""
+    """Digest values in row-major order, piece by piece: a copy of a large array would double the memory."""
     digest = hashlib.blake2b(json.dumps(list(values.shape)).encode(), digest_size=16)
     step = max(1, _PIECE // max(1, values[:1].size))
     for start in range(0, len(values), step):
@@ -70,7 +70,7 @@ def _hash(values: npt.NDArray) -> str:
 def describe(
     place: str, source: Source, sample_shape: Sequence[int], classes: Sequence[str], quantities: int
 ) -> str:  # fmt: skip
-    """One line that says what was read: samples, columns, target and task.
+    """Say in one line what was read: samples, columns, target and task.
 
     classes: of a classification.  quantities: targets of a sample of a regression.
     """
@@ -91,11 +91,11 @@ def _quantities(count: int) -> str:
 
 
 def listing(names: Sequence[str], most: int = _NAMES) -> str:
-    """The first names, and that there are more."""
+    """List the first names, and say that there are more."""
     return ", ".join(shown(name) for name in names[:most]) + (", …" if len(names) > most else "")
 
 
 def shown(name: str) -> str:
-    """A name as a line can hold it."""
+    """Write a name as a line can hold it."""
     short = name if len(name) <= 40 else name[:39] + "…"
     return short if short.isprintable() else repr(short)

@@ -80,7 +80,7 @@ def load_split(
 
 
 def draw(data: Dataset, held_out: Dataset | None, *, test: float, validation: float, seed: int) -> Split:
-    """The parts of `load_whole`: `held_out` is the test part where the source has one.  Raises: DataError."""
+    """Draw the parts of what `load_whole` gave: `held_out` is the test part where there is one.  Raises: DataError."""
     if held_out is None:
         return split(data, test=test, validation=validation, seed=seed)
     return replace(split(data, test=0, validation=validation, seed=seed), test=held_out)
@@ -94,7 +94,7 @@ def load_whole(
     task: Task | None = None,
     classes: Classes = None,
 ) -> tuple[Dataset, Dataset | None]:
-    """`load`, with the test samples apart where the source itself names them; both know the whole source.
+    """Load a source, with the test samples apart where it names them itself; both know the whole source.
 
     Raises: DataError.
     """

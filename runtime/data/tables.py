@@ -203,7 +203,7 @@ def _number(path: str | os.PathLike[str], row: _Row, column: int, names: list[st
 
 
 def _is_whole(cell: str) -> bool:
-    """Whether a cell is a plain integer: digits, perhaps with a sign."""
+    """Tell whether a cell is a plain integer: digits, perhaps with a sign."""
     return cell.lstrip("+-").isdecimal() and len(cell.lstrip("+-")) >= len(cell) - 1
 
 
@@ -267,7 +267,7 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
 
 
 def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:
-    """One array, read after its header: neither a long header nor more data than it declares is decompressed."""
+    """Read one array behind its header: neither a long header nor more data than it declares is decompressed."""
     members = archive.zip
     assert members is not None  # it is open
     info = members.getinfo(name if name in members.namelist() else f"{name}.npy")
@@ -292,7 +292,7 @@ def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: s
 
 
 def _declared(header: IO[bytes]) -> int:
-    """Bytes of data that the header of an array declares."""
+    """Count the bytes of data that the header of an array declares."""
     version = np.lib.format.read_magic(header)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(header)

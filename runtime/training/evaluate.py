@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..data.split import draw, load_whole
 from ..errors import DataError, PhizError
 from ..network.network import Network
 from . import training_file
+from .checkpoint import Checkpoint
 from .part import Part, Score
 from .trained_on import TrainedOn, differences
 
@@ -57,11 +58,7 @@ def evaluate(
     checkpoint, saved = training_file.load(file)
     known = TrainedOn.of(file, saved.data)
     source = known.source_to_open(file) if data is None else data
-    network = Network.from_architecture(
-        checkpoint.architecture, backend=backend, device=device, manifests=manifests, dtype=checkpoint.dtype
-    )  # fmt: skip
-    checkpoint.require(network.architecture(), network.digests, network.parameter_count)
-    network.parameters = checkpoint.parameters
+    network = _network(checkpoint, backend=backend, device=device, manifests=manifests)
     whole, held_out = _read(source, known, target, checkpoint.dtype)
     if whole.sample_shape != network.input_shape.axes:
         raise DataError(f"{source}: samples of shape {whole.sample_shape}, {file} was trained on {network.input_shape.axes}")
@@ -71,6 +68,13 @@ def evaluate(
     samples = _samples(source, chosen, known, whole, held_out)
     samples = samples if saved.scaling is None else saved.scaling.apply(samples)
     return Evaluation(Part(network, samples, saved.scaling).score(network.parameters), source, chosen, network, note)
+
+
+def _network(saved: Checkpoint, **options: Any) -> Network:
+    network = Network.from_architecture(saved.architecture, dtype=saved.dtype, **options)
+    saved.require(network.architecture(), network.digests, network.parameter_count)
+    network.parameters = saved.parameters
+    return network
 
 
 def _read(source: str, known: TrainedOn, target: str | None, dtype: str) -> tuple[Dataset, Dataset | None]:
@@ -83,7 +87,7 @@ def _read(source: str, known: TrainedOn, target: str | None, dtype: str) -> tupl
 
 
 def _compared(file: str | os.PathLike[str], source: str, known: TrainedOn, whole: Dataset, own: bool, drawn: bool) -> str:
-    """The note on data that should be those of the training.  Raises: DataError where a part is drawn from others."""
+    """Note how data that should be those of the training differ.  Raises: DataError where a part is drawn from others."""
     if known.read is None:
         return f"nothing can be compared: {file} does not say what its data were" if own else ""
     found = differences(known.read, known.classes, whole)

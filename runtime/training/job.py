@@ -15,9 +15,7 @@ from ..network.network import Network
 from . import pictures
 from .settings import Settings
 from .train import Observer, Outcome, train
-
-SEEDS = 2**32
-"""Seeds are below this: what scikit-learn's stratified draw takes."""
+from .trained_on import SEEDS
 
 log = logging.getLogger(__name__)
 

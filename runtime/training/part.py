@@ -33,7 +33,7 @@ class Score:
 
 
 class Part:
-    """Samples of ``data`` for ``network``, in its dtype.  Raises: ShapeError, DataError where they do not fit it."""
+    """Holds samples of ``data`` for ``network``, in its dtype.  Raises: ShapeError, DataError where they do not fit it."""
 
     def __init__(self, network: Network, data: Dataset, scaling: Scaling | None = None) -> None:
         units = network.output_shape.units

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the data that its network was trained on, and how other data differ from it."""
+"""Reads what a checkpoint says of the data of its training, and tells how other data differ."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ..data.datasets import BUILT_IN, Dataset, Task
 from ..data.source import Source, listing, shown
 from ..errors import CheckpointError
 
+SEEDS = 2**32
+"""Seeds are below this: what scikit-learn's stratified draw takes."""
 _SHORT = 12
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The data of a training run, from its file.
+    """Describes the data of a training run, from its file.
 
     source: name or path, None where the file does not say.  asked: the target that was asked for.  read: what was there,
     None in files of older versions, which cannot be compared.  seed, test, validation: what the parts were drawn with.
@@ -36,34 +38,34 @@ class TrainedOn:
 
     @classmethod
     def of(cls, file: str | os.PathLike[str], record: Mapping[str, Any]) -> TrainedOn:
-        """The entries of ``training_file.Saved.data``, checked.  Raises: CheckpointError."""
+        """Check the entries of ``training_file.Saved.data``.  Raises: CheckpointError."""
         try:
             if record["task"] not in get_args(Task):
                 raise ValueError(f"task {record['task']!r}")
             source, asked = record.get("source"), record.get("target")
             return cls(
                 None if source is None else str(source), record["task"], tuple(str(name) for name in record["classes"]),
-                None if asked is None else str(asked), int(record.get("seed", 0)), float(record.get("test", 0.25)),
+                None if asked is None else str(asked), _seed(record.get("seed", 0)), float(record.get("test", 0.25)),
                 float(record.get("validation", 0.0)), source_of(record),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{file}: expected a description of the data, got none that is whole ({error})") from None
 
     def is_at(self, source: str) -> bool:
-        """Whether ``source`` is the name or path that was trained on."""
+        """Tell whether ``source`` is the name or path that was trained on."""
         if self.source is None or source == self.source:
             return source == self.source
         return self.source not in BUILT_IN and os.path.abspath(source) == os.path.abspath(self.source)
 
     def target_for(self, given: str | None) -> str | None:
-        """The target column or array to look for: as given, as asked for then, or by the name that was found then."""
+        """Choose the target column or array: as given, as asked for then, or by the name found then."""
         if given is not None or self.asked is not None:
             return self.asked if given is None else given
         named = self.read is not None and self.read.columns and self.read.header and self.source not in BUILT_IN
         return self.read.target if named and self.read is not None else None
 
     def source_to_open(self, file: str | os.PathLike[str]) -> str:
-        """The built-in data set that was trained on.
+        """Give the built-in data set that was trained on.
 
         Raises: CheckpointError for a path, with what to type: a file of weights does not choose what is opened.
         """
@@ -78,13 +80,20 @@ class TrainedOn:
         return self.source
 
 
+def _seed(value: Any) -> int:
+    seed = int(value)
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"seed {seed}")
+    return seed
+
+
 def record_of(data: Dataset) -> dict[str, Any]:
-    """JSON entries for ``source_of``: what ``data`` was read from."""
+    """Write as JSON entries, for ``source_of``, what ``data`` was read from."""
     return {} if data.source is None else {"read": asdict(data.source)}
 
 
 def source_of(record: Mapping[str, Any]) -> Source | None:
-    """The source that ``record_of`` wrote, or None.  Raises: KeyError, TypeError, ValueError where it is malformed."""
+    """Read the source that ``record_of`` wrote, or None.  Raises: KeyError, TypeError, ValueError where it is malformed."""
     read = record.get("read")
     if read is None:
         return None
@@ -96,7 +105,7 @@ def source_of(record: Mapping[str, Any]) -> Source | None:
 
 
 def differences(then: Source, classes: Sequence[str], now: Dataset) -> str:
-    """What ``now`` has other than the source ``then`` with its ``classes``, in words; empty where nothing differs."""
+    """Say what ``now`` has other than the source ``then`` with its ``classes``; empty where nothing differs."""
     source = now.source
     if source is None:
         return ""

@@ -39,7 +39,7 @@ class Saved:
 
 
 def describe_data(training: Dataset) -> dict[str, Any]:
-    """What must be the same for a run to go on: the source as read, and a digest of the training samples in their order."""
+    """Say what must be the same for a run to go on: the source as read, the training samples in order."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (training.inputs, training.targets):
         digest.update(str(array.shape).encode() + str(array.dtype).encode())

@@ -204,6 +204,18 @@ def test_a_run_is_not_resumed_on_data_that_changed(
     assert Path(weights).read_bytes() == before
 
 
+def test_large_numbers_are_evaluated_as_they_were_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Time stamps 1700000000 + i in float32, and a target that is linear in them, in equally large numbers."""
+    text = "".join(f"{1_700_000_000 + i},{1_600_000_000 + 3 * i + (i % 7) / 8}\n" for i in range(400))
+    (tmp_path / "t.csv").write_text("t,q\n" + text)
+    data = ["--data", str(tmp_path / "t.csv")]
+    options = ["--task", "regression", "--json", "--alpha", "0", "--out", str(tmp_path)]
+    assert main([*TRAIN, *data, *options]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    found = scored(capsys, str(tmp_path / "weights.safetensors"), *data)
+    assert found["deviation"] == trained["test"]["deviation"] < 0.4  # of the steps of eighths, 0.25
+
+
 # ------------------------------------------------------------------------------------------------------- what is opened
 def test_a_recorded_path_is_opened_only_when_it_is_named(trained: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     data, weights = trained
@@ -243,7 +255,17 @@ def test_a_file_that_says_nothing_of_its_data_is_evaluated_with_a_note(
 
 @pytest.mark.parametrize(
     "change",
-    [{"task": "ranking"}, {"classes": 3}, {"seed": "x"}, {"read": 5}, {"read": {}}, {"read": {"columns": 1}}, {"test": []}],
+    [
+        {"task": "ranking"},
+        {"classes": 3},
+        {"seed": "x"},
+        {"seed": -1},
+        {"seed": float("inf")},
+        {"read": 5},
+        {"read": {}},
+        {"read": {"columns": 1}},
+        {"test": []},
+    ],
 )
 def test_a_malformed_description_of_the_data_is_one_line(change: dict[str, Any], trained: tuple[str, str]) -> None:
     data, weights = trained
