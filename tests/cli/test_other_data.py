@@ -226,7 +226,8 @@ def test_a_recorded_path_is_opened_only_when_it_is_named(trained: tuple[str, str
     assert "data.csv, test, 20 samples" in capsys.readouterr().out
 
 
-def test_a_weights_file_does_not_choose_what_is_opened(tmp_path: Path) -> None:
+def test_a_weights_file_does_not_choose_what_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phiz.runtime.training.evaluate.load_whole", lambda *_, **__: pytest.fail("opened"))
     os.mkfifo(tmp_path / "pipe.csv")
     parts = split(load("digits"), seed=0)
     file = tmp_path / "weights.safetensors"

@@ -141,6 +141,7 @@ def test_from_arrays_tells_the_task() -> None:
     assert from_arrays(x, np.array(["b", "a", "b"])).classes == ("a", "b")
     assert from_arrays(np.ones(3), np.ones(3)).inputs.shape == (3, 1)
     assert from_arrays(np.ones((3, 4, 5)), np.ones(3)).inputs.shape == (3, 4, 5)  # maps and one coordinate
+    assert from_arrays(x, np.float16([0, 2, 1]), task="classification").classes == ("0", "1", "2")
     with pytest.raises(DataError, match="a label of at least 0, got -1 at sample 1"):
         from_arrays(x, np.array([0, -1, 1]))
     with pytest.raises(DataError, match="a label 1000000 among 3 samples"):
