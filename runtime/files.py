@@ -1,11 +1,14 @@
-"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
+"""Writes files whole or not at all, under a temporary name; reads regular files and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import PhizError
 
@@ -16,6 +19,43 @@ def reason(error: BaseException) -> str:
         return error.strerror.lower()
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading, behind a link too; never waits, as opening a pipe would.
+
+    Raises: OSError that says what it is instead: a folder, a named pipe, a device, a socket.
+    """
+    _require_regular(os.stat(path).st_mode, path)  # a device that is only opened may act on it
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _require_regular(os.fstat(descriptor).st_mode, path)  # it may have been replaced meanwhile
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Read all bytes of a regular file.  Raises: OSError as `open_regular`."""
+    with open_regular(path) as stream:
+        return stream.read()
+
+
+def _require_regular(mode: int, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a directory, not a file", os.fspath(path))
+    if not stat.S_ISREG(mode):
+        what = _KINDS.get(stat.S_IFMT(mode), "something special")
+        raise OSError(errno.EINVAL, f"{what}, not a regular file", os.fspath(path))
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[PhizError] = PhizError) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import reason
+from ..files import open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
+from .numbers import as_array
+from .source import Source, describe, digest_of_arrays, digest_of_table, listing
 
 Task = Literal["classification", "regression"]
 Part = Literal["train", "test"]
@@ -30,7 +32,9 @@ class Dataset:
 
     name: where it came from.  inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64, finite.
     targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in 0..k-1, None for
-    a regression.  classes: the k names, empty for a regression.
+    a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for that of the inputs.  A table
+    stays in float64, whatever the run's dtype, until it was centred (`Scaling.apply`) or reaches a network (`cast`).
+    source: what all of it was read from.
 
     Raises: DataError for 0 samples, shapes or dtypes that do not fit, NaN or infinity, labels out of range.
     """
@@ -41,10 +45,13 @@ class Dataset:
     labels: npt.NDArray[np.int64] | None
     task: Task
     classes: tuple[str, ...] = ()
+    dtype: np.dtype | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(Task):
-            raise DataError(f"{self.name}: expected the task {' or '.join(get_args(Task))}, got {self.task!r}")
+        _check_task(self.task, self.name)
+        if any(np.ma.isMaskedArray(array) for array in (self.inputs, self.targets)):
+            raise DataError(f"{self.name}: expected arrays of numbers, got a masked one: fill it, or leave out what is masked")
         if len(self.inputs) == 0:
             raise DataError(f"{self.name}: expected at least one sample, got 0")
         if self.inputs.ndim < 2 or 0 in self.inputs.shape:
@@ -86,11 +93,61 @@ class Dataset:
         """Whether a sample is a list of features of different kinds, which is standardised before training."""
         return self.inputs.ndim == 2
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Name the features of a table, in order; empty for arrays."""
+        return () if self.source is None else self.source.columns
+
+    @property
+    def target(self) -> str:
+        """Give the name of the target column or array; empty for arrays in memory."""
+        return "" if self.source is None else self.source.target
+
+    def describe(self, place: str | None = None) -> str:
+        """Say in one line what was read: samples, columns, target and task; `place` stands for the name."""
+        source = self.source or Source(len(self), "")
+        return describe(place or self.name, source, self.sample_shape, self.classes, self.targets.shape[1])
+
+    def arranged(self, columns: Sequence[str]) -> Dataset:
+        """Put the features of a table in the order of these names; itself where either gives none.
+
+        Raises: DataError naming the columns that are missing, and those that are too many.
+        """
+        if self.source is None or not columns or not self.columns or self.columns == tuple(columns):
+            return self
+        problem = _other_columns(columns, self.columns)
+        if problem:
+            header = "" if self.source.header else " (it has no header)"
+            raise DataError(f"{self.name}: expected the columns {listing(columns)} as in training; {problem}{header}")
+        order = [self.columns.index(name) for name in columns]
+        return replace(self, inputs=self.inputs[:, order], source=replace(self.source, columns=tuple(columns)))
+
+    def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
+        """Bring the samples into `dtype`, by default the run's; itself where they have it.
+
+        Raises: DataError naming the first number that overflows there.
+        """
+        wanted = next((one for one in (dtype, self.dtype) if one is not None), self.inputs.dtype)
+        chosen = _float_dtype(wanted, self.name)
+        if chosen == self.inputs.dtype:
+            return self
+        inputs = _cast(self.inputs, chosen, f"{self.name}: inputs")
+        return replace(self, inputs=inputs, targets=_cast(self.targets, chosen, f"{self.name}: targets"), dtype=chosen)
+
     def subset(self, samples: npt.ArrayLike) -> Dataset:
         """The samples at the given indices, copied, in that order."""
         chosen = np.asarray(samples, dtype=np.int64)
         labels = None if self.labels is None else self.labels[chosen]
         return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen], labels=labels)
+
+
+def _other_columns(expected: Sequence[str], there: Sequence[str]) -> str:
+    """What keeps the columns that are there from being put in the expected order; "" where nothing does."""
+    missing = [name for name in expected if name not in there]
+    more = [name for name in there if name not in expected]
+    found = "; ".join(f"{what} {listing(names)}" for what, names in (("missing", missing), ("additional", more)) if names)
+    twice = len(there) != len(set(there)) or len(expected) != len(there)
+    return found or ("a name stands above more than one column" if twice else "")
 
 
 def load(
@@ -108,7 +165,8 @@ def load(
     source: "digits" (1797 images (1, 8, 8), pixels 0..16 divided by 16), "diabetes" (442 patients, 10 features,
     regression), "breast-cancer" (569 tumours, 30 features, 2 classes); a folder of IDX files or one of its files; an
     `.npz` file; a `.csv`, `.tsv`, `.data` or `.txt` table.  A file is told by its first bytes, a table by its name.
-    dtype: float32 or float64 of inputs and targets.  seed: shuffles the samples; None keeps the order of the source.
+    dtype: float32 or float64, of the run: images have it at once, tables once they are standardised or cast.
+    seed: shuffles the samples; None keeps the order of the source.
     target: name of the target column or array.  task: overrides the guess (text, and whole numbers of at most 100
     distinct values, are classes; a float array of an NPZ file is a regression, unless its rows are one-hot).
     classes: their number or their names; labels must then be among them.  part: of a source that has several.
@@ -120,6 +178,7 @@ def load(
     Raises: DataError with one line that names the file, what was expected and what came.
     """
     float_dtype = _float_dtype(dtype, str(source))
+    _check_task(task, str(source))
     data = _load(source, float_dtype, target, task, classes, part)
     return data if seed is None else data.subset(np.random.default_rng(seed).permutation(len(data)))
 
@@ -150,13 +209,19 @@ def _load(
     if path.is_dir():
         return _from_pair(_choose_pair(path, part), dtype, classes)
     if _is_npz(path):
-        table = tables.read_npz(path, target, part)
-        return from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(source))
+        return _from_npz(path, dtype, target, task, classes, part)
     if idx.is_idx_name(path.name) or idx.is_idx(path):
         return _from_pair(_pair_of(path), dtype, classes)
     if path.suffix.lower() in (".csv", ".tsv", ".data", ".txt"):
         return _from_csv(path, dtype, target, task, classes)
     raise DataError(f"{source}: expected IDX (by its first bytes), .npz, .csv, .tsv, .data or .txt, got another format")
+
+
+def _from_npz(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes, part: Part | None) -> Dataset:
+    table = tables.read_npz(path, target, part)
+    data = from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(path))
+    assert data.source is not None
+    return replace(data, source=replace(data.source, target=table.target, array=table.array))
 
 
 def from_arrays(
@@ -174,21 +239,37 @@ def from_arrays(
     numbers or names, `(N, k)` one-hot rows, `(N,)` or `(N, k)` quantities.  Raises: DataError.
     """
     float_dtype = _float_dtype(dtype, name)
-    values = np.asarray(targets)
+    _check_task(task, name)
+    given, values = as_array(inputs, f"{name}: inputs"), as_array(targets, f"{name}: targets")
+    if given.ndim == 0 or values.ndim == 0:
+        raise DataError(f"{name}: expected arrays with one row a sample, got shapes {given.shape} and {values.shape}")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    samples = _samples(np.asarray(inputs), float_dtype, name)
+    samples = _samples(given, float_dtype, name)
+    data = _from_values(name, samples, values, float_dtype, task, classes)
+    return _with_source(data, samples if data.tabular else given, values)
+
+
+def _with_source(data: Dataset, inputs: npt.NDArray, values: npt.NDArray) -> Dataset:
+    """Note in `data` the digest of what was read: images as they were given, tables and targets in float64."""
+    targets = values.astype(np.float64) if values.dtype.kind in "iufb" else values
+    return replace(data, source=Source(len(data), digest_of_arrays(inputs, targets)))
+
+
+def _from_values(
+    name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, float_dtype: np.dtype, task: Task | None, classes: Classes
+) -> Dataset:
     if task is None:
         task = "classification" if _holds_classes(values) else "regression"
     if task == "regression":
-        return _regression(name, samples, values)
+        return _regression(name, samples, values, float_dtype)
     if values.ndim == 2:
         if not _is_one_hot(values):
             raise DataError(f"{name}: expected labels (N,) or one-hot rows, got targets of shape {values.shape}")
         classes = values.shape[1] if classes is None else classes
         values = np.argmax(values, axis=1)
     labels, names = (named if values.dtype.kind == "U" else numbered)(values, classes, name)
-    return _classification(name, samples, labels, names)
+    return _classification(name, samples, labels, names, float_dtype)
 
 
 def _holds_classes(values: npt.NDArray) -> bool:
@@ -214,30 +295,58 @@ def _samples(inputs: npt.NDArray, dtype: np.dtype, name: str) -> npt.NDArray[np.
         inputs = inputs[:, None]
     if image and inputs.ndim == 3:
         inputs = inputs[:, None]
+    if inputs.ndim == 2:
+        return _exact(inputs, f"{name}: inputs")
     samples = _cast(inputs, dtype, f"{name}: inputs")
-    return samples / dtype.type(255) if image else samples
+    if image:
+        samples /= dtype.type(255)
+    return samples
 
 
 def _cast(values: npt.NDArray, dtype: np.dtype, place: str) -> npt.NDArray[np.floating]:
     """`values` in `dtype`, new and contiguous; a finite number that overflows there is refused by name."""
     with np.errstate(over="ignore"):
         cast = values.astype(dtype, order="C")
-    lost = np.isinf(cast) & np.isfinite(values)
-    if lost.any():
-        raise DataError(f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}")
+    if not np.isfinite(cast).all():
+        lost = np.isinf(cast) & np.isfinite(values)
+        if lost.any():
+            raise DataError(f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}{_where(lost)}")
     return cast
 
 
-def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArray) -> Dataset:
+def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
+    """Bring a table into float64; a whole number that would be rounded there, beyond 2^53, is refused by name."""
+    cast = _cast(values, np.dtype(np.float64), place)
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+        lost = cast.astype(object) != values.astype(object) if np.abs(cast).max(initial=0) >= 2**53 else np.zeros(1, bool)
+        if lost.any():
+            raise DataError(
+                f"{place}: expected whole numbers that float64 holds exactly, got {values[lost][0]}{_where(lost)}: "
+                "subtract an offset first"
+            )
+    return cast
+
+
+def _where(marked: npt.NDArray[np.bool_]) -> str:
+    """Say where a sample-first array is first marked."""
+    sample, *index = np.unravel_index(int(np.argmax(marked)), marked.shape)
+    at = f", column {index[0]}" if len(index) == 1 else f", index {tuple(int(i) for i in index)}" if index else ""
+    return f" at sample {sample}{at}"
+
+
+def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, dtype: np.dtype) -> Dataset:
     if values.dtype.kind not in "iufb":
         raise DataError(f"{name}: expected targets that are numbers for a regression, got dtype {values.dtype}")
-    targets = _cast(values, samples.dtype, f"{name}: targets")
-    return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression")
+    place = f"{name}: targets"
+    targets = _exact(values, place) if samples.ndim == 2 else _cast(values, samples.dtype, place)
+    return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression", dtype=dtype)
 
 
-def _classification(name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> Dataset:
+def _classification(
+    name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str], dtype: np.dtype
+) -> Dataset:
     targets = one_hot(labels, len(classes), samples.dtype, name)
-    return Dataset(name, samples, targets, labels, "classification", tuple(classes))
+    return Dataset(name, samples, targets, labels, "classification", tuple(classes), dtype)
 
 
 def _built_in(name: str, dtype: np.dtype) -> Dataset:
@@ -245,35 +354,49 @@ def _built_in(name: str, dtype: np.dtype) -> Dataset:
 
     if name == "diabetes":
         patients = bundled.load_diabetes(scaled=False)
-        return _regression(name, patients.data.astype(dtype), patients.target)
+        data = _regression(name, patients.data.astype(np.float64), patients.target, dtype)
+        return _bundled(data, patients.data, patients.target, patients.feature_names, "progression")
     if name == "breast-cancer":
         tumours = bundled.load_breast_cancer()
         classes = [str(label) for label in tumours.target_names]
-        return _classification(name, tumours.data.astype(dtype), tumours.target.astype(np.int64), classes)
+        data = _classification(name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype)
+        return _bundled(data, tumours.data, tumours.target, tumours.feature_names, "diagnosis")
     digits = bundled.load_digits()
     pixels = (digits.images[:, None] / 16).astype(dtype)
-    return _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)])
+    data = _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype)
+    return _with_source(data, digits.images, digits.target)
+
+
+def _bundled(data: Dataset, inputs: npt.NDArray, targets: npt.NDArray, columns: Sequence[str], target: str) -> Dataset:
+    names = tuple(str(name) for name in columns)
+    digest = digest_of_table(names, inputs.astype(np.float64), targets.astype(np.float64))
+    return replace(data, source=Source(len(data), digest, names, target))
 
 
 def _from_csv(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes) -> Dataset:
     table = tables.read_csv(path, target)
-    samples = _cast(table.inputs, dtype, f"{path}: inputs")
-    values = table.targets
+    names, values = table.names, table.targets
+    source = Source(len(values), digest_of_table(names, table.inputs, values), names, table.target, table.header)
+    return replace(_from_table(path, table, dtype, task, classes), source=source)
+
+
+def _from_table(path: Path, table: tables.Table, dtype: np.dtype, task: Task | None, classes: Classes) -> Dataset:
+    samples, values = table.inputs, table.targets
     if task is None:
         whole = values.dtype.kind == "U" or bool((values == np.round(values)).all())
         task = "classification" if whole and np.unique(values).size <= MOST_GUESSED_CLASSES else "regression"
         task = "classification" if values.dtype.kind == "U" else task
     if task == "regression":
-        return _regression(f"{path}: column {table.target!r}", samples, values)
+        return _regression(f"{path}: column {table.target!r}", samples, values, dtype)
     labels, names = named(values, classes, f"{path}: column {table.target!r}")
-    return _classification(str(path), samples, labels, names)
+    return _classification(str(path), samples, labels, names, dtype)
 
 
 def _is_npz(path: Path) -> bool:
     if path.suffix.lower() == ".npz":
         return True
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(4) == b"PK\x03\x04"
     except OSError as error:
         raise DataError(f"{path}: expected a readable file, got: {reason(error)}") from error
@@ -308,7 +431,13 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
     numbers, names = numbered(labels, classes, str(pair.labels))
     if images.ndim == 3:
         images = images[:, None]
-    return _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names)
+    data = _classification(str(pair.images), _samples(images, dtype, str(pair.images)), numbers, names, dtype)
+    return _with_source(data, images, labels)
+
+
+def _check_task(task: Task | None, name: str) -> None:
+    if task is not None and task not in get_args(Task):
+        raise DataError(f"{name}: expected the task {' or '.join(get_args(Task))}, got {task!r}")
 
 
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import reason
+from ..files import open_regular, reason
+from .room import MOST_DEFLATED, require_room
 
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -56,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> npt.NDArray:
     """
     try:
         with _open(Path(path)) as stream:
-            return _parse(stream, path)
+            return _parse(stream, path, os.path.getsize(path))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a readable IDX file, got: {reason(error)}") from error
 
@@ -124,7 +125,7 @@ def _part(key: str) -> str:
 @contextmanager
 def _open(path: Path) -> Iterator[_Stream]:
     """The bytes of the file, decompressed when it starts like gzip, whatever its name says."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         compressed = file.read(2) == _GZIP_MAGIC
         file.seek(0)
         if not compressed:
@@ -134,7 +135,8 @@ def _open(path: Path) -> Iterator[_Stream]:
             yield stream
 
 
-def _parse(stream: _Stream, path: str | os.PathLike[str]) -> npt.NDArray:
+def _parse(stream: _Stream, path: str | os.PathLike[str], size: int) -> npt.NDArray:
+    """Read the array of a file of `size` bytes; what its header declares is checked before any element is read."""
     head = stream.read(4)
     if len(head) < 4:
         raise DataError(f"{path}: expected an IDX header of 4 bytes, got {len(head)}: the file is truncated")
@@ -149,6 +151,7 @@ def _parse(stream: _Stream, path: str | os.PathLike[str]) -> npt.NDArray:
     shape = struct.unpack(f">{rank}I", sizes)
     dtype = np.dtype(ELEMENT_TYPES[head[2]])
     expected = math.prod(shape) * dtype.itemsize
+    require_room(f"{path}: shape {shape}", expected, size * MOST_DEFLATED if isinstance(stream, gzip.GzipFile) else size)
     data = _read_at_most(stream, expected + 1)
     if len(data) < expected:
         raise DataError(f"{path}: expected {expected} bytes for shape {shape}, got {len(data)}: the file is truncated")

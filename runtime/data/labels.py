@@ -38,6 +38,7 @@ def check_labels(labels: npt.ArrayLike, count: int | None, source: str) -> npt.N
     if values.dtype.kind not in "iufb":
         raise DataError(f"{source}: expected labels that are whole numbers, got dtype {values.dtype}")
     if values.dtype.kind == "f":
+        values = values.astype(np.float64)  # the limits below are beyond what float16 can hold
         _refuse_first(values, ~np.isfinite(values) | (values != np.round(values)), "a whole number", source)
     allowed = "a label of at least 0" if count is None else f"a label in 0..{count - 1}"
     upper = np.iinfo(np.int64).max if count is None else count - 1

@@ -28,22 +28,28 @@ class Scaling:
         """The statistics of tabular training samples.  Raises: DataError when the samples are not a table."""
         if not training.tabular:
             raise DataError(f"{training.name}: expected a table (N, features), got shape {training.inputs.shape}")
-        features = _statistics(training.inputs)
-        return cls(*features) if training.task == "classification" else cls(*features, *_statistics(training.targets))
+        features = _statistics(training.inputs, f"{training.name}: inputs")
+        if training.task == "classification":
+            return cls(*features)
+        return cls(*features, *_statistics(training.targets, f"{training.name}: targets"))
 
     def apply(self, data: Dataset) -> Dataset:
-        """`data` in standard units.  Raises: DataError when it has another number of features or targets."""
+        """Bring `data` into standard units, computed in float64 and then cast to the run's dtype.
+
+        Raises: DataError when it has another number of features or targets, or a number that overflows in that dtype.
+        """
+        dtype = data.inputs.dtype if data.dtype is None else data.dtype
         inputs = _standardise(data.inputs, self.mean, self.deviation, f"{data.name}: inputs")
         if self.target_mean is None or self.target_deviation is None:
-            return replace(data, inputs=inputs)
+            return replace(data, inputs=inputs, targets=data.targets.astype(np.float64), dtype=dtype).cast()
         targets = _standardise(data.targets, self.target_mean, self.target_deviation, f"{data.name}: targets")
-        return replace(data, inputs=inputs, targets=targets)
+        return replace(data, inputs=inputs, targets=targets, dtype=dtype).cast()
 
-    def restore_targets(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Outputs `(N, k)` of a network trained on standardised targets, in the units of the source."""
+    def restore_targets(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Bring outputs `(N, k)` of a network trained on standardised targets into the units of the source, in float64."""
         if self.target_mean is None or self.target_deviation is None:
-            return outputs
-        return (outputs * self.target_deviation + self.target_mean).astype(outputs.dtype)
+            return outputs.astype(np.float64)
+        return outputs.astype(np.float64) * self.target_deviation + self.target_mean
 
     def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
         """The statistics by name, as a checkpoint stores them; `from_arrays` reads them back."""
@@ -60,16 +66,27 @@ class Scaling:
         return cls(mean, deviation, found["target_mean"], found["target_deviation"])
 
 
-def _statistics(columns: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    values = columns.astype(np.float64)
+def _statistics(
+    columns: npt.NDArray[np.floating], place: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:  # fmt: skip
+    values = columns.astype(np.float64, copy=False)
     constant = (values == values[0]).all(axis=0)  # exact: a deviation by rounding alone is not one to divide by
-    mean = np.where(constant, values[0], values.mean(axis=0))
-    return mean, np.where(constant, 1.0, values.std(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.where(constant, values[0], values.mean(axis=0))
+        deviation = np.where(constant, 1.0, values.std(axis=0))
+    wrong = ~(np.isfinite(mean) & np.isfinite(deviation))
+    if wrong.any():
+        column = int(np.argmax(wrong))
+        raise DataError(
+            f"{place}: expected numbers whose squares float64 can hold, got {np.abs(values[:, column]).max()} in column {column}"
+        )
+    return mean, deviation
 
 
 def _standardise(
     values: npt.NDArray[np.floating], mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64], place: str
-) -> npt.NDArray[np.floating]:
+) -> npt.NDArray[np.float64]:
     if values.shape[1:] != mean.shape:
         raise DataError(f"{place}: expected {mean.size} columns as in training, got {values.shape[1:]}")
-    return ((values - mean) / deviation).astype(values.dtype)
+    standard: npt.NDArray[np.float64] = (values.astype(np.float64, copy=False) - mean) / deviation
+    return standard

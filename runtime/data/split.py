@@ -12,6 +12,7 @@ from ..errors import DataError
 from .datasets import Dataset, Task, has_test_part, load
 from .labels import Classes
 from .scaling import Scaling
+from .source import digest_of_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +75,40 @@ def load_split(
     A source that says itself which samples are for testing (an MNIST folder, an NPZ file with `x_test`) keeps them as
     the test part, and `test` is not used; validation is then a fraction of its training part.  Raises: DataError.
     """
+    data, held_out = load_whole(source, dtype, target=target, task=task, classes=classes)
+    return draw(data, held_out, test=test, validation=validation, seed=seed).standardised()
+
+
+def draw(data: Dataset, held_out: Dataset | None, *, test: float, validation: float, seed: int) -> Split:
+    """Draw the parts of what `load_whole` gave: `held_out` is the test part where there is one.  Raises: DataError."""
+    if held_out is None:
+        return split(data, test=test, validation=validation, seed=seed)
+    return replace(split(data, test=0, validation=validation, seed=seed), test=held_out)
+
+
+def load_whole(
+    source: str | os.PathLike[str],
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    target: str | None = None,
+    task: Task | None = None,
+    classes: Classes = None,
+) -> tuple[Dataset, Dataset | None]:
+    """Load a source, with the test samples apart where it names them itself; both know the whole source.
+
+    Raises: DataError.
+    """
     if not has_test_part(source):
-        data = load(source, dtype, target=target, task=task, classes=classes)
-        return split(data, test=test, validation=validation, seed=seed).standardised()
+        return load(source, dtype, target=target, task=task, classes=classes), None
     train = load(source, dtype, target=target, task=task, classes=classes, part="train")
     known = train.classes if train.task == "classification" else None
     held_out = load(source, dtype, target=target, task=train.task, classes=known, part="test")
     if held_out.sample_shape != train.sample_shape:
         raise DataError(f"{held_out.name}: expected samples {train.sample_shape} as for training, got {held_out.sample_shape}")
-    return replace(split(train, test=0, validation=validation, seed=seed), test=held_out).standardised()
+    assert train.source is not None and held_out.source is not None
+    digest = digest_of_parts((train.source.digest, held_out.source.digest))
+    whole = replace(train.source, samples=len(train) + len(held_out), digest=digest)
+    return replace(train, source=whole), replace(held_out, source=whole)
 
 
 def _size(data: Dataset, name: str, fraction: float) -> int:

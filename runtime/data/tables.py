@@ -18,13 +18,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import reason
+from ..files import open_regular, read_regular, reason
+from .room import MOST_DEFLATED, require_room
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,11 @@ TARGET_COLUMNS = ("target", "label", "class", "y")
 INPUT_ARRAYS = ("inputs", "x", "data", "images", "features")
 TARGET_ARRAYS = ("targets", "y", "labels", "target", "label")
 _DELIMITERS = ",;\t"
+_MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "--", ".")
+"""Cells, in lower case, that stand for a value that is not there, and so are no names."""
+_NPY_VERSIONS = {1: 2, 2: 4, 3: 4}
+"""Bytes of a header's length, by version of NumPy's format."""
+_LONGEST_HEADER = 10_000
 _NPZ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -53,13 +59,16 @@ class Table:
     """What a file holds, not yet a data set.
 
     inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns of inputs
-    (empty for arrays).  target: name of the target column or array.
+    (empty for arrays).  target: name of the target column or array.  header: False where the columns are only numbered.
+    array: name of the array of inputs, empty for a table.
     """
 
     inputs: npt.NDArray
     targets: npt.NDArray
     names: tuple[str, ...]
     target: str
+    header: bool = True
+    array: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,11 @@ class _Row:
 def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
     """One sample a row, separated by comma, semicolon or tab (the one that the first line has most of), UTF-8.
 
-    The first row is a header if none of its cells is a number; without a header the columns are named "1", "2", ....
-    `target` names the target column; by default it is the only one named target, label, class or y, else the last.  The
-    targets are text where no cell of that column is a number, numbers otherwise.
+    The first row is a header if none of its cells is a number; or if one is text above a column of numbers alone (years
+    beside a name); or if its numbers are distinct integers, none above another integer (years above measurements).
+    Without a header the columns are named "1", "2", ....  `target` names the target column; by default it is the only
+    one named target, label, class or y, else the last.  The targets are text where no cell of that column is a number,
+    numbers otherwise.
 
     Raises: DataError naming row, line and column for a cell that is empty, not a number, NaN or infinite, for a row of
     another length, for an unknown target, and for a file that is unreadable, not text, or without samples.
@@ -82,7 +93,8 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path}: expected a table of numbers, got an empty file")
-    names, rows = _split_header(path, rows)
+    header = _has_header(rows)
+    names, rows = _split_header(path, rows) if header else ([str(index + 1) for index in range(len(rows[0].cells))], rows)
     if not rows:
         raise DataError(f"{path}: expected at least one sample, got a header and 0 rows")
     if len(names) < 2:
@@ -98,7 +110,7 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
             )
         inputs[sample] = [_number(path, row, index, names) for index in features]
     targets = _target_values(path, rows, column, names)
-    return Table(inputs, targets, tuple(names[index] for index in features), names[column])
+    return Table(inputs, targets, tuple(names[index] for index in features), names[column], header)
 
 
 def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
@@ -107,7 +119,7 @@ def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
     The header, if there is one, counts as row 0 once it is known to be one.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a readable CSV file in UTF-8, got: {reason(error)}") from error
     if "\0" in text:
@@ -126,10 +138,33 @@ def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
         raise DataError(f"{path}: line {reader.line_num}: expected CSV, got: {reason(error)}") from error
 
 
+def _has_header(rows: list[_Row]) -> bool:
+    first, below = rows[0].cells, rows[1:]
+    numbers = [index for index, cell in enumerate(first) if _is_number(cell)]
+    if not numbers:
+        return True
+    columns = [[row.cells[index] for row in below if index < len(row.cells)] for index in range(len(first))]
+    names = [index for index, cell in enumerate(first) if not _is_number(cell) and cell.lower() not in _MISSING]
+    return _above_numbers([columns[index] for index in names]) or (bool(below) and _whole_above_others(
+        [(first[index], columns[index]) for index in numbers]
+    ))
+
+
+def _above_numbers(columns: list[list[str]]) -> bool:
+    """Whether one of the columns that begin with text goes on with numbers alone."""
+    return any(column and all(map(_is_number, column)) for column in columns)
+
+
+def _whole_above_others(columns: list[tuple[str, list[str]]]) -> bool:
+    """Whether the first numbers of the columns are whole and distinct, and no other is whole: years, say."""
+    if not all(_is_whole(first) for first, _ in columns):
+        return False
+    distinct = len({int(first) for first, _ in columns}) == len(columns)
+    return distinct and not any(_is_whole(cell) for _, rest in columns for cell in rest)
+
+
 def _split_header(path: str | os.PathLike[str], rows: list[_Row]) -> tuple[list[str], list[_Row]]:
     first = rows[0].cells
-    if any(_is_number(cell) for cell in first):
-        return [str(index + 1) for index in range(len(first))], rows
     if "" in first:
         raise DataError(
             f"{path}: column {first.index('') + 1} has no name in the header (row numbers that were saved too?): "
@@ -174,7 +209,17 @@ def _number(path: str | os.PathLike[str], row: _Row, column: int, names: list[st
     value = float(cell)
     if not math.isfinite(value):
         raise DataError(f"{_place(path, row, column, names)}: expected a finite number, got {cell!r}")
+    if abs(value) >= 2**53 and _is_whole(cell) and int(cell) != int(value):
+        raise DataError(
+            f"{_place(path, row, column, names)}: expected a whole number that float64 holds exactly, got {cell!r}: "
+            "subtract an offset first"
+        )
     return value
+
+
+def _is_whole(cell: str) -> bool:
+    """Tell whether a cell is a plain integer: digits, perhaps with a sign."""
+    return cell.lstrip("+-").isdecimal() and len(cell.lstrip("+-")) >= len(cell) - 1
 
 
 def _place(path: str | os.PathLike[str], row: _Row, column: int, names: list[str]) -> str:
@@ -205,7 +250,7 @@ def npz_has_part(path: str | os.PathLike[str], part: str) -> bool:
 def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
     """An open archive; whatever reading it raises, then or inside the block, is a DataError with one line."""
     try:
-        with open(path, "rb") as stream:  # opened here, because np.load leaves a damaged file open
+        with open_regular(path) as stream:  # opened here, because np.load leaves a damaged file open
             if not zipfile.is_zipfile(stream):
                 raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
             stream.seek(0)
@@ -222,7 +267,7 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
         target = target.removesuffix("_train").removesuffix("_test")
     wanted = TARGET_ARRAYS if target is None else (target,)
     targets_name = _array_name(path, archive.files, wanted, endings, "targets")
-    inputs, targets = np.asarray(archive[inputs_name]), np.asarray(archive[targets_name])
+    inputs, targets = (_member(path, archive, name) for name in (inputs_name, targets_name))
     if inputs.ndim == 0 or targets.ndim == 0:
         raise DataError(f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}")
     if len(inputs) != len(targets):
@@ -233,7 +278,44 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
         raise DataError(f"{path}: expected at least one sample, got 0")
     for name, array in ((inputs_name, inputs), (targets_name, targets)):
         _check_array(f"{path}: array {name!r}", array, text=name == targets_name)
-    return Table(inputs, targets, (), targets_name)
+    return Table(inputs, targets, (), targets_name, array=inputs_name)
+
+
+def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:
+    """Read one array behind its header: neither a long header nor more data than it declares is decompressed."""
+    members = archive.zip
+    assert members is not None  # it is open
+    info = members.getinfo(name if name in members.namelist() else f"{name}.npy")
+    place = f"{path}: array {name!r}"
+    with members.open(info) as stream:
+        start = stream.read(12)
+        if start[:6] != b"\x93NUMPY" or len(start) < 12 or start[6] not in _NPY_VERSIONS:
+            raise DataError(f"{place}: expected an array in NumPy's format, got another member")
+        width = _NPY_VERSIONS[start[6]]
+        length = int.from_bytes(start[8 : 8 + width], "little")
+        if length > _LONGEST_HEADER:
+            raise DataError(f"{place}: expected a header of at most {_LONGEST_HEADER} bytes, got {length}")
+        header = io.BytesIO(start + stream.read(8 + width + length - 12))
+    declared = _declared(header)
+    if 8 + width + length + declared != info.file_size:
+        raise DataError(
+            f"{place}: expected {declared} bytes after the header, as it declares, got {info.file_size - 8 - width - length}"
+        )
+    most = info.compress_size * MOST_DEFLATED if info.compress_type == zipfile.ZIP_DEFLATED else info.file_size
+    require_room(place, declared, most)
+    return np.asarray(archive[name])
+
+
+def _declared(header: IO[bytes]) -> int:
+    """Count the bytes of data that the header of an array declares."""
+    version = np.lib.format.read_magic(header)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(header)
+    if dtype.hasobject:
+        raise ValueError("Object arrays, which only pickle could read")
+    return math.prod(shape) * dtype.itemsize
 
 
 def _array_name(

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ManifestError
+from ..files import read_regular
 from .reading import parse
 from .records import VERSION, Manifest
 
@@ -43,7 +44,7 @@ class Folder:
         if name not in self.digests:
             raise ManifestError(f"{path}: not listed in the manifest; run: phiz generate")
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except OSError as error:
             raise ManifestError(f"{path}: cannot be read ({error.strerror}); run: phiz generate") from None
         if hashlib.sha256(content).hexdigest() != self.digests[name]:
@@ -90,7 +91,7 @@ def load_folder(path: PathLike) -> Manifest:
     root = Path(path)
     where = root / "manifest.json"
     try:
-        data = json.loads(where.read_bytes())
+        data = json.loads(read_regular(where))
     except OSError as error:
         raise ManifestError(f"{where}: cannot be read ({error.strerror}); run: phiz generate --out {root}") from None
     except ValueError as error:

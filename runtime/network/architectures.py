@@ -12,7 +12,7 @@ from typing import Any
 
 from ..data.datasets import Dataset
 from ..errors import PhizError, ShapeError
-from ..files import reason
+from ..files import read_regular, reason
 from ..program.layer import LayerSpec, layer
 
 LARGEST_SMALL_IMAGE = 15
@@ -140,7 +140,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     if path.suffix.lower() not in (".json", ".toml"):
         raise PhizError(f"{path}: expected a network in a .json or .toml file, got {path.suffix or 'no suffix'}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
         record = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError as error:
         raise PhizError(f"{path}: expected a readable network file, got: {reason(error)}") from error

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
+from ..data.numbers import as_numbers
 from ..errors import DataError, NotFiniteError, ShapeError
 from ..manifest.records import LossInfo
 from ..program.shape import Shape
@@ -61,15 +62,8 @@ def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:
     Accepts one sample a row, flattened or in the shape of a sample.  Raises ShapeError naming both shapes, DataError for
     0 samples or values that are no numbers, NotFiniteError naming sample and unit of the first NaN or infinity.
     """
-    try:
-        values = np.asarray(array)
-        given = values.shape
-        if values.dtype.kind not in "biuf":
-            raise TypeError(values.dtype)
-        with np.errstate(over="ignore"):
-            values = values.astype(dtype, copy=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what}: expected an array of numbers, got {error}") from None
+    values = as_numbers(array, dtype, what)
+    given = values.shape
     if not given or (given[1:] != shape.axes and given[1:] not in ((shape.units,), _squeezed(shape))):
         expected = f"(N, {', '.join(map(str, shape.axes))})"
         raise ShapeError(f"{what}: expected shape {expected} or (N, {shape.units}), got {given}")
@@ -129,7 +123,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 def weight_row(weights: Any, samples: int, dtype: str) -> Array:
     """Weights of the samples, ``(N,)``; ShapeError or NotFiniteError."""
-    values = np.asarray(weights, dtype=dtype)
+    values = as_numbers(weights, dtype, "weights")
     if values.shape != (samples,):
         raise ShapeError(f"weights: expected shape ({samples},), one per sample, got {values.shape}")
     finite(values, "weights", "")

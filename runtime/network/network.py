@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
+from ..data.numbers import as_numbers
 from ..errors import DataError, NotFiniteError, PhizError, ShapeError
 from ..manifest.folder import load_manifest
 from ..manifest.records import Manifest
@@ -247,7 +248,7 @@ class Network:
 
         Inputs are checked; parameters may hold anything.
         """
-        values = np.asarray(parameters)
+        values = as_numbers(parameters, self.dtype, "parameters")
         found = nonfinite_parameter(self.slices, values)
         if found is not None:
             return found
@@ -301,7 +302,7 @@ class Network:
         return values
 
     def _in_shape(self, parameters: Any) -> Floats:
-        values = np.asarray(parameters)
+        values = as_numbers(parameters, self.dtype, "parameters")
         if values.shape != (self.parameter_count,):
             raise ShapeError(f"parameters: expected shape ({self.parameter_count},), got {values.shape}")
         return values

@@ -22,7 +22,7 @@ from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as format_tensors
 
 from ..errors import CheckpointError
-from ..files import reason, write_atomically
+from ..files import read_regular, reason, write_atomically
 
 FORMAT = "phiz checkpoint"
 VERSION = "1"
@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     another program, or of another version.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"{path}: expected a readable checkpoint, got: {reason(error)}") from error
     try:

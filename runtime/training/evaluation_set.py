@@ -33,14 +33,14 @@ class Score:
 
 
 class EvaluationSet:
-    """Samples of ``data`` for ``network``.  Raises: ShapeError where they do not fit it."""
+    """Holds samples of ``data`` for ``network``, in its dtype.  Raises: ShapeError, DataError where they do not fit it."""
 
     def __init__(self, network: Network, data: Dataset, scaling: Scaling | None = None) -> None:
         units = network.output_shape.units
         if data.targets.shape[1] != units:
             what = "classes" if data.task == "classification" else "targets"
             raise ShapeError(f"{data.name}: {data.targets.shape[1]} {what}, but the network has {units} outputs")
-        self.network, self.data, self.scaling = network, data, scaling
+        self.network, self.data, self.scaling = network, data.cast(network.dtype), scaling
 
     def __len__(self) -> int:
         return len(self.data)
@@ -63,8 +63,8 @@ class EvaluationSet:
         if self.data.labels is not None:
             right = float(np.mean(outputs.argmax(axis=1) == self.data.labels))
             return Score(loss, accuracy=right, samples=len(self))
-        restore = (lambda values: values) if self.scaling is None else self.scaling.restore_targets
-        errors = restore(outputs).astype(np.float64) - restore(self.data.targets)
+        restore = (lambda values: values.astype(np.float64)) if self.scaling is None else self.scaling.restore_targets
+        errors = restore(outputs) - restore(self.data.targets)
         return Score(loss, deviation=float(np.sqrt(np.mean(errors**2))), samples=len(self))
 
     def blame(self, parameters: npt.NDArray[Any], what: str) -> str:

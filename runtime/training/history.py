@@ -6,11 +6,10 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..files import reason, write_atomically
+from ..files import read_regular, reason, write_atomically
 
 FORMAT = "phiz history"
 VERSION = 1
@@ -83,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> History:
     Raises: DataError when the file is unreadable, is not JSON, or is not a history of this version.
     """
     try:
-        document = json.loads(Path(path).read_bytes())
+        document = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected the JSON of a training history, got: {reason(error)}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

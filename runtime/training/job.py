@@ -15,9 +15,7 @@ from ..network.network import Network
 from . import pictures
 from .settings import Settings
 from .train import Observer, Outcome, train
-
-SEEDS = 2**32
-"""Seeds are below this: what scikit-learn's stratified draw takes."""
+from .trained_on import SEEDS
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +73,7 @@ def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None
         "network": name, "data": job.data, "optimizer": settings.optimizer, "backend": network.backend.name,
         "device": network.backend.describe(), "dtype": job.dtype, "seed": str(job.seed),
     }  # fmt: skip
+    log.info("%s", parts.train.describe(job.data))  # behind all that could still be refused, in one line
     log.info(
         "%s: %d parameters, %d training samples%s, %s on %s", name, network.parameter_count, len(parts.train),
         "" if parts.validation is None else f" and {len(parts.validation)} for validation", job.dtype, about["device"],

@@ -27,6 +27,7 @@ from .evaluation_set import EvaluationSet, Score
 from .history import Epoch, History
 from .objective import NetworkObjective
 from .settings import Settings
+from .trained_on import TrainedOn, differences
 
 Floats = npt.NDArray[Any]
 
@@ -286,8 +287,11 @@ class _Trainer:
     def _require(self, file: Checkpoint, saved: training_file.Saved) -> None:
         file.require(self.network.architecture(), self.network.digests, self.network.parameter_count)
         self.settings.require_same(saved.settings, self.file)
+        then = TrainedOn.of(self.file, saved.data)
+        name = saved.data.get("name")
+        if then.read is not None and (found := differences(then.read, then.classes, self.split.train)):
+            raise CheckpointError(f"{self.file}: cannot resume: {name} is not what it was: {found}")
         if saved.data.get("digest") != self.data["digest"]:
-            name = saved.data.get("name")
             raise CheckpointError(f"{self.file}: cannot resume: the training samples are not those of {name} that were used before")
 
     def _epochs_done(self) -> int:

@@ -15,7 +15,7 @@ from ..data.datasets import Dataset
 from ..data.scaling import Scaling
 from ..errors import CheckpointError
 from ..network.network import Network
-from . import checkpoint
+from . import checkpoint, trained_on
 from .history import Epoch, History
 
 _STATE = "state."
@@ -39,15 +39,16 @@ class Saved:
 
 
 def describe_data(training: Dataset) -> dict[str, Any]:
-    """What must be the same for a run to go on.
+    """Say what must be the same for a run to go on.
 
-    This is the name, and a digest of the training samples in their order.
+    This is the source as read, and the training samples in order.
     """
     digest = hashlib.blake2b(digest_size=16)
     for array in (training.inputs, training.targets):
         digest.update(str(array.shape).encode() + str(array.dtype).encode())
         digest.update(np.ascontiguousarray(array).data)
-    return {"name": training.name, "task": training.task, "classes": list(training.classes), "digest": digest.hexdigest()}
+    described = {"name": training.name, "task": training.task, "classes": list(training.classes), "digest": digest.hexdigest()}
+    return described | trained_on.record_of(training)
 
 
 def save(path: str | os.PathLike[str], network: Network, run: Saved) -> None:

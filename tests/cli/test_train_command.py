@@ -30,6 +30,7 @@ def test_train_leaves_weights_history_and_pictures(tmp_path: Path, capsys: pytes
     rows = [line[:22].strip() for line in out.splitlines()]
     assert rows[:2] == ["ended", "best"] and rows[-5:] == ["seconds", "wrote", "wrote", "wrote", "wrote"]
     assert {"train loss", "validation accuracy", "test loss", "test accuracy"} < set(rows)
+    assert "digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, 2, 3, 4, 5, …)" in err
     assert "epoch 5/5" in err and "linear: 650 parameters, 1168 training samples and 180 for validation" in err
     folder = tmp_path / "a" / "b"
     assert sorted(file.name for file in folder.iterdir()) == ["filters.png", "history.json", "loss.png", "weights.safetensors"]

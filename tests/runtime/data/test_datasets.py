@@ -100,9 +100,22 @@ def test_csv_tasks(tmp_path: Path) -> None:
 def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1e300,2\n")
-    with pytest.raises(DataError, match="float32 can hold, got 1e\\+300"):
+    with pytest.raises(DataError, match=r"inputs: expected numbers that float32 can hold, got 1e\+300 at sample 0, column 0"):
+        load(path).cast()
+    assert load(path, np.float64).cast().inputs[0, 0] == 1e300
+    with pytest.raises(DataError, match=r"float32 can hold, got 1e\+300 at sample 1, index \(0, 0\)"):
+        from_arrays(np.array([1, 1e300]).reshape(2, 1, 1), np.arange(2))
+
+
+def test_whole_numbers_that_float64_would_round_are_refused(tmp_path: Path) -> None:
+    stamps = 2**60 + np.arange(4)
+    with pytest.raises(DataError, match="float64 holds exactly, got 1152921504606846977 at sample 1, column 0: subtract"):
+        from_arrays(stamps[:, None], np.arange(4))
+    np.testing.assert_array_equal(from_arrays(stamps[:1, None], np.zeros(1, int)).inputs, [[2.0**60]])
+    path = tmp_path / "t.csv"
+    path.write_text(f"t,y\n{2**60},1\n{2**60 + 1},2\n")
+    with pytest.raises(DataError, match=r"row 2 \(line 3\), column 't': expected a whole number that float64 holds exactly"):
         load(path)
-    assert load(path, np.float64).inputs[0, 0] == 1e300
 
 
 def test_npz_images_and_targets(tmp_path: Path) -> None:
@@ -128,6 +141,7 @@ def test_from_arrays_tells_the_task() -> None:
     assert from_arrays(x, np.array(["b", "a", "b"])).classes == ("a", "b")
     assert from_arrays(np.ones(3), np.ones(3)).inputs.shape == (3, 1)
     assert from_arrays(np.ones((3, 4, 5)), np.ones(3)).inputs.shape == (3, 4, 5)  # maps and one coordinate
+    assert from_arrays(x, np.float16([0, 2, 1]), task="classification").classes == ("0", "1", "2")
     with pytest.raises(DataError, match="a label of at least 0, got -1 at sample 1"):
         from_arrays(x, np.array([0, -1, 1]))
     with pytest.raises(DataError, match="a label 1000000 among 3 samples"):
@@ -201,3 +215,30 @@ def test_one_hot_refuses_what_is_out_of_range() -> None:
             one_hot(labels, 3)
     with pytest.raises(DataError, match="whole number, got nan"):
         one_hot([np.nan], 3)
+
+
+def test_a_line_says_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("2019,2020,2021\n0.5,1.5,2.5\n3.5,4.5,5.5\n")
+    data = load(path)
+    assert (data.columns, data.target) == (("2019", "2020"), "2021")
+    assert data.describe("t.csv") == "t.csv: 2 samples, 2 input columns (2019, 2020), target 2021: regression, 1 quantity"
+    path.write_text("0.5,1.5,red\n3.5,4.5,blue\n")
+    assert load(path).describe("t.csv") == (
+        "t.csv: 2 samples, no header, 2 input columns, target column 3: classification, 2 classes (blue, red)"
+    )
+    path.write_text('"a\nb",' + "x" * 50 + ",c,d,e,f,g,target\n1,2,3,4,5,6,7,8.5\n")
+    line = load(path).describe("t.csv")
+    assert "7 input columns ('a\\nb', " + "x" * 39 + "…, c, d, e, f, …), target target" in line and "\n" not in line
+    np.savez(tmp_path / "a.npz", x_train=np.ones((4, 2)), y_train=np.full((4, 3), 0.5))
+    assert load(tmp_path / "a.npz").describe("a.npz") == (
+        "a.npz: 4 samples, inputs (2,) in array x_train, target array y_train: regression, 3 quantities"
+    )
+    assert load("digits").describe().startswith("digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, ")
+    arrays = from_arrays(np.ones((3, 2)), np.ones(3))
+    assert (
+        arrays.columns == ()
+        and arrays.target == ""
+        and arrays.describe() == "arrays: 3 samples, inputs (2,): regression, 1 quantity"
+    )
+    assert load("diabetes").columns[:3] == ("age", "sex", "bmi") and load("diabetes").subset([3, 4]).columns[9] == "s6"

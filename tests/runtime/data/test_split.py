@@ -93,6 +93,51 @@ def test_a_scaling_survives_a_dictionary_of_arrays_and_constant_columns() -> Non
         scaling.apply(from_arrays(np.ones((2, 3)), np.array([0, 1]), np.float64))
 
 
+def offset_table(folder: Path, kind: str, large_target: bool) -> Path:
+    """400 samples, one column of which is 1700000000 + i: the input or the target."""
+    large, small = 1_700_000_000 + np.arange(400), np.arange(400) / 7
+    inputs, targets = (small, large) if large_target else (large, small)
+    path = folder / f"t.{kind}"
+    if kind == "npz":
+        np.savez(path, x=inputs[:, None], y=targets)
+    else:
+        path.write_text("a,b\n" + "".join(f"{a},{b!r}\n" for a, b in zip(inputs.tolist(), targets.tolist(), strict=True)))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+@pytest.mark.parametrize("large_target", [False, True])
+def test_a_table_keeps_its_digits_until_it_is_centred(tmp_path: Path, kind: str, large_target: bool) -> None:
+    path = offset_table(tmp_path, kind, large_target)
+    small = load_split(path, "float32", task="regression").train
+    double = load_split(path, "float64", task="regression").train
+    assert small.inputs.dtype == small.targets.dtype == np.float32
+    assert np.unique(small.inputs).size == np.unique(small.targets).size == 300
+    np.testing.assert_array_equal(small.inputs, double.inputs.astype("f4"))
+    np.testing.assert_array_equal(small.targets, double.targets.astype("f4"))
+    assert load(path, "float32", task="regression").inputs.dtype == np.float64
+
+
+def test_arrays_in_memory_keep_their_digits_until_they_are_centred() -> None:
+    data = from_arrays(1_700_000_000 + np.arange(400), np.arange(400) / 7, "float32")
+    parts = split(data).standardised()
+    assert parts.train.inputs.dtype == np.float32 and np.unique(parts.train.inputs).size == 300
+    assert parts.test is not None and parts.test.targets.dtype == np.float32
+
+
+@pytest.mark.parametrize("column", [np.array([1e200, -1e200, 1.0]), np.array([1.7e308, 1.7e308, 1.0])])
+def test_numbers_too_large_to_be_centred_are_named(column: np.ndarray) -> None:
+    data = from_arrays(np.stack([np.ones(3), column], axis=1), np.arange(3.0))
+    with pytest.raises(DataError, match=r"inputs: expected numbers whose squares float64 can hold, got 1.*in column 1"):
+        Scaling.of(data)
+
+
+def test_a_value_far_outside_the_training_samples_is_named() -> None:
+    scaling = Scaling.of(from_arrays(np.array([0.0, 1e-30]), np.arange(2)))
+    with pytest.raises(DataError, match=r"inputs: expected numbers that float32 can hold, got .* at sample 0, column 0"):
+        scaling.apply(from_arrays(np.array([1e30]), np.zeros(1, int)))
+
+
 def test_images_are_not_standardised() -> None:
     parts = load_split("digits")
     assert parts.scaling is None and parts.train.inputs.max() == 1 and parts.train.inputs.min() == 0

@@ -43,6 +43,57 @@ def test_csv_without_header_takes_the_last_column_and_numbers_the_names(tmp_path
         tables.read_csv(path, target="1")
 
 
+FLOATS = "0.5,1.5,2.5\n3.5,4.5,5.5\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "below"),
+    [
+        ("2019,2020,2021", FLOATS),  # years above measurements
+        ("id,2019,2020", "1,2,3\n4,5,6\n"),  # a name above numbers alone
+        ("2019,2020,species", "0.5,1.5,red\n3.5,4.5,blue\n"),
+        ("-1,0,+1", FLOATS),
+        ("inf,b,c", FLOATS),  # float() takes the first for a number
+        ("1,2,3", "a,b,c\nd,e,f\n"),
+    ],
+)
+def test_numbers_that_are_names(tmp_path: Path, first: str, below: str) -> None:
+    path = csv_file(tmp_path, f"{first}\n{below}")
+    names = first.split(",")
+    rows = tables._split_header(path, list(tables._rows(path)))[1]
+    assert tables._has_header(list(tables._rows(path))) and [row.number for row in rows] == [1, 2]
+    if below == FLOATS:
+        table = tables.read_csv(path)
+        assert (*table.names, table.target) == tuple(names) and table.header
+        assert table.inputs.tolist() == [[0.5, 1.5], [3.5, 4.5]] and table.targets.tolist() == [2.5, 5.5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3\n4,5,6\n",  # integers above integers
+        "1,2,3\n0.5,4,0.5\n",
+        "2019,2019,2021\n" + FLOATS,  # one name twice
+        "1.5,2,3\n" + FLOATS,
+        "1e3,2,3\n" + FLOATS,
+        "5.1,3.5,setosa\n6.2,2.9,virginica\n",
+        "5,3,setosa\n6,2,virginica\n",
+        "1,2,3\n",
+        *(f"1,{missing},3\n4,5,6\n" for missing in ("NA", "nan", "null", "None", "?", "-", "")),
+    ],
+)
+def test_a_first_sample_is_no_header(tmp_path: Path, text: str) -> None:
+    path = csv_file(tmp_path, text)
+    assert not tables._has_header(list(tables._rows(path)))
+
+
+def test_sixty_rows_below_years_are_sixty_samples(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    table = tables.read_csv(csv_file(tmp_path, "2019,2020,2021\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows)))
+    assert table.names == ("2019", "2020") and table.target == "2021"
+    np.testing.assert_array_equal(table.inputs, rows[:, :2])
+
+
 def test_csv_byte_order_mark_and_quotes(tmp_path: Path) -> None:
     path = csv_file(tmp_path, '\ufeff"a,b",target\n"1.5",2\n'.encode())
     table = tables.read_csv(path)

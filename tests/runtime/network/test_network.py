@@ -217,7 +217,7 @@ def test_bad_arrays(make: Make) -> None:
     for nothing in (3.0, None, []):
         with pytest.raises((ShapeError, DataError), match="inputs: "):
             network.forward(network.parameters, nothing)
-    with pytest.raises(NotFiniteError, match="inputs: inf"):
+    with pytest.raises(NotFiniteError, match=r"inputs: expected numbers that float32 can hold, got 1e\+300"):
         make(dtype="float32").value_and_gradient(network.parameters, np.full((4, 4), 1e300), t)
 
 

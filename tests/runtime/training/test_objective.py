@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from phiz.runtime.data.datasets import Dataset, from_arrays
+from phiz.runtime.data.split import split
 from phiz.runtime.errors import NotFiniteError, PhizError, ShapeError
 from phiz.runtime.network.network import Network
 from phiz.runtime.optimize.base.evaluation import StopRun
@@ -141,3 +142,21 @@ def test_large_data_is_scored_without_being_placed(monkeypatch: pytest.MonkeyPat
     outputs = network.forward(network.parameters, data.inputs)
     assert placed.accuracy == np.mean(outputs.argmax(axis=1) == data.labels)
     assert placed.loss == pytest.approx(network.losses(network.parameters, data.inputs, data.targets).mean())
+
+
+def test_the_error_of_a_regression_in_large_units_is_not_rounded() -> None:
+    """Targets 1700000000 + i in float32: the root mean square of what is left is the one of float64."""
+    data = from_arrays(np.arange(40.0), 1_700_000_000 + np.arange(40.0), "float32", task="regression")
+    parts = split(data, test=0).standardised()
+    net = Network([layer("dense", maps=1)], 1, "mse", "numpy", "float32", seed=1)
+    x = np.array([0.5, 0.1], np.float32)
+    outputs, targets = (array.astype(np.float64) for array in (net.forward(x, parts.train.inputs), parts.train.targets))
+    assert parts.scaling is not None and parts.scaling.target_deviation is not None
+    wanted = float(np.sqrt(np.mean((outputs - targets) ** 2)) * parts.scaling.target_deviation[0])
+    assert EvaluationSet(net, parts.train, parts.scaling).score(x).deviation == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_table_reaches_the_network_in_its_dtype() -> None:
+    data = from_arrays(np.ones((3, 2)), np.ones(3), "float32", task="regression")
+    part = EvaluationSet(Network([layer("dense", maps=1)], 2, "mse", "numpy", "float32"), data)
+    assert data.inputs.dtype == np.float64 and part.data.inputs.dtype == part.data.targets.dtype == np.float32
