@@ -151,7 +151,7 @@ def _defined(run: Run, chosen: Sequence[works.Work], stack: contextlib.ExitStack
     there = [file for file in files.values() if file.is_file()]
     if there:
         from ..codegen.folder import write
-        from ..codegen.pipeline import generate
+        from ..codegen.generate import generate
         from ..codegen.user_file import combined, load_definitions
 
         run.say(f"generating {', '.join(file.stem for file in there)}")

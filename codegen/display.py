@@ -9,7 +9,7 @@ from ..derive.language.activations import Activation
 from ..derive.language.layer import Family
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.symbols.errors import DefinitionError
-from .pipeline import Generator
+from .generate import Generator
 
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip

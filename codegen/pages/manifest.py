@@ -22,7 +22,6 @@ from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
-from ..passes.hoist_index_arithmetic import ConstantPass
 from ..tiling.local_memory import numbers
 from ..tiling.schedule import bounded
 from .expression_text import text
@@ -187,13 +186,13 @@ def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
     return {form: {"macros": list(module.macros)} for form, module in modules.items()}
 
 
-def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], constants: ConstantPass) -> dict[str, Any]:
-    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL files have besides the definition's."""
+def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], made: Mapping[str, IntExpr]) -> dict[str, Any]:
+    """The manifest entry of one layer variant; ``made``: the sizes that passes made."""
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
     records += [
         {"name": name, "source": "derived", "value": text(value), "minimum": 0}
-        for name, value in constants.values.items()
+        for name, value in made.items()
     ]
     return {
         "family": derivation.family.name,

@@ -18,6 +18,7 @@ from ...derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest
 from ..passes.factor_out_invariants import together
 from .constant_memory import Constant, constant
 from .lanes import Lanes
+from .lanes import choose as choose_lanes
 from .local_memory import Local, local
 from .sums import sums_in_parts
 
@@ -83,6 +84,13 @@ class Schedule:
     constant: Constant | None = None
     local: Local | None = None
     sums: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def macros(self) -> list[str]:
+        """Every macro that the kernel's text requires."""
+        found = [tile.macro for tile in self.tiles] + list(self.choices)
+        found += [self.local.macro] if self.local else []
+        return found + [macro for macro in ((self.constant.macro, self.constant.split) if self.constant else ()) if macro]
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -243,6 +251,29 @@ def _outermost_rounds(kernel: Kernel) -> tuple[IntExpr, ...]:
 
 def _reads_table(e: IntExpr) -> bool:
     return any(isinstance(i, Size) and i.index is not None for i in integers(e))
+
+
+@dataclass(frozen=True)
+class TiledKernel:
+    """A kernel with its tiles; ``lanes``: the axis that fills its vectors, None where samples do or nothing does."""
+
+    kernel: Kernel
+    schedule: Schedule
+    lanes: Lanes | None = None
+
+
+def tiled_by_vector(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKernel:
+    """``kernel`` with tiles, whose lanes are samples."""
+    return TiledKernel(kernel, choose(kernel, dict(tensors)))
+
+
+def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKernel:
+    """``kernel`` with tiles where samples lie one after the other, and with its axis of lanes."""
+    found = choose_lanes(kernel, {**tensors, kernel.output.name: kernel.output})
+    if found is not None:
+        return TiledKernel(kernel, choose_with_lanes(kernel, dict(tensors), found), found)
+    plain = () if kernel.sums_samples else (Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None),)
+    return TiledKernel(kernel, Schedule(plain))
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:

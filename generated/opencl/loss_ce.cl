@@ -2,136 +2,35 @@
 // layer: loss_ce: error function with every activation (equation 6)
 // definition: sha256 0773f09098dd9f73a4b411a3f337bf68c4af84b529d0a708248ef8bd6d38a85e
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
-// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
-// same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
+// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
+// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
+// apart: else the same unit of all blocks might be in the same sets of a cache.
 
-#ifndef REAL
-#error "REAL is not defined"
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#if !(defined(REAL) && defined(V) \
+    && defined(SIZE_N) \
+    && defined(TILE_value_linear_t) && defined(UNROLL_value_linear) \
+    && defined(TILE_delta_linear_t) \
+    && defined(TILE_value_sigmoid_t) && defined(UNROLL_value_sigmoid) \
+    && defined(TILE_delta_sigmoid_t) \
+    && defined(TILE_value_tanh_t) && defined(UNROLL_value_tanh) \
+    && defined(TILE_delta_tanh_t) \
+    && defined(TILE_value_scaled_tanh_t) && defined(UNROLL_value_scaled_tanh) \
+    && defined(TILE_delta_scaled_tanh_t) \
+    && defined(TILE_value_relu_t) && defined(UNROLL_value_relu) \
+    && defined(TILE_delta_relu_t) \
+    && defined(TILE_value_leaky_relu_t) && defined(UNROLL_value_leaky_relu) \
+    && defined(TILE_delta_leaky_relu_t) \
+    && defined(TILE_value_softplus_t) && defined(UNROLL_value_softplus) \
+    && defined(TILE_delta_softplus_t) \
+    && defined(TILE_value_elu_t) && defined(UNROLL_value_elu) \
+    && defined(TILE_delta_elu_t) \
+    && defined(TILE_value_gelu_t) && defined(UNROLL_value_gelu) \
+    && defined(TILE_delta_gelu_t))
+#error "a macro that the lines above name is not defined"
 #endif
-#ifndef V
-#error "V is not defined"
-#endif
-#ifndef SIZE_N
-#error "SIZE_N is not defined"
-#endif
-#ifndef TILE_delta_elu_t
-#error "TILE_delta_elu_t is not defined"
-#endif
-#ifndef TILE_delta_gelu_t
-#error "TILE_delta_gelu_t is not defined"
-#endif
-#ifndef TILE_delta_leaky_relu_t
-#error "TILE_delta_leaky_relu_t is not defined"
-#endif
-#ifndef TILE_delta_linear_t
-#error "TILE_delta_linear_t is not defined"
-#endif
-#ifndef TILE_delta_relu_t
-#error "TILE_delta_relu_t is not defined"
-#endif
-#ifndef TILE_delta_scaled_tanh_t
-#error "TILE_delta_scaled_tanh_t is not defined"
-#endif
-#ifndef TILE_delta_sigmoid_t
-#error "TILE_delta_sigmoid_t is not defined"
-#endif
-#ifndef TILE_delta_softplus_t
-#error "TILE_delta_softplus_t is not defined"
-#endif
-#ifndef TILE_delta_tanh_t
-#error "TILE_delta_tanh_t is not defined"
-#endif
-#ifndef TILE_value_elu_t
-#error "TILE_value_elu_t is not defined"
-#endif
-#ifndef TILE_value_gelu_t
-#error "TILE_value_gelu_t is not defined"
-#endif
-#ifndef TILE_value_leaky_relu_t
-#error "TILE_value_leaky_relu_t is not defined"
-#endif
-#ifndef TILE_value_linear_t
-#error "TILE_value_linear_t is not defined"
-#endif
-#ifndef TILE_value_relu_t
-#error "TILE_value_relu_t is not defined"
-#endif
-#ifndef TILE_value_scaled_tanh_t
-#error "TILE_value_scaled_tanh_t is not defined"
-#endif
-#ifndef TILE_value_sigmoid_t
-#error "TILE_value_sigmoid_t is not defined"
-#endif
-#ifndef TILE_value_softplus_t
-#error "TILE_value_softplus_t is not defined"
-#endif
-#ifndef TILE_value_tanh_t
-#error "TILE_value_tanh_t is not defined"
-#endif
-#ifndef UNROLL_value_elu
-#error "UNROLL_value_elu is not defined"
-#endif
-#ifndef UNROLL_value_gelu
-#error "UNROLL_value_gelu is not defined"
-#endif
-#ifndef UNROLL_value_leaky_relu
-#error "UNROLL_value_leaky_relu is not defined"
-#endif
-#ifndef UNROLL_value_linear
-#error "UNROLL_value_linear is not defined"
-#endif
-#ifndef UNROLL_value_relu
-#error "UNROLL_value_relu is not defined"
-#endif
-#ifndef UNROLL_value_scaled_tanh
-#error "UNROLL_value_scaled_tanh is not defined"
-#endif
-#ifndef UNROLL_value_sigmoid
-#error "UNROLL_value_sigmoid is not defined"
-#endif
-#ifndef UNROLL_value_softplus
-#error "UNROLL_value_softplus is not defined"
-#endif
-#ifndef UNROLL_value_tanh
-#error "UNROLL_value_tanh is not defined"
-#endif
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-static REAL lane_sum2(CAT(REAL, 2) v) { return v.x + v.y; }
-static REAL lane_sum4(CAT(REAL, 4) v) { return lane_sum2(v.lo + v.hi); }
-static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
-static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
-static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y)

@@ -2,229 +2,30 @@
 // layer: subsampling_1d_table: Weighted sub-sampling: a factor times the sum over each K-window (equations 86, 87, 96); leftover edges are dropped.
 // definition: sha256 98b9835d48801454370914daa2d804e4ef862200f213ac4b4940ae89fe63aae9
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds V
-// samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1, each of
-// TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units apart: else the
-// same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
+// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
+// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
+// apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
-#ifndef REAL
-#error "REAL is not defined"
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
+#if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
+    && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_Q) \
+    && defined(SIZE_X0) \
+    && defined(D_by_i_AT) && defined(D_by_i_rows_AT) && defined(D_by_j_AT) && defined(D_by_j_rows_AT) \
+    && defined(D_by_q_AT) && defined(D_by_q_rows_AT) && defined(D_i_AT) && defined(D_j_AT) && defined(D_q_AT) \
+    && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_t) && defined(UNROLL_forward_Z) \
+    && defined(SPACE_forward_Z) && defined(SLICED_forward_Z) \
+    && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) && defined(SPACE_delta_Y) \
+    && defined(PARTS_gradient_alpha) && defined(TEAM_gradient_alpha) && defined(UNROLL_gradient_alpha) \
+    && defined(TILE_samplegradient_alpha_t) && defined(UNROLL_samplegradient_alpha) \
+    && defined(TILE_gradient_b_i) && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) \
+    && defined(SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
+    && defined(TILE_samplegradient_b_t) && defined(UNROLL_samplegradient_b))
+#error "a macro that the lines above name is not defined"
 #endif
-#ifndef V
-#error "V is not defined"
-#endif
-#ifndef SIZE_H0
-#error "SIZE_H0 is not defined"
-#endif
-#ifndef SIZE_I
-#error "SIZE_I is not defined"
-#endif
-#ifndef SIZE_J
-#error "SIZE_J is not defined"
-#endif
-#ifndef SIZE_K0
-#error "SIZE_K0 is not defined"
-#endif
-#ifndef SIZE_Q
-#error "SIZE_Q is not defined"
-#endif
-#ifndef SIZE_X0
-#error "SIZE_X0 is not defined"
-#endif
-#ifndef D_by_i_AT
-#error "D_by_i_AT is not defined"
-#endif
-#ifndef D_by_i_rows_AT
-#error "D_by_i_rows_AT is not defined"
-#endif
-#ifndef D_by_j_AT
-#error "D_by_j_AT is not defined"
-#endif
-#ifndef D_by_j_rows_AT
-#error "D_by_j_rows_AT is not defined"
-#endif
-#ifndef D_by_q_AT
-#error "D_by_q_AT is not defined"
-#endif
-#ifndef D_by_q_rows_AT
-#error "D_by_q_rows_AT is not defined"
-#endif
-#ifndef D_i_AT
-#error "D_i_AT is not defined"
-#endif
-#ifndef D_j_AT
-#error "D_j_AT is not defined"
-#endif
-#ifndef D_q_AT
-#error "D_q_AT is not defined"
-#endif
-#ifndef BLOCKED
-#error "BLOCKED is not defined"
-#endif
-#ifndef PHI
-#error "PHI is not defined"
-#endif
-#ifndef DPHI
-#error "DPHI is not defined"
-#endif
-#ifndef STORE_Z
-#error "STORE_Z is not defined"
-#endif
-#ifndef TILE_delta_Y_t
-#error "TILE_delta_Y_t is not defined"
-#endif
-#ifndef TILE_forward_Z_t
-#error "TILE_forward_Z_t is not defined"
-#endif
-#ifndef TILE_forward_Z_x0
-#error "TILE_forward_Z_x0 is not defined"
-#endif
-#ifndef TILE_gradient_b_i
-#error "TILE_gradient_b_i is not defined"
-#endif
-#ifndef TILE_samplegradient_alpha_t
-#error "TILE_samplegradient_alpha_t is not defined"
-#endif
-#ifndef TILE_samplegradient_b_t
-#error "TILE_samplegradient_b_t is not defined"
-#endif
-#ifndef PARTS_gradient_alpha
-#error "PARTS_gradient_alpha is not defined"
-#endif
-#ifndef PARTS_gradient_b
-#error "PARTS_gradient_b is not defined"
-#endif
-#ifndef SPLIT_gradient_b
-#error "SPLIT_gradient_b is not defined"
-#endif
-#ifndef TEAM_gradient_alpha
-#error "TEAM_gradient_alpha is not defined"
-#endif
-#ifndef TEAM_gradient_b
-#error "TEAM_gradient_b is not defined"
-#endif
-#ifndef UNROLL_delta_Y
-#error "UNROLL_delta_Y is not defined"
-#endif
-#ifndef UNROLL_forward_Z
-#error "UNROLL_forward_Z is not defined"
-#endif
-#ifndef UNROLL_gradient_alpha
-#error "UNROLL_gradient_alpha is not defined"
-#endif
-#ifndef UNROLL_gradient_b
-#error "UNROLL_gradient_b is not defined"
-#endif
-#ifndef UNROLL_samplegradient_alpha
-#error "UNROLL_samplegradient_alpha is not defined"
-#endif
-#ifndef UNROLL_samplegradient_b
-#error "UNROLL_samplegradient_b is not defined"
-#endif
-#ifndef SLICED_forward_Z
-#error "SLICED_forward_Z is not defined"
-#endif
-#ifndef SPACE_delta_Y
-#error "SPACE_delta_Y is not defined"
-#endif
-#ifndef SPACE_forward_Z
-#error "SPACE_forward_Z is not defined"
-#endif
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-static REAL lane_sum2(CAT(REAL, 2) v) { return v.x + v.y; }
-static REAL lane_sum4(CAT(REAL, 4) v) { return lane_sum2(v.lo + v.hi); }
-static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
-static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-static integer odd(integer units) { return units | 1; }
-static void team_fold(__local REAL *team, const int places, const int steps)
-{
-    const int size = 1 << steps, lane = get_local_id(0) % size;
-    for (int step = steps - 1; step >= 0; --step) {
-        const int others = 1 << step;
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (int place = lane; place < places * others; place += size) {
-            const int at = (place >> step) * (size + 1) + (place & (others - 1));
-            team[at] += team[at + others];
-        }
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-}
-static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
-static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
-#define REAL_IS_float 1
-#if CAT(REAL_IS_, REAL)
-#if V == 1
-#define TO_BITS(v) as_int(v)
-#define FROM_BITS(n) as_float(n)
-#else
-#define TO_BITS(v) CAT(as_int, V)(v)
-#define FROM_BITS(n) CAT(as_float, V)(n)
-#endif
-// 2.6 units in the last place; without branches and calls.
-static realv tanh_lanes(realv x)
-{
-    const realv most = (x > (realv)(9.1)) ? (realv)(9.1) : x;
-    const realv bounded = (most < (realv)(-9.1)) ? (realv)(-9.1) : most;
-    const realv shifted = bounded * 2.8853900817779268 + 12583039.0;
-    const realv r = bounded - (shifted - 12583039.0) * 0.34657359027997264;
-    const realv square = r * r;
-    const realv tanh_r = r * ((0.13110386 * square - 0.33331268) * square + 1.0);
-    const realv power = FROM_BITS(TO_BITS(shifted) << 23);
-    const realv below = 1.0 - power;
-    const realv above = 1.0 + power;
-    return (above * tanh_r - below) / (above - below * tanh_r);
-}
-#else
-static realv tanh_lanes(realv x) { return tanh(x); }
-#endif
-static realv phi_linear(realv z) { return z; }
-static realv dphi_linear(realv y) { return (realv)(1.0); }
-static realv phi_sigmoid(realv z) { return sigmoid(z); }
-static realv dphi_sigmoid(realv y) { return y - y * y; }
-static realv phi_tanh(realv z) { return tanh_lanes(z); }
-static realv dphi_tanh(realv y) { return -y * y + 1.0; }
-static realv phi_scaled_tanh(realv z) { return 1.7159 * tanh_lanes(0.6666666666666666 * z); }
-static realv dphi_scaled_tanh(realv y) { return 1.1439333333333332 - 0.3885230297025856 * y * y; }
-static realv phi_relu(realv z) { return (z > (realv)(0.0)) ? z : (realv)(0.0); }
-static realv dphi_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.0); }
-static realv phi_leaky_relu(realv z) { return (z > (realv)(0.0)) ? z : z / 100.0; }
-static realv dphi_leaky_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.01); }
-static realv phi_softplus(realv z) { return softplus(z); }
-static realv dphi_softplus(realv y) { return -exp(-y) + 1.0; }
-static realv phi_elu(realv z) { return (z > (realv)(0.0)) ? z : exp(z) - 1.0; }
-static realv dphi_elu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : y + 1.0; }
-static realv phi_gelu(realv z) { return z * (erf(z * sqrt(2.0) / 2.0) + 1.0) / 2.0; }
-static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0) / (2.0 * sqrt(3.141592653589793)) + erf(z * sqrt(2.0) / 2.0) / 2.0; }
 enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, K0 = SIZE_K0, Q = SIZE_Q, X0 = SIZE_X0 };
 #define D_by_i(n) index[D_by_i_AT + (n)]
 #define D_by_i_rows(n) index[D_by_i_rows_AT + (n)]

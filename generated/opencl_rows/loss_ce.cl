@@ -2,172 +2,34 @@
 // layer: loss_ce: error function with every activation (equation 6)
 // definition: sha256 0773f09098dd9f73a4b411a3f337bf68c4af84b529d0a708248ef8bd6d38a85e
 //
-// Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring places
-// of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one place, alike
-// in all lanes.  `vectors` is the number of samples; TV is not used.
+// Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
+// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
+// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
 
-#ifndef REAL
-#error "REAL is not defined"
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#if !(defined(REAL) && defined(V) \
+    && defined(SIZE_N) \
+    && defined(TILE_value_linear_t) \
+    && defined(TILE_delta_linear_n) && defined(TILE_delta_linear_t) \
+    && defined(TILE_value_sigmoid_t) \
+    && defined(TILE_delta_sigmoid_n) && defined(TILE_delta_sigmoid_t) \
+    && defined(TILE_value_tanh_t) \
+    && defined(TILE_delta_tanh_n) && defined(TILE_delta_tanh_t) \
+    && defined(TILE_value_scaled_tanh_t) \
+    && defined(TILE_delta_scaled_tanh_n) && defined(TILE_delta_scaled_tanh_t) \
+    && defined(TILE_value_relu_t) \
+    && defined(TILE_delta_relu_n) && defined(TILE_delta_relu_t) \
+    && defined(TILE_value_leaky_relu_t) \
+    && defined(TILE_delta_leaky_relu_n) && defined(TILE_delta_leaky_relu_t) \
+    && defined(TILE_value_softplus_t) \
+    && defined(TILE_delta_softplus_n) && defined(TILE_delta_softplus_t) \
+    && defined(TILE_value_elu_t) \
+    && defined(TILE_delta_elu_n) && defined(TILE_delta_elu_t) \
+    && defined(TILE_value_gelu_t) \
+    && defined(TILE_delta_gelu_n) && defined(TILE_delta_gelu_t))
+#error "a macro that the lines above name is not defined"
 #endif
-#ifndef V
-#error "V is not defined"
-#endif
-#ifndef SIZE_N
-#error "SIZE_N is not defined"
-#endif
-#ifndef TILE_delta_elu_n
-#error "TILE_delta_elu_n is not defined"
-#endif
-#ifndef TILE_delta_elu_t
-#error "TILE_delta_elu_t is not defined"
-#endif
-#ifndef TILE_delta_gelu_n
-#error "TILE_delta_gelu_n is not defined"
-#endif
-#ifndef TILE_delta_gelu_t
-#error "TILE_delta_gelu_t is not defined"
-#endif
-#ifndef TILE_delta_leaky_relu_n
-#error "TILE_delta_leaky_relu_n is not defined"
-#endif
-#ifndef TILE_delta_leaky_relu_t
-#error "TILE_delta_leaky_relu_t is not defined"
-#endif
-#ifndef TILE_delta_linear_n
-#error "TILE_delta_linear_n is not defined"
-#endif
-#ifndef TILE_delta_linear_t
-#error "TILE_delta_linear_t is not defined"
-#endif
-#ifndef TILE_delta_relu_n
-#error "TILE_delta_relu_n is not defined"
-#endif
-#ifndef TILE_delta_relu_t
-#error "TILE_delta_relu_t is not defined"
-#endif
-#ifndef TILE_delta_scaled_tanh_n
-#error "TILE_delta_scaled_tanh_n is not defined"
-#endif
-#ifndef TILE_delta_scaled_tanh_t
-#error "TILE_delta_scaled_tanh_t is not defined"
-#endif
-#ifndef TILE_delta_sigmoid_n
-#error "TILE_delta_sigmoid_n is not defined"
-#endif
-#ifndef TILE_delta_sigmoid_t
-#error "TILE_delta_sigmoid_t is not defined"
-#endif
-#ifndef TILE_delta_softplus_n
-#error "TILE_delta_softplus_n is not defined"
-#endif
-#ifndef TILE_delta_softplus_t
-#error "TILE_delta_softplus_t is not defined"
-#endif
-#ifndef TILE_delta_tanh_n
-#error "TILE_delta_tanh_n is not defined"
-#endif
-#ifndef TILE_delta_tanh_t
-#error "TILE_delta_tanh_t is not defined"
-#endif
-#ifndef TILE_value_elu_t
-#error "TILE_value_elu_t is not defined"
-#endif
-#ifndef TILE_value_gelu_t
-#error "TILE_value_gelu_t is not defined"
-#endif
-#ifndef TILE_value_leaky_relu_t
-#error "TILE_value_leaky_relu_t is not defined"
-#endif
-#ifndef TILE_value_linear_t
-#error "TILE_value_linear_t is not defined"
-#endif
-#ifndef TILE_value_relu_t
-#error "TILE_value_relu_t is not defined"
-#endif
-#ifndef TILE_value_scaled_tanh_t
-#error "TILE_value_scaled_tanh_t is not defined"
-#endif
-#ifndef TILE_value_sigmoid_t
-#error "TILE_value_sigmoid_t is not defined"
-#endif
-#ifndef TILE_value_softplus_t
-#error "TILE_value_softplus_t is not defined"
-#endif
-#ifndef TILE_value_tanh_t
-#error "TILE_value_tanh_t is not defined"
-#endif
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-static REAL lane_sum2(CAT(REAL, 2) v) { return v.x + v.y; }
-static REAL lane_sum4(CAT(REAL, 4) v) { return lane_sum2(v.lo + v.hi); }
-static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
-static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-#if V == 1
-#define FIRST(v) (v)
-#else
-#define FIRST(v) ((v).s0)
-#endif
-// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.
-#if defined(__clang__) || V == 1
-typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
-#define LOAD(p) (*(__global const loosev *)(p))
-#define STORE(v, p) (*(__global loosev *)(p) = (v))
-#else
-#define LOAD(p) CAT(vload, V)(0, p)
-#define STORE(v, p) CAT(vstore, V)(v, 0, p)
-#endif
-#define LANE(v, n) (((REAL *)&(v))[n])
-static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, integer step, integer count)
-{
-    if (step == 1 && count == V) return LOAD(p);
-    realv v = (realv)(0.0);
-#pragma unroll
-    for (integer n = 0; n < V; ++n) {
-        if (n < count) LANE(v, n) = p[n * step];
-    }
-    return v;
-}
-static void put(__global REAL *p, integer step, realv v, integer from, integer to)
-{
-    if (step == 1 && from <= 0 && to == V) {
-        STORE(v, p);
-        return;
-    }
-#pragma unroll
-    for (integer n = 0; n < V; ++n) {
-        if (n >= from && n < to) p[n * step] = LANE(v, n);
-    }
-}
-static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
-static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }
 enum { N = SIZE_N };
 
 // r = sum over n of -t*log(y)

@@ -2,185 +2,20 @@
 // layer: vanilla_subsampling_3d: Every K-th sample of each map, ceil(H / K) of them (equations 101-103, ledger D7).
 // definition: sha256 2a3b26c976b27eb1375e4f296ef39754bcb2ff40ddd8f2226a4f087921d7d4a4
 //
-// Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring places
-// of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one place, alike
-// in all lanes.  `vectors` is the number of samples; TV is not used.
+// Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
+// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
+// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
 
-#ifndef REAL
-#error "REAL is not defined"
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
+#if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
+    && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_J) && defined(SIZE_K0) \
+    && defined(SIZE_K1) && defined(SIZE_K2) && defined(SIZE_X0) && defined(SIZE_X1) && defined(SIZE_X2) \
+    && defined(TILE_forward_Z_x2) && defined(TILE_forward_Z_t) \
+    && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t))
+#error "a macro that the lines above name is not defined"
 #endif
-#ifndef V
-#error "V is not defined"
-#endif
-#ifndef SIZE_H0
-#error "SIZE_H0 is not defined"
-#endif
-#ifndef SIZE_H1
-#error "SIZE_H1 is not defined"
-#endif
-#ifndef SIZE_H2
-#error "SIZE_H2 is not defined"
-#endif
-#ifndef SIZE_J
-#error "SIZE_J is not defined"
-#endif
-#ifndef SIZE_K0
-#error "SIZE_K0 is not defined"
-#endif
-#ifndef SIZE_K1
-#error "SIZE_K1 is not defined"
-#endif
-#ifndef SIZE_K2
-#error "SIZE_K2 is not defined"
-#endif
-#ifndef SIZE_X0
-#error "SIZE_X0 is not defined"
-#endif
-#ifndef SIZE_X1
-#error "SIZE_X1 is not defined"
-#endif
-#ifndef SIZE_X2
-#error "SIZE_X2 is not defined"
-#endif
-#ifndef PHI
-#error "PHI is not defined"
-#endif
-#ifndef DPHI
-#error "DPHI is not defined"
-#endif
-#ifndef STORE_Z
-#error "STORE_Z is not defined"
-#endif
-#ifndef TILE_delta_Y_j
-#error "TILE_delta_Y_j is not defined"
-#endif
-#ifndef TILE_delta_Y_t
-#error "TILE_delta_Y_t is not defined"
-#endif
-#ifndef TILE_forward_Z_t
-#error "TILE_forward_Z_t is not defined"
-#endif
-#ifndef TILE_forward_Z_x2
-#error "TILE_forward_Z_x2 is not defined"
-#endif
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-static REAL lane_sum2(CAT(REAL, 2) v) { return v.x + v.y; }
-static REAL lane_sum4(CAT(REAL, 4) v) { return lane_sum2(v.lo + v.hi); }
-static REAL lane_sum8(CAT(REAL, 8) v) { return lane_sum4(v.lo + v.hi); }
-static REAL lane_sum16(CAT(REAL, 16) v) { return lane_sum8(v.lo + v.hi); }
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-#if V == 1
-#define FIRST(v) (v)
-#else
-#define FIRST(v) ((v).s0)
-#endif
-// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.
-#if defined(__clang__) || V == 1
-typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
-#define LOAD(p) (*(__global const loosev *)(p))
-#define STORE(v, p) (*(__global loosev *)(p) = (v))
-#else
-#define LOAD(p) CAT(vload, V)(0, p)
-#define STORE(v, p) CAT(vstore, V)(v, 0, p)
-#endif
-#define LANE(v, n) (((REAL *)&(v))[n])
-static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
-static realv lanes(__global const REAL *p, integer step, integer count)
-{
-    if (step == 1 && count == V) return LOAD(p);
-    realv v = (realv)(0.0);
-#pragma unroll
-    for (integer n = 0; n < V; ++n) {
-        if (n < count) LANE(v, n) = p[n * step];
-    }
-    return v;
-}
-static void put(__global REAL *p, integer step, realv v, integer from, integer to)
-{
-    if (step == 1 && from <= 0 && to == V) {
-        STORE(v, p);
-        return;
-    }
-#pragma unroll
-    for (integer n = 0; n < V; ++n) {
-        if (n >= from && n < to) p[n * step] = LANE(v, n);
-    }
-}
-static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
-static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
-static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
-#define REAL_IS_float 1
-#if CAT(REAL_IS_, REAL)
-#if V == 1
-#define TO_BITS(v) as_int(v)
-#define FROM_BITS(n) as_float(n)
-#else
-#define TO_BITS(v) CAT(as_int, V)(v)
-#define FROM_BITS(n) CAT(as_float, V)(n)
-#endif
-// 2.6 units in the last place; without branches and calls.
-static realv tanh_lanes(realv x)
-{
-    const realv most = (x > (realv)(9.1)) ? (realv)(9.1) : x;
-    const realv bounded = (most < (realv)(-9.1)) ? (realv)(-9.1) : most;
-    const realv shifted = bounded * 2.8853900817779268 + 12583039.0;
-    const realv r = bounded - (shifted - 12583039.0) * 0.34657359027997264;
-    const realv square = r * r;
-    const realv tanh_r = r * ((0.13110386 * square - 0.33331268) * square + 1.0);
-    const realv power = FROM_BITS(TO_BITS(shifted) << 23);
-    const realv below = 1.0 - power;
-    const realv above = 1.0 + power;
-    return (above * tanh_r - below) / (above - below * tanh_r);
-}
-#else
-static realv tanh_lanes(realv x) { return tanh(x); }
-#endif
-static realv phi_linear(realv z) { return z; }
-static realv dphi_linear(realv y) { return (realv)(1.0); }
-static realv phi_sigmoid(realv z) { return sigmoid(z); }
-static realv dphi_sigmoid(realv y) { return y - y * y; }
-static realv phi_tanh(realv z) { return tanh_lanes(z); }
-static realv dphi_tanh(realv y) { return -y * y + 1.0; }
-static realv phi_scaled_tanh(realv z) { return 1.7159 * tanh_lanes(0.6666666666666666 * z); }
-static realv dphi_scaled_tanh(realv y) { return 1.1439333333333332 - 0.3885230297025856 * y * y; }
-static realv phi_relu(realv z) { return (z > (realv)(0.0)) ? z : (realv)(0.0); }
-static realv dphi_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.0); }
-static realv phi_leaky_relu(realv z) { return (z > (realv)(0.0)) ? z : z / 100.0; }
-static realv dphi_leaky_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.01); }
-static realv phi_softplus(realv z) { return softplus(z); }
-static realv dphi_softplus(realv y) { return -exp(-y) + 1.0; }
-static realv phi_elu(realv z) { return (z > (realv)(0.0)) ? z : exp(z) - 1.0; }
-static realv dphi_elu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : y + 1.0; }
-static realv phi_gelu(realv z) { return z * (erf(z * sqrt(2.0) / 2.0) + 1.0) / 2.0; }
-static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0) / (2.0 * sqrt(3.141592653589793)) + erf(z * sqrt(2.0) / 2.0) / 2.0; }
 enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, K2 = SIZE_K2, X0 = SIZE_X0, X1 = SIZE_X1, X2 = SIZE_X2 };
 
 // Z[i, x0, x1, x2] = Y[i, K0*x0, K1*x1, K2*x2]

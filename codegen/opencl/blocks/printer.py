@@ -29,8 +29,9 @@ from ....derive.ir import (
     Temporary,
 )
 from ...analysis.names import c_name
-from .functions import OF_VECTORS
 
+#: What a function of vectors is called in the prelude, where not by its own name.
+_OF_VECTORS = {"tanh": "tanh_lanes"}
 _ATOM, _UNARY, _MUL, _ADD, _COMPARE, _TERNARY = 5, 4, 3, 2, 1, 0
 
 
@@ -141,7 +142,7 @@ class ScalarPrinter:
             case Call(function=function, args=args) if function in FUNCTIONS:
                 vector = any(self.is_vector(a) for a in args)
                 parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return f"{OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
+                return f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
         raise IRError(f"OpenCL has no form for {e}")
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:

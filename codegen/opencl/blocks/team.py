@@ -1,7 +1,8 @@
 """Teams: work items that share a sum over the samples and add up what each has summed, in order, through local memory.
 
-An item puts its sums there; ``team_fold`` adds those of half the items to those of the other half, and so on; then each item
-stores some of the totals.  The three are functions of their own, so that several kernels in one launch share the barriers.
+An item puts its sums there; ``team_fold`` of the prelude adds those of half the items to those of the other half, and so
+on; then each item stores some of the totals.  The three are functions of their own, so that several kernels in one launch
+share the barriers.
 """
 
 from __future__ import annotations
@@ -40,22 +41,6 @@ def team_rounds(schedule: Schedule) -> list[str]:
         "#endif",
     ]
 
-
-#: Adds up, for each of so many places, what the items of a team of 2^steps have put there.
-FOLD = """
-static void team_fold(__local REAL *team, const int places, const int steps)
-{
-    const int size = 1 << steps, lane = get_local_id(0) % size;
-    for (int step = steps - 1; step >= 0; --step) {
-        const int others = 1 << step;
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (int place = lane; place < places * others; place += size) {
-            const int at = (place >> step) * (size + 1) + (place & (others - 1));
-            team[at] += team[at + others];
-        }
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-}""".strip()
 
 
 def _axes(frame: Frame) -> list[str]:

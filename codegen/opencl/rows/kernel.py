@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ....derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads
+from ....derive.ir import Axis, Integer, Loop, Name, Tensor, loads
 from ...analysis.addresses import stride
 from ...analysis.names import c_name
-from ...tiling.lanes import Lanes, choose, scalar_names
-from ...tiling.schedule import LANES, SAMPLES, Schedule, Tile, choose_with_lanes
+from ...tiling.lanes import Lanes, scalar_names
+from ...tiling.schedule import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
 from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, result_loads, uses_index
 from ..blocks.layout import closed, initial, layout
@@ -22,31 +22,12 @@ from ..blocks.printer import integer
 from .frames import LaneFrame, PlaceFrame, SumFrame
 from .nests import SampleNests, SumNests
 
-#: Reading and writing a vector of numbers that are ``step`` apart, of which ``count``, or those from ``from`` to ``to``, count.
-FUNCTIONS = (
-    "#if V == 1\n#define FIRST(v) (v)\n#else\n#define FIRST(v) ((v).s0)\n#endif",
-    "// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.\n"
-    "#if defined(__clang__) || V == 1\ntypedef realv __attribute__((aligned(sizeof(REAL)))) loosev;\n"
-    "#define LOAD(p) (*(__global const loosev *)(p))\n#define STORE(v, p) (*(__global loosev *)(p) = (v))\n#else\n"
-    "#define LOAD(p) CAT(vload, V)(0, p)\n#define STORE(v, p) CAT(vstore, V)(v, 0, p)\n#endif",
-    "#define LANE(v, n) (((REAL *)&(v))[n])",
-    "static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }",
-    "static realv lanes(__global const REAL *p, integer step, integer count)\n{\n"
-    "    if (step == 1 && count == V) return LOAD(p);\n    realv v = (realv)(0.0);\n#pragma unroll\n"
-    "    for (integer n = 0; n < V; ++n) {\n        if (n < count) LANE(v, n) = p[n * step];\n    }\n    return v;\n}",
-    "static void put(__global REAL *p, integer step, realv v, integer from, integer to)\n{\n"
-    "    if (step == 1 && from <= 0 && to == V) {\n        STORE(v, p);\n        return;\n    }\n#pragma unroll\n"
-    "    for (integer n = 0; n < V; ++n) {\n        if (n >= from && n < to) p[n * step] = LANE(v, n);\n    }\n}",
-)
-
 
 class LaneWriter(KernelWriter):
     """Writes one kernel."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor]) -> None:
-        self.lanes = choose(kernel, {**tensors, kernel.output.name: kernel.output})
-        plain = () if kernel.sums_samples else (Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None),)
-        schedule = Schedule(plain) if self.lanes is None else choose_with_lanes(kernel, dict(tensors), self.lanes)
+    def __init__(self, tiled: TiledKernel, tensors: Mapping[str, Tensor]) -> None:
+        kernel, schedule, self.lanes = tiled.kernel, tiled.schedule, tiled.lanes
         super().__init__(kernel, tensors, schedule)
         self.place = PlaceFrame(kernel, tensors)
         if self.lanes is not None:

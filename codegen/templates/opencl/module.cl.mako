@@ -1,10 +1,4 @@
-<%page args="header, note, macros, scalars, tables, relations, activations, kernels, functions"/>\
-<%def name="activation_functions()">\
-% for a in activations:
-static realv phi_${a.name}(realv z) { return ${a.phi}; }
-static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
-% endfor
-</%def>\
+<%page args="header, note, includes, defined, names, kernels"/>\
 <%def name="kernel(k)">\
 % for line in k.comment:
 // ${line}
@@ -95,56 +89,17 @@ ${layout(line, 1)}
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 % endif
 
-% for macro in macros:
-#ifndef ${macro}
-#error "${macro} is not defined"
-#endif
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+% for include in includes:
+#include "${include.name}"  // sha256 ${include.digest}
 % endfor
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#if !(${defined})
+#error "a macro that the lines above name is not defined"
 #endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-% for lanes in (2, 4, 8, 16):
-static REAL lane_sum${lanes}(CAT(REAL, ${lanes}) v) { return ${"v.x + v.y" if lanes == 2 else f"lane_sum{lanes // 2}(v.lo + v.hi)"}; }
-% endfor
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-% for function in functions:
-${function}
-% endfor
-% if activations:
-${activation_functions()}\
+% if names.scalars:
+enum { ${", ".join(f"{name} = SIZE_{name}" for name in names.scalars)} };
 % endif
-% if scalars:
-enum { ${", ".join(f"{name} = SIZE_{name}" for name in scalars)} };
-% endif
-% for name in tables:
-#define ${name}(n) index[${name}_AT + (n)]
-% endfor
-% for name in relations:
+% for name in names.tables:
 #define ${name}(n) index[${name}_AT + (n)]
 % endfor
 % for k in kernels:
