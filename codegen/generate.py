@@ -65,13 +65,13 @@ class Generator:
     def _opencl(
         self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
     ) -> tuple[dict[str, OpenCLModule], Mapping[str, IntExpr]]:
-        """The modules by folder, whose files are added, and the sizes that passes made."""
+        """The modules by layout, whose files are added, and the sizes that passes made."""
         lines, modules, sizes = [f"{k}: {v}" for k, v in top.items()], {}, {}
         for layout in LAYOUTS:
             program = lowered(kernels, tensors, layout)
             module = opencl_source(program.tiled, tensors, lines, self.activations, layout)
             self.files[f"{layout.folder}/{name}.cl"] = module.text
-            modules[layout.folder], sizes = module, dict(program.sizes)
+            modules[layout.name], sizes = module, dict(program.sizes)
         return modules, sizes
 
     def finish(self) -> Generated:

@@ -26,7 +26,9 @@ from ..tiling.local_memory import numbers
 from ..tiling.schedule import bounded
 from .expression_text import text
 
-VERSION = 1
+VERSION = 2
+#: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
+LINE, RECORD = 240, 6
 
 
 def sha256(data: str | bytes) -> str:
@@ -91,7 +93,7 @@ def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
 
 
 def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
-    """How OpenCL runs a kernel of one form."""
+    """How OpenCL runs a kernel of one layout."""
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
     record: dict[str, Any] = {
         "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
@@ -99,8 +101,8 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "sliding": [[macros[a] for a in operand.sliding] for operand in launch.schedule.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
-        "parts": launch.schedule.parts,
-        "team": launch.schedule.team,
+        "partial_sums": launch.schedule.parts,
+        "reduction_group": launch.schedule.team,
         "unroll": launch.schedule.unroll,
         "constant": _constant(kernel, launch),
         "local": _local(launch),
@@ -109,7 +111,7 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     if bounds:
         record["bounds"] = bounds
     if launch.schedule.split:
-        record["split"] = {"macro": launch.schedule.split, "rounds": [text(e) for e in launch.schedule.rounds]}
+        record["loop_split"] = {"macro": launch.schedule.split, "iterations": [text(e) for e in launch.schedule.rounds]}
     invariant = [operand.invariant for operand in launch.schedule.operands]
     if any(invariant):
         record["invariant"] = invariant
@@ -117,7 +119,7 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         record["sums"] = [[macros[a] for a in axes] for axes in launch.schedule.sums]
     strip = launch.schedule.strip
     if strip is not None and strip.rounds is not None:
-        record["strip"] = {"macro": strip.macro, "rounds": text(strip.rounds)}
+        record["cache_tile"] = {"macro": strip.macro, "iterations": text(strip.rounds)}
     lanes = launch.lanes
     if lanes is not None:
         record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
@@ -138,7 +140,8 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
         "relations": list(relations(kernel)),
         "work": text(_work(kernel)),
     }
-    return record | {form: _launch(kernel, module.kernels[kernel.name]) for form, module in modules.items()}
+    launches = {layout: _launch(kernel, module.kernels[kernel.name]) for layout, module in modules.items()}
+    return record | {"launches": launches}
 
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
@@ -162,7 +165,7 @@ def _local(launch: KernelText) -> dict[str, Any] | None:
         return None
     macros = {t.axis: t.macro for t in launch.schedule.tiles}
     each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
-    return {"macro": found.macro, "rounds": text(found.outer.extent), "each": each}
+    return {"macro": found.macro, "iterations": text(found.outer.extent), "each": each}
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:
@@ -183,7 +186,7 @@ def _plain(e: sp.Expr) -> Any:
 
 
 def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
-    return {form: {"macros": list(module.macros)} for form, module in modules.items()}
+    return {"macros": {layout: list(module.macros) for layout, module in modules.items()}}
 
 
 def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], made: Mapping[str, IntExpr]) -> dict[str, Any]:
@@ -249,4 +252,18 @@ def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], lay
         "losses": dict(losses),
         "layers": dict(sorted(layers.items())),
     }
-    return json.dumps(data, indent=1) + "\n"
+    return _lines(data) + "\n"
+
+
+def _lines(value: Any, depth: int = 0) -> str:
+    """JSON with a record a line: what is short, or holds nothing but plain values, is not broken up."""
+    flat = json.dumps(value)
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    plain = not any(isinstance(entry, dict | list) for entry in inner)
+    if (depth and len(flat) <= LINE) or (depth > 1 and plain) or depth >= RECORD:
+        return flat
+    pad = "\n" + " " * (depth + 1)
+    if isinstance(value, dict):
+        body = f",{pad}".join(f"{json.dumps(key)}: {_lines(entry, depth + 1)}" for key, entry in value.items())
+        return f"{{{pad}{body}{pad[:-1]}}}"
+    return f"[{pad}" + f",{pad}".join(_lines(entry, depth + 1) for entry in inner) + f"{pad[:-1]}]"

@@ -72,7 +72,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         const integer d_row = D_by_i_rows(n_d_row);
         const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
         const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
-        if (greater(0, ceildiv(p0 - k0 * x0, d0)) == 0 && lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1) == M0(D_q(d_row))) {
+        if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
@@ -147,7 +147,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             const integer d_row = D_by_j_rows(n_d_row);
             const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
-            if (greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0)) == 0 && lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1) == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
+            if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
@@ -313,7 +313,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         const integer d_row = D_by_q_rows(n_d_row);
         const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
         const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
-        if (greater(0, ceildiv(p0 - d0 * u0, k0)) == 0 && lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1) == X0(D_i(d_row))) {
+        if (x0_begin == 0 && x0_end == X0(D_i(d_row))) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif

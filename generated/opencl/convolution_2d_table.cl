@@ -83,7 +83,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
             const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
             const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
-            if (greater(0, ceildiv(p1 - k1 * x1, d1)) == 0 && lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1) == M1(D_q(d_row))) {
+            if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
@@ -166,7 +166,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                 const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
-                if (greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1)) == 0 && lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1) == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
+                if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
@@ -349,7 +349,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
             const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
             const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
-            if (greater(0, ceildiv(p1 - d1 * u1, k1)) == 0 && lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1) == X1(D_i(d_row))) {
+            if (x1_begin == 0 && x1_end == X1(D_i(d_row))) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif

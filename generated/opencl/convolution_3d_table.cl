@@ -95,7 +95,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                 const integer u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
                 const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
-                if (greater(0, ceildiv(p2 - k2 * x2, d2)) == 0 && lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1) == M2(D_q(d_row))) {
+                if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
@@ -186,7 +186,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                     const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
-                    if (greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2)) == 0 && lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1) == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
+                    if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
 #endif
@@ -386,7 +386,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                 const integer x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
                 const integer x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
-                if (greater(0, ceildiv(p2 - d2 * u2, k2)) == 0 && lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1) == X2(D_i(d_row))) {
+                if (x2_begin == 0 && x2_end == X2(D_i(d_row))) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
 #endif

@@ -35,7 +35,9 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    if ((ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))) == 0 && (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)) == M0) {
+    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+    if (u0_begin == 0 && u0_end == M0) {
         for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
                 const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
@@ -45,8 +47,6 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
                 const REAL w_1 = w[(i * J + j) * M0 + u0];
@@ -80,7 +80,10 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
     const integer x0 = x00;
-    if (X0 < TILE_forward_Z_x0 * V || forward_Z_u0_begin(x00) != forward_Z_u0_begin(x00 + TILE_forward_Z_x0 * V - 1) || forward_Z_u0_end(x00) != forward_Z_u0_end(x00 + TILE_forward_Z_x0 * V - 1)) {
+    const int differ = X0 < TILE_forward_Z_x0 * V
+        || forward_Z_u0_begin(x00) != forward_Z_u0_begin(x00 + TILE_forward_Z_x0 * V - 1)
+        || forward_Z_u0_end(x00) != forward_Z_u0_end(x00 + TILE_forward_Z_x0 * V - 1);
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
             for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
@@ -101,7 +104,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    if ((ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))) == 0 && (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)) == M0) {
+    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
+    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+    if (u0_begin == 0 && u0_end == M0) {
         for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
@@ -130,8 +135,6 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
 #pragma unroll
@@ -200,7 +203,9 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0) {
-        if (greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)) == 0 && (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1)) == M0 && floordiv(k0, gcd0) == 1) {
+        const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+        if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
@@ -211,8 +216,6 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
@@ -238,7 +241,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, vectors, TV);
@@ -255,7 +259,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
-        if (greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)) == 0 && (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1)) == M0 && floordiv(k0, gcd0) == 1) {
+        const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+        if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
@@ -277,8 +283,6 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv delta_Z_0[TILE_delta_Y_t];
@@ -343,9 +347,9 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        if ((ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))) == 0 && (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)) == X0) {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        if (x0_begin == 0 && x0_end == X0) {
             integer x0 = x0_begin;
             for (; x0 + V <= x0_end; x0 += V) {
                 realv Y_0[TILE_gradient_w_j];
@@ -384,8 +388,6 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 }
             }
         } else {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             integer x0 = x0_begin;
             for (; x0 + V <= x0_end; x0 += V) {
                 realv Y_0[TILE_gradient_w_j];
@@ -474,9 +476,9 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    if ((ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))) == 0 && (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)) == X0) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
+    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    if (x0_begin == 0 && x0_end == X0) {
         integer x0 = x0_begin;
         for (; x0 + V <= x0_end; x0 += V) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
@@ -543,8 +545,6 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     } else {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         integer x0 = x0_begin;
         for (; x0 + V <= x0_end; x0 += V) {
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];

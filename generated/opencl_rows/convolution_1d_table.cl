@@ -57,7 +57,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
         const integer d_row = D_by_i_rows(n_d_row);
         const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
         const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
-        if (greater(0, ceildiv(p0 - k0 * x0, d0)) == 0 && lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1) == M0(D_q(d_row))) {
+        if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
             for (integer u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                 const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0]);
                 const REAL w_1 = w[M_at(D_q(d_row)) + u0];
@@ -127,7 +127,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
             const integer d_row = D_by_j_rows(n_d_row);
             const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
-            if (greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0)) == 0 && lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1) == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
+            if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
                 for (integer u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0]);

@@ -65,7 +65,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
         for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
             const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
             const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
-            if (greater(0, ceildiv(p1 - k1 * x1, d1)) == 0 && lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1) == M1(D_q(d_row))) {
+            if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
                 for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                     const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1]);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0 * M1(D_q(d_row)) + u1];
@@ -143,7 +143,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
                 const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
-                if (greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1)) == 0 && lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1) == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
+                if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
                     for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0 * X1(D_i(d_row)) + x1]);

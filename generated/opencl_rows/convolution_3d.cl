@@ -38,7 +38,9 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    if ((ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2))) == 0 && (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)) == M2) {
+    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
+    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
+    if (u2_begin == 0 && u2_end == M2) {
         for (integer j = 0; j < J; ++j) {
             const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
             const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
@@ -62,8 +64,6 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
                 const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
                 const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
-                    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
                     for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
                         const realv Y_0 = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
                         const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
@@ -103,7 +103,10 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
     const integer x20 = lesser(x2_first, X2 - (TILE_forward_Z_x2 * V));
     const integer x2 = x20;
-    if (X2 < TILE_forward_Z_x2 * V || forward_Z_u2_begin(x20) != forward_Z_u2_begin(x20 + TILE_forward_Z_x2 * V - 1) || forward_Z_u2_end(x20) != forward_Z_u2_end(x20 + TILE_forward_Z_x2 * V - 1)) {
+    const int differ = X2 < TILE_forward_Z_x2 * V
+        || forward_Z_u2_begin(x20) != forward_Z_u2_begin(x20 + TILE_forward_Z_x2 * V - 1)
+        || forward_Z_u2_end(x20) != forward_Z_u2_end(x20 + TILE_forward_Z_x2 * V - 1);
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
             for (integer x2 = x2_first; x2 < lesser(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
@@ -124,7 +127,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    if ((ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2))) == 0 && (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)) == M2) {
+    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
+    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
+    if (u2_begin == 0 && u2_end == M2) {
         for (integer j = 0; j < J; ++j) {
             const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
             const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
@@ -167,8 +172,6 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
                 const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
-                    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
                     for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
 #pragma unroll
@@ -239,7 +242,9 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        if (greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2)) == 0 && (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1)) == M2 && floordiv(k2, gcd2) == 1) {
+        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
+        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
+        if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
             for (integer i = 0; i < I; ++i) {
                 const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
                 const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
@@ -268,8 +273,6 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
                     const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-                        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
@@ -302,7 +305,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, TV);
@@ -319,7 +323,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        if (greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2)) == 0 && (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1)) == M2 && floordiv(k2, gcd2) == 1) {
+        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
+        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
+        if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
             for (integer i = 0; i < I; ++i) {
                 const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
                 const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
@@ -359,8 +365,6 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                     const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-                        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv delta_Z_0[TILE_delta_Y_t];
@@ -432,15 +436,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        if ((ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2))) == 0 && (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1)) == X2) {
+        const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
+        const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+        if (x2_begin == 0 && x2_end == X2) {
             const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
             const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
                 const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
                 const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
                 for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                    const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-                    const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
                     integer x2 = x2_begin;
                     for (; x2 + V <= x2_end; x2 += V) {
                         realv Y_0[TILE_gradient_w_j];
@@ -487,8 +491,6 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
                 const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
                 for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                    const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-                    const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
                     integer x2 = x2_begin;
                     for (; x2 + V <= x2_end; x2 += V) {
                         realv Y_0[TILE_gradient_w_j];
@@ -584,15 +586,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    if ((ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2))) == 0 && (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1)) == X2) {
+    const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
+    const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+    if (x2_begin == 0 && x2_end == X2) {
         const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
         const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
             const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
             const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-                const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
                 integer x2 = x2_begin;
                 for (; x2 + V <= x2_end; x2 += V) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
@@ -667,8 +669,6 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
             const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-                const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
                 integer x2 = x2_begin;
                 for (; x2 + V <= x2_end; x2 += V) {
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];

@@ -74,7 +74,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
             for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                 const integer u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
                 const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
-                if (greater(0, ceildiv(p2 - k2 * x2, d2)) == 0 && lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1) == M2(D_q(d_row))) {
+                if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
                     for (integer u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                         const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
@@ -160,7 +160,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
                     const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
-                    if (greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2)) == 0 && lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1) == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
+                    if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
                         for (integer u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
                             const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);

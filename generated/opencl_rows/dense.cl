@@ -137,7 +137,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, TV);
@@ -221,7 +222,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_gradient_w_j * V) {
+    const int differ = J < TILE_gradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
                 gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, TV);
@@ -304,7 +306,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_samplegradient_w_j * V) {
+    const int differ = J < TILE_samplegradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
@@ -365,7 +368,8 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const integer i_first = g2 * (TILE_gradient_b_i * V);
     const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
     const integer i = i0;
-    if (I < TILE_gradient_b_i * V) {
+    const int differ = I < TILE_gradient_b_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
             gradient_b_place(i, delta_Z, gradient_b, vectors, TV);
         }
@@ -420,7 +424,8 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer i_first = g2 * (TILE_samplegradient_b_i * V);
     const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
     const integer i = i0;
-    if (I < TILE_samplegradient_b_i * V) {
+    const int differ = I < TILE_samplegradient_b_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
                 samplegradient_b_place(t, i, delta_Z, samplegradient_b, vectors, TV);

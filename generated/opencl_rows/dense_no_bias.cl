@@ -132,7 +132,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, TV);
@@ -216,7 +217,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_gradient_w_j * V) {
+    const int differ = J < TILE_gradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
                 gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, TV);
@@ -299,7 +301,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_samplegradient_w_j * V) {
+    const int differ = J < TILE_samplegradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {

@@ -108,7 +108,8 @@ static void delta_linear_item(const integer g0, const integer g1, const integer 
     const integer n_first = g2 * (TILE_delta_linear_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
     const integer n = n0;
-    if (N < TILE_delta_linear_n * V) {
+    const int differ = N < TILE_delta_linear_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_linear_t; ++t) {
                 delta_linear_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -215,7 +216,8 @@ static void delta_sigmoid_item(const integer g0, const integer g1, const integer
     const integer n_first = g2 * (TILE_delta_sigmoid_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
     const integer n = n0;
-    if (N < TILE_delta_sigmoid_n * V) {
+    const int differ = N < TILE_delta_sigmoid_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
                 delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -322,7 +324,8 @@ static void delta_tanh_item(const integer g0, const integer g1, const integer g2
     const integer n_first = g2 * (TILE_delta_tanh_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
     const integer n = n0;
-    if (N < TILE_delta_tanh_n * V) {
+    const int differ = N < TILE_delta_tanh_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
                 delta_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -429,7 +432,8 @@ static void delta_scaled_tanh_item(const integer g0, const integer g1, const int
     const integer n_first = g2 * (TILE_delta_scaled_tanh_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
     const integer n = n0;
-    if (N < TILE_delta_scaled_tanh_n * V) {
+    const int differ = N < TILE_delta_scaled_tanh_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
                 delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -536,7 +540,8 @@ static void delta_relu_item(const integer g0, const integer g1, const integer g2
     const integer n_first = g2 * (TILE_delta_relu_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
     const integer n = n0;
-    if (N < TILE_delta_relu_n * V) {
+    const int differ = N < TILE_delta_relu_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_relu_t; ++t) {
                 delta_relu_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -643,7 +648,8 @@ static void delta_leaky_relu_item(const integer g0, const integer g1, const inte
     const integer n_first = g2 * (TILE_delta_leaky_relu_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
     const integer n = n0;
-    if (N < TILE_delta_leaky_relu_n * V) {
+    const int differ = N < TILE_delta_leaky_relu_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
                 delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -750,7 +756,8 @@ static void delta_softplus_item(const integer g0, const integer g1, const intege
     const integer n_first = g2 * (TILE_delta_softplus_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
     const integer n = n0;
-    if (N < TILE_delta_softplus_n * V) {
+    const int differ = N < TILE_delta_softplus_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
                 delta_softplus_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -857,7 +864,8 @@ static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     const integer n_first = g2 * (TILE_delta_elu_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
     const integer n = n0;
-    if (N < TILE_delta_elu_n * V) {
+    const int differ = N < TILE_delta_elu_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_elu_t; ++t) {
                 delta_elu_place(t, n, T, Y, weight, delta, vectors, TV);
@@ -966,7 +974,8 @@ static void delta_gelu_item(const integer g0, const integer g1, const integer g2
     const integer n_first = g2 * (TILE_delta_gelu_n * V);
     const integer n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
     const integer n = n0;
-    if (N < TILE_delta_gelu_n * V) {
+    const int differ = N < TILE_delta_gelu_n * V;
+    if (differ) {
         for (integer n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
                 delta_gelu_place(t, n, T, Z, weight, delta, vectors, TV);

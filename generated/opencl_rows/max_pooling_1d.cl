@@ -55,7 +55,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x0_first = g2 * (TILE_forward_Z_x0 * V);
     const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
     const integer x0 = x00;
-    if (X0 < TILE_forward_Z_x0 * V) {
+    const int differ = X0 < TILE_forward_Z_x0 * V;
+    if (differ) {
         for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, Y, Z, position_Z, z_out, vectors, TV);

@@ -65,7 +65,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x2_first = g2 * (TILE_forward_Z_x2 * V);
     const integer x20 = lesser(x2_first, X2 - (TILE_forward_Z_x2 * V));
     const integer x2 = x20;
-    if (X2 < TILE_forward_Z_x2 * V) {
+    const int differ = X2 < TILE_forward_Z_x2 * V;
+    if (differ) {
         for (integer x2 = x2_first; x2 < lesser(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, x1, x2, Y, Z, position_Z, z_out, vectors, TV);

@@ -129,7 +129,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_forward_Z_i * V);
     const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
     const integer i = i0;
-    if (I < TILE_forward_Z_i * V) {
+    const int differ = I < TILE_forward_Z_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, beta, R, Z, z_out, vectors, TV);
@@ -189,7 +190,8 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_delta_R_i * V);
     const integer i0 = lesser(i_first, I - (TILE_delta_R_i * V));
     const integer i = i0;
-    if (I < TILE_delta_R_i * V) {
+    const int differ = I < TILE_delta_R_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_delta_R_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_R_t; ++t) {
                 delta_R_place(t, i, beta, R, delta_Z, delta_R, vectors, TV);
@@ -254,7 +256,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, Y, c, delta_R, delta_Y, below, vectors, TV);
@@ -343,7 +346,8 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
     const integer j0 = lesser(j_first, J - (TILE_gradient_c_j * V));
     const integer j = j0;
-    if (J < TILE_gradient_c_j * V) {
+    const int differ = J < TILE_gradient_c_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_gradient_c_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_gradient_c_j * V), J); ++j) {
                 gradient_c_place(i, j, Y, c, delta_R, gradient_c, vectors, TV);
@@ -431,7 +435,8 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_c_i);
     const integer j0 = lesser(j_first, J - (TILE_samplegradient_c_j * V));
     const integer j = j0;
-    if (J < TILE_samplegradient_c_j * V) {
+    const int differ = J < TILE_samplegradient_c_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_c_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_c_t; ++t) {
@@ -500,7 +505,8 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     const integer i_first = g2 * (TILE_gradient_beta_i * V);
     const integer i0 = lesser(i_first, I - (TILE_gradient_beta_i * V));
     const integer i = i0;
-    if (I < TILE_gradient_beta_i * V) {
+    const int differ = I < TILE_gradient_beta_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_gradient_beta_i * V), I); ++i) {
             gradient_beta_place(i, beta, R, delta_Z, gradient_beta, vectors, TV);
         }
@@ -565,7 +571,8 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
     const integer i_first = g2 * (TILE_samplegradient_beta_i * V);
     const integer i0 = lesser(i_first, I - (TILE_samplegradient_beta_i * V));
     const integer i = i0;
-    if (I < TILE_samplegradient_beta_i * V) {
+    const int differ = I < TILE_samplegradient_beta_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_beta_t; ++t) {
                 samplegradient_beta_place(t, i, beta, R, delta_Z, samplegradient_beta, vectors, TV);

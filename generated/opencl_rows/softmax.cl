@@ -178,7 +178,8 @@ static void forward_E_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_forward_E_i * V);
     const integer i0 = lesser(i_first, I - (TILE_forward_E_i * V));
     const integer i = i0;
-    if (I < TILE_forward_E_i * V) {
+    const int differ = I < TILE_forward_E_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_forward_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_E_t; ++t) {
                 forward_E_place(t, i, A, m, E, vectors, TV);
@@ -278,7 +279,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_forward_Z_i * V);
     const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
     const integer i = i0;
-    if (I < TILE_forward_Z_i * V) {
+    const int differ = I < TILE_forward_Z_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, E, S, Z, z_out, vectors, TV);
@@ -389,7 +391,8 @@ static void delta_E_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_delta_E_i * V);
     const integer i0 = lesser(i_first, I - (TILE_delta_E_i * V));
     const integer i = i0;
-    if (I < TILE_delta_E_i * V) {
+    const int differ = I < TILE_delta_E_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_delta_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_E_t; ++t) {
                 delta_E_place(t, i, S, delta_Z, delta_S, delta_E, vectors, TV);
@@ -447,7 +450,8 @@ static void delta_A_item(const integer g0, const integer g1, const integer g2,
     const integer i_first = g2 * (TILE_delta_A_i * V);
     const integer i0 = lesser(i_first, I - (TILE_delta_A_i * V));
     const integer i = i0;
-    if (I < TILE_delta_A_i * V) {
+    const int differ = I < TILE_delta_A_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_delta_A_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_A_t; ++t) {
                 delta_A_place(t, i, A, m, delta_E, delta_A, vectors, TV);
@@ -509,7 +513,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, w, delta_A, delta_Y, below, vectors, TV);
@@ -593,7 +598,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_gradient_w_j * V) {
+    const int differ = J < TILE_gradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
                 gradient_w_place(i, j, Y, delta_A, gradient_w, vectors, TV);
@@ -676,7 +682,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
     const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
     const integer j = j0;
-    if (J < TILE_samplegradient_w_j * V) {
+    const int differ = J < TILE_samplegradient_w_j * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
             for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
@@ -737,7 +744,8 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const integer i_first = g2 * (TILE_gradient_b_i * V);
     const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
     const integer i = i0;
-    if (I < TILE_gradient_b_i * V) {
+    const int differ = I < TILE_gradient_b_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
             gradient_b_place(i, delta_A, gradient_b, vectors, TV);
         }
@@ -792,7 +800,8 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     const integer i_first = g2 * (TILE_samplegradient_b_i * V);
     const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
     const integer i = i0;
-    if (I < TILE_samplegradient_b_i * V) {
+    const int differ = I < TILE_samplegradient_b_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
                 samplegradient_b_place(t, i, delta_A, samplegradient_b, vectors, TV);
@@ -902,7 +911,8 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     const integer i_first = g2 * (TILE_head_mse_delta_i * V);
     const integer i0 = lesser(i_first, I - (TILE_head_mse_delta_i * V));
     const integer i = i0;
-    if (I < TILE_head_mse_delta_i * V) {
+    const int differ = I < TILE_head_mse_delta_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_mse_delta_t; ++t) {
                 head_mse_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);
@@ -1051,7 +1061,8 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     const integer i_first = g2 * (TILE_head_ce_delta_i * V);
     const integer i0 = lesser(i_first, I - (TILE_head_ce_delta_i * V));
     const integer i = i0;
-    if (I < TILE_head_ce_delta_i * V) {
+    const int differ = I < TILE_head_ce_delta_i * V;
+    if (differ) {
         for (integer i = i_first; i < lesser(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_ce_delta_t; ++t) {
                 head_ce_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);

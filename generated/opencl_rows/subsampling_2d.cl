@@ -64,7 +64,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
     const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
     const integer x1 = x10;
-    if (X1 < TILE_forward_Z_x1 * V) {
+    const int differ = X1 < TILE_forward_Z_x1 * V;
+    if (differ) {
         for (integer x0 = x0_first; x0 < lesser(x0_first + TILE_forward_Z_x0, X0); ++x0) {
             for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {

@@ -70,7 +70,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
     const integer x20 = lesser(x2_first, X2 - (TILE_forward_Z_x2 * V));
     const integer x2 = x20;
-    if (X2 < TILE_forward_Z_x2 * V) {
+    const int differ = X2 < TILE_forward_Z_x2 * V;
+    if (differ) {
         for (integer x0 = x0_first; x0 < lesser(x0_first + TILE_forward_Z_x0, X0); ++x0) {
             for (integer x1 = x1_first; x1 < lesser(x1_first + TILE_forward_Z_x1, X1); ++x1) {
                 for (integer x2 = x2_first; x2 < lesser(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {

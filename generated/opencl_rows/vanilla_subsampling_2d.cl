@@ -48,7 +48,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x1_first = g2 * (TILE_forward_Z_x1 * V);
     const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
     const integer x1 = x10;
-    if (X1 < TILE_forward_Z_x1 * V) {
+    const int differ = X1 < TILE_forward_Z_x1 * V;
+    if (differ) {
         for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, x1, Y, Z, z_out, vectors, TV);
@@ -113,7 +114,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, y1, delta_Z, delta_Y, below, vectors, TV);

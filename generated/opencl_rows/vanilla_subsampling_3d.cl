@@ -50,7 +50,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x2_first = g2 * (TILE_forward_Z_x2 * V);
     const integer x20 = lesser(x2_first, X2 - (TILE_forward_Z_x2 * V));
     const integer x2 = x20;
-    if (X2 < TILE_forward_Z_x2 * V) {
+    const int differ = X2 < TILE_forward_Z_x2 * V;
+    if (differ) {
         for (integer x2 = x2_first; x2 < lesser(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
                 forward_Z_place(t, i, x0, x1, x2, Y, Z, z_out, vectors, TV);
@@ -118,7 +119,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j_first = g2 * (TILE_delta_Y_j * V);
     const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
-    if (J < TILE_delta_Y_j * V) {
+    const int differ = J < TILE_delta_Y_j * V;
+    if (differ) {
         for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
                 delta_Y_place(t, j, y0, y1, y2, delta_Z, delta_Y, below, vectors, TV);

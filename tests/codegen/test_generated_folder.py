@@ -109,3 +109,12 @@ def test_a_missing_macro_stops_the_build(generated: Generated) -> None:
         check = text[text.index("#if !(") : text.index("#error")]
         used = set(re.findall(r"\b(?:TILE|PARTS|TEAM|UNROLL|LOCAL|SPACE|SLICED|SIZE)_\w+", text)) - {"PARTS_"}
         assert used <= set(re.findall(r"defined\((\w+)\)", check))
+
+
+def test_conditions_are_short_and_the_folder_is_small(generated: Generated) -> None:
+    for path, text in generated.files.items():
+        if path.endswith(".cl"):
+            long = [line for line in text.splitlines() if line.lstrip().startswith(("if (", "} else if (")) and len(line) > 140]
+            assert not long, path
+    assert len(generated.files["manifest.json"].splitlines()) <= 8_000
+    assert sum(len(text.splitlines()) for text in generated.files.values()) <= 50_000

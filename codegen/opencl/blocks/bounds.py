@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,14 +29,17 @@ class Union:
 
 @dataclass(frozen=True)
 class Range:
-    """A loop's bounds, and the tests for its whole extent being inside, for all of the tile.
+    """A loop's bounds over all of the tile.
 
+    ``whole``: the tests for its whole extent being inside.
+    ``named``: the names that these use, and what they stand for.
     ``union``: of what the bounds are the union; None where they do not depend on a tiled axis.
     """
 
     lower: str
     upper: str
     whole: tuple[str, ...]
+    named: tuple[tuple[str, str], ...] = ()
     union: Union | None = None
 
 
@@ -61,11 +64,11 @@ class Bounds:
         if tiled is not None:
             return self._union(number, nest, loop, tiled)
         lower, upper = self._texts(nest, loop)
-        extent = integer(loop.extent)
-        tests = [f"{lower} == 0"] if lower != "0" else []
-        tests += [f"{upper} == {extent}"] if upper != extent else []
+        extent, found = integer(loop.extent), ends(loop, lower, upper)
+        tests = [f"{found[0][0]} == 0"] if lower != "0" else []
+        tests += [f"{found[1][0]} == {extent}"] if upper != extent else []
         tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
-        return Range(lower, upper, tuple(tests))
+        return Range(lower, upper, tuple(tests), tuple((name, text) for name, text in found if name != text))
 
     def _texts(self, nest: Nest, loop: Loop) -> tuple[str, str]:
         extents: dict[str, IntExpr] = {a.name: a.extent for a in self.kernel.axes}
@@ -92,7 +95,7 @@ class Bounds:
         name, place = c_name(loop.name), c_name(axis)
         found: list[str] = []
         common: list[str] = []
-        whole, outside = [], []
+        whole, outside, named = [], [], []
         for end in self.ends(number, nest, loop, axis):
             begins, limit = end.which == "begin", "0" if end.which == "begin" else integer(loop.extent)
             if end.at is None:
@@ -105,13 +108,21 @@ class Bounds:
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
             outside.append(f"{name} {'<' if begins else '>='} {own}")
-            whole.append(f"{common[-1]} {'<=' if begins else '>='} {limit}")
-        return Range(found[0], found[1], tuple(whole), Union(axis, " || ".join(outside), (common[0], common[1])))
+            named.append((f"{name}_all{'' if begins else '_end'}", common[-1]))
+            whole.append(f"{named[-1][0]} {'<=' if begins else '>='} {limit}")
+        return Range(found[0], found[1], tuple(whole), tuple(named), Union(axis, " || ".join(outside), (common[0], common[1])))
 
 
-def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> list[str]:
-    """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop.
+def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
+    """The bounds of ``loop`` as they are called, and what they stand for, which is the same where they need no name."""
+    pairs = (("begin", lower), ("end", upper))
+    return [(text if plain(text) else f"{c_name(loop.name)}_{which}", text) for which, text in pairs]
 
+
+def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
+    """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
+
+    ``found``: the range of a loop that is no row loop.
     ``dealt``: the macro with the number of runs that share its rounds, of which this is number ``run``.
     """
     name = c_name(loop.name)
@@ -126,12 +137,9 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> li
         ]
     assert found is not None
     first, moved = dealt_out(name, integer(loop.step, 2), dealt)
-    lines, bounds = [], []
-    for which, text in (("begin", found.lower), ("end", found.upper)):
-        bounds.append(text if plain(text) else f"{name}_{which}")
-        if bounds[-1] != text:
-            lines.append(f"const integer {bounds[-1]} = {text};")
-    return [*lines, f"for (integer {name} = {bounds[0]}{first}; {name} < {bounds[1]}; {moved}) {{"]
+    (begin, _), (end, _) = pairs = ends(loop, found.lower, found.upper)
+    lines = [f"const integer {bound} = {text};" for bound, text in pairs if bound not in (text, *known)]
+    return [*lines, f"for (integer {name} = {begin}{first}; {name} < {end}; {moved}) {{"]
 
 
 def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:

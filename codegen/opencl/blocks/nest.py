@@ -92,6 +92,9 @@ class NestWriter:
         if not varying:
             self.loops(text, number, nest, pending)
             return
+        for name, value in (pair for found in varying for pair in found.named):
+            text.add([f"const integer {name} = {value};"])
+            pending.known.add(name)
         whole, cut, last = Text(), Text(), ranges[-1] in varying
         self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
         bounding = {found.union.axis for found in varying if found.union is not None}
@@ -129,7 +132,7 @@ class NestWriter:
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""
         found = self.loop_range(number, nest, loop, axes)
         pending.known.add(loop.name)
-        opening = loop_lines(loop, found)
+        opening = loop_lines(loop, found, known=pending.known)
         if isinstance(loop, Loop) and found is not None and found.whole:
             if cut is None:
                 text.add(opening[:-1])

@@ -129,7 +129,10 @@ class LaneWriter(KernelWriter):
                     tests += [f"{at(f'{name}0')} != {at(f'{name}0 + {width} - 1')}" for at in ends]
         tiled = tuple(a for a in self.kernel.axes if a.name in self.frame.tiles)
         calls = [layout(line, 1) for line in self._places(tiled)]
-        return [f"const integer {name} = {name}0;", f"if ({' || '.join(tests)}) {{", *calls, "    return;", "}"]
+        first, *others = tests
+        tested = [f"const int differ = {first}", *(f"    || {test}" for test in others)]
+        tested[-1] += ";"
+        return [f"const integer {name} = {name}0;", *tested, "if (differ) {", *calls, "    return;", "}"]
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every vector of the tile."""

@@ -50,7 +50,7 @@ class SumNests(SampleNests):
         assert isinstance(loop, Loop)
         found = self.loop_range(number, nest, loop)
         assert found is not None
-        *before, _ = loop_lines(loop, found)
+        *before, _ = loop_lines(loop, found, known=pending.known)
         name = c_name(loop.name)
         begin, end = (
             bound if plain(bound) else f"{name}_{which}" for which, bound in (("begin", found.lower), ("end", found.upper))
