@@ -10,6 +10,7 @@ from ..derive.language.layer import Family
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.symbols.errors import DefinitionError
 from .generate import Generator
+from .pages.equations import symbols
 
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip
@@ -28,7 +29,8 @@ def pick(families: Sequence[Family], name: str) -> tuple[Family, Derivation]:
             options = {k: (2 if k == "rank" and 2 in v else v[0]) for k, v in family.options.items()}
             return family, derive_definition(family, options)
     known = ", ".join(f.name for f in families)
-    raise DefinitionError(f"no layer {name}; known are {known}, and their variants such as convolution_3d")
+    variants_of = ", ".join(f.variant_name(o) for f in families[-1:] for o in f.variants()[-1:])
+    raise DefinitionError(f"no layer {name}; known are {known}, and their variants such as {variants_of}")
 
 
 def source(family: Family) -> str:
@@ -38,7 +40,8 @@ def source(family: Family) -> str:
 
 def equations(derivation: Derivation, latex: bool = False) -> str:
     """Every derived equation, forward first."""
-    lines: list[str] = [f"# {derivation.name}"]
+    lines: list[str] = [f"# {derivation.name}", "", "## symbols"]
+    lines += [f"{symbol}: {meaning}" for symbol, meaning in symbols(derivation)]
     for role, heading in _ROLES.items():
         found = [k for k in derivation.kernels if k.role == role]
         if found:

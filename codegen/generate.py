@@ -5,6 +5,7 @@ Nothing here differentiates, and nothing knows a layer by its name.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from ..derive.language.frozen_activation import freeze_activation
 from ..derive.language.layer import Family
 from ..derive.language.losses import Loss
 from ..derive.pipeline import Derivation, derive_definition
+from ..derive.print.legend import legend
 from .opencl.prelude import activation_functions, prelude
 from .opencl.source import LAYOUTS, OpenCLModule, opencl_source
 from .pages.equations import layer_page, loss_page
@@ -48,7 +50,8 @@ class Generator:
         """Files and manifest entry of one layer variant."""
         digest = ir_digest(derivation.kernels)
         top = header(derivation.name, derivation.family.doc, digest)
-        modules, sizes = self._opencl(derivation.name, derivation.kernels, derivation.tensors, top)
+        shown = {**top, "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition))}
+        modules, sizes = self._opencl(derivation.name, derivation.kernels, derivation.tensors, shown)
         self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
         self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
         self.layers[derivation.name] = layer_record(derivation, modules, sizes)
@@ -66,7 +69,8 @@ class Generator:
         self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
     ) -> tuple[dict[str, OpenCLModule], Mapping[str, IntExpr]]:
         """The modules by layout, whose files are added, and the sizes that passes made."""
-        lines, modules, sizes = [f"{k}: {v}" for k, v in top.items()], {}, {}
+        lines = [line for k, v in top.items() for line in textwrap.wrap(f"{k}: {v}", 106, subsequent_indent="  ")]
+        modules, sizes = {}, {}
         for layout in LAYOUTS:
             program = lowered(kernels, tensors, layout)
             module = opencl_source(program.tiled, tensors, lines, self.activations, layout)

@@ -18,13 +18,13 @@ from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
 from ...derive.symbols.indices import SizeInfo
 from ..analysis.affine import add, multiply
+from ..analysis.expression_text import text
 from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
 from ..tiling.local_memory import numbers
 from ..tiling.schedule import bounded
-from .expression_text import text
 
 VERSION = 2
 #: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
@@ -37,8 +37,8 @@ def sha256(data: str | bytes) -> str:
 
 
 def ir_digest(kernels: Sequence[Kernel], extra: object = "") -> str:
-    """The digest of a derivation: equal if and only if the derived kernels are."""
-    return sha256(repr(kernels) + repr(extra))
+    """The digest of a derivation: equal if and only if the derived kernels are, their printed equations aside."""
+    return sha256(repr(tuple(dataclasses.replace(kernel, latex="", text="") for kernel in kernels)) + repr(extra))
 
 
 def _freezer(derivation: Derivation) -> IntegerFreezer:

@@ -243,7 +243,7 @@ def _kernels(definition: Definition, builder: NestBuilder, composer: _Composer, 
              for symbol in e.free_symbols if symbol in accesses}  # fmt: skip
     over = "".join(rf"\sum_{{{sp.latex(s)}}} " for s in index)
     sum_names = {s: rf"\left({over}{sp.latex(e, symbol_names=names)}\right)" for s, e in form.sums}
-    text = f"sum over {', '.join(map(str, index))} of {form.summand}"
+    text = f"sum over {', '.join(map(str, index))} of {form.summand}".replace("[]", "")
     value_latex = f"r = {over}{sp.latex(form.summand, symbol_names=names)}"
     value = Kernel(f"head_{loss.name}_value", "loss", "r", tensors["r"], (), (nest,), result, latex=value_latex, text=f"r = {text}")
     axes = tuple(Axis(a.symbol.name, a.kind, builder.integer(sp.sympify(a.extent))) for a in base.axes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from ...analysis.addresses import unit, units
 from ...analysis.names import c_name
+from ...analysis.operations import operations
 from ...analysis.signature import arguments
 from ...tiling.constant_memory import from_name
 from ...tiling.schedule import SAMPLES, Schedule
@@ -226,7 +228,7 @@ class KernelWriter:
         parameters = self.parameters()
         given = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, given, decode,
+            self.kernel.name, comment(self.kernel), parameters, given, decode,
             tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
             uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(team_array(self.frame) or arrays(self.frame)),
             self._team(parameters),
@@ -238,6 +240,12 @@ class KernelWriter:
         given = {c_name(self.kernel.output.name), "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
         return TeamText(tuple(own), argument_names(own), places(self.frame), tuple(team_store(self.frame, self._part_target())))
+
+
+def comment(kernel: Kernel) -> tuple[str, ...]:
+    """The equation of ``kernel`` and its operations, in lines of moderate length."""
+    lines = [*kernel.text.splitlines(), operations(kernel)]
+    return tuple(part for line in lines for part in textwrap.wrap(line, 106, subsequent_indent="    "))
 
 
 def argument_names(parameters: Sequence[str]) -> tuple[str, ...]:

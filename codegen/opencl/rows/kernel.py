@@ -15,7 +15,7 @@ from ...analysis.names import c_name
 from ...tiling.lanes import Lanes, scalar_names
 from ...tiling.schedule import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
-from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, result_loads, uses_index
+from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, comment, result_loads, uses_index
 from ..blocks.layout import closed, initial, layout
 from ..blocks.nest import NestText, NestWriter
 from ..blocks.printer import integer
@@ -56,7 +56,7 @@ class LaneWriter(KernelWriter):
         parameters = self.parameters()
         arguments = argument_names(parameters)
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, arguments, decode, tuple(helpers), nests,
+            self.kernel.name, comment(self.kernel), parameters, arguments, decode, tuple(helpers), nests,
             tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
             lanes=self._lane_text(),
         )  # fmt: skip
