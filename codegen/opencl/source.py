@@ -40,10 +40,10 @@ SAMPLE_INNER = Layout(
     "sample_inner",
     "opencl",
     (
-        "Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds",
-        "V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,",
-        "each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units",
-        "apart: else the same unit of all blocks might be in the same sets of a cache.",
+        "Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];",
+        "a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks",
+        "where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an",
+        "odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.",
     ),
     lambda tiled, tensors: KernelWriter(tiled.kernel, tensors, tiled.schedule).text(),
 )
@@ -53,7 +53,7 @@ SAMPLE_OUTER = Layout(
     (
         "Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring",
         "places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one",
-        "place, alike in all lanes.  `vectors` is the number of samples; TV is not used.",
+        "place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.",
     ),
     lambda tiled, tensors: LaneWriter(tiled, tensors).text(),
     by_sample=True,

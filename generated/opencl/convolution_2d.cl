@@ -9,15 +9,15 @@
 //   coordinate, 0 by default; X0: ((H0 + p0 + q0 - d0*(M0 - 1) - 1) // k0) + 1; X1: ((H1 + p1 + q1 - d1*(M1
 //   - 1) - 1) // k1) + 1
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) \
@@ -44,8 +44,8 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SI
 // Z[i, x0, x1] = (sum over j, u0, u1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1] if 0 <=
 //     d0*u0 + k0*x0 - p0 < H0 and 0 <= d1*u1 + k1*x1 - p1 < H1) + b[i]
 // at most 2 * I * X0 * X1 * J * M0 * M1 + 2 * I * X0 * X1 operations per sample
-static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
-static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
+static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1))); }
+static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     SPACE_forward_Z const REAL *restrict w,
@@ -53,7 +53,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from,
     const int b_from
 #if LOCAL_forward_Z
@@ -67,8 +67,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
     const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
+    const integer x10 = imin(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -80,8 +80,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    const integer u1_all = greater(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
-    const integer u1_all_end = lesser(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
+    const integer u1_all = imax(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
+    const integer u1_all_end = imin(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
     if (u1_all <= 0 && u1_all_end >= M1) {
         for (integer j = 0; j < J; ++j) {
 #if LOCAL_forward_Z
@@ -95,14 +95,14 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                     rest /= M0;
                     const integer i_n = i0 + rest % TILE_forward_Z_i;
                     rest /= TILE_forward_Z_i;
-                    const integer j_n = lesser(j + rest, J - 1);
+                    const integer j_n = imin(j + rest, J - 1);
                     w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n - w_from];
                 }
                 barrier(CLK_LOCAL_MEM_FENCE);
             }
 #endif
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
@@ -114,7 +114,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         const integer x1 = x10 + n_x1;
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                            Y_0[n_x1][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t0 + t];
                         }
                     }
 #pragma unroll
@@ -153,17 +153,17 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         rest /= M0;
                         const integer i_n = i0 + rest % TILE_forward_Z_i;
                         rest /= TILE_forward_Z_i;
-                        const integer j_n = lesser(j + rest, J - 1);
+                        const integer j_n = imin(j + rest, J - 1);
                         w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n - w_from];
                     }
                     barrier(CLK_LOCAL_MEM_FENCE);
                 }
 #endif
-                const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-                const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+                const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+                const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-                    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+                    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
 #endif
@@ -171,7 +171,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                            Y_0[t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t0 + t];
                         }
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -204,9 +204,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_i][n_x1][t];
 #if STORE_Z
-                z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
+                z_out[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-                Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
+                Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
             }
         }
     }
@@ -217,15 +217,15 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from,
     const int b_from)
 {
 #if LOCAL_forward_Z
     __local REAL w_local[LOCAL_forward_Z * TILE_forward_Z_i * M0 * M1];
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0, w_local);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0, w_local);
 #else
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? w_from : 0, SLICED_forward_Z ? b_from : 0);
 #endif
 }
 
@@ -239,7 +239,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if LOCAL_delta_Y
     , __local REAL *w_local
 #endif
@@ -251,7 +251,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * TILE_delta_Y_j;
-    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer j0 = imin(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
 #pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -261,8 +261,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+        const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
         if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
             for (integer i = 0; i < I; ++i) {
 #if LOCAL_delta_Y
@@ -276,14 +276,14 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         rest /= M0;
                         const integer j_n = j0 + rest % TILE_delta_Y_j;
                         rest /= TILE_delta_Y_j;
-                        const integer i_n = lesser(i + rest, I - 1);
+                        const integer i_n = imin(i + rest, I - 1);
                         w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n];
                     }
                     barrier(CLK_LOCAL_MEM_FENCE);
                 }
 #endif
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
 #if UNROLL_delta_Y
@@ -294,7 +294,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
                         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                         }
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -325,14 +325,14 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         rest /= M0;
                         const integer j_n = j0 + rest % TILE_delta_Y_j;
                         rest /= TILE_delta_Y_j;
-                        const integer i_n = lesser(i + rest, I - 1);
+                        const integer i_n = imin(i + rest, I - 1);
                         w_local[n] = w[((i_n * J + j_n) * M0 + u0_n) * M1 + u1_n];
                     }
                     barrier(CLK_LOCAL_MEM_FENCE);
                 }
 #endif
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
 #if UNROLL_delta_Y
@@ -343,7 +343,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
                         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                            delta_Z_0[t] = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                         }
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -370,7 +370,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
-            delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
+            delta_Y[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t]);
         }
     }
 }
@@ -379,29 +379,29 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if LOCAL_delta_Y
     __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j * M0 * M1];
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV, w_local);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK, w_local);
 #else
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
 // gradient_w[i, j, u0, u1] = sum over x0, x1, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i,
 //     x0, x1] if 0 <= d0*u0 + k0*x0 - p0 < H0 and 0 <= d1*u1 + k1*x1 - p1 < H1
 // at most 2 * I * J * M0 * M1 * X0 * X1 operations per sample
-static integer gradient_w_x0_begin(integer u0) { return (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0))); }
-static integer gradient_w_x0_end(integer u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
-static integer gradient_w_x1_begin(integer u1) { return (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1))); }
-static integer gradient_w_x1_end(integer u1) { return (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)); }
+static integer gradient_w_x0_begin(integer u0) { return (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0))); }
+static integer gradient_w_x0_end(integer u0) { return (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1)); }
+static integer gradient_w_x1_begin(integer u1) { return (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1))); }
+static integer gradient_w_x1_end(integer u1) { return (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1)); }
 static void gradient_w_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_w
     , __local REAL *team
 #endif
@@ -420,10 +420,10 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
-    const integer u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
-    const integer u10 = lesser(u1_first, M1 - TILE_gradient_w_u1);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
+    const integer u00 = imin(u0_first, M0 - TILE_gradient_w_u0);
+    const integer u10 = imin(u1_first, M1 - TILE_gradient_w_u1);
     realv strip0[TILE_gradient_w_u0][TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
     for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
 #pragma unroll
@@ -440,13 +440,13 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_w
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(J * H0 * H1) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : odd(I * X0 * X1) * TV);
-        const integer x0_begin = lesser(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
-        const integer x0_end = greater(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(J * H0 * H1) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(I * X0 * X1) * VECTORS_PER_BLOCK);
+        const integer x0_begin = imin(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
+        const integer x0_end = imax(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
         for (integer x0 = x0_begin + run; x0 < x0_end; x0 += SPLIT_gradient_w) {
             for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 const integer u0 = u00 + n_u0;
@@ -462,10 +462,10 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                         }
                     }
                 }
-                const integer x1_begin = lesser(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
-                const integer x1_end = greater(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
-                const integer x1_all = lesser(greater(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)), x1_end);
-                const integer x1_all_end = greater(lesser(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1)), x1_all);
+                const integer x1_begin = imin(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1));
+                const integer x1_end = imax(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1));
+                const integer x1_all = imin(imax(gradient_w_x1_begin(u10), gradient_w_x1_begin(u10 + TILE_gradient_w_u1 - 1)), x1_end);
+                const integer x1_all_end = imax(imin(gradient_w_x1_end(u10), gradient_w_x1_end(u10 + TILE_gradient_w_u1 - 1)), x1_all);
                 for (integer edge = 0; edge < 2; ++edge) {
                     const integer x1_stop = edge ? x1_end : x1_all;
                     for (integer x1 = (edge ? x1_all_end : x1_begin); x1 < x1_stop; ++x1) {
@@ -483,12 +483,12 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                     const integer j = j0 + n_j;
-                                    Y_0[n_j] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                                    Y_0[n_j] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t];
                                 }
 #pragma unroll
                                 for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                                     const integer i = i0 + n_i;
-                                    const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                                    const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t];
 #pragma unroll
                                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                         const integer j = j0 + n_j;
@@ -513,13 +513,13 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                             for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                                 const integer u1 = u10 + n_u1;
-                                Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t];
+                                Y_0[n_j][n_u1] = Y_block[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t];
                             }
                         }
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                             const integer i = i0 + n_i;
-                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                            const realv delta_Z_1 = delta_Z_block[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const integer j = j0 + n_j;
@@ -603,10 +603,10 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
-    const integer u00 = lesser(u0_first, M0 - TILE_gradient_w_u0);
-    const integer u10 = lesser(u1_first, M1 - TILE_gradient_w_u1);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
+    const integer u00 = imin(u0_first, M0 - TILE_gradient_w_u0);
+    const integer u10 = imin(u1_first, M1 - TILE_gradient_w_u1);
     for (integer place = lane; place < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u1; place += TEAM_gradient_w) {
         integer rest = place;
         const integer u1 = u10 + rest % TILE_gradient_w_u1;
@@ -628,15 +628,15 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_w
     __local REAL team[TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u1 * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV, team);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u1, 31 - clz(TEAM_gradient_w));
     gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
 #else
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -648,7 +648,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -659,8 +659,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
@@ -672,11 +672,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-    const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+    const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+    const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
     if (x1_begin == 0 && x1_end == X1) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
@@ -688,7 +688,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t0 + t];
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -697,7 +697,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer i = i0 + n_i;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                     }
                 }
 #pragma unroll
@@ -715,8 +715,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     } else {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
@@ -728,7 +728,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * TV + t0 + t];
+                        Y_0[n_j][t] = Y[((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * VECTORS_PER_BLOCK + t0 + t];
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -737,7 +737,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer i = i0 + n_i;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                        delta_Z_1[n_i][t] = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                     }
                 }
 #pragma unroll
@@ -766,7 +766,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
 #pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv result = acc0[n_i][n_j][t];
-                samplegradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * TV + t0 + t] = result;
+                samplegradient_w[(((i * J + j) * M0 + u0) * M1 + u1) * VECTORS_PER_BLOCK + t0 + t] = result;
             }
         }
     }
@@ -775,9 +775,9 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
@@ -786,7 +786,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_b
     , __local REAL *team
 #endif
@@ -798,7 +798,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
@@ -807,10 +807,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_b
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(I * X0 * X1) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(I * X0 * X1) * VECTORS_PER_BLOCK);
         for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
 #if BLOCKED
@@ -822,7 +822,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                         const integer i = i0 + n_i;
-                        const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                        const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t];
                         acc0[n_i] += delta_Z_0;
                     }
                 }
@@ -855,7 +855,7 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
     const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
@@ -867,15 +867,15 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_b
     __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV, team);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
     gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
 #else
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -885,7 +885,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -901,7 +901,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
         for (integer x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
             for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                 acc0[t] += delta_Z_0;
             }
         }
@@ -909,15 +909,15 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_b[i * TV + t0 + t] = result;
+        samplegradient_b[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -12,14 +12,14 @@
 //   least of ((p2 + q2 + H2(j(c)) - d2*(M2(q(c)) - 1) - 1) // k2) + 1 over the rows c of D with i(c) = i; D:
 //   the table of connections, whose row c is (i(c), j(c), q(c))
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -79,7 +79,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int b_from)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
@@ -101,14 +101,14 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     }
     for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const integer d_row = D_by_i_rows(n_d_row);
-        const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
-        const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        const integer u0_begin = imax(0, ceildiv(p0 - k0 * x0, d0));
+        const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-            const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
-            const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
+            const integer u1_begin = imax(0, ceildiv(p1 - k1 * x1, d1));
+            const integer u1_end = imin(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                const integer u2_begin = greater(0, ceildiv(p2 - k2 * x2, d2));
-                const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
+                const integer u2_begin = imax(0, ceildiv(p2 - k2 * x2, d2));
+                const integer u2_end = imin(M2(D_q(d_row)), floordiv(p2 + H2(D_j(d_row)) - k2 * x2 - 1, d2) + 1);
                 if (u2_begin == 0 && u2_end == M2(D_q(d_row))) {
 #if UNROLL_forward_Z
 #pragma unroll UNROLL_forward_Z
@@ -117,7 +117,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[t] += Y_0 * w_1;
                         }
                     }
@@ -129,7 +129,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[t] += Y_0 * w_1;
                         }
                     }
@@ -142,9 +142,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         const REAL b_r0 = b[i - b_from];
         const realv result = b_r0 + acc0[t];
 #if STORE_Z
-        z_out[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t0 + t] = result;
+        z_out[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-        Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t0 + t] = PHI(result);
+        Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
@@ -154,10 +154,10 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over c in D with j(c) = j, u0, u1, u2 of delta_Z[i(c), x0, x1,
@@ -173,7 +173,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -195,16 +195,16 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
         for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
             const integer d_row = D_by_j_rows(n_d_row);
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                 const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
-                const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
+                const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
+                const integer u1_end = imin(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                     const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                    const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
-                    const integer u2_end = lesser(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
+                    const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
+                    const integer u2_end = imin(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
                     if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
 #if UNROLL_delta_Y
 #pragma unroll UNROLL_delta_Y
@@ -214,7 +214,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
                             for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t0 + t];
                                 acc0[t] += delta_Z_0 * w_1;
                             }
                         }
@@ -227,7 +227,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
 #pragma unroll
                             for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                                const realv delta_Z_0 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t0 + t];
                                 acc0[t] += delta_Z_0 * w_1;
                             }
                         }
@@ -239,7 +239,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
-        delta_Y[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t] = result * DPHI(below[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * TV + t0 + t]);
+        delta_Y[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[(H_at(j) + (y0 * H1(j) + y1) * H2(j) + y2) * VECTORS_PER_BLOCK + t0 + t]);
     }
 }
 WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
@@ -248,9 +248,9 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[q, u0, u1, u2] = sum over c in D with q(c) = q, x0, x1, x2, t of Y[j(c), d0*u0 + k0*x0 - p0,
@@ -264,7 +264,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_w
     , __local REAL *team
 #endif
@@ -291,21 +291,21 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_w
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(H_at(J)) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : odd(X_at(I)) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(H_at(J)) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
-            const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-            const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+            const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-                const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-                const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+                const integer x1_begin = imax(0, ceildiv(p1 - d1 * u1, k1));
+                const integer x1_end = imin(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
                 for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                    const integer x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
-                    const integer x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
+                    const integer x2_begin = imax(0, ceildiv(p2 - d2 * u2, k2));
+                    const integer x2_end = imin(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                     for (integer x2 = x2_begin; x2 < x2_end; ++x2) {
 #if BLOCKED
 #pragma unroll
@@ -313,8 +313,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_w
 #endif
                         for (integer t = first; t < count; t += PARTS_gradient_w) {
-                            const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t];
-                            const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t];
+                            const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t];
+                            const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t];
                             acc0 += Y_0 * delta_Z_1;
                         }
                     }
@@ -361,15 +361,15 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_w
     __local REAL team[1 * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV, team);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, 1, 31 - clz(TEAM_gradient_w));
     gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, index, team);
 #else
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -384,7 +384,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -405,14 +405,14 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     }
     for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const integer d_row = D_by_q_rows(n_d_row);
-        const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+        const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-            const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-            const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+            const integer x1_begin = imax(0, ceildiv(p1 - d1 * u1, k1));
+            const integer x1_end = imin(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
-                const integer x2_begin = greater(0, ceildiv(p2 - d2 * u2, k2));
-                const integer x2_end = lesser(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
+                const integer x2_begin = imax(0, ceildiv(p2 - d2 * u2, k2));
+                const integer x2_end = imin(X2(D_i(d_row)), floordiv(p2 + H2(D_j(d_row)) - d2 * u2 - 1, k2) + 1);
                 if (x2_begin == 0 && x2_end == X2(D_i(d_row))) {
 #if UNROLL_samplegradient_w
 #pragma unroll UNROLL_samplegradient_w
@@ -420,8 +420,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     for (integer x2 = 0; x2 < X2(D_i(d_row)); ++x2) {
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
-                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t0 + t];
+                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[t] += Y_0 * delta_Z_1;
                         }
                     }
@@ -432,8 +432,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     for (integer x2 = x2_begin; x2 < x2_end; ++x2) {
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * TV + t0 + t];
-                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * TV + t0 + t];
+                            const realv Y_0 = Y[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t0 + t];
+                            const realv delta_Z_1 = delta_Z[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[t] += Y_0 * delta_Z_1;
                         }
                     }
@@ -444,7 +444,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_w[(M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2) * TV + t0 + t] = result;
+        samplegradient_w[(M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2) * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
@@ -452,9 +452,9 @@ WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global realv *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
@@ -464,7 +464,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_b
     , __local REAL *team
 #endif
@@ -481,10 +481,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_b
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(X_at(I)) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
         const integer x0_end = X0(i);
         for (integer x0 = 0; x0 < x0_end; ++x0) {
             const integer x1_end = X1(i);
@@ -497,7 +497,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_b
 #endif
                     for (integer t = first; t < count; t += PARTS_gradient_b) {
-                        const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t];
+                        const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * VECTORS_PER_BLOCK + t];
                         acc0 += delta_Z_0;
                     }
                 }
@@ -532,15 +532,15 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_b
     __local REAL team[1 * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV, team);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, 1, 31 - clz(TEAM_gradient_b));
     gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, index, team);
 #else
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -551,7 +551,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -571,7 +571,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
             for (integer x2 = 0; x2 < x2_end; ++x2) {
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                    const realv delta_Z_0 = delta_Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * TV + t0 + t];
+                    const realv delta_Z_0 = delta_Z[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * VECTORS_PER_BLOCK + t0 + t];
                     acc0[t] += delta_Z_0;
                 }
             }
@@ -580,16 +580,16 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_b[i * TV + t0 + t] = result;
+        samplegradient_b[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -3,14 +3,14 @@
 // definition: sha256 84c48e73c0669f0af8c5ec701b32c8faecd3f103731856e8a0b83981f80b3b30
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -33,7 +33,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from
 #if LOCAL_forward_Z
     , __local REAL *w_local
@@ -42,7 +42,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i_first = g2 * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -62,7 +62,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer i_n = i0 + rest % TILE_forward_Z_i;
                 rest /= TILE_forward_Z_i;
-                const integer j_n = lesser(j + rest, J - 1);
+                const integer j_n = imin(j + rest, J - 1);
                 w_local[n] = w[i_n * J + j_n - w_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -71,7 +71,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-            Y_0[t] = Y[j * TV + t0 + t];
+            Y_0[t] = Y[j * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -95,9 +95,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
             const realv result = acc0[n_i][t];
 #if STORE_Z
-            z_out[i * TV + t0 + t] = result;
+            z_out[i * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-            Z[i * TV + t0 + t] = PHI(result);
+            Z[i * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
         }
     }
 }
@@ -106,14 +106,14 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from)
 {
 #if LOCAL_forward_Z
     __local REAL w_local[LOCAL_forward_Z * TILE_forward_Z_i];
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0, w_local);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? w_from : 0, w_local);
 #else
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, vectors, TV, SLICED_forward_Z ? w_from : 0);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? w_from : 0);
 #endif
 }
 
@@ -125,7 +125,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if LOCAL_delta_Y
     , __local REAL *w_local
 #endif
@@ -133,7 +133,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * TILE_delta_Y_j;
-    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer j0 = imin(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
 #pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -153,7 +153,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const integer i_n = lesser(i + rest, I - 1);
+                const integer i_n = imin(i + rest, I - 1);
                 w_local[n] = w[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -162,7 +162,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         realv delta_Z_0[TILE_delta_Y_t];
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            delta_Z_0[t] = delta_Z[i * TV + t0 + t];
+            delta_Z_0[t] = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -185,7 +185,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
-            delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
+            delta_Y[j * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[j * VECTORS_PER_BLOCK + t0 + t]);
         }
     }
 }
@@ -194,13 +194,13 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if LOCAL_delta_Y
     __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j];
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV, w_local);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK, w_local);
 #else
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -211,7 +211,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_w
     , __local REAL *team
 #endif
@@ -226,8 +226,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -239,11 +239,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_w
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(J) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : odd(I) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_w
@@ -254,12 +254,12 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
-                Y_0[n_j] = Y_block[j * TV + t];
+                Y_0[n_j] = Y_block[j * VECTORS_PER_BLOCK + t];
             }
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                 const integer i = i0 + n_i;
-                const realv delta_Z_1 = delta_Z_block[i * TV + t];
+                const realv delta_Z_1 = delta_Z_block[i * VECTORS_PER_BLOCK + t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
@@ -306,8 +306,8 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     for (integer place = lane; place < TILE_gradient_w_i * TILE_gradient_w_j; place += TEAM_gradient_w) {
         integer rest = place;
         const integer j = j0 + rest % TILE_gradient_w_j;
@@ -323,15 +323,15 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_w
     __local REAL team[TILE_gradient_w_i * TILE_gradient_w_j * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV, team);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_w_i * TILE_gradient_w_j, 31 - clz(TEAM_gradient_w));
     gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
 #else
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -342,7 +342,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -351,19 +351,19 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i = id;
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-        const realv Y_r0 = Y[j * TV + t0 + t];
-        const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
+        const realv Y_r0 = Y[j * VECTORS_PER_BLOCK + t0 + t];
+        const realv delta_Z_r1 = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
         const realv result = Y_r0 * delta_Z_r1;
-        samplegradient_w[(i * J + j) * TV + t0 + t] = result;
+        samplegradient_w[(i * J + j) * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

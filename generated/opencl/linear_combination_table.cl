@@ -5,14 +5,14 @@
 // symbols: J: the number of units or maps of the input; I: given as maps; Q: the number of values in column
 //   q of D; D: the table of connections, whose row c is (i(c), j(c), q(c))
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) \
@@ -44,7 +44,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
@@ -61,7 +61,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         const REAL a_1 = a[D_q(d_row)];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-            const realv Y_0 = Y[D_j(d_row) * TV + t0 + t];
+            const realv Y_0 = Y[D_j(d_row) * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += Y_0 * a_1;
         }
     }
@@ -69,9 +69,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv result = acc0[t];
 #if STORE_Z
-        z_out[i * TV + t0 + t] = result;
+        z_out[i * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-        Z[i * TV + t0 + t] = PHI(result);
+        Z[i * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
@@ -80,9 +80,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over c in D with j(c) = j of a[q(c)]*delta_Z[i(c)]
@@ -94,7 +94,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j = g1;
@@ -111,14 +111,14 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         const REAL a_0 = a[D_q(d_row)];
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv delta_Z_1 = delta_Z[D_i(d_row) * TV + t0 + t];
+            const realv delta_Z_1 = delta_Z[D_i(d_row) * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += a_0 * delta_Z_1;
         }
     }
 #pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
-        delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
+        delta_Y[j * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[j * VECTORS_PER_BLOCK + t0 + t]);
     }
 }
 WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
@@ -127,9 +127,9 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict a,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), a, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), a, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_a[q] = sum over c in D with q(c) = q, t of Y[j(c)]*delta_Z[i(c)]
@@ -140,7 +140,7 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_a,
     __global const int *restrict index,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_a
     , __local REAL *team
 #endif
@@ -157,11 +157,11 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_a
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_a * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_a ? 1 : odd(J) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_a ? 1 : odd(I) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_a ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_a ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
 #if BLOCKED
@@ -170,8 +170,8 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
 #pragma unroll UNROLL_gradient_a
 #endif
             for (integer t = first; t < count; t += PARTS_gradient_a) {
-                const realv Y_0 = Y_block[D_j(d_row) * TV + t];
-                const realv delta_Z_1 = delta_Z_block[D_i(d_row) * TV + t];
+                const realv Y_0 = Y_block[D_j(d_row) * VECTORS_PER_BLOCK + t];
+                const realv delta_Z_1 = delta_Z_block[D_i(d_row) * VECTORS_PER_BLOCK + t];
                 acc0 += Y_0 * delta_Z_1;
             }
         }
@@ -205,15 +205,15 @@ WIDE __kernel void gradient_a(__global const realv *restrict Y,
     __global REAL *restrict gradient_a,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_a
     __local REAL team[1 * (TEAM_gradient_a + 1)];
-    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, TV, team);
+    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, 1, 31 - clz(TEAM_gradient_a));
     gradient_a_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_a, index, team);
 #else
-    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, TV);
+    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, index, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -225,7 +225,7 @@ static void samplegradient_a_item(const integer g0, const integer g1, const inte
     __global realv *restrict samplegradient_a,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_a_t;
     const integer q = g1;
@@ -241,15 +241,15 @@ static void samplegradient_a_item(const integer g0, const integer g1, const inte
         const integer d_row = D_by_q_rows(n_d_row);
 #pragma unroll
         for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
-            const realv Y_0 = Y[D_j(d_row) * TV + t0 + t];
-            const realv delta_Z_1 = delta_Z[D_i(d_row) * TV + t0 + t];
+            const realv Y_0 = Y[D_j(d_row) * VECTORS_PER_BLOCK + t0 + t];
+            const realv delta_Z_1 = delta_Z[D_i(d_row) * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += Y_0 * delta_Z_1;
         }
     }
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_a_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_a[q * TV + t0 + t] = result;
+        samplegradient_a[q * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_a(__global const realv *restrict Y,
@@ -257,9 +257,9 @@ WIDE __kernel void samplegradient_a(__global const realv *restrict Y,
     __global realv *restrict samplegradient_a,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_a, index, vectors, TV);
+    samplegradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_a, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

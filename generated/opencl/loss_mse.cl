@@ -2,13 +2,13 @@
 // layer: loss_mse: error function with every activation (equation 6)
 // definition: sha256 8869e325d5cb88c2d8b41acfd01653d5ba998c1a16ba1b1bebf515f7e1d81637
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) && defined(UNROLL_value_linear) \
@@ -41,7 +41,7 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
@@ -55,8 +55,8 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_linear_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -72,9 +72,9 @@ WIDE __kernel void value_linear(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = -t + y
@@ -85,17 +85,17 @@ static void delta_linear_item(const integer g0, const integer g1, const integer 
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_linear_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_linear_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * (Y_r1 - T_r2);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_linear(__global const realv *restrict T,
@@ -103,9 +103,9 @@ WIDE __kernel void delta_linear(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -116,7 +116,7 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
@@ -130,8 +130,8 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -147,9 +147,9 @@ WIDE __kernel void value_sigmoid(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (-t + y)*(-y**2 + y)
@@ -160,17 +160,17 @@ static void delta_sigmoid_item(const integer g0, const integer g1, const integer
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_sigmoid_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_sigmoid_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * (Y_r1 - T_r2) * (Y_r1 - Y_r1 * Y_r1);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
@@ -178,9 +178,9 @@ WIDE __kernel void delta_sigmoid(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -191,7 +191,7 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
@@ -205,8 +205,8 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_tanh_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -222,9 +222,9 @@ WIDE __kernel void value_tanh(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (1 - y**2)*(-t + y)
@@ -235,17 +235,17 @@ static void delta_tanh_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_tanh_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * (-Y_r1 * Y_r1 + 1.0) * (Y_r1 - T_r2);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_tanh(__global const realv *restrict T,
@@ -253,9 +253,9 @@ WIDE __kernel void delta_tanh(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -266,7 +266,7 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
@@ -280,8 +280,8 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -297,9 +297,9 @@ WIDE __kernel void value_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (17159/15000 - 20000*y**2/51477)*(-t + y)
@@ -310,17 +310,17 @@ static void delta_scaled_tanh_item(const integer g0, const integer g1, const int
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_scaled_tanh_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_scaled_tanh_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * (1.1439333333333332 - 0.3885230297025856 * Y_r1 * Y_r1) * (Y_r1 - T_r2);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
@@ -328,9 +328,9 @@ WIDE __kernel void delta_scaled_tanh(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -341,7 +341,7 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
@@ -355,8 +355,8 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_relu_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -372,9 +372,9 @@ WIDE __kernel void value_relu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), (0, True))
@@ -385,17 +385,17 @@ static void delta_relu_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_relu_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : (realv)(0.0));
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_relu(__global const realv *restrict T,
@@ -403,9 +403,9 @@ WIDE __kernel void delta_relu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -416,7 +416,7 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
@@ -430,8 +430,8 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -447,9 +447,9 @@ WIDE __kernel void value_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)/100, True))
@@ -460,17 +460,17 @@ static void delta_leaky_relu_item(const integer g0, const integer g1, const inte
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_leaky_relu_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_leaky_relu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : Y_r1 / 100.0 - T_r2 / 100.0);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
@@ -478,9 +478,9 @@ WIDE __kernel void delta_leaky_relu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -491,7 +491,7 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
@@ -505,8 +505,8 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_softplus_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -522,9 +522,9 @@ WIDE __kernel void value_softplus(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (1 - exp(-y))*(-t + y)
@@ -535,17 +535,17 @@ static void delta_softplus_item(const integer g0, const integer g1, const intege
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_softplus_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_softplus_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * (-exp(-Y_r1) + 1.0) * (Y_r1 - T_r2);
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_softplus(__global const realv *restrict T,
@@ -553,9 +553,9 @@ WIDE __kernel void delta_softplus(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -566,7 +566,7 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
@@ -580,8 +580,8 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_elu_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -597,9 +597,9 @@ WIDE __kernel void value_elu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t + y, y > 0), ((-t + y)*(y + 1), True))
@@ -610,17 +610,17 @@ static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_elu_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_elu_t; ++t) {
         const realv weight_r0 = weight[t0 + t];
-        const realv Y_r1 = Y[n * TV + t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv Y_r1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv result = weight_r0 * ((Y_r1 > (realv)(0.0)) ? Y_r1 - T_r2 : (Y_r1 + 1.0) * (Y_r1 - T_r2));
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_elu(__global const realv *restrict T,
@@ -628,9 +628,9 @@ WIDE __kernel void delta_elu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of (t - y)**2/2
@@ -641,7 +641,7 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
@@ -655,8 +655,8 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
     for (integer n = 0; n < N; ++n) {
 #pragma unroll
         for (integer t = 0; t < TILE_value_gelu_t; ++t) {
-            const realv T_0 = T[n * TV + t0 + t];
-            const realv Y_1 = Y[n * TV + t0 + t];
+            const realv T_0 = T[n * VECTORS_PER_BLOCK + t0 + t];
+            const realv Y_1 = Y[n * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Y_1) * (T_0 - Y_1) / 2.0;
         }
     }
@@ -672,9 +672,9 @@ WIDE __kernel void value_gelu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (-t + z*(erf(sqrt(2)*z/2) + 1)/2)*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 +
@@ -686,19 +686,19 @@ static void delta_gelu_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_gelu_t;
     const integer n = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_gelu_t; ++t) {
-        const realv Z_r0 = Z[n * TV + t0 + t];
+        const realv Z_r0 = Z[n * VECTORS_PER_BLOCK + t0 + t];
         const realv weight_r1 = weight[t0 + t];
-        const realv T_r2 = T[n * TV + t0 + t];
+        const realv T_r2 = T[n * VECTORS_PER_BLOCK + t0 + t];
         const realv s0 = Z_r0 * sqrt(2.0) / 2.0;
         const realv s1 = erf(s0);
         const realv result = weight_r1 * (Z_r0 * (s1 + 1.0) / 2.0 - T_r2) * (0.5 + s1 / 2.0 + s0 * exp(-Z_r0 * Z_r0 / 2.0) / sqrt(3.141592653589793));
-        delta[n * TV + t0 + t] = result;
+        delta[n * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_gelu(__global const realv *restrict T,
@@ -706,7 +706,7 @@ WIDE __kernel void delta_gelu(__global const realv *restrict T,
     __global const realv *restrict weight,
     __global realv *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, TV);
+    delta_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }

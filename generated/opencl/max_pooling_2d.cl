@@ -5,13 +5,13 @@
 // symbols: J: the number of units or maps of the input; H0, H1: the extent of the input along its
 //   coordinate; K0, K1: given as window along its coordinate, 2 by default; X0: H0 // K0; X1: H1 // K1
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_K1) \
@@ -30,7 +30,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict position_Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer id = g1;
@@ -52,7 +52,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         for (integer u1 = 0; u1 < K1; ++u1) {
 #pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                const realv Y_0 = Y[((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t0 + t];
+                const realv Y_0 = Y[((i * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * VECTORS_PER_BLOCK + t0 + t];
                 const realv value0 = Y_0;
                 position0[t] = (value0 > acc0[t]) ? (realv)((REAL)(u1 + K1 * u0)) : position0[t];
                 acc0[t] = (value0 > acc0[t] || value0 != value0) ? value0 : acc0[t];
@@ -63,10 +63,10 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
         const realv result = acc0[t];
 #if STORE_Z
-        z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
+        z_out[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-        Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
-        position_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = position0[t];
+        Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
+        position_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = position0[t];
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict Y,
@@ -74,9 +74,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *restrict position_Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, position_Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * (delta_Z[j, x0, x1] if position_Z[j, x0, x1] == K1*(y0 - K0*x0) + y1 -
@@ -88,7 +88,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -107,15 +107,15 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (x0 < X0 && x1 < X1) {
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv position_Z_0 = position_Z[((j * X0 + x0) * X1 + x1) * TV + t0 + t];
-            const realv delta_Z_1 = delta_Z[((j * X0 + x0) * X1 + x1) * TV + t0 + t];
+            const realv position_Z_0 = position_Z[((j * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
+            const realv delta_Z_1 = delta_Z[((j * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (position_Z_0 == (realv)((REAL)(y1 + K1 * (y0 - K0 * x0) - K1 * x1))) ? delta_Z_1 : (realv)(0.0);
         }
     }
 #pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
-        delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
+        delta_Y[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t]);
     }
 }
 WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
@@ -123,7 +123,7 @@ WIDE __kernel void delta_Y(__global const realv *restrict position_Z,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), position_Z, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }

@@ -4,14 +4,14 @@
 // definition: sha256 e1376bcd8b9fab4da1a84f5b6e91a795e1f35c12771fb71ba1c31b0ed824bf16
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -41,7 +41,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
     SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from
 #if LOCAL_forward_R
     , __local REAL *c_local
@@ -50,7 +50,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_R_t;
     const integer i_first = g2 * TILE_forward_R_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_R_i);
+    const integer i0 = imin(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
@@ -70,7 +70,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer i_n = i0 + rest % TILE_forward_R_i;
                 rest /= TILE_forward_R_i;
-                const integer j_n = lesser(j + rest, J - 1);
+                const integer j_n = imin(j + rest, J - 1);
                 c_local[n] = c[i_n * J + j_n - c_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -79,7 +79,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
         realv Y_0[TILE_forward_R_t];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_R_t; ++t) {
-            Y_0[t] = Y[j * TV + t0 + t];
+            Y_0[t] = Y[j * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
@@ -102,7 +102,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
         for (integer t = 0; t < TILE_forward_R_t; ++t) {
             const realv result = acc0[n_i][t];
-            R[i * TV + t0 + t] = result;
+            R[i * VECTORS_PER_BLOCK + t0 + t] = result;
         }
     }
 }
@@ -110,14 +110,14 @@ WIDE __kernel void forward_R(__global const realv *restrict Y,
     SPACE_forward_R const REAL *restrict c,
     __global realv *restrict R,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from)
 {
 #if LOCAL_forward_R
     __local REAL c_local[LOCAL_forward_R * TILE_forward_R_i];
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0, c_local);
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, VECTORS_PER_BLOCK, SLICED_forward_R ? c_from : 0, c_local);
 #else
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV, SLICED_forward_R ? c_from : 0);
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, VECTORS_PER_BLOCK, SLICED_forward_R ? c_from : 0);
 #endif
 }
 
@@ -129,20 +129,20 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-        const realv R_r0 = R[i * TV + t0 + t];
+        const realv R_r0 = R[i * VECTORS_PER_BLOCK + t0 + t];
         const REAL beta_r1 = beta[i - beta_from];
         const realv result = exp(-R_r0 * beta_r1);
 #if STORE_Z
-        z_out[i * TV + t0 + t] = result;
+        z_out[i * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-        Z[i * TV + t0 + t] = PHI(result);
+        Z[i * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
     }
 }
 WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
@@ -150,10 +150,10 @@ WIDE __kernel void forward_Z(SPACE_forward_Z const REAL *restrict beta,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV, SLICED_forward_Z ? beta_from : 0);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? beta_from : 0);
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*exp(-R[i]*beta[i])
@@ -164,7 +164,7 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
     const integer t0 = g0 * TILE_delta_R_t;
@@ -172,10 +172,10 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
     for (integer t = 0; t < TILE_delta_R_t; ++t) {
         const REAL beta_r0 = beta[i - beta_from];
-        const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
-        const realv R_r2 = R[i * TV + t0 + t];
+        const realv delta_Z_r1 = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
+        const realv R_r2 = R[i * VECTORS_PER_BLOCK + t0 + t];
         const realv result = -beta_r0 * delta_Z_r1 * exp(-R_r2 * beta_r0);
-        delta_R[i * TV + t0 + t] = result;
+        delta_R[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
@@ -183,10 +183,10 @@ WIDE __kernel void delta_R(SPACE_delta_R const REAL *restrict beta,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_R,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
-    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV, SLICED_delta_R ? beta_from : 0);
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, VECTORS_PER_BLOCK, SLICED_delta_R ? beta_from : 0);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of 2*delta_R[i]*(Y[j] - c[i, j])
@@ -198,7 +198,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if LOCAL_delta_Y
     , __local REAL *c_local
 #endif
@@ -206,7 +206,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * TILE_delta_Y_j;
-    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer j0 = imin(j_first, J - TILE_delta_Y_j);
     realv acc1[TILE_delta_Y_t];
 #pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
@@ -231,7 +231,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const integer i_n = lesser(i + rest, I - 1);
+                const integer i_n = imin(i + rest, I - 1);
                 c_local[n] = c[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -240,7 +240,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         realv delta_R_0[TILE_delta_Y_t];
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            delta_R_0[t] = delta_R[i * TV + t0 + t];
+            delta_R_0[t] = delta_R[i * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
@@ -266,9 +266,9 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         if (j < j_first) continue;
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv Y_r0 = Y[j * TV + t0 + t];
+            const realv Y_r0 = Y[j * VECTORS_PER_BLOCK + t0 + t];
             const realv result = 2.0 * (Y_r0 * acc1[t] + acc0[n_j][t]);
-            delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
+            delta_Y[j * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[j * VECTORS_PER_BLOCK + t0 + t]);
         }
     }
 }
@@ -278,13 +278,13 @@ WIDE __kernel void delta_Y(__global const realv *restrict Y,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if LOCAL_delta_Y
     __local REAL c_local[LOCAL_delta_Y * TILE_delta_Y_j];
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV, c_local);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK, c_local);
 #else
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -296,7 +296,7 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from
 #if TEAM_gradient_c
     , __local REAL *team
@@ -312,8 +312,8 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
     const integer i_first = tile * TILE_gradient_c_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_c_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_c_j);
     realv acc1[TILE_gradient_c_i];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
@@ -330,11 +330,11 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_c
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_c * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_R_block = delta_R + block * (TEAM_gradient_c ? 1 : odd(I) * TV);
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_c ? 1 : odd(J) * TV);
+        __global const realv *restrict delta_R_block = delta_R + block * (TEAM_gradient_c ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_c ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_c
@@ -345,12 +345,12 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
                 const integer j = j0 + n_j;
-                Y_1[n_j] = Y_block[j * TV + t];
+                Y_1[n_j] = Y_block[j * VECTORS_PER_BLOCK + t];
             }
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
                 const integer i = i0 + n_i;
-                const realv delta_R_0 = delta_R_block[i * TV + t];
+                const realv delta_R_0 = delta_R_block[i * VECTORS_PER_BLOCK + t];
                 acc1[n_i] += delta_R_0;
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -400,8 +400,8 @@ static void gradient_c_store(const integer g0, const integer g1, const integer g
     const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
     tile /= ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j);
     const integer i_first = tile * TILE_gradient_c_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_c_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_c_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_c_j);
     for (integer place = lane; place < TILE_gradient_c_i * TILE_gradient_c_j; place += TEAM_gradient_c) {
         integer rest = place;
         const integer j = j0 + rest % TILE_gradient_c_j;
@@ -418,16 +418,16 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     __global const realv *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from)
 {
 #if TEAM_gradient_c
     __local REAL team[TILE_gradient_c_i * TILE_gradient_c_j * (TEAM_gradient_c + 1)];
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0, team);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK, SLICED_gradient_c ? c_from : 0, team);
     team_fold(team, TILE_gradient_c_i * TILE_gradient_c_j, 31 - clz(TEAM_gradient_c));
     gradient_c_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_c, team);
 #else
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV, SLICED_gradient_c ? c_from : 0);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK, SLICED_gradient_c ? c_from : 0);
 #endif
 }
 
@@ -439,7 +439,7 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from)
 {
     const integer t0 = g0 * TILE_samplegradient_c_t;
@@ -449,11 +449,11 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
     const integer i = id;
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_c_t; ++t) {
-        const realv delta_R_r0 = delta_R[i * TV + t0 + t];
+        const realv delta_R_r0 = delta_R[i * VECTORS_PER_BLOCK + t0 + t];
         const REAL c_r1 = c[i * J + j - c_from];
-        const realv Y_r2 = Y[j * TV + t0 + t];
+        const realv Y_r2 = Y[j * VECTORS_PER_BLOCK + t0 + t];
         const realv result = 2.0 * delta_R_r0 * (c_r1 - Y_r2);
-        samplegradient_c[(i * J + j) * TV + t0 + t] = result;
+        samplegradient_c[(i * J + j) * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
@@ -461,10 +461,10 @@ WIDE __kernel void samplegradient_c(__global const realv *restrict Y,
     __global const realv *restrict delta_R,
     __global realv *restrict samplegradient_c,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int c_from)
 {
-    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV, SLICED_samplegradient_c ? c_from : 0);
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, VECTORS_PER_BLOCK, SLICED_samplegradient_c ? c_from : 0);
 }
 
 // gradient_beta[i] = sum over t of -R[i]*delta_Z[i]*exp(-R[i]*beta[i])
@@ -475,7 +475,7 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from
 #if TEAM_gradient_beta
     , __local REAL *team
@@ -488,7 +488,7 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_beta_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_beta_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_beta_i);
     realv acc0[TILE_gradient_beta_i];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
@@ -497,11 +497,11 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
 #if TEAM_gradient_beta
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_beta * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict R_block = R + block * (TEAM_gradient_beta ? 1 : odd(I) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_beta ? 1 : odd(I) * TV);
+        __global const realv *restrict R_block = R + block * (TEAM_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_beta
@@ -511,8 +511,8 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
                 const integer i = i0 + n_i;
-                const realv R_0 = R_block[i * TV + t];
-                const realv delta_Z_1 = delta_Z_block[i * TV + t];
+                const realv R_0 = R_block[i * VECTORS_PER_BLOCK + t];
+                const realv delta_Z_1 = delta_Z_block[i * VECTORS_PER_BLOCK + t];
                 const REAL beta_2 = beta[i - beta_from];
                 acc0[n_i] -= R_0 * delta_Z_1 * exp(-R_0 * beta_2);
             }
@@ -544,7 +544,7 @@ static void gradient_beta_store(const integer g0, const integer g1, const intege
     const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_beta_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_beta_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_beta_i);
     for (integer place = lane; place < TILE_gradient_beta_i; place += TEAM_gradient_beta) {
         integer rest = place;
         const integer i = i0 + rest;
@@ -558,16 +558,16 @@ WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
 #if TEAM_gradient_beta
     __local REAL team[TILE_gradient_beta_i * (TEAM_gradient_beta + 1)];
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0, team);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_gradient_beta ? beta_from : 0, team);
     team_fold(team, TILE_gradient_beta_i, 31 - clz(TEAM_gradient_beta));
     gradient_beta_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_beta, team);
 #else
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV, SLICED_gradient_beta ? beta_from : 0);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_gradient_beta ? beta_from : 0);
 #endif
 }
 
@@ -579,18 +579,18 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
     const integer t0 = g0 * TILE_samplegradient_beta_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_beta_t; ++t) {
-        const realv R_r0 = R[i * TV + t0 + t];
-        const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
+        const realv R_r0 = R[i * VECTORS_PER_BLOCK + t0 + t];
+        const realv delta_Z_r1 = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
         const REAL beta_r2 = beta[i - beta_from];
         const realv result = -R_r0 * delta_Z_r1 * exp(-R_r0 * beta_r2);
-        samplegradient_beta[i * TV + t0 + t] = result;
+        samplegradient_beta[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_beta(SPACE_samplegradient_beta const REAL *restrict beta,
@@ -598,10 +598,10 @@ WIDE __kernel void samplegradient_beta(SPACE_samplegradient_beta const REAL *res
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_beta,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
-    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV, SLICED_samplegradient_beta ? beta_from : 0);
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_samplegradient_beta ? beta_from : 0);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -3,14 +3,14 @@
 // definition: sha256 deaa5dcd31a4d841fb2775d7909d706ad6555ddfa0ae044f0a208f3c9c345404
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -48,7 +48,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
     SPACE_forward_A const REAL *restrict b,
     __global realv *restrict A,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from,
     const int b_from
 #if LOCAL_forward_A
@@ -58,7 +58,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_A_t;
     const integer i_first = g2 * TILE_forward_A_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_A_i);
+    const integer i0 = imin(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
@@ -78,7 +78,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer i_n = i0 + rest % TILE_forward_A_i;
                 rest /= TILE_forward_A_i;
-                const integer j_n = lesser(j + rest, J - 1);
+                const integer j_n = imin(j + rest, J - 1);
                 w_local[n] = w[i_n * J + j_n - w_from];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -87,7 +87,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_A_t; ++t) {
-            Y_0[t] = Y[j * TV + t0 + t];
+            Y_0[t] = Y[j * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
@@ -111,7 +111,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
         for (integer t = 0; t < TILE_forward_A_t; ++t) {
             const REAL b_r0 = b[i - b_from];
             const realv result = b_r0 + acc0[n_i][t];
-            A[i * TV + t0 + t] = result;
+            A[i * VECTORS_PER_BLOCK + t0 + t] = result;
         }
     }
 }
@@ -120,15 +120,15 @@ WIDE __kernel void forward_A(__global const realv *restrict Y,
     SPACE_forward_A const REAL *restrict b,
     __global realv *restrict A,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int w_from,
     const int b_from)
 {
 #if LOCAL_forward_A
     __local REAL w_local[LOCAL_forward_A * TILE_forward_A_i];
-    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0, w_local);
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, VECTORS_PER_BLOCK, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0, w_local);
 #else
-    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0);
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, VECTORS_PER_BLOCK, SLICED_forward_A ? w_from : 0, SLICED_forward_A ? b_from : 0);
 #endif
 }
 
@@ -139,7 +139,7 @@ static void forward_m_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict m,
     __global realv *restrict position_m,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_m_t;
     realv acc0[TILE_forward_m_t], position0[TILE_forward_m_t];
@@ -154,7 +154,7 @@ static void forward_m_item(const integer g0, const integer g1, const integer g2,
     for (integer k = 0; k < I; ++k) {
 #pragma unroll
         for (integer t = 0; t < TILE_forward_m_t; ++t) {
-            const realv A_0 = A[k * TV + t0 + t];
+            const realv A_0 = A[k * VECTORS_PER_BLOCK + t0 + t];
             const realv value0 = A_0;
             position0[t] = (value0 > acc0[t]) ? (realv)((REAL)(k)) : position0[t];
             acc0[t] = (value0 > acc0[t] || value0 != value0) ? value0 : acc0[t];
@@ -171,9 +171,9 @@ WIDE __kernel void forward_m(__global const realv *restrict A,
     __global realv *restrict m,
     __global realv *restrict position_m,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_m_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, position_m, vectors, TV);
+    forward_m_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, position_m, vectors, VECTORS_PER_BLOCK);
 }
 
 // E[i] = exp(A[i] - m)
@@ -183,25 +183,25 @@ static void forward_E_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict m,
     __global realv *restrict E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_E_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_forward_E_t; ++t) {
-        const realv A_r0 = A[i * TV + t0 + t];
+        const realv A_r0 = A[i * VECTORS_PER_BLOCK + t0 + t];
         const realv m_r1 = m[t0 + t];
         const realv result = exp(A_r0 - m_r1);
-        E[i * TV + t0 + t] = result;
+        E[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void forward_E(__global const realv *restrict A,
     __global const realv *restrict m,
     __global realv *restrict E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_E_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, E, vectors, TV);
+    forward_E_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, E, vectors, VECTORS_PER_BLOCK);
 }
 
 // S = sum over k of E[k]
@@ -210,7 +210,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict E,
     __global realv *restrict S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
@@ -224,7 +224,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
     for (integer k = 0; k < I; ++k) {
 #pragma unroll
         for (integer t = 0; t < TILE_forward_S_t; ++t) {
-            const realv E_0 = E[k * TV + t0 + t];
+            const realv E_0 = E[k * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += E_0;
         }
     }
@@ -237,9 +237,9 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
 WIDE __kernel void forward_S(__global const realv *restrict E,
     __global realv *restrict S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, vectors, TV);
+    forward_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, vectors, VECTORS_PER_BLOCK);
 }
 
 // Z[i] = E[i]/S
@@ -250,19 +250,19 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-        const realv E_r0 = E[i * TV + t0 + t];
+        const realv E_r0 = E[i * VECTORS_PER_BLOCK + t0 + t];
         const realv S_r1 = S[t0 + t];
         const realv result = E_r0 / S_r1;
 #if STORE_Z
-        z_out[i * TV + t0 + t] = result;
+        z_out[i * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-        Z[i * TV + t0 + t] = PHI(result);
+        Z[i * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
     }
 }
 WIDE __kernel void forward_Z(__global const realv *restrict E,
@@ -270,9 +270,9 @@ WIDE __kernel void forward_Z(__global const realv *restrict E,
     __global realv *restrict Z,
     __global realv *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_S = sum over i of -E[i]*delta_Z[i]/S**2
@@ -283,7 +283,7 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
@@ -297,8 +297,8 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
     for (integer i = 0; i < I; ++i) {
 #pragma unroll
         for (integer t = 0; t < TILE_delta_S_t; ++t) {
-            const realv E_0 = E[i * TV + t0 + t];
-            const realv delta_Z_1 = delta_Z[i * TV + t0 + t];
+            const realv E_0 = E[i * VECTORS_PER_BLOCK + t0 + t];
+            const realv delta_Z_1 = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
             const realv S_2 = S[t0 + t];
             acc0[t] -= E_0 * delta_Z_1 / (S_2 * S_2);
         }
@@ -314,9 +314,9 @@ WIDE __kernel void delta_S(__global const realv *restrict E,
     __global const realv *restrict delta_Z,
     __global realv *restrict delta_S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, delta_Z, delta_S, vectors, TV);
+    delta_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, delta_Z, delta_S, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_E[i] = delta_S
@@ -328,17 +328,17 @@ static void delta_E_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_S,
     __global realv *restrict delta_E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_E_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_E_t; ++t) {
         const realv delta_S_r0 = delta_S[t0 + t];
-        const realv delta_Z_r1 = delta_Z[i * TV + t0 + t];
+        const realv delta_Z_r1 = delta_Z[i * VECTORS_PER_BLOCK + t0 + t];
         const realv S_r2 = S[t0 + t];
         const realv result = delta_S_r0 + delta_Z_r1 / S_r2;
-        delta_E[i * TV + t0 + t] = result;
+        delta_E[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_E(__global const realv *restrict S,
@@ -346,9 +346,9 @@ WIDE __kernel void delta_E(__global const realv *restrict S,
     __global const realv *restrict delta_S,
     __global realv *restrict delta_E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_E_item(get_global_id(0), get_global_id(1), get_global_id(2), S, delta_Z, delta_S, delta_E, vectors, TV);
+    delta_E_item(get_global_id(0), get_global_id(1), get_global_id(2), S, delta_Z, delta_S, delta_E, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m)
@@ -359,17 +359,17 @@ static void delta_A_item(const integer g0, const integer g1, const integer g2,
     __global const realv *restrict delta_E,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_A_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_delta_A_t; ++t) {
-        const realv delta_E_r0 = delta_E[i * TV + t0 + t];
-        const realv A_r1 = A[i * TV + t0 + t];
+        const realv delta_E_r0 = delta_E[i * VECTORS_PER_BLOCK + t0 + t];
+        const realv A_r1 = A[i * VECTORS_PER_BLOCK + t0 + t];
         const realv m_r2 = m[t0 + t];
         const realv result = delta_E_r0 * exp(A_r1 - m_r2);
-        delta_A[i * TV + t0 + t] = result;
+        delta_A[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void delta_A(__global const realv *restrict A,
@@ -377,9 +377,9 @@ WIDE __kernel void delta_A(__global const realv *restrict A,
     __global const realv *restrict delta_E,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_A_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, delta_E, delta_A, vectors, TV);
+    delta_A_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, delta_E, delta_A, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
@@ -390,7 +390,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if LOCAL_delta_Y
     , __local REAL *w_local
 #endif
@@ -398,7 +398,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * TILE_delta_Y_j;
-    const integer j0 = lesser(j_first, J - TILE_delta_Y_j);
+    const integer j0 = imin(j_first, J - TILE_delta_Y_j);
     realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
 #pragma unroll
     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -418,7 +418,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                 integer rest = n;
                 const integer j_n = j0 + rest % TILE_delta_Y_j;
                 rest /= TILE_delta_Y_j;
-                const integer i_n = lesser(i + rest, I - 1);
+                const integer i_n = imin(i + rest, I - 1);
                 w_local[n] = w[i_n * J + j_n];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -427,7 +427,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         realv delta_A_0[TILE_delta_Y_t];
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            delta_A_0[t] = delta_A[i * TV + t0 + t];
+            delta_A_0[t] = delta_A[i * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -450,7 +450,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
         for (integer t = 0; t < TILE_delta_Y_t; ++t) {
             const realv result = acc0[n_j][t];
-            delta_Y[j * TV + t0 + t] = result * DPHI(below[j * TV + t0 + t]);
+            delta_Y[j * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[j * VECTORS_PER_BLOCK + t0 + t]);
         }
     }
 }
@@ -459,13 +459,13 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict w,
     __global realv *restrict delta_Y,
     __global const realv *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if LOCAL_delta_Y
     __local REAL w_local[LOCAL_delta_Y * TILE_delta_Y_j];
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV, w_local);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK, w_local);
 #else
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -476,7 +476,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_w
     , __local REAL *team
 #endif
@@ -491,8 +491,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -504,11 +504,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_w
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : odd(J) * TV);
-        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_w ? 1 : odd(I) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_w ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_w
@@ -519,12 +519,12 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
-                Y_0[n_j] = Y_block[j * TV + t];
+                Y_0[n_j] = Y_block[j * VECTORS_PER_BLOCK + t];
             }
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                 const integer i = i0 + n_i;
-                const realv delta_A_1 = delta_A_block[i * TV + t];
+                const realv delta_A_1 = delta_A_block[i * VECTORS_PER_BLOCK + t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
@@ -571,8 +571,8 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     for (integer place = lane; place < TILE_gradient_w_i * TILE_gradient_w_j; place += TEAM_gradient_w) {
         integer rest = place;
         const integer j = j0 + rest % TILE_gradient_w_j;
@@ -588,15 +588,15 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_w
     __local REAL team[TILE_gradient_w_i * TILE_gradient_w_j * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV, team);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_w_i * TILE_gradient_w_j, 31 - clz(TEAM_gradient_w));
     gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
 #else
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -607,7 +607,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -616,19 +616,19 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer i = id;
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-        const realv Y_r0 = Y[j * TV + t0 + t];
-        const realv delta_A_r1 = delta_A[i * TV + t0 + t];
+        const realv Y_r0 = Y[j * VECTORS_PER_BLOCK + t0 + t];
+        const realv delta_A_r1 = delta_A[i * VECTORS_PER_BLOCK + t0 + t];
         const realv result = Y_r0 * delta_A_r1;
-        samplegradient_w[(i * J + j) * TV + t0 + t] = result;
+        samplegradient_w[(i * J + j) * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_w(__global const realv *restrict Y,
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
@@ -637,7 +637,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_b
     , __local REAL *team
 #endif
@@ -649,7 +649,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
@@ -658,10 +658,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_b
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_b ? 1 : odd(I) * TV);
+        __global const realv *restrict delta_A_block = delta_A + block * (TEAM_gradient_b ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b
@@ -671,7 +671,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                 const integer i = i0 + n_i;
-                const realv delta_A_0 = delta_A_block[i * TV + t];
+                const realv delta_A_0 = delta_A_block[i * VECTORS_PER_BLOCK + t];
                 acc0[n_i] += delta_A_0;
             }
         }
@@ -702,7 +702,7 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
     const integer part = PARTS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
@@ -714,15 +714,15 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
 WIDE __kernel void gradient_b(__global const realv *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_b
     __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV, team);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
     gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
 #else
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -732,23 +732,23 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-        const realv delta_A_r0 = delta_A[i * TV + t0 + t];
+        const realv delta_A_r0 = delta_A[i * VECTORS_PER_BLOCK + t0 + t];
         const realv result = delta_A_r0;
-        samplegradient_b[i * TV + t0 + t] = result;
+        samplegradient_b[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_b(__global const realv *restrict delta_A,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over i of (T[i] - Z[i])**2/2
@@ -759,7 +759,7 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
@@ -773,8 +773,8 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
     for (integer i = 0; i < I; ++i) {
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
-            const realv T_0 = T[i * TV + t0 + t];
-            const realv Z_1 = Z[i * TV + t0 + t];
+            const realv T_0 = T[i * VECTORS_PER_BLOCK + t0 + t];
+            const realv Z_1 = Z[i * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += (T_0 - Z_1) * (T_0 - Z_1) / 2.0;
         }
     }
@@ -790,9 +790,9 @@ WIDE __kernel void head_mse_value(__global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, TV);
+    head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
@@ -803,11 +803,11 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_mse_delta_t;
     const integer i_first = g2 * TILE_head_mse_delta_i;
-    const integer i0 = lesser(i_first, I - TILE_head_mse_delta_i);
+    const integer i0 = imin(i_first, I - TILE_head_mse_delta_i);
     realv acc0[TILE_head_mse_delta_t];
 #pragma unroll
     for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
@@ -820,12 +820,12 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
         realv T_0[TILE_head_mse_delta_t];
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
-            T_0[t] = T[i_ * TV + t0 + t];
+            T_0[t] = T[i_ * VECTORS_PER_BLOCK + t0 + t];
         }
         realv Z_1[TILE_head_mse_delta_t];
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
-            Z_1[t] = Z[i_ * TV + t0 + t];
+            Z_1[t] = Z[i_ * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
@@ -839,10 +839,10 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];
-            const realv Z_r1 = Z[i * TV + t0 + t];
-            const realv T_r2 = T[i * TV + t0 + t];
+            const realv Z_r1 = Z[i * VECTORS_PER_BLOCK + t0 + t];
+            const realv T_r2 = T[i * VECTORS_PER_BLOCK + t0 + t];
             const realv result = weight_r0 * (Z_r1 * Z_r1 + Z_r1 * acc0[t] - T_r2 * Z_r1);
-            delta_A[i * TV + t0 + t] = result;
+            delta_A[i * VECTORS_PER_BLOCK + t0 + t] = result;
         }
     }
 }
@@ -851,9 +851,9 @@ WIDE __kernel void head_mse_delta(__global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_mse_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+    head_mse_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over i of T[i]*(-A[i] + m + log(S))
@@ -866,7 +866,7 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
@@ -880,10 +880,10 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
     for (integer i = 0; i < I; ++i) {
 #pragma unroll
         for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
-            const realv T_0 = T[i * TV + t0 + t];
+            const realv T_0 = T[i * VECTORS_PER_BLOCK + t0 + t];
             const realv m_1 = m[t0 + t];
             const realv S_2 = S[t0 + t];
-            const realv A_3 = A[i * TV + t0 + t];
+            const realv A_3 = A[i * VECTORS_PER_BLOCK + t0 + t];
             acc0[t] += T_0 * (m_1 + log(S_2) - A_3);
         }
     }
@@ -901,9 +901,9 @@ WIDE __kernel void head_ce_value(__global const realv *restrict A,
     __global const realv *restrict weight,
     __global realv *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, TV);
+    head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
@@ -914,11 +914,11 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_ce_delta_t;
     const integer i_first = g2 * TILE_head_ce_delta_i;
-    const integer i0 = lesser(i_first, I - TILE_head_ce_delta_i);
+    const integer i0 = imin(i_first, I - TILE_head_ce_delta_i);
     realv acc0[TILE_head_ce_delta_t];
 #pragma unroll
     for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
@@ -931,7 +931,7 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
         realv T_0[TILE_head_ce_delta_t];
 #pragma unroll
         for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
-            T_0[t] = T[i_ * TV + t0 + t];
+            T_0[t] = T[i_ * VECTORS_PER_BLOCK + t0 + t];
         }
 #pragma unroll
         for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
@@ -945,10 +945,10 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
 #pragma unroll
         for (integer t = 0; t < TILE_head_ce_delta_t; ++t) {
             const realv weight_r0 = weight[t0 + t];
-            const realv Z_r1 = Z[i * TV + t0 + t];
-            const realv T_r2 = T[i * TV + t0 + t];
+            const realv Z_r1 = Z[i * VECTORS_PER_BLOCK + t0 + t];
+            const realv T_r2 = T[i * VECTORS_PER_BLOCK + t0 + t];
             const realv result = weight_r0 * (Z_r1 * acc0[t] - T_r2);
-            delta_A[i * TV + t0 + t] = result;
+            delta_A[i * VECTORS_PER_BLOCK + t0 + t] = result;
         }
     }
 }
@@ -957,9 +957,9 @@ WIDE __kernel void head_ce_delta(__global const realv *restrict Z,
     __global const realv *restrict weight,
     __global realv *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+    head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -7,14 +7,14 @@
 //   its coordinate, 2 by default; X0: H0 // K0; X1: H1 // K1; D: the table of connections, whose row c is
 //   (i(c), j(c), q(c))
 //
-// Tensors with samples are stored in blocks of TV sample vectors, each [map, coordinates..., vector]; a realv holds
-// V samples.  An item that writes samples works on one block; one that sums them walks all blocks where BLOCKED is 1,
-// each of TV vectors in use, else the first `vectors` vectors of a single one.  Blocks lie an odd number of units
-// apart: else the same unit of all blocks might be in the same sets of a cache.
+// Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];
+// a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
+// where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
+// odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 90c5359e158bcc97983415cde7df905feaaaeb3711d3c142aaa8a9e241930ce9
+#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_K0) \
@@ -53,7 +53,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int b_from)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
@@ -62,8 +62,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
     tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
     const integer x0_first = tile * TILE_forward_Z_x0;
-    const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
-    const integer x10 = lesser(x1_first, X1 - TILE_forward_Z_x1);
+    const integer x00 = imin(x0_first, X0 - TILE_forward_Z_x0);
+    const integer x10 = imin(x1_first, X1 - TILE_forward_Z_x1);
     realv acc0[TILE_forward_Z_x0][TILE_forward_Z_x1][TILE_forward_Z_t];
 #pragma unroll
     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
@@ -91,7 +91,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                         const integer x1 = x10 + n_x1;
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t0 + t];
+                            const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[n_x0][n_x1][t] += Y_0 * alpha_1;
                         }
                     }
@@ -112,9 +112,9 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 const REAL b_r0 = b[i - b_from];
                 const realv result = b_r0 + acc0[n_x0][n_x1][t];
 #if STORE_Z
-                z_out[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = result;
+                z_out[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = result;
 #endif
-                Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t] = PHI(result);
+                Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t] = PHI(result);
             }
         }
     }
@@ -126,10 +126,10 @@ WIDE __kernel void forward_Z(__global const realv *restrict Y,
     __global realv *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV,
+    const int VECTORS_PER_BLOCK,
     const int b_from)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV, SLICED_forward_Z ? b_from : 0);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK, SLICED_forward_Z ? b_from : 0);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over c in D with j(c) = j of alpha[q(c)]*delta_Z[i(c), x0, x1]
@@ -142,7 +142,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -167,7 +167,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             const REAL alpha_0 = alpha[D_q(d_row)];
 #pragma unroll
             for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                const realv delta_Z_1 = delta_Z[((D_i(d_row) * X0 + x0) * X1 + x1) * TV + t0 + t];
+                const realv delta_Z_1 = delta_Z[((D_i(d_row) * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                 acc0[t] += alpha_0 * delta_Z_1;
             }
         }
@@ -175,7 +175,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
     for (integer t = 0; t < TILE_delta_Y_t; ++t) {
         const realv result = acc0[t];
-        delta_Y[((j * H0 + y0) * H1 + y1) * TV + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * TV + t0 + t]);
+        delta_Y[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t] = result * DPHI(below[((j * H0 + y0) * H1 + y1) * VECTORS_PER_BLOCK + t0 + t]);
     }
 }
 WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
@@ -184,9 +184,9 @@ WIDE __kernel void delta_Y(SPACE_delta_Y const REAL *restrict alpha,
     __global const realv *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_alpha[q] = sum over c in D with q(c) = q, x0, x1, u0, u1, t of Y[j(c), K0*x0 + u0, K1*x1 +
@@ -198,7 +198,7 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_alpha
     , __local REAL *team
 #endif
@@ -215,11 +215,11 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
 #if TEAM_gradient_alpha
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_alpha * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_alpha ? 1 : odd(J * H0 * H1) * TV);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_alpha ? 1 : odd(I * X0 * X1) * TV);
+        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_alpha ? 1 : padded_units(J * H0 * H1) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_alpha ? 1 : padded_units(I * X0 * X1) * VECTORS_PER_BLOCK);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
             for (integer x0 = 0; x0 < X0; ++x0) {
@@ -232,8 +232,8 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
 #pragma unroll UNROLL_gradient_alpha
 #endif
                             for (integer t = first; t < count; t += PARTS_gradient_alpha) {
-                                const realv Y_0 = Y_block[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t];
-                                const realv delta_Z_1 = delta_Z_block[((D_i(d_row) * X0 + x0) * X1 + x1) * TV + t];
+                                const realv Y_0 = Y_block[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * VECTORS_PER_BLOCK + t];
+                                const realv delta_Z_1 = delta_Z_block[((D_i(d_row) * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t];
                                 acc0 += Y_0 * delta_Z_1;
                             }
                         }
@@ -271,15 +271,15 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_alpha
     __local REAL team[1 * (TEAM_gradient_alpha + 1)];
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, TV, team);
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, 1, 31 - clz(TEAM_gradient_alpha));
     gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, index, team);
 #else
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, TV);
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -292,7 +292,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     __global realv *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer q = g1;
@@ -312,8 +312,8 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
                     for (integer u1 = 0; u1 < K1; ++u1) {
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
-                            const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * TV + t0 + t];
-                            const realv delta_Z_1 = delta_Z[((D_i(d_row) * X0 + x0) * X1 + x1) * TV + t0 + t];
+                            const realv Y_0 = Y[((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * VECTORS_PER_BLOCK + t0 + t];
+                            const realv delta_Z_1 = delta_Z[((D_i(d_row) * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                             acc0[t] += Y_0 * delta_Z_1;
                         }
                     }
@@ -324,7 +324,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_alpha_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_alpha[q * TV + t0 + t] = result;
+        samplegradient_alpha[q * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
@@ -332,9 +332,9 @@ WIDE __kernel void samplegradient_alpha(__global const realv *restrict Y,
     __global realv *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, index, vectors, TV);
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
@@ -343,7 +343,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV
+    const int VECTORS_PER_BLOCK
 #if TEAM_gradient_b
     , __local REAL *team
 #endif
@@ -355,7 +355,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     realv acc0[TILE_gradient_b_i];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
@@ -364,10 +364,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #if TEAM_gradient_b
     const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
 #else
-    const integer begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = part, count = BLOCKED ? TV : vectors;
+    const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : odd(I * X0 * X1) * TV);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(I * X0 * X1) * VECTORS_PER_BLOCK);
         for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
 #if BLOCKED
@@ -379,7 +379,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                         const integer i = i0 + n_i;
-                        const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * TV + t];
+                        const realv delta_Z_0 = delta_Z_block[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t];
                         acc0[n_i] += delta_Z_0;
                     }
                 }
@@ -412,7 +412,7 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
     const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_b_i);
+    const integer i0 = imin(i_first, I - TILE_gradient_b_i);
     for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
@@ -424,15 +424,15 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
 WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
 #if TEAM_gradient_b
     __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV, team);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
     team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
     gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
 #else
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif
 }
 
@@ -442,7 +442,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -458,7 +458,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
         for (integer x1 = 0; x1 < X1; ++x1) {
 #pragma unroll
             for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * TV + t0 + t];
+                const realv delta_Z_0 = delta_Z[((i * X0 + x0) * X1 + x1) * VECTORS_PER_BLOCK + t0 + t];
                 acc0[t] += delta_Z_0;
             }
         }
@@ -466,15 +466,15 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
     for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
         const realv result = acc0[t];
-        samplegradient_b[i * TV + t0 + t] = result;
+        samplegradient_b[i * VECTORS_PER_BLOCK + t0 + t] = result;
     }
 }
 WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     __global realv *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // A second launch, where a sum was taken in several parts: they are added up in order.

@@ -10,10 +10,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) && defined(SIZE_X0) \
@@ -38,12 +38,12 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
     if (u0_begin == 0 && u0_end == M0) {
         for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
@@ -68,8 +68,8 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
 #endif
     Z[t * I * X0 + i * X0 + x0] = FIRST(PHI(result));
 }
-static integer forward_Z_u0_begin(integer x0) { return (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0))); }
-static integer forward_Z_u0_end(integer x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
+static integer forward_Z_u0_begin(integer x0) { return (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0))); }
+static integer forward_Z_u0_end(integer x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
@@ -77,24 +77,24 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer tile = g2;
     const integer x0_first = tile % ((X0 + (TILE_forward_Z_x0 * V) - 1) / (TILE_forward_Z_x0 * V)) * (TILE_forward_Z_x0 * V);
     tile /= ((X0 + (TILE_forward_Z_x0 * V) - 1) / (TILE_forward_Z_x0 * V));
     const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
+    const integer x00 = imin(x0_first, X0 - (TILE_forward_Z_x0 * V));
     const integer x0 = x00;
     const int differ = X0 < TILE_forward_Z_x0 * V
         || forward_Z_u0_begin(x00) != forward_Z_u0_begin(x00 + TILE_forward_Z_x0 * V - 1)
         || forward_Z_u0_end(x00) != forward_Z_u0_end(x00 + TILE_forward_Z_x0 * V - 1);
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
+        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
+            for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, Y, w, b, Z, z_out, vectors, TV);
+                    forward_Z_place(t, i, x0, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -111,8 +111,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
     if (u0_begin == 0 && u0_end == M0) {
         for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
@@ -193,9 +193,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = (p0 + y0 - d0*u0)
@@ -207,13 +207,13 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0) {
-        const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+        const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
         if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
@@ -243,18 +243,18 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer y0 = g1;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -268,8 +268,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
-        const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+        const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
         if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
@@ -327,9 +327,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[i, j, u0] = sum over x0, t of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if 0 <= d0*u0 + k0*x0 -
@@ -340,15 +340,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer u0 = g1;
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -358,8 +358,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         if (x0_begin == 0 && x0_end == X0) {
             integer x0 = x0_begin;
             for (; x0 + V <= x0_end; x0 += V) {
@@ -455,9 +455,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[i, j, u0] = sum over x0 of Y[j, d0*u0 + k0*x0 - p0]*delta_Z[i, x0] if 0 <= d0*u0 + k0*x0
@@ -468,7 +468,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     const integer u0 = g1;
@@ -476,8 +476,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
@@ -489,8 +489,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+    const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+    const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
     if (x0_begin == 0 && x0_end == X0) {
         integer x0 = x0_begin;
         for (; x0 + V <= x0_end; x0 += V) {
@@ -644,9 +644,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
@@ -655,7 +655,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -677,9 +677,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
@@ -688,7 +688,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -721,7 +721,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

@@ -11,10 +11,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_gcd0) \
@@ -58,14 +58,14 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const integer d_row = D_by_i_rows(n_d_row);
-        const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
-        const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        const integer u0_begin = imax(0, ceildiv(p0 - k0 * x0, d0));
+        const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         if (u0_begin == 0 && u0_end == M0(D_q(d_row))) {
             for (integer u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                 const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0]);
@@ -95,7 +95,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer id = g1;
@@ -104,7 +104,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i = id;
     if (x0 >= X0(i)) return;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, x0, Y, w, b, Z, z_out, index, vectors, TV);
+        forward_Z_place(t, i, x0, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -114,9 +114,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0] = phi'(below) * sum over c in D with j(c) = j, u0 of delta_Z[i(c), x0]*w[q(c), u0] where x0
@@ -129,15 +129,15 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0) {
         for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
             const integer d_row = D_by_j_rows(n_d_row);
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
                 for (integer u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
@@ -165,7 +165,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -174,7 +174,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j = id;
     if (y0 >= H0(j)) return;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, index, vectors, TV);
+        delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,
@@ -183,9 +183,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[q, u0] = sum over c in D with q(c) = q, x0, t of Y[j(c), d0*u0 + k0*x0 - p0]*delta_Z[i(c), x0]
@@ -197,7 +197,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer id = g1;
     const integer u0 = id % M0_max;
@@ -209,8 +209,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     for (integer t = 0; t < vectors; ++t) {
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
-            const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-            const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+            const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
             integer x0 = x0_begin;
             for (; x0 + V <= x0_end; x0 += V) {
                 const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0], k0, V);
@@ -232,9 +232,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[q, u0] = sum over c in D with q(c) = q, x0 of Y[j(c), d0*u0 + k0*x0 - p0]*delta_Z[i(c),
@@ -246,7 +246,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -261,8 +261,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     }
     for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const integer d_row = D_by_q_rows(n_d_row);
-        const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+        const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         integer x0 = x0_begin;
         for (; x0 + V <= x0_end; x0 += V) {
 #pragma unroll
@@ -292,9 +292,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
@@ -304,7 +304,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -328,9 +328,9 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
@@ -340,7 +340,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global REAL *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -375,7 +375,7 @@ WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, VECTORS_PER_BLOCK);
 }

@@ -11,10 +11,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) \
@@ -41,16 +41,16 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
     if (u1_begin == 0 && u1_end == M1) {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = 0; u1 < M1; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
@@ -61,8 +61,8 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
@@ -79,8 +79,8 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
 #endif
     Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(PHI(result));
 }
-static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1))); }
-static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
+static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1))); }
+static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
@@ -88,7 +88,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer x0 = g1;
@@ -96,17 +96,17 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
     tile /= ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V));
     const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
+    const integer x10 = imin(x1_first, X1 - (TILE_forward_Z_x1 * V));
     const integer x1 = x10;
     const int differ = X1 < TILE_forward_Z_x1 * V
         || forward_Z_u1_begin(x10) != forward_Z_u1_begin(x10 + TILE_forward_Z_x1 * V - 1)
         || forward_Z_u1_end(x10) != forward_Z_u1_end(x10 + TILE_forward_Z_x1 * V - 1);
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
+            for (integer x1 = x1_first; x1 < imin(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, x1, Y, w, b, Z, z_out, vectors, TV);
+                    forward_Z_place(t, i, x0, x1, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -123,12 +123,12 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
     if (u1_begin == 0 && u1_end == M1) {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = 0; u1 < M1; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
@@ -158,8 +158,8 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
@@ -213,9 +213,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over i, u0, u1 of delta_Z[i, x0, x1]*w[i, j, u0, u1] where x0 = (p0
@@ -228,17 +228,17 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+        const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
         if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = 0; u1 < M1; ++u1) {
@@ -251,8 +251,8 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
@@ -274,7 +274,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -282,13 +282,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, y1, w, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, y0, y1, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -302,12 +302,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+        const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
         if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = 0; u1 < M1; ++u1) {
@@ -331,8 +331,8 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
@@ -371,9 +371,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[i, j, u0, u1] = sum over x0, x1, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*delta_Z[i,
@@ -384,7 +384,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer id = g1;
     const integer u1 = id % M1;
@@ -394,8 +394,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -405,11 +405,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-        const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+        const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+        const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
         if (x1_begin == 0 && x1_end == X1) {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
                 integer x1 = x1_begin;
                 for (; x1 + V <= x1_end; x1 += V) {
@@ -450,8 +450,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 }
             }
         } else {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
                 integer x1 = x1_begin;
                 for (; x1 + V <= x1_end; x1 += V) {
@@ -510,9 +510,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[i, j, u0, u1] = sum over x0, x1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 -
@@ -523,7 +523,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -534,8 +534,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
@@ -547,11 +547,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-    const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+    const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+    const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
     if (x1_begin == 0 && x1_end == X1) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
             integer x1 = x1_begin;
             for (; x1 + V <= x1_end; x1 += V) {
@@ -620,8 +620,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     } else {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
             integer x1 = x1_begin;
             for (; x1 + V <= x1_end; x1 += V) {
@@ -710,9 +710,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
@@ -721,7 +721,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -745,9 +745,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
@@ -756,7 +756,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -791,7 +791,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

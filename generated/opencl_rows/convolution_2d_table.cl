@@ -13,10 +13,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -67,17 +67,17 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     for (integer n_d_row = D_by_i(i); n_d_row < D_by_i(i + 1); ++n_d_row) {
         const integer d_row = D_by_i_rows(n_d_row);
-        const integer u0_begin = greater(0, ceildiv(p0 - k0 * x0, d0));
-        const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
+        const integer u0_begin = imax(0, ceildiv(p0 - k0 * x0, d0));
+        const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + H0(D_j(d_row)) - k0 * x0 - 1, d0) + 1);
         for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-            const integer u1_begin = greater(0, ceildiv(p1 - k1 * x1, d1));
-            const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
+            const integer u1_begin = imax(0, ceildiv(p1 - k1 * x1, d1));
+            const integer u1_end = imin(M1(D_q(d_row)), floordiv(p1 + H1(D_j(d_row)) - k1 * x1 - 1, d1) + 1);
             if (u1_begin == 0 && u1_end == M1(D_q(d_row))) {
                 for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                     const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1]);
@@ -108,7 +108,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer id = g1;
@@ -120,7 +120,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (x0 >= X0(i)) return;
     if (x1 >= X1(i)) return;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, x0, x1, Y, w, b, Z, z_out, index, vectors, TV);
+        forward_Z_place(t, i, x0, x1, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -130,9 +130,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over c in D with j(c) = j, u0, u1 of delta_Z[i(c), x0, x1]*w[q(c),
@@ -147,19 +147,19 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
         for (integer n_d_row = D_by_j(j); n_d_row < D_by_j(j + 1); ++n_d_row) {
             const integer d_row = D_by_j_rows(n_d_row);
-            const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
-            const integer u0_end = lesser(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
+            const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
+            const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                 const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
-                const integer u1_end = lesser(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
+                const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
+                const integer u1_end = imin(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 if (u1_begin == 0 && u1_end == M1(D_q(d_row)) && floordiv(k1, gcd1) == 1) {
                     for (integer u1 = 0; u1 < M1(D_q(d_row)); ++u1) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
@@ -188,7 +188,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -200,7 +200,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (y0 >= H0(j)) return;
     if (y1 >= H1(j)) return;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, w, delta_Z, delta_Y, below, index, vectors, TV);
+        delta_Y_place(t, j, y0, y1, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,
@@ -209,9 +209,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[q, u0, u1] = sum over c in D with q(c) = q, x0, x1, t of Y[j(c), d0*u0 + k0*x0 - p0, d1*u1 +
@@ -224,7 +224,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer id = g1;
     const integer u1 = id % M1_max;
@@ -239,11 +239,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     for (integer t = 0; t < vectors; ++t) {
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
-            const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-            const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+            const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+            const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-                const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-                const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+                const integer x1_begin = imax(0, ceildiv(p1 - d1 * u1, k1));
+                const integer x1_end = imin(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
                 integer x1 = x1_begin;
                 for (; x1 + V <= x1_end; x1 += V) {
                     const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + (d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1], k1, V);
@@ -266,9 +266,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[q, u0, u1] = sum over c in D with q(c) = q, x0, x1 of Y[j(c), d0*u0 + k0*x0 - p0, d1*u1 +
@@ -281,7 +281,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -299,11 +299,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     }
     for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
         const integer d_row = D_by_q_rows(n_d_row);
-        const integer x0_begin = greater(0, ceildiv(p0 - d0 * u0, k0));
-        const integer x0_end = lesser(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
+        const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
+        const integer x0_end = imin(X0(D_i(d_row)), floordiv(p0 + H0(D_j(d_row)) - d0 * u0 - 1, k0) + 1);
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-            const integer x1_begin = greater(0, ceildiv(p1 - d1 * u1, k1));
-            const integer x1_end = lesser(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
+            const integer x1_begin = imax(0, ceildiv(p1 - d1 * u1, k1));
+            const integer x1_end = imin(X1(D_i(d_row)), floordiv(p1 + H1(D_j(d_row)) - d1 * u1 - 1, k1) + 1);
             integer x1 = x1_begin;
             for (; x1 + V <= x1_end; x1 += V) {
 #pragma unroll
@@ -334,9 +334,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
@@ -346,7 +346,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -373,9 +373,9 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
@@ -385,7 +385,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global REAL *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -423,7 +423,7 @@ WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, index, vectors, VECTORS_PER_BLOCK);
 }

@@ -11,10 +11,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -44,19 +44,19 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
-    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
-    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
+    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2)));
+    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
     if (u2_begin == 0 && u2_end == M2) {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     for (integer u2 = 0; u2 < M2; ++u2) {
                         const realv Y_0 = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
@@ -68,11 +68,11 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
                         const realv Y_0 = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
@@ -90,8 +90,8 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
 #endif
     Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2] = FIRST(PHI(result));
 }
-static integer forward_Z_u2_begin(integer x2) { return (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2))); }
-static integer forward_Z_u2_end(integer x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
+static integer forward_Z_u2_begin(integer x2) { return (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2))); }
+static integer forward_Z_u2_end(integer x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
@@ -99,7 +99,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer id = g1;
@@ -110,17 +110,17 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x2_first = tile % ((X2 + (TILE_forward_Z_x2 * V) - 1) / (TILE_forward_Z_x2 * V)) * (TILE_forward_Z_x2 * V);
     tile /= ((X2 + (TILE_forward_Z_x2 * V) - 1) / (TILE_forward_Z_x2 * V));
     const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
-    const integer x20 = lesser(x2_first, X2 - (TILE_forward_Z_x2 * V));
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
+    const integer x20 = imin(x2_first, X2 - (TILE_forward_Z_x2 * V));
     const integer x2 = x20;
     const int differ = X2 < TILE_forward_Z_x2 * V
         || forward_Z_u2_begin(x20) != forward_Z_u2_begin(x20 + TILE_forward_Z_x2 * V - 1)
         || forward_Z_u2_end(x20) != forward_Z_u2_end(x20 + TILE_forward_Z_x2 * V - 1);
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x2 = x2_first; x2 < lesser(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
+        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
+            for (integer x2 = x2_first; x2 < imin(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, x1, x2, Y, w, b, Z, z_out, vectors, TV);
+                    forward_Z_place(t, i, x0, x1, x2, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -137,15 +137,15 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : greater(0, ceildiv(p2 - k2 * x2, d2)));
-    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
+    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2)));
+    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
     if (u2_begin == 0 && u2_end == M2) {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     for (integer u2 = 0; u2 < M2; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
@@ -176,11 +176,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : greater(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
+            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
+            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : greater(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
+                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
+                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
                         realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
@@ -235,9 +235,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over i, u0, u1, u2 of delta_Z[i, x0, x1, x2]*w[i, j, u0, u1,
@@ -251,21 +251,21 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
+        const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
+        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : imin(M2, floordiv(p2 + y2, d2) + 1));
         if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = 0; u2 < M2; ++u2) {
@@ -279,12 +279,12 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
@@ -307,7 +307,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -317,13 +317,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -337,16 +337,16 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        const integer u2_begin = greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - greater(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : lesser(M2, floordiv(p2 + y2, d2) + 1));
+        const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
+        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : imin(M2, floordiv(p2 + y2, d2) + 1));
         if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = 0; u2 < M2; ++u2) {
@@ -371,12 +371,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - greater(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : lesser(M0, floordiv(p0 + y0, d0) + 1));
+                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
+                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - greater(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : lesser(M1, floordiv(p1 + y1, d1) + 1));
+                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
+                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
@@ -416,9 +416,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2, t of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1,
@@ -430,7 +430,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer id = g1;
     const integer u2 = id % M2;
@@ -442,8 +442,8 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
     tile /= ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j);
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_gradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     realv acc0[TILE_gradient_w_i][TILE_gradient_w_j];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -453,14 +453,14 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
         }
     }
     for (integer t = 0; t < vectors; ++t) {
-        const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-        const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+        const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : imax(0, ceildiv(p2 - d2 * u2, k2)));
+        const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : imin(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
         if (x2_begin == 0 && x2_end == X2) {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
                 for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                     integer x2 = x2_begin;
                     for (; x2 + V <= x2_end; x2 += V) {
@@ -502,11 +502,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 }
             }
         } else {
-            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+            const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+            const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
             for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+                const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+                const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
                 for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                     integer x2 = x2_begin;
                     for (; x2 + V <= x2_end; x2 += V) {
@@ -566,9 +566,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[i, j, u0, u1, u2] = sum over x0, x1, x2 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1,
@@ -580,7 +580,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer id = g1;
@@ -593,8 +593,8 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer j_first = tile % ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j) * TILE_samplegradient_w_j;
     tile /= ((J + TILE_samplegradient_w_j - 1) / TILE_samplegradient_w_j);
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - TILE_samplegradient_w_j);
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - TILE_samplegradient_w_j);
     realv acc0[TILE_samplegradient_w_i][TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_samplegradient_w_i; ++n_i) {
@@ -606,14 +606,14 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     }
-    const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : greater(0, ceildiv(p2 - d2 * u2, k2)));
-    const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : lesser(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
+    const integer x2_begin = (ceildiv(p2, k2) <= 0 ? 0 : imax(0, ceildiv(p2 - d2 * u2, k2)));
+    const integer x2_end = (floordiv(H2 + p2 - 1 - d2 * (M2 - 1), k2) + 1 >= X2 ? X2 : imin(X2, floordiv(H2 + p2 - d2 * u2 - 1, k2) + 1));
     if (x2_begin == 0 && x2_end == X2) {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                 integer x2 = x2_begin;
                 for (; x2 + V <= x2_end; x2 += V) {
@@ -683,11 +683,11 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             }
         }
     } else {
-        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : greater(0, ceildiv(p0 - d0 * u0, k0)));
-        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : lesser(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
+        const integer x0_begin = (ceildiv(p0, k0) <= 0 ? 0 : imax(0, ceildiv(p0 - d0 * u0, k0)));
+        const integer x0_end = (floordiv(H0 + p0 - 1 - d0 * (M0 - 1), k0) + 1 >= X0 ? X0 : imin(X0, floordiv(H0 + p0 - d0 * u0 - 1, k0) + 1));
         for (integer x0 = x0_begin; x0 < x0_end; ++x0) {
-            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : greater(0, ceildiv(p1 - d1 * u1, k1)));
-            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : lesser(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
+            const integer x1_begin = (ceildiv(p1, k1) <= 0 ? 0 : imax(0, ceildiv(p1 - d1 * u1, k1)));
+            const integer x1_end = (floordiv(H1 + p1 - 1 - d1 * (M1 - 1), k1) + 1 >= X1 ? X1 : imin(X1, floordiv(H1 + p1 - d1 * u1 - 1, k1) + 1));
             for (integer x1 = x1_begin; x1 < x1_end; ++x1) {
                 integer x2 = x2_begin;
                 for (; x2 + V <= x2_end; x2 += V) {
@@ -777,9 +777,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, x2, t of delta_Z[i, x0, x1, x2]
@@ -788,7 +788,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -814,9 +814,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0, x1, x2 of delta_Z[i, x0, x1, x2]
@@ -825,7 +825,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -862,7 +862,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

@@ -5,10 +5,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -32,11 +32,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i_first = g2 * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -82,7 +82,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
         for (integer chunk = 0; chunk < TILE_forward_Z_i; chunk += V) {
-            const integer i = i0 + chunk, count = lesser(V, TILE_forward_Z_i - chunk);
+            const integer i = i0 + chunk, count = imin(V, TILE_forward_Z_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
             for (integer lane = 0; lane < V; ++lane) {
@@ -103,9 +103,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
@@ -116,7 +116,7 @@ static void delta_Y_place(const integer t, const integer j,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -134,17 +134,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -188,9 +188,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]
@@ -200,7 +200,7 @@ static void gradient_w_place(const integer i, const integer j,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -217,20 +217,20 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
     tile /= ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V));
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - (TILE_gradient_w_j * V));
     const integer j = j0;
     const int differ = J < TILE_gradient_w_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
-                gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + TILE_gradient_w_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_gradient_w_j * V), J); ++j) {
+                gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -277,9 +277,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_Z[i]
@@ -289,7 +289,7 @@ static void samplegradient_w_place(const integer t, const integer i, const integ
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv Y_r0 = (realv)(Y[t * J + j]);
     const realv delta_Z_r1 = (realv)(delta_Z[t * I + i]);
@@ -301,22 +301,22 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
     tile /= ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V));
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - (TILE_samplegradient_w_j * V));
     const integer j = j0;
     const int differ = J < TILE_samplegradient_w_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
+        for (integer i = i_first; i < imin(i_first + TILE_samplegradient_w_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-                    samplegradient_w_place(t, i, j, Y, delta_Z, samplegradient_w, vectors, TV);
+                    samplegradient_w_place(t, i, j, Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -343,9 +343,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over t of delta_Z[i]
@@ -354,7 +354,7 @@ static void gradient_b_place(const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -369,15 +369,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i_first = g2 * (TILE_gradient_b_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
+    const integer i0 = imin(i_first, I - (TILE_gradient_b_i * V));
     const integer i = i0;
     const int differ = I < TILE_gradient_b_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
-            gradient_b_place(i, delta_Z, gradient_b, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + (TILE_gradient_b_i * V), I); ++i) {
+            gradient_b_place(i, delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
         }
         return;
     }
@@ -404,9 +404,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = delta_Z[i]
@@ -415,7 +415,7 @@ static void samplegradient_b_place(const integer t, const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv delta_Z_r0 = (realv)(delta_Z[t * I + i]);
     const realv result = delta_Z_r0;
@@ -425,17 +425,17 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i_first = g2 * (TILE_samplegradient_b_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
+    const integer i0 = imin(i_first, I - (TILE_samplegradient_b_i * V));
     const integer i = i0;
     const int differ = I < TILE_samplegradient_b_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
-                samplegradient_b_place(t, i, delta_Z, samplegradient_b, vectors, TV);
+                samplegradient_b_place(t, i, delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -454,7 +454,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

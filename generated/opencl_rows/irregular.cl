@@ -7,10 +7,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) \
@@ -41,7 +41,7 @@ static void forward_Z_place(const integer t, const integer i,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -64,12 +64,12 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, Y, w, Z, z_out, index, vectors, TV);
+        forward_Z_place(t, i, Y, w, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -78,9 +78,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over c in D with j(c) = j of delta_Z[i(c)]*w[q(c)]
@@ -92,7 +92,7 @@ static void delta_Y_place(const integer t, const integer j,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -112,12 +112,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j = g1;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, w, delta_Z, delta_Y, below, index, vectors, TV);
+        delta_Y_place(t, j, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,
@@ -126,9 +126,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[q] = sum over c in D with q(c) = q, t of Y[j(c)]*delta_Z[i(c)]
@@ -139,7 +139,7 @@ static void gradient_w_place(const integer q,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -160,19 +160,19 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer q = g1;
-    gradient_w_place(q, Y, delta_Z, gradient_w, index, vectors, TV);
+    gradient_w_place(q, Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[q] = sum over c in D with q(c) = q of Y[j(c)]*delta_Z[i(c)]
@@ -183,7 +183,7 @@ static void samplegradient_w_place(const integer t, const integer q,
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -202,12 +202,12 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     const integer q = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-        samplegradient_w_place(t, q, Y, delta_Z, samplegradient_w, index, vectors, TV);
+        samplegradient_w_place(t, q, Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
@@ -215,7 +215,7 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global REAL *restrict samplegradient_w,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
 }

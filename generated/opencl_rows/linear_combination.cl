@@ -6,10 +6,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -30,11 +30,11 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i_first = g2 * TILE_forward_Z_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_Z_i);
+    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
     realv acc0[TILE_forward_Z_i][TILE_forward_Z_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
@@ -80,7 +80,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
         for (integer chunk = 0; chunk < TILE_forward_Z_i; chunk += V) {
-            const integer i = i0 + chunk, count = lesser(V, TILE_forward_Z_i - chunk);
+            const integer i = i0 + chunk, count = imin(V, TILE_forward_Z_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
             for (integer lane = 0; lane < V; ++lane) {
@@ -99,9 +99,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, a, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of a[i, j]*delta_Z[i]
@@ -112,7 +112,7 @@ static void delta_Y_place(const integer t, const integer j,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -130,17 +130,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, a, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, a, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -184,9 +184,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict a,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), a, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), a, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_a[i, j] = sum over t of Y[j]*delta_Z[i]
@@ -196,7 +196,7 @@ static void gradient_a_place(const integer i, const integer j,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -213,20 +213,20 @@ static void gradient_a_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_gradient_a_j * V) - 1) / (TILE_gradient_a_j * V)) * (TILE_gradient_a_j * V);
     tile /= ((J + (TILE_gradient_a_j * V) - 1) / (TILE_gradient_a_j * V));
     const integer i_first = tile * TILE_gradient_a_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_a_i);
-    const integer j0 = lesser(j_first, J - (TILE_gradient_a_j * V));
+    const integer i0 = imin(i_first, I - TILE_gradient_a_i);
+    const integer j0 = imin(j_first, J - (TILE_gradient_a_j * V));
     const integer j = j0;
     const int differ = J < TILE_gradient_a_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_gradient_a_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_a_j * V), J); ++j) {
-                gradient_a_place(i, j, Y, delta_Z, gradient_a, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + TILE_gradient_a_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_gradient_a_j * V), J); ++j) {
+                gradient_a_place(i, j, Y, delta_Z, gradient_a, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -273,9 +273,9 @@ WIDE __kernel void gradient_a(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, vectors, TV);
+    gradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_a, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_a[i, j] = Y[j]*delta_Z[i]
@@ -285,7 +285,7 @@ static void samplegradient_a_place(const integer t, const integer i, const integ
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv Y_r0 = (realv)(Y[t * J + j]);
     const realv delta_Z_r1 = (realv)(delta_Z[t * I + i]);
@@ -297,22 +297,22 @@ static void samplegradient_a_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_a_t;
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_samplegradient_a_j * V) - 1) / (TILE_samplegradient_a_j * V)) * (TILE_samplegradient_a_j * V);
     tile /= ((J + (TILE_samplegradient_a_j * V) - 1) / (TILE_samplegradient_a_j * V));
     const integer i_first = tile * TILE_samplegradient_a_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_a_i);
-    const integer j0 = lesser(j_first, J - (TILE_samplegradient_a_j * V));
+    const integer i0 = imin(i_first, I - TILE_samplegradient_a_i);
+    const integer j0 = imin(j_first, J - (TILE_samplegradient_a_j * V));
     const integer j = j0;
     const int differ = J < TILE_samplegradient_a_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_a_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_a_j * V), J); ++j) {
+        for (integer i = i_first; i < imin(i_first + TILE_samplegradient_a_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_a_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_a_t; ++t) {
-                    samplegradient_a_place(t, i, j, Y, delta_Z, samplegradient_a, vectors, TV);
+                    samplegradient_a_place(t, i, j, Y, delta_Z, samplegradient_a, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -339,7 +339,7 @@ WIDE __kernel void samplegradient_a(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_a,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_a, vectors, TV);
+    samplegradient_a_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_a, vectors, VECTORS_PER_BLOCK);
 }

@@ -4,10 +4,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) \
@@ -40,7 +40,7 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_linear_t;
     realv acc0[TILE_value_linear_t];
@@ -77,9 +77,9 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = -t/y
@@ -90,7 +90,7 @@ static void delta_linear_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv T_r0 = (realv)(T[t * N + n]);
     const realv weight_r1 = (realv)(weight[t]);
@@ -104,17 +104,17 @@ static void delta_linear_item(const integer g0, const integer g1, const integer 
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_linear_t;
     const integer n_first = g2 * (TILE_delta_linear_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_linear_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_linear_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_linear_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_linear_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_linear_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_linear_t; ++t) {
-                delta_linear_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_linear_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -137,9 +137,9 @@ WIDE __kernel void delta_linear(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*z + t*softplus(z)
@@ -150,7 +150,7 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_sigmoid_t;
     realv acc0[TILE_value_sigmoid_t];
@@ -187,9 +187,9 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, r, vectors, TV);
+    value_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = t*(y - 1)
@@ -200,7 +200,7 @@ static void delta_sigmoid_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv T_r0 = (realv)(T[t * N + n]);
     const realv weight_r1 = (realv)(weight[t]);
@@ -214,17 +214,17 @@ static void delta_sigmoid_item(const integer g0, const integer g1, const integer
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_sigmoid_t;
     const integer n_first = g2 * (TILE_delta_sigmoid_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_sigmoid_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_sigmoid_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_sigmoid_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
-                delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -247,9 +247,9 @@ WIDE __kernel void delta_sigmoid(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -260,7 +260,7 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_tanh_t;
     realv acc0[TILE_value_tanh_t];
@@ -297,9 +297,9 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (t*y**2 - t)/y
@@ -310,7 +310,7 @@ static void delta_tanh_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv T_r1 = (realv)(T[t * N + n]);
@@ -324,17 +324,17 @@ static void delta_tanh_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_tanh_t;
     const integer n_first = g2 * (TILE_delta_tanh_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_tanh_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_tanh_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_tanh_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_tanh_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
-                delta_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_tanh_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -357,9 +357,9 @@ WIDE __kernel void delta_tanh(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -370,7 +370,7 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_scaled_tanh_t;
     realv acc0[TILE_value_scaled_tanh_t];
@@ -407,9 +407,9 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = (100000000*t*y**2 - 294431281*t)/(257385000*y)
@@ -420,7 +420,7 @@ static void delta_scaled_tanh_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv T_r1 = (realv)(T[t * N + n]);
@@ -434,17 +434,17 @@ static void delta_scaled_tanh_item(const integer g0, const integer g1, const int
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_scaled_tanh_t;
     const integer n_first = g2 * (TILE_delta_scaled_tanh_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_scaled_tanh_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_scaled_tanh_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_scaled_tanh_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
-                delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -467,9 +467,9 @@ WIDE __kernel void delta_scaled_tanh(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -480,7 +480,7 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_relu_t;
     realv acc0[TILE_value_relu_t];
@@ -517,9 +517,9 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), (0, True))
@@ -530,7 +530,7 @@ static void delta_relu_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -544,17 +544,17 @@ static void delta_relu_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_relu_t;
     const integer n_first = g2 * (TILE_delta_relu_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_relu_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_relu_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_relu_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_relu_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_relu_t; ++t) {
-                delta_relu_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_relu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -577,9 +577,9 @@ WIDE __kernel void delta_relu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -590,7 +590,7 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_leaky_relu_t;
     realv acc0[TILE_value_leaky_relu_t];
@@ -627,9 +627,9 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), (-t/(100*y), True))
@@ -640,7 +640,7 @@ static void delta_leaky_relu_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -654,17 +654,17 @@ static void delta_leaky_relu_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_leaky_relu_t;
     const integer n_first = g2 * (TILE_delta_leaky_relu_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_leaky_relu_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_leaky_relu_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_leaky_relu_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
-                delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -687,9 +687,9 @@ WIDE __kernel void delta_leaky_relu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -700,7 +700,7 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_softplus_t;
     realv acc0[TILE_value_softplus_t];
@@ -737,9 +737,9 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = -t*(1 - exp(-y))/y
@@ -750,7 +750,7 @@ static void delta_softplus_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv T_r0 = (realv)(T[t * N + n]);
     const realv weight_r1 = (realv)(weight[t]);
@@ -764,17 +764,17 @@ static void delta_softplus_item(const integer g0, const integer g1, const intege
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_softplus_t;
     const integer n_first = g2 * (TILE_delta_softplus_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_softplus_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_softplus_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_softplus_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_softplus_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_softplus_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
-                delta_softplus_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_softplus_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -797,9 +797,9 @@ WIDE __kernel void delta_softplus(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -810,7 +810,7 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_elu_t;
     realv acc0[TILE_value_elu_t];
@@ -847,9 +847,9 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = Piecewise((-t/y, y > 0), ((-t*y - t)/y, True))
@@ -860,7 +860,7 @@ static void delta_elu_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv weight_r0 = (realv)(weight[t]);
     const realv Y_r1 = (realv)(Y[t * N + n]);
@@ -874,17 +874,17 @@ static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_elu_t;
     const integer n_first = g2 * (TILE_delta_elu_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_elu_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_elu_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_elu_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_elu_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_elu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_elu_t; ++t) {
-                delta_elu_place(t, n, T, Y, weight, delta, vectors, TV);
+                delta_elu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -907,9 +907,9 @@ WIDE __kernel void delta_elu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, TV);
+    delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over n of -t*log(y)
@@ -920,7 +920,7 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_value_gelu_t;
     realv acc0[TILE_value_gelu_t];
@@ -957,9 +957,9 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    value_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, TV);
+    value_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta[n] = -2*t*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)/(z*(erf(sqrt(2)*z/2) +
@@ -971,7 +971,7 @@ static void delta_gelu_place(const integer t, const integer n,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv Z_r0 = (realv)(Z[t * N + n]);
     const realv T_r1 = (realv)(T[t * N + n]);
@@ -987,17 +987,17 @@ static void delta_gelu_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_gelu_t;
     const integer n_first = g2 * (TILE_delta_gelu_n * V);
-    const integer n0 = lesser(n_first, N - (TILE_delta_gelu_n * V));
+    const integer n0 = imin(n_first, N - (TILE_delta_gelu_n * V));
     const integer n = n0;
     const int differ = N < TILE_delta_gelu_n * V;
     if (differ) {
-        for (integer n = n_first; n < lesser(n_first + (TILE_delta_gelu_n * V), N); ++n) {
+        for (integer n = n_first; n < imin(n_first + (TILE_delta_gelu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
-                delta_gelu_place(t, n, T, Z, weight, delta, vectors, TV);
+                delta_gelu_place(t, n, T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -1022,7 +1022,7 @@ WIDE __kernel void delta_gelu(__global const REAL *restrict T,
     __global const REAL *restrict weight,
     __global REAL *restrict delta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, TV);
+    delta_gelu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }

@@ -7,10 +7,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_X0) \
@@ -28,7 +28,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global REAL *restrict position_Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
@@ -52,18 +52,18 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict position_Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
     const integer x0_first = g2 * (TILE_forward_Z_x0 * V);
-    const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
+    const integer x00 = imin(x0_first, X0 - (TILE_forward_Z_x0 * V));
     const integer x0 = x00;
     const int differ = X0 < TILE_forward_Z_x0 * V;
     if (differ) {
-        for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
+        for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, Y, Z, position_Z, z_out, vectors, TV);
+                forward_Z_place(t, i, x0, Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -109,9 +109,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict position_Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, position_Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0] = phi'(below) * (delta_Z[j, x0] if position_Z[j, x0] == y0 - K0*x0 else 0) where x0 = y0 //
@@ -123,7 +123,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -142,7 +142,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -150,7 +150,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, position_Z, delta_Z, delta_Y, below, vectors, TV);
+        delta_Y_place(t, j, y0, position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict position_Z,
@@ -158,7 +158,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict position_Z,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), position_Z, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }

@@ -34,8 +34,8 @@ typedef long integer;
 typedef int integer;
 #endif
 // min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer imin(integer a, integer b) { return a < b ? a : b; }
+static integer imax(integer a, integer b) { return a > b ? a : b; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }

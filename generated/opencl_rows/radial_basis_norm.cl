@@ -6,10 +6,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -33,11 +33,11 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict c,
     __global REAL *restrict R,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_R_t;
     const integer i_first = g2 * TILE_forward_R_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_R_i);
+    const integer i0 = imin(i_first, I - TILE_forward_R_i);
     realv acc0[TILE_forward_R_i][TILE_forward_R_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_R_i; ++n_i) {
@@ -83,7 +83,7 @@ static void forward_R_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_R_t; ++t) {
 #pragma unroll
         for (integer chunk = 0; chunk < TILE_forward_R_i; chunk += V) {
-            const integer i = i0 + chunk, count = lesser(V, TILE_forward_R_i - chunk);
+            const integer i = i0 + chunk, count = imin(V, TILE_forward_R_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
             for (integer lane = 0; lane < V; ++lane) {
@@ -98,9 +98,9 @@ WIDE __kernel void forward_R(__global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global REAL *restrict R,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, TV);
+    forward_R_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, R, vectors, VECTORS_PER_BLOCK);
 }
 
 // Z[i] = exp(-beta[i]*root(R[i]))
@@ -111,7 +111,7 @@ static void forward_Z_place(const integer t, const integer i,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const REAL beta_r0 = beta[i];
     const realv R_r1 = (realv)(R[t * I + i]);
@@ -127,17 +127,17 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i_first = g2 * (TILE_forward_Z_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
+    const integer i0 = imin(i_first, I - (TILE_forward_Z_i * V));
     const integer i = i0;
     const int differ = I < TILE_forward_Z_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, beta, R, Z, z_out, vectors, TV);
+                forward_Z_place(t, i, beta, R, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -162,9 +162,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_R[i] = -beta[i]*delta_Z[i]*(1/(2*root(R[i])) if R[i] > 0 else 0)*exp(-beta[i]*root(R[i]))
@@ -175,7 +175,7 @@ static void delta_R_place(const integer t, const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -193,17 +193,17 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_R_t;
     const integer i_first = g2 * (TILE_delta_R_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_delta_R_i * V));
+    const integer i0 = imin(i_first, I - (TILE_delta_R_i * V));
     const integer i = i0;
     const int differ = I < TILE_delta_R_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_delta_R_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_delta_R_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_R_t; ++t) {
-                delta_R_place(t, i, beta, R, delta_Z, delta_R, vectors, TV);
+                delta_R_place(t, i, beta, R, delta_Z, delta_R, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -243,9 +243,9 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_R,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, TV);
+    delta_R_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, delta_R, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of 2*delta_R[i]*(Y[j] - c[i, j])
@@ -257,7 +257,7 @@ static void delta_Y_place(const integer t, const integer j,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -277,17 +277,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, Y, c, delta_R, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -333,9 +333,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict Y,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_c[i, j] = sum over t of 2*delta_R[i]*(c[i, j] - Y[j])
@@ -346,7 +346,7 @@ static void gradient_c_place(const integer i, const integer j,
     __global const REAL *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -365,20 +365,20 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_gradient_c_j * V) - 1) / (TILE_gradient_c_j * V)) * (TILE_gradient_c_j * V);
     tile /= ((J + (TILE_gradient_c_j * V) - 1) / (TILE_gradient_c_j * V));
     const integer i_first = tile * TILE_gradient_c_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_c_i);
-    const integer j0 = lesser(j_first, J - (TILE_gradient_c_j * V));
+    const integer i0 = imin(i_first, I - TILE_gradient_c_i);
+    const integer j0 = imin(j_first, J - (TILE_gradient_c_j * V));
     const integer j = j0;
     const int differ = J < TILE_gradient_c_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_gradient_c_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_c_j * V), J); ++j) {
-                gradient_c_place(i, j, Y, c, delta_R, gradient_c, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + TILE_gradient_c_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_gradient_c_j * V), J); ++j) {
+                gradient_c_place(i, j, Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -427,9 +427,9 @@ WIDE __kernel void gradient_c(__global const REAL *restrict Y,
     __global const REAL *restrict delta_R,
     __global REAL *restrict gradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, TV);
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_c[i, j] = 2*delta_R[i]*(c[i, j] - Y[j])
@@ -440,7 +440,7 @@ static void samplegradient_c_place(const integer t, const integer i, const integ
     __global const REAL *restrict delta_R,
     __global REAL *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv delta_R_r0 = (realv)(delta_R[t * I + i]);
     const REAL c_r1 = c[i * J + j];
@@ -454,22 +454,22 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_R,
     __global REAL *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_c_t;
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_samplegradient_c_j * V) - 1) / (TILE_samplegradient_c_j * V)) * (TILE_samplegradient_c_j * V);
     tile /= ((J + (TILE_samplegradient_c_j * V) - 1) / (TILE_samplegradient_c_j * V));
     const integer i_first = tile * TILE_samplegradient_c_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_c_i);
-    const integer j0 = lesser(j_first, J - (TILE_samplegradient_c_j * V));
+    const integer i0 = imin(i_first, I - TILE_samplegradient_c_i);
+    const integer j0 = imin(j_first, J - (TILE_samplegradient_c_j * V));
     const integer j = j0;
     const int differ = J < TILE_samplegradient_c_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_c_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
+        for (integer i = i_first; i < imin(i_first + TILE_samplegradient_c_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_c_t; ++t) {
-                    samplegradient_c_place(t, i, j, Y, c, delta_R, samplegradient_c, vectors, TV);
+                    samplegradient_c_place(t, i, j, Y, c, delta_R, samplegradient_c, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -498,9 +498,9 @@ WIDE __kernel void samplegradient_c(__global const REAL *restrict Y,
     __global const REAL *restrict delta_R,
     __global REAL *restrict samplegradient_c,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, TV);
+    samplegradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, samplegradient_c, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
@@ -511,7 +511,7 @@ static void gradient_beta_place(const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -531,15 +531,15 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i_first = g2 * (TILE_gradient_beta_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_gradient_beta_i * V));
+    const integer i0 = imin(i_first, I - (TILE_gradient_beta_i * V));
     const integer i = i0;
     const int differ = I < TILE_gradient_beta_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_beta_i * V), I); ++i) {
-            gradient_beta_place(i, beta, R, delta_Z, gradient_beta, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + (TILE_gradient_beta_i * V), I); ++i) {
+            gradient_beta_place(i, beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK);
         }
         return;
     }
@@ -571,9 +571,9 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, TV);
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
@@ -584,7 +584,7 @@ static void samplegradient_beta_place(const integer t, const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -602,17 +602,17 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_beta_t;
     const integer i_first = g2 * (TILE_samplegradient_beta_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_samplegradient_beta_i * V));
+    const integer i0 = imin(i_first, I - (TILE_samplegradient_beta_i * V));
     const integer i = i0;
     const int differ = I < TILE_samplegradient_beta_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_beta_t; ++t) {
-                samplegradient_beta_place(t, i, beta, R, delta_Z, samplegradient_beta, vectors, TV);
+                samplegradient_beta_place(t, i, beta, R, delta_Z, samplegradient_beta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -652,7 +652,7 @@ WIDE __kernel void samplegradient_beta(__global const REAL *restrict beta,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_beta,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, TV);
+    samplegradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, samplegradient_beta, vectors, VECTORS_PER_BLOCK);
 }

@@ -5,10 +5,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -42,11 +42,11 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict b,
     __global REAL *restrict A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_A_t;
     const integer i_first = g2 * TILE_forward_A_i;
-    const integer i0 = lesser(i_first, I - TILE_forward_A_i);
+    const integer i0 = imin(i_first, I - TILE_forward_A_i);
     realv acc0[TILE_forward_A_i][TILE_forward_A_t];
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
@@ -92,7 +92,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
     for (integer t = 0; t < TILE_forward_A_t; ++t) {
 #pragma unroll
         for (integer chunk = 0; chunk < TILE_forward_A_i; chunk += V) {
-            const integer i = i0 + chunk, count = lesser(V, TILE_forward_A_i - chunk);
+            const integer i = i0 + chunk, count = imin(V, TILE_forward_A_i - chunk);
             realv sum0 = (realv)(0.0);
 #pragma unroll
             for (integer lane = 0; lane < V; ++lane) {
@@ -109,9 +109,9 @@ WIDE __kernel void forward_A(__global const REAL *restrict Y,
     __global const REAL *restrict b,
     __global REAL *restrict A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, TV);
+    forward_A_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, w, b, A, vectors, VECTORS_PER_BLOCK);
 }
 
 // m = max over k of A[k]
@@ -121,7 +121,7 @@ static void forward_m_place(const integer t,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0, position0;
     acc0 = (realv)(-INFINITY);
@@ -141,20 +141,20 @@ static void forward_m_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_m_t;
     for (integer t = t0; t < t0 + TILE_forward_m_t; ++t) {
-        forward_m_place(t, A, m, position_m, vectors, TV);
+        forward_m_place(t, A, m, position_m, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_m(__global const REAL *restrict A,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_m_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, position_m, vectors, TV);
+    forward_m_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, position_m, vectors, VECTORS_PER_BLOCK);
 }
 
 // E[i] = exp(A[i] - m)
@@ -164,7 +164,7 @@ static void forward_E_place(const integer t, const integer i,
     __global const REAL *restrict m,
     __global REAL *restrict E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv A_r0 = (realv)(A[t * I + i]);
     const realv m_r1 = (realv)(m[t]);
@@ -176,17 +176,17 @@ static void forward_E_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict m,
     __global REAL *restrict E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_E_t;
     const integer i_first = g2 * (TILE_forward_E_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_forward_E_i * V));
+    const integer i0 = imin(i_first, I - (TILE_forward_E_i * V));
     const integer i = i0;
     const int differ = I < TILE_forward_E_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_forward_E_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_forward_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_E_t; ++t) {
-                forward_E_place(t, i, A, m, E, vectors, TV);
+                forward_E_place(t, i, A, m, E, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -207,9 +207,9 @@ WIDE __kernel void forward_E(__global const REAL *restrict A,
     __global const REAL *restrict m,
     __global REAL *restrict E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_E_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, E, vectors, TV);
+    forward_E_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, E, vectors, VECTORS_PER_BLOCK);
 }
 
 // S = sum over k of E[k]
@@ -218,7 +218,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict E,
     __global REAL *restrict S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_S_t;
     realv acc0[TILE_forward_S_t];
@@ -250,9 +250,9 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
 WIDE __kernel void forward_S(__global const REAL *restrict E,
     __global REAL *restrict S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, vectors, TV);
+    forward_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, vectors, VECTORS_PER_BLOCK);
 }
 
 // Z[i] = E[i]/S
@@ -263,7 +263,7 @@ static void forward_Z_place(const integer t, const integer i,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv E_r0 = (realv)(E[t * I + i]);
     const realv S_r1 = (realv)(S[t]);
@@ -279,17 +279,17 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i_first = g2 * (TILE_forward_Z_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_forward_Z_i * V));
+    const integer i0 = imin(i_first, I - (TILE_forward_Z_i * V));
     const integer i = i0;
     const int differ = I < TILE_forward_Z_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_forward_Z_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, E, S, Z, z_out, vectors, TV);
+                forward_Z_place(t, i, E, S, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -314,9 +314,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict E,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_S = sum over i of -E[i]*delta_Z[i]/S**2
@@ -327,7 +327,7 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_S_t;
     realv acc0[TILE_delta_S_t];
@@ -365,9 +365,9 @@ WIDE __kernel void delta_S(__global const REAL *restrict E,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_S,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, delta_Z, delta_S, vectors, TV);
+    delta_S_item(get_global_id(0), get_global_id(1), get_global_id(2), E, S, delta_Z, delta_S, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_E[i] = delta_S
@@ -379,7 +379,7 @@ static void delta_E_place(const integer t, const integer i,
     __global const REAL *restrict delta_S,
     __global REAL *restrict delta_E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv delta_S_r0 = (realv)(delta_S[t]);
     const realv delta_Z_r1 = (realv)(delta_Z[t * I + i]);
@@ -393,17 +393,17 @@ static void delta_E_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_S,
     __global REAL *restrict delta_E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_E_t;
     const integer i_first = g2 * (TILE_delta_E_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_delta_E_i * V));
+    const integer i0 = imin(i_first, I - (TILE_delta_E_i * V));
     const integer i = i0;
     const int differ = I < TILE_delta_E_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_delta_E_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_delta_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_E_t; ++t) {
-                delta_E_place(t, i, S, delta_Z, delta_S, delta_E, vectors, TV);
+                delta_E_place(t, i, S, delta_Z, delta_S, delta_E, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -426,9 +426,9 @@ WIDE __kernel void delta_E(__global const REAL *restrict S,
     __global const REAL *restrict delta_S,
     __global REAL *restrict delta_E,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_E_item(get_global_id(0), get_global_id(1), get_global_id(2), S, delta_Z, delta_S, delta_E, vectors, TV);
+    delta_E_item(get_global_id(0), get_global_id(1), get_global_id(2), S, delta_Z, delta_S, delta_E, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m)
@@ -439,7 +439,7 @@ static void delta_A_place(const integer t, const integer i,
     __global const REAL *restrict delta_E,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv delta_E_r0 = (realv)(delta_E[t * I + i]);
     const realv A_r1 = (realv)(A[t * I + i]);
@@ -453,17 +453,17 @@ static void delta_A_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict delta_E,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_A_t;
     const integer i_first = g2 * (TILE_delta_A_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_delta_A_i * V));
+    const integer i0 = imin(i_first, I - (TILE_delta_A_i * V));
     const integer i = i0;
     const int differ = I < TILE_delta_A_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_delta_A_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_delta_A_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_A_t; ++t) {
-                delta_A_place(t, i, A, m, delta_E, delta_A, vectors, TV);
+                delta_A_place(t, i, A, m, delta_E, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -486,9 +486,9 @@ WIDE __kernel void delta_A(__global const REAL *restrict A,
     __global const REAL *restrict delta_E,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_A_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, delta_E, delta_A, vectors, TV);
+    delta_A_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, delta_E, delta_A, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
@@ -499,7 +499,7 @@ static void delta_Y_place(const integer t, const integer j,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -517,17 +517,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, w, delta_A, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -571,9 +571,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
@@ -583,7 +583,7 @@ static void gradient_w_place(const integer i, const integer j,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -600,20 +600,20 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V)) * (TILE_gradient_w_j * V);
     tile /= ((J + (TILE_gradient_w_j * V) - 1) / (TILE_gradient_w_j * V));
     const integer i_first = tile * TILE_gradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_gradient_w_i);
-    const integer j0 = lesser(j_first, J - (TILE_gradient_w_j * V));
+    const integer i0 = imin(i_first, I - TILE_gradient_w_i);
+    const integer j0 = imin(j_first, J - (TILE_gradient_w_j * V));
     const integer j = j0;
     const int differ = J < TILE_gradient_w_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_gradient_w_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_gradient_w_j * V), J); ++j) {
-                gradient_w_place(i, j, Y, delta_A, gradient_w, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + TILE_gradient_w_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_gradient_w_j * V), J); ++j) {
+                gradient_w_place(i, j, Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -660,9 +660,9 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, TV);
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
@@ -672,7 +672,7 @@ static void samplegradient_w_place(const integer t, const integer i, const integ
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv Y_r0 = (realv)(Y[t * J + j]);
     const realv delta_A_r1 = (realv)(delta_A[t * I + i]);
@@ -684,22 +684,22 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_w_t;
     integer tile = g2;
     const integer j_first = tile % ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V)) * (TILE_samplegradient_w_j * V);
     tile /= ((J + (TILE_samplegradient_w_j * V) - 1) / (TILE_samplegradient_w_j * V));
     const integer i_first = tile * TILE_samplegradient_w_i;
-    const integer i0 = lesser(i_first, I - TILE_samplegradient_w_i);
-    const integer j0 = lesser(j_first, J - (TILE_samplegradient_w_j * V));
+    const integer i0 = imin(i_first, I - TILE_samplegradient_w_i);
+    const integer j0 = imin(j_first, J - (TILE_samplegradient_w_j * V));
     const integer j = j0;
     const int differ = J < TILE_samplegradient_w_j * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + TILE_samplegradient_w_i, I); ++i) {
-            for (integer j = j_first; j < lesser(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
+        for (integer i = i_first; i < imin(i_first + TILE_samplegradient_w_i, I); ++i) {
+            for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-                    samplegradient_w_place(t, i, j, Y, delta_A, samplegradient_w, vectors, TV);
+                    samplegradient_w_place(t, i, j, Y, delta_A, samplegradient_w, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -726,9 +726,9 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, samplegradient_w, vectors, TV);
+    samplegradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_A, samplegradient_w, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over t of delta_A[i]
@@ -737,7 +737,7 @@ static void gradient_b_place(const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -752,15 +752,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i_first = g2 * (TILE_gradient_b_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_gradient_b_i * V));
+    const integer i0 = imin(i_first, I - (TILE_gradient_b_i * V));
     const integer i = i0;
     const int differ = I < TILE_gradient_b_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_gradient_b_i * V), I); ++i) {
-            gradient_b_place(i, delta_A, gradient_b, vectors, TV);
+        for (integer i = i_first; i < imin(i_first + (TILE_gradient_b_i * V), I); ++i) {
+            gradient_b_place(i, delta_A, gradient_b, vectors, VECTORS_PER_BLOCK);
         }
         return;
     }
@@ -787,9 +787,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = delta_A[i]
@@ -798,7 +798,7 @@ static void samplegradient_b_place(const integer t, const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv delta_A_r0 = (realv)(delta_A[t * I + i]);
     const realv result = delta_A_r0;
@@ -808,17 +808,17 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i_first = g2 * (TILE_samplegradient_b_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_samplegradient_b_i * V));
+    const integer i0 = imin(i_first, I - (TILE_samplegradient_b_i * V));
     const integer i = i0;
     const int differ = I < TILE_samplegradient_b_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
-                samplegradient_b_place(t, i, delta_A, samplegradient_b, vectors, TV);
+                samplegradient_b_place(t, i, delta_A, samplegradient_b, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -837,9 +837,9 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_A, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over i of (T[i] - Z[i])**2/2
@@ -850,7 +850,7 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_mse_value_t;
     realv acc0[TILE_head_mse_value_t];
@@ -887,9 +887,9 @@ WIDE __kernel void head_mse_value(__global const REAL *restrict Z,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, TV);
+    head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
@@ -900,7 +900,7 @@ static void head_mse_delta_place(const integer t, const integer i,
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -921,17 +921,17 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_mse_delta_t;
     const integer i_first = g2 * (TILE_head_mse_delta_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_head_mse_delta_i * V));
+    const integer i0 = imin(i_first, I - (TILE_head_mse_delta_i * V));
     const integer i = i0;
     const int differ = I < TILE_head_mse_delta_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_mse_delta_t; ++t) {
-                head_mse_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);
+                head_mse_delta_place(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -982,9 +982,9 @@ WIDE __kernel void head_mse_delta(__global const REAL *restrict Z,
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_mse_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+    head_mse_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
 }
 
 // r = sum over i of T[i]*(-A[i] + m + log(S))
@@ -997,7 +997,7 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_ce_value_t;
     realv acc0[TILE_head_ce_value_t];
@@ -1040,9 +1040,9 @@ WIDE __kernel void head_ce_value(__global const REAL *restrict A,
     __global const REAL *restrict weight,
     __global REAL *restrict r,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, TV);
+    head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
@@ -1053,7 +1053,7 @@ static void head_ce_delta_place(const integer t, const integer i,
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -1073,17 +1073,17 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_head_ce_delta_t;
     const integer i_first = g2 * (TILE_head_ce_delta_i * V);
-    const integer i0 = lesser(i_first, I - (TILE_head_ce_delta_i * V));
+    const integer i0 = imin(i_first, I - (TILE_head_ce_delta_i * V));
     const integer i = i0;
     const int differ = I < TILE_head_ce_delta_i * V;
     if (differ) {
-        for (integer i = i_first; i < lesser(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
+        for (integer i = i_first; i < imin(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_ce_delta_t; ++t) {
-                head_ce_delta_place(t, i, Z, T, weight, delta_A, vectors, TV);
+                head_ce_delta_place(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -1129,7 +1129,7 @@ WIDE __kernel void head_ce_delta(__global const REAL *restrict Z,
     __global const REAL *restrict weight,
     __global REAL *restrict delta_A,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, TV);
+    head_ce_delta_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
 }

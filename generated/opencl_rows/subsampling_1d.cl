@@ -7,10 +7,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_X0) \
@@ -31,7 +31,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -54,18 +54,18 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
     const integer x0_first = g2 * (TILE_forward_Z_x0 * V);
-    const integer x00 = lesser(x0_first, X0 - (TILE_forward_Z_x0 * V));
+    const integer x00 = imin(x0_first, X0 - (TILE_forward_Z_x0 * V));
     const integer x0 = x00;
     const int differ = X0 < TILE_forward_Z_x0 * V;
     if (differ) {
-        for (integer x0 = x0_first; x0 < lesser(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
+        for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, Y, alpha, b, Z, z_out, vectors, TV);
+                forward_Z_place(t, i, x0, Y, alpha, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -110,9 +110,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0] = phi'(below) * alpha[j]*delta_Z[j, x0] where x0 = y0 // K0 if x0 < X0
@@ -123,7 +123,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -142,7 +142,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -150,7 +150,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, alpha, delta_Z, delta_Y, below, vectors, TV);
+        delta_Y_place(t, j, y0, alpha, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
@@ -158,9 +158,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_alpha[i] = sum over x0, u0, t of Y[i, K0*x0 + u0]*delta_Z[i, x0]
@@ -170,7 +170,7 @@ static void gradient_alpha_place(const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -191,18 +191,18 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
-    gradient_alpha_place(i, Y, delta_Z, gradient_alpha, vectors, TV);
+    gradient_alpha_place(i, Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, TV);
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_alpha[i] = sum over x0, u0 of Y[i, K0*x0 + u0]*delta_Z[i, x0]
@@ -212,7 +212,7 @@ static void samplegradient_alpha_place(const integer t, const integer i,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -231,21 +231,21 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer i = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
-        samplegradient_alpha_place(t, i, Y, delta_Z, samplegradient_alpha, vectors, TV);
+        samplegradient_alpha_place(t, i, Y, delta_Z, samplegradient_alpha, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, vectors, TV);
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, t of delta_Z[i, x0]
@@ -254,7 +254,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -276,9 +276,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0 of delta_Z[i, x0]
@@ -287,7 +287,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -320,7 +320,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

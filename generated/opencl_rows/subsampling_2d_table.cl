@@ -9,10 +9,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_K0) \
@@ -47,7 +47,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -76,7 +76,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
@@ -84,15 +84,15 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
     tile /= ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V));
     const integer x0_first = tile * TILE_forward_Z_x0;
-    const integer x00 = lesser(x0_first, X0 - TILE_forward_Z_x0);
-    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer x00 = imin(x0_first, X0 - TILE_forward_Z_x0);
+    const integer x10 = imin(x1_first, X1 - (TILE_forward_Z_x1 * V));
     const integer x1 = x10;
     const int differ = X1 < TILE_forward_Z_x1 * V;
     if (differ) {
-        for (integer x0 = x0_first; x0 < lesser(x0_first + TILE_forward_Z_x0, X0); ++x0) {
-            for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+        for (integer x0 = x0_first; x0 < imin(x0_first + TILE_forward_Z_x0, X0); ++x0) {
+            for (integer x1 = x1_first; x1 < imin(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, x1, Y, alpha, b, Z, z_out, index, vectors, TV);
+                    forward_Z_place(t, i, x0, x1, Y, alpha, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -156,9 +156,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *z_out,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, alpha, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * sum over c in D with j(c) = j of alpha[q(c)]*delta_Z[i(c), x0, x1]
@@ -171,7 +171,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -195,7 +195,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -205,7 +205,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, alpha, delta_Z, delta_Y, below, index, vectors, TV);
+        delta_Y_place(t, j, y0, y1, alpha, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
@@ -214,9 +214,9 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
     __global const REAL *below,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, index, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), alpha, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_alpha[q] = sum over c in D with q(c) = q, x0, x1, u0, u1, t of Y[j(c), K0*x0 + u0, K1*x1 +
@@ -228,7 +228,7 @@ static void gradient_alpha_place(const integer q,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -257,19 +257,19 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer q = g1;
-    gradient_alpha_place(q, Y, delta_Z, gradient_alpha, index, vectors, TV);
+    gradient_alpha_place(q, Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, TV);
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_alpha[q] = sum over c in D with q(c) = q, x0, x1, u0, u1 of Y[j(c), K0*x0 + u0, K1*x1 +
@@ -281,7 +281,7 @@ static void samplegradient_alpha_place(const integer t, const integer q,
     __global REAL *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -308,12 +308,12 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     __global REAL *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer q = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
-        samplegradient_alpha_place(t, q, Y, delta_Z, samplegradient_alpha, index, vectors, TV);
+        samplegradient_alpha_place(t, q, Y, delta_Z, samplegradient_alpha, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,
@@ -321,9 +321,9 @@ WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,
     __global REAL *restrict samplegradient_alpha,
     __global const int *restrict index,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, index, vectors, TV);
+    samplegradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, samplegradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 }
 
 // gradient_b[i] = sum over x0, x1, t of delta_Z[i, x0, x1]
@@ -332,7 +332,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
     realv acc0;
@@ -356,9 +356,9 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 WIDE __kernel void gradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, TV);
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
 // samplegradient_b[i] = sum over x0, x1 of delta_Z[i, x0, x1]
@@ -367,7 +367,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_samplegradient_b_t;
     const integer i = g1;
@@ -402,7 +402,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 WIDE __kernel void samplegradient_b(__global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_b,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, TV);
+    samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }

@@ -8,10 +8,10 @@
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
 // places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; TV is not used.
+// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 15f587ac5e78a24e78a9addde219bad8a00c1de0022136fa5d87184449f5b8ba
+#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_K1) \
@@ -29,7 +29,7 @@ static void forward_Z_place(const integer t, const integer i, const integer x0, 
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const realv Y_r0 = (realv)(Y[t * J * H0 * H1 + (i * H0 + K0 * x0) * H1 + K1 * x1]);
     const realv result = Y_r0;
@@ -43,7 +43,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer id = g1;
@@ -51,13 +51,13 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     id /= X0;
     const integer i = id;
     const integer x1_first = g2 * (TILE_forward_Z_x1 * V);
-    const integer x10 = lesser(x1_first, X1 - (TILE_forward_Z_x1 * V));
+    const integer x10 = imin(x1_first, X1 - (TILE_forward_Z_x1 * V));
     const integer x1 = x10;
     const int differ = X1 < TILE_forward_Z_x1 * V;
     if (differ) {
-        for (integer x1 = x1_first; x1 < lesser(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
+        for (integer x1 = x1_first; x1 < imin(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, x1, Y, Z, z_out, vectors, TV);
+                forward_Z_place(t, i, x0, x1, Y, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -80,9 +80,9 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *z_out,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, z_out, vectors, TV);
+    forward_Z_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, Z, z_out, vectors, VECTORS_PER_BLOCK);
 }
 
 // delta_Y[j, y0, y1] = phi'(below) * delta_Z[j, x0, x1] where x0 = y0 // K0, x1 = y1 // K1 if y0 % K0 == 0
@@ -93,7 +93,7 @@ static void delta_Y_place(const integer t, const integer j, const integer y0, co
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     realv acc0;
     acc0 = (realv)(0.0);
@@ -111,7 +111,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
@@ -119,13 +119,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = lesser(j_first, J - (TILE_delta_Y_j * V));
+    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
     const integer j = j0;
     const int differ = J < TILE_delta_Y_j * V;
     if (differ) {
-        for (integer j = j_first; j < lesser(j_first + (TILE_delta_Y_j * V), J); ++j) {
+        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, y1, delta_Z, delta_Y, below, vectors, TV);
+                delta_Y_place(t, j, y0, y1, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -165,7 +165,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
     __global const REAL *below,
     const int vectors,
-    const int TV)
+    const int VECTORS_PER_BLOCK)
 {
-    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, delta_Y, below, vectors, TV);
+    delta_Y_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
 }

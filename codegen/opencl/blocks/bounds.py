@@ -104,7 +104,7 @@ class Bounds:
                 whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
                 continue
             first, last, own = map(end.at, (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place))
-            union, both = ("lesser", "greater") if begins else ("greater", "lesser")
+            union, both = ("imin", "imax") if begins else ("imax", "imin")
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
             outside.append(f"{name} {'<' if begins else '>='} {own}")
@@ -161,7 +161,7 @@ def lower_text(e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
         text = "0"
         for term in e.args[1:]:
             corner = extreme(term, extents, largest=True)
-            inner = f"greater({text}, {integer(term)})"
+            inner = f"imax({text}, {integer(term)})"
             text = inner if corner is None else f"({integer(corner, 2)} <= 0 ? {text} : {inner})"
         return text
     return integer(e)
@@ -173,7 +173,7 @@ def upper_text(e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> s
         text = integer(extent)
         for term in e.args[1:]:
             corner = extreme(term, extents, largest=False)
-            inner = f"lesser({text}, {integer(term)})"
+            inner = f"imin({text}, {integer(term)})"
             own = corner is None or bool(names(extent)) or is_table(extent)
             text = inner if own or corner is None else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
         return text

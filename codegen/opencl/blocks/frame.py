@@ -32,7 +32,7 @@ class Frame:
         self.strips = [t.axis for t in schedule.tiles if t.strip]
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
-        """``name[unit]``, or ``name[unit * TV + lane]`` for a tensor with samples."""
+        """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
         place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
@@ -40,7 +40,7 @@ class Frame:
             return f"{name}[{place} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{place}]"
         if self.kernel.sums_samples:
             name += "_block"
-        return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * TV + {lane}]"
+        return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * VECTORS_PER_BLOCK + {lane}]"
 
     def lane(self) -> str:
         """The sample vector that a work item is at."""

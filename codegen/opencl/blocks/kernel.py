@@ -103,7 +103,7 @@ class KernelWriter:
         for axis in tiled:
             # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
             name = c_name(axis.name)
-            lines.append(f"const integer {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
+            lines.append(f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
@@ -212,7 +212,7 @@ class KernelWriter:
         if uses_index(kernel, self.frame.tensors):
             parts.append("__global const int *restrict index")
         slices = [f"const int {from_name(name, self.frame.tensors)}" for name in (constant.sliced if constant else ())]
-        return (*parts, "const int vectors", "const int TV", *slices)
+        return (*parts, "const int vectors", "const int VECTORS_PER_BLOCK", *slices)
 
     def _given(self, name: str) -> str:
         """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""

@@ -30,7 +30,7 @@ def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
         tile = frame.tiles[axis].macro
         lines += [Line(1, f"const integer {axis}_n = {c_name(axis)}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
     last = integer(outer.extent, 1)
-    lines.append(Line(1, f"const integer {outer.name}_n = lesser({c_name(outer.name)} + rest, {last} - 1);"))
+    lines.append(Line(1, f"const integer {outer.name}_n = imin({c_name(outer.name)} + rest, {last} - 1);"))
     renamed = {outer.name, *copy.tiled, *(name for name, _ in copy.inner)}
     index = tuple(Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index)
     source = frame.address(frame.tensors[copy.load.tensor], index, "")

@@ -62,7 +62,7 @@ def _integer(e: IntExpr) -> tuple[str, int]:
         case IntOp(op="min" | "max" as op, args=args):
             text = integer(args[0])
             for argument in args[1:]:
-                text = f"{'lesser' if op == 'min' else 'greater'}({text}, {integer(argument)})"
+                text = f"{'imin' if op == 'min' else 'imax'}({text}, {integer(argument)})"
             return text, _ATOM
         case IntOp(op="mod", args=(a, b)):
             return f"modulo({integer(a)}, {integer(b)})", _ATOM

@@ -23,7 +23,7 @@ class SampleSums(NestWriter):
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The loop over blocks of TV sample vectors, where each tensor has the block, and the nest."""
+        """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
         team = self.frame.schedule.team
         text.add(team_rounds(self.frame.schedule))
         text.open(["for (integer block = begin; block < blocks; block += step) {"])
@@ -31,7 +31,7 @@ class SampleSums(NestWriter):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
-                apart = f"odd({integer(units(tensor))}) * TV"
+                apart = f"padded_units({integer(units(tensor))}) * VECTORS_PER_BLOCK"
                 text.add([f"{pointer} = {c_name(name)} + block * {f'({team} ? 1 : {apart})' if team else apart};"])
         pending.settle(text)
         if self.frame.strips:
@@ -118,6 +118,6 @@ def _edges(name: str, found: Range, union: Union) -> list[str]:
     return [
         f"const integer {name}_begin = {found.lower};",
         f"const integer {name}_end = {found.upper};",
-        f"const integer {name}_all = lesser({first}, {name}_end);",
-        f"const integer {name}_all_end = greater({last}, {name}_all);",
+        f"const integer {name}_all = imin({first}, {name}_end);",
+        f"const integer {name}_all_end = imax({last}, {name}_all);",
     ]

@@ -30,7 +30,10 @@ def team_place(schedule: Schedule) -> list[str]:
 
 def team_rounds(schedule: Schedule) -> list[str]:
     """Blocks of samples that an item walks, and vectors of a block: in a team each vector is a block of its own."""
-    alone = "begin = 0, blocks = BLOCKED ? vectors / TV : 1, step = 1, first = {}, count = BLOCKED ? TV : vectors;"
+    alone = (
+        "begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = {}, "
+        "count = BLOCKED ? VECTORS_PER_BLOCK : vectors;"
+    )
     if not schedule.team:
         return [f"const integer {alone.format(0)}"]
     return [

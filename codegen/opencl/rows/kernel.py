@@ -103,7 +103,7 @@ class LaneWriter(KernelWriter):
         lines, depth = [], 0
         for axis in over:
             name, width = c_name(axis.name), self.tile_width(axis)
-            last = f"lesser({name}_first + {width}, {bound(axis)})"
+            last = f"imin({name}_first + {width}, {bound(axis)})"
             lines.append(Line(depth, f"for (integer {name} = {name}_first; {name} < {last}; ++{name}) {{"))
             depth += 1
         if not self.kernel.sums_samples:
@@ -159,7 +159,7 @@ class LaneWriter(KernelWriter):
         depth += 1
         place = "".join("[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner)
         body = [
-            f"const integer {name} = {name}0 + chunk, count = lesser({LANES}, {macro} - chunk);",
+            f"const integer {name} = {name}0 + chunk, count = imin({LANES}, {macro} - chunk);",
             "realv sum0 = (realv)(0.0);",
             "#pragma unroll",
             f"for (integer lane = 0; lane < {LANES}; ++lane) {{",

@@ -34,8 +34,8 @@ typedef long integer;
 typedef int integer;
 #endif
 // min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
+static integer imin(integer a, integer b) { return a < b ? a : b; }
+static integer imax(integer a, integer b) { return a > b ? a : b; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
@@ -82,7 +82,7 @@ static void put(__global REAL *p, integer step, realv v, integer from, integer t
 }
 % else:
 // Units from one block of samples to the next.
-static integer odd(integer units) { return units | 1; }
+static integer padded_units(integer units) { return units | 1; }
 // Adds up, for each of so many places, what the items of a team of 2^steps have put there.
 static void team_fold(__local REAL *team, const int places, const int steps)
 {
