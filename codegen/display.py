@@ -16,7 +16,7 @@ from .opencl.source import LAYOUTS
 from .pages.equations import symbols
 from .pages.pseudocode import pseudocode
 from .pipeline import steps
-from .tiling.schedule import TiledKernel
+from .tiling.tiling import TiledKernel
 
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip
@@ -89,4 +89,4 @@ def _titled(kernel: Kernel) -> str:
 def _tiles(tiled: TiledKernel) -> str:
     """The macros that a kernel's tiles and choices are called by, and its axis of lanes."""
     lanes = f"; lanes along {tiled.lanes.axis}" if tiled.lanes else ""
-    return f"{tiled.kernel.name}: {', '.join(tiled.schedule.macros) or 'no tiles'}{lanes}"
+    return f"{tiled.kernel.name}: {', '.join(tiled.tiling.macros) or 'no tiles'}{lanes}"

@@ -18,7 +18,7 @@ from .opencl.source import LAYOUTS, SAMPLE_INNER, SAMPLE_OUTER, Layout
 from .passes.factor_out_invariants import distributed
 from .passes.hoist_index_arithmetic import hoisted
 from .passes.inline_single_terms import inlined
-from .tiling.schedule import TiledKernel, tiled_by_sample, tiled_by_vector
+from .tiling.tiling import TiledKernel, tiled_by_sample, tiled_by_vector
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ...derive.language.frozen_activation import FrozenActivation
 from ..analysis.names import check_size_name
 from ..analysis.signature import sizes
 from ..templates.render import render
-from ..tiling.schedule import TiledKernel
+from ..tiling.tiling import TiledKernel
 from .blocks.kernel import KernelText, KernelWriter
 from .blocks.layout import initial
 from .blocks.layout import layout as indented
@@ -45,7 +45,7 @@ SAMPLE_INNER = Layout(
         "where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an",
         "odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.",
     ),
-    lambda tiled, tensors: KernelWriter(tiled.kernel, tensors, tiled.schedule).text(),
+    lambda tiled, tensors: KernelWriter(tiled.kernel, tensors, tiled.tiling).text(),
 )
 SAMPLE_OUTER = Layout(
     "sample_outer",
@@ -116,7 +116,7 @@ def _macros(texts: Sequence[KernelText], names: _Names, applies: bool, walks: bo
     """What a build must define, in groups: of all kernels, sizes, tables, then those of each kernel."""
     common = ["REAL", "V", *(["BLOCKED"] if walks else []), *(["PHI", "DPHI", "STORE_Z"] if applies else [])]
     groups = [common, [f"SIZE_{n}" for n in names.scalars], [f"{n}_AT" for n in names.tables]]
-    return [group for group in (*groups, *(text.schedule.macros for text in texts)) if group]
+    return [group for group in (*groups, *(text.tiling.macros for text in texts)) if group]
 
 
 def _defined(groups: Sequence[Sequence[str]]) -> str:

@@ -24,7 +24,7 @@ from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
 from ..tiling.local_memory import numbers
-from ..tiling.schedule import bounded
+from ..tiling.tiling import bounded
 
 VERSION = 2
 #: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
@@ -94,30 +94,30 @@ def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
 
 def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     """How OpenCL runs a kernel of one layout."""
-    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    macros = {t.axis: t.macro for t in launch.tiling.tiles}
     record: dict[str, Any] = {
-        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
-        "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
-        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.schedule.operands],
+        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.tiling.tiles},
+        "operands": [[macros[a] for a in operand.axes] for operand in launch.tiling.operands],
+        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.tiling.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
-        "partial_sums": launch.schedule.parts,
-        "reduction_group": launch.schedule.team,
-        "unroll": launch.schedule.unroll,
+        "partial_sums": launch.tiling.parts,
+        "reduction_group": launch.tiling.team,
+        "unroll": launch.tiling.unroll,
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
-    bounds = {t.macro: found for t in launch.schedule.tiles if (found := _bounds(kernel, t.axis))}
+    bounds = {t.macro: found for t in launch.tiling.tiles if (found := _bounds(kernel, t.axis))}
     if bounds:
         record["bounds"] = bounds
-    if launch.schedule.split:
-        record["loop_split"] = {"macro": launch.schedule.split, "iterations": [text(e) for e in launch.schedule.rounds]}
-    invariant = [operand.invariant for operand in launch.schedule.operands]
+    if launch.tiling.split:
+        record["loop_split"] = {"macro": launch.tiling.split, "iterations": [text(e) for e in launch.tiling.rounds]}
+    invariant = [operand.invariant for operand in launch.tiling.operands]
     if any(invariant):
         record["invariant"] = invariant
-    if launch.schedule.sums:
-        record["sums"] = [[macros[a] for a in axes] for axes in launch.schedule.sums]
-    strip = launch.schedule.strip
+    if launch.tiling.sums:
+        record["sums"] = [[macros[a] for a in axes] for axes in launch.tiling.sums]
+    strip = launch.tiling.strip
     if strip is not None and strip.rounds is not None:
         record["cache_tile"] = {"macro": strip.macro, "iterations": text(strip.rounds)}
     lanes = launch.lanes
@@ -146,13 +146,13 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
     """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
-    found = launch.schedule.constant
+    found = launch.tiling.constant
     if found is None:
         return None
     record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
     if found.sliced:
         first = kernel.axes[0]
-        tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
+        tile = next((t.macro for t in launch.tiling.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
         record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
@@ -160,10 +160,10 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
 
 def _local(launch: KernelText) -> dict[str, Any] | None:
     """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
-    found = launch.schedule.local
+    found = launch.tiling.local
     if found is None:
         return None
-    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    macros = {t.axis: t.macro for t in launch.tiling.tiles}
     each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
     return {"macro": found.macro, "iterations": text(found.outer.extent), "each": each}
 

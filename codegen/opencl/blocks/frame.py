@@ -9,7 +9,7 @@ from ....derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers
 from ...analysis.addresses import unit
 from ...analysis.names import c_name
 from ...tiling.constant_memory import from_name
-from ...tiling.schedule import SAMPLES, Schedule, Tile, depends_on
+from ...tiling.tiling import SAMPLES, Tile, Tiling, depends_on
 from .printer import ScalarPrinter, condition, integer
 
 
@@ -22,21 +22,21 @@ class Line:
 
 
 class Frame:
-    """One kernel under one schedule."""
+    """One kernel under one tiling."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
-        self.kernel, self.schedule = kernel, schedule
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling) -> None:
+        self.kernel, self.tiling = kernel, tiling
         self.tensors = {**tensors, kernel.output.name: kernel.output}
-        self.tiles: dict[str, Tile] = {t.axis: t for t in schedule.tiles}
-        self.inner = [t.axis for t in schedule.tiles if not t.strip]
-        self.strips = [t.axis for t in schedule.tiles if t.strip]
+        self.tiles: dict[str, Tile] = {t.axis: t for t in tiling.tiles}
+        self.inner = [t.axis for t in tiling.tiles if not t.strip]
+        self.strips = [t.axis for t in tiling.tiles if t.strip]
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
         place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            sliced = self.schedule.constant is not None and tensor.name in self.schedule.constant.sliced
+            sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
             return f"{name}[{place} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{place}]"
         if self.kernel.sums_samples:
             name += "_block"

@@ -1,4 +1,4 @@
-"""The structure of one OpenCL kernel: from the IR and a schedule to the pieces that the template lays out."""
+"""The structure of one OpenCL kernel: from the IR and a tiling to the pieces that the template lays out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...analysis.names import c_name
 from ...analysis.operations import operations
 from ...analysis.signature import arguments
 from ...tiling.constant_memory import from_name
-from ...tiling.schedule import SAMPLES, Schedule
+from ...tiling.tiling import SAMPLES, Tiling
 from .frame import Frame, Line, is_table
 from .layout import closed
 from .local import arrays
@@ -58,7 +58,7 @@ class KernelText:
     store: tuple[Line, ...]
     global_size: tuple[str, str, str]
     uses_index: bool
-    schedule: Schedule
+    tiling: Tiling
     local: tuple[tuple[str, str], ...] = ()
     team: TeamText | None = None
     lanes: LaneText | None = None
@@ -66,7 +66,7 @@ class KernelText:
     @property
     def local_macro(self) -> str:
         """The macro that says whether it has the arrays ``local`` in local memory: names and lengths."""
-        return self.schedule.local.macro if self.schedule.local else self.schedule.team
+        return self.tiling.local.macro if self.tiling.local else self.tiling.team
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -80,21 +80,21 @@ def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
 class KernelWriter:
     """Writes one kernel."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
-        self.kernel, self.schedule = kernel, schedule
-        self.frame = Frame(kernel, tensors, schedule)
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling) -> None:
+        self.kernel, self.tiling = kernel, tiling
+        self.frame = Frame(kernel, tensors, tiling)
 
     def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
         """The decoding of a work item's place, and the global size as manifest expressions."""
         kernel, lines = self.kernel, []
-        first = self.schedule.parts or "1"
+        first = self.tiling.parts or "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(f"const integer t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
-        elif self.schedule.parts:
-            lines += team_place(self.schedule)
-            first = f"{self.schedule.parts}*max(1, {self.schedule.team})"
+        elif self.tiling.parts:
+            lines += team_place(self.tiling)
+            first = f"{self.tiling.parts}*max(1, {self.tiling.team})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
@@ -140,7 +140,7 @@ class KernelWriter:
         index = tuple(Name(a.name) for a in self.kernel.axes)
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
-            if self.schedule.parts:
+            if self.tiling.parts:
                 target = self._part_target()
                 return team_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
             body.append(f"{target} = lane_sum({result});")
@@ -195,7 +195,7 @@ class KernelWriter:
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention."""
-        kernel, constant = self.kernel, self.schedule.constant
+        kernel, constant = self.kernel, self.tiling.constant
         parts = []
         for name in arguments(kernel, self.frame.tensors):
             samples = self.frame.tensors[name].samples
@@ -216,7 +216,7 @@ class KernelWriter:
 
     def _given(self, name: str) -> str:
         """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
-        found = self.schedule.constant
+        found = self.tiling.constant
         sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
         return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
 
@@ -230,12 +230,12 @@ class KernelWriter:
         return KernelText(
             self.kernel.name, comment(self.kernel), parameters, given, decode,
             tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
-            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(team_array(self.frame) or arrays(self.frame)),
+            uses_index(self.kernel, self.frame.tensors), self.tiling, tuple(team_array(self.frame) or arrays(self.frame)),
             self._team(parameters),
         )  # fmt: skip
 
     def _team(self, parameters: Sequence[str]) -> TeamText | None:
-        if not self.schedule.team:
+        if not self.tiling.team:
             return None
         given = {c_name(self.kernel.output.name), "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]

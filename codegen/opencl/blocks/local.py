@@ -11,7 +11,7 @@ from .printer import integer
 
 def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
     """What stands first in the outermost loop: all items of the group fill its local memory, and wait for each other."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     if found is None or found.outer != loop:
         return []
     lines = [Line(0, f"#if {found.macro}")]
@@ -45,7 +45,7 @@ def length(frame: Frame, copy: Copy, macro: str) -> str:
 
 def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
     """The lines that load into ``target`` from the group's copy where there is one, else the line ``plain``."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     copy = next((c for c in found.copies if c.load == load), None) if found else None
     if found is None or copy is None:
         return [plain]
@@ -59,5 +59,5 @@ def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
 
 def arrays(frame: Frame) -> list[tuple[str, str]]:
     """The names and lengths of a kernel's arrays in local memory."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     return [(copy.variable, length(frame, copy, found.macro)) for copy in found.copies] if found else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
 from ...analysis.names import c_name
 from ...passes.factor_out_invariants import together
-from ...tiling.schedule import Tile
+from ...tiling.tiling import Tile
 from .bounds import Bounds, Range, loop_lines, whole_loop
 from .frame import Frame, Line, counter
 from .local import copy_lines, local_or
@@ -150,8 +150,8 @@ class NestWriter:
         self.inside(text, number, nest, pending, axes)
 
     def unrolled(self, opening: Sequence[str]) -> list[str]:
-        """The lines that open an innermost loop, with a hint before it where a schedule gives one."""
-        macro, at = self.frame.schedule.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
+        """The lines that open an innermost loop, with a hint before it where a tiling gives one."""
+        macro, at = self.frame.tiling.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
         if not macro:
             return list(opening)
         return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]

@@ -24,8 +24,8 @@ class SampleSums(NestWriter):
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
-        team = self.frame.schedule.team
-        text.add(team_rounds(self.frame.schedule))
+        team = self.frame.tiling.team
+        text.add(team_rounds(self.frame.tiling))
         text.open(["for (integer block = begin; block < blocks; block += step) {"])
         for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
@@ -44,7 +44,7 @@ class SampleSums(NestWriter):
         (axis,), first = self.frame.strips, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.strips))
-        text.open([*loop_lines(first, found, self.frame.schedule.split), *self.frame.tile_loop(axis)])
+        text.open([*loop_lines(first, found, self.frame.tiling.split), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
@@ -81,7 +81,7 @@ class SampleSums(NestWriter):
             inner.settle(part)
             self._rounds(part, number, nest, others, inner, axes)
 
-        dealt = self.frame.schedule.split if loop == nest.loops[0] else ""
+        dealt = self.frame.tiling.split if loop == nest.loops[0] else ""
         if found is None or found.union is None:
             text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
@@ -105,9 +105,9 @@ class SampleSums(NestWriter):
     def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
         """The loop over the vectors of a block, which are few, or over every PARTS-th of all."""
         pending.settle(text)
-        schedule = self.frame.schedule  # neighbouring parts read neighbouring vectors
-        rounds = f"integer t = first; t < count; {f't += {schedule.parts}' if schedule.parts else '++t'}"
-        hint = [f"#elif {schedule.unroll}", f"#pragma unroll {schedule.unroll}"] if schedule.unroll else []
+        tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors
+        rounds = f"integer t = first; t < count; {f't += {tiling.parts}' if tiling.parts else '++t'}"
+        hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
         text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
         text.extend(self.body_lines(number, nest, axes))
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...analysis.names import c_name
-from ...tiling.schedule import Schedule
+from ...tiling.tiling import Tiling
 from .frame import Frame, Line, counter
 from .text import Text
 
 
-def team_place(schedule: Schedule) -> list[str]:
+def team_place(tiling: Tiling) -> list[str]:
     """Which part of the sum an item takes, which place it has in its team, and which run of the outermost loops."""
-    team, parts, split = schedule.team, schedule.parts, schedule.split
+    team, parts, split = tiling.team, tiling.parts, tiling.split
     span = f"const integer span = {team}{f' / {split}' if split else ''}, lane = g0 % {team}, part = g0 / {team}"
     return [
         f"#if {team}",
@@ -28,17 +28,17 @@ def team_place(schedule: Schedule) -> list[str]:
     ]
 
 
-def team_rounds(schedule: Schedule) -> list[str]:
+def team_rounds(tiling: Tiling) -> list[str]:
     """Blocks of samples that an item walks, and vectors of a block: in a team each vector is a block of its own."""
     alone = (
         "begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = {}, "
         "count = BLOCKED ? VECTORS_PER_BLOCK : vectors;"
     )
-    if not schedule.team:
+    if not tiling.team:
         return [f"const integer {alone.format(0)}"]
     return [
-        f"#if {schedule.team}",
-        f"const integer begin = part * span + lane % span, blocks = vectors, step = {schedule.parts} * span, first = 0, count = 1;",
+        f"#if {tiling.team}",
+        f"const integer begin = part * span + lane % span, blocks = vectors, step = {tiling.parts} * span, first = 0, count = 1;",
         "#else",
         f"const integer {alone.format('part')}",
         "#endif",
@@ -57,7 +57,7 @@ def places(frame: Frame) -> str:
 
 def team_array(frame: Frame) -> list[tuple[str, str]]:
     """The array in local memory, if any, and its length.  The odd distance of two places keeps them in different banks."""
-    team = frame.schedule.team
+    team = frame.tiling.team
     return [("team", f"{places(frame)} * ({team} + 1)")] if team else []
 
 
@@ -68,13 +68,13 @@ def team_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: s
         text.open(frame.tile_loop(axis))
         before = f"({place})" if "+" in place else place
         place = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if place else counter(axis)
-    text.add([*body, f"team[({place or '0'}) * ({frame.schedule.team} + 1) + lane] = lane_sum({result});"])
-    return [Line(0, f"#if {frame.schedule.team}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
+    text.add([*body, f"team[({place or '0'}) * ({frame.tiling.team} + 1) + lane] = lane_sum({result});"])
+    return [Line(0, f"#if {frame.tiling.team}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
 
 
 def team_store(frame: Frame, target: str) -> list[Line]:
     """After ``team_fold``: each item takes places of the tile to ``target``."""
-    team = frame.schedule.team
+    team = frame.tiling.team
     if not team:
         return []
     lines = [Line(0, f"for (integer place = lane; place < {places(frame)}; place += {team}) {{"), Line(1, "integer rest = place;")]

@@ -8,7 +8,7 @@ from ....derive.ir import IntExpr, Kernel, Load, Name, Tensor
 from ...analysis.addresses import stride, unit, units
 from ...analysis.affine import ZERO
 from ...analysis.names import c_name
-from ...tiling.schedule import LANES, SAMPLES, Schedule
+from ...tiling.tiling import LANES, SAMPLES, Tiling
 from ..blocks.frame import Frame, count_loop, counter
 from ..blocks.printer import condition, integer
 
@@ -16,8 +16,8 @@ from ..blocks.printer import condition, integer
 class PlaceFrame(Frame):
     """One place at a time, computed alike by all lanes: where lanes would need different control flow."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule | None = None) -> None:
-        super().__init__(kernel, tensors, schedule or Schedule(()))
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling | None = None) -> None:
+        super().__init__(kernel, tensors, tiling or Tiling(()))
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
         """All: every place sums for itself."""
@@ -55,9 +55,9 @@ class LaneFrame(PlaceFrame):
     """Neighbouring places of ``axis`` side by side in a vector; ``count`` of them are inside, as text."""
 
     def __init__(
-        self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule, axis: str, count: str = LANES
+        self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling, axis: str, count: str = LANES
     ) -> None:
-        super().__init__(kernel, tensors, schedule)
+        super().__init__(kernel, tensors, tiling)
         self.axis, self.count = axis, count
 
     def _step(self, load: Load) -> IntExpr:

@@ -13,7 +13,7 @@ from ....derive.ir import Axis, Integer, Loop, Name, Tensor, loads
 from ...analysis.addresses import stride
 from ...analysis.names import c_name
 from ...tiling.lanes import Lanes, scalar_names
-from ...tiling.schedule import LANES, SAMPLES, TiledKernel
+from ...tiling.tiling import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
 from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, comment, result_loads, uses_index
 from ..blocks.layout import closed, initial, layout
@@ -27,12 +27,12 @@ class LaneWriter(KernelWriter):
     """Writes one kernel."""
 
     def __init__(self, tiled: TiledKernel, tensors: Mapping[str, Tensor]) -> None:
-        kernel, schedule, self.lanes = tiled.kernel, tiled.schedule, tiled.lanes
-        super().__init__(kernel, tensors, schedule)
+        kernel, tiling, self.lanes = tiled.kernel, tiled.tiling, tiled.lanes
+        super().__init__(kernel, tensors, tiling)
         self.place = PlaceFrame(kernel, tensors)
         if self.lanes is not None:
             kind = LaneFrame if self.lanes.over == "output" else SumFrame
-            self.frame = kind(kernel, tensors, schedule, self.lanes.axis)
+            self.frame = kind(kernel, tensors, tiling, self.lanes.axis)
 
     def text(self) -> KernelText:
         """Everything that the template needs."""
@@ -57,7 +57,7 @@ class LaneWriter(KernelWriter):
         arguments = argument_names(parameters)
         return KernelText(
             self.kernel.name, comment(self.kernel), parameters, arguments, decode, tuple(helpers), nests,
-            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.tiling,
             lanes=self._lane_text(),
         )  # fmt: skip
 
@@ -153,7 +153,7 @@ class LaneWriter(KernelWriter):
             body += self._stores(self.frame, "1", "0", "1")
             return closed(lines, body, depth)
         name, macro = c_name(packed), self.frame.tiles[packed].macro
-        frame = _Packed(self.kernel, self.frame.tensors, self.schedule, packed, "count")
+        frame = _Packed(self.kernel, self.frame.tensors, self.tiling, packed, "count")
         lines, depth = self.place_loops(left_out=packed)
         lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
         depth += 1

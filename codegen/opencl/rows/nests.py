@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ....derive.ir import Load, Loop, Nest, RowLoop
 from ...analysis.names import c_name
-from ...tiling.schedule import LANES
+from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
 from ..blocks.text import Pending, Text
@@ -40,7 +40,7 @@ class SumNests(SampleNests):
 
     def __init__(self, frame: SumFrame) -> None:
         super().__init__(frame)
-        self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.schedule))
+        self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
         self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),

@@ -30,7 +30,7 @@ ${layout(line, 1)}
 % endfor
 }
 % if k.team:
-#if ${k.schedule.team}
+#if ${k.tiling.team}
 static void ${k.name}_store(const integer g0, const integer g1, const integer g2,
     ${",\n    ".join(k.team.parameters)},
     __local const REAL *team)
@@ -53,7 +53,7 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 % endfor
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
 % if k.team:
-    team_fold(team, ${k.team.places}, 31 - clz(${k.schedule.team}));
+    team_fold(team, ${k.team.places}, 31 - clz(${k.tiling.team}));
     ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.team.arguments)}, team);
 % endif
 #else
@@ -82,10 +82,10 @@ ${layout(line, 1)}
 % for line in note:
 // ${line}
 % endfor
-% if any(k.schedule.strip for k in kernels):
+% if any(k.tiling.strip for k in kernels):
 // The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
 % endif
-% if any(k.schedule.parts for k in kernels):
+% if any(k.tiling.parts for k in kernels):
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 % endif
 
@@ -106,7 +106,7 @@ enum { ${", ".join(f"{name} = SIZE_{name}" for name in names.scalars)} };
 
 ${kernel(k)}\
 % endfor
-% if any(k.schedule.parts for k in kernels):
+% if any(k.tiling.parts for k in kernels):
 
 // A second launch, where a sum was taken in several parts: they are added up in order.
 WIDE __kernel void add_parts(__global const REAL *restrict parts,

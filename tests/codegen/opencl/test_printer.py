@@ -9,7 +9,7 @@ import numpy as np
 import pyopencl as cl
 import pytest
 from phiz.codegen.opencl.source import opencl_source
-from phiz.codegen.tiling.schedule import tiled_by_vector
+from phiz.codegen.tiling.tiling import tiled_by_vector
 from phiz.derive.ir import FUNCTIONS, Axis, Call, Compare, Expr, IRError, Kernel, Load, Name, Number, Select, Size, Tensor
 
 POINTS = np.array([-30.0, -2.5, -1.0, -0.3, 0.0, 0.2, 0.75, 1.0, 3.0, 40.0, 0.5, 2.0])

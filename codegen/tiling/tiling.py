@@ -1,4 +1,4 @@
-"""Schedules: which axes a work item computes a tile of.
+"""Tilings: which axes a work item computes a tile of.
 
 The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's
 load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control flow is scalar.  One
@@ -63,7 +63,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Tiling:
     """Tiles of one kernel, outermost first, a strip after those in registers, the samples' last; and what its bodies load for them.
 
     ``sums``: the tiled axes that further accumulators have places along, those of sums which share the loops of another one.
@@ -229,14 +229,14 @@ def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix
     return [Tile(a.name, f"{prefix}{a.name}", a.extent, first.extent) for a in found[:1]]
 
 
-def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Schedule:
+def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
     parts, team = (f"PARTS_{kernel.name}", f"TEAM_{kernel.name}") if sums_in_parts(kernel) else ("", "")
     rounds = _outermost_rounds(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
-    found = _schedule(kernel, tensors, [*tiles, *_strip(kernel, tensors, tiles, prefix)])
+    found = _tiling(kernel, tensors, [*tiles, *_strip(kernel, tensors, tiles, prefix)])
     split = f"SPLIT_{kernel.name}" if team and rounds else ""
     found = replace(found, parts=parts, team=team, split=split, rounds=rounds, unroll=unroll)
     return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
@@ -258,7 +258,7 @@ class TiledKernel:
     """A kernel with its tiles; ``lanes``: the axis that fills its vectors, None where samples do or nothing does."""
 
     kernel: Kernel
-    schedule: Schedule
+    tiling: Tiling
     lanes: Lanes | None = None
 
 
@@ -273,10 +273,10 @@ def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKerne
     if found is not None:
         return TiledKernel(kernel, choose_with_lanes(kernel, dict(tensors), found), found)
     plain = () if kernel.sums_samples else (Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None),)
-    return TiledKernel(kernel, Schedule(plain))
+    return TiledKernel(kernel, Tiling(plain))
 
 
-def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Schedule:
+def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
     """The same where the lanes of a vector go along ``lanes`` instead of samples: tiles of axes that no bound depends on.
 
     The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
@@ -294,10 +294,10 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
     if lanes.over == "output":
         vectors = IntOp("ceildiv", (lanes.extent, Size(LANES)))
         tiles.append(Tile(lanes.axis, f"TILE_{kernel.name}_{lanes.axis}", vectors))
-    return _schedule(kernel, tensors, tiles)
+    return _tiling(kernel, tensors, tiles)
 
 
-def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Schedule:
+def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Tiling:
     """``tiles`` and the samples', and what the bodies load."""
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
@@ -311,7 +311,7 @@ def _schedule(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> 
         found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
     inner = [t.axis for t in tiles if not t.strip]
-    return Schedule(tuple(tiles), tuple(found.values()), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
+    return Tiling(tuple(tiles), tuple(found.values()), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
 
 
 def depends_on(node: Nest | Load, tensors: Mapping[str, Tensor], axes: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from phiz.codegen.opencl.blocks.kernel import KernelWriter
-from phiz.codegen.tiling.schedule import Schedule, choose
+from phiz.codegen.tiling.tiling import Tiling, choose
 from phiz.codegen.user_file import BUILT_IN
 from phiz.derive.ir import Kernel, Tensor
 from phiz.derive.pipeline import derive_definition
@@ -19,14 +19,14 @@ def derived(family: str, kernel: str, **options: Any) -> tuple[Kernel, dict[str,
     return next(k for k in derivation.kernels if k.name == kernel), dict(derivation.tensors)
 
 
-def strip(schedule: Schedule) -> str:
-    return "" if schedule.strip is None else schedule.strip.axis
+def strip(tiling: Tiling) -> str:
+    return "" if tiling.strip is None else tiling.strip.axis
 
 
 @pytest.mark.parametrize(("rank", "axis"), [(1, ""), (2, "u0"), (3, "u0")])
 def test_the_outermost_axis_of_a_window_is_a_strip_where_a_loop_is_left_inside(rank: int, axis: str) -> None:
-    schedule = choose(*derived("convolution", "gradient_w", rank=rank, connections="full"))
-    assert strip(schedule) == axis
+    tiling = choose(*derived("convolution", "gradient_w", rank=rank, connections="full"))
+    assert strip(tiling) == axis
 
 
 @pytest.mark.parametrize(
