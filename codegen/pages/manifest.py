@@ -117,9 +117,9 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         record["invariant"] = invariant
     if launch.tiling.sums:
         record["sums"] = [[macros[a] for a in axes] for axes in launch.tiling.sums]
-    strip = launch.tiling.strip
-    if strip is not None and strip.rounds is not None:
-        record["cache_tile"] = {"macro": strip.macro, "iterations": text(strip.rounds)}
+    cache = launch.tiling.cache_tile
+    if cache is not None and cache.rounds is not None:
+        record["cache_tile"] = {"macro": cache.macro, "iterations": text(cache.rounds)}
     lanes = launch.lanes
     if lanes is not None:
         record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}

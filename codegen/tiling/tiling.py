@@ -5,8 +5,9 @@ load can be reused.  An axis that enters conditions or solved indices stays outs
 that enters the bounds of a loop may be tiled where the bounds are monotone in it: rounds that all places of the tile take part in
 are a plain loop, and elsewhere the places come in turn, each with its own bounds.
 
-A sum over samples streams through whole planes.  There a further axis makes a *strip*: its places follow one another inside the
-outermost loop, each with accumulators of its own, so that what one of them loads the next ones find in the first-level cache.
+A sum over samples streams through whole planes.  There a further axis makes a cache tile: its places follow one another
+inside the outermost loop, each with accumulators of its own.  What one of them loads the next ones find in the
+first-level cache.
 """
 
 from __future__ import annotations
@@ -34,8 +35,7 @@ MOST_AXES, MOST_SUMMED = 2, 3
 class Tile:
     """A tiled axis: the macro that holds its size, and the axis' extent (None for samples).
 
-    ``rounds``: of the outermost loop of a sum, where the tile is a strip, whose places are no registers but follow one another in
-    each of them.
+    ``rounds``: of a cache tile, those of the outermost loop, in each of which its places follow one another.
     """
 
     axis: str
@@ -44,8 +44,8 @@ class Tile:
     rounds: IntExpr | None = None
 
     @property
-    def strip(self) -> bool:
-        """Whether the tile is a strip."""
+    def in_cache(self) -> bool:
+        """Whether the tile is a cache tile."""
         return self.rounds is not None
 
 
@@ -64,14 +64,18 @@ class Operand:
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles of one kernel, outermost first, a strip after those in registers, the samples' last; and what its bodies load for them.
+    """The tiles of one kernel, and the macros of all that may be chosen for it; "" for what there is nothing of.
 
-    ``sums``: the tiled axes that further accumulators have places along, those of sums which share the loops of another one.
-    ``parts``: the macro with the number of parts that its sum over the samples is taken in; "" where it is not.  ``team``: the
-    macro with the number of work items that share a sum, 0 for a single one; "" where they cannot.  ``split``: the macro with the
-    number of runs that share the ``rounds`` of the outermost loops in a team; "" where they cannot.  ``unroll``: the macro that
-    says how often the innermost loops are unrolled, 0 for as often as the compiler likes; "" where there are none.  ``constant``:
-    the parameters, which may lie in constant memory; ``local``: what of them a work group may copy to local memory.
+    ``tiles``: outermost first, a cache tile after those in registers, the samples' last.
+    ``operands``: what the innermost bodies load.
+    ``parts``: the number of partial sums over the samples.
+    ``team``: the size of a reduction group, the work items that share a sum; 0 for a single one.
+    ``split``: the number of parts that the iterations of the outermost loops are split into in a group.
+    ``rounds``: the extents of these loops.
+    ``unroll``: how often the innermost loops are unrolled, 0 for as often as the compiler likes.
+    ``constant``: the parameters, which may lie in constant memory.
+    ``local``: what of the parameters a work group may copy to local memory.
+    ``sums``: for further sums in the loops of another one, the tiled axes that they have accumulators along.
     """
 
     tiles: tuple[Tile, ...]
@@ -98,9 +102,9 @@ class Tiling:
         return tuple(macro for macro in (self.parts, self.team, self.split, self.unroll) if macro)
 
     @property
-    def strip(self) -> Tile | None:
-        """The tile that is a strip, if any."""
-        return next((t for t in self.tiles if t.strip), None)
+    def cache_tile(self) -> Tile | None:
+        """The tile that is a cache tile, if any."""
+        return next((t for t in self.tiles if t.in_cache), None)
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -217,7 +221,7 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     return chosen
 
 
-def _strip(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
+def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
     """The outermost axis besides those of ``tiles`` whose places can share the rounds of the outermost of several loops, if any."""
     if not tiles or not kernel.sums_samples or len(kernel.nests) != 1 or len(kernel.nests[0].loops) < 2:
         return []
@@ -236,7 +240,7 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     rounds = _outermost_rounds(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
-    found = _tiling(kernel, tensors, [*tiles, *_strip(kernel, tensors, tiles, prefix)])
+    found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
     split = f"SPLIT_{kernel.name}" if team and rounds else ""
     found = replace(found, parts=parts, team=team, split=split, rounds=rounds, unroll=unroll)
     return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
@@ -310,7 +314,7 @@ def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Ti
         invariant = not used & rounds and not (kernel.sums_samples and samples)
         found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
-    inner = [t.axis for t in tiles if not t.strip]
+    inner = [t.axis for t in tiles if not t.in_cache]
     return Tiling(tuple(tiles), tuple(found.values()), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
 
 

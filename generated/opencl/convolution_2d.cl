@@ -13,7 +13,7 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
+// The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
@@ -424,7 +424,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     const integer u00 = imin(u0_first, M0 - TILE_gradient_w_u0);
     const integer u10 = imin(u1_first, M1 - TILE_gradient_w_u1);
-    realv strip0[TILE_gradient_w_u0][TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
+    realv cached0[TILE_gradient_w_u0][TILE_gradient_w_i][TILE_gradient_w_j][TILE_gradient_w_u1];
     for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
@@ -432,7 +432,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
 #pragma unroll
                 for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                    strip0[n_u0][n_i][n_j][n_u1] = (realv)(0.0);
+                    cached0[n_u0][n_i][n_j][n_u1] = (realv)(0.0);
                 }
             }
         }
@@ -458,7 +458,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
 #pragma unroll
                         for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                            acc0[n_i][n_j][n_u1] = strip0[n_u0][n_i][n_j][n_u1];
+                            acc0[n_i][n_j][n_u1] = cached0[n_u0][n_i][n_j][n_u1];
                         }
                     }
                 }
@@ -538,7 +538,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
 #pragma unroll
                         for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
-                            strip0[n_u0][n_i][n_j][n_u1] = acc0[n_i][n_j][n_u1];
+                            cached0[n_u0][n_i][n_j][n_u1] = acc0[n_i][n_j][n_u1];
                         }
                     }
                 }
@@ -557,7 +557,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                 for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                     const integer u1 = u10 + n_u1;
-                    team[(((n_u0 * TILE_gradient_w_i + n_i) * TILE_gradient_w_j + n_j) * TILE_gradient_w_u1 + n_u1) * (TEAM_gradient_w + 1) + lane] = lane_sum(strip0[n_u0][n_i][n_j][n_u1]);
+                    team[(((n_u0 * TILE_gradient_w_i + n_i) * TILE_gradient_w_j + n_j) * TILE_gradient_w_u1 + n_u1) * (TEAM_gradient_w + 1) + lane] = lane_sum(cached0[n_u0][n_i][n_j][n_u1]);
                 }
             }
         }
@@ -578,7 +578,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 for (integer n_u1 = 0; n_u1 < TILE_gradient_w_u1; ++n_u1) {
                     const integer u1 = u10 + n_u1;
                     if (u1 < u1_first) continue;
-                    gradient_w[part * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(strip0[n_u0][n_i][n_j][n_u1]);
+                    gradient_w[part * I * J * M0 * M1 + ((i * J + j) * M0 + u0) * M1 + u1] = lane_sum(cached0[n_u0][n_i][n_j][n_u1]);
                 }
             }
         }

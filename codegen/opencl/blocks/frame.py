@@ -28,8 +28,8 @@ class Frame:
         self.kernel, self.tiling = kernel, tiling
         self.tensors = {**tensors, kernel.output.name: kernel.output}
         self.tiles: dict[str, Tile] = {t.axis: t for t in tiling.tiles}
-        self.inner = [t.axis for t in tiling.tiles if not t.strip]
-        self.strips = [t.axis for t in tiling.tiles if t.strip]
+        self.inner = [t.axis for t in tiling.tiles if not t.in_cache]
+        self.cache_axes = [t.axis for t in tiling.tiles if t.in_cache]
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
@@ -53,7 +53,7 @@ class Frame:
         return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
-        """The tiled axes, strips aside, that places have accumulators of their own along: those that the sum depends on."""
+        """The tiled axes, cache tiles aside, that places have accumulators of their own along: those that the sum depends on."""
         found = self.kernel.nests[nest]
         if found.combine != "sum":
             return tuple(self.inner)
@@ -103,12 +103,12 @@ class Frame:
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulators(self, nest: int) -> str:
-        """The array that has a nest's value at the end: the tile's accumulators, or those of all places of a strip."""
-        return f"strip{nest}" if self.strips else f"acc{nest}"
+        """The array that has a nest's value at the end: the tile's accumulators, or those of all places of a cache tile."""
+        return f"cached{nest}" if self.cache_axes else f"acc{nest}"
 
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current place of the tile."""
-        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.strips) + self.place_index(nest)
+        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.cache_axes) + self.place_index(nest)
 
 
 def counter(axis: str) -> str:
@@ -120,7 +120,7 @@ def count_loop(tile: Tile) -> list[str]:
     """The lines that open a loop that counts through ``tile``; places in registers must be unrolled, PoCL does not by itself."""
     number = counter(tile.axis)
     opening = f"for (integer {number} = 0; {number} < {tile.macro}; ++{number}) {{"
-    return [opening] if tile.strip else ["#pragma unroll", opening]
+    return [opening] if tile.in_cache else ["#pragma unroll", opening]
 
 
 def is_table(e: IntExpr) -> bool:

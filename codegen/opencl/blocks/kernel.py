@@ -166,7 +166,7 @@ class KernelWriter:
         Places that the tile before it stores are skipped, but for those of ``unskipped``.
         """
         lines, depth = [], 0
-        for axis in (*self.frame.strips, *self.frame.inner):
+        for axis in (*self.frame.cache_axes, *self.frame.inner):
             if axis == left_out:
                 continue
             for text in self.frame.tile_loop(axis):

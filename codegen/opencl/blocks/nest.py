@@ -72,7 +72,7 @@ class NestWriter:
         return self._declared(number, lines)
 
     def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
-        axes = (*self.frame.strips, *self.frame.own_axes(number))
+        axes = (*self.frame.cache_axes, *self.frame.own_axes(number))
         return NestText(
             number, self.kernel.nests[number].combine, self.frame.accumulators(number), self.frame.dimensions(axes),
             tuple(self.frame.tiles[a] for a in axes), tuple(lines),

@@ -1,4 +1,4 @@
-"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a strip in between."""
+"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a cache tile in between."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class SampleSums(NestWriter):
                 apart = f"padded_units({integer(units(tensor))}) * VECTORS_PER_BLOCK"
                 text.add([f"{pointer} = {c_name(name)} + block * {f'({team} ? 1 : {apart})' if team else apart};"])
         pending.settle(text)
-        if self.frame.strips:
-            self._strip(text, number, nest, pending)
+        if self.frame.cache_axes:
+            self._cache_tile(text, number, nest, pending)
         else:
             self._rounds(text, number, nest, nest.loops, pending)
 
-    def _strip(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The outermost loop, and in it the places of the strip: each takes its accumulators to registers and puts them back."""
-        (axis,), first = self.frame.strips, nest.loops[0]
+    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """The outermost loop and the cache tile in it, each place of which takes its accumulators and puts them back."""
+        (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
-        found = self.bounds.range(number, nest, first, tiled(first, self.frame.strips))
+        found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
         text.open([*loop_lines(first, found, self.frame.tiling.split), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)

@@ -47,7 +47,7 @@ def team_rounds(tiling: Tiling) -> list[str]:
 
 
 def _axes(frame: Frame) -> list[str]:
-    return [*frame.strips, *frame.inner]
+    return [*frame.cache_axes, *frame.inner]
 
 
 def places(frame: Frame) -> str:

@@ -82,8 +82,8 @@ ${layout(line, 1)}
 % for line in note:
 // ${line}
 % endfor
-% if any(k.tiling.strip for k in kernels):
-// The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
+% if any(k.tiling.cache_tile for k in kernels):
+// The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
 % endif
 % if any(k.tiling.parts for k in kernels):
 // A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
