@@ -101,8 +101,8 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "sliding": [[macros[a] for a in operand.sliding] for operand in launch.tiling.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
-        "partial_sums": launch.tiling.parts,
-        "reduction_group": launch.tiling.team,
+        "partial_sums": launch.tiling.partial_sums,
+        "reduction_group": launch.tiling.group,
         "unroll": launch.tiling.unroll,
         "constant": _constant(kernel, launch),
         "local": _local(launch),
@@ -110,8 +110,8 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     bounds = {t.macro: found for t in launch.tiling.tiles if (found := _bounds(kernel, t.axis))}
     if bounds:
         record["bounds"] = bounds
-    if launch.tiling.split:
-        record["loop_split"] = {"macro": launch.tiling.split, "iterations": [text(e) for e in launch.tiling.rounds]}
+    if launch.tiling.loop_split:
+        record["loop_split"] = {"macro": launch.tiling.loop_split, "iterations": [text(e) for e in launch.tiling.rounds]}
     invariant = [operand.invariant for operand in launch.tiling.operands]
     if any(invariant):
         record["invariant"] = invariant

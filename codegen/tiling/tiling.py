@@ -68,9 +68,9 @@ class Tiling:
 
     ``tiles``: outermost first, a cache tile after those in registers, the samples' last.
     ``operands``: what the innermost bodies load.
-    ``parts``: the number of partial sums over the samples.
-    ``team``: the size of a reduction group, the work items that share a sum; 0 for a single one.
-    ``split``: the number of parts that the iterations of the outermost loops are split into in a group.
+    ``partial_sums``: the number of partial sums over the samples.
+    ``group``: the size of a reduction group, the work items that share a sum; 0 for a single one.
+    ``loop_split``: the number of parts that the iterations of the outermost loops are split into in a group.
     ``rounds``: the extents of these loops.
     ``unroll``: how often the innermost loops are unrolled, 0 for as often as the compiler likes.
     ``constant``: the parameters, which may lie in constant memory.
@@ -80,9 +80,9 @@ class Tiling:
 
     tiles: tuple[Tile, ...]
     operands: tuple[Operand, ...] = ()
-    parts: str = ""
-    team: str = ""
-    split: str = ""
+    partial_sums: str = ""
+    group: str = ""
+    loop_split: str = ""
     rounds: tuple[IntExpr, ...] = ()
     unroll: str = ""
     constant: Constant | None = None
@@ -99,7 +99,7 @@ class Tiling:
     @property
     def choices(self) -> tuple[str, ...]:
         """The macros besides tiles and those of memory spaces."""
-        return tuple(macro for macro in (self.parts, self.team, self.split, self.unroll) if macro)
+        return tuple(macro for macro in (self.partial_sums, self.group, self.loop_split, self.unroll) if macro)
 
     @property
     def cache_tile(self) -> Tile | None:
@@ -236,13 +236,13 @@ def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], p
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
-    parts, team = (f"PARTS_{kernel.name}", f"TEAM_{kernel.name}") if sums_in_parts(kernel) else ("", "")
+    parts, group = (f"PARTIAL_SUMS_{kernel.name}", f"GROUP_{kernel.name}") if sums_in_parts(kernel) else ("", "")
     rounds = _outermost_rounds(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
     found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
-    split = f"SPLIT_{kernel.name}" if team and rounds else ""
-    found = replace(found, parts=parts, team=team, split=split, rounds=rounds, unroll=unroll)
+    split = f"LOOP_SPLIT_{kernel.name}" if group and rounds else ""
+    found = replace(found, partial_sums=parts, group=group, loop_split=split, rounds=rounds, unroll=unroll)
     return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
 
 

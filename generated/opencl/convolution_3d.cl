@@ -14,10 +14,11 @@
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -32,12 +33,12 @@
     && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) \
     && defined(LOCAL_delta_Y) && defined(SPACE_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) && defined(TILE_gradient_w_u2) \
-    && defined(TILE_gradient_w_u0) && defined(PARTS_gradient_w) && defined(TEAM_gradient_w) \
-    && defined(SPLIT_gradient_w) && defined(UNROLL_gradient_w) \
+    && defined(TILE_gradient_w_u0) && defined(PARTIAL_SUMS_gradient_w) && defined(GROUP_gradient_w) \
+    && defined(LOOP_SPLIT_gradient_w) && defined(UNROLL_gradient_w) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) && defined(UNROLL_samplegradient_w) \
-    && defined(TILE_gradient_b_i) && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) \
-    && defined(SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
+    && defined(TILE_gradient_b_i) && defined(PARTIAL_SUMS_gradient_b) && defined(GROUP_gradient_b) \
+    && defined(LOOP_SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
     && defined(TILE_samplegradient_b_t) && defined(UNROLL_samplegradient_b))
 #error "a macro that the lines above name is not defined"
 #endif
@@ -438,15 +439,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_w
-    , __local REAL *team
+#if GROUP_gradient_w
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w / SPLIT_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w, run = lane / span;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w / LOOP_SPLIT_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w, run = lane / span;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0, run = 0;
 #endif
     const integer u1 = g1;
     integer tile = g2;
@@ -474,17 +475,17 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_w
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#if GROUP_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_w * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(J * H0 * H1 * H2) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_w ? 1 : padded_units(J * H0 * H1 * H2) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_w ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
         const integer x0_begin = imin(gradient_w_x0_begin(u00), gradient_w_x0_begin(u00 + TILE_gradient_w_u0 - 1));
         const integer x0_end = imax(gradient_w_x0_end(u00), gradient_w_x0_end(u00 + TILE_gradient_w_u0 - 1));
-        for (integer x0 = x0_begin + run; x0 < x0_end; x0 += SPLIT_gradient_w) {
+        for (integer x0 = x0_begin + run; x0 < x0_end; x0 += LOOP_SPLIT_gradient_w) {
             for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
                 const integer u0 = u00 + n_u0;
                 if (x0 < gradient_w_x0_begin(u0) || x0 >= gradient_w_x0_end(u0)) continue;
@@ -518,7 +519,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                                for (integer t = first; t < count; t += PARTS_gradient_w) {
+                                for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_w) {
                                     realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -545,7 +546,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                        for (integer t = first; t < count; t += PARTS_gradient_w) {
+                        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_w) {
                             realv Y_0[TILE_gradient_w_j][TILE_gradient_w_u2];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -586,7 +587,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_w
+#if GROUP_gradient_w
     for (integer n_u0 = 0; n_u0 < TILE_gradient_w_u0; ++n_u0) {
         const integer u0 = u00 + n_u0;
 #pragma unroll
@@ -598,7 +599,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                 for (integer n_u2 = 0; n_u2 < TILE_gradient_w_u2; ++n_u2) {
                     const integer u2 = u20 + n_u2;
-                    team[(((n_u0 * TILE_gradient_w_i + n_i) * TILE_gradient_w_j + n_j) * TILE_gradient_w_u2 + n_u2) * (TEAM_gradient_w + 1) + lane] = lane_sum(cached0[n_u0][n_i][n_j][n_u2]);
+                    group[(((n_u0 * TILE_gradient_w_i + n_i) * TILE_gradient_w_j + n_j) * TILE_gradient_w_u2 + n_u2) * (GROUP_gradient_w + 1) + lane] = lane_sum(cached0[n_u0][n_i][n_j][n_u2]);
                 }
             }
         }
@@ -626,15 +627,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_w
+#if GROUP_gradient_w
 static void gradient_w_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_w,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w / SPLIT_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w, run = lane / span;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w / LOOP_SPLIT_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w, run = lane / span;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0, run = 0;
 #endif
     const integer u1 = g1;
     integer tile = g2;
@@ -649,7 +650,7 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     const integer u00 = imin(u0_first, M0 - TILE_gradient_w_u0);
     const integer u20 = imin(u2_first, M2 - TILE_gradient_w_u2);
-    for (integer place = lane; place < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2; place += TEAM_gradient_w) {
+    for (integer place = lane; place < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2; place += GROUP_gradient_w) {
         integer rest = place;
         const integer u2 = u20 + rest % TILE_gradient_w_u2;
         rest /= TILE_gradient_w_u2;
@@ -662,7 +663,7 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
         if (i < i_first) continue;
         const integer u0 = u00 + rest;
         if (u0 < u0_first) continue;
-        gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = team[place * (TEAM_gradient_w + 1)];
+        gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = group[place * (GROUP_gradient_w + 1)];
     }
 }
 #endif
@@ -672,11 +673,11 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_w
-    __local REAL team[TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2 * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2, 31 - clz(TEAM_gradient_w));
-    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
+#if GROUP_gradient_w
+    __local REAL group[TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2 * (GROUP_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2, 31 - clz(GROUP_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, group);
 #else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 #endif
@@ -840,15 +841,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_b
-    , __local REAL *team
+#if GROUP_gradient_b
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
@@ -857,14 +858,14 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_b
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#if GROUP_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_b * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
-        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_b ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
+        for (integer x0 = 0 + run; x0 < X0; x0 += LOOP_SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
                 for (integer x2 = 0; x2 < X2; ++x2) {
 #if BLOCKED
@@ -872,7 +873,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (integer t = first; t < count; t += PARTS_gradient_b) {
+                    for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_b) {
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                             const integer i = i0 + n_i;
@@ -884,11 +885,11 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -899,23 +900,23 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 static void gradient_b_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_b,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
     }
 }
 #endif
@@ -924,11 +925,11 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_b
-    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
-    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#if GROUP_gradient_b
+    __local REAL group[TILE_gradient_b_i * (GROUP_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_b_i, 31 - clz(GROUP_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, group);
 #else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif

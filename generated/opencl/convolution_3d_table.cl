@@ -16,10 +16,11 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -37,9 +38,9 @@
     && defined(TILE_forward_Z_t) && defined(UNROLL_forward_Z) && defined(SPACE_forward_Z) \
     && defined(SLICED_forward_Z) \
     && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) && defined(SPACE_delta_Y) \
-    && defined(PARTS_gradient_w) && defined(TEAM_gradient_w) && defined(UNROLL_gradient_w) \
+    && defined(PARTIAL_SUMS_gradient_w) && defined(GROUP_gradient_w) && defined(UNROLL_gradient_w) \
     && defined(TILE_samplegradient_w_t) && defined(UNROLL_samplegradient_w) \
-    && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) && defined(UNROLL_gradient_b) \
+    && defined(PARTIAL_SUMS_gradient_b) && defined(GROUP_gradient_b) && defined(UNROLL_gradient_b) \
     && defined(TILE_samplegradient_b_t) && defined(UNROLL_samplegradient_b))
 #error "a macro that the lines above name is not defined"
 #endif
@@ -265,15 +266,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global const int *restrict index,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_w
-    , __local REAL *team
+#if GROUP_gradient_w
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0;
 #endif
     integer id = g1;
     const integer u2 = id % M2_max;
@@ -288,14 +289,14 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     if (u2 >= M2(q)) return;
     realv acc0;
     acc0 = (realv)(0.0);
-#if TEAM_gradient_w
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#if GROUP_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_w * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(H_at(J)) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_w ? 1 : padded_units(H_at(J)) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_w ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
             const integer x0_begin = imax(0, ceildiv(p0 - d0 * u0, k0));
@@ -312,7 +313,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-                        for (integer t = first; t < count; t += PARTS_gradient_w) {
+                        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_w) {
                             const realv Y_0 = Y_block[(H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2) * VECTORS_PER_BLOCK + t];
                             const realv delta_Z_1 = delta_Z_block[(X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2) * VECTORS_PER_BLOCK + t];
                             acc0 += Y_0 * delta_Z_1;
@@ -322,22 +323,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_w
-    team[(0) * (TEAM_gradient_w + 1) + lane] = lane_sum(acc0);
+#if GROUP_gradient_w
+    group[(0) * (GROUP_gradient_w + 1) + lane] = lane_sum(acc0);
 #else
     gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = lane_sum(acc0);
 #endif
 }
-#if TEAM_gradient_w
+#if GROUP_gradient_w
 static void gradient_w_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_w,
     __global const int *restrict index,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0;
 #endif
     integer id = g1;
     const integer u2 = id % M2_max;
@@ -350,9 +351,9 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
-    for (integer place = lane; place < 1; place += TEAM_gradient_w) {
+    for (integer place = lane; place < 1; place += GROUP_gradient_w) {
         integer rest = place;
-        gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = team[place * (TEAM_gradient_w + 1)];
+        gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = group[place * (GROUP_gradient_w + 1)];
     }
 }
 #endif
@@ -363,11 +364,11 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_w
-    __local REAL team[1 * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, 1, 31 - clz(TEAM_gradient_w));
-    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, index, team);
+#if GROUP_gradient_w
+    __local REAL group[1 * (GROUP_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, 1, 31 - clz(GROUP_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, index, group);
 #else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 #endif
@@ -465,26 +466,26 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global const int *restrict index,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_b
-    , __local REAL *team
+#if GROUP_gradient_b
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-#if TEAM_gradient_b
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#if GROUP_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_b * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_b ? 1 : padded_units(X_at(I)) * VECTORS_PER_BLOCK);
         const integer x0_end = X0(i);
         for (integer x0 = 0; x0 < x0_end; ++x0) {
             const integer x1_end = X1(i);
@@ -496,7 +497,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (integer t = first; t < count; t += PARTS_gradient_b) {
+                    for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_b) {
                         const realv delta_Z_0 = delta_Z_block[(X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2) * VECTORS_PER_BLOCK + t];
                         acc0 += delta_Z_0;
                     }
@@ -504,27 +505,27 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_b
-    team[(0) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0);
+#if GROUP_gradient_b
+    group[(0) * (GROUP_gradient_b + 1) + lane] = lane_sum(acc0);
 #else
     gradient_b[part * I + i] = lane_sum(acc0);
 #endif
 }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 static void gradient_b_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_b,
     __global const int *restrict index,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i = g1;
-    for (integer place = lane; place < 1; place += TEAM_gradient_b) {
+    for (integer place = lane; place < 1; place += GROUP_gradient_b) {
         integer rest = place;
-        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
     }
 }
 #endif
@@ -534,11 +535,11 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_b
-    __local REAL team[1 * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, 1, 31 - clz(TEAM_gradient_b));
-    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, index, team);
+#if GROUP_gradient_b
+    __local REAL group[1 * (GROUP_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, 1, 31 - clz(GROUP_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, index, group);
 #else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, index, vectors, VECTORS_PER_BLOCK);
 #endif

@@ -7,10 +7,11 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -18,10 +19,10 @@
     && defined(LOCAL_forward_Z) && defined(SPACE_forward_Z) && defined(SLICED_forward_Z) \
     && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) \
     && defined(LOCAL_delta_Y) && defined(SPACE_delta_Y) \
-    && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) && defined(PARTS_gradient_w) \
-    && defined(TEAM_gradient_w) && defined(UNROLL_gradient_w) \
+    && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) && defined(PARTIAL_SUMS_gradient_w) \
+    && defined(GROUP_gradient_w) && defined(UNROLL_gradient_w) \
     && defined(TILE_samplegradient_w_t) \
-    && defined(TILE_gradient_b_i) && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) \
+    && defined(TILE_gradient_b_i) && defined(PARTIAL_SUMS_gradient_b) && defined(GROUP_gradient_b) \
     && defined(UNROLL_gradient_b) \
     && defined(TILE_samplegradient_b_t))
 #error "a macro that the lines above name is not defined"
@@ -220,15 +221,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_w,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_w
-    , __local REAL *team
+#if GROUP_gradient_w
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0;
 #endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -244,20 +245,20 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-#if TEAM_gradient_w
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_w * span, first = 0, count = 1;
+#if GROUP_gradient_w
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_w * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_w ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_w ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_w ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_w ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_w
 #pragma unroll UNROLL_gradient_w
 #endif
-        for (integer t = first; t < count; t += PARTS_gradient_w) {
+        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_w) {
             realv Y_0[TILE_gradient_w_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
@@ -276,14 +277,14 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_w
+#if GROUP_gradient_w
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
         const integer i = i0 + n_i;
 #pragma unroll
         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
             const integer j = j0 + n_j;
-            team[(n_i * TILE_gradient_w_j + n_j) * (TEAM_gradient_w + 1) + lane] = lane_sum(acc0[n_i][n_j]);
+            group[(n_i * TILE_gradient_w_j + n_j) * (GROUP_gradient_w + 1) + lane] = lane_sum(acc0[n_i][n_j]);
         }
     }
 #else
@@ -300,15 +301,15 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_w
+#if GROUP_gradient_w
 static void gradient_w_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_w,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_w
-    const integer span = TEAM_gradient_w, lane = g0 % TEAM_gradient_w, part = g0 / TEAM_gradient_w;
+#if GROUP_gradient_w
+    const integer span = GROUP_gradient_w, lane = g0 % GROUP_gradient_w, part = g0 / GROUP_gradient_w;
 #else
-    const integer part = PARTS_gradient_w > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_w > 1 ? g0 : 0;
 #endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_w_j - 1) / TILE_gradient_w_j) * TILE_gradient_w_j;
@@ -316,14 +317,14 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer i_first = tile * TILE_gradient_w_i;
     const integer i0 = imin(i_first, I - TILE_gradient_w_i);
     const integer j0 = imin(j_first, J - TILE_gradient_w_j);
-    for (integer place = lane; place < TILE_gradient_w_i * TILE_gradient_w_j; place += TEAM_gradient_w) {
+    for (integer place = lane; place < TILE_gradient_w_i * TILE_gradient_w_j; place += GROUP_gradient_w) {
         integer rest = place;
         const integer j = j0 + rest % TILE_gradient_w_j;
         rest /= TILE_gradient_w_j;
         if (j < j_first) continue;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_w[part * I * J + i * J + j] = team[place * (TEAM_gradient_w + 1)];
+        gradient_w[part * I * J + i * J + j] = group[place * (GROUP_gradient_w + 1)];
     }
 }
 #endif
@@ -333,11 +334,11 @@ WIDE __kernel void gradient_w(__global const realv *restrict Y,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_w
-    __local REAL team[TILE_gradient_w_i * TILE_gradient_w_j * (TEAM_gradient_w + 1)];
-    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_w_i * TILE_gradient_w_j, 31 - clz(TEAM_gradient_w));
-    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, team);
+#if GROUP_gradient_w
+    __local REAL group[TILE_gradient_w_i * TILE_gradient_w_j * (GROUP_gradient_w + 1)];
+    gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_w_i * TILE_gradient_w_j, 31 - clz(GROUP_gradient_w));
+    gradient_w_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_w, group);
 #else
     gradient_w_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
 #endif
@@ -381,15 +382,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_b
-    , __local REAL *team
+#if GROUP_gradient_b
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
@@ -398,19 +399,19 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_b
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#if GROUP_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_b * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_b ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-        for (integer t = first; t < count; t += PARTS_gradient_b) {
+        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_b) {
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                 const integer i = i0 + n_i;
@@ -419,11 +420,11 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -434,23 +435,23 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 static void gradient_b_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_b,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
     }
 }
 #endif
@@ -459,11 +460,11 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_b
-    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
-    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#if GROUP_gradient_b
+    __local REAL group[TILE_gradient_b_i * (GROUP_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_b_i, 31 - clz(GROUP_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, group);
 #else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif

@@ -41,8 +41,8 @@ static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : 
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 // Units from one block of samples to the next.
 static integer padded_units(integer units) { return units | 1; }
-// Adds up, for each of so many places, what the items of a team of 2^steps have put there.
-static void team_fold(__local REAL *team, const int places, const int steps)
+// Adds up, for each of so many places, what the items of a group of 2^steps have put there.
+static void fold_group(__local REAL *group, const int places, const int steps)
 {
     const int size = 1 << steps, lane = get_local_id(0) % size;
     for (int step = steps - 1; step >= 0; --step) {
@@ -50,7 +50,7 @@ static void team_fold(__local REAL *team, const int places, const int steps)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int place = lane; place < places * others; place += size) {
             const int at = (place >> step) * (size + 1) + (place & (others - 1));
-            team[at] += team[at + others];
+            group[at] += group[at + others];
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -8,10 +8,11 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -21,13 +22,14 @@
     && defined(TILE_delta_R_t) && defined(SPACE_delta_R) && defined(SLICED_delta_R) \
     && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) \
     && defined(LOCAL_delta_Y) && defined(SPACE_delta_Y) \
-    && defined(TILE_gradient_c_i) && defined(TILE_gradient_c_j) && defined(PARTS_gradient_c) \
-    && defined(TEAM_gradient_c) && defined(UNROLL_gradient_c) && defined(SPACE_gradient_c) \
+    && defined(TILE_gradient_c_i) && defined(TILE_gradient_c_j) && defined(PARTIAL_SUMS_gradient_c) \
+    && defined(GROUP_gradient_c) && defined(UNROLL_gradient_c) && defined(SPACE_gradient_c) \
     && defined(SLICED_gradient_c) \
     && defined(TILE_samplegradient_c_t) && defined(SPACE_samplegradient_c) \
     && defined(SLICED_samplegradient_c) \
-    && defined(TILE_gradient_beta_i) && defined(PARTS_gradient_beta) && defined(TEAM_gradient_beta) \
-    && defined(UNROLL_gradient_beta) && defined(SPACE_gradient_beta) && defined(SLICED_gradient_beta) \
+    && defined(TILE_gradient_beta_i) && defined(PARTIAL_SUMS_gradient_beta) \
+    && defined(GROUP_gradient_beta) && defined(UNROLL_gradient_beta) && defined(SPACE_gradient_beta) \
+    && defined(SLICED_gradient_beta) \
     && defined(TILE_samplegradient_beta_t) && defined(SPACE_samplegradient_beta) \
     && defined(SLICED_samplegradient_beta))
 #error "a macro that the lines above name is not defined"
@@ -308,15 +310,15 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     const int vectors,
     const int VECTORS_PER_BLOCK,
     const int c_from
-#if TEAM_gradient_c
-    , __local REAL *team
+#if GROUP_gradient_c
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_c
-    const integer span = TEAM_gradient_c, lane = g0 % TEAM_gradient_c, part = g0 / TEAM_gradient_c;
+#if GROUP_gradient_c
+    const integer span = GROUP_gradient_c, lane = g0 % GROUP_gradient_c, part = g0 / GROUP_gradient_c;
 #else
-    const integer part = PARTS_gradient_c > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_c > 1 ? g0 : 0;
 #endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
@@ -337,20 +339,20 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
             acc0[n_i][n_j] = (realv)(0.0);
         }
     }
-#if TEAM_gradient_c
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_c * span, first = 0, count = 1;
+#if GROUP_gradient_c
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_c * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_R_block = delta_R + block * (TEAM_gradient_c ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_c ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_R_block = delta_R + block * (GROUP_gradient_c ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_c ? 1 : padded_units(J) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_c
 #pragma unroll UNROLL_gradient_c
 #endif
-        for (integer t = first; t < count; t += PARTS_gradient_c) {
+        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_c) {
             realv Y_1[TILE_gradient_c_j];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
@@ -370,7 +372,7 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_c
+#if GROUP_gradient_c
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_c_i; ++n_i) {
         const integer i = i0 + n_i;
@@ -378,7 +380,7 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
         for (integer n_j = 0; n_j < TILE_gradient_c_j; ++n_j) {
             const integer j = j0 + n_j;
             const REAL c_r0 = c[i * J + j - c_from];
-            team[(n_i * TILE_gradient_c_j + n_j) * (TEAM_gradient_c + 1) + lane] = lane_sum(2.0 * (c_r0 * acc1[n_i] + acc0[n_i][n_j]));
+            group[(n_i * TILE_gradient_c_j + n_j) * (GROUP_gradient_c + 1) + lane] = lane_sum(2.0 * (c_r0 * acc1[n_i] + acc0[n_i][n_j]));
         }
     }
 #else
@@ -396,15 +398,15 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_c
+#if GROUP_gradient_c
 static void gradient_c_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_c,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_c
-    const integer span = TEAM_gradient_c, lane = g0 % TEAM_gradient_c, part = g0 / TEAM_gradient_c;
+#if GROUP_gradient_c
+    const integer span = GROUP_gradient_c, lane = g0 % GROUP_gradient_c, part = g0 / GROUP_gradient_c;
 #else
-    const integer part = PARTS_gradient_c > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_c > 1 ? g0 : 0;
 #endif
     integer tile = g2;
     const integer j_first = tile % ((J + TILE_gradient_c_j - 1) / TILE_gradient_c_j) * TILE_gradient_c_j;
@@ -412,14 +414,14 @@ static void gradient_c_store(const integer g0, const integer g1, const integer g
     const integer i_first = tile * TILE_gradient_c_i;
     const integer i0 = imin(i_first, I - TILE_gradient_c_i);
     const integer j0 = imin(j_first, J - TILE_gradient_c_j);
-    for (integer place = lane; place < TILE_gradient_c_i * TILE_gradient_c_j; place += TEAM_gradient_c) {
+    for (integer place = lane; place < TILE_gradient_c_i * TILE_gradient_c_j; place += GROUP_gradient_c) {
         integer rest = place;
         const integer j = j0 + rest % TILE_gradient_c_j;
         rest /= TILE_gradient_c_j;
         if (j < j_first) continue;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_c[part * I * J + i * J + j] = team[place * (TEAM_gradient_c + 1)];
+        gradient_c[part * I * J + i * J + j] = group[place * (GROUP_gradient_c + 1)];
     }
 }
 #endif
@@ -431,11 +433,11 @@ WIDE __kernel void gradient_c(__global const realv *restrict Y,
     const int VECTORS_PER_BLOCK,
     const int c_from)
 {
-#if TEAM_gradient_c
-    __local REAL team[TILE_gradient_c_i * TILE_gradient_c_j * (TEAM_gradient_c + 1)];
-    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK, SLICED_gradient_c ? c_from : 0, team);
-    team_fold(team, TILE_gradient_c_i * TILE_gradient_c_j, 31 - clz(TEAM_gradient_c));
-    gradient_c_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_c, team);
+#if GROUP_gradient_c
+    __local REAL group[TILE_gradient_c_i * TILE_gradient_c_j * (GROUP_gradient_c + 1)];
+    gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK, SLICED_gradient_c ? c_from : 0, group);
+    fold_group(group, TILE_gradient_c_i * TILE_gradient_c_j, 31 - clz(GROUP_gradient_c));
+    gradient_c_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_c, group);
 #else
     gradient_c_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK, SLICED_gradient_c ? c_from : 0);
 #endif
@@ -487,15 +489,15 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     const int vectors,
     const int VECTORS_PER_BLOCK,
     const int beta_from
-#if TEAM_gradient_beta
-    , __local REAL *team
+#if GROUP_gradient_beta
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_beta
-    const integer span = TEAM_gradient_beta, lane = g0 % TEAM_gradient_beta, part = g0 / TEAM_gradient_beta;
+#if GROUP_gradient_beta
+    const integer span = GROUP_gradient_beta, lane = g0 % GROUP_gradient_beta, part = g0 / GROUP_gradient_beta;
 #else
-    const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_beta > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_beta_i;
     const integer i0 = imin(i_first, I - TILE_gradient_beta_i);
@@ -504,20 +506,20 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_beta
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_beta * span, first = 0, count = 1;
+#if GROUP_gradient_beta
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_beta * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict R_block = R + block * (TEAM_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict R_block = R + block * (GROUP_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_beta ? 1 : padded_units(I) * VECTORS_PER_BLOCK);
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_beta
 #pragma unroll UNROLL_gradient_beta
 #endif
-        for (integer t = first; t < count; t += PARTS_gradient_beta) {
+        for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_beta) {
 #pragma unroll
             for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
                 const integer i = i0 + n_i;
@@ -529,11 +531,11 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
             }
         }
     }
-#if TEAM_gradient_beta
+#if GROUP_gradient_beta
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_beta_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_beta + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_beta + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -544,23 +546,23 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     }
 #endif
 }
-#if TEAM_gradient_beta
+#if GROUP_gradient_beta
 static void gradient_beta_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_beta,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_beta
-    const integer span = TEAM_gradient_beta, lane = g0 % TEAM_gradient_beta, part = g0 / TEAM_gradient_beta;
+#if GROUP_gradient_beta
+    const integer span = GROUP_gradient_beta, lane = g0 % GROUP_gradient_beta, part = g0 / GROUP_gradient_beta;
 #else
-    const integer part = PARTS_gradient_beta > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_beta > 1 ? g0 : 0;
 #endif
     const integer i_first = g2 * TILE_gradient_beta_i;
     const integer i0 = imin(i_first, I - TILE_gradient_beta_i);
-    for (integer place = lane; place < TILE_gradient_beta_i; place += TEAM_gradient_beta) {
+    for (integer place = lane; place < TILE_gradient_beta_i; place += GROUP_gradient_beta) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_beta[part * I + i] = team[place * (TEAM_gradient_beta + 1)];
+        gradient_beta[part * I + i] = group[place * (GROUP_gradient_beta + 1)];
     }
 }
 #endif
@@ -572,11 +574,11 @@ WIDE __kernel void gradient_beta(SPACE_gradient_beta const REAL *restrict beta,
     const int VECTORS_PER_BLOCK,
     const int beta_from)
 {
-#if TEAM_gradient_beta
-    __local REAL team[TILE_gradient_beta_i * (TEAM_gradient_beta + 1)];
-    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_gradient_beta ? beta_from : 0, team);
-    team_fold(team, TILE_gradient_beta_i, 31 - clz(TEAM_gradient_beta));
-    gradient_beta_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_beta, team);
+#if GROUP_gradient_beta
+    __local REAL group[TILE_gradient_beta_i * (GROUP_gradient_beta + 1)];
+    gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_gradient_beta ? beta_from : 0, group);
+    fold_group(group, TILE_gradient_beta_i, 31 - clz(GROUP_gradient_beta));
+    gradient_beta_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_beta, group);
 #else
     gradient_beta_item(get_global_id(0), get_global_id(1), get_global_id(2), beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK, SLICED_gradient_beta ? beta_from : 0);
 #endif

@@ -9,21 +9,23 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_X0) \
     && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_t) && defined(UNROLL_forward_Z) \
     && defined(SPACE_forward_Z) && defined(SLICED_forward_Z) \
     && defined(TILE_delta_Y_t) && defined(SPACE_delta_Y) && defined(SLICED_delta_Y) \
-    && defined(TILE_gradient_alpha_i) && defined(PARTS_gradient_alpha) && defined(TEAM_gradient_alpha) \
-    && defined(SPLIT_gradient_alpha) && defined(UNROLL_gradient_alpha) \
+    && defined(TILE_gradient_alpha_i) && defined(PARTIAL_SUMS_gradient_alpha) \
+    && defined(GROUP_gradient_alpha) && defined(LOOP_SPLIT_gradient_alpha) \
+    && defined(UNROLL_gradient_alpha) \
     && defined(TILE_samplegradient_alpha_t) && defined(UNROLL_samplegradient_alpha) \
-    && defined(TILE_gradient_b_i) && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) \
-    && defined(SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
+    && defined(TILE_gradient_b_i) && defined(PARTIAL_SUMS_gradient_b) && defined(GROUP_gradient_b) \
+    && defined(LOOP_SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
     && defined(TILE_samplegradient_b_t) && defined(UNROLL_samplegradient_b))
 #error "a macro that the lines above name is not defined"
 #endif
@@ -152,15 +154,15 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global REAL *restrict gradient_alpha,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_alpha
-    , __local REAL *team
+#if GROUP_gradient_alpha
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_alpha
-    const integer span = TEAM_gradient_alpha / SPLIT_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha, run = lane / span;
+#if GROUP_gradient_alpha
+    const integer span = GROUP_gradient_alpha / LOOP_SPLIT_gradient_alpha, lane = g0 % GROUP_gradient_alpha, part = g0 / GROUP_gradient_alpha, run = lane / span;
 #else
-    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_alpha > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_alpha_i;
     const integer i0 = imin(i_first, J - TILE_gradient_alpha_i);
@@ -169,22 +171,22 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_alpha
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_alpha * span, first = 0, count = 1;
+#if GROUP_gradient_alpha
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_alpha * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_alpha ? 1 : padded_units(J * H0) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_alpha ? 1 : padded_units(J * X0) * VECTORS_PER_BLOCK);
-        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_alpha) {
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_alpha ? 1 : padded_units(J * H0) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_alpha ? 1 : padded_units(J * X0) * VECTORS_PER_BLOCK);
+        for (integer x0 = 0 + run; x0 < X0; x0 += LOOP_SPLIT_gradient_alpha) {
             for (integer u0 = 0; u0 < K0; ++u0) {
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_alpha
 #pragma unroll UNROLL_gradient_alpha
 #endif
-                for (integer t = first; t < count; t += PARTS_gradient_alpha) {
+                for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_alpha) {
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
                         const integer i = i0 + n_i;
@@ -196,11 +198,11 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
             }
         }
     }
-#if TEAM_gradient_alpha
+#if GROUP_gradient_alpha
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_alpha_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_alpha + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_alpha + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -211,23 +213,23 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     }
 #endif
 }
-#if TEAM_gradient_alpha
+#if GROUP_gradient_alpha
 static void gradient_alpha_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_alpha,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_alpha
-    const integer span = TEAM_gradient_alpha / SPLIT_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha, run = lane / span;
+#if GROUP_gradient_alpha
+    const integer span = GROUP_gradient_alpha / LOOP_SPLIT_gradient_alpha, lane = g0 % GROUP_gradient_alpha, part = g0 / GROUP_gradient_alpha, run = lane / span;
 #else
-    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_alpha > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_alpha_i;
     const integer i0 = imin(i_first, J - TILE_gradient_alpha_i);
-    for (integer place = lane; place < TILE_gradient_alpha_i; place += TEAM_gradient_alpha) {
+    for (integer place = lane; place < TILE_gradient_alpha_i; place += GROUP_gradient_alpha) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_alpha[part * J + i] = team[place * (TEAM_gradient_alpha + 1)];
+        gradient_alpha[part * J + i] = group[place * (GROUP_gradient_alpha + 1)];
     }
 }
 #endif
@@ -237,11 +239,11 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_alpha
-    __local REAL team[TILE_gradient_alpha_i * (TEAM_gradient_alpha + 1)];
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_alpha_i, 31 - clz(TEAM_gradient_alpha));
-    gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, team);
+#if GROUP_gradient_alpha
+    __local REAL group[TILE_gradient_alpha_i * (GROUP_gradient_alpha + 1)];
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_alpha_i, 31 - clz(GROUP_gradient_alpha));
+    gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, group);
 #else
     gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK);
 #endif
@@ -298,15 +300,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_b
-    , __local REAL *team
+#if GROUP_gradient_b
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, J - TILE_gradient_b_i);
@@ -315,20 +317,20 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_b
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#if GROUP_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_b * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(J * X0) * VECTORS_PER_BLOCK);
-        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_b ? 1 : padded_units(J * X0) * VECTORS_PER_BLOCK);
+        for (integer x0 = 0 + run; x0 < X0; x0 += LOOP_SPLIT_gradient_b) {
 #if BLOCKED
 #pragma unroll
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-            for (integer t = first; t < count; t += PARTS_gradient_b) {
+            for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_b) {
 #pragma unroll
                 for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                     const integer i = i0 + n_i;
@@ -338,11 +340,11 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -353,23 +355,23 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 static void gradient_b_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_b,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, J - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * J + i] = team[place * (TEAM_gradient_b + 1)];
+        gradient_b[part * J + i] = group[place * (GROUP_gradient_b + 1)];
     }
 }
 #endif
@@ -378,11 +380,11 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_b
-    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
-    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#if GROUP_gradient_b
+    __local REAL group[TILE_gradient_b_i * (GROUP_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_b_i, 31 - clz(GROUP_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, group);
 #else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif

@@ -11,10 +11,11 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 0513e07f7a6d9acca8e74be7754d16c6c47f1c359908cf09a6e5991d9c0dc7d0
+#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -25,10 +26,11 @@
     && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_x1) && defined(TILE_forward_Z_t) \
     && defined(UNROLL_forward_Z) && defined(SPACE_forward_Z) && defined(SLICED_forward_Z) \
     && defined(TILE_delta_Y_t) && defined(UNROLL_delta_Y) && defined(SPACE_delta_Y) \
-    && defined(PARTS_gradient_alpha) && defined(TEAM_gradient_alpha) && defined(UNROLL_gradient_alpha) \
+    && defined(PARTIAL_SUMS_gradient_alpha) && defined(GROUP_gradient_alpha) \
+    && defined(UNROLL_gradient_alpha) \
     && defined(TILE_samplegradient_alpha_t) && defined(UNROLL_samplegradient_alpha) \
-    && defined(TILE_gradient_b_i) && defined(PARTS_gradient_b) && defined(TEAM_gradient_b) \
-    && defined(SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
+    && defined(TILE_gradient_b_i) && defined(PARTIAL_SUMS_gradient_b) && defined(GROUP_gradient_b) \
+    && defined(LOOP_SPLIT_gradient_b) && defined(UNROLL_gradient_b) \
     && defined(TILE_samplegradient_b_t) && defined(UNROLL_samplegradient_b))
 #error "a macro that the lines above name is not defined"
 #endif
@@ -208,27 +210,27 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     __global const int *restrict index,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_alpha
-    , __local REAL *team
+#if GROUP_gradient_alpha
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_alpha
-    const integer span = TEAM_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha;
+#if GROUP_gradient_alpha
+    const integer span = GROUP_gradient_alpha, lane = g0 % GROUP_gradient_alpha, part = g0 / GROUP_gradient_alpha;
 #else
-    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_alpha > 1 ? g0 : 0;
 #endif
     const integer q = g1;
     realv acc0;
     acc0 = (realv)(0.0);
-#if TEAM_gradient_alpha
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_alpha * span, first = 0, count = 1;
+#if GROUP_gradient_alpha
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_alpha * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict Y_block = Y + block * (TEAM_gradient_alpha ? 1 : padded_units(J * H0 * H1 * H2) * VECTORS_PER_BLOCK);
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_alpha ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
+        __global const realv *restrict Y_block = Y + block * (GROUP_gradient_alpha ? 1 : padded_units(J * H0 * H1 * H2) * VECTORS_PER_BLOCK);
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_alpha ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
         for (integer n_d_row = D_by_q(q); n_d_row < D_by_q(q + 1); ++n_d_row) {
             const integer d_row = D_by_q_rows(n_d_row);
             for (integer x0 = 0; x0 < X0; ++x0) {
@@ -242,7 +244,7 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
 #elif UNROLL_gradient_alpha
 #pragma unroll UNROLL_gradient_alpha
 #endif
-                                    for (integer t = first; t < count; t += PARTS_gradient_alpha) {
+                                    for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_alpha) {
                                         const realv Y_0 = Y_block[(((D_j(d_row) * H0 + u0 + K0 * x0) * H1 + u1 + K1 * x1) * H2 + u2 + K2 * x2) * VECTORS_PER_BLOCK + t];
                                         const realv delta_Z_1 = delta_Z_block[(((D_i(d_row) * X0 + x0) * X1 + x1) * X2 + x2) * VECTORS_PER_BLOCK + t];
                                         acc0 += Y_0 * delta_Z_1;
@@ -255,27 +257,27 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
             }
         }
     }
-#if TEAM_gradient_alpha
-    team[(0) * (TEAM_gradient_alpha + 1) + lane] = lane_sum(acc0);
+#if GROUP_gradient_alpha
+    group[(0) * (GROUP_gradient_alpha + 1) + lane] = lane_sum(acc0);
 #else
     gradient_alpha[part * Q + q] = lane_sum(acc0);
 #endif
 }
-#if TEAM_gradient_alpha
+#if GROUP_gradient_alpha
 static void gradient_alpha_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_alpha,
     __global const int *restrict index,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_alpha
-    const integer span = TEAM_gradient_alpha, lane = g0 % TEAM_gradient_alpha, part = g0 / TEAM_gradient_alpha;
+#if GROUP_gradient_alpha
+    const integer span = GROUP_gradient_alpha, lane = g0 % GROUP_gradient_alpha, part = g0 / GROUP_gradient_alpha;
 #else
-    const integer part = PARTS_gradient_alpha > 1 ? g0 : 0;
+    const integer part = PARTIAL_SUMS_gradient_alpha > 1 ? g0 : 0;
 #endif
     const integer q = g1;
-    for (integer place = lane; place < 1; place += TEAM_gradient_alpha) {
+    for (integer place = lane; place < 1; place += GROUP_gradient_alpha) {
         integer rest = place;
-        gradient_alpha[part * Q + q] = team[place * (TEAM_gradient_alpha + 1)];
+        gradient_alpha[part * Q + q] = group[place * (GROUP_gradient_alpha + 1)];
     }
 }
 #endif
@@ -286,11 +288,11 @@ WIDE __kernel void gradient_alpha(__global const realv *restrict Y,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_alpha
-    __local REAL team[1 * (TEAM_gradient_alpha + 1)];
-    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, 1, 31 - clz(TEAM_gradient_alpha));
-    gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, index, team);
+#if GROUP_gradient_alpha
+    __local REAL group[1 * (GROUP_gradient_alpha + 1)];
+    gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, 1, 31 - clz(GROUP_gradient_alpha));
+    gradient_alpha_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_alpha, index, group);
 #else
     gradient_alpha_item(get_global_id(0), get_global_id(1), get_global_id(2), Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 #endif
@@ -361,15 +363,15 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     __global REAL *restrict gradient_b,
     const int vectors,
     const int VECTORS_PER_BLOCK
-#if TEAM_gradient_b
-    , __local REAL *team
+#if GROUP_gradient_b
+    , __local REAL *group
 #endif
     )
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
@@ -378,14 +380,14 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         acc0[n_i] = (realv)(0.0);
     }
-#if TEAM_gradient_b
-    const integer begin = part * span + lane % span, blocks = vectors, step = PARTS_gradient_b * span, first = 0, count = 1;
+#if GROUP_gradient_b
+    const integer begin = part * span + lane % span, blocks = vectors, step = PARTIAL_SUMS_gradient_b * span, first = 0, count = 1;
 #else
     const integer begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = part, count = BLOCKED ? VECTORS_PER_BLOCK : vectors;
 #endif
     for (integer block = begin; block < blocks; block += step) {
-        __global const realv *restrict delta_Z_block = delta_Z + block * (TEAM_gradient_b ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
-        for (integer x0 = 0 + run; x0 < X0; x0 += SPLIT_gradient_b) {
+        __global const realv *restrict delta_Z_block = delta_Z + block * (GROUP_gradient_b ? 1 : padded_units(I * X0 * X1 * X2) * VECTORS_PER_BLOCK);
+        for (integer x0 = 0 + run; x0 < X0; x0 += LOOP_SPLIT_gradient_b) {
             for (integer x1 = 0; x1 < X1; ++x1) {
                 for (integer x2 = 0; x2 < X2; ++x2) {
 #if BLOCKED
@@ -393,7 +395,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
 #elif UNROLL_gradient_b
 #pragma unroll UNROLL_gradient_b
 #endif
-                    for (integer t = first; t < count; t += PARTS_gradient_b) {
+                    for (integer t = first; t < count; t += PARTIAL_SUMS_gradient_b) {
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
                             const integer i = i0 + n_i;
@@ -405,11 +407,11 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             }
         }
     }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 #pragma unroll
     for (integer n_i = 0; n_i < TILE_gradient_b_i; ++n_i) {
         const integer i = i0 + n_i;
-        team[(n_i) * (TEAM_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
+        group[(n_i) * (GROUP_gradient_b + 1) + lane] = lane_sum(acc0[n_i]);
     }
 #else
 #pragma unroll
@@ -420,23 +422,23 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     }
 #endif
 }
-#if TEAM_gradient_b
+#if GROUP_gradient_b
 static void gradient_b_store(const integer g0, const integer g1, const integer g2,
     __global REAL *restrict gradient_b,
-    __local const REAL *team)
+    __local const REAL *group)
 {
-#if TEAM_gradient_b
-    const integer span = TEAM_gradient_b / SPLIT_gradient_b, lane = g0 % TEAM_gradient_b, part = g0 / TEAM_gradient_b, run = lane / span;
+#if GROUP_gradient_b
+    const integer span = GROUP_gradient_b / LOOP_SPLIT_gradient_b, lane = g0 % GROUP_gradient_b, part = g0 / GROUP_gradient_b, run = lane / span;
 #else
-    const integer part = PARTS_gradient_b > 1 ? g0 : 0, run = 0;
+    const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0, run = 0;
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += TEAM_gradient_b) {
+    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
         integer rest = place;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * I + i] = team[place * (TEAM_gradient_b + 1)];
+        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
     }
 }
 #endif
@@ -445,11 +447,11 @@ WIDE __kernel void gradient_b(__global const realv *restrict delta_Z,
     const int vectors,
     const int VECTORS_PER_BLOCK)
 {
-#if TEAM_gradient_b
-    __local REAL team[TILE_gradient_b_i * (TEAM_gradient_b + 1)];
-    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, team);
-    team_fold(team, TILE_gradient_b_i, 31 - clz(TEAM_gradient_b));
-    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, team);
+#if GROUP_gradient_b
+    __local REAL group[TILE_gradient_b_i * (GROUP_gradient_b + 1)];
+    gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK, group);
+    fold_group(group, TILE_gradient_b_i, 31 - clz(GROUP_gradient_b));
+    gradient_b_store(get_global_id(0), get_global_id(1), get_global_id(2), gradient_b, group);
 #else
     gradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, gradient_b, vectors, VECTORS_PER_BLOCK);
 #endif

@@ -33,14 +33,14 @@ class Frame:
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
-        place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
+        number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
             sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
-            return f"{name}[{place} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{place}]"
+            return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
         if self.kernel.sums_samples:
             name += "_block"
-        return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * VECTORS_PER_BLOCK + {lane}]"
+        return f"{name}[{lane}]" if number == "0" else f"{name}[{number} * VECTORS_PER_BLOCK + {lane}]"
 
     def lane(self) -> str:
         """The sample vector that a work item is at."""

@@ -18,8 +18,8 @@ from .layout import closed
 from .local import arrays
 from .nest import NestText, NestWriter
 from .printer import integer
+from .reduction_group import group_array, group_part, group_put, group_store, places
 from .sum_nest import SampleSums
-from .team import places, team_array, team_place, team_put, team_store
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class LaneText:
 
 
 @dataclass(frozen=True)
-class TeamText:
-    """The function that stores what a team has summed: its parameters, their names, the places of a tile, and its lines."""
+class GroupText:
+    """The function that stores what a group has summed: its parameters, their names, the places of a tile, and its lines."""
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -60,13 +60,13 @@ class KernelText:
     uses_index: bool
     tiling: Tiling
     local: tuple[tuple[str, str], ...] = ()
-    team: TeamText | None = None
+    group: GroupText | None = None
     lanes: LaneText | None = None
 
     @property
     def local_macro(self) -> str:
         """The macro that says whether it has the arrays ``local`` in local memory: names and lengths."""
-        return self.tiling.local.macro if self.tiling.local else self.tiling.team
+        return self.tiling.local.macro if self.tiling.local else self.tiling.group
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -87,14 +87,14 @@ class KernelWriter:
     def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
         """The decoding of a work item's place, and the global size as manifest expressions."""
         kernel, lines = self.kernel, []
-        first = self.tiling.parts or "1"
+        first = self.tiling.partial_sums or "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(f"const integer t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
-        elif self.tiling.parts:
-            lines += team_place(self.tiling)
-            first = f"{self.tiling.parts}*max(1, {self.tiling.team})"
+        elif self.tiling.partial_sums:
+            lines += group_part(self.tiling)
+            first = f"{self.tiling.partial_sums}*max(1, {self.tiling.group})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
@@ -140,9 +140,9 @@ class KernelWriter:
         index = tuple(Name(a.name) for a in self.kernel.axes)
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
-            if self.tiling.parts:
+            if self.tiling.partial_sums:
                 target = self._part_target()
-                return team_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
+                return group_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
             body.append(f"{target} = lane_sum({result});")
         else:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
@@ -230,16 +230,16 @@ class KernelWriter:
         return KernelText(
             self.kernel.name, comment(self.kernel), parameters, given, decode,
             tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
-            uses_index(self.kernel, self.frame.tensors), self.tiling, tuple(team_array(self.frame) or arrays(self.frame)),
-            self._team(parameters),
+            uses_index(self.kernel, self.frame.tensors), self.tiling, tuple(group_array(self.frame) or arrays(self.frame)),
+            self._group(parameters),
         )  # fmt: skip
 
-    def _team(self, parameters: Sequence[str]) -> TeamText | None:
-        if not self.tiling.team:
+    def _group(self, parameters: Sequence[str]) -> GroupText | None:
+        if not self.tiling.group:
             return None
         given = {c_name(self.kernel.output.name), "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
-        return TeamText(tuple(own), argument_names(own), places(self.frame), tuple(team_store(self.frame, self._part_target())))
+        return GroupText(tuple(own), argument_names(own), places(self.frame), tuple(group_store(self.frame, self._part_target())))
 
 
 def comment(kernel: Kernel) -> tuple[str, ...]:

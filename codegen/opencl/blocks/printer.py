@@ -86,12 +86,12 @@ def condition(c: Condition) -> str:
 class ScalarPrinter:
     """Prints scalar expressions.
 
-    ``has_lanes``: whether a load is a vector; ``place`` names the variable that holds it; ``vector_temporaries``: those with lanes.
+    ``has_lanes``: whether a load is a vector; ``variable`` names the one that holds it; ``vector_temporaries``: those with lanes.
     """
 
-    def __init__(self, has_lanes: Callable[[Load], bool], place: Callable[[Load], str], vector_temporaries: frozenset[str],
+    def __init__(self, has_lanes: Callable[[Load], bool], variable: Callable[[Load], str], vector_temporaries: frozenset[str],
                  accumulator: Callable[[int], str]) -> None:  # fmt: skip
-        self.has_lanes, self.place, self.accumulator = has_lanes, place, accumulator
+        self.has_lanes, self.variable, self.accumulator = has_lanes, variable, accumulator
         self.vector_temporaries = vector_temporaries
 
     def is_vector(self, e: Expr | Compare) -> bool:
@@ -122,7 +122,7 @@ class ScalarPrinter:
             case FromInteger(value=value):
                 return f"(REAL)({integer(value)})", _UNARY
             case Load():
-                return self.place(e), _ATOM
+                return self.variable(e), _ATOM
             case Accumulator(nest=nest):
                 return self.accumulator(nest), _ATOM
             case Temporary(name=name):

@@ -11,7 +11,7 @@ from .bounds import Range, Union, dealt_out, loop_lines
 from .frame import Line, count_loop
 from .nest import NestWriter, tiled
 from .printer import integer
-from .team import team_rounds
+from .reduction_group import group_range
 from .text import Pending, Text
 
 
@@ -24,15 +24,15 @@ class SampleSums(NestWriter):
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
-        team = self.frame.tiling.team
-        text.add(team_rounds(self.frame.tiling))
+        group = self.frame.tiling.group
+        text.add(group_range(self.frame.tiling))
         text.open(["for (integer block = begin; block < blocks; block += step) {"])
         for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
                 apart = f"padded_units({integer(units(tensor))}) * VECTORS_PER_BLOCK"
-                text.add([f"{pointer} = {c_name(name)} + block * {f'({team} ? 1 : {apart})' if team else apart};"])
+                text.add([f"{pointer} = {c_name(name)} + block * {f'({group} ? 1 : {apart})' if group else apart};"])
         pending.settle(text)
         if self.frame.cache_axes:
             self._cache_tile(text, number, nest, pending)
@@ -44,7 +44,7 @@ class SampleSums(NestWriter):
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
-        text.open([*loop_lines(first, found, self.frame.tiling.split), *self.frame.tile_loop(axis)])
+        text.open([*loop_lines(first, found, self.frame.tiling.loop_split), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
@@ -81,7 +81,7 @@ class SampleSums(NestWriter):
             inner.settle(part)
             self._rounds(part, number, nest, others, inner, axes)
 
-        dealt = self.frame.tiling.split if loop == nest.loops[0] else ""
+        dealt = self.frame.tiling.loop_split if loop == nest.loops[0] else ""
         if found is None or found.union is None:
             text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
@@ -103,10 +103,10 @@ class SampleSums(NestWriter):
         text.extend([*edges.closed(), *common.closed()])
 
     def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
-        """The loop over the vectors of a block, which are few, or over every PARTS-th of all."""
+        """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
         tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors
-        rounds = f"integer t = first; t < count; {f't += {tiling.parts}' if tiling.parts else '++t'}"
+        rounds = f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
         hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
         text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
         text.extend(self.body_lines(number, nest, axes))

@@ -25,14 +25,14 @@ class PlaceFrame(Frame):
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[sample * units + unit]``."""
-        place, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
+        number, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
         if not tensor.samples:
-            return f"{name}[{place}]"
+            return f"{name}[{number}]"
         count = integer(units(tensor), 3)
         if count == "1":
             return f"{name}[{lane}]"
         sample = lane if lane.isidentifier() else f"({lane})"
-        return f"{name}[{sample} * {count}]" if place == "0" else f"{name}[{sample} * {count} + {place}]"
+        return f"{name}[{sample} * {count}]" if number == "0" else f"{name}[{sample} * {count} + {number}]"
 
     def lane(self) -> str:
         """The sample that a work item is at."""

@@ -29,16 +29,16 @@ ${layout(line, 1)}
 ${layout(line, 1)}
 % endfor
 }
-% if k.team:
-#if ${k.tiling.team}
+% if k.group:
+#if ${k.tiling.group}
 static void ${k.name}_store(const integer g0, const integer g1, const integer g2,
-    ${",\n    ".join(k.team.parameters)},
-    __local const REAL *team)
+    ${",\n    ".join(k.group.parameters)},
+    __local const REAL *group)
 {
 % for line in k.decode:
 ${line if line.startswith("#") else f"    {line}"}
 % endfor
-% for line in k.team.store:
+% for line in k.group.store:
 ${layout(line, 1)}
 % endfor
 }
@@ -52,9 +52,9 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
     __local REAL ${name}[${length}];
 % endfor
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
-% if k.team:
-    team_fold(team, ${k.team.places}, 31 - clz(${k.tiling.team}));
-    ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.team.arguments)}, team);
+% if k.group:
+    fold_group(group, ${k.group.places}, 31 - clz(${k.tiling.group}));
+    ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.group.arguments)}, group);
 % endif
 #else
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
@@ -85,8 +85,9 @@ ${layout(line, 1)}
 % if any(k.tiling.cache_tile for k in kernels):
 // The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
 % endif
-% if any(k.tiling.parts for k in kernels):
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+% if any(k.tiling.partial_sums for k in kernels):
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 % endif
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
@@ -106,7 +107,7 @@ enum { ${", ".join(f"{name} = SIZE_{name}" for name in names.scalars)} };
 
 ${kernel(k)}\
 % endfor
-% if any(k.tiling.parts for k in kernels):
+% if any(k.tiling.partial_sums for k in kernels):
 
 // A second launch, where a sum was taken in several parts: they are added up in order.
 WIDE __kernel void add_parts(__global const REAL *restrict parts,

@@ -83,8 +83,8 @@ static void put(__global REAL *p, integer step, realv v, integer from, integer t
 % else:
 // Units from one block of samples to the next.
 static integer padded_units(integer units) { return units | 1; }
-// Adds up, for each of so many places, what the items of a team of 2^steps have put there.
-static void team_fold(__local REAL *team, const int places, const int steps)
+// Adds up, for each of so many places, what the items of a group of 2^steps have put there.
+static void fold_group(__local REAL *group, const int places, const int steps)
 {
     const int size = 1 << steps, lane = get_local_id(0) % size;
     for (int step = steps - 1; step >= 0; --step) {
@@ -92,7 +92,7 @@ static void team_fold(__local REAL *team, const int places, const int steps)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int place = lane; place < places * others; place += size) {
             const int at = (place >> step) * (size + 1) + (place & (others - 1));
-            team[at] += team[at + others];
+            group[at] += group[at + others];
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);

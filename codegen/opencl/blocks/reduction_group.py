@@ -1,6 +1,6 @@
 """Teams: work items that share a sum over the samples and add up what each has summed, in order, through local memory.
 
-An item puts its sums there; ``team_fold`` of the prelude adds those of half the items to those of the other half, and so
+An item puts its sums there; ``fold_group`` of the prelude adds those of half the items to those of the other half, and so
 on; then each item stores some of the totals.  The three are functions of their own, so that several kernels in one launch
 share the barriers.
 """
@@ -15,12 +15,12 @@ from .frame import Frame, Line, counter
 from .text import Text
 
 
-def team_place(tiling: Tiling) -> list[str]:
-    """Which part of the sum an item takes, which place it has in its team, and which run of the outermost loops."""
-    team, parts, split = tiling.team, tiling.parts, tiling.split
-    span = f"const integer span = {team}{f' / {split}' if split else ''}, lane = g0 % {team}, part = g0 / {team}"
+def group_part(tiling: Tiling) -> list[str]:
+    """Which part of the sum an item takes, which place it has in its group, and which run of the outermost loops."""
+    group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
+    span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
     return [
-        f"#if {team}",
+        f"#if {group}",
         f"{span}{', run = lane / span' if split else ''};",
         "#else",  # a constant where there is one, so that the compiler sees a plain loop
         f"const integer part = {parts} > 1 ? g0 : 0{', run = 0' if split else ''};",
@@ -28,17 +28,18 @@ def team_place(tiling: Tiling) -> list[str]:
     ]
 
 
-def team_rounds(tiling: Tiling) -> list[str]:
-    """Blocks of samples that an item walks, and vectors of a block: in a team each vector is a block of its own."""
+def group_range(tiling: Tiling) -> list[str]:
+    """Blocks of samples that an item walks, and vectors of a block: in a group each vector is a block of its own."""
     alone = (
         "begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = {}, "
         "count = BLOCKED ? VECTORS_PER_BLOCK : vectors;"
     )
-    if not tiling.team:
+    if not tiling.group:
         return [f"const integer {alone.format(0)}"]
+    step = f"{tiling.partial_sums} * span"
     return [
-        f"#if {tiling.team}",
-        f"const integer begin = part * span + lane % span, blocks = vectors, step = {tiling.parts} * span, first = 0, count = 1;",
+        f"#if {tiling.group}",
+        f"const integer begin = part * span + lane % span, blocks = vectors, step = {step}, first = 0, count = 1;",
         "#else",
         f"const integer {alone.format('part')}",
         "#endif",
@@ -55,32 +56,32 @@ def places(frame: Frame) -> str:
     return " * ".join(frame.tiles[axis].macro for axis in _axes(frame)) or "1"
 
 
-def team_array(frame: Frame) -> list[tuple[str, str]]:
+def group_array(frame: Frame) -> list[tuple[str, str]]:
     """The array in local memory, if any, and its length.  The odd distance of two places keeps them in different banks."""
-    team = frame.tiling.team
-    return [("team", f"{places(frame)} * ({team} + 1)")] if team else []
+    group = frame.tiling.group
+    return [("group", f"{places(frame)} * ({group} + 1)")] if group else []
 
 
-def team_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
-    """What stores the sums of an item: ``alone`` without a team; in one ``result``, after ``body``, goes to local memory."""
+def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
+    """What stores the sums of an item: ``alone`` without a group; in one ``result``, after ``body``, goes to local memory."""
     text, place = Text(), ""
     for axis in _axes(frame):
         text.open(frame.tile_loop(axis))
         before = f"({place})" if "+" in place else place
         place = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if place else counter(axis)
-    text.add([*body, f"team[({place or '0'}) * ({frame.tiling.team} + 1) + lane] = lane_sum({result});"])
-    return [Line(0, f"#if {frame.tiling.team}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
+    text.add([*body, f"group[({place or '0'}) * ({frame.tiling.group} + 1) + lane] = lane_sum({result});"])
+    return [Line(0, f"#if {frame.tiling.group}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
 
 
-def team_store(frame: Frame, target: str) -> list[Line]:
-    """After ``team_fold``: each item takes places of the tile to ``target``."""
-    team = frame.tiling.team
-    if not team:
+def group_store(frame: Frame, target: str) -> list[Line]:
+    """After ``fold_group``: each item takes places of the tile to ``target``."""
+    group = frame.tiling.group
+    if not group:
         return []
-    lines = [Line(0, f"for (integer place = lane; place < {places(frame)}; place += {team}) {{"), Line(1, "integer rest = place;")]
+    lines = [Line(0, f"for (integer place = lane; place < {places(frame)}; place += {group}) {{"), Line(1, "integer rest = place;")]
     for number, axis in reversed(list(enumerate(_axes(frame)))):
         name, macro = c_name(axis), frame.tiles[axis].macro
         lines.append(Line(1, f"const integer {name} = {name}0 + rest{f' % {macro}' if number else ''};"))
         lines += [Line(1, f"rest /= {macro};")] if number else []
         lines.append(Line(1, f"if ({name} < {name}_first) continue;"))
-    return [*lines, Line(1, f"{target} = team[place * ({team} + 1)];"), Line(0, "}")]
+    return [*lines, Line(1, f"{target} = group[place * ({group} + 1)];"), Line(0, "}")]
