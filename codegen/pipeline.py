@@ -69,7 +69,7 @@ def _inline(program: Program) -> Program:
 PASSES = (
     Pass("hoist_index_arithmetic", "gcd and inverse of sizes, in bounds and steps", "sizes that the runtime computes once", _hoist),
     Pass(
-        "factor_out_invariants", "sum of p (a + b), where a is the same in all rounds", "a (sum of p) + sum of p b",
+        "factor_out_invariants", "sum of p (a + b), where a is the same in all iterations", "a (sum of p) + sum of p b",
         _factor_out, (SAMPLE_INNER,),
     ),
     Pass("tile", "kernels", "kernels with tiles; lanes are samples", _tile(tiled_by_vector), (SAMPLE_INNER,)),

@@ -6,7 +6,7 @@ _OWN = """
     VECTORS_PER_BLOCK
     REAL V PHI DPHI STORE_Z BLOCKED CAT CAT_ WIDE realv index vectors below z_out g0 g1 g2 t t0 block blocks count id tile
     FIRST LOAD STORE LANE loosev lanes put only_first chunk lane tanh_lanes TO_BITS FROM_BITS REAL_IS_float
-    begin first step group span run edge others place rest at differ
+    begin first step group span run edge others point rest at differ
     integer lane_sum part add_parts fold_group result floordiv ceildiv modulo imin imax padded_units
 """
 _KEYWORDS = """

@@ -12,9 +12,9 @@ Selection = Literal["", "one", "largest"]
 
 
 def selects(kernels: Sequence[Kernel], source: str, output: str) -> Selection:
-    """Whether ``output`` before phi is an entry of ``source`` at a fixed place, or the largest of some; "" where it is neither.
+    """Whether ``output`` before phi is an entry of ``source`` at a fixed point, or the largest of some; "" where it is neither.
 
-    Neither the places nor the largest may be empty or padded, and no other kernel may read what is selected, or from what.
+    Neither the points nor the largest may be empty or padded, and no other kernel may read what is selected, or from what.
     """
     forward = [kernel for kernel in kernels if kernel.role == "forward"]
     others = [kernel for kernel in kernels if kernel.role != "forward"]

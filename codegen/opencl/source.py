@@ -52,8 +52,8 @@ SAMPLE_OUTER = Layout(
     "opencl_rows",
     (
         "Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring",
-        "places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one",
-        "place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.",
+        "points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one",
+        "point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.",
     ),
     lambda tiled, tensors: LaneWriter(tiled, tensors).text(),
     by_sample=True,

@@ -73,7 +73,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _work(kernel: Kernel) -> IntExpr:
-    """Steps of the reductions of one place, samples aside: the full extent of every loop whose extent is one size for all."""
+    """Steps of the reductions of one point, samples aside: the full extent of every loop whose extent is one size for all."""
     nests = []
     for nest in kernel.nests:
         extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
@@ -83,7 +83,7 @@ def _work(kernel: Kernel) -> IntExpr:
 
 
 def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
-    """First round, end and whole extent of the loops that begin or end at another round for some place of ``axis``."""
+    """First iteration, end and whole extent of the loops that begin or end at another iteration for some point of ``axis``."""
     found = {}
     for nest in kernel.nests:
         for loop in bounded(nest, axis):
@@ -111,15 +111,15 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     if bounds:
         record["bounds"] = bounds
     if launch.tiling.loop_split:
-        record["loop_split"] = {"macro": launch.tiling.loop_split, "iterations": [text(e) for e in launch.tiling.rounds]}
+        record["loop_split"] = {"macro": launch.tiling.loop_split, "iterations": [text(e) for e in launch.tiling.iterations]}
     invariant = [operand.invariant for operand in launch.tiling.operands]
     if any(invariant):
         record["invariant"] = invariant
     if launch.tiling.sums:
         record["sums"] = [[macros[a] for a in axes] for axes in launch.tiling.sums]
     cache = launch.tiling.cache_tile
-    if cache is not None and cache.rounds is not None:
-        record["cache_tile"] = {"macro": cache.macro, "iterations": text(cache.rounds)}
+    if cache is not None and cache.iterations is not None:
+        record["cache_tile"] = {"macro": cache.macro, "iterations": text(cache.iterations)}
     lanes = launch.lanes
     if lanes is not None:
         record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
@@ -159,7 +159,7 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
 
 
 def _local(launch: KernelText) -> dict[str, Any] | None:
-    """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
+    """What a work group may copy: for how many iterations at most, and the numbers that each takes."""
     found = launch.tiling.local
     if found is None:
         return None

@@ -1,7 +1,7 @@
-"""Terms that no round of a sum changes, taken out of it: sum of p (a + b) = a (sum of p) + sum of p b.
+"""Terms that no iteration of a sum changes, taken out of it: sum of p (a + b) = a (sum of p) + sum of p b.
 
 A step of the reduction then has one operation less, and nothing needs a register for a.  The sum of p costs next to nothing where
-it does not depend on one of the output axes: places along that axis have it in common, and it shares the loops of the other sum.
+it does not depend on one of the output axes: points along that axis have it in common, and it shares the loops of the other sum.
 Elsewhere the product stays as it was written.
 
 What is rounded changes: a (sum of p) and the sum of p b may cancel where every b is close to -a, relative to a.  The NumPy kernels
@@ -79,7 +79,7 @@ def _parts(kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -> _Parts 
 
 
 def _in_common(kernel: Kernel, nest: Nest, factors: list[Expr], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether places along some output axis, or all samples, have the sum of the product of ``factors`` in common."""
+    """Whether points along some output axis, or all samples, have the sum of the product of ``factors`` in common."""
     used = frozenset().union(*(names(part) for part in (*factors, *nest.loops, *nest.lets, *nest.guards)))
     sampled = any(tensors[load.tensor].samples for factor in factors for load in loads(factor))
     return any(axis.name not in used for axis in kernel.axes) or not (kernel.sums_samples or sampled)

@@ -1,7 +1,7 @@
 """Which axis fills the lanes of a vector where samples do not: for a few samples, and for tensors that lie sample after sample.
 
-The choice follows from the access maps alone.  Along an output axis every lane computes its own place; along the innermost
-reduction axis the lanes are accumulators of one place, summed at the end.  A value that does not depend on the axis is the same
+The choice follows from the access maps alone.  Along an output axis every lane computes its own point; along the innermost
+reduction axis the lanes are accumulators of one point, summed at the end.  A value that does not depend on the axis is the same
 in all lanes, one that moves with it by one number is a vector in memory, any other is gathered.  An axis that enters conditions,
 solved indices or numbers cannot be one of lanes: control flow is scalar.  Windows are too short for it.
 """
@@ -108,9 +108,9 @@ def _output_cost(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> in
             if axis in bounds and not bounds <= outer:  # lanes must agree on the bounds, which is seen before all loops
                 return None
     index: tuple[IntExpr, ...] = tuple(Name(a.name) for a in kernel.axes)
-    places = [(kernel.output, index)]
-    places += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
-    costs = [_cost(tensor, index, axis) for tensor, index in places]
+    points = [(kernel.output, index)]
+    points += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
+    costs = [_cost(tensor, index, axis) for tensor, index in points]
     return None if any(c is None for c in costs) else sum(c for c in costs if c is not None)
 
 

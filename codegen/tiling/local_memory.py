@@ -1,7 +1,7 @@
-"""Which parameters a work group may copy to local memory: those that all of its work items, samples apart, read at the same places.
+"""Which parameters a work group may copy to local memory: those that all of its work items, samples apart, read at the same points.
 
-The outermost loop of a kernel's nest runs over its whole range.  For some rounds of it at a time the group copies what its tile
-reads in all of them: every value of the inner loops, every place of the tile.  All indices are plain loops and axes over whole
+The outermost loop of a kernel's nest runs over its whole range.  For some iterations of it at a time the group copies what its tile
+reads in all of them: every value of the inner loops, every point of the tile.  All indices are plain loops and axes over whole
 axes of the tensor, so that nothing outside it is read; control flow does not depend on the samples, so that all items meet at the
 barriers.
 """
@@ -19,7 +19,7 @@ from ..passes.factor_out_invariants import together
 
 @dataclass(frozen=True)
 class Copy:
-    """One operand: ``variable`` is its array ``[round, places of tiled axes..., inner loops...]``, ``inner`` with extents."""
+    """One operand: ``variable`` is its array ``[iteration, points of tiled axes..., inner loops...]``, ``inner`` with extents."""
 
     load: Load
     variable: str
@@ -29,7 +29,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Local:
-    """What a kernel may copy.  ``macro``: rounds of the loop ``outer`` for each copy, 0 for none."""
+    """What a kernel may copy.  ``macro``: iterations of the loop ``outer`` for each copy, 0 for none."""
 
     macro: str
     outer: Loop
@@ -69,5 +69,5 @@ def _regular(load: Load, tensor: Tensor, extents: Mapping[str, IntExpr]) -> bool
 
 
 def numbers(copy: Copy, tiles: Mapping[str, str]) -> IntExpr:
-    """What one round of an operand takes; ``tiles``: the macro of each tiled axis."""
+    """What one iteration of an operand takes; ``tiles``: the macro of each tiled axis."""
     return multiply(*(Size(tiles[a]) for a in copy.tiled), *(extent for _, extent in copy.inner))

@@ -1,11 +1,11 @@
 """Tilings: which axes a work item computes a tile of.
 
-The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that operand's
-load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control flow is scalar.  One
-that enters the bounds of a loop may be tiled where the bounds are monotone in it: rounds that all places of the tile take part in
-are a plain loop, and elsewhere the places come in turn, each with its own bounds.
+The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that
+operand's load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control
+flow is scalar.  One that enters the bounds of a loop may be tiled where the bounds are monotone in it: iterations that
+all points of the tile take part in are a plain loop, and elsewhere the points come in turn, each with its own bounds.
 
-A sum over samples streams through whole planes.  There a further axis makes a cache tile: its places follow one another
+A sum over samples streams through whole planes.  There a further axis makes a cache tile: its points follow one another
 inside the outermost loop, each with accumulators of its own.  What one of them loads the next ones find in the
 first-level cache.
 """
@@ -35,26 +35,28 @@ MOST_AXES, MOST_SUMMED = 2, 3
 class Tile:
     """A tiled axis: the macro that holds its size, and the axis' extent (None for samples).
 
-    ``rounds``: of a cache tile, those of the outermost loop, in each of which its places follow one another.
+    ``iterations``: of a cache tile, those of the outermost loop, in each of which its points follow one another.
     """
 
     axis: str
     macro: str
     extent: IntExpr | None
-    rounds: IntExpr | None = None
+    iterations: IntExpr | None = None
 
     @property
     def in_cache(self) -> bool:
         """Whether the tile is a cache tile."""
-        return self.rounds is not None
+        return self.iterations is not None
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A value that the innermost body loads: the tiled axes that it depends on, the samples among them.
+    """A value that the innermost body loads.
 
-    ``sliding``: those along which it moves as it does from round to round of a reduction, so that most of what one round loads
-    the next one finds in the cache.  ``invariant``: it is the same in all rounds, so that registers keep it throughout.
+    ``axes``: the tiled axes that it depends on, the samples among them.
+    ``sliding``: those along which it moves as it does from one iteration to the next, so that most of what one iteration
+    loads the next one finds in the cache.
+    ``invariant``: it is the same in all iterations, so that registers keep it throughout.
     """
 
     axes: tuple[str, ...]
@@ -71,7 +73,7 @@ class Tiling:
     ``partial_sums``: the number of partial sums over the samples.
     ``group``: the size of a reduction group, the work items that share a sum; 0 for a single one.
     ``loop_split``: the number of parts that the iterations of the outermost loops are split into in a group.
-    ``rounds``: the extents of these loops.
+    ``iterations``: the extents of these loops.
     ``unroll``: how often the innermost loops are unrolled, 0 for as often as the compiler likes.
     ``constant``: the parameters, which may lie in constant memory.
     ``local``: what of the parameters a work group may copy to local memory.
@@ -83,7 +85,7 @@ class Tiling:
     partial_sums: str = ""
     group: str = ""
     loop_split: str = ""
-    rounds: tuple[IntExpr, ...] = ()
+    iterations: tuple[IntExpr, ...] = ()
     unroll: str = ""
     constant: Constant | None = None
     local: Local | None = None
@@ -179,8 +181,8 @@ def _operands(kernel: Kernel) -> list[Load]:
 
 def _slides(load: Load, axis: str, kernel: Kernel) -> bool:
     """True where one index of ``load`` moves with ``axis`` and with a loop."""
-    rounds = {loop.name for nest in kernel.nests for loop in nest.loops}
-    return any(axis in names(e) and rounds & names(e) for e in load.index)
+    iterations = {loop.name for nest in kernel.nests for loop in nest.loops}
+    return any(axis in names(e) and iterations & names(e) for e in load.index)
 
 
 def _reuse(axis: Axis, kernel: Kernel) -> int:
@@ -222,7 +224,7 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
 
 
 def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
-    """The outermost axis besides those of ``tiles`` whose places can share the rounds of the outermost of several loops, if any."""
+    """The outermost further axis, if any, whose points can share the iterations of the outermost of several loops."""
     if not tiles or not kernel.sums_samples or len(kernel.nests) != 1 or len(kernel.nests[0].loops) < 2:
         return []
     first, tiled = kernel.nests[0].loops[0], {t.axis for t in tiles}
@@ -237,16 +239,16 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
     prefix = f"TILE_{kernel.name}_"
     parts, group = (f"PARTIAL_SUMS_{kernel.name}", f"GROUP_{kernel.name}") if sums_in_parts(kernel) else ("", "")
-    rounds = _outermost_rounds(kernel)
+    iterations = _outermost_iterations(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
     found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
-    split = f"LOOP_SPLIT_{kernel.name}" if group and rounds else ""
-    found = replace(found, partial_sums=parts, group=group, loop_split=split, rounds=rounds, unroll=unroll)
+    split = f"LOOP_SPLIT_{kernel.name}" if group and iterations else ""
+    found = replace(found, partial_sums=parts, group=group, loop_split=split, iterations=iterations, unroll=unroll)
     return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
 
 
-def _outermost_rounds(kernel: Kernel) -> tuple[IntExpr, ...]:
+def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
     """The extent of the outermost loop of every nest; none where a nest has none, or one over connections or of varying extent."""
     found = [nest.loops[0] for nest in kernel.nests if nest.loops]
     plain = [loop.extent for loop in found if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)]
@@ -284,7 +286,7 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
     """The same where the lanes of a vector go along ``lanes`` instead of samples: tiles of axes that no bound depends on.
 
     The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
-    so that the sums of neighbouring places make up a vector again.
+    so that the sums of neighbouring points make up a vector again.
     """
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
     free = _free(kernel, fixed)
@@ -306,12 +308,12 @@ def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Ti
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
     found = {}
-    rounds = {loop.name for nest in kernel.nests for loop in nest.loops}
+    iterations = {loop.name for nest in kernel.nests for loop in nest.loops}
     for load in _operands(kernel):
         samples = tensors[load.tensor].samples
         used = names(load) | ({SAMPLES} if samples else set())
         axes = tuple(t.axis for t in tiles if t.axis in used)
-        invariant = not used & rounds and not (kernel.sums_samples and samples)
+        invariant = not used & iterations and not (kernel.sums_samples and samples)
         found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
     inner = [t.axis for t in tiles if not t.in_cache]

@@ -13,12 +13,12 @@
 // a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
-// The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
+// The points of a cache tile follow one another in every iteration of the outermost loop; cached0 has their sums meanwhile.
 // A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -650,8 +650,8 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     const integer j0 = imin(j_first, J - TILE_gradient_w_j);
     const integer u00 = imin(u0_first, M0 - TILE_gradient_w_u0);
     const integer u20 = imin(u2_first, M2 - TILE_gradient_w_u2);
-    for (integer place = lane; place < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2; place += GROUP_gradient_w) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_w_u0 * TILE_gradient_w_i * TILE_gradient_w_j * TILE_gradient_w_u2; point += GROUP_gradient_w) {
+        integer rest = point;
         const integer u2 = u20 + rest % TILE_gradient_w_u2;
         rest /= TILE_gradient_w_u2;
         if (u2 < u2_first) continue;
@@ -663,7 +663,7 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
         if (i < i_first) continue;
         const integer u0 = u00 + rest;
         if (u0 < u0_first) continue;
-        gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = group[place * (GROUP_gradient_w + 1)];
+        gradient_w[part * I * J * M0 * M1 * M2 + (((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2] = group[point * (GROUP_gradient_w + 1)];
     }
 }
 #endif
@@ -912,11 +912,11 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_b_i; point += GROUP_gradient_b) {
+        integer rest = point;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
+        gradient_b[part * I + i] = group[point * (GROUP_gradient_b + 1)];
     }
 }
 #endif

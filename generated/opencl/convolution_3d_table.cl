@@ -20,7 +20,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -351,9 +351,9 @@ static void gradient_w_store(const integer g0, const integer g1, const integer g
     if (u0 >= M0(q)) return;
     if (u1 >= M1(q)) return;
     if (u2 >= M2(q)) return;
-    for (integer place = lane; place < 1; place += GROUP_gradient_w) {
-        integer rest = place;
-        gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = group[place * (GROUP_gradient_w + 1)];
+    for (integer point = lane; point < 1; point += GROUP_gradient_w) {
+        integer rest = point;
+        gradient_w[part * M_at(Q) + M_at(q) + (u0 * M1(q) + u1) * M2(q) + u2] = group[point * (GROUP_gradient_w + 1)];
     }
 }
 #endif
@@ -523,9 +523,9 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
     const integer part = PARTIAL_SUMS_gradient_b > 1 ? g0 : 0;
 #endif
     const integer i = g1;
-    for (integer place = lane; place < 1; place += GROUP_gradient_b) {
-        integer rest = place;
-        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
+    for (integer point = lane; point < 1; point += GROUP_gradient_b) {
+        integer rest = point;
+        gradient_b[part * I + i] = group[point * (GROUP_gradient_b + 1)];
     }
 }
 #endif

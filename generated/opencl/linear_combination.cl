@@ -12,7 +12,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -310,14 +310,14 @@ static void gradient_a_store(const integer g0, const integer g1, const integer g
     const integer i_first = tile * TILE_gradient_a_i;
     const integer i0 = imin(i_first, I - TILE_gradient_a_i);
     const integer j0 = imin(j_first, J - TILE_gradient_a_j);
-    for (integer place = lane; place < TILE_gradient_a_i * TILE_gradient_a_j; place += GROUP_gradient_a) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_a_i * TILE_gradient_a_j; point += GROUP_gradient_a) {
+        integer rest = point;
         const integer j = j0 + rest % TILE_gradient_a_j;
         rest /= TILE_gradient_a_j;
         if (j < j_first) continue;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_a[part * I * J + i * J + j] = group[place * (GROUP_gradient_a + 1)];
+        gradient_a[part * I * J + i * J + j] = group[point * (GROUP_gradient_a + 1)];
     }
 }
 #endif

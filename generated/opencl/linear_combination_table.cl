@@ -13,7 +13,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) \
@@ -195,9 +195,9 @@ static void gradient_a_store(const integer g0, const integer g1, const integer g
     const integer part = PARTIAL_SUMS_gradient_a > 1 ? g0 : 0;
 #endif
     const integer q = g1;
-    for (integer place = lane; place < 1; place += GROUP_gradient_a) {
-        integer rest = place;
-        gradient_a[part * Q + q] = group[place * (GROUP_gradient_a + 1)];
+    for (integer point = lane; point < 1; point += GROUP_gradient_a) {
+        integer rest = point;
+        gradient_a[part * Q + q] = group[point * (GROUP_gradient_a + 1)];
     }
 }
 #endif

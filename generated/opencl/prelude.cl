@@ -41,15 +41,15 @@ static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : 
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
 // Units from one block of samples to the next.
 static integer padded_units(integer units) { return units | 1; }
-// Adds up, for each of so many places, what the items of a group of 2^steps have put there.
-static void fold_group(__local REAL *group, const int places, const int steps)
+// Adds up, for each of so many points, what the items of a group of 2^steps have put there.
+static void fold_group(__local REAL *group, const int points, const int steps)
 {
     const int size = 1 << steps, lane = get_local_id(0) % size;
     for (int step = steps - 1; step >= 0; --step) {
         const int others = 1 << step;
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int place = lane; place < places * others; place += size) {
-            const int at = (place >> step) * (size + 1) + (place & (others - 1));
+        for (int point = lane; point < points * others; point += size) {
+            const int at = (point >> step) * (size + 1) + (point & (others - 1));
             group[at] += group[at + others];
         }
     }
@@ -72,7 +72,7 @@ static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0)
 // Near 0, where k = 0, nothing cancels, and what is subtracted is +0, which leaves -0 as it is.  tanh r is an odd
 // polynomial, a minimax fit of the relative error on |r| <= ln 2 / 4.  The number added to round to k is
 // 1.5 * 2^23 + 127, whose last bits are then the exponent of 2^k.  From 9.1 on tanh is 1 in float32.  At most 2.6 units
-// in the last place, where OpenCL admits 5; PoCL's own is a call that is not inlined, and takes four times as long.
+// in the last point, where OpenCL admits 5; PoCL's own is a call that is not inlined, and takes four times as long.
 static realv tanh_lanes(realv x)
 {
     const realv most = (x > (realv)(9.1)) ? (realv)(9.1) : x;

@@ -12,7 +12,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -414,14 +414,14 @@ static void gradient_c_store(const integer g0, const integer g1, const integer g
     const integer i_first = tile * TILE_gradient_c_i;
     const integer i0 = imin(i_first, I - TILE_gradient_c_i);
     const integer j0 = imin(j_first, J - TILE_gradient_c_j);
-    for (integer place = lane; place < TILE_gradient_c_i * TILE_gradient_c_j; place += GROUP_gradient_c) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_c_i * TILE_gradient_c_j; point += GROUP_gradient_c) {
+        integer rest = point;
         const integer j = j0 + rest % TILE_gradient_c_j;
         rest /= TILE_gradient_c_j;
         if (j < j_first) continue;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_c[part * I * J + i * J + j] = group[place * (GROUP_gradient_c + 1)];
+        gradient_c[part * I * J + i * J + j] = group[point * (GROUP_gradient_c + 1)];
     }
 }
 #endif
@@ -558,11 +558,11 @@ static void gradient_beta_store(const integer g0, const integer g1, const intege
 #endif
     const integer i_first = g2 * TILE_gradient_beta_i;
     const integer i0 = imin(i_first, I - TILE_gradient_beta_i);
-    for (integer place = lane; place < TILE_gradient_beta_i; place += GROUP_gradient_beta) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_beta_i; point += GROUP_gradient_beta) {
+        integer rest = point;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_beta[part * I + i] = group[place * (GROUP_gradient_beta + 1)];
+        gradient_beta[part * I + i] = group[point * (GROUP_gradient_beta + 1)];
     }
 }
 #endif

@@ -15,7 +15,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 f6ed2e9dd6db6198c6081d58886fa17365178e498720f98fdaed01aae1e15a1f
+#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -275,9 +275,9 @@ static void gradient_alpha_store(const integer g0, const integer g1, const integ
     const integer part = PARTIAL_SUMS_gradient_alpha > 1 ? g0 : 0;
 #endif
     const integer q = g1;
-    for (integer place = lane; place < 1; place += GROUP_gradient_alpha) {
-        integer rest = place;
-        gradient_alpha[part * Q + q] = group[place * (GROUP_gradient_alpha + 1)];
+    for (integer point = lane; point < 1; point += GROUP_gradient_alpha) {
+        integer rest = point;
+        gradient_alpha[part * Q + q] = group[point * (GROUP_gradient_alpha + 1)];
     }
 }
 #endif
@@ -434,11 +434,11 @@ static void gradient_b_store(const integer g0, const integer g1, const integer g
 #endif
     const integer i_first = g2 * TILE_gradient_b_i;
     const integer i0 = imin(i_first, I - TILE_gradient_b_i);
-    for (integer place = lane; place < TILE_gradient_b_i; place += GROUP_gradient_b) {
-        integer rest = place;
+    for (integer point = lane; point < TILE_gradient_b_i; point += GROUP_gradient_b) {
+        integer rest = point;
         const integer i = i0 + rest;
         if (i < i_first) continue;
-        gradient_b[part * I + i] = group[place * (GROUP_gradient_b + 1)];
+        gradient_b[part * I + i] = group[point * (GROUP_gradient_b + 1)];
     }
 }
 #endif

@@ -9,11 +9,11 @@
 //   q0 - d0*(M0 - 1) - 1) // k0) + 1
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) && defined(SIZE_X0) \
@@ -31,7 +31,7 @@ enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SI
 
 // Z[i, x0] = (sum over j, u0 of Y[j, d0*u0 + k0*x0 - p0]*w[i, j, u0] if 0 <= d0*u0 + k0*x0 - p0 < H0) + b[i]
 // at most 2 * I * X0 * J * M0 + 2 * I * X0 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0,
+static void forward_Z_point(const integer t, const integer i, const integer x0,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -94,7 +94,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
             for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
+                    forward_Z_point(t, i, x0, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -201,7 +201,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = (p0 + y0 - d0*u0)
 //     // k0 if (p0 + y0 - d0*u0) % k0 == 0 and 0 <= x0 < X0
 // at most 2 * J * H0 * I * M0 + J * H0 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0,
+static void delta_Y_point(const integer t, const integer j, const integer y0,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -254,7 +254,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+                delta_Y_point(t, j, y0, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;

@@ -10,11 +10,11 @@
 //   over the rows c of D with i(c) = i; D: the table of connections, whose row c is (i(c), j(c), q(c))
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_gcd0) \
@@ -50,7 +50,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, gcd0 = SIZE_gcd0, inver
 // Z[i, x0] = (sum over c in D with i(c) = i, u0 of Y[j(c), d0*u0 + k0*x0 - p0]*w[q(c), u0] if 0 <= d0*u0 +
 //     k0*x0 - p0 < H0(j(c))) + b[i]
 // at most sum over d_row of (2 * X0[i] * M0[D_q[d_row]]) + sum over i of (2 * X0[i]) operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0,
+static void forward_Z_point(const integer t, const integer i, const integer x0,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -104,7 +104,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer i = id;
     if (x0 >= X0(i)) return;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, x0, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
+        forward_Z_point(t, i, x0, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -122,7 +122,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0] = phi'(below) * sum over c in D with j(c) = j, u0 of delta_Z[i(c), x0]*w[q(c), u0] where x0
 //     = (p0 + y0 - d0*u0) // k0 if (p0 + y0 - d0*u0) % k0 == 0 and 0 <= x0 < X0(i(c))
 // at most sum over d_row of (2 * H0[j] * M0[D_q[d_row]]) + sum over j of (H0[j]) operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0,
+static void delta_Y_point(const integer t, const integer j, const integer y0,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -174,7 +174,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer j = id;
     if (y0 >= H0(j)) return;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,

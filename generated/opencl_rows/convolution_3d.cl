@@ -10,11 +10,11 @@
 //   ((H1 + p1 + q1 - d1*(M1 - 1) - 1) // k1) + 1; X2: ((H2 + p2 + q2 - d2*(M2 - 1) - 1) // k2) + 1
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -37,7 +37,7 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, M0 = SI
 //     p2]*w[i, j, u0, u1, u2] if 0 <= d0*u0 + k0*x0 - p0 < H0 and 0 <= d1*u1 + k1*x1 - p1 < H1 and 0 <=
 //     d2*u2 + k2*x2 - p2 < H2) + b[i]
 // at most 2 * I * X0 * X1 * X2 * J * M0 * M1 * M2 + 2 * I * X0 * X1 * X2 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
+static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -120,7 +120,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
             for (integer x2 = x2_first; x2 < imin(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
                 for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_place(t, i, x0, x1, x2, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
+                    forward_Z_point(t, i, x0, x1, x2, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -245,7 +245,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     (p0 + y0 - d0*u0) % k0 == 0 and (p1 + y1 - d1*u1) % k1 == 0 and (p2 + y2 - d2*u2) % k2 == 0 and 0 <=
 //     x0 < X0 and 0 <= x1 < X1 and 0 <= x2 < X2
 // at most 2 * J * H0 * H1 * H2 * I * M0 * M1 * M2 + J * H0 * H1 * H2 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
+static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -323,7 +323,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+                delta_Y_point(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;

@@ -13,11 +13,11 @@
 //   the table of connections, whose row c is (i(c), j(c), q(c))
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -66,7 +66,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q, d0 = SIZE_d0, d1 = SIZE_d1, d2 = SIZE
 //     k1*x1 - p1 < H1(j(c)) and 0 <= d2*u2 + k2*x2 - p2 < H2(j(c))) + b[i]
 // at most sum over d_row of (2 * X0[i] * X1[i] * X2[i] * M0[D_q[d_row]] * M1[D_q[d_row]] * M2[D_q[d_row]]) +
 //     sum over i of (2 * X0[i] * X1[i] * X2[i]) operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
+static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global const REAL *restrict b,
@@ -134,7 +134,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (x1 >= X1(i)) return;
     if (x2 >= X2(i)) return;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, x0, x1, x2, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
+        forward_Z_point(t, i, x0, x1, x2, Y, w, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -155,7 +155,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     % k2 == 0 and 0 <= x0 < X0(i(c)) and 0 <= x1 < X1(i(c)) and 0 <= x2 < X2(i(c))
 // at most sum over d_row of (2 * H0[j] * H1[j] * H2[j] * M0[D_q[d_row]] * M1[D_q[d_row]] * M2[D_q[d_row]]) +
 //     sum over j of (H0[j] * H1[j] * H2[j]) operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
+static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -223,7 +223,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (y1 >= H1(j)) return;
     if (y2 >= H2(j)) return;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,

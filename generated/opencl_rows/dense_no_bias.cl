@@ -4,11 +4,11 @@
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -105,7 +105,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 
 // delta_Y[j] = phi'(below) * sum over i of delta_Z[i]*w[i, j]
 // 2 * J * I + J operations per sample
-static void delta_Y_place(const integer t, const integer j,
+static void delta_Y_point(const integer t, const integer j,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -139,7 +139,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+                delta_Y_point(t, j, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -190,7 +190,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_Z[i]
 // 2 * I * J operations per sample
-static void gradient_w_place(const integer i, const integer j,
+static void gradient_w_point(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -225,7 +225,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer i = i_first; i < imin(i_first + TILE_gradient_w_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_gradient_w_j * V), J); ++j) {
-                gradient_w_place(i, j, Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
+                gradient_w_point(i, j, Y, delta_Z, gradient_w, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -279,7 +279,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 
 // samplegradient_w[i, j] = Y[j]*delta_Z[i]
 // I * J operations per sample
-static void samplegradient_w_place(const integer t, const integer i, const integer j,
+static void samplegradient_w_point(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
@@ -311,7 +311,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         for (integer i = i_first; i < imin(i_first + TILE_samplegradient_w_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-                    samplegradient_w_place(t, i, j, Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
+                    samplegradient_w_point(t, i, j, Y, delta_Z, samplegradient_w, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }

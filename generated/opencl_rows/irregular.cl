@@ -6,11 +6,11 @@
 //   q of D; D: the table of connections, whose row c is (i(c), j(c), q(c))
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) \
@@ -34,7 +34,7 @@ enum { I = SIZE_I, J = SIZE_J, Q = SIZE_Q };
 
 // Z[i] = sum over c in D with i(c) = i of Y[j(c)]*w[q(c)]
 // 2 * D_rows + I operations per sample
-static void forward_Z_place(const integer t, const integer i,
+static void forward_Z_point(const integer t, const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
     __global REAL *restrict Z,
@@ -69,7 +69,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer i = g1;
     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-        forward_Z_place(t, i, Y, w, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
+        forward_Z_point(t, i, Y, w, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_Z(__global const REAL *restrict Y,
@@ -85,7 +85,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 
 // delta_Y[j] = phi'(below) * sum over c in D with j(c) = j of delta_Z[i(c)]*w[q(c)]
 // 2 * D_rows + J operations per sample
-static void delta_Y_place(const integer t, const integer j,
+static void delta_Y_point(const integer t, const integer j,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -117,7 +117,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer j = g1;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, w, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict w,
@@ -133,7 +133,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 
 // gradient_w[q] = sum over c in D with q(c) = q, t of Y[j(c)]*delta_Z[i(c)]
 // 2 * D_rows operations per sample
-static void gradient_w_place(const integer q,
+static void gradient_w_point(const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_w,
@@ -163,7 +163,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     const int VECTORS_PER_BLOCK)
 {
     const integer q = g1;
-    gradient_w_place(q, Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
+    gradient_w_point(q, Y, delta_Z, gradient_w, index, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_w(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
@@ -177,7 +177,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 
 // samplegradient_w[q] = sum over c in D with q(c) = q of Y[j(c)]*delta_Z[i(c)]
 // 2 * D_rows operations per sample
-static void samplegradient_w_place(const integer t, const integer q,
+static void samplegradient_w_point(const integer t, const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_w,
@@ -207,7 +207,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
     const integer t0 = g0 * TILE_samplegradient_w_t;
     const integer q = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-        samplegradient_w_place(t, q, Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
+        samplegradient_w_point(t, q, Y, delta_Z, samplegradient_w, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,

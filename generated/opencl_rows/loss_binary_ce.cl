@@ -3,11 +3,11 @@
 // definition: sha256 160f6f38dd4244c5050924ea41a3395aecd3a5ac22a7f7cad4615dc8db4cce65
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) \
@@ -84,7 +84,7 @@ WIDE __kernel void value_linear(__global const REAL *restrict T,
 
 // delta[n] = (t - y)/(y**2 - y)
 // 5 * N operations per sample
-static void delta_linear_place(const integer t, const integer n,
+static void delta_linear_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -114,7 +114,7 @@ static void delta_linear_item(const integer g0, const integer g1, const integer 
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_linear_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_linear_t; ++t) {
-                delta_linear_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_linear_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -194,7 +194,7 @@ WIDE __kernel void value_sigmoid(__global const REAL *restrict T,
 
 // delta[n] = -t + y
 // 2 * N operations per sample
-static void delta_sigmoid_place(const integer t, const integer n,
+static void delta_sigmoid_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -224,7 +224,7 @@ static void delta_sigmoid_item(const integer g0, const integer g1, const integer
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_sigmoid_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_sigmoid_t; ++t) {
-                delta_sigmoid_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_sigmoid_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -304,7 +304,7 @@ WIDE __kernel void value_tanh(__global const REAL *restrict T,
 
 // delta[n] = (-t + y)*(y + 1)/y
 // 5 * N operations per sample
-static void delta_tanh_place(const integer t, const integer n,
+static void delta_tanh_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -334,7 +334,7 @@ static void delta_tanh_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_tanh_t; ++t) {
-                delta_tanh_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_tanh_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -414,7 +414,7 @@ WIDE __kernel void value_scaled_tanh(__global const REAL *restrict T,
 
 // delta[n] = (-t + y)*(10000*y - 17159)*(10000*y + 17159)/(257385000*y*(y - 1))
 // 12 * N operations per sample
-static void delta_scaled_tanh_place(const integer t, const integer n,
+static void delta_scaled_tanh_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -444,7 +444,7 @@ static void delta_scaled_tanh_item(const integer g0, const integer g1, const int
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_scaled_tanh_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_scaled_tanh_t; ++t) {
-                delta_scaled_tanh_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_scaled_tanh_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -524,7 +524,7 @@ WIDE __kernel void value_relu(__global const REAL *restrict T,
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), (0, True))
 // 6 * N operations per sample
-static void delta_relu_place(const integer t, const integer n,
+static void delta_relu_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -554,7 +554,7 @@ static void delta_relu_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_relu_t; ++t) {
-                delta_relu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_relu_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -634,7 +634,7 @@ WIDE __kernel void value_leaky_relu(__global const REAL *restrict T,
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((t - y)/(100*y**2 - 100*y), True))
 // 12 * N operations per sample
-static void delta_leaky_relu_place(const integer t, const integer n,
+static void delta_leaky_relu_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -664,7 +664,7 @@ static void delta_leaky_relu_item(const integer g0, const integer g1, const inte
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_leaky_relu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_leaky_relu_t; ++t) {
-                delta_leaky_relu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_leaky_relu_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -744,7 +744,7 @@ WIDE __kernel void value_softplus(__global const REAL *restrict T,
 
 // delta[n] = (1 - exp(-y))*(-t/y + (1 - t)/(1 - y))
 // 9 * N operations per sample
-static void delta_softplus_place(const integer t, const integer n,
+static void delta_softplus_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -774,7 +774,7 @@ static void delta_softplus_item(const integer g0, const integer g1, const intege
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_softplus_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_softplus_t; ++t) {
-                delta_softplus_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_softplus_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -854,7 +854,7 @@ WIDE __kernel void value_elu(__global const REAL *restrict T,
 
 // delta[n] = Piecewise(((t - y)/(y**2 - y), y > 0), ((y + 1)*(-t/y + (1 - t)/(1 - y)), True))
 // 13 * N operations per sample
-static void delta_elu_place(const integer t, const integer n,
+static void delta_elu_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Y,
     __global const REAL *restrict weight,
@@ -884,7 +884,7 @@ static void delta_elu_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_elu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_elu_t; ++t) {
-                delta_elu_place(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_elu_point(t, n, T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -965,7 +965,7 @@ WIDE __kernel void value_gelu(__global const REAL *restrict T,
 // delta[n] = (-2*t/(z*(erf(sqrt(2)*z/2) + 1)) + (1 - t)/(-z*(erf(sqrt(2)*z/2) + 1)/2 +
 //     1))*(sqrt(2)*z*exp(-z**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*z/2)/2 + 1/2)
 // 24 * N operations per sample
-static void delta_gelu_place(const integer t, const integer n,
+static void delta_gelu_point(const integer t, const integer n,
     __global const REAL *restrict T,
     __global const REAL *restrict Z,
     __global const REAL *restrict weight,
@@ -999,7 +999,7 @@ static void delta_gelu_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer n = n_first; n < imin(n_first + (TILE_delta_gelu_n * V), N); ++n) {
             for (integer t = t0; t < t0 + TILE_delta_gelu_t; ++t) {
-                delta_gelu_place(t, n, T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
+                delta_gelu_point(t, n, T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;

@@ -6,11 +6,11 @@
 //   coordinate; K0, K1: given as window along its coordinate, 2 by default; X0: H0 // K0; X1: H1 // K1
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_K1) \
@@ -23,7 +23,7 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, J = SIZE_J, K0 = SIZE_K0, K1 = SIZE_K1, X0 = 
 
 // Z[i, x0, x1] = max over u0, u1 of Y[i, K0*x0 + u0, K1*x1 + u1]
 // J * X0 * X1 * K0 * K1 + J * X0 * X1 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1,
+static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *restrict position_Z,
@@ -69,7 +69,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer x1 = x1_first; x1 < imin(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, x1, Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
+                forward_Z_point(t, i, x0, x1, Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -125,7 +125,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0, y1] = phi'(below) * (delta_Z[j, x0, x1] if position_Z[j, x0, x1] == K1*(y0 - K0*x0) + y1 -
 //     K1*x1 else 0) where x0 = y0 // K0, x1 = y1 // K1 if x0 < X0 and x1 < X1
 // at most 2 * J * H0 * H1 + J * H0 * H1 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1,
+static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1,
     __global const REAL *restrict position_Z,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -161,7 +161,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, y1, position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict position_Z,

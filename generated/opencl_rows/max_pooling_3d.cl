@@ -7,11 +7,11 @@
 //   X2: H2 // K2
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_J) && defined(SIZE_K0) \
@@ -24,7 +24,7 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, J = SIZE_J, K0 = SIZE_K0, K1 = 
 
 // Z[i, x0, x1, x2] = max over u0, u1, u2 of Y[i, K0*x0 + u0, K1*x1 + u1, K2*x2 + u2]
 // J * X0 * X1 * X2 * K0 * K1 * K2 + J * X0 * X1 * X2 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
+static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
     __global const REAL *restrict Y,
     __global REAL *restrict Z,
     __global REAL *restrict position_Z,
@@ -74,7 +74,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer x2 = x2_first; x2 < imin(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, x1, x2, Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
+                forward_Z_point(t, i, x0, x1, x2, Y, Z, position_Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -133,7 +133,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     K0*x0) + K2*(y1 - K1*x1) + y2 - K2*x2 else 0) where x0 = y0 // K0, x1 = y1 // K1, x2 = y2 // K2 if x0
 //     < X0 and x1 < X1 and x2 < X2
 // at most 2 * J * H0 * H1 * H2 + J * H0 * H1 * H2 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
+static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
     __global const REAL *restrict position_Z,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -172,7 +172,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, y2, position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, y1, y2, position_Z, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict position_Z,

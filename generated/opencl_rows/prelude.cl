@@ -96,7 +96,7 @@ static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0)
 // Near 0, where k = 0, nothing cancels, and what is subtracted is +0, which leaves -0 as it is.  tanh r is an odd
 // polynomial, a minimax fit of the relative error on |r| <= ln 2 / 4.  The number added to round to k is
 // 1.5 * 2^23 + 127, whose last bits are then the exponent of 2^k.  From 9.1 on tanh is 1 in float32.  At most 2.6 units
-// in the last place, where OpenCL admits 5; PoCL's own is a call that is not inlined, and takes four times as long.
+// in the last point, where OpenCL admits 5; PoCL's own is a call that is not inlined, and takes four times as long.
 static realv tanh_lanes(realv x)
 {
     const realv most = (x > (realv)(9.1)) ? (realv)(9.1) : x;

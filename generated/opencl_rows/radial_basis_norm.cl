@@ -5,11 +5,11 @@
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -105,7 +105,7 @@ WIDE __kernel void forward_R(__global const REAL *restrict Y,
 
 // Z[i] = exp(-beta[i]*root(R[i]))
 // 4 * I operations per sample
-static void forward_Z_place(const integer t, const integer i,
+static void forward_Z_point(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global REAL *restrict Z,
@@ -137,7 +137,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, beta, R, Z, z_out, vectors, VECTORS_PER_BLOCK);
+                forward_Z_point(t, i, beta, R, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -169,7 +169,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict beta,
 
 // delta_R[i] = -beta[i]*delta_Z[i]*(1/(2*root(R[i])) if R[i] > 0 else 0)*exp(-beta[i]*root(R[i]))
 // 10 * I operations per sample
-static void delta_R_place(const integer t, const integer i,
+static void delta_R_point(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -203,7 +203,7 @@ static void delta_R_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_delta_R_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_R_t; ++t) {
-                delta_R_place(t, i, beta, R, delta_Z, delta_R, vectors, VECTORS_PER_BLOCK);
+                delta_R_point(t, i, beta, R, delta_Z, delta_R, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -250,7 +250,7 @@ WIDE __kernel void delta_R(__global const REAL *restrict beta,
 
 // delta_Y[j] = phi'(below) * sum over i of 2*delta_R[i]*(Y[j] - c[i, j])
 // 3 * J * I + 2 * J operations per sample
-static void delta_Y_place(const integer t, const integer j,
+static void delta_Y_point(const integer t, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -287,7 +287,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+                delta_Y_point(t, j, Y, c, delta_R, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -340,7 +340,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict Y,
 
 // gradient_c[i, j] = sum over t of 2*delta_R[i]*(c[i, j] - Y[j])
 // 3 * I * J operations per sample
-static void gradient_c_place(const integer i, const integer j,
+static void gradient_c_point(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -378,7 +378,7 @@ static void gradient_c_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer i = i_first; i < imin(i_first + TILE_gradient_c_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_gradient_c_j * V), J); ++j) {
-                gradient_c_place(i, j, Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK);
+                gradient_c_point(i, j, Y, c, delta_R, gradient_c, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -434,7 +434,7 @@ WIDE __kernel void gradient_c(__global const REAL *restrict Y,
 
 // samplegradient_c[i, j] = 2*delta_R[i]*(c[i, j] - Y[j])
 // 3 * I * J operations per sample
-static void samplegradient_c_place(const integer t, const integer i, const integer j,
+static void samplegradient_c_point(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict c,
     __global const REAL *restrict delta_R,
@@ -469,7 +469,7 @@ static void samplegradient_c_item(const integer g0, const integer g1, const inte
         for (integer i = i_first; i < imin(i_first + TILE_samplegradient_c_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_c_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_c_t; ++t) {
-                    samplegradient_c_place(t, i, j, Y, c, delta_R, samplegradient_c, vectors, VECTORS_PER_BLOCK);
+                    samplegradient_c_point(t, i, j, Y, c, delta_R, samplegradient_c, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -505,7 +505,7 @@ WIDE __kernel void samplegradient_c(__global const REAL *restrict Y,
 
 // gradient_beta[i] = sum over t of -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
 // 6 * I operations per sample
-static void gradient_beta_place(const integer i,
+static void gradient_beta_point(const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -539,7 +539,7 @@ static void gradient_beta_item(const integer g0, const integer g1, const integer
     const int differ = I < TILE_gradient_beta_i * V;
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_gradient_beta_i * V), I); ++i) {
-            gradient_beta_place(i, beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK);
+            gradient_beta_point(i, beta, R, delta_Z, gradient_beta, vectors, VECTORS_PER_BLOCK);
         }
         return;
     }
@@ -578,7 +578,7 @@ WIDE __kernel void gradient_beta(__global const REAL *restrict beta,
 
 // samplegradient_beta[i] = -delta_Z[i]*exp(-beta[i]*root(R[i]))*root(R[i])
 // 6 * I operations per sample
-static void samplegradient_beta_place(const integer t, const integer i,
+static void samplegradient_beta_point(const integer t, const integer i,
     __global const REAL *restrict beta,
     __global const REAL *restrict R,
     __global const REAL *restrict delta_Z,
@@ -612,7 +612,7 @@ static void samplegradient_beta_item(const integer g0, const integer g1, const i
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_samplegradient_beta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_beta_t; ++t) {
-                samplegradient_beta_place(t, i, beta, R, delta_Z, samplegradient_beta, vectors, VECTORS_PER_BLOCK);
+                samplegradient_beta_point(t, i, beta, R, delta_Z, samplegradient_beta, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;

@@ -4,11 +4,11 @@
 // symbols: J: the number of units or maps of the input; I: given as maps
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -116,7 +116,7 @@ WIDE __kernel void forward_A(__global const REAL *restrict Y,
 
 // m = max over k of A[k]
 // I operations per sample
-static void forward_m_place(const integer t,
+static void forward_m_point(const integer t,
     __global const REAL *restrict A,
     __global REAL *restrict m,
     __global REAL *restrict position_m,
@@ -145,7 +145,7 @@ static void forward_m_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_m_t;
     for (integer t = t0; t < t0 + TILE_forward_m_t; ++t) {
-        forward_m_place(t, A, m, position_m, vectors, VECTORS_PER_BLOCK);
+        forward_m_point(t, A, m, position_m, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void forward_m(__global const REAL *restrict A,
@@ -159,7 +159,7 @@ WIDE __kernel void forward_m(__global const REAL *restrict A,
 
 // E[i] = exp(A[i] - m)
 // 2 * I operations per sample
-static void forward_E_place(const integer t, const integer i,
+static void forward_E_point(const integer t, const integer i,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global REAL *restrict E,
@@ -186,7 +186,7 @@ static void forward_E_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_forward_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_E_t; ++t) {
-                forward_E_place(t, i, A, m, E, vectors, VECTORS_PER_BLOCK);
+                forward_E_point(t, i, A, m, E, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -257,7 +257,7 @@ WIDE __kernel void forward_S(__global const REAL *restrict E,
 
 // Z[i] = E[i]/S
 // 2 * I operations per sample
-static void forward_Z_place(const integer t, const integer i,
+static void forward_Z_point(const integer t, const integer i,
     __global const REAL *restrict E,
     __global const REAL *restrict S,
     __global REAL *restrict Z,
@@ -289,7 +289,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_forward_Z_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, E, S, Z, z_out, vectors, VECTORS_PER_BLOCK);
+                forward_Z_point(t, i, E, S, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -373,7 +373,7 @@ WIDE __kernel void delta_S(__global const REAL *restrict E,
 // delta_E[i] = delta_S
 //     + delta_Z[i]/S
 // 2 * I operations per sample
-static void delta_E_place(const integer t, const integer i,
+static void delta_E_point(const integer t, const integer i,
     __global const REAL *restrict S,
     __global const REAL *restrict delta_Z,
     __global const REAL *restrict delta_S,
@@ -403,7 +403,7 @@ static void delta_E_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_delta_E_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_E_t; ++t) {
-                delta_E_place(t, i, S, delta_Z, delta_S, delta_E, vectors, VECTORS_PER_BLOCK);
+                delta_E_point(t, i, S, delta_Z, delta_S, delta_E, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -433,7 +433,7 @@ WIDE __kernel void delta_E(__global const REAL *restrict S,
 
 // delta_A[i] = delta_E[i]*exp(A[i] - m)
 // 3 * I operations per sample
-static void delta_A_place(const integer t, const integer i,
+static void delta_A_point(const integer t, const integer i,
     __global const REAL *restrict A,
     __global const REAL *restrict m,
     __global const REAL *restrict delta_E,
@@ -463,7 +463,7 @@ static void delta_A_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_delta_A_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_delta_A_t; ++t) {
-                delta_A_place(t, i, A, m, delta_E, delta_A, vectors, VECTORS_PER_BLOCK);
+                delta_A_point(t, i, A, m, delta_E, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -493,7 +493,7 @@ WIDE __kernel void delta_A(__global const REAL *restrict A,
 
 // delta_Y[j] = phi'(below) * sum over i of delta_A[i]*w[i, j]
 // 2 * J * I + J operations per sample
-static void delta_Y_place(const integer t, const integer j,
+static void delta_Y_point(const integer t, const integer j,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_A,
     __global REAL *restrict delta_Y,
@@ -527,7 +527,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
             for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_place(t, j, w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+                delta_Y_point(t, j, w, delta_A, delta_Y, below, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -578,7 +578,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict w,
 
 // gradient_w[i, j] = sum over t of Y[j]*delta_A[i]
 // 2 * I * J operations per sample
-static void gradient_w_place(const integer i, const integer j,
+static void gradient_w_point(const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_w,
@@ -613,7 +613,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
     if (differ) {
         for (integer i = i_first; i < imin(i_first + TILE_gradient_w_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_gradient_w_j * V), J); ++j) {
-                gradient_w_place(i, j, Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK);
+                gradient_w_point(i, j, Y, delta_A, gradient_w, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -667,7 +667,7 @@ WIDE __kernel void gradient_w(__global const REAL *restrict Y,
 
 // samplegradient_w[i, j] = Y[j]*delta_A[i]
 // I * J operations per sample
-static void samplegradient_w_place(const integer t, const integer i, const integer j,
+static void samplegradient_w_point(const integer t, const integer i, const integer j,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_w,
@@ -699,7 +699,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
         for (integer i = i_first; i < imin(i_first + TILE_samplegradient_w_i, I); ++i) {
             for (integer j = j_first; j < imin(j_first + (TILE_samplegradient_w_j * V), J); ++j) {
                 for (integer t = t0; t < t0 + TILE_samplegradient_w_t; ++t) {
-                    samplegradient_w_place(t, i, j, Y, delta_A, samplegradient_w, vectors, VECTORS_PER_BLOCK);
+                    samplegradient_w_point(t, i, j, Y, delta_A, samplegradient_w, vectors, VECTORS_PER_BLOCK);
                 }
             }
         }
@@ -733,7 +733,7 @@ WIDE __kernel void samplegradient_w(__global const REAL *restrict Y,
 
 // gradient_b[i] = sum over t of delta_A[i]
 // I operations per sample
-static void gradient_b_place(const integer i,
+static void gradient_b_point(const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict gradient_b,
     const int vectors,
@@ -760,7 +760,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
     const int differ = I < TILE_gradient_b_i * V;
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_gradient_b_i * V), I); ++i) {
-            gradient_b_place(i, delta_A, gradient_b, vectors, VECTORS_PER_BLOCK);
+            gradient_b_point(i, delta_A, gradient_b, vectors, VECTORS_PER_BLOCK);
         }
         return;
     }
@@ -794,7 +794,7 @@ WIDE __kernel void gradient_b(__global const REAL *restrict delta_A,
 
 // samplegradient_b[i] = delta_A[i]
 // no operations: it copies
-static void samplegradient_b_place(const integer t, const integer i,
+static void samplegradient_b_point(const integer t, const integer i,
     __global const REAL *restrict delta_A,
     __global REAL *restrict samplegradient_b,
     const int vectors,
@@ -818,7 +818,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_samplegradient_b_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_samplegradient_b_t; ++t) {
-                samplegradient_b_place(t, i, delta_A, samplegradient_b, vectors, VECTORS_PER_BLOCK);
+                samplegradient_b_point(t, i, delta_A, samplegradient_b, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -894,7 +894,7 @@ WIDE __kernel void head_mse_value(__global const REAL *restrict Z,
 
 // delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
 // 4 * I * I + 6 * I operations per sample
-static void head_mse_delta_place(const integer t, const integer i,
+static void head_mse_delta_point(const integer t, const integer i,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -931,7 +931,7 @@ static void head_mse_delta_item(const integer g0, const integer g1, const intege
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_head_mse_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_mse_delta_t; ++t) {
-                head_mse_delta_place(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
+                head_mse_delta_point(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -1047,7 +1047,7 @@ WIDE __kernel void head_ce_value(__global const REAL *restrict A,
 
 // delta_A[i] = -T[i] + Z[i]*sum(T[i])
 // I * I + 3 * I operations per sample
-static void head_ce_delta_place(const integer t, const integer i,
+static void head_ce_delta_point(const integer t, const integer i,
     __global const REAL *restrict Z,
     __global const REAL *restrict T,
     __global const REAL *restrict weight,
@@ -1083,7 +1083,7 @@ static void head_ce_delta_item(const integer g0, const integer g1, const integer
     if (differ) {
         for (integer i = i_first; i < imin(i_first + (TILE_head_ce_delta_i * V), I); ++i) {
             for (integer t = t0; t < t0 + TILE_head_ce_delta_t; ++t) {
-                head_ce_delta_place(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
+                head_ce_delta_point(t, i, Z, T, weight, delta_A, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;

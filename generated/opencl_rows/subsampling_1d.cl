@@ -6,11 +6,11 @@
 //   K0: given as window along its coordinate, 2 by default; X0: H0 // K0
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_X0) \
@@ -24,7 +24,7 @@ enum { H0 = SIZE_H0, J = SIZE_J, K0 = SIZE_K0, X0 = SIZE_X0 };
 
 // Z[i, x0] = (sum over u0 of Y[i, K0*x0 + u0]*alpha[i]) + b[i]
 // 2 * J * X0 * K0 + 2 * J * X0 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0,
+static void forward_Z_point(const integer t, const integer i, const integer x0,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -65,7 +65,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     if (differ) {
         for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
             for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                forward_Z_place(t, i, x0, Y, alpha, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
+                forward_Z_point(t, i, x0, Y, alpha, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
             }
         }
         return;
@@ -117,7 +117,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 
 // delta_Y[j, y0] = phi'(below) * alpha[j]*delta_Z[j, x0] where x0 = y0 // K0 if x0 < X0
 // at most 2 * J * H0 + J * H0 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0,
+static void delta_Y_point(const integer t, const integer j, const integer y0,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -150,7 +150,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, alpha, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, alpha, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
@@ -165,7 +165,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 
 // gradient_alpha[i] = sum over x0, u0, t of Y[i, K0*x0 + u0]*delta_Z[i, x0]
 // 2 * J * X0 * K0 operations per sample
-static void gradient_alpha_place(const integer i,
+static void gradient_alpha_point(const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
@@ -194,7 +194,7 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     const int VECTORS_PER_BLOCK)
 {
     const integer i = g1;
-    gradient_alpha_place(i, Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK);
+    gradient_alpha_point(i, Y, delta_Z, gradient_alpha, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
@@ -207,7 +207,7 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 
 // samplegradient_alpha[i] = sum over x0, u0 of Y[i, K0*x0 + u0]*delta_Z[i, x0]
 // 2 * J * X0 * K0 operations per sample
-static void samplegradient_alpha_place(const integer t, const integer i,
+static void samplegradient_alpha_point(const integer t, const integer i,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
@@ -236,7 +236,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer i = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
-        samplegradient_alpha_place(t, i, Y, delta_Z, samplegradient_alpha, vectors, VECTORS_PER_BLOCK);
+        samplegradient_alpha_point(t, i, Y, delta_Z, samplegradient_alpha, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,

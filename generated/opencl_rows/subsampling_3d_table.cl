@@ -8,11 +8,11 @@
 //   connections, whose row c is (i(c), j(c), q(c))
 //
 // Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring
-// places of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a place function computes one
-// place, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
+// points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one
+// point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 fadbb149c677057fa8e832b6cd58469d2877495e18ba99503c7a3505a9c841af
+#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -41,7 +41,7 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, K0 = SI
 // Z[i, x0, x1, x2] = (sum over c in D with i(c) = i, u0, u1, u2 of Y[j(c), K0*x0 + u0, K1*x1 + u1, K2*x2 +
 //     u2]*alpha[q(c)]) + b[i]
 // 2 * X0 * X1 * X2 * D_rows * K0 * K1 * K2 + 2 * I * X0 * X1 * X2 operations per sample
-static void forward_Z_place(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
+static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
     __global const REAL *restrict Y,
     __global const REAL *restrict alpha,
     __global const REAL *restrict b,
@@ -100,7 +100,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             for (integer x1 = x1_first; x1 < imin(x1_first + TILE_forward_Z_x1, X1); ++x1) {
                 for (integer x2 = x2_first; x2 < imin(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
                     for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                        forward_Z_place(t, i, x0, x1, x2, Y, alpha, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
+                        forward_Z_point(t, i, x0, x1, x2, Y, alpha, b, Z, z_out, index, vectors, VECTORS_PER_BLOCK);
                     }
                 }
             }
@@ -187,7 +187,7 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0, y1, y2] = phi'(below) * sum over c in D with j(c) = j of alpha[q(c)]*delta_Z[i(c), x0, x1,
 //     x2] where x0 = y0 // K0, x1 = y1 // K1, x2 = y2 // K2 if x0 < X0 and x1 < X1 and x2 < X2
 // at most 2 * H0 * H1 * H2 * D_rows + J * H0 * H1 * H2 operations per sample
-static void delta_Y_place(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
+static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
     __global const REAL *restrict alpha,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict delta_Y,
@@ -231,7 +231,7 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H0;
     const integer j = id;
     for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-        delta_Y_place(t, j, y0, y1, y2, alpha, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
+        delta_Y_point(t, j, y0, y1, y2, alpha, delta_Z, delta_Y, below, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
@@ -248,7 +248,7 @@ WIDE __kernel void delta_Y(__global const REAL *restrict alpha,
 // gradient_alpha[q] = sum over c in D with q(c) = q, x0, x1, x2, u0, u1, u2, t of Y[j(c), K0*x0 + u0, K1*x1
 //     + u1, K2*x2 + u2]*delta_Z[i(c), x0, x1, x2]
 // 2 * D_rows * X0 * X1 * X2 * K0 * K1 * K2 operations per sample
-static void gradient_alpha_place(const integer q,
+static void gradient_alpha_point(const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict gradient_alpha,
@@ -290,7 +290,7 @@ static void gradient_alpha_item(const integer g0, const integer g1, const intege
     const int VECTORS_PER_BLOCK)
 {
     const integer q = g1;
-    gradient_alpha_place(q, Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
+    gradient_alpha_point(q, Y, delta_Z, gradient_alpha, index, vectors, VECTORS_PER_BLOCK);
 }
 WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
@@ -305,7 +305,7 @@ WIDE __kernel void gradient_alpha(__global const REAL *restrict Y,
 // samplegradient_alpha[q] = sum over c in D with q(c) = q, x0, x1, x2, u0, u1, u2 of Y[j(c), K0*x0 + u0,
 //     K1*x1 + u1, K2*x2 + u2]*delta_Z[i(c), x0, x1, x2]
 // 2 * D_rows * X0 * X1 * X2 * K0 * K1 * K2 operations per sample
-static void samplegradient_alpha_place(const integer t, const integer q,
+static void samplegradient_alpha_point(const integer t, const integer q,
     __global const REAL *restrict Y,
     __global const REAL *restrict delta_Z,
     __global REAL *restrict samplegradient_alpha,
@@ -347,7 +347,7 @@ static void samplegradient_alpha_item(const integer g0, const integer g1, const 
     const integer t0 = g0 * TILE_samplegradient_alpha_t;
     const integer q = g1;
     for (integer t = t0; t < t0 + TILE_samplegradient_alpha_t; ++t) {
-        samplegradient_alpha_place(t, q, Y, delta_Z, samplegradient_alpha, index, vectors, VECTORS_PER_BLOCK);
+        samplegradient_alpha_point(t, q, Y, delta_Z, samplegradient_alpha, index, vectors, VECTORS_PER_BLOCK);
     }
 }
 WIDE __kernel void samplegradient_alpha(__global const REAL *restrict Y,

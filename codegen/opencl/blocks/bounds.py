@@ -1,4 +1,4 @@
-"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its places' bounds."""
+"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its points' bounds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Which = Literal["begin", "end"]
 
 @dataclass(frozen=True)
 class Union:
-    """Bounds that depend on the tiled ``axis``: the test for a round being outside those of a single place.
+    """Bounds that depend on the tiled ``axis``: the test for a iteration being outside those of a single point.
 
-    ``common``: the first of the rounds that all places of the tile take part in, and the end of these.
+    ``common``: the first of the iterations that all points of the tile take part in, and the end of these.
     """
 
     axis: str
@@ -45,7 +45,7 @@ class Range:
 
 @dataclass(frozen=True)
 class End:
-    """One bound of a loop; ``at``: as text for a place of an axis, where it depends on that axis."""
+    """One bound of a loop; ``at``: as text for a point of an axis, where it depends on that axis."""
 
     which: Which
     text: str
@@ -92,7 +92,7 @@ class Bounds:
 
     def _union(self, number: int, nest: Nest, loop: Loop, axis: str) -> Range:
         """Bounds over a whole tile of ``axis``, in which they are monotone."""
-        name, place = c_name(loop.name), c_name(axis)
+        name, point = c_name(loop.name), c_name(axis)
         found: list[str] = []
         common: list[str] = []
         whole, outside, named = [], [], []
@@ -103,7 +103,7 @@ class Bounds:
                 common.append(end.text)
                 whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
                 continue
-            first, last, own = map(end.at, (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place))
+            first, last, own = map(end.at, (f"{point}0", f"{point}0 + {self.frame.tiles[axis].macro} - 1", point))
             union, both = ("imin", "imax") if begins else ("imax", "imin")
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
@@ -123,7 +123,7 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known
     """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
 
     ``found``: the range of a loop that is no row loop.
-    ``dealt``: the macro with the number of runs that share its rounds, of which this is number ``run``.
+    ``dealt``: the macro with the number of runs that share its iterations, of which this is number ``run``.
     """
     name = c_name(loop.name)
     if isinstance(loop, RowLoop):
@@ -143,7 +143,10 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known
 
 
 def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:
-    """What a loop by ``step`` adds to its first round, and how it moves on; ``dealt`` as in ``loop_lines``, "" for all rounds."""
+    """What a loop by ``step`` adds to its first iteration, and how it moves on.
+
+    ``dealt``: as in ``loop_lines``, "" for all iterations.
+    """
     factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
     first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
     return first, f"{name} += {' * '.join(factors)}" if factors else f"++{name}"

@@ -53,20 +53,20 @@ class Frame:
         return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
-        """The tiled axes, cache tiles aside, that places have accumulators of their own along: those that the sum depends on."""
+        """The tiled axes, cache tiles aside, that points have accumulators of their own along: those that the sum depends on."""
         found = self.kernel.nests[nest]
         if found.combine != "sum":
             return tuple(self.inner)
         return depends_on(found, self.tensors, self.inner)
 
-    def place_index(self, nest: int = 0) -> str:
+    def point_index(self, nest: int = 0) -> str:
         """The subscript of a nest's accumulators inside the tile loops."""
         return "".join(f"[{counter(a)}]" for a in self.own_axes(nest))
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
-        lines, place = count_loop(self.tiles[axis]), c_name(axis)
-        return lines if axis == SAMPLES else [*lines, f"const integer {place} = {place}0 + {counter(axis)};"]
+        lines, point = count_loop(self.tiles[axis]), c_name(axis)
+        return lines if axis == SAMPLES else [*lines, f"const integer {point} = {point}0 + {counter(axis)};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""
@@ -103,12 +103,12 @@ class Frame:
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulators(self, nest: int) -> str:
-        """The array that has a nest's value at the end: the tile's accumulators, or those of all places of a cache tile."""
+        """The array that has a nest's value at the end: the tile's accumulators, or those of all points of a cache tile."""
         return f"cached{nest}" if self.cache_axes else f"acc{nest}"
 
     def accumulator(self, nest: int) -> str:
-        """The value of a nest at the current place of the tile."""
-        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.cache_axes) + self.place_index(nest)
+        """The value of a nest at the current point of the tile."""
+        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.cache_axes) + self.point_index(nest)
 
 
 def counter(axis: str) -> str:
@@ -117,7 +117,7 @@ def counter(axis: str) -> str:
 
 
 def count_loop(tile: Tile) -> list[str]:
-    """The lines that open a loop that counts through ``tile``; places in registers must be unrolled, PoCL does not by itself."""
+    """The lines that open a loop that counts through ``tile``; points in registers must be unrolled, PoCL does not by itself."""
     number = counter(tile.axis)
     opening = f"for (integer {number} = 0; {number} < {tile.macro}; ++{number}) {{"
     return [opening] if tile.in_cache else ["#pragma unroll", opening]

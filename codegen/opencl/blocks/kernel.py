@@ -18,7 +18,7 @@ from .layout import closed
 from .local import arrays
 from .nest import NestText, NestWriter
 from .printer import integer
-from .reduction_group import group_array, group_part, group_put, group_store, places
+from .reduction_group import group_array, group_part, group_put, group_store, points
 from .sum_nest import SampleSums
 
 
@@ -36,11 +36,11 @@ class LaneText:
 
 @dataclass(frozen=True)
 class GroupText:
-    """The function that stores what a group has summed: its parameters, their names, the places of a tile, and its lines."""
+    """The function that stores what a group has summed: its parameters, their names, the points of a tile, and its lines."""
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
-    places: str
+    points: str
     store: tuple[Line, ...]
 
 
@@ -85,7 +85,7 @@ class KernelWriter:
         self.frame = Frame(kernel, tensors, tiling)
 
     def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
-        """The decoding of a work item's place, and the global size as manifest expressions."""
+        """The decoding of a work item's point, and the global size as manifest expressions."""
         kernel, lines = self.kernel, []
         first = self.tiling.partial_sums or "1"
         if not kernel.sums_samples:
@@ -101,7 +101,7 @@ class KernelWriter:
         entries: list[tuple[str, str, str | None]] = [(f"{c_name(a.name)}_first", bound(a), self.tile_width(a)) for a in tiled]
         third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
-            # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
+            # the last tile is moved back to end where the axis does: every point is inside, at a constant distance from the first
             name = c_name(axis.name)
             lines.append(f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
@@ -110,7 +110,7 @@ class KernelWriter:
         return tuple(lines), (first, second, third)
 
     def tile_width(self, axis: Axis) -> str:
-        """How many places of a tiled axis a work item computes."""
+        """How many points of a tiled axis a work item computes."""
         return self.frame.tiles[axis.name].macro
 
     @staticmethod
@@ -133,8 +133,8 @@ class KernelWriter:
         return "*".join(f"({c})" if "/" in c else c for c in counts)
 
     def store_lines(self) -> list[Line]:
-        """The result, phi or phi', and the store, for every place of the tile."""
-        lines, depth = self.place_loops()
+        """The result, phi or phi', and the store, for every point of the tile."""
+        lines, depth = self.point_loops()
         body: list[str] = []
         result, is_vector = self.result(self.frame, body)
         index = tuple(Name(a.name) for a in self.kernel.axes)
@@ -148,19 +148,19 @@ class KernelWriter:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
             body.extend(self._finish(target))
         if self.kernel.position is not None:
-            place = self.frame.address(self.kernel.position, index, self.frame.lane())
-            body.append(f"{place} = position0{self.frame.place_index()};")
+            point = self.frame.address(self.kernel.position, index, self.frame.lane())
+            body.append(f"{point} = position0{self.frame.point_index()};")
         return closed(lines, body, depth)
 
     def _part_target(self) -> str:
-        """Where a part of the sum at the current place goes."""
+        """Where a part of the sum at the current point goes."""
         output = self.kernel.output
         whole = integer(units(output), 3)
         number = integer(unit(output, tuple(Name(a.name) for a in self.kernel.axes)))
-        place = "part" if whole == "1" else f"part * {whole}"
-        return f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
+        point = "part" if whole == "1" else f"part * {whole}"
+        return f"{c_name(output.name)}[{point if number == '0' else f'{point} + {number}'}]"
 
-    def place_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
+    def point_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
         """The loops over the tile but for ``left_out``, and the depth inside them.
 
         Places that the tile before it stores are skipped, but for those of ``unskipped``.
@@ -177,7 +177,7 @@ class KernelWriter:
         return lines, depth
 
     def result(self, frame: Frame, body: list[str]) -> tuple[str, bool]:
-        """The result at the current place, and whether it is a vector; what it needs goes to ``body``."""
+        """The result at the current point, and whether it is a vector; what it needs goes to ``body``."""
         placed: dict[Load, str] = {}
         for n, load in enumerate(dict.fromkeys(result_loads(self.kernel))):
             placed[load] = f"{c_name(load.tensor)}_r{n}"
@@ -186,11 +186,11 @@ class KernelWriter:
         return printer(self.kernel.result), printer.is_vector(self.kernel.result)
 
     def _finish(self, target: str) -> list[str]:
-        place = target[target.index("[") :]
+        point = target[target.index("[") :]
         if self.kernel.finish == "phi":
-            return ["#if STORE_Z", f"z_out{place} = result;", "#endif", f"{target} = PHI(result);"]
+            return ["#if STORE_Z", f"z_out{point} = result;", "#endif", f"{target} = PHI(result);"]
         if self.kernel.finish == "dphi":
-            return [f"{target} = result * DPHI(below{place});"]
+            return [f"{target} = result * DPHI(below{point});"]
         return [f"{target} = result;"]
 
     def parameters(self) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ class KernelWriter:
             return None
         given = {c_name(self.kernel.output.name), "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
-        return GroupText(tuple(own), argument_names(own), places(self.frame), tuple(group_store(self.frame, self._part_target())))
+        return GroupText(tuple(own), argument_names(own), points(self.frame), tuple(group_store(self.frame, self._part_target())))
 
 
 def comment(kernel: Kernel) -> tuple[str, ...]:

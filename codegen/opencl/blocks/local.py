@@ -49,12 +49,12 @@ def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
     copy = next((c for c in found.copies if c.load == load), None) if found else None
     if found is None or copy is None:
         return [plain]
-    place = f"{c_name(found.outer.name)} % {found.macro}"
+    point = f"{c_name(found.outer.name)} % {found.macro}"
     for extent, index in [(frame.tiles[a].macro, counter(a)) for a in copy.tiled] + [
         (integer(extent, 3), c_name(name)) for name, extent in copy.inner
     ]:
-        place = f"{place} * {extent} + {index}" if "+" not in place else f"({place}) * {extent} + {index}"
-    return [f"#if {found.macro}", f"{target} = {copy.variable}[{place}];", "#else", plain, "#endif"]
+        point = f"{point} * {extent} + {index}" if "+" not in point else f"({point}) * {extent} + {index}"
+    return [f"#if {found.macro}", f"{target} = {copy.variable}[{point}];", "#else", plain, "#endif"]
 
 
 def arrays(frame: Frame) -> list[tuple[str, str]]:

@@ -31,8 +31,8 @@ class NestText:
 class NestWriter:
     """Writes the nests of one kernel.  ``unions``: a bound that depends on a tiled axis is taken over the whole tile.
 
-    Where a round of a loop has some places of the tile and not others, the places are computed in turn, each with its own bounds:
-    control flow within the tile would send all accumulators to memory.
+    Where an iteration has some points of the tile and not others, the points are computed in turn, each with its own
+    bounds: control flow within the tile would send all accumulators to memory.
     """
 
     unions = True
@@ -55,7 +55,7 @@ class NestWriter:
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
     def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
-        """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
+        """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a point; None for a row loop."""
         if isinstance(loop, RowLoop):
             return None
         among = [a for a in self.frame.inner if a not in axes] if self.unions else []
@@ -82,7 +82,7 @@ class NestWriter:
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
 
-        Elsewhere the places of the tile come in turn along the axes that bounds depend on.
+        Elsewhere the points of the tile come in turn along the axes that bounds depend on.
         """
         pending.settle(text)
         ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
@@ -107,7 +107,7 @@ class NestWriter:
     def loops(
         self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
     ) -> None:
-        """The loops of the nest and what is inside them; ``axes`` of the tile have a place.
+        """The loops of the nest and what is inside them; ``axes`` of the tile have a point.
 
         ``cut``: whether bounds that vary cut anything off here; None where that is not known.
         """
@@ -158,12 +158,12 @@ class NestWriter:
 
     # ----------------------------------------------------------------------------------------------------------- body
     def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
-        """What is inside all loops of the nest; ``axes`` of the tile have a place already."""
+        """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
         pending.settle(text)
         text.extend(self.body_lines(number, nest, axes))
 
     def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
-        """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a place already."""
+        """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a point already."""
         inner = [a for a in self.frame.inner if a not in axes]
         ordered, group = self.loads(number), self.groups[number]
         own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
@@ -205,23 +205,23 @@ class NestWriter:
         return text.closed()
 
     def _early(self, load: Load, axes: tuple[str, ...], variable: str) -> list[Line]:
-        kind, place = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
-        read = local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")
+        kind, point = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
+        read = local_or(self.frame, load, point, f"{point} = {self.frame.value(load)};")
         return [Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"), *self._over(axes, read)]
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
-        """One step of the reduction at the current place."""
+        """One step of the reduction at the current point."""
         lines: list[str] = []
         printer = self.frame.printer(placed, lines, nest.temporaries)
         body = printer(nest.body)
-        accumulator = f"acc{number}{self.frame.place_index(number)}"
+        accumulator = f"acc{number}{self.frame.point_index(number)}"
         if nest.combine == "sum":
             lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
             return lines
         assert nest.position is not None
         value = f"value{number}"
         lines.append(f"const realv {value} = {body};")
-        position = f"position{number}{self.frame.place_index(number)}"
+        position = f"position{number}{self.frame.point_index(number)}"
         if self.kernel.position is not None:
             number_text = integer(nest.position)
             lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")

@@ -1,6 +1,6 @@
 """OpenCL C text of IR expressions.
 
-Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one place each).  Literals are
+Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one point each).  Literals are
 written without a suffix: programs for float32 are built with -cl-single-precision-constant.
 """
 

@@ -16,7 +16,7 @@ from .text import Text
 
 
 def group_part(tiling: Tiling) -> list[str]:
-    """Which part of the sum an item takes, which place it has in its group, and which run of the outermost loops."""
+    """Which part of the sum an item takes, which point it has in its group, and which run of the outermost loops."""
     group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
     span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
     return [
@@ -51,37 +51,37 @@ def _axes(frame: Frame) -> list[str]:
     return [*frame.cache_axes, *frame.inner]
 
 
-def places(frame: Frame) -> str:
-    """How many places the tile has."""
+def points(frame: Frame) -> str:
+    """How many points the tile has."""
     return " * ".join(frame.tiles[axis].macro for axis in _axes(frame)) or "1"
 
 
 def group_array(frame: Frame) -> list[tuple[str, str]]:
-    """The array in local memory, if any, and its length.  The odd distance of two places keeps them in different banks."""
+    """The array in local memory, if any, and its length.  The odd distance of two points keeps them in different banks."""
     group = frame.tiling.group
-    return [("group", f"{places(frame)} * ({group} + 1)")] if group else []
+    return [("group", f"{points(frame)} * ({group} + 1)")] if group else []
 
 
 def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
     """What stores the sums of an item: ``alone`` without a group; in one ``result``, after ``body``, goes to local memory."""
-    text, place = Text(), ""
+    text, point = Text(), ""
     for axis in _axes(frame):
         text.open(frame.tile_loop(axis))
-        before = f"({place})" if "+" in place else place
-        place = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if place else counter(axis)
-    text.add([*body, f"group[({place or '0'}) * ({frame.tiling.group} + 1) + lane] = lane_sum({result});"])
+        before = f"({point})" if "+" in point else point
+        point = f"{before} * {frame.tiles[axis].macro} + {counter(axis)}" if point else counter(axis)
+    text.add([*body, f"group[({point or '0'}) * ({frame.tiling.group} + 1) + lane] = lane_sum({result});"])
     return [Line(0, f"#if {frame.tiling.group}"), *text.closed(), Line(0, "#else"), *alone, Line(0, "#endif")]
 
 
 def group_store(frame: Frame, target: str) -> list[Line]:
-    """After ``fold_group``: each item takes places of the tile to ``target``."""
+    """After ``fold_group``: each item takes points of the tile to ``target``."""
     group = frame.tiling.group
     if not group:
         return []
-    lines = [Line(0, f"for (integer place = lane; place < {places(frame)}; place += {group}) {{"), Line(1, "integer rest = place;")]
+    lines = [Line(0, f"for (integer point = lane; point < {points(frame)}; point += {group}) {{"), Line(1, "integer rest = point;")]
     for number, axis in reversed(list(enumerate(_axes(frame)))):
         name, macro = c_name(axis), frame.tiles[axis].macro
         lines.append(Line(1, f"const integer {name} = {name}0 + rest{f' % {macro}' if number else ''};"))
         lines += [Line(1, f"rest /= {macro};")] if number else []
         lines.append(Line(1, f"if ({name} < {name}_first) continue;"))
-    return [*lines, Line(1, f"{target} = group[place * ({group} + 1)];"), Line(0, "}")]
+    return [*lines, Line(1, f"{target} = group[point * ({group} + 1)];"), Line(0, "}")]

@@ -18,8 +18,8 @@ from .text import Pending, Text
 class SampleSums(NestWriter):
     """Writes the nests of a kernel that sums over the samples.
 
-    The rounds of a loop that every place of the tile takes part in are a loop of their own; in the others, at its edges, the
-    places are computed in turn.
+    The iterations of a loop that every point of the tile takes part in are a loop of their own; in the others, at its edges, the
+    points are computed in turn.
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
@@ -37,10 +37,10 @@ class SampleSums(NestWriter):
         if self.frame.cache_axes:
             self._cache_tile(text, number, nest, pending)
         else:
-            self._rounds(text, number, nest, nest.loops, pending)
+            self._iterations(text, number, nest, nest.loops, pending)
 
     def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The outermost loop and the cache tile in it, each place of which takes its accumulators and puts them back."""
+        """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
@@ -48,27 +48,27 @@ class SampleSums(NestWriter):
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
-        registers, memory = f"acc{number}{self.frame.place_index(number)}", self.frame.accumulator(number)
+        registers, memory = f"acc{number}{self.frame.point_index(number)}", self.frame.accumulator(number)
         text.add([f"realv acc{number}{self.frame.dimensions(self.frame.own_axes(number))};"])
         own = self.frame.own_axes(number)
         text.extend(self._over_tile(own, f"{registers} = {memory};"))
         rest = Text()
-        self._rounds(rest, number, nest, nest.loops[1:], pending)
+        self._iterations(rest, number, nest, nest.loops[1:], pending)
         text.extend(rest.closed())
         text.extend(self._over_tile(own, f"{memory} = {registers};"))
 
     def _over_tile(self, axes: Sequence[str], line: str) -> list[Line]:
-        """``line`` for every place of the tile over ``axes``."""
+        """``line`` for every point of the tile over ``axes``."""
         text = Text()
         for axis in axes:
             text.open(count_loop(self.frame.tiles[axis]))
         text.add([line])
         return text.closed()
 
-    def _rounds(
+    def _iterations(
         self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: Pending, axes: Sequence[str] = ()
     ) -> None:
-        """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a place."""
+        """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""
         if not loops:
             self.inside(text, number, nest, pending, axes)
             return
@@ -79,7 +79,7 @@ class SampleSums(NestWriter):
         def rest(part: Text, axes: Sequence[str]) -> None:
             inner = Pending(list(pending.lets), list(pending.guards), set(known))
             inner.settle(part)
-            self._rounds(part, number, nest, others, inner, axes)
+            self._iterations(part, number, nest, others, inner, axes)
 
         dealt = self.frame.tiling.loop_split if loop == nest.loops[0] else ""
         if found is None or found.union is None:
@@ -106,14 +106,14 @@ class SampleSums(NestWriter):
         """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
         tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors
-        rounds = f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
+        iterations = f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
         hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
-        text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
+        text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({iterations}) {{"])
         text.extend(self.body_lines(number, nest, axes))
 
 
 def _edges(name: str, found: Range, union: Union) -> list[str]:
-    """Where a loop begins and ends, and in between the rounds that all places of the tile take part in."""
+    """Where a loop begins and ends, and in between the iterations that all points of the tile take part in."""
     first, last = union.common
     return [
         f"const integer {name}_begin = {found.lower};",

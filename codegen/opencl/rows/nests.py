@@ -10,7 +10,7 @@ from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
 from ..blocks.text import Pending, Text
-from .frames import PlaceFrame, SumFrame
+from .frames import PointFrame, SumFrame
 
 
 class SampleNests(NestWriter):
@@ -29,10 +29,10 @@ class _Rest(SampleNests):
     """What is left of a loop that is shorter than a vector, in the first lane."""
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
-        """One step of the reduction at the current place."""
+        """One step of the reduction at the current point."""
         lines: list[str] = []
         body = self.frame.printer(placed, lines, nest.temporaries)(nest.body)
-        return [*lines, f"acc{number}{self.frame.place_index(number)} += only_first((realv)({body}));"]
+        return [*lines, f"acc{number}{self.frame.point_index(number)} += only_first((realv)({body}));"]
 
 
 class SumNests(SampleNests):
@@ -40,7 +40,7 @@ class SumNests(SampleNests):
 
     def __init__(self, frame: SumFrame) -> None:
         super().__init__(frame)
-        self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.tiling))
+        self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
         self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),

@@ -53,7 +53,7 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
 % endfor
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
 % if k.group:
-    fold_group(group, ${k.group.places}, 31 - clz(${k.tiling.group}));
+    fold_group(group, ${k.group.points}, 31 - clz(${k.tiling.group}));
     ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.group.arguments)}, group);
 % endif
 #else
@@ -83,7 +83,7 @@ ${layout(line, 1)}
 // ${line}
 % endfor
 % if any(k.tiling.cache_tile for k in kernels):
-// The places of a cache tile follow one another in every round of the outermost loop; cached0 has their sums meanwhile.
+// The points of a cache tile follow one another in every iteration of the outermost loop; cached0 has their sums meanwhile.
 % endif
 % if any(k.tiling.partial_sums for k in kernels):
 // A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory

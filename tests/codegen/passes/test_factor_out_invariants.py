@@ -103,7 +103,7 @@ def test_what_leaves_and_what_stays() -> None:
     assert split(body, writes=False, sampled="B") == [body]  # but B moves with the samples that are summed
     assert len(split(body, writes=False, sampled="C")) == 2
     both = Call("mul", (D, E, difference))
-    assert split(both, sampled="CE") == [both]  # the sum of D E would be another one for every place and sample
+    assert split(both, sampled="CE") == [both]  # the sum of D E would be another one for every point and sample
     assert len(split(both, sampled="C")) == 2  # but here it is the same for all samples
     assert split(difference) == [difference]  # there is no other factor
     assert split(body, guarded=True) != [body]  # the guard depends on i alone, D on i as well
