@@ -24,7 +24,7 @@ from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
 from ..tiling.local_memory import numbers
-from ..tiling.tiling import bounded
+from ..tiling.tiling import Tile, bounded
 
 VERSION = 2
 #: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
@@ -107,23 +107,30 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
-    bounds = {t.macro: found for t in launch.tiling.tiles if (found := _bounds(kernel, t.axis))}
-    if bounds:
-        record["bounds"] = bounds
-    if launch.tiling.loop_split:
-        record["loop_split"] = {"macro": launch.tiling.loop_split, "iterations": [text(e) for e in launch.tiling.iterations]}
-    invariant = [operand.invariant for operand in launch.tiling.operands]
-    if any(invariant):
-        record["invariant"] = invariant
-    if launch.tiling.sums:
-        record["sums"] = [[macros[a] for a in axes] for axes in launch.tiling.sums]
-    cache = launch.tiling.cache_tile
-    if cache is not None and cache.iterations is not None:
-        record["cache_tile"] = {"macro": cache.macro, "iterations": text(cache.iterations)}
-    lanes = launch.lanes
-    if lanes is not None:
-        record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
-    return record
+    return record | _optional(kernel, launch)
+
+
+def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
+    """What only some kernels have: bounds that depend on a tile, split loops, invariants, further sums, a cache tile, lanes."""
+    tiling, lanes = launch.tiling, launch.lanes
+    macros = {t.axis: t.macro for t in tiling.tiles}
+    bounds = {t.macro: found for t in tiling.tiles if (found := _bounds(kernel, t.axis))}
+    split = {"macro": tiling.loop_split, "iterations": [text(e) for e in tiling.iterations]} if tiling.loop_split else None
+    invariant = [operand.invariant for operand in tiling.operands]
+    found = {
+        "bounds": bounds,
+        "loop_split": split,
+        "invariant": invariant if any(invariant) else None,
+        "sums": [[macros[a] for a in axes] for axes in tiling.sums],
+        "cache_tile": _cache(tiling.cache_tile),
+        "lanes": lanes and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _cache(tile: Tile | None) -> dict[str, Any] | None:
+    """The tile whose points follow one another in so many iterations."""
+    return None if tile is None or tile.iterations is None else {"macro": tile.macro, "iterations": text(tile.iterations)}
 
 
 def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:

@@ -38,14 +38,10 @@ class Local:
 
 def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -> Local | None:
     """What a group of ``kernel`` may copy under tiles over the axes ``tiled``; None where there is nothing."""
-    if kernel.sums_samples or len(together(kernel)) != 1 or kernel.nests[0].combine != "sum":
-        return None
-    loops = [loop for loop in kernel.nests[0].loops if isinstance(loop, Loop)]
-    if not loops or len(loops) < len(kernel.nests[0].loops):
+    loops = _whole_loops(kernel)
+    if not loops:
         return None
     outer = loops[0]
-    if (outer.lower, outer.upper, outer.step) != (Integer(0), outer.extent, Integer(1)):
-        return None
     extents = {a.name: a.extent for a in kernel.axes} | {loop.name: loop.extent for loop in loops}
     copies: list[Copy] = []
     for load in dict.fromkeys(load for nest in kernel.nests for load in loads(nest)):
@@ -56,6 +52,17 @@ def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -
         variable = f"{c_name(load.tensor)}_local{len(copies) or ''}"
         copies.append(Copy(load, variable, tuple(a for a in tiled if a in used), inner))
     return Local(f"LOCAL_{kernel.name}", outer, tuple(copies)) if copies else None
+
+
+def _whole_loops(kernel: Kernel) -> list[Loop]:
+    """The loops of the only sum, of which the outermost is whole; none where there is no such sum."""
+    if kernel.sums_samples or len(together(kernel)) != 1 or kernel.nests[0].combine != "sum":
+        return []
+    loops = [loop for loop in kernel.nests[0].loops if isinstance(loop, Loop)]
+    if not loops or len(loops) < len(kernel.nests[0].loops):
+        return []
+    outer = loops[0]
+    return loops if (outer.lower, outer.upper, outer.step) == (Integer(0), outer.extent, Integer(1)) else []
 
 
 def _regular(load: Load, tensor: Tensor, extents: Mapping[str, IntExpr]) -> bool:

@@ -203,8 +203,7 @@ def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
 
 def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     """The axes to tile: first those that no bound depends on, by reuse; then others, the contiguous one first."""
-    contraction = [n for n in kernel.nests if n.combine == "sum" and (n.loops or kernel.sums_samples)]
-    if not contraction or any(n.combine == "max" for n in kernel.nests):
+    if not _contracts(kernel):
         return []
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
     candidates = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0]
@@ -221,6 +220,12 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
         # no load to share: a second and a third sum at least need not wait for the one before
         chosen = _free(kernel, fixed)[:1]
     return chosen
+
+
+def _contracts(kernel: Kernel) -> bool:
+    """True where ``kernel`` sums something and seeks no maximum."""
+    sums = any(n.combine == "sum" and (n.loops or kernel.sums_samples) for n in kernel.nests)
+    return sums and all(n.combine != "max" for n in kernel.nests)
 
 
 def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
@@ -307,17 +312,19 @@ def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Ti
     """``tiles`` and the samples', and what the bodies load."""
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
-    found = {}
-    iterations = {loop.name for nest in kernel.nests for loop in nest.loops}
-    for load in _operands(kernel):
-        samples = tensors[load.tensor].samples
-        used = names(load) | ({SAMPLES} if samples else set())
-        axes = tuple(t.axis for t in tiles if t.axis in used)
-        invariant = not used & iterations and not (kernel.sums_samples and samples)
-        found[load] = Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
+    found = [_operand(load, kernel, tensors, tiles) for load in _operands(kernel)]
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
     inner = [t.axis for t in tiles if not t.in_cache]
-    return Tiling(tuple(tiles), tuple(found.values()), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
+    return Tiling(tuple(tiles), tuple(found), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
+
+
+def _operand(load: Load, kernel: Kernel, tensors: Mapping[str, Tensor], tiles: Sequence[Tile]) -> Operand:
+    """What a body loads under ``tiles``."""
+    samples, iterations = tensors[load.tensor].samples, {loop.name for nest in kernel.nests for loop in nest.loops}
+    used = names(load) | ({SAMPLES} if samples else set())
+    axes = tuple(t.axis for t in tiles if t.axis in used)
+    invariant = not used & iterations and not (kernel.sums_samples and samples)
+    return Operand(axes, tuple(a for a in axes if _slides(load, a, kernel)), invariant)
 
 
 def depends_on(node: Nest | Load, tensors: Mapping[str, Tensor], axes: Sequence[str]) -> tuple[str, ...]:
