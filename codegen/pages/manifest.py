@@ -117,7 +117,7 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
     bounds = {t.macro: found for t in tiling.tiles if (found := _bounds(kernel, t.axis))}
     split = {"macro": tiling.loop_split, "iterations": [text(e) for e in tiling.iterations]} if tiling.loop_split else None
     invariant = [operand.invariant for operand in tiling.operands]
-    found = {
+    record: dict[str, Any] = {
         "bounds": bounds,
         "loop_split": split,
         "invariant": invariant if any(invariant) else None,
@@ -125,7 +125,7 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "cache_tile": _cache(tiling.cache_tile),
         "lanes": lanes and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in record.items() if value}
 
 
 def _cache(tile: Tile | None) -> dict[str, Any] | None:

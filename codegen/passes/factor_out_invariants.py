@@ -58,24 +58,29 @@ def together(kernel: Kernel) -> list[tuple[int, ...]]:
 
 
 def _parts(kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -> _Parts | None:
-    if nest.combine != "sum" or nest.temporaries or not (nest.loops or kernel.sums_samples):
+    if not _is_plain_sum(kernel, nest):
         return None
-    own = {loop.name for loop in nest.loops} | {let.name for let in nest.lets}
-
-    def fixed(e: Expr) -> bool:
-        sampled = any(tensors[load.tensor].samples for load in loads(e))
-        return not own & names(e) and not (kernel.sums_samples and sampled)
-
     whole = product(nest.body)
     for number, factor in enumerate(whole.factors):
         if not (isinstance(factor, Call) and factor.function == "add"):
             continue
         others = [*whole.factors[:number], *whole.factors[number + 1 :]]
-        outside = [term for term in factor.args if fixed(term)]
-        inside = [term for term in factor.args if not fixed(term)]
+        outside = [term for term in factor.args if _fixed(term, kernel, nest, tensors)]
+        inside = [term for term in factor.args if term not in outside]
         if outside and inside and others and _in_common(kernel, nest, others, tensors):
             return _Parts(_joined(whole, others), _sum(outside), _joined(whole, [*others, _sum(inside)]))
     return None
+
+
+def _is_plain_sum(kernel: Kernel, nest: Nest) -> bool:
+    return nest.combine == "sum" and not nest.temporaries and bool(nest.loops or kernel.sums_samples)
+
+
+def _fixed(e: Expr, kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether ``e`` is the same in all iterations of ``nest``."""
+    own = {loop.name for loop in nest.loops} | {let.name for let in nest.lets}
+    sampled = any(tensors[load.tensor].samples for load in loads(e))
+    return not own & names(e) and not (kernel.sums_samples and sampled)
 
 
 def _in_common(kernel: Kernel, nest: Nest, factors: list[Expr], tensors: Mapping[str, Tensor]) -> bool:

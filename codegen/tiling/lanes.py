@@ -120,16 +120,23 @@ def _reduction_cost(nest: Nest, tensors: Mapping[str, Tensor], axis: str) -> int
     return None if any(c is None for c in costs) else LANE_SUM + sum(c for c in costs if c is not None)
 
 
+def _last_loop(kernel: Kernel) -> Loop | None:
+    """The last loop of the only nest where that is a sum; None where it is a loop over connections."""
+    if len(kernel.nests) != 1 or kernel.nests[0].combine != "sum" or not kernel.nests[0].loops:
+        return None
+    loop = kernel.nests[0].loops[-1]
+    return loop if isinstance(loop, Loop) else None
+
+
 def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Lanes | None:
     """The axis whose lanes need the fewest gathers; None where scalars are as good.  Of equals the innermost output axis."""
     scalar, found = scalar_names(kernel), []
     for axis in reversed(kernel.axes):
         if axis.name not in scalar and axis.kind != "window" and not _varies(axis.extent):
             found.append((_output_cost(kernel, tensors, axis.name), Lanes(axis.name, "output", axis.extent)))
-    if len(kernel.nests) == 1 and kernel.nests[0].combine == "sum" and kernel.nests[0].loops:
-        nest, loop = kernel.nests[0], kernel.nests[0].loops[-1]
-        if isinstance(loop, Loop) and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
-            found.append((_reduction_cost(nest, tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
+    loop = _last_loop(kernel)
+    if loop is not None and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
+        found.append((_reduction_cost(kernel.nests[0], tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
     usable = [(cost, lanes) for cost, lanes in found if cost is not None and cost <= MOST]
     return min(usable, key=lambda entry: entry[0])[1] if usable else None
 

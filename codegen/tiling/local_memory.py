@@ -47,11 +47,15 @@ def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -
     for load in dict.fromkeys(load for nest in kernel.nests for load in loads(nest)):
         if not _regular(load, tensors[load.tensor], extents) or Name(outer.name) not in load.index:
             continue
-        used = [i.name for i in load.index if isinstance(i, Name)]
-        inner = tuple((loop.name, loop.extent) for loop in loops[1:] if loop.name in used)
-        variable = f"{c_name(load.tensor)}_local{len(copies) or ''}"
-        copies.append(Copy(load, variable, tuple(a for a in tiled if a in used), inner))
+        copies.append(_copy(load, len(copies), tiled, loops[1:]))
     return Local(f"LOCAL_{kernel.name}", outer, tuple(copies)) if copies else None
+
+
+def _copy(load: Load, number: int, tiled: Sequence[str], inner: Sequence[Loop]) -> Copy:
+    used = [i.name for i in load.index if isinstance(i, Name)]
+    loops = tuple((loop.name, loop.extent) for loop in inner if loop.name in used)
+    variable = f"{c_name(load.tensor)}_local{number or ''}"
+    return Copy(load, variable, tuple(a for a in tiled if a in used), loops)
 
 
 def _whole_loops(kernel: Kernel) -> list[Loop]:

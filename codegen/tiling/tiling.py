@@ -212,13 +212,18 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     held = [a for a in reversed(candidates) if a not in free]
     most = MOST_SUMMED if kernel.sums_samples else MOST_AXES
     # at most two free ones, so that a window or a coordinate finds room: where maps are few it has all the reuse there is
-    chosen = free[: 2 if held else most]
-    for axis in held:
-        if len(chosen) < most and _tileable_bounds(kernel, axis.name, tuple(a.name for a in chosen)):
-            chosen.append(axis)
+    chosen = _with_held(kernel, free[: 2 if held else most], held, most)
     if not chosen and kernel.sums_samples:
         # no load to share: a second and a third sum at least need not wait for the one before
         chosen = _free(kernel, fixed)[:1]
+    return chosen
+
+
+def _with_held(kernel: Kernel, chosen: list[Axis], held: Sequence[Axis], most: int) -> list[Axis]:
+    """``chosen`` axes and up to ``most`` with those ``held`` by bounds that can be taken over a whole tile."""
+    for axis in held:
+        if len(chosen) < most and _tileable_bounds(kernel, axis.name, tuple(a.name for a in chosen)):
+            chosen.append(axis)
     return chosen
 
 

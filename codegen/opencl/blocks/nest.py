@@ -53,6 +53,10 @@ class _Body:
         return max((len(own) for n, own in self.own.items() if n not in self.apart), default=0)
 
 
+def _among(axes: Sequence[str], inner: Sequence[str]) -> tuple[str, ...]:
+    return tuple(axis for axis in axes if axis in inner)
+
+
 def _leads(axes: tuple[str, ...], inner: Sequence[str]) -> bool:
     """Whether ``axes`` are the outermost of ``inner``."""
     return axes == tuple(inner[: len(axes)])
@@ -220,8 +224,8 @@ class NestWriter:
         """What the body of nest ``number`` loads and adds up, and at which level of the tile."""
         inner = [a for a in self.frame.inner if a not in axes]
         ordered, group = self.loads(number), self.groups[number]
-        own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
-        along = {load: tuple(a for a in self.frame.dependence(load) if a in inner) for load in ordered}
+        own = {n: _among(self.frame.own_axes(n), inner) for n in group}
+        along = {load: _among(self.frame.dependence(load), inner) for load in ordered}
         variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
         # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
         apart = [n for n in group if not _leads(own[n], inner)]

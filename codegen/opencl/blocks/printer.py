@@ -53,6 +53,13 @@ def _integer(e: IntExpr) -> tuple[str, int]:
             return f"{name}({integer(index)})", _ATOM
         case Column(relation=relation, column=column, row=row):
             return f"{relation}_{column}({integer(row)})", _ATOM
+        case IntOp():
+            return _operation(e)
+    raise IRError(f"OpenCL has no form for the integer expression {e}")
+
+
+def _operation(e: IntOp) -> tuple[str, int]:
+    match e:
         case IntOp(op="add", args=args):
             return _sum([integer(a, _ADD) for a in args]), _ADD
         case IntOp(op="mul", args=(Integer(value=-1), *rest)):
@@ -129,6 +136,12 @@ class ScalarPrinter:
                 return c_name(name), _ATOM
             case Select():
                 return self._select(e), _TERNARY
+            case Call():
+                return self._call(e)
+        raise IRError(f"OpenCL has no form for {e}")
+
+    def _call(self, e: Call) -> tuple[str, int]:
+        match e:
             case Call(function="add", args=args):
                 return _sum([self(a, _ADD) for a in args]), _ADD
             case Call(function="mul", args=args):
