@@ -83,7 +83,7 @@ def _work(kernel: Kernel) -> IntExpr:
 
 
 def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
-    """First iteration, end and whole extent of the loops that begin or end at another iteration for some point of ``axis``."""
+    """First iteration, end and whole extent of the loops whose bounds depend on ``axis``."""
     found = {}
     for nest in kernel.nests:
         for loop in bounded(nest, axis):

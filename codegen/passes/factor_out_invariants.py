@@ -48,7 +48,7 @@ def distributed(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Kernel:
 
 
 def together(kernel: Kernel) -> list[tuple[int, ...]]:
-    """The numbers of nests whose sums share their loops, those that loop by themselves alone; in the order of the first of each."""
+    """The numbers of nests whose sums share their loops, in the order of the first of each group."""
     groups: dict[object, list[int]] = {}
     for number, nest in enumerate(kernel.nests):
         loops = (nest.loops, nest.lets, nest.conditions, nest.guards)

@@ -40,7 +40,7 @@ MOST = 16
 
 @dataclass(frozen=True)
 class Lanes:
-    """The axis of the lanes, and whether it is an output axis or a reduction axis (always the last loop of the only nest)."""
+    """The axis of the lanes: an output axis, or a reduction axis, which is the last loop of the only nest."""
 
     axis: str
     over: Literal["output", "reduction"]

@@ -66,7 +66,9 @@ class Operand:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of one kernel, and the macros of all that may be chosen for it; "" for what there is nothing of.
+    """The tiles of one kernel, and the macros of all that may be chosen for it.
+
+    A macro is "" where there is nothing to choose.
 
     ``tiles``: outermost first, a cache tile after those in registers, the samples' last.
     ``operands``: what the innermost bodies load.
@@ -153,7 +155,10 @@ def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
 
 
 def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
-    """True where bounds of ``loop`` that depend on ``axis``, and on none of ``others``, can be taken over a whole tile of it."""
+    """True where bounds of ``loop`` can be taken over a whole tile of ``axis``.
+
+    Those that depend on it must depend on none of ``others``.
+    """
     if axis in names(loop.step) | names(loop.extent):
         return False
     bounds = (loop.lower, loop.upper)
@@ -259,7 +264,10 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
 
 
 def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
-    """The extent of the outermost loop of every nest; none where a nest has none, or one over connections or of varying extent."""
+    """The extent of the outermost loop of every nest.
+
+    There are none where a nest has no loop, or one over connections or of varying extent.
+    """
     found = [nest.loops[0] for nest in kernel.nests if nest.loops]
     plain = [loop.extent for loop in found if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)]
     return tuple(plain) if len(plain) == len(kernel.nests) else ()

@@ -114,7 +114,7 @@ class Bounds:
 
 
 def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
-    """The bounds of ``loop`` as they are called, and what they stand for, which is the same where they need no name."""
+    """The names of the bounds of ``loop``, and what they stand for; a plain bound is its own name."""
     pairs = (("begin", lower), ("end", upper))
     return [(text if plain(text) else f"{c_name(loop.name)}_{which}", text) for which, text in pairs]
 

@@ -117,7 +117,10 @@ def counter(axis: str) -> str:
 
 
 def count_loop(tile: Tile) -> list[str]:
-    """The lines that open a loop that counts through ``tile``; points in registers must be unrolled, PoCL does not by itself."""
+    """The lines that open a loop over ``tile``.
+
+    Points in registers must be unrolled, which PoCL does not do by itself.
+    """
     number = counter(tile.axis)
     opening = f"for (integer {number} = 0; {number} < {tile.macro}; ++{number}) {{"
     return [opening] if tile.in_cache else ["#pragma unroll", opening]

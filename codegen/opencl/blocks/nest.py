@@ -89,7 +89,10 @@ class NestWriter:
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
     def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
-        """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a point; None for a row loop."""
+        """The bounds of ``loop`` over the tile; None for a loop over rows.
+
+        ``axes``: those of the tile that have a point already.
+        """
         if isinstance(loop, RowLoop):
             return None
         among = [a for a in self.frame.inner if a not in axes] if self.unions else []
@@ -203,7 +206,10 @@ class NestWriter:
         text.extend(self.body_lines(number, nest, axes))
 
     def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
-        """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a point already."""
+        """Loads as far outside the tile as they can be, then the accumulation.
+
+        ``axes``: those of the tile that have a point already.
+        """
         body = self._body(number, axes)
         lines: list[Line] = []
         placed: dict[Load, str] = {}

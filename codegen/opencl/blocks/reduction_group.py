@@ -16,7 +16,7 @@ from .text import Text
 
 
 def group_part(tiling: Tiling) -> list[str]:
-    """Which part of the sum an item takes, which point it has in its group, and which run of the outermost loops."""
+    """The lines that number an item: its part of the sum, its lane in the group, its run of the outermost loops."""
     group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
     span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
     return [

@@ -1,4 +1,7 @@
-"""The loops of a nest where samples lie one after the other and lanes go along an axis of units, or along none."""
+"""The loops of a nest where samples lie one after the other.
+
+Lanes go along an axis of units, or along none.
+"""
 
 from __future__ import annotations
 
