@@ -180,7 +180,7 @@ def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.Exit
     there = [file for file in files.values() if file.is_file()]
     if there:
         from ..codegen.folder import write
-        from ..codegen.pipeline import generate
+        from ..codegen.generate import generate
         from ..codegen.user_file import combined, load_definitions
 
         run.say(f"generating {', '.join(file.stem for file in there)}")

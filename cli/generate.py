@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0, or 1 when ``--check`` finds differences."""
     from ..codegen.folder import difference, write
-    from ..codegen.pipeline import generate
+    from ..codegen.generate import generate
     from ..codegen.user_file import BUILT_IN, combined, load_definitions
     from ..runtime.errors import PhizError
 

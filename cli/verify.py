@@ -59,7 +59,7 @@ def _checked(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[
         yield arguments.kernels, arguments.names
         return
     from ..codegen.folder import write
-    from ..codegen.pipeline import generate
+    from ..codegen.generate import generate
     from ..codegen.user_file import combined, load_definitions
 
     own = load_definitions([arguments.definition])

@@ -5,11 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+from ..derive.ir import Kernel
 from ..derive.language.activations import Activation
 from ..derive.language.layer import Family
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.symbols.errors import DefinitionError
-from .pipeline import Generator
+from .analysis.expression_text import text
+from .generate import Generator
+from .opencl.source import LAYOUTS
+from .pages.equations import symbols
+from .pages.pseudocode import pseudocode
+from .pipeline import steps
+from .tiling.tiling import TiledKernel
 
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip
@@ -28,7 +35,8 @@ def pick(families: Sequence[Family], name: str) -> tuple[Family, Derivation]:
             options = {k: (2 if k == "rank" and 2 in v else v[0]) for k, v in family.options.items()}
             return family, derive_definition(family, options)
     known = ", ".join(f.name for f in families)
-    raise DefinitionError(f"no layer {name}; known are {known}, and their variants such as convolution_3d")
+    variants_of = ", ".join(f.variant_name(o) for f in families[:1] for o in f.variants()[-1:])
+    raise DefinitionError(f"no layer {name}; known are {known}, and their variants such as {variants_of}")
 
 
 def source(family: Family) -> str:
@@ -38,7 +46,8 @@ def source(family: Family) -> str:
 
 def equations(derivation: Derivation, latex: bool = False) -> str:
     """Every derived equation, forward first."""
-    lines: list[str] = [f"# {derivation.name}"]
+    lines: list[str] = [f"# {derivation.name}", "", "## symbols"]
+    lines += [f"{symbol}: {meaning}" for symbol, meaning in symbols(derivation)]
     for role, heading in _ROLES.items():
         found = [k for k in derivation.kernels if k.role == role]
         if found:
@@ -53,3 +62,31 @@ def kernels(derivation: Derivation, activations: Sequence[Activation], backend: 
     generator.layer(derivation)
     suffix = "py" if backend == "numpy" else "cl"
     return generator.files[f"{backend.replace('-', '_')}/{derivation.name}.{suffix}"]
+
+
+def passes(derivation: Derivation, backend: str) -> str:
+    """The kernels as derived, then after each pass for ``backend``: those that it changed, and the names of the others."""
+    now = list(derivation.kernels)
+    lines = [f"# {derivation.name}, as derived: what the NumPy kernels are printed from", *map(_titled, now)]
+    layout = next((found for found in LAYOUTS if found.folder == backend.replace("-", "_")), None)
+    for found, program in steps(derivation.kernels, derivation.tensors, layout) if layout else ():
+        lines += ["", f"# {found.name}: {found.takes} -> {found.gives}"]
+        lines += [f"{name} = {text(value)}" for name, value in program.sizes.items()] if found.name.startswith("hoist") else []
+        same = [kernel.name for before, kernel in zip(now, program.kernels, strict=True) if kernel == before]
+        lines += [_titled(kernel) for before, kernel in zip(now, program.kernels, strict=True) if kernel != before]
+        if found.name == "tile":
+            lines += [_tiles(tiled) for tiled in program.tiled]
+        elif same:
+            lines.append(f"unchanged: {', '.join(same)}")
+        now = list(program.kernels)
+    return "\n".join(lines) + "\n"
+
+
+def _titled(kernel: Kernel) -> str:
+    return f"\n## {kernel.name}\n{pseudocode(kernel)}".rstrip()
+
+
+def _tiles(tiled: TiledKernel) -> str:
+    """The macros that a kernel's tiles and choices are called by, and its axis of lanes."""
+    lanes = f"; lanes along {tiled.lanes.axis}" if tiled.lanes else ""
+    return f"{tiled.kernel.name}: {', '.join(tiled.tiling.macros) or 'no tiles'}{lanes}"

@@ -1,101 +1,93 @@
-"""The whole pipeline on one page: definitions in, generated files out.
+"""The way of a kernel from the derivation to text, every pass in order; nothing else changes a kernel.
 
-    Family -> [derive] Derivation (IR) -> [constant pass] -> [schedule, printers, Mako] text -> [manifest] -> files
-
-Nothing here differentiates, and nothing knows a layer by its name.
+| stage | input | output |
+|---|---|---|
+| ``derive`` | a definition | kernels of the IR, as derived: the NumPy kernels are printed from these |
+| ``PASSES``, below | kernels of the IR | kernels of the IR with tiles, once for every layout of OpenCL |
+| ``opencl.source`` | kernels with tiles | pieces of text, laid out by a template |
+| ``pages`` | kernels as derived and their text | pages of equations, ``manifest.json`` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from ..derive.adjoint.loss_kernels import LossDerivation, derive_loss
-from ..derive.language.activations import Activation
-from ..derive.language.frozen_activation import FrozenActivation, freeze_activation
-from ..derive.language.layer import Family
-from ..derive.language.losses import Loss
-from ..derive.pipeline import Derivation, derive_definition
-from .opencl.source import BLOCKS, ROWS, opencl_source
-from .pages.equations import layer_page, loss_page
-from .pages.manifest import activation_record, ir_digest, layer_record, loss_record, manifest_text
-from .passes.hoist_index_arithmetic import ConstantPass
-from .reference.printer import numpy_activations_source, numpy_source
-
-#: The folders of OpenCL kernels, and how their tensors lie.
-FORMS = {"opencl": BLOCKS, "opencl_rows": ROWS}
+from ..derive.ir import IntExpr, Kernel, Tensor
+from .opencl.source import LAYOUTS, SAMPLE_INNER, SAMPLE_OUTER, Layout
+from .passes.factor_out_invariants import distributed
+from .passes.hoist_index_arithmetic import hoisted
+from .passes.inline_single_terms import inlined
+from .tiling.tiling import TiledKernel, tiled_by_sample, tiled_by_vector
 
 
 @dataclass(frozen=True)
-class Generated:
-    """Relative path -> text of every generated file, ``manifest.json`` included."""
+class Program:
+    """What one pass hands to the next.
 
-    files: dict[str, str]
-
-
-def header(name: str, doc: str, digest: str) -> dict[str, str]:
-    """What stands at the top of a generated file; nothing that changes from run to run."""
-    return {"layer": f"{name}: {doc}", "definition": f"sha256 {digest}"}
-
-
-class Generator:
-    """Generates a folder; derivations are kept so that a caller can show them."""
-
-    def __init__(self, activations: Sequence[Activation]) -> None:
-        self.activations = [freeze_activation(a) for a in activations]
-        self.files: dict[str, str] = {}
-        self.layers: dict[str, object] = {}
-        self.losses: dict[str, object] = {}
-
-    def layer(self, derivation: Derivation) -> None:
-        """Files and manifest entry of one layer variant."""
-        constants = ConstantPass()
-        lean = constants.run(derivation.kernels)
-        digest = ir_digest(derivation.kernels)
-        top = header(derivation.name, derivation.family.doc, digest)
-        lines = [f"{k}: {v}" for k, v in top.items()]
-        modules = {f: opencl_source(lean, derivation.tensors, lines, self.activations, form) for f, form in FORMS.items()}
-        self.files |= {f"{folder}/{derivation.name}.cl": module.text for folder, module in modules.items()}
-        self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
-        self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
-        self.layers[derivation.name] = layer_record(derivation, modules, constants)
-
-    def loss(self, derived: LossDerivation) -> None:
-        """Files and manifest entry of one loss with every activation."""
-        name = f"loss_{derived.loss.name}"
-        top = header(name, "error function with every activation (equation 6)", ir_digest(derived.kernels))
-        lines = [f"{k}: {v}" for k, v in top.items()]
-        modules = {f: opencl_source(derived.kernels, derived.tensors, lines, [], form) for f, form in FORMS.items()}
-        self.files |= {f"{folder}/{name}.cl": module.text for folder, module in modules.items()}
-        self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)
-        self.files[f"equations/{name}.md"] = loss_page(derived)
-        self.losses[derived.loss.name] = loss_record(derived, modules)
-
-    def finish(self) -> Generated:
-        """Adds the activations and the manifest."""
-        self.files["numpy/__init__.py"] = '"""NumPy reference kernels."""\n'
-        self.files["numpy/activations.py"] = numpy_activations_source(self.activations)
-        records = {a.name: activation_record(a) for a in self.activations}
-        self.files["manifest.json"] = manifest_text(records, self.losses, self.layers, self.files)
-        return Generated(dict(sorted(self.files.items())))
-
-
-def derive_all(families: Iterable[Family]) -> list[Derivation]:
-    """Every variant of every family, in order."""
-    return [derive_definition(family, options) for family in families for options in family.variants()]
-
-
-def generate(families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]) -> Generated:
-    """Derive and emit everything.
-
-    Raises DefinitionError, IRError or ValueError, naming the layer, where a definition cannot be expressed.
+    ``sizes``: those that passes have made, and what they stand for.
+    ``tiled``: kernels with their tiles, once these are chosen.
     """
-    generator = Generator(activations)
-    for derivation in derive_all(families):
-        generator.layer(derivation)
-    for loss in losses:
-        generator.loss(derive_loss(loss, activations))
-    return generator.finish()
+
+    kernels: tuple[Kernel, ...]
+    tensors: Mapping[str, Tensor]
+    sizes: Mapping[str, IntExpr] = field(default_factory=dict)
+    tiled: tuple[TiledKernel, ...] = ()
 
 
-__all__ = ["FrozenActivation", "Generated", "Generator", "derive_all", "generate"]
+@dataclass(frozen=True)
+class Pass:
+    """One pass: what it takes, what it gives, and for which layouts it runs."""
+
+    name: str
+    takes: str
+    gives: str
+    run: Callable[[Program], Program]
+    layouts: tuple[Layout, ...] = LAYOUTS
+
+
+def _hoist(program: Program) -> Program:
+    kernels, sizes = hoisted(program.kernels)
+    return replace(program, kernels=kernels, sizes=sizes)
+
+
+def _factor_out(program: Program) -> Program:
+    return replace(program, kernels=tuple(distributed(kernel, program.tensors) for kernel in program.kernels))
+
+
+def _tile(choose: Callable[[Kernel, Mapping[str, Tensor]], TiledKernel]) -> Callable[[Program], Program]:
+    return lambda program: replace(program, tiled=tuple(choose(kernel, program.tensors) for kernel in program.kernels))
+
+
+def _inline(program: Program) -> Program:
+    kernels = tuple(inlined(kernel) for kernel in program.kernels)
+    pairs = zip(program.tiled, kernels, strict=True)
+    return replace(program, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs))
+
+
+#: Every pass, in order.
+PASSES = (
+    Pass("hoist_index_arithmetic", "gcd and inverse of sizes, in bounds and steps", "sizes that the runtime computes once", _hoist),
+    Pass(
+        "factor_out_invariants", "sum of p (a + b), where a is the same in all iterations", "a (sum of p) + sum of p b",
+        _factor_out, (SAMPLE_INNER,),
+    ),
+    Pass("tile", "kernels", "kernels with tiles; lanes are samples", _tile(tiled_by_vector), (SAMPLE_INNER,)),
+    Pass("tile", "kernels", "kernels with tiles and an axis of lanes", _tile(tiled_by_sample), (SAMPLE_OUTER,)),
+    Pass("inline_single_terms", "a sum of one term", "the term", _inline),
+)  # fmt: skip
+
+
+def steps(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Iterator[tuple[Pass, Program]]:
+    """Every pass that runs for ``layout``, and the program after it."""
+    program = Program(tuple(kernels), tensors)
+    for found in PASSES:
+        if layout in found.layouts:
+            program = found.run(program)
+            yield found, program
+
+
+def lowered(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Program:
+    """The program after every pass."""
+    *_, (_, program) = steps(kernels, tensors, layout)
+    return program

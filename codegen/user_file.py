@@ -53,8 +53,8 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
 def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
     """What a generated folder for ``user`` needs, and the layers to put into it.
 
-    The runtime lays the folder on top of the built-in one.  Every kernel file holds every activation, so a new activation brings
-    the built-in layers and losses along; a new layer comes alone.
+    The runtime lays the folder on top of the built-in one.  A folder's kernels choose among its own activations, so a new
+    activation brings the built-in layers and losses along; a new layer comes alone.
     """
     names = {a.name for a in user.activations}
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)

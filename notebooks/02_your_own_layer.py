@@ -32,7 +32,7 @@ from IPython.display import Markdown, display
 
 from phiz.codegen import display as show
 from phiz.codegen.folder import write
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.derive import DefinitionError, derive_definition
 from phiz.runtime import Network, PhizError, Settings, layer, load_split, train

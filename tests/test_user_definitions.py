@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from phiz.codegen.folder import write
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.runtime.manifest.folder import load_folder
 from phiz.runtime.verify.verify import verify

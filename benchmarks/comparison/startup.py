@@ -20,13 +20,13 @@ from typing import Any
 from .worker_process import environment
 
 EVERYTHING = """
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import BUILT_IN
 generate(BUILT_IN.families, BUILT_IN.activations, BUILT_IN.losses)
 """
 ONE_LAYER = """
 import sys
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 needed = combined(load_definitions(sys.argv[1:]))[0]
 generate(needed.families, needed.activations, needed.losses)

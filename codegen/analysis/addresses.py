@@ -43,7 +43,7 @@ def _with_map(e: IntExpr, first: IntExpr) -> IntExpr:
 
 
 def stride(tensor: Tensor, index: tuple[IntExpr, ...], axis: str) -> IntExpr | None:
-    """Numbers between the units of neighbouring places of ``axis``; None where they are not evenly spaced."""
+    """Numbers between the units of neighbouring points of ``axis``; None where they are not evenly spaced."""
     if not any(axis in names(e) for e in index):
         return ZERO
     parts = [coefficients(e) for e in index]

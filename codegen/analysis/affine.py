@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...derive.ir import Integer, IntExpr, IntOp, Name, names
 
@@ -43,26 +43,27 @@ def coefficients(e: IntExpr) -> tuple[dict[str, IntExpr], IntExpr] | None:
         case Name(name=name):
             return {name: ONE}, ZERO
         case IntOp(op="add", args=args):
-            total: dict[str, list[IntExpr]] = {}
-            constants: list[IntExpr] = []
-            for arg in args:
-                part = coefficients(arg)
-                if part is None:
-                    return None
-                for name, coefficient in part[0].items():
-                    total.setdefault(name, []).append(coefficient)
-                constants.append(part[1])
-            return {n: add(*c) for n, c in total.items()}, add(*constants)
+            return _of_sum(args)
         case IntOp(op="mul", args=args):
             varying = [a for a in args if names(a)]
             fixed = [a for a in args if not names(a)]
-            if len(varying) != 1:
-                return None
-            part = coefficients(varying[0])
-            if part is None:
-                return None
-            return {n: multiply(*fixed, c) for n, c in part[0].items()}, multiply(*fixed, part[1])
+            part = coefficients(varying[0]) if len(varying) == 1 else None
+            return part and ({n: multiply(*fixed, c) for n, c in part[0].items()}, multiply(*fixed, part[1]))
     return None
+
+
+def _of_sum(args: Sequence[IntExpr]) -> tuple[dict[str, IntExpr], IntExpr] | None:
+    """``coefficients`` of a sum."""
+    total: dict[str, list[IntExpr]] = {}
+    constants: list[IntExpr] = []
+    for arg in args:
+        part = coefficients(arg)
+        if part is None:
+            return None
+        for name, coefficient in part[0].items():
+            total.setdefault(name, []).append(coefficient)
+        constants.append(part[1])
+    return {n: add(*c) for n, c in total.items()}, add(*constants)
 
 
 def sign(e: IntExpr) -> int:
@@ -87,17 +88,24 @@ def extreme(e: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExp
 
     Division by sizes is monotone, so it commutes with taking the extreme.
     """
-    if isinstance(e, IntOp) and e.op in ("floordiv", "ceildiv") and not names(e.args[1]):
+    if _divides(e) and isinstance(e, IntOp) and not names(e.args[1]):
         inner = extreme(e.args[0], extents, largest)
         return None if inner is None else IntOp(e.op, (inner, e.args[1]))
-    if isinstance(e, IntOp) and e.op == "add" and any(isinstance(a, IntOp) and a.op in ("floordiv", "ceildiv") for a in e.args):
+    if isinstance(e, IntOp) and e.op == "add" and any(_divides(a) for a in e.args):
         parts = [extreme(a, extents, largest) for a in e.args]
-        return None if any(p is None for p in parts) else add(*(p for p in parts if p is not None))
+        return None if None in parts else add(*(p for p in parts if p is not None))
     split = coefficients(e)
-    if split is None:
-        return None
-    terms: list[IntExpr] = [split[1]]
-    for name, coefficient in split[0].items():
+    return None if split is None else _corner(*split, extents, largest)
+
+
+def _divides(e: IntExpr) -> bool:
+    return isinstance(e, IntOp) and e.op in ("floordiv", "ceildiv")
+
+
+def _corner(factors: Mapping[str, IntExpr], constant: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExpr | None:
+    """``extreme`` of an affine expression."""
+    terms: list[IntExpr] = [constant]
+    for name, coefficient in factors.items():
         direction = sign(coefficient)
         extent = extents.get(name)
         if direction == 0 or extent is None or names(extent):

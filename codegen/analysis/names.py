@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 _OWN = """
-    REAL V TV PHI DPHI STORE_Z BLOCKED CAT CAT_ WIDE realv index vectors below z_out g0 g1 g2 t t0 block blocks count id tile
+    VECTORS_PER_BLOCK
+    REAL V PHI DPHI STORE_Z BLOCKED CAT CAT_ WIDE realv index vectors below z_out g0 g1 g2 t t0 block blocks count id tile
     FIRST LOAD STORE LANE loosev lanes put only_first chunk lane tanh_lanes TO_BITS FROM_BITS REAL_IS_float
-    begin first step team span run edge others place rest at
-    integer lane_sum part add_parts team_fold result floordiv ceildiv modulo lesser greater odd
+    begin first step group span run edge others point rest at differ
+    integer lane_sum part add_parts fold_group result floordiv ceildiv modulo imin imax padded_units
 """
 _KEYWORDS = """
     auto break case char const constant continue default do double else enum extern float for global goto half if inline int kernel

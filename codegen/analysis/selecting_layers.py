@@ -1,5 +1,7 @@
-"""Layers that select: each of their outputs is one of their inputs, as it is.  What is done to every number alike may then be done
-to those that were selected, which are fewer (``runtime/program/commute_activation_and_pooling.py``)."""
+"""Layers that select: each of their outputs is one of their inputs, as it is.
+
+What is done to every number alike may then be done to those that were selected, which are fewer.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ Selection = Literal["", "one", "largest"]
 
 
 def selects(kernels: Sequence[Kernel], source: str, output: str) -> Selection:
-    """Whether ``output`` before phi is an entry of ``source`` at a fixed place, or the largest of some; "" where it is neither.
+    """How ``output`` before phi selects an entry of ``source``; "" where it does not.
 
-    Neither the places nor the largest may be empty or padded, and no other kernel may read what is selected, or from what.
+    "one": the entry at a fixed point.
+    "largest": the largest of some, which are neither empty nor padded.
+    No other kernel may read what is selected, or from what.
     """
     forward = [kernel for kernel in kernels if kernel.role == "forward"]
     others = [kernel for kernel in kernels if kernel.role != "forward"]

@@ -6,6 +6,7 @@ import inspect
 
 from ...derive.adjoint.loss_kernels import LossDerivation
 from ...derive.pipeline import Derivation
+from ...derive.print.legend import legend, marks
 
 _HEADINGS = {
     "forward": "Forward (equation 1)",
@@ -17,7 +18,8 @@ _HEADINGS = {
 
 def layer_page(derivation: Derivation) -> str:
     """The page of one layer variant."""
-    lines = [f"# {derivation.name}", "", derivation.family.doc, "", *_definition(derivation)]
+    lines = [f"# {derivation.name}", "", derivation.family.doc, "", *_definition(derivation), "## Symbols", ""]
+    lines += [f"- `{symbol}`: {meaning}" for symbol, meaning in symbols(derivation)] + [""]
     for role, heading in _HEADINGS.items():
         kernels = [k for k in derivation.kernels if k.role == role]
         if not kernels:
@@ -26,6 +28,12 @@ def layer_page(derivation: Derivation) -> str:
         for kernel in kernels:
             lines += ["$$", kernel.latex, "$$", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def symbols(derivation: Derivation) -> list[tuple[str, str]]:
+    """The legend: sizes, tables, and the marks that the equations use."""
+    text = "\n".join(kernel.text for kernel in derivation.kernels)
+    return [*legend(derivation.definition), *marks(derivation.definition, text)]
 
 
 def _definition(derivation: Derivation) -> list[str]:
@@ -39,6 +47,7 @@ def _definition(derivation: Derivation) -> list[str]:
 def loss_page(derived: LossDerivation) -> str:
     """The page of one loss with every activation."""
     lines = [f"# loss_{derived.loss.name}", "", "Value and output delta (equation 6) for every activation.", ""]
+    lines += ["For each of the outputs n: `T` is the target, `Y` the output and `Z` what phi was applied to.", ""]
     for name in derived.pairs:
         value, delta = (next(k for k in derived.kernels if k.name == f"{part}_{name}") for part in ("value", "delta"))
         lines += [f"## {name}", "", "$$", value.latex, "$$", "", "$$", delta.latex, "$$", ""]

@@ -18,16 +18,17 @@ from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
 from ...derive.symbols.indices import SizeInfo
 from ..analysis.affine import add, multiply
+from ..analysis.expression_text import text
 from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
-from ..passes.hoist_index_arithmetic import ConstantPass
 from ..tiling.local_memory import numbers
-from ..tiling.schedule import bounded
-from .expression_text import text
+from ..tiling.tiling import Tile, bounded
 
-VERSION = 1
+VERSION = 2
+#: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
+LINE, RECORD = 240, 6
 
 
 def sha256(data: str | bytes) -> str:
@@ -36,8 +37,8 @@ def sha256(data: str | bytes) -> str:
 
 
 def ir_digest(kernels: Sequence[Kernel], extra: object = "") -> str:
-    """The digest of a derivation: equal if and only if the derived kernels are."""
-    return sha256(repr(kernels) + repr(extra))
+    """The digest of a derivation: equal if and only if the derived kernels are, their printed equations aside."""
+    return sha256(repr(tuple(dataclasses.replace(kernel, latex="", text="") for kernel in kernels)) + repr(extra))
 
 
 def _freezer(derivation: Derivation) -> IntegerFreezer:
@@ -72,7 +73,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _work(kernel: Kernel) -> IntExpr:
-    """Steps of the reductions of one place, samples aside: the full extent of every loop whose extent is one size for all."""
+    """Steps of the reductions of one point, samples aside: the full extent of every loop whose extent is one size for all."""
     nests = []
     for nest in kernel.nests:
         extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
@@ -82,7 +83,7 @@ def _work(kernel: Kernel) -> IntExpr:
 
 
 def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
-    """First round, end and whole extent of the loops that begin or end at another round for some place of ``axis``."""
+    """First iteration, end and whole extent of the loops whose bounds depend on ``axis``."""
     found = {}
     for nest in kernel.nests:
         for loop in bounded(nest, axis):
@@ -92,37 +93,44 @@ def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
 
 
 def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
-    """How OpenCL runs a kernel of one form."""
-    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    """How OpenCL runs a kernel of one layout."""
+    macros = {t.axis: t.macro for t in launch.tiling.tiles}
     record: dict[str, Any] = {
-        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.schedule.tiles},
-        "operands": [[macros[a] for a in operand.axes] for operand in launch.schedule.operands],
-        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.schedule.operands],
+        "tiles": {t.macro: None if t.extent is None else text(t.extent) for t in launch.tiling.tiles},
+        "operands": [[macros[a] for a in operand.axes] for operand in launch.tiling.operands],
+        "sliding": [[macros[a] for a in operand.sliding] for operand in launch.tiling.operands],
         "global": list(launch.global_size),
         "index": launch.uses_index,
-        "parts": launch.schedule.parts,
-        "team": launch.schedule.team,
-        "unroll": launch.schedule.unroll,
+        "partial_sums": launch.tiling.partial_sums,
+        "reduction_group": launch.tiling.group,
+        "unroll": launch.tiling.unroll,
         "constant": _constant(kernel, launch),
         "local": _local(launch),
     }
-    bounds = {t.macro: found for t in launch.schedule.tiles if (found := _bounds(kernel, t.axis))}
-    if bounds:
-        record["bounds"] = bounds
-    if launch.schedule.split:
-        record["split"] = {"macro": launch.schedule.split, "rounds": [text(e) for e in launch.schedule.rounds]}
-    invariant = [operand.invariant for operand in launch.schedule.operands]
-    if any(invariant):
-        record["invariant"] = invariant
-    if launch.schedule.sums:
-        record["sums"] = [[macros[a] for a in axes] for axes in launch.schedule.sums]
-    strip = launch.schedule.strip
-    if strip is not None and strip.rounds is not None:
-        record["strip"] = {"macro": strip.macro, "rounds": text(strip.rounds)}
-    lanes = launch.lanes
-    if lanes is not None:
-        record["lanes"] = {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]}
-    return record
+    return record | _optional(kernel, launch)
+
+
+def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
+    """What only some kernels have: bounds that depend on a tile, split loops, invariants, further sums, a cache tile, lanes."""
+    tiling, lanes = launch.tiling, launch.lanes
+    macros = {t.axis: t.macro for t in tiling.tiles}
+    bounds = {t.macro: found for t in tiling.tiles if (found := _bounds(kernel, t.axis))}
+    split = {"macro": tiling.loop_split, "iterations": [text(e) for e in tiling.iterations]} if tiling.loop_split else None
+    invariant = [operand.invariant for operand in tiling.operands]
+    record: dict[str, Any] = {
+        "bounds": bounds,
+        "loop_split": split,
+        "invariant": invariant if any(invariant) else None,
+        "sums": [[macros[a] for a in axes] for axes in tiling.sums],
+        "cache_tile": _cache(tiling.cache_tile),
+        "lanes": lanes and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
+    }
+    return {key: value for key, value in record.items() if value}
+
+
+def _cache(tile: Tile | None) -> dict[str, Any] | None:
+    """The tile whose points follow one another in so many iterations."""
+    return None if tile is None or tile.iterations is None else {"macro": tile.macro, "iterations": text(tile.iterations)}
 
 
 def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
@@ -139,31 +147,32 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
         "relations": list(relations(kernel)),
         "work": text(_work(kernel)),
     }
-    return record | {form: _launch(kernel, module.kernels[kernel.name]) for form, module in modules.items()}
+    launches = {layout: _launch(kernel, module.kernels[kernel.name]) for layout, module in modules.items()}
+    return record | {"launches": launches}
 
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
     """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
-    found = launch.schedule.constant
+    found = launch.tiling.constant
     if found is None:
         return None
     record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
     if found.sliced:
         first = kernel.axes[0]
-        tile = next((t.macro for t in launch.schedule.tiles if t.axis == first.name), "")
+        tile = next((t.macro for t in launch.tiling.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
         record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
 
 
 def _local(launch: KernelText) -> dict[str, Any] | None:
-    """What a work group may copy: for how many rounds at most, and the numbers that each takes."""
-    found = launch.schedule.local
+    """What a work group may copy: for how many iterations at most, and the numbers that each takes."""
+    found = launch.tiling.local
     if found is None:
         return None
-    macros = {t.axis: t.macro for t in launch.schedule.tiles}
+    macros = {t.axis: t.macro for t in launch.tiling.tiles}
     each = " + ".join(text(numbers(copy, macros)) for copy in found.copies)
-    return {"macro": found.macro, "rounds": text(found.outer.extent), "each": each}
+    return {"macro": found.macro, "iterations": text(found.outer.extent), "each": each}
 
 
 def _initial(derivation: Derivation, name: str) -> dict[str, Any]:
@@ -184,16 +193,16 @@ def _plain(e: sp.Expr) -> Any:
 
 
 def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
-    return {form: {"macros": list(module.macros)} for form, module in modules.items()}
+    return {"macros": {layout: list(module.macros) for layout, module in modules.items()}}
 
 
-def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], constants: ConstantPass) -> dict[str, Any]:
-    """The manifest entry of one layer variant; ``constants`` are the sizes that the OpenCL files have besides the definition's."""
+def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], made: Mapping[str, IntExpr]) -> dict[str, Any]:
+    """The manifest entry of one layer variant; ``made``: the sizes that passes made."""
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
     records += [
         {"name": name, "source": "derived", "value": text(value), "minimum": 0}
-        for name, value in constants.values.items()
+        for name, value in made.items()
     ]
     return {
         "family": derivation.family.name,
@@ -250,4 +259,18 @@ def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], lay
         "losses": dict(losses),
         "layers": dict(sorted(layers.items())),
     }
-    return json.dumps(data, indent=1) + "\n"
+    return _lines(data) + "\n"
+
+
+def _lines(value: Any, depth: int = 0) -> str:
+    """JSON with a record a line: what is short, or holds nothing but plain values, is not broken up."""
+    flat = json.dumps(value)
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    plain = not any(isinstance(entry, dict | list) for entry in inner)
+    if (depth and len(flat) <= LINE) or (depth > 1 and plain) or depth >= RECORD:
+        return flat
+    pad = "\n" + " " * (depth + 1)
+    if isinstance(value, dict):
+        body = f",{pad}".join(f"{json.dumps(key)}: {_lines(entry, depth + 1)}" for key, entry in value.items())
+        return f"{{{pad}{body}{pad[:-1]}}}"
+    return f"[{pad}" + f",{pad}".join(_lines(entry, depth + 1) for entry in inner) + f"{pad[:-1]}]"

@@ -21,8 +21,8 @@ from ...derive.ir import (
     Select,
     Temporary,
 )
-from .expression_text import condition_text
-from .expression_text import text as integer_text
+from ..analysis.expression_text import condition_text
+from ..analysis.expression_text import text as integer_text
 
 _ATOM, _UNARY, _MUL, _ADD = 3, 2, 1, 0
 

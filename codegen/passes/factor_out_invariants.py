@@ -1,7 +1,7 @@
-"""Terms that no round of a sum changes, taken out of it: sum of p (a + b) = a (sum of p) + sum of p b.
+"""Terms that no iteration of a sum changes, taken out of it: sum of p (a + b) = a (sum of p) + sum of p b.
 
 A step of the reduction then has one operation less, and nothing needs a register for a.  The sum of p costs next to nothing where
-it does not depend on one of the output axes: places along that axis have it in common, and it shares the loops of the other sum.
+it does not depend on one of the output axes: points along that axis have it in common, and it shares the loops of the other sum.
 Elsewhere the product stays as it was written.
 
 What is rounded changes: a (sum of p) and the sum of p b may cancel where every b is close to -a, relative to a.  The NumPy kernels
@@ -48,7 +48,7 @@ def distributed(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Kernel:
 
 
 def together(kernel: Kernel) -> list[tuple[int, ...]]:
-    """The numbers of nests whose sums share their loops, those that loop by themselves alone; in the order of the first of each."""
+    """The numbers of nests whose sums share their loops, in the order of the first of each group."""
     groups: dict[object, list[int]] = {}
     for number, nest in enumerate(kernel.nests):
         loops = (nest.loops, nest.lets, nest.conditions, nest.guards)
@@ -58,28 +58,33 @@ def together(kernel: Kernel) -> list[tuple[int, ...]]:
 
 
 def _parts(kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -> _Parts | None:
-    if nest.combine != "sum" or nest.temporaries or not (nest.loops or kernel.sums_samples):
+    if not _is_plain_sum(kernel, nest):
         return None
-    own = {loop.name for loop in nest.loops} | {let.name for let in nest.lets}
-
-    def fixed(e: Expr) -> bool:
-        sampled = any(tensors[load.tensor].samples for load in loads(e))
-        return not own & names(e) and not (kernel.sums_samples and sampled)
-
     whole = product(nest.body)
     for number, factor in enumerate(whole.factors):
         if not (isinstance(factor, Call) and factor.function == "add"):
             continue
         others = [*whole.factors[:number], *whole.factors[number + 1 :]]
-        outside = [term for term in factor.args if fixed(term)]
-        inside = [term for term in factor.args if not fixed(term)]
+        outside = [term for term in factor.args if _fixed(term, kernel, nest, tensors)]
+        inside = [term for term in factor.args if term not in outside]
         if outside and inside and others and _in_common(kernel, nest, others, tensors):
             return _Parts(_joined(whole, others), _sum(outside), _joined(whole, [*others, _sum(inside)]))
     return None
 
 
+def _is_plain_sum(kernel: Kernel, nest: Nest) -> bool:
+    return nest.combine == "sum" and not nest.temporaries and bool(nest.loops or kernel.sums_samples)
+
+
+def _fixed(e: Expr, kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether ``e`` is the same in all iterations of ``nest``."""
+    own = {loop.name for loop in nest.loops} | {let.name for let in nest.lets}
+    sampled = any(tensors[load.tensor].samples for load in loads(e))
+    return not own & names(e) and not (kernel.sums_samples and sampled)
+
+
 def _in_common(kernel: Kernel, nest: Nest, factors: list[Expr], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether places along some output axis, or all samples, have the sum of the product of ``factors`` in common."""
+    """Whether points along some output axis, or all samples, have the sum of the product of ``factors`` in common."""
     used = frozenset().union(*(names(part) for part in (*factors, *nest.loops, *nest.lets, *nest.guards)))
     sampled = any(tensors[load.tensor].samples for factor in factors for load in loads(factor))
     return any(axis.name not in used for axis in kernel.axes) or not (kernel.sums_samples or sampled)

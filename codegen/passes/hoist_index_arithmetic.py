@@ -1,35 +1,27 @@
-"""Pass: number theory out of the kernels.
+"""Number theory out of the kernels: ``gcd`` and ``inverse`` of sizes are the same for every work item.
 
-``gcd`` and ``inverse`` of sizes are the same for every work item; they become sizes of their own, which the runtime computes once.
+They become sizes of their own, which the runtime computes once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from ...derive.ir import IntExpr, IntOp, Kernel, Size, names
 from .rewrite import rewritten
 
 
-class ConstantPass:
-    """Replaces constants in kernels and remembers what they stand for, in ``values``."""
+def hoisted(kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], dict[str, IntExpr]]:
+    """``kernels`` without ``gcd`` and ``inverse`` of sizes, and what the new sizes in their place stand for."""
+    known: dict[IntExpr, str] = {}
 
-    def __init__(self) -> None:
-        self.values: dict[str, IntExpr] = {}
-        self._known: dict[IntExpr, str] = {}
+    def constant(node: Any) -> Any:
+        if not isinstance(node, IntOp) or node.op not in ("gcd", "inverse") or names(node):
+            return node
+        if node not in known:
+            known[node] = f"{node.op}{sum(name.startswith(node.op) for name in known.values())}"
+        return Size(known[node])
 
-    def _name(self, e: IntOp) -> str:
-        if e not in self._known:
-            name = f"{e.op}{sum(n.startswith(e.op) for n in self.values)}"
-            self._known[e] = name
-            self.values[name] = e
-        return self._known[e]
-
-    def _replaced(self, node: Any) -> Any:
-        constant = isinstance(node, IntOp) and node.op in ("gcd", "inverse") and not names(node)
-        return Size(self._name(node)) if constant else node
-
-    def run(self, kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
-        """The kernels without ``gcd`` and ``inverse``."""
-        return tuple(rewritten(k, self._replaced) for k in kernels)
+    found = tuple(rewritten(kernel, constant) for kernel in kernels)
+    return found, {name: e for e, name in known.items()}

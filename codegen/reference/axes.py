@@ -6,7 +6,7 @@ axes are array axes, the sample axis t last.  A loop whose tight bounds depend o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -224,9 +224,13 @@ class _Chooser:
             axes = self.axes(nest, part, temporaries)
             if any(axes <= cover for cover in covers):
                 continue
-            order = [a.name for a in self.kernel.axes if a.name in axes] or sorted(axes - {SAMPLE})
-            helpful = [a for a in order if any(axes - {a} <= cover for cover in covers)]
-            yield nest, frozenset((helpful or order)[:1])
+            yield nest, self._outermost_helpful(axes, covers)
+
+    def _outermost_helpful(self, axes: frozenset[str], covers: Sequence[frozenset[str]]) -> frozenset[str]:
+        """The axis to loop over, if any: one without which a cover holds the others, else the first."""
+        order = [a.name for a in self.kernel.axes if a.name in axes] or sorted(axes - {SAMPLE})
+        helpful = [a for a in order if any(axes - {a} <= cover for cover in covers)]
+        return frozenset((helpful or order)[:1])
 
     def factors(self, nest: int) -> tuple[Expr, ...]:
         """What is multiplied in the nest's body."""

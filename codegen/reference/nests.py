@@ -124,7 +124,7 @@ class _Nest:
     # --------------------------------------------------------------------------------------------------- definitions
     def _define(self, level: int) -> list[Condition]:
         """Define what is known inside of ``level`` loops; returns the scalar tests of that level."""
-        self._define_lets([x for x in self.plan.lets if x.name in self.used and not self.scope.axes(x) and self._level(x) == level])
+        self._define_lets(self._lets_of(level, arrays=False))
         tests = [c for c in self.plan.conditions if not self.scope.axes(c) and self._scalar_level(c) == level]
         if tests and level:
             self._skip_unless(tests)
@@ -132,9 +132,13 @@ class _Nest:
             wanted = domain.name in self.used or domain.name in self.scope.restricted
             if wanted and self._array_level(domain.name) == level:
                 self._define_array(domain)
-        rest = [x for x in self.plan.lets if x.name in self.used and self.scope.axes(x) and self._level(x) == level]
-        self._define_lets([x for x in rest if x.name not in self.defined])
+        self._define_lets([x for x in self._lets_of(level, arrays=True) if x.name not in self.defined])
         return tests
+
+    def _lets_of(self, level: int, arrays: bool) -> list[Let]:
+        """What later text uses and is known at ``level``: numbers, or arrays."""
+        used = [x for x in self.plan.lets if x.name in self.used and self._level(x) == level]
+        return [x for x in used if bool(self.scope.axes(x)) is arrays]
 
     def _define_lets(self, lets: Sequence[Let]) -> None:
         for let in lets:

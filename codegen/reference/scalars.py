@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ...derive.ir import Accumulator, Call, Expr, FromInteger, Load, Number, Select, Temporary
@@ -107,10 +107,8 @@ class Scalars:
         parts = [self._print(a, target) for a in e.args]
         literal = all(p.literal for p in parts)
         match e.function, parts:
-            case "add", [first, *rest]:
-                if len(rest) == 1 and first.text.startswith("-") and not rest[0].text.startswith("-"):
-                    first, rest = rest[0], [first]
-                return Value(first.within(ADD) + "".join(_added(part) for part in rest), rank=ADD, literal=literal)
+            case "add", [_, *_]:
+                return replace(_total(parts), literal=literal)
             case "mul", [_, *_]:
                 return Value(" * ".join(p.within(MULTIPLY) for p in parts), rank=MULTIPLY, literal=literal)
             case "neg", [part]:
@@ -119,6 +117,11 @@ class Scalars:
                 return Value(f"{above.within(MULTIPLY)} / {below.within(NEGATE)}", rank=MULTIPLY, literal=literal)
             case "pow", [base, exponent]:
                 return Value(f"{base.within(ATOM)} ** {exponent.within(NEGATE)}", rank=POWER, literal=literal)
+        return self._named(e, parts, literal)
+
+    def _named(self, e: Call, parts: list[Value], literal: bool) -> Value:
+        """A function that NumPy or SciPy has."""
+        match e.function, parts:
             case "rsqrt", [part]:
                 return Value(f"1 / {_call_text('np.sqrt', [part], literal)}", rank=MULTIPLY, literal=literal)
             case "softplus", [part]:
@@ -143,6 +146,14 @@ def _risky(node: object) -> bool:
         case Call() | Temporary():
             return True
     return False
+
+
+def _total(parts: Sequence[Value]) -> Value:
+    """A sum; of two terms one without a sign comes first."""
+    first, *rest = parts
+    if len(rest) == 1 and first.text.startswith("-") and not rest[0].text.startswith("-"):
+        first, rest = rest[0], [first]
+    return Value(first.within(ADD) + "".join(_added(part) for part in rest), rank=ADD)
 
 
 def _negative(part: Value) -> Value:

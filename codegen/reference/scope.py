@@ -94,11 +94,7 @@ class Scope:
             case "mod":
                 return Value(f"{part(0, MULTIPLY)} % {part(1, NEGATE)}", rank=MULTIPLY)
             case "min" | "max":
-                function = f"np.{e.op}imum" if array else e.op
-                text = part(0)
-                for n in range(1, len(e.args)):
-                    text = f"{function}({text}, {part(n)})" if array or n == 1 else f"{text[:-1]}, {part(n)})"
-                return Value(text)
+                return Value(_extreme(e.op, [part(n) for n in range(len(e.args))], array))
             case "gcd":
                 return Value(f"{'np' if array else 'math'}.gcd({part(0)}, {part(1)})")
             case "inverse" if not array and self.plain(e):
@@ -235,16 +231,12 @@ class Scope:
                 return (), ()
             case Name(name=name) if name in self.lets:
                 return self._affine(self.lets[name], axis)
-            case IntOp(op="add", args=args):
-                moving = [a for a in args if self.axes(a)]
+            case IntOp(op="add" | "mul" as op, args=args):
+                moving, fixed = [a for a in args if self.axes(a)], [a for a in args if not self.axes(a)]
                 found = self._affine(moving[0], axis) if len(moving) == 1 else None
-                return found and (found[0], (*found[1], *(a for a in args if not self.axes(a))))
-            case IntOp(op="mul", args=args):
-                moving = [a for a in args if self.axes(a)]
-                found = self._affine(moving[0], axis) if len(moving) == 1 else None
-                if found is None or found[1]:
+                if found is None or (op == "mul" and found[1]):
                     return None
-                return (*found[0], *(a for a in args if not self.axes(a))), ()
+                return (found[0], (*found[1], *fixed)) if op == "add" else ((*found[0], *fixed), ())
         return None
 
     def _even(self, e: IntExpr, axis: str) -> bool:
@@ -295,17 +287,31 @@ class Scope:
         return self._value(self.lets[e.name]) if isinstance(e, Name) and e.name in self.lets else e
 
 
+def _extreme(op: str, parts: Sequence[str], array: bool) -> str:
+    """The smallest or largest of ``parts``; NumPy takes two at a time."""
+    if not array:
+        return f"{op}({', '.join(parts)})" if len(parts) > 1 else parts[0]
+    text = parts[0]
+    for part in parts[1:]:
+        text = f"np.{op}imum({text}, {part})"
+    return text
+
+
 def _chained(base: str, entries: Sequence[tuple[str, tuple[str, ...], str | None]], samples: bool) -> Value:
     """Basic subscripts first, then one index array after the other, so that axes stay where they are."""
-    tail = [(":", SAMPLE)] if samples else []
-    arrays = [axes[0] for _, axes, cut in entries if axes and cut is None]
+    along = [axes[0] if axes else "" for _, axes, _ in entries]
+    arrays = [axis for axis, (_, _, cut) in zip(along, entries, strict=True) if axis and cut is None]
+    basic = [":" if axis and cut is None else text for axis, (text, _, cut) in zip(along, entries, strict=True)]
+    value = access(base, [*zip(basic, along, strict=True), *([(":", SAMPLE)] if samples else [])])
     if not arrays:
-        return access(base, [*((text, axes[0] if axes else "") for text, axes, _ in entries), *tail])
-    items = [(text if cut or not axes else ":", axes[0] if axes else "") for text, axes, cut in entries]
-    value = access(base, [*items, *tail])
-    if len(arrays) == len(entries) == 1 or (len(arrays) == 1 and all(axes for _, axes, _ in entries)):
+        return value
+    if len(arrays) == 1 and all(along):
         return Value(subscript(base, [text for text, _, _ in entries]), value.axes)
-    texts = {axes[0]: text for text, axes, _ in entries if axes}
+    return _one_after_the_other(value, arrays, {axes[0]: text for text, axes, _ in entries if axes})
+
+
+def _one_after_the_other(value: Value, arrays: Sequence[str], texts: Mapping[str, str]) -> Value:
+    """``value`` with an index array along each of the axes ``arrays``."""
     text = value.text
     for axis in arrays:
         text = subscript(text, [*([":"] * value.axes.index(axis)), texts[axis]])

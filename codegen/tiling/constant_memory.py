@@ -1,4 +1,7 @@
-"""Which of a kernel's parameters may lie in constant memory, and which of them a launch over some output maps reads a slice of."""
+"""Which of a kernel's parameters may lie in constant memory.
+
+Of some a launch over a few output maps reads a slice only.
+"""
 
 from __future__ import annotations
 

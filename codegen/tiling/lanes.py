@@ -1,7 +1,7 @@
 """Which axis fills the lanes of a vector where samples do not: for a few samples, and for tensors that lie sample after sample.
 
-The choice follows from the access maps alone.  Along an output axis every lane computes its own place; along the innermost
-reduction axis the lanes are accumulators of one place, summed at the end.  A value that does not depend on the axis is the same
+The choice follows from the access maps alone.  Along an output axis every lane computes its own point; along the innermost
+reduction axis the lanes are accumulators of one point, summed at the end.  A value that does not depend on the axis is the same
 in all lanes, one that moves with it by one number is a vector in memory, any other is gathered.  An axis that enters conditions,
 solved indices or numbers cannot be one of lanes: control flow is scalar.  Windows are too short for it.
 """
@@ -40,7 +40,7 @@ MOST = 16
 
 @dataclass(frozen=True)
 class Lanes:
-    """The axis of the lanes, and whether it is an output axis or a reduction axis (always the last loop of the only nest)."""
+    """The axis of the lanes: an output axis, or a reduction axis, which is the last loop of the only nest."""
 
     axis: str
     over: Literal["output", "reduction"]
@@ -108,9 +108,9 @@ def _output_cost(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> in
             if axis in bounds and not bounds <= outer:  # lanes must agree on the bounds, which is seen before all loops
                 return None
     index: tuple[IntExpr, ...] = tuple(Name(a.name) for a in kernel.axes)
-    places = [(kernel.output, index)]
-    places += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
-    costs = [_cost(tensor, index, axis) for tensor, index in places]
+    points = [(kernel.output, index)]
+    points += [(tensors[load.tensor], load.index) for load in dict.fromkeys(loads(kernel))]
+    costs = [_cost(tensor, index, axis) for tensor, index in points]
     return None if any(c is None for c in costs) else sum(c for c in costs if c is not None)
 
 
@@ -120,16 +120,23 @@ def _reduction_cost(nest: Nest, tensors: Mapping[str, Tensor], axis: str) -> int
     return None if any(c is None for c in costs) else LANE_SUM + sum(c for c in costs if c is not None)
 
 
+def _last_loop(kernel: Kernel) -> Loop | None:
+    """The last loop of the only nest where that is a sum; None where it is a loop over connections."""
+    if len(kernel.nests) != 1 or kernel.nests[0].combine != "sum" or not kernel.nests[0].loops:
+        return None
+    loop = kernel.nests[0].loops[-1]
+    return loop if isinstance(loop, Loop) else None
+
+
 def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Lanes | None:
     """The axis whose lanes need the fewest gathers; None where scalars are as good.  Of equals the innermost output axis."""
     scalar, found = scalar_names(kernel), []
     for axis in reversed(kernel.axes):
         if axis.name not in scalar and axis.kind != "window" and not _varies(axis.extent):
             found.append((_output_cost(kernel, tensors, axis.name), Lanes(axis.name, "output", axis.extent)))
-    if len(kernel.nests) == 1 and kernel.nests[0].combine == "sum" and kernel.nests[0].loops:
-        nest, loop = kernel.nests[0], kernel.nests[0].loops[-1]
-        if isinstance(loop, Loop) and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
-            found.append((_reduction_cost(nest, tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
+    loop = _last_loop(kernel)
+    if loop is not None and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
+        found.append((_reduction_cost(kernel.nests[0], tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
     usable = [(cost, lanes) for cost, lanes in found if cost is not None and cost <= MOST]
     return min(usable, key=lambda entry: entry[0])[1] if usable else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...derive.ir import Accumulator, Call, Expr, Kernel, Select, Temporary
 
 
@@ -19,16 +21,19 @@ def _degree(e: Expr, kernel: Kernel) -> int | None:
         case Call(function=function, args=args):
             degrees_of = [_degree(a, kernel) for a in args]
             known = [d for d in degrees_of if d is not None]
-            if len(known) < len(degrees_of):
-                return None
-            if function in ("add", "neg"):
-                return known[0] if len(set(known)) == 1 else None
-            if function == "mul":
-                return sum(known)
-            if function == "div" and known[1] == 0:
-                return known[0]
-            return None if any(known) else 0
+            return _of_call(function, known) if len(known) == len(degrees_of) else None
     return 0
+
+
+def _of_call(function: str, degrees: Sequence[int]) -> int | None:
+    """The degree of a function of arguments of these degrees."""
+    if function in ("add", "neg"):
+        return degrees[0] if len(set(degrees)) == 1 else None
+    if function == "mul":
+        return sum(degrees)
+    if function == "div" and degrees[1] == 0:
+        return degrees[0]
+    return None if any(degrees) else 0
 
 
 def sums_in_parts(kernel: Kernel) -> bool:

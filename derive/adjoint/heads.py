@@ -245,7 +245,7 @@ class _HeadWriter:
         total = sp.Symbol("r", real=True)
         _, result = self.builder.scalar(total * self.weight, {total: 0})
         latex = f"r = {self.over}{sp.latex(summand, symbol_names=self.names)}"
-        text = f"r = sum over {', '.join(map(str, index))} of {summand}"
+        text = f"r = sum over {', '.join(map(str, index))} of {summand}".replace("[]", "")
         return Kernel(f"head_{self.loss.name}_value", "loss", "r", output, (), (nest,), result, latex=latex, text=text)
 
     def delta(self) -> Kernel:

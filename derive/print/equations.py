@@ -11,11 +11,12 @@ from sympy.printing.latex import LatexPrinter
 
 from ..adjoint.fundamental import Adjoint, Contribution, delta_name
 from ..adjoint.nests import Term
-from ..adjoint.solver import Relational, Solution
+from ..adjoint.solver import Solution, SolvedLoop
 from ..language.declarations import Access, Stage, TensorInfo
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
-from ..symbols.integers import CeilDiv, FloorDiv, Gcd, Inverse, Largest, Modulo, Smallest
+from ..symbols.integers import FloorDiv, Modulo
+from .text import ROW, comparisons, conditions_text, plain, positive_first
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Sum:
 
 class _Latex(LatexPrinter):
     """Index functions and size tables in the paper's notation."""
+
+    def _as_ordered_terms(self, expr: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        return positive_first(super()._as_ordered_terms(expr, order=order))
 
     def _print_FloorDiv(self, e: sp.Expr) -> str:
         return rf"\left\lfloor \frac{{{self._print(e.args[0])}}}{{{self._print(e.args[1])}}} \right\rfloor"
@@ -62,7 +66,7 @@ class _Latex(LatexPrinter):
         return str(super()._print_Function(e, exp))
 
 
-_INTEGER_TEXT = {FloorDiv: "floor", CeilDiv: "ceil", Modulo: "mod", Gcd: "gcd", Inverse: "inverse", Largest: "max", Smallest: "min"}
+_SIGNS = {">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne", "<": "<", ">": ">", "|": r"\mid"}
 
 
 class EquationPrinter:
@@ -132,44 +136,11 @@ class EquationPrinter:
     def _conditions(self, s: Sum) -> str:
         if not s.solution.conditions:
             return ""
-        parts = self._ranges(list(s.solution.conditions))
+        parts = []
+        for terms, operators in comparisons(s.solution.conditions):
+            pairs = zip(operators, terms[1:], strict=True)
+            parts.append(self.latex(terms[0]) + "".join(f" {_SIGNS[operator]} {self.latex(term)}" for operator, term in pairs))
         return rf"\, \mathbb{{1}}\left\{{{', '.join(parts)}\right\}}"
-
-    def _ranges(self, conditions: list[Relational]) -> list[str]:
-        """The conditions as text; a lower and an upper bound of one expression become 0 <= expression < extent."""
-        parts: list[str] = []
-        while conditions:
-            first = conditions.pop(0)
-            upper = next((c for c in conditions if self._bounds_together(first, c)), None)
-            if upper is None:
-                parts.append(self.condition(first))
-            else:
-                conditions.remove(upper)
-                extent = sp.expand(first.left + upper.left + 1)
-                parts.append(rf"0 \le {self.latex(first.left)} < {self.latex(extent)}")
-        return parts
-
-    @staticmethod
-    def _bounds_together(low: Relational, high: Relational) -> bool:
-        if not (low.op == high.op == ">=" and low.right == high.right == 0):
-            return False
-        extent = sp.expand(low.left + high.left + 1)
-        return bool(extent.is_Symbol or isinstance(extent, AppliedUndef))
-
-    def condition(self, c: Relational) -> str:
-        """An index condition: a | b for a vanishing remainder, and no negative terms."""
-        if isinstance(c.left, Modulo) and c.op == "==" and c.right == 0:
-            return rf"{self.latex(c.left.args[1])} \mid {self.latex(c.left.args[0])}"
-        signs = {">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne", "<": "<", ">": ">"}
-        if c.op == ">=" and c.right == 0 and c.left.is_Add:
-            negative = [a for a in c.left.args if a.could_extract_minus_sign()]
-            positive = [a for a in c.left.args if a not in negative]
-            if positive and sp.Integer(-1) in negative:
-                rest = sp.Add(*(-a for a in negative if a != -1))
-                return rf"{self.latex(rest)} < {self.latex(sp.Add(*positive))}"
-            if positive:
-                return rf"{self.latex(sp.Add(*(-a for a in negative)))} \le {self.latex(sp.Add(*positive))}"
-        return f"{self.latex(c.left)} {signs[c.op]} {self.latex(c.right)}"
 
     def _body(self, s: Sum) -> str:
         names = {symbol: self.tensor(a.tensor, a.index) for symbol, a in s.located.items()}
@@ -191,20 +162,22 @@ class EquationPrinter:
 
     # -------------------------------------------------------------------------------------------------- equations
     def forward(self, stage: Stage) -> tuple[str, str]:
-        """``stage = expression`` with its reductions written as sums; the last stage is equation 1's combinator."""
+        """LaTeX and plain text of ``stage = expression`` with its reductions written as sums."""
         names: dict[sp.Symbol, str] = {}
+        texts: dict[sp.Symbol, sp.Symbol] = {}
         sums = []
         for symbol, reduction in stage.reductions:
-            term = self.derived.forward_term(stage, reduction)
-            s = self._solved(term)
+            s = self._solved(self.derived.forward_term(stage, reduction))
             sums.append(s)
             names[symbol] = f"{self._loops(s)} {self._body(s)}{self._conditions(s)}"
+            texts[symbol] = sp.Symbol(f"({self._text(s)})")
         for symbol in stage.expression.free_symbols:
             access = self.definition.accesses.get(symbol)
             if access is not None:
                 names[symbol] = self.tensor(access.tensor, access.index)
+                texts[symbol] = _entry(access)
         left = self.tensor(stage.name, [a.symbol for a in stage.axes])
-        text = f"{self._left(stage.name, stage.axes)} = {stage.expression}"
+        text = f"{_left(stage.name, stage.axes)} = {plain(stage.expression.subs(texts, simultaneous=True))}"
         return f"{left} = {self.latex(stage.expression, names)}{self._where(sums)}", text
 
     def adjoint_latex(self, info: TensorInfo, contributions: Sequence[Contribution], role: str) -> str:
@@ -220,41 +193,49 @@ class EquationPrinter:
                 inner = rf"\left({total}\right)" if len(terms) > 1 else total
                 return f"{left} = {phi}{inner}{self._where(sums)}"
             return f"{left} = {total}{self._where(sums)}"
-        left = rf"\frac{{\partial r}}{{\partial {self.tensor(info.name, index)}}}"
-        return f"{left} = {total}{self._where(sums)}"
+        by = rf"{{\partial {self.tensor(info.name, index)}}}"
+        if role == "gradient":  # equation 2: the error is a sum over the samples t
+            inner = rf"\left({total}\right)" if len(terms) > 1 else total
+            return rf"\frac{{\partial}}{by} \sum_{{t}} r = \sum_{{t}} {inner}{self._where(sums)}"
+        return rf"\frac{{\partial r}}{by} = {total}{self._where(sums)}"
 
     def adjoint(self, info: TensorInfo, contributions: Sequence[Contribution], role: str) -> tuple[str, str]:
         """LaTeX and plain text of a delta or a gradient."""
         sums = [self._solved(c.term) for c in contributions]
         prefix = {"delta": "delta_", "gradient": "gradient_", "sample_gradient": "samplegradient_"}[role]
-        left = self._left(f"{prefix}{info.name}", info.axes)
+        left = _left(f"{prefix}{info.name}", info.axes)
         parts = [self._text(s, with_samples=role == "gradient") for s in sums] or ["0"]
         phi = "phi'(below) * " if role == "delta" and info.kind == "input" else ""
+        if len(parts) > 1:
+            parts = [f"({part})" if " if " in part or " where " in part else part for part in parts]
         right = "\n    + ".join(parts)
         if phi and len(parts) > 1:
             right = f"({right})"
         return self.adjoint_latex(info, contributions, role), f"{left} = {phi}{right}"
 
-    @staticmethod
-    def _left(name: str, axes: Sequence[AxisVariable]) -> str:
-        return f"{name}[{', '.join(a.symbol.name for a in axes)}]"
-
     def _text(self, s: Sum, with_samples: bool = False) -> str:
-        names = {symbol: sp.Symbol(f"{a.tensor}[{', '.join(self.plain(e) for e in a.index)}]") for symbol, a in s.located.items()}
-        body = str(s.body.subs(names, simultaneous=True))
-        loops = [f"{loop.unknown.symbol} in {loop.unknown.relation} with {loop.by.split('_')[-1]} = {self.plain(loop.key)}"
-                 if loop.unknown.kind == "row" and loop.by else str(loop.unknown.symbol) for loop in s.solution.loops]  # fmt: skip
-        loops += ["t"] if with_samples else []
-        text = f"sum over {', '.join(loops)} of {body}" if loops else body
+        names = {symbol: _entry(access) for symbol, access in s.located.items()}
+        body = plain(s.body.subs(names, simultaneous=True))
+        body = f"({body})" if isinstance(s.body, sp.Piecewise) else body
+        over = ", ".join([*(self._over(loop) for loop in s.solution.loops), *(["t"] if with_samples else [])])
+        text = f"{'max' if s.combine == 'max' else 'sum'} over {over} of {body}" if over else body
         if s.solution.quotients:
-            text += " where " + ", ".join(f"{n} = {self.plain(v)}" for n, v in s.solution.quotients)
-        if s.solution.conditions:
-            text += " if " + " and ".join(f"{self.plain(c.left)} {c.op} {self.plain(c.right)}" for c in s.solution.conditions)
-        return text
+            text += " where " + ", ".join(f"{name} = {plain(value)}" for name, value in s.solution.quotients)
+        return f"{text} if {conditions_text(s.solution.conditions)}" if s.solution.conditions else text
 
-    def plain(self, e: sp.Expr) -> str:
-        """Plain text of an index expression."""
-        text = str(e)
-        for kind, name in _INTEGER_TEXT.items():
-            text = text.replace(f"{kind.__name__}(", f"{name}(")
-        return text
+    @staticmethod
+    def _over(loop: SolvedLoop) -> str:
+        if loop.unknown.kind != "row":
+            return str(loop.unknown.symbol)
+        column = loop.by.split("_")[-1] if loop.by else ""
+        return f"{ROW} in {loop.unknown.relation}" + (f" with {column}({ROW}) = {plain(loop.key)}" if column else "")
+
+
+def _left(name: str, axes: Sequence[AxisVariable]) -> str:
+    return f"{name}[{', '.join(a.symbol.name for a in axes)}]" if axes else name
+
+
+def _entry(access: Access) -> sp.Symbol:
+    """A tensor's entry as a symbol that prints as ``name[index]``."""
+    index = ", ".join(plain(e) for e in access.index)
+    return sp.Symbol(f"{access.tensor}[{index}]" if index else access.tensor, real=True)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from ..errors import ManifestError
 from ..files import read_regular
 from .reading import parse
 from .records import VERSION, Manifest
+
+#: The line that includes a file of the same folder.
+INCLUDE = re.compile(r'^#include "([\w.]+)".*$', re.MULTILINE)
 
 PathLike = str | os.PathLike[str]
 
@@ -54,6 +58,11 @@ class Folder:
     def text(self, name: str) -> str:
         """``read``, decoded."""
         return self.read(name).decode()
+
+    def source(self, name: str) -> str:
+        """The OpenCL text of file ``name`` with the files that it includes, which lie beside it."""
+        beside = name.rpartition("/")[0]
+        return INCLUDE.sub(lambda found: self.text(f"{beside}/{found[1]}"), self.text(name))
 
     def verify(self) -> None:
         """Check every file; ManifestError names the first that fails."""

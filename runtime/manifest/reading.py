@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .records import (
+    SAMPLE_INNER,
+    SAMPLE_OUTER,
     SAMPLES,
     ActivationInfo,
     BoundsInfo,
@@ -72,29 +74,29 @@ def _lanes(record: Mapping[str, Any]) -> LaneInfo:
     return LaneInfo(str(record["over"]), str(record["extent"]), tuple(str(stride) for stride in record["strides"]))
 
 
-def _launch(record: Mapping[str, Any], index: bool) -> LaunchInfo:
+def _launch(record: Mapping[str, Any]) -> LaunchInfo:
+    split, local, strip = record.get("loop_split"), record.get("local"), record.get("cache_tile")
     return LaunchInfo(
         {macro: TileInfo(extent) for macro, extent in record["tiles"].items()},
         tuple(tuple(operand) for operand in record["operands"]),
         tuple(str(size) for size in record["global"]),
-        bool(record.get("index", index)),
+        bool(record.get("index", False)),
         _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
         tuple(tuple(axes) for axes in record.get("sliding", ())),
-        str(record.get("parts", "")),
-        str(record.get("team", "")),
-        SplitInfo(str(record["split"]["macro"]), tuple(record["split"]["rounds"])) if "split" in record else None,
+        str(record.get("partial_sums", "")),
+        str(record.get("reduction_group", "")),
+        None if split is None else SplitInfo(str(split["macro"]), tuple(split["iterations"])),
         {macro: tuple(BoundsInfo(*found) for found in loops) for macro, loops in record.get("bounds", {}).items()},
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
-        None if record.get("local") is None else LocalInfo(**record["local"]),
-        None if record.get("strip") is None else StripInfo(**record["strip"]),
+        None if local is None else LocalInfo(str(local["macro"]), str(local["iterations"]), str(local["each"])),
+        None if strip is None else StripInfo(str(strip["macro"]), str(strip["iterations"])),
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
         tuple(tuple(axes) for axes in record.get("sums", ())),
     )
 
 
 def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
-    blocks = _launch(record["opencl"], bool(record.get("index", False)))
     return KernelInfo(
         record["name"],
         record["role"],
@@ -105,23 +107,8 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         record.get("finish", ""),
         tuple(record["sizes"]),
         tuple(record["relations"]),
-        blocks.tiles,
-        blocks.operands,
-        blocks.global_size,
-        blocks.index,
-        blocks.parts,
-        blocks.team,
-        blocks.split,
-        blocks.bounds,
-        blocks.unroll,
-        blocks.constant,
-        blocks.local,
-        _launch(record["opencl_rows"], blocks.index) if "opencl_rows" in record else None,
+        {layout: _launch(launch) for layout, launch in record["launches"].items()},
         str(record.get("work", "1")),
-        sliding=blocks.sliding,
-        strip=blocks.strip,
-        invariant=blocks.invariant,
-        sums=blocks.sums,
     )
 
 
@@ -157,7 +144,7 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         tuple((check["condition"], check["message"]) for check in record["checks"]),
         _kernels(record["kernels"]),
         {loss: HeadInfo(head["tensor"], head["value"], head["delta"]) for loss, head in record["heads"].items()},
-        tuple(record["opencl"]["macros"]),
+        tuple(record["macros"][SAMPLE_INNER]),
         folder,
         _interval(record.get("range", (None, None))),
         _rows_macros(record),
@@ -182,11 +169,11 @@ def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
         _tensors(record["tensors"]),
         _kernels(record["kernels"]),
         {activation: (pair["value"], pair["delta"]) for activation, pair in record["pairs"].items()},
-        tuple(record["opencl"]["macros"]),
+        tuple(record["macros"][SAMPLE_INNER]),
         folder,
         _rows_macros(record),
     )
 
 
 def _rows_macros(record: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(record.get("opencl_rows", {}).get("macros", ()))
+    return tuple(record["macros"].get(SAMPLE_OUTER, ()))

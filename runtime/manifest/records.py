@@ -1,6 +1,6 @@
 """What a generated folder holds: the records of ``manifest.json``, typed and frozen.
 
-Reading and verifying a folder is ``folder.py``'s subject; the meaning of each field is the manifest contract, version 1.
+Reading and verifying a folder is ``folder.py``'s subject; the meaning of each field is the manifest contract, version 2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from ..errors import ManifestError, PhizError, ShapeError
 if TYPE_CHECKING:
     from .folder import Folder
 
-VERSION = 1
+VERSION = 2
+#: How tensors with samples may lie in memory: the sample is the last axis, in vectors, or the first.
+SAMPLE_INNER, SAMPLE_OUTER = "sample_inner", "sample_outer"
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,21 @@ class BoundsInfo:
 
 @dataclass(frozen=True)
 class LaunchInfo:
-    """How OpenCL launches a kernel of one form.
+    """How OpenCL launches a kernel of one layout.
 
-    ``tiles``: the macro of each tile, outermost first.  ``operands``: for each value that the innermost body loads, the tiles that
-    it depends on; ``sliding``: those of them along which it moves as it does from round to round; ``invariant``: whether it is the
-    same in every round.  ``parts``: the macro with the number of parts that a sum is taken in, which ``add_parts`` adds up; ""
-    where it is taken as a whole.  ``team``: the macro with the number of work items that share a sum, "" where they cannot;
-    ``split``: how they may share rounds of its loops.  ``bounds``: for tiles over an axis that loops depend on, these loops.
-    ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.  ``constant``: its
-    parameters, if any; ``local``: what of them a work group may copy.  ``strip``: which of the tiles is one.  ``sums``: for each
-    further sum in the same loops, the tiles that it has accumulators along.
+    ``tiles``: the macro of each tile, outermost first.
+    ``operands``: for each value that the innermost body loads, the tiles that it depends on.
+    ``sliding``: for each operand, the tiles along which it moves as it does from one iteration to the next.
+    ``invariant``: for each operand, whether it is the same in every iteration.
+    ``parts``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there are none.
+    ``team``: the macro with the size of a reduction group; "" where work items cannot share a sum.
+    ``split``: how the items of a group may share iterations of its loops.
+    ``bounds``: for each tile, the loops whose bounds depend on its axis.
+    ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.
+    ``constant``: the parameters, which may lie in constant memory.
+    ``local``: what of the parameters a work group may copy.
+    ``strip``: which of the tiles is a cache tile.
+    ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -166,10 +173,11 @@ class LaunchInfo:
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """One kernel: the tensors it reads and writes, in calling order, and how OpenCL launches it, see ``LaunchInfo``.
+    """One kernel: the tensors that it reads and writes, in calling order, and how OpenCL launches it.
 
-    ``rows``: the same for samples that lie one after the other; None in folders of an older phiz.  ``work``: steps of the
-    reductions of one place, samples aside, as an expression in the sizes.
+    ``launches``: by layout; folders that were not generated may lack ``SAMPLE_OUTER``.
+    ``work``: steps of the reductions of one point, samples aside, as an expression in the sizes.
+    ``layout``: which of the launches is meant.
     """
 
     name: str
@@ -181,29 +189,103 @@ class KernelInfo:
     finish: str  # "" | phi | dphi
     sizes: tuple[str, ...]
     relations: tuple[str, ...]
-    tiles: Mapping[str, TileInfo]
-    operands: tuple[tuple[str, ...], ...]
-    global_size: tuple[str, ...]
-    index: bool
-    parts: str = ""
-    team: str = ""
-    split: SplitInfo | None = None
-    bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
-    unroll: str = ""
-    constant: ConstantInfo | None = None
-    local: LocalInfo | None = None
-    rows: LaunchInfo | None = None
+    launches: Mapping[str, LaunchInfo]
     work: str = "1"
-    lanes: LaneInfo = SAMPLES
-    sliding: tuple[tuple[str, ...], ...] = ()
-    strip: StripInfo | None = None
-    invariant: tuple[bool, ...] = ()
-    sums: tuple[tuple[str, ...], ...] = ()
+    layout: str = SAMPLE_INNER
+
+    @property
+    def launch(self) -> LaunchInfo:
+        """How it is launched in its layout."""
+        return self.launches[self.layout]
+
+    @property
+    def rows(self) -> LaunchInfo | None:
+        """How it is launched where samples lie one after the other."""
+        return self.launches.get(SAMPLE_OUTER)
 
     def in_rows(self) -> KernelInfo:
         """The kernel for samples that lie one after the other."""
-        assert self.rows is not None
-        return replace(self, **{name: getattr(self.rows, name) for name in LaunchInfo.__dataclass_fields__})
+        return replace(self, layout=SAMPLE_OUTER)
+
+    @property
+    def tiles(self) -> Mapping[str, TileInfo]:
+        """``LaunchInfo.tiles`` of its layout."""
+        return self.launch.tiles
+
+    @property
+    def operands(self) -> tuple[tuple[str, ...], ...]:
+        """``LaunchInfo.operands`` of its layout."""
+        return self.launch.operands
+
+    @property
+    def global_size(self) -> tuple[str, ...]:
+        """``LaunchInfo.global_size`` of its layout."""
+        return self.launch.global_size
+
+    @property
+    def index(self) -> bool:
+        """``LaunchInfo.index`` of its layout."""
+        return self.launch.index
+
+    @property
+    def lanes(self) -> LaneInfo:
+        """``LaunchInfo.lanes`` of its layout."""
+        return self.launch.lanes
+
+    @property
+    def sliding(self) -> tuple[tuple[str, ...], ...]:
+        """``LaunchInfo.sliding`` of its layout."""
+        return self.launch.sliding
+
+    @property
+    def parts(self) -> str:
+        """``LaunchInfo.parts`` of its layout."""
+        return self.launch.parts
+
+    @property
+    def team(self) -> str:
+        """``LaunchInfo.team`` of its layout."""
+        return self.launch.team
+
+    @property
+    def split(self) -> SplitInfo | None:
+        """``LaunchInfo.split`` of its layout."""
+        return self.launch.split
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[BoundsInfo, ...]]:
+        """``LaunchInfo.bounds`` of its layout."""
+        return self.launch.bounds
+
+    @property
+    def unroll(self) -> str:
+        """``LaunchInfo.unroll`` of its layout."""
+        return self.launch.unroll
+
+    @property
+    def constant(self) -> ConstantInfo | None:
+        """``LaunchInfo.constant`` of its layout."""
+        return self.launch.constant
+
+    @property
+    def local(self) -> LocalInfo | None:
+        """``LaunchInfo.local`` of its layout."""
+        return self.launch.local
+
+    @property
+    def strip(self) -> StripInfo | None:
+        """``LaunchInfo.strip`` of its layout."""
+        return self.launch.strip
+
+    @property
+    def invariant(self) -> tuple[bool, ...]:
+        """``LaunchInfo.invariant`` of its layout."""
+        return self.launch.invariant
+
+    @property
+    def sums(self) -> tuple[tuple[str, ...], ...]:
+        """``LaunchInfo.sums`` of its layout."""
+        return self.launch.sums
 
 
 @dataclass(frozen=True)

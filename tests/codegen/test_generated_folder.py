@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from phiz.codegen.folder import difference, existing, write
-from phiz.codegen.pipeline import Generated, generate
+from phiz.codegen.generate import Generated, generate
 from phiz.codegen.user_file import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +39,7 @@ def test_a_stale_kernel_shows_as_a_diff(generated: Generated, tmp_path: Path) ->
 
 def test_output_does_not_depend_on_the_hash_seed(generated: Generated) -> None:
     program = (
-        "import hashlib, json; from phiz.codegen.pipeline import generate; from phiz.codegen.user_file import BUILT_IN as b;"
+        "import hashlib, json; from phiz.codegen.generate import generate; from phiz.codegen.user_file import BUILT_IN as b;"
         "f = generate(b.families, b.activations, b.losses).files;"
         "print(hashlib.sha256(json.dumps(f, sort_keys=True).encode()).hexdigest())"
     )
@@ -81,3 +82,39 @@ def test_the_manifest_lists_every_file_with_its_digest(generated: Generated) -> 
 def test_no_clock_and_no_path_in_generated_text(generated: Generated) -> None:
     for path, text in generated.files.items():
         assert str(ROOT) not in text and "20" + "26" not in text, path
+
+
+def test_kernel_files_name_what_they_include_by_digest_and_hold_no_activation(generated: Generated) -> None:
+    for path, text in generated.files.items():
+        folder, _, name = path.partition("/")
+        if folder not in ("opencl", "opencl_rows") or name in ("prelude.cl", "activations.cl"):
+            continue
+        found = re.findall(r'^#include "([\w.]+)"  // sha256 (\w+)$', text, re.MULTILINE)
+        applies = re.search(r"\bD?PHI\(", text) is not None
+        assert [n for n, _ in found] == ["prelude.cl", *(["activations.cl"] if applies else [])], path
+        for included, digest in found:
+            assert hashlib.sha256(generated.files[f"{folder}/{included}"].encode()).hexdigest() == digest
+        assert not re.search(r"\bd?phi_\w+\(", text), path
+
+
+def test_the_first_kernel_of_a_file_comes_soon(generated: Generated) -> None:
+    for folder in ("opencl", "opencl_rows"):
+        lines = generated.files[f"{folder}/dense.cl"].splitlines()
+        assert next(n for n, line in enumerate(lines, 1) if "void forward_Z" in line) < 60
+
+
+def test_a_missing_macro_stops_the_build(generated: Generated) -> None:
+    for folder in ("opencl", "opencl_rows"):
+        text = generated.files[f"{folder}/dense.cl"]
+        check = text[text.index("#if !(") : text.index("#error")]
+        used = set(re.findall(r"\b(?:TILE|PARTS|TEAM|UNROLL|LOCAL|SPACE|SLICED|SIZE)_\w+", text)) - {"PARTIAL_SUMS_"}
+        assert used <= set(re.findall(r"defined\((\w+)\)", check))
+
+
+def test_conditions_are_short_and_the_folder_is_small(generated: Generated) -> None:
+    for path, text in generated.files.items():
+        if path.endswith(".cl"):
+            long = [line for line in text.splitlines() if line.lstrip().startswith(("if (", "} else if (")) and len(line) > 140]
+            assert not long, path
+    assert len(generated.files["manifest.json"].splitlines()) <= 8_000
+    assert sum(len(text.splitlines()) for text in generated.files.values()) <= 50_000

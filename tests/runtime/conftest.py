@@ -183,7 +183,7 @@ def _kernel(
         "finish": finish,
         "sizes": sizes.split(),
         "relations": [],
-        "opencl": {"tiles": {}, "operands": [], "global": grid},
+        "launches": {"sample_inner": {"tiles": {}, "operands": [], "global": grid}},
     }
 
 
@@ -223,7 +223,7 @@ def manifest() -> dict[str, Any]:
             _kernel("samplegradient_b", "sample_gradient", "b", "delta_Z", "samplegradient_b", "", "I J", ["vectors", "I"]),
         ],
         "heads": {},
-        "opencl": {"macros": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "V"]},
+        "macros": {"sample_inner": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "V"]},
     }
     loss_kernels = [
         _kernel(name, "loss", "", f"T {f} weight", out, "", "N", grid)
@@ -255,11 +255,11 @@ def manifest() -> dict[str, Any]:
             "tanh": {"value": "value_y", "delta": "delta_tanh"},
             "square": {"value": "value_square", "delta": "delta_square"},
         },
-        "opencl": {"macros": ["REAL", "SIZE_N", "V"]},
+        "macros": {"sample_inner": ["REAL", "SIZE_N", "V"]},
     }
     positive = {**mse, "targets": [0.0, None], "outputs": [0.0, 1.0], "open": [True, False], "digest": "positive-digest"}
     return {
-        "version": 1,
+        "version": 2,
         "files": {},
         "activations": {
             "linear": {"derivative_in": "y", "range": [None, None], "digest": "a"},

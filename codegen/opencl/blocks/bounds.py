@@ -1,8 +1,8 @@
-"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its places' bounds."""
+"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its points' bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +17,9 @@ Which = Literal["begin", "end"]
 
 @dataclass(frozen=True)
 class Union:
-    """Bounds that depend on the tiled ``axis``: the test for a round being outside those of a single place.
+    """Bounds that depend on the tiled ``axis``: the test for a iteration being outside those of a single point.
 
-    ``common``: the first of the rounds that all places of the tile take part in, and the end of these.
+    ``common``: the first of the iterations that all points of the tile take part in, and the end of these.
     """
 
     axis: str
@@ -29,20 +29,23 @@ class Union:
 
 @dataclass(frozen=True)
 class Range:
-    """A loop's bounds, and the tests for its whole extent being inside, for all of the tile.
+    """A loop's bounds over all of the tile.
 
+    ``whole``: the tests for its whole extent being inside.
+    ``named``: the names that these use, and what they stand for.
     ``union``: of what the bounds are the union; None where they do not depend on a tiled axis.
     """
 
     lower: str
     upper: str
     whole: tuple[str, ...]
+    named: tuple[tuple[str, str], ...] = ()
     union: Union | None = None
 
 
 @dataclass(frozen=True)
 class End:
-    """One bound of a loop; ``at``: as text for a place of an axis, where it depends on that axis."""
+    """One bound of a loop; ``at``: as text for a point of an axis, where it depends on that axis."""
 
     which: Which
     text: str
@@ -61,11 +64,11 @@ class Bounds:
         if tiled is not None:
             return self._union(number, nest, loop, tiled)
         lower, upper = self._texts(nest, loop)
-        extent = integer(loop.extent)
-        tests = [f"{lower} == 0"] if lower != "0" else []
-        tests += [f"{upper} == {extent}"] if upper != extent else []
+        extent, found = integer(loop.extent), ends(loop, lower, upper)
+        tests = [f"{found[0][0]} == 0"] if lower != "0" else []
+        tests += [f"{found[1][0]} == {extent}"] if upper != extent else []
         tests += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
-        return Range(lower, upper, tuple(tests))
+        return Range(lower, upper, tuple(tests), tuple((name, text) for name, text in found if name != text))
 
     def _texts(self, nest: Nest, loop: Loop) -> tuple[str, str]:
         extents: dict[str, IntExpr] = {a.name: a.extent for a in self.kernel.axes}
@@ -89,10 +92,10 @@ class Bounds:
 
     def _union(self, number: int, nest: Nest, loop: Loop, axis: str) -> Range:
         """Bounds over a whole tile of ``axis``, in which they are monotone."""
-        name, place = c_name(loop.name), c_name(axis)
+        name, point = c_name(loop.name), c_name(axis)
         found: list[str] = []
         common: list[str] = []
-        whole, outside = [], []
+        whole, outside, named = [], [], []
         for end in self.ends(number, nest, loop, axis):
             begins, limit = end.which == "begin", "0" if end.which == "begin" else integer(loop.extent)
             if end.at is None:
@@ -100,19 +103,27 @@ class Bounds:
                 common.append(end.text)
                 whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
                 continue
-            first, last, own = map(end.at, (f"{place}0", f"{place}0 + {self.frame.tiles[axis].macro} - 1", place))
-            union, both = ("lesser", "greater") if begins else ("greater", "lesser")
+            first, last, own = map(end.at, (f"{point}0", f"{point}0 + {self.frame.tiles[axis].macro} - 1", point))
+            union, both = ("imin", "imax") if begins else ("imax", "imin")
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
             outside.append(f"{name} {'<' if begins else '>='} {own}")
-            whole.append(f"{common[-1]} {'<=' if begins else '>='} {limit}")
-        return Range(found[0], found[1], tuple(whole), Union(axis, " || ".join(outside), (common[0], common[1])))
+            named.append((f"{name}_all{'' if begins else '_end'}", common[-1]))
+            whole.append(f"{named[-1][0]} {'<=' if begins else '>='} {limit}")
+        return Range(found[0], found[1], tuple(whole), tuple(named), Union(axis, " || ".join(outside), (common[0], common[1])))
 
 
-def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> list[str]:
-    """The line that opens ``loop``, after the lines that it needs; ``found``: the range of one that is no row loop.
+def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
+    """The names of the bounds of ``loop``, and what they stand for; a plain bound is its own name."""
+    pairs = (("begin", lower), ("end", upper))
+    return [(text if plain(text) else f"{c_name(loop.name)}_{which}", text) for which, text in pairs]
 
-    ``dealt``: the macro with the number of runs that share its rounds, of which this is number ``run``.
+
+def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
+    """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
+
+    ``found``: the range of a loop that is no row loop.
+    ``dealt``: the macro with the number of runs that share its iterations, of which this is number ``run``.
     """
     name = c_name(loop.name)
     if isinstance(loop, RowLoop):
@@ -126,16 +137,16 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "") -> li
         ]
     assert found is not None
     first, moved = dealt_out(name, integer(loop.step, 2), dealt)
-    lines, bounds = [], []
-    for which, text in (("begin", found.lower), ("end", found.upper)):
-        bounds.append(text if plain(text) else f"{name}_{which}")
-        if bounds[-1] != text:
-            lines.append(f"const integer {bounds[-1]} = {text};")
-    return [*lines, f"for (integer {name} = {bounds[0]}{first}; {name} < {bounds[1]}; {moved}) {{"]
+    (begin, _), (end, _) = pairs = ends(loop, found.lower, found.upper)
+    lines = [f"const integer {bound} = {text};" for bound, text in pairs if bound not in (text, *known)]
+    return [*lines, f"for (integer {name} = {begin}{first}; {name} < {end}; {moved}) {{"]
 
 
 def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:
-    """What a loop by ``step`` adds to its first round, and how it moves on; ``dealt`` as in ``loop_lines``, "" for all rounds."""
+    """What a loop by ``step`` adds to its first iteration, and how it moves on.
+
+    ``dealt``: as in ``loop_lines``, "" for all iterations.
+    """
     factors = [factor for factor in (step, dealt) if factor not in ("", "1")]
     first = f" + run{f' * {step}' if step != '1' else ''}" if dealt else ""
     return first, f"{name} += {' * '.join(factors)}" if factors else f"++{name}"
@@ -153,7 +164,7 @@ def lower_text(e: IntExpr, extents: Mapping[str, IntExpr]) -> str:
         text = "0"
         for term in e.args[1:]:
             corner = extreme(term, extents, largest=True)
-            inner = f"greater({text}, {integer(term)})"
+            inner = f"imax({text}, {integer(term)})"
             text = inner if corner is None else f"({integer(corner, 2)} <= 0 ? {text} : {inner})"
         return text
     return integer(e)
@@ -165,7 +176,7 @@ def upper_text(e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> s
         text = integer(extent)
         for term in e.args[1:]:
             corner = extreme(term, extents, largest=False)
-            inner = f"lesser({text}, {integer(term)})"
+            inner = f"imin({text}, {integer(term)})"
             own = corner is None or bool(names(extent)) or is_table(extent)
             text = inner if own or corner is None else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
         return text

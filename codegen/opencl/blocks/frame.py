@@ -9,7 +9,7 @@ from ....derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers
 from ...analysis.addresses import unit
 from ...analysis.names import c_name
 from ...tiling.constant_memory import from_name
-from ...tiling.schedule import SAMPLES, Schedule, Tile, depends_on
+from ...tiling.tiling import SAMPLES, Tile, Tiling, depends_on
 from .printer import ScalarPrinter, condition, integer
 
 
@@ -22,25 +22,25 @@ class Line:
 
 
 class Frame:
-    """One kernel under one schedule."""
+    """One kernel under one tiling."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
-        self.kernel, self.schedule = kernel, schedule
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling) -> None:
+        self.kernel, self.tiling = kernel, tiling
         self.tensors = {**tensors, kernel.output.name: kernel.output}
-        self.tiles: dict[str, Tile] = {t.axis: t for t in schedule.tiles}
-        self.inner = [t.axis for t in schedule.tiles if not t.strip]
-        self.strips = [t.axis for t in schedule.tiles if t.strip]
+        self.tiles: dict[str, Tile] = {t.axis: t for t in tiling.tiles}
+        self.inner = [t.axis for t in tiling.tiles if not t.in_cache]
+        self.cache_axes = [t.axis for t in tiling.tiles if t.in_cache]
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
-        """``name[unit]``, or ``name[unit * TV + lane]`` for a tensor with samples."""
-        place = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
+        """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
+        number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            sliced = self.schedule.constant is not None and tensor.name in self.schedule.constant.sliced
-            return f"{name}[{place} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{place}]"
+            sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
+            return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
         if self.kernel.sums_samples:
             name += "_block"
-        return f"{name}[{lane}]" if place == "0" else f"{name}[{place} * TV + {lane}]"
+        return f"{name}[{lane}]" if number == "0" else f"{name}[{number} * VECTORS_PER_BLOCK + {lane}]"
 
     def lane(self) -> str:
         """The sample vector that a work item is at."""
@@ -53,20 +53,20 @@ class Frame:
         return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
-        """The tiled axes, strips aside, that places have accumulators of their own along: those that the sum depends on."""
+        """The tiled axes, cache tiles aside, that points have accumulators of their own along: those that the sum depends on."""
         found = self.kernel.nests[nest]
         if found.combine != "sum":
             return tuple(self.inner)
         return depends_on(found, self.tensors, self.inner)
 
-    def place_index(self, nest: int = 0) -> str:
+    def point_index(self, nest: int = 0) -> str:
         """The subscript of a nest's accumulators inside the tile loops."""
         return "".join(f"[{counter(a)}]" for a in self.own_axes(nest))
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
-        lines, place = count_loop(self.tiles[axis]), c_name(axis)
-        return lines if axis == SAMPLES else [*lines, f"const integer {place} = {place}0 + {counter(axis)};"]
+        lines, point = count_loop(self.tiles[axis]), c_name(axis)
+        return lines if axis == SAMPLES else [*lines, f"const integer {point} = {point}0 + {counter(axis)};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
         """The tiled axes that a load depends on, in tile order."""
@@ -103,12 +103,12 @@ class Frame:
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulators(self, nest: int) -> str:
-        """The array that has a nest's value at the end: the tile's accumulators, or those of all places of a strip."""
-        return f"strip{nest}" if self.strips else f"acc{nest}"
+        """The array that has a nest's value at the end: the tile's accumulators, or those of all points of a cache tile."""
+        return f"cached{nest}" if self.cache_axes else f"acc{nest}"
 
     def accumulator(self, nest: int) -> str:
-        """The value of a nest at the current place of the tile."""
-        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.strips) + self.place_index(nest)
+        """The value of a nest at the current point of the tile."""
+        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.cache_axes) + self.point_index(nest)
 
 
 def counter(axis: str) -> str:
@@ -117,10 +117,13 @@ def counter(axis: str) -> str:
 
 
 def count_loop(tile: Tile) -> list[str]:
-    """The lines that open a loop that counts through ``tile``; places in registers must be unrolled, PoCL does not by itself."""
+    """The lines that open a loop over ``tile``.
+
+    Points in registers must be unrolled, which PoCL does not do by itself.
+    """
     number = counter(tile.axis)
     opening = f"for (integer {number} = 0; {number} < {tile.macro}; ++{number}) {{"
-    return [opening] if tile.strip else ["#pragma unroll", opening]
+    return [opening] if tile.in_cache else ["#pragma unroll", opening]
 
 
 def is_table(e: IntExpr) -> bool:

@@ -1,23 +1,25 @@
-"""The structure of one OpenCL kernel: from the IR and a schedule to the pieces that the template lays out."""
+"""The structure of one OpenCL kernel: from the IR and a tiling to the pieces that the template lays out."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from ...analysis.addresses import unit, units
 from ...analysis.names import c_name
+from ...analysis.operations import operations
 from ...analysis.signature import arguments
 from ...tiling.constant_memory import from_name
-from ...tiling.schedule import SAMPLES, Schedule
+from ...tiling.tiling import SAMPLES, Tiling
 from .frame import Frame, Line, is_table
 from .layout import closed
 from .local import arrays
 from .nest import NestText, NestWriter
 from .printer import integer
+from .reduction_group import group_array, group_part, group_put, group_store, points
 from .sum_nest import SampleSums
-from .team import places, team_array, team_place, team_put, team_store
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class LaneText:
 
 
 @dataclass(frozen=True)
-class TeamText:
-    """The function that stores what a team has summed: its parameters, their names, the places of a tile, and its lines."""
+class GroupText:
+    """The function that stores what a group has summed: its parameters, their names, the points of a tile, and its lines."""
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
-    places: str
+    points: str
     store: tuple[Line, ...]
 
 
@@ -56,15 +58,15 @@ class KernelText:
     store: tuple[Line, ...]
     global_size: tuple[str, str, str]
     uses_index: bool
-    schedule: Schedule
+    tiling: Tiling
     local: tuple[tuple[str, str], ...] = ()
-    team: TeamText | None = None
+    group: GroupText | None = None
     lanes: LaneText | None = None
 
     @property
     def local_macro(self) -> str:
         """The macro that says whether it has the arrays ``local`` in local memory: names and lengths."""
-        return self.schedule.local.macro if self.schedule.local else self.schedule.team
+        return self.tiling.local.macro if self.tiling.local else self.tiling.group
 
 
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
@@ -78,37 +80,37 @@ def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
 class KernelWriter:
     """Writes one kernel."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule) -> None:
-        self.kernel, self.schedule = kernel, schedule
-        self.frame = Frame(kernel, tensors, schedule)
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling) -> None:
+        self.kernel, self.tiling = kernel, tiling
+        self.frame = Frame(kernel, tensors, tiling)
 
     def launch(self) -> tuple[tuple[str, ...], tuple[str, str, str]]:
-        """The decoding of a work item's place, and the global size as manifest expressions."""
+        """The decoding of a work item's point, and the global size as manifest expressions."""
         kernel, lines = self.kernel, []
-        first = self.schedule.parts or "1"
+        first = self.tiling.partial_sums or "1"
         if not kernel.sums_samples:
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(f"const integer t0 = g0 * {macro};")
             first = f"-(-vectors//{macro})"
-        elif self.schedule.parts:
-            lines += team_place(self.schedule)
-            first = f"{self.schedule.parts}*max(1, {self.schedule.team})"
+        elif self.tiling.partial_sums:
+            lines += group_part(self.tiling)
+            first = f"{self.tiling.partial_sums}*max(1, {self.tiling.group})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
         entries: list[tuple[str, str, str | None]] = [(f"{c_name(a.name)}_first", bound(a), self.tile_width(a)) for a in tiled]
         third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
-            # the last tile is moved back to end where the axis does: every place is inside, at a constant distance from the first
+            # the last tile is moved back to end where the axis does: every point is inside, at a constant distance from the first
             name = c_name(axis.name)
-            lines.append(f"const integer {name}0 = lesser({name}_first, {bound(axis)} - {self.tile_width(axis)});")
+            lines.append(f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
         return tuple(lines), (first, second, third)
 
     def tile_width(self, axis: Axis) -> str:
-        """How many places of a tiled axis a work item computes."""
+        """How many points of a tiled axis a work item computes."""
         return self.frame.tiles[axis.name].macro
 
     @staticmethod
@@ -131,40 +133,40 @@ class KernelWriter:
         return "*".join(f"({c})" if "/" in c else c for c in counts)
 
     def store_lines(self) -> list[Line]:
-        """The result, phi or phi', and the store, for every place of the tile."""
-        lines, depth = self.place_loops()
+        """The result, phi or phi', and the store, for every point of the tile."""
+        lines, depth = self.point_loops()
         body: list[str] = []
         result, is_vector = self.result(self.frame, body)
         index = tuple(Name(a.name) for a in self.kernel.axes)
         target = self.frame.address(self.kernel.output, index, self.frame.lane())
         if self.kernel.sums_samples:
-            if self.schedule.parts:
+            if self.tiling.partial_sums:
                 target = self._part_target()
-                return team_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
+                return group_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
             body.append(f"{target} = lane_sum({result});")
         else:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
             body.extend(self._finish(target))
         if self.kernel.position is not None:
-            place = self.frame.address(self.kernel.position, index, self.frame.lane())
-            body.append(f"{place} = position0{self.frame.place_index()};")
+            point = self.frame.address(self.kernel.position, index, self.frame.lane())
+            body.append(f"{point} = position0{self.frame.point_index()};")
         return closed(lines, body, depth)
 
     def _part_target(self) -> str:
-        """Where a part of the sum at the current place goes."""
+        """Where a part of the sum at the current point goes."""
         output = self.kernel.output
         whole = integer(units(output), 3)
         number = integer(unit(output, tuple(Name(a.name) for a in self.kernel.axes)))
-        place = "part" if whole == "1" else f"part * {whole}"
-        return f"{c_name(output.name)}[{place if number == '0' else f'{place} + {number}'}]"
+        point = "part" if whole == "1" else f"part * {whole}"
+        return f"{c_name(output.name)}[{point if number == '0' else f'{point} + {number}'}]"
 
-    def place_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
+    def point_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
         """The loops over the tile but for ``left_out``, and the depth inside them.
 
         Places that the tile before it stores are skipped, but for those of ``unskipped``.
         """
         lines, depth = [], 0
-        for axis in (*self.frame.strips, *self.frame.inner):
+        for axis in (*self.frame.cache_axes, *self.frame.inner):
             if axis == left_out:
                 continue
             for text in self.frame.tile_loop(axis):
@@ -175,7 +177,7 @@ class KernelWriter:
         return lines, depth
 
     def result(self, frame: Frame, body: list[str]) -> tuple[str, bool]:
-        """The result at the current place, and whether it is a vector; what it needs goes to ``body``."""
+        """The result at the current point, and whether it is a vector; what it needs goes to ``body``."""
         placed: dict[Load, str] = {}
         for n, load in enumerate(dict.fromkeys(result_loads(self.kernel))):
             placed[load] = f"{c_name(load.tensor)}_r{n}"
@@ -184,16 +186,16 @@ class KernelWriter:
         return printer(self.kernel.result), printer.is_vector(self.kernel.result)
 
     def _finish(self, target: str) -> list[str]:
-        place = target[target.index("[") :]
+        point = target[target.index("[") :]
         if self.kernel.finish == "phi":
-            return ["#if STORE_Z", f"z_out{place} = result;", "#endif", f"{target} = PHI(result);"]
+            return ["#if STORE_Z", f"z_out{point} = result;", "#endif", f"{target} = PHI(result);"]
         if self.kernel.finish == "dphi":
-            return [f"{target} = result * DPHI(below{place});"]
+            return [f"{target} = result * DPHI(below{point});"]
         return [f"{target} = result;"]
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention."""
-        kernel, constant = self.kernel, self.schedule.constant
+        kernel, constant = self.kernel, self.tiling.constant
         parts = []
         for name in arguments(kernel, self.frame.tensors):
             samples = self.frame.tensors[name].samples
@@ -210,11 +212,11 @@ class KernelWriter:
         if uses_index(kernel, self.frame.tensors):
             parts.append("__global const int *restrict index")
         slices = [f"const int {from_name(name, self.frame.tensors)}" for name in (constant.sliced if constant else ())]
-        return (*parts, "const int vectors", "const int TV", *slices)
+        return (*parts, "const int vectors", "const int VECTORS_PER_BLOCK", *slices)
 
     def _given(self, name: str) -> str:
         """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
-        found = self.schedule.constant
+        found = self.tiling.constant
         sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
         return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
 
@@ -226,18 +228,24 @@ class KernelWriter:
         parameters = self.parameters()
         given = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, given, decode,
+            self.kernel.name, comment(self.kernel), parameters, given, decode,
             tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
-            uses_index(self.kernel, self.frame.tensors), self.schedule, tuple(team_array(self.frame) or arrays(self.frame)),
-            self._team(parameters),
+            uses_index(self.kernel, self.frame.tensors), self.tiling, tuple(group_array(self.frame) or arrays(self.frame)),
+            self._group(parameters),
         )  # fmt: skip
 
-    def _team(self, parameters: Sequence[str]) -> TeamText | None:
-        if not self.schedule.team:
+    def _group(self, parameters: Sequence[str]) -> GroupText | None:
+        if not self.tiling.group:
             return None
         given = {c_name(self.kernel.output.name), "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
-        return TeamText(tuple(own), argument_names(own), places(self.frame), tuple(team_store(self.frame, self._part_target())))
+        return GroupText(tuple(own), argument_names(own), points(self.frame), tuple(group_store(self.frame, self._part_target())))
+
+
+def comment(kernel: Kernel) -> tuple[str, ...]:
+    """The equation of ``kernel`` and its operations, in lines of moderate length."""
+    lines = [*kernel.text.splitlines(), operations(kernel)]
+    return tuple(part for line in lines for part in textwrap.wrap(line, 106, subsequent_indent="    "))
 
 
 def argument_names(parameters: Sequence[str]) -> tuple[str, ...]:

@@ -16,16 +16,16 @@ def layout(line: Line, depth: int) -> str:
 
 def initial(nest: NestText) -> list[Line]:
     """Accumulators start at 0, maxima at minus infinity."""
-    lines, depth, place = [], 0, ""
+    lines, depth, point = [], 0, ""
     for tile in nest.tiles:
         lines += [Line(depth, text) for text in count_loop(tile)]
-        place += f"[{counter(tile.axis)}]"
+        point += f"[{counter(tile.axis)}]"
         depth += 1
     if nest.combine == "sum":
-        lines.append(Line(depth, f"{nest.accumulators}{place} = (realv)(0.0);"))
+        lines.append(Line(depth, f"{nest.accumulators}{point} = (realv)(0.0);"))
     else:
-        lines.append(Line(depth, f"{nest.accumulators}{place} = (realv)(-INFINITY);"))
-        lines.append(Line(depth, f"position{nest.number}{place} = (realv)(0.0);"))
+        lines.append(Line(depth, f"{nest.accumulators}{point} = (realv)(-INFINITY);"))
+        lines.append(Line(depth, f"position{nest.number}{point} = (realv)(0.0);"))
     return closed(lines, [], depth)
 
 

@@ -11,7 +11,7 @@ from .printer import integer
 
 def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
     """What stands first in the outermost loop: all items of the group fill its local memory, and wait for each other."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     if found is None or found.outer != loop:
         return []
     lines = [Line(0, f"#if {found.macro}")]
@@ -30,7 +30,7 @@ def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
         tile = frame.tiles[axis].macro
         lines += [Line(1, f"const integer {axis}_n = {c_name(axis)}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
     last = integer(outer.extent, 1)
-    lines.append(Line(1, f"const integer {outer.name}_n = lesser({c_name(outer.name)} + rest, {last} - 1);"))
+    lines.append(Line(1, f"const integer {outer.name}_n = imin({c_name(outer.name)} + rest, {last} - 1);"))
     renamed = {outer.name, *copy.tiled, *(name for name, _ in copy.inner)}
     index = tuple(Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index)
     source = frame.address(frame.tensors[copy.load.tensor], index, "")
@@ -45,19 +45,19 @@ def length(frame: Frame, copy: Copy, macro: str) -> str:
 
 def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
     """The lines that load into ``target`` from the group's copy where there is one, else the line ``plain``."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     copy = next((c for c in found.copies if c.load == load), None) if found else None
     if found is None or copy is None:
         return [plain]
-    place = f"{c_name(found.outer.name)} % {found.macro}"
+    point = f"{c_name(found.outer.name)} % {found.macro}"
     for extent, index in [(frame.tiles[a].macro, counter(a)) for a in copy.tiled] + [
         (integer(extent, 3), c_name(name)) for name, extent in copy.inner
     ]:
-        place = f"{place} * {extent} + {index}" if "+" not in place else f"({place}) * {extent} + {index}"
-    return [f"#if {found.macro}", f"{target} = {copy.variable}[{place}];", "#else", plain, "#endif"]
+        point = f"{point} * {extent} + {index}" if "+" not in point else f"({point}) * {extent} + {index}"
+    return [f"#if {found.macro}", f"{target} = {copy.variable}[{point}];", "#else", plain, "#endif"]
 
 
 def arrays(frame: Frame) -> list[tuple[str, str]]:
     """The names and lengths of a kernel's arrays in local memory."""
-    found = frame.schedule.local
+    found = frame.tiling.local
     return [(copy.variable, length(frame, copy, found.macro)) for copy in found.copies] if found else []

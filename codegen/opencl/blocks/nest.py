@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
 from ...analysis.names import c_name
 from ...passes.factor_out_invariants import together
-from ...tiling.schedule import Tile
+from ...tiling.tiling import Tile
 from .bounds import Bounds, Range, loop_lines, whole_loop
 from .frame import Frame, Line, counter
 from .local import copy_lines, local_or
@@ -28,11 +28,45 @@ class NestText:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True)
+class _Body:
+    """The innermost body of a group of nests.
+
+    ``inner``: the tiled axes with loops inside of the body.
+    ``own``: for each nest, those that its sum has points along.
+    ``along``: for each load, those that it depends on.
+    ``variables``: the name of each load, in order.
+    ``apart``: the nests whose sums have a loop of their own.
+    ``early``: the loads that come before all loops.
+    """
+
+    inner: list[str]
+    own: Mapping[int, tuple[str, ...]]
+    along: Mapping[Load, tuple[str, ...]]
+    variables: Mapping[Load, str]
+    apart: list[int]
+    early: list[Load]
+
+    @property
+    def depth(self) -> int:
+        """How many loops there are."""
+        return max((len(own) for n, own in self.own.items() if n not in self.apart), default=0)
+
+
+def _among(axes: Sequence[str], inner: Sequence[str]) -> tuple[str, ...]:
+    return tuple(axis for axis in axes if axis in inner)
+
+
+def _leads(axes: tuple[str, ...], inner: Sequence[str]) -> bool:
+    """Whether ``axes`` are the outermost of ``inner``."""
+    return axes == tuple(inner[: len(axes)])
+
+
 class NestWriter:
     """Writes the nests of one kernel.  ``unions``: a bound that depends on a tiled axis is taken over the whole tile.
 
-    Where a round of a loop has some places of the tile and not others, the places are computed in turn, each with its own bounds:
-    control flow within the tile would send all accumulators to memory.
+    Where an iteration has some points of the tile and not others, the points are computed in turn, each with its own
+    bounds: control flow within the tile would send all accumulators to memory.
     """
 
     unions = True
@@ -55,7 +89,10 @@ class NestWriter:
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
     def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
-        """The bounds of ``loop`` as text, for the tile but for ``axes``, which have a place; None for a row loop."""
+        """The bounds of ``loop`` over the tile; None for a loop over rows.
+
+        ``axes``: those of the tile that have a point already.
+        """
         if isinstance(loop, RowLoop):
             return None
         among = [a for a in self.frame.inner if a not in axes] if self.unions else []
@@ -72,7 +109,7 @@ class NestWriter:
         return self._declared(number, lines)
 
     def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
-        axes = (*self.frame.strips, *self.frame.own_axes(number))
+        axes = (*self.frame.cache_axes, *self.frame.own_axes(number))
         return NestText(
             number, self.kernel.nests[number].combine, self.frame.accumulators(number), self.frame.dimensions(axes),
             tuple(self.frame.tiles[a] for a in axes), tuple(lines),
@@ -82,17 +119,17 @@ class NestWriter:
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
         """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
 
-        Elsewhere the places of the tile come in turn along the axes that bounds depend on.
+        Elsewhere the points of the tile come in turn along the axes that bounds depend on.
         """
         pending.settle(text)
-        ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
-        varying = [found for found in ranges if found is not None and found.union is not None]
-        if ranges and ranges[-1] is not None and ranges[-1] not in varying and not _inner(nest):
-            varying += [ranges[-1]] if ranges[-1].whole else []
+        varying, last = self._varying(number, nest)
         if not varying:
             self.loops(text, number, nest, pending)
             return
-        whole, cut, last = Text(), Text(), ranges[-1] in varying
+        for name, value in (pair for found in varying for pair in found.named):
+            text.add([f"const integer {name} = {value};"])
+            pending.known.add(name)
+        whole, cut = Text(), Text()
         self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
         bounding = {found.union.axis for found in varying if found.union is not None}
         axes = [axis for axis in self.frame.inner if axis in bounding]
@@ -101,10 +138,19 @@ class NestWriter:
         self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
         text.branch(" && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()])
 
+    def _varying(self, number: int, nest: Nest) -> tuple[list[Range], bool]:
+        """The ranges of loops whose bounds may cut something off, known before all loops; whether the last loop's is one."""
+        ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
+        varying = [found for found in ranges if found is not None and found.union is not None]
+        last = ranges[-1] if ranges else None
+        if last is not None and last not in varying and last.whole and not _inner(nest):
+            varying.append(last)
+        return varying, last in varying
+
     def loops(
         self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
     ) -> None:
-        """The loops of the nest and what is inside them; ``axes`` of the tile have a place.
+        """The loops of the nest and what is inside them; ``axes`` of the tile have a point.
 
         ``cut``: whether bounds that vary cut anything off here; None where that is not known.
         """
@@ -129,7 +175,7 @@ class NestWriter:
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""
         found = self.loop_range(number, nest, loop, axes)
         pending.known.add(loop.name)
-        opening = loop_lines(loop, found)
+        opening = loop_lines(loop, found, known=pending.known)
         if isinstance(loop, Loop) and found is not None and found.whole:
             if cut is None:
                 text.add(opening[:-1])
@@ -147,50 +193,65 @@ class NestWriter:
         self.inside(text, number, nest, pending, axes)
 
     def unrolled(self, opening: Sequence[str]) -> list[str]:
-        """The lines that open an innermost loop, with a hint before it where a schedule gives one."""
-        macro, at = self.frame.schedule.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
+        """The lines that open an innermost loop, with a hint before it where a tiling gives one."""
+        macro, at = self.frame.tiling.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
         if not macro:
             return list(opening)
         return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
 
     # ----------------------------------------------------------------------------------------------------------- body
     def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
-        """What is inside all loops of the nest; ``axes`` of the tile have a place already."""
+        """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
         pending.settle(text)
         text.extend(self.body_lines(number, nest, axes))
 
     def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
-        """Loads as far outside the tile as they can be, then the accumulation; ``axes`` of the tile have a place already."""
-        inner = [a for a in self.frame.inner if a not in axes]
-        ordered, group = self.loads(number), self.groups[number]
-        own = {n: tuple(a for a in self.frame.own_axes(n) if a in inner) for n in group}
-        along = {load: tuple(a for a in self.frame.dependence(load) if a in inner) for load in ordered}
-        variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
+        """Loads as far outside the tile as they can be, then the accumulation.
+
+        ``axes``: those of the tile that have a point already.
+        """
+        body = self._body(number, axes)
         lines: list[Line] = []
-        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
-        apart = [n for n in group if own[n] != tuple(inner[: len(own[n])])]
-        wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
-        early = [load for load in ordered if along[load] != tuple(inner[: len(along[load])]) or (load in wanted and along[load])]
-        for load in early:
-            lines += self._early(load, along[load], variables[load])
-        placed = {load: variables[load] + "".join(f"[{counter(a)}]" for a in along[load]) for load in early}
+        placed: dict[Load, str] = {}
+        for load in body.early:
+            lines += self._early(load, body.along[load], body.variables[load])
+            placed[load] = body.variables[load] + "".join(f"[{counter(a)}]" for a in body.along[load])
         depth = 0
-        for level in range(len(inner) + 1):
-            for load in ordered:
-                if load not in early and len(along[load]) == level:
-                    plain = self.frame.declare(load, variables[load])
-                    lines += [Line(depth, text) for text in local_or(self.frame, load, f"const REAL {variables[load]}", plain)]
-                    placed[load] = variables[load]
-            for n in group:
-                if n in apart and level == 0:
-                    lines += self._over(own[n], self.accumulate(n, self.kernel.nests[n], placed))
-                elif n not in apart and len(own[n]) == level:
-                    lines += [Line(depth, text) for text in self.accumulate(n, self.kernel.nests[n], placed)]
-            if level < max((len(own[n]) for n in group if n not in apart), default=0):
-                for text in self.frame.tile_loop(inner[level]):
+        for level in range(len(body.inner) + 1):
+            lines += [Line(depth + line.depth, line.text) for line in self._level(body, level, placed)]
+            if level < body.depth:
+                for text in self.frame.tile_loop(body.inner[level]):
                     lines.append(Line(depth, text))
                     depth += text.endswith("{")
         lines.extend(Line(depth - 1 - n, "}") for n in range(depth))
+        return lines
+
+    def _body(self, number: int, axes: Sequence[str]) -> _Body:
+        """What the body of nest ``number`` loads and adds up, and at which level of the tile."""
+        inner = [a for a in self.frame.inner if a not in axes]
+        ordered, group = self.loads(number), self.groups[number]
+        own = {n: _among(self.frame.own_axes(n), inner) for n in group}
+        along = {load: _among(self.frame.dependence(load), inner) for load in ordered}
+        variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
+        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
+        apart = [n for n in group if not _leads(own[n], inner)]
+        wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
+        early = [load for load in ordered if not _leads(along[load], inner) or (load in wanted and along[load])]
+        return _Body(inner, own, along, variables, apart, early)
+
+    def _level(self, body: _Body, level: int, placed: dict[Load, str]) -> list[Line]:
+        """The loads and sums inside so many loops over the tile; ``placed`` gets the loads."""
+        lines: list[Line] = []
+        for load, variable in body.variables.items():
+            if load not in body.early and len(body.along[load]) == level:
+                plain = self.frame.declare(load, variable)
+                lines += [Line(0, text) for text in local_or(self.frame, load, f"const REAL {variable}", plain)]
+                placed[load] = variable
+        for n, own in body.own.items():
+            if n in body.apart and level == 0:
+                lines += self._over(own, self.accumulate(n, self.kernel.nests[n], placed))
+            elif n not in body.apart and len(own) == level:
+                lines += [Line(0, text) for text in self.accumulate(n, self.kernel.nests[n], placed)]
         return lines
 
     def _over(self, axes: Sequence[str], lines: Sequence[str]) -> list[Line]:
@@ -202,23 +263,23 @@ class NestWriter:
         return text.closed()
 
     def _early(self, load: Load, axes: tuple[str, ...], variable: str) -> list[Line]:
-        kind, place = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
-        read = local_or(self.frame, load, place, f"{place} = {self.frame.value(load)};")
+        kind, point = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
+        read = local_or(self.frame, load, point, f"{point} = {self.frame.value(load)};")
         return [Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"), *self._over(axes, read)]
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
-        """One step of the reduction at the current place."""
+        """One step of the reduction at the current point."""
         lines: list[str] = []
         printer = self.frame.printer(placed, lines, nest.temporaries)
         body = printer(nest.body)
-        accumulator = f"acc{number}{self.frame.place_index(number)}"
+        accumulator = f"acc{number}{self.frame.point_index(number)}"
         if nest.combine == "sum":
             lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
             return lines
         assert nest.position is not None
         value = f"value{number}"
         lines.append(f"const realv {value} = {body};")
-        position = f"position{number}{self.frame.place_index(number)}"
+        position = f"position{number}{self.frame.point_index(number)}"
         if self.kernel.position is not None:
             number_text = integer(nest.position)
             lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")

@@ -1,6 +1,6 @@
 """OpenCL C text of IR expressions.
 
-Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one place each).  Literals are
+Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one point each).  Literals are
 written without a suffix: programs for float32 are built with -cl-single-precision-constant.
 """
 
@@ -29,8 +29,9 @@ from ....derive.ir import (
     Temporary,
 )
 from ...analysis.names import c_name
-from .functions import OF_VECTORS
 
+#: What a function of vectors is called in the prelude, where not by its own name.
+_OF_VECTORS = {"tanh": "tanh_lanes"}
 _ATOM, _UNARY, _MUL, _ADD, _COMPARE, _TERNARY = 5, 4, 3, 2, 1, 0
 
 
@@ -52,6 +53,13 @@ def _integer(e: IntExpr) -> tuple[str, int]:
             return f"{name}({integer(index)})", _ATOM
         case Column(relation=relation, column=column, row=row):
             return f"{relation}_{column}({integer(row)})", _ATOM
+        case IntOp():
+            return _operation(e)
+    raise IRError(f"OpenCL has no form for the integer expression {e}")
+
+
+def _operation(e: IntOp) -> tuple[str, int]:
+    match e:
         case IntOp(op="add", args=args):
             return _sum([integer(a, _ADD) for a in args]), _ADD
         case IntOp(op="mul", args=(Integer(value=-1), *rest)):
@@ -61,7 +69,7 @@ def _integer(e: IntExpr) -> tuple[str, int]:
         case IntOp(op="min" | "max" as op, args=args):
             text = integer(args[0])
             for argument in args[1:]:
-                text = f"{'lesser' if op == 'min' else 'greater'}({text}, {integer(argument)})"
+                text = f"{'imin' if op == 'min' else 'imax'}({text}, {integer(argument)})"
             return text, _ATOM
         case IntOp(op="mod", args=(a, b)):
             return f"modulo({integer(a)}, {integer(b)})", _ATOM
@@ -85,12 +93,12 @@ def condition(c: Condition) -> str:
 class ScalarPrinter:
     """Prints scalar expressions.
 
-    ``has_lanes``: whether a load is a vector; ``place`` names the variable that holds it; ``vector_temporaries``: those with lanes.
+    ``has_lanes``: whether a load is a vector; ``variable`` names the one that holds it; ``vector_temporaries``: those with lanes.
     """
 
-    def __init__(self, has_lanes: Callable[[Load], bool], place: Callable[[Load], str], vector_temporaries: frozenset[str],
+    def __init__(self, has_lanes: Callable[[Load], bool], variable: Callable[[Load], str], vector_temporaries: frozenset[str],
                  accumulator: Callable[[int], str]) -> None:  # fmt: skip
-        self.has_lanes, self.place, self.accumulator = has_lanes, place, accumulator
+        self.has_lanes, self.variable, self.accumulator = has_lanes, variable, accumulator
         self.vector_temporaries = vector_temporaries
 
     def is_vector(self, e: Expr | Compare) -> bool:
@@ -121,13 +129,19 @@ class ScalarPrinter:
             case FromInteger(value=value):
                 return f"(REAL)({integer(value)})", _UNARY
             case Load():
-                return self.place(e), _ATOM
+                return self.variable(e), _ATOM
             case Accumulator(nest=nest):
                 return self.accumulator(nest), _ATOM
             case Temporary(name=name):
                 return c_name(name), _ATOM
             case Select():
                 return self._select(e), _TERNARY
+            case Call():
+                return self._call(e)
+        raise IRError(f"OpenCL has no form for {e}")
+
+    def _call(self, e: Call) -> tuple[str, int]:
+        match e:
             case Call(function="add", args=args):
                 return _sum([self(a, _ADD) for a in args]), _ADD
             case Call(function="mul", args=args):
@@ -141,7 +155,7 @@ class ScalarPrinter:
             case Call(function=function, args=args) if function in FUNCTIONS:
                 vector = any(self.is_vector(a) for a in args)
                 parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return f"{OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
+                return f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
         raise IRError(f"OpenCL has no form for {e}")
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:

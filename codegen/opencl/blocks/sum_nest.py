@@ -1,4 +1,4 @@
-"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a strip in between."""
+"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a cache tile in between."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from .bounds import Range, Union, dealt_out, loop_lines
 from .frame import Line, count_loop
 from .nest import NestWriter, tiled
 from .printer import integer
-from .team import team_rounds
+from .reduction_group import group_range
 from .text import Pending, Text
 
 
 class SampleSums(NestWriter):
     """Writes the nests of a kernel that sums over the samples.
 
-    The rounds of a loop that every place of the tile takes part in are a loop of their own; in the others, at its edges, the
-    places are computed in turn.
+    The iterations of a loop that every point of the tile takes part in are a loop of their own; in the others, at its edges, the
+    points are computed in turn.
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The loop over blocks of TV sample vectors, where each tensor has the block, and the nest."""
-        team = self.frame.schedule.team
-        text.add(team_rounds(self.frame.schedule))
+        """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
+        group = self.frame.tiling.group
+        text.add(group_range(self.frame.tiling))
         text.open(["for (integer block = begin; block < blocks; block += step) {"])
         for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
             if tensor.samples:
                 pointer = f"__global const realv *restrict {c_name(name)}_block"
-                apart = f"odd({integer(units(tensor))}) * TV"
-                text.add([f"{pointer} = {c_name(name)} + block * {f'({team} ? 1 : {apart})' if team else apart};"])
+                apart = f"padded_units({integer(units(tensor))}) * VECTORS_PER_BLOCK"
+                text.add([f"{pointer} = {c_name(name)} + block * {f'({group} ? 1 : {apart})' if group else apart};"])
         pending.settle(text)
-        if self.frame.strips:
-            self._strip(text, number, nest, pending)
+        if self.frame.cache_axes:
+            self._cache_tile(text, number, nest, pending)
         else:
-            self._rounds(text, number, nest, nest.loops, pending)
+            self._iterations(text, number, nest, nest.loops, pending)
 
-    def _strip(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The outermost loop, and in it the places of the strip: each takes its accumulators to registers and puts them back."""
-        (axis,), first = self.frame.strips, nest.loops[0]
+    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+        """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
+        (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
-        found = self.bounds.range(number, nest, first, tiled(first, self.frame.strips))
-        text.open([*loop_lines(first, found, self.frame.schedule.split), *self.frame.tile_loop(axis)])
+        found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
+        text.open([*loop_lines(first, found, self.frame.tiling.loop_split), *self.frame.tile_loop(axis)])
         text.add([f"if ({found.union.outside}) continue;"] if found.union is not None else [])
         pending.known.add(first.name)
         pending.settle(text)
-        registers, memory = f"acc{number}{self.frame.place_index(number)}", self.frame.accumulator(number)
+        registers, memory = f"acc{number}{self.frame.point_index(number)}", self.frame.accumulator(number)
         text.add([f"realv acc{number}{self.frame.dimensions(self.frame.own_axes(number))};"])
         own = self.frame.own_axes(number)
         text.extend(self._over_tile(own, f"{registers} = {memory};"))
         rest = Text()
-        self._rounds(rest, number, nest, nest.loops[1:], pending)
+        self._iterations(rest, number, nest, nest.loops[1:], pending)
         text.extend(rest.closed())
         text.extend(self._over_tile(own, f"{memory} = {registers};"))
 
     def _over_tile(self, axes: Sequence[str], line: str) -> list[Line]:
-        """``line`` for every place of the tile over ``axes``."""
+        """``line`` for every point of the tile over ``axes``."""
         text = Text()
         for axis in axes:
             text.open(count_loop(self.frame.tiles[axis]))
         text.add([line])
         return text.closed()
 
-    def _rounds(
+    def _iterations(
         self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: Pending, axes: Sequence[str] = ()
     ) -> None:
-        """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a place."""
+        """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""
         if not loops:
             self.inside(text, number, nest, pending, axes)
             return
@@ -79,9 +79,9 @@ class SampleSums(NestWriter):
         def rest(part: Text, axes: Sequence[str]) -> None:
             inner = Pending(list(pending.lets), list(pending.guards), set(known))
             inner.settle(part)
-            self._rounds(part, number, nest, others, inner, axes)
+            self._iterations(part, number, nest, others, inner, axes)
 
-        dealt = self.frame.schedule.split if loop == nest.loops[0] else ""
+        dealt = self.frame.tiling.loop_split if loop == nest.loops[0] else ""
         if found is None or found.union is None:
             text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
@@ -103,21 +103,21 @@ class SampleSums(NestWriter):
         text.extend([*edges.closed(), *common.closed()])
 
     def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
-        """The loop over the vectors of a block, which are few, or over every PARTS-th of all."""
+        """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
-        schedule = self.frame.schedule  # neighbouring parts read neighbouring vectors
-        rounds = f"integer t = first; t < count; {f't += {schedule.parts}' if schedule.parts else '++t'}"
-        hint = [f"#elif {schedule.unroll}", f"#pragma unroll {schedule.unroll}"] if schedule.unroll else []
-        text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({rounds}) {{"])
+        tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors
+        iterations = f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
+        hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
+        text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({iterations}) {{"])
         text.extend(self.body_lines(number, nest, axes))
 
 
 def _edges(name: str, found: Range, union: Union) -> list[str]:
-    """Where a loop begins and ends, and in between the rounds that all places of the tile take part in."""
+    """Where a loop begins and ends, and in between the iterations that all points of the tile take part in."""
     first, last = union.common
     return [
         f"const integer {name}_begin = {found.lower};",
         f"const integer {name}_end = {found.upper};",
-        f"const integer {name}_all = lesser({first}, {name}_end);",
-        f"const integer {name}_all_end = greater({last}, {name}_all);",
+        f"const integer {name}_all = imin({first}, {name}_end);",
+        f"const integer {name}_all_end = imax({last}, {name}_all);",
     ]

@@ -8,31 +8,31 @@ from ....derive.ir import IntExpr, Kernel, Load, Name, Tensor
 from ...analysis.addresses import stride, unit, units
 from ...analysis.affine import ZERO
 from ...analysis.names import c_name
-from ...tiling.schedule import LANES, SAMPLES, Schedule
+from ...tiling.tiling import LANES, SAMPLES, Tiling
 from ..blocks.frame import Frame, count_loop, counter
 from ..blocks.printer import condition, integer
 
 
-class PlaceFrame(Frame):
-    """One place at a time, computed alike by all lanes: where lanes would need different control flow."""
+class PointFrame(Frame):
+    """One point at a time, computed alike by all lanes: where lanes would need different control flow."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule | None = None) -> None:
-        super().__init__(kernel, tensors, schedule or Schedule(()))
+    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling | None = None) -> None:
+        super().__init__(kernel, tensors, tiling or Tiling(()))
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
-        """All: every place sums for itself."""
+        """All: every point sums for itself."""
         return tuple(self.inner)
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[sample * units + unit]``."""
-        place, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
+        number, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
         if not tensor.samples:
-            return f"{name}[{place}]"
+            return f"{name}[{number}]"
         count = integer(units(tensor), 3)
         if count == "1":
             return f"{name}[{lane}]"
         sample = lane if lane.isidentifier() else f"({lane})"
-        return f"{name}[{sample} * {count}]" if place == "0" else f"{name}[{sample} * {count} + {place}]"
+        return f"{name}[{sample} * {count}]" if number == "0" else f"{name}[{sample} * {count} + {number}]"
 
     def lane(self) -> str:
         """The sample that a work item is at."""
@@ -51,13 +51,13 @@ class PlaceFrame(Frame):
         return f"(realv)({text})" if self.has_lanes(load) else text
 
 
-class LaneFrame(PlaceFrame):
-    """Neighbouring places of ``axis`` side by side in a vector; ``count`` of them are inside, as text."""
+class LaneFrame(PointFrame):
+    """Neighbouring points of ``axis`` side by side in a vector; ``count`` of them are inside, as text."""
 
     def __init__(
-        self, kernel: Kernel, tensors: Mapping[str, Tensor], schedule: Schedule, axis: str, count: str = LANES
+        self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling, axis: str, count: str = LANES
     ) -> None:
-        super().__init__(kernel, tensors, schedule)
+        super().__init__(kernel, tensors, tiling)
         self.axis, self.count = axis, count
 
     def _step(self, load: Load) -> IntExpr:
@@ -79,8 +79,8 @@ class LaneFrame(PlaceFrame):
         """The lines that open the loop over a tile; that of the axis with lanes counts vectors."""
         if axis != self.axis:
             return super().tile_loop(axis)
-        place = c_name(axis)
-        return [*count_loop(self.tiles[axis]), f"const integer {place} = {place}0 + {counter(axis)} * {LANES};"]
+        point = c_name(axis)
+        return [*count_loop(self.tiles[axis]), f"const integer {point} = {point}0 + {counter(axis)} * {LANES};"]
 
     def output_step(self) -> IntExpr:
         """Numbers between the results of neighbouring lanes."""
@@ -90,8 +90,8 @@ class LaneFrame(PlaceFrame):
 
 
 class SumFrame(LaneFrame):
-    """Lanes along the last loop: each is an accumulator, and their sum is the place's."""
+    """Lanes along the last loop: each is an accumulator, and their sum is the point's."""
 
     def accumulator(self, nest: int) -> str:
-        """The value of a nest at the current place of the tile."""
-        return f"(realv)(lane_sum(acc{nest}{self.place_index(nest)}))"
+        """The value of a nest at the current point of the tile."""
+        return f"(realv)(lane_sum(acc{nest}{self.point_index(nest)}))"

@@ -1,57 +1,38 @@
 """One OpenCL kernel on tensors that lie sample after sample, its lanes along an axis of units.
 
-Along an output axis a work item computes whole vectors of places where all lanes agree on every bound, else place by place.
-Along a reduction axis it sums the lanes of every place, and makes vectors of neighbouring places again for what follows.
-Without an axis of lanes it works place by place.
+Along an output axis a work item computes whole vectors of points where all lanes agree on every bound, else point by point.
+Along a reduction axis it sums the lanes of every point, and makes vectors of neighbouring points again for what follows.
+Without an axis of lanes it works point by point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ....derive.ir import Axis, Integer, Kernel, Loop, Name, Tensor, loads
+from ....derive.ir import Axis, Integer, Loop, Name, Tensor, loads
 from ...analysis.addresses import stride
 from ...analysis.names import c_name
-from ...tiling.lanes import Lanes, choose, scalar_names
-from ...tiling.schedule import LANES, SAMPLES, Schedule, Tile, choose_with_lanes
+from ...tiling.lanes import Lanes, scalar_names
+from ...tiling.tiling import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
-from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, result_loads, uses_index
+from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, comment, result_loads, uses_index
 from ..blocks.layout import closed, initial, layout
 from ..blocks.nest import NestText, NestWriter
 from ..blocks.printer import integer
-from .frames import LaneFrame, PlaceFrame, SumFrame
+from .frames import LaneFrame, PointFrame, SumFrame
 from .nests import SampleNests, SumNests
-
-#: Reading and writing a vector of numbers that are ``step`` apart, of which ``count``, or those from ``from`` to ``to``, count.
-FUNCTIONS = (
-    "#if V == 1\n#define FIRST(v) (v)\n#else\n#define FIRST(v) ((v).s0)\n#endif",
-    "// A vector where any number may start.  vload and vstore are calls that PoCL does not inline.\n"
-    "#if defined(__clang__) || V == 1\ntypedef realv __attribute__((aligned(sizeof(REAL)))) loosev;\n"
-    "#define LOAD(p) (*(__global const loosev *)(p))\n#define STORE(v, p) (*(__global loosev *)(p) = (v))\n#else\n"
-    "#define LOAD(p) CAT(vload, V)(0, p)\n#define STORE(v, p) CAT(vstore, V)(v, 0, p)\n#endif",
-    "#define LANE(v, n) (((REAL *)&(v))[n])",
-    "static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }",
-    "static realv lanes(__global const REAL *p, integer step, integer count)\n{\n"
-    "    if (step == 1 && count == V) return LOAD(p);\n    realv v = (realv)(0.0);\n#pragma unroll\n"
-    "    for (integer n = 0; n < V; ++n) {\n        if (n < count) LANE(v, n) = p[n * step];\n    }\n    return v;\n}",
-    "static void put(__global REAL *p, integer step, realv v, integer from, integer to)\n{\n"
-    "    if (step == 1 && from <= 0 && to == V) {\n        STORE(v, p);\n        return;\n    }\n#pragma unroll\n"
-    "    for (integer n = 0; n < V; ++n) {\n        if (n >= from && n < to) p[n * step] = LANE(v, n);\n    }\n}",
-)
 
 
 class LaneWriter(KernelWriter):
     """Writes one kernel."""
 
-    def __init__(self, kernel: Kernel, tensors: Mapping[str, Tensor]) -> None:
-        self.lanes = choose(kernel, {**tensors, kernel.output.name: kernel.output})
-        plain = () if kernel.sums_samples else (Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None),)
-        schedule = Schedule(plain) if self.lanes is None else choose_with_lanes(kernel, dict(tensors), self.lanes)
-        super().__init__(kernel, tensors, schedule)
-        self.place = PlaceFrame(kernel, tensors)
+    def __init__(self, tiled: TiledKernel, tensors: Mapping[str, Tensor]) -> None:
+        kernel, tiling, self.lanes = tiled.kernel, tiled.tiling, tiled.lanes
+        super().__init__(kernel, tensors, tiling)
+        self.point = PointFrame(kernel, tensors)
         if self.lanes is not None:
             kind = LaneFrame if self.lanes.over == "output" else SumFrame
-            self.frame = kind(kernel, tensors, schedule, self.lanes.axis)
+            self.frame = kind(kernel, tensors, tiling, self.lanes.axis)
 
     def text(self) -> KernelText:
         """Everything that the template needs."""
@@ -59,9 +40,9 @@ class LaneWriter(KernelWriter):
         helpers: list[str] = []
         nests: tuple[NestText, ...] = ()
         if self.lanes is None or self.lanes.over == "output":
-            helpers += self._place_function()
+            helpers += self._point_function()
         if self.lanes is None:
-            store = self._places(())
+            store = self._points(())
         elif self.lanes.over == "output":
             writer = SampleNests(self.frame)
             decode = (*decode, *self._disagreement(writer))
@@ -75,8 +56,8 @@ class LaneWriter(KernelWriter):
         parameters = self.parameters()
         arguments = argument_names(parameters)
         return KernelText(
-            self.kernel.name, tuple(self.kernel.text.splitlines()), parameters, arguments, decode, tuple(helpers), nests,
-            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.schedule,
+            self.kernel.name, comment(self.kernel), parameters, arguments, decode, tuple(helpers), nests,
+            tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.tiling,
             lanes=self._lane_text(),
         )  # fmt: skip
 
@@ -92,37 +73,37 @@ class LaneWriter(KernelWriter):
         return tuple(parameter.replace("realv *", "REAL *") for parameter in super().parameters())
 
     def tile_width(self, axis: Axis) -> str:
-        """How many places of a tiled axis a work item computes."""
+        """How many points of a tiled axis a work item computes."""
         macro = self.frame.tiles[axis.name].macro
         return f"({macro} * {LANES})" if self._has_lanes(axis.name) else macro
 
     def _has_lanes(self, axis: str) -> bool:
         return self.lanes is not None and self.lanes.over == "output" and axis == self.lanes.axis
 
-    # ------------------------------------------------------------------------------------------------------- one place
-    def _place_function(self) -> list[str]:
-        """A function that computes and stores one place."""
-        kernel, place = self.kernel, self.place
+    # ------------------------------------------------------------------------------------------------------- one point
+    def _point_function(self) -> list[str]:
+        """A function that computes and stores one point."""
+        kernel, point = self.kernel, self.point
         indices = ([] if kernel.sums_samples else ["t"]) + [c_name(a.name) for a in kernel.axes]
-        places = [", ".join(f"const integer {name}" for name in indices)] if indices else []
-        first, *others = [*places, *self.parameters()]
+        points = [", ".join(f"const integer {name}" for name in indices)] if indices else []
+        first, *others = [*points, *self.parameters()]
         separated = [f"    {text}," for text in others]
-        lines = [f"static void {kernel.name}_place({first},", *separated[:-1], f"{separated[-1][:-1]})", "{"]
-        writer = SampleNests(place)
+        lines = [f"static void {kernel.name}_point({first},", *separated[:-1], f"{separated[-1][:-1]})", "{"]
+        writer = SampleNests(point)
         for found in writer.texts():
             position = f", position{found.number}" if found.combine != "sum" else ""
             lines.append(f"    realv acc{found.number}{position};")
             lines += [layout(line, 1) for line in (*initial(found), *found.lines)]
-        body = self._result_lines(place)
-        body += self._stores(place, "1", "0", "1")
+        body = self._result_lines(point)
+        body += self._stores(point, "1", "0", "1")
         return [*lines, *(layout(Line(0, text), 1) for text in body), "}"]
 
-    def _places(self, over: tuple[Axis, ...]) -> list[Line]:
-        """Calls for every place of the tile: ``over`` are its tiled axes."""
+    def _points(self, over: tuple[Axis, ...]) -> list[Line]:
+        """Calls for every point of the tile: ``over`` are its tiled axes."""
         lines, depth = [], 0
         for axis in over:
             name, width = c_name(axis.name), self.tile_width(axis)
-            last = f"lesser({name}_first + {width}, {bound(axis)})"
+            last = f"imin({name}_first + {width}, {bound(axis)})"
             lines.append(Line(depth, f"for (integer {name} = {name}_first; {name} < {last}; ++{name}) {{"))
             depth += 1
         if not self.kernel.sums_samples:
@@ -131,12 +112,12 @@ class LaneWriter(KernelWriter):
             depth += 1
         given = ([] if self.kernel.sums_samples else ["t"]) + [c_name(a.name) for a in self.kernel.axes]
         given += argument_names(self.parameters())
-        lines.append(Line(depth, f"{self.kernel.name}_place({', '.join(given)});"))
+        lines.append(Line(depth, f"{self.kernel.name}_point({', '.join(given)});"))
         return [*lines, *(Line(depth - 1 - n, "}") for n in range(depth))]
 
     # ----------------------------------------------------------------------------------------------------- output axis
     def _disagreement(self, writer: NestWriter) -> list[str]:
-        """Where the lanes of the tile have different bounds, or the axis is shorter than the tile: place by place."""
+        """Where the lanes of the tile have different bounds, or the axis is shorter than the tile: point by point."""
         assert self.lanes is not None
         axis = self.lanes.axis
         name, width = c_name(axis), f"{self.frame.tiles[axis].macro} * {LANES}"
@@ -147,13 +128,16 @@ class LaneWriter(KernelWriter):
                     ends = [end.at for end in writer.bounds.ends(number, nest, loop, axis) if end.at is not None]
                     tests += [f"{at(f'{name}0')} != {at(f'{name}0 + {width} - 1')}" for at in ends]
         tiled = tuple(a for a in self.kernel.axes if a.name in self.frame.tiles)
-        calls = [layout(line, 1) for line in self._places(tiled)]
-        return [f"const integer {name} = {name}0;", f"if ({' || '.join(tests)}) {{", *calls, "    return;", "}"]
+        calls = [layout(line, 1) for line in self._points(tiled)]
+        first, *others = tests
+        tested = [f"const int differ = {first}", *(f"    || {test}" for test in others)]
+        tested[-1] += ";"
+        return [f"const integer {name} = {name}0;", *tested, "if (differ) {", *calls, "    return;", "}"]
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every vector of the tile."""
         assert isinstance(self.frame, LaneFrame)
-        lines, depth = self.place_loops(unskipped=self.frame.axis)
+        lines, depth = self.point_loops(unskipped=self.frame.axis)
         body = self._result_lines(self.frame)
         name = c_name(self.frame.axis)
         body += self._stores(self.frame, integer(self.frame.output_step()), f"{name}_first - {name}", LANES)
@@ -161,25 +145,25 @@ class LaneWriter(KernelWriter):
 
     # -------------------------------------------------------------------------------------------------- reduction axis
     def _sum_lines(self, lanes: Lanes) -> list[Line]:
-        """The sums of the lanes, of neighbouring places side by side where the last output axis is tiled."""
+        """The sums of the lanes, of neighbouring points side by side where the last output axis is tiled."""
         packed = self._packed_axis()
         if packed is None:
-            lines, depth = self.place_loops()
+            lines, depth = self.point_loops()
             body = self._result_lines(self.frame)
             body += self._stores(self.frame, "1", "0", "1")
             return closed(lines, body, depth)
         name, macro = c_name(packed), self.frame.tiles[packed].macro
-        frame = _Packed(self.kernel, self.frame.tensors, self.schedule, packed, "count")
-        lines, depth = self.place_loops(left_out=packed)
+        frame = _Packed(self.kernel, self.frame.tensors, self.tiling, packed, "count")
+        lines, depth = self.point_loops(left_out=packed)
         lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
         depth += 1
-        place = "".join("[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner)
+        point = "".join("[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner)
         body = [
-            f"const integer {name} = {name}0 + chunk, count = lesser({LANES}, {macro} - chunk);",
+            f"const integer {name} = {name}0 + chunk, count = imin({LANES}, {macro} - chunk);",
             "realv sum0 = (realv)(0.0);",
             "#pragma unroll",
             f"for (integer lane = 0; lane < {LANES}; ++lane) {{",
-            f"    if (chunk + lane < {macro}) LANE(sum0, lane) = lane_sum(acc0{place});",
+            f"    if (chunk + lane < {macro}) LANE(sum0, lane) = lane_sum(acc0{point});",
             "}",
         ]
         body += self._result_lines(frame)
@@ -204,27 +188,27 @@ class LaneWriter(KernelWriter):
         return [*body, f"const realv result = {result if is_vector else f'(realv)({result})'};"]
 
     def _stores(self, frame: Frame, step: str, first: str, last: str) -> list[str]:
-        """What is written of ``result``, whose lanes from ``first`` to ``last`` are places ``step`` apart."""
+        """What is written of ``result``, whose lanes from ``first`` to ``last`` are points ``step`` apart."""
         kernel, index = self.kernel, tuple(Name(a.name) for a in self.kernel.axes)
         target = frame.address(kernel.output, index, frame.lane())
-        place = target[target.index("[") :]
+        point = target[target.index("[") :]
         single = (step, first, last) == ("1", "0", "1")
 
         def stored(name: str, value: str) -> str:
-            return f"{name}{place} = FIRST({value});" if single else f"put(&{name}{place}, {step}, {value}, {first}, {last});"
+            return f"{name}{point} = FIRST({value});" if single else f"put(&{name}{point}, {step}, {value}, {first}, {last});"
 
         name = c_name(kernel.output.name)
         lines = [stored(name, "result")]
         if kernel.finish == "phi":
             lines = ["#if STORE_Z", stored("z_out", "result"), "#endif", stored(name, "PHI(result)")]
         if kernel.finish == "dphi":
-            below = f"(realv)(below{place})" if single else f"lanes(&below{place}, {step}, {last})"
+            below = f"(realv)(below{point})" if single else f"lanes(&below{point}, {step}, {last})"
             lines = [stored(name, f"result * DPHI({below})")]
         if kernel.position is not None:
             position = frame.address(kernel.position, index, frame.lane())
             where = position[position.index("[") :]
-            assert where == place
-            lines.append(stored(c_name(kernel.position.name), f"position0{frame.place_index()}"))
+            assert where == point
+            lines.append(stored(c_name(kernel.position.name), f"position0{frame.point_index()}"))
         return lines
 
 

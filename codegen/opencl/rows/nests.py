@@ -1,4 +1,7 @@
-"""The loops of a nest where samples lie one after the other and lanes go along an axis of units, or along none."""
+"""The loops of a nest where samples lie one after the other.
+
+Lanes go along an axis of units, or along none.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from ....derive.ir import Load, Loop, Nest, RowLoop
 from ...analysis.names import c_name
-from ...tiling.schedule import LANES
+from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
 from ..blocks.text import Pending, Text
-from .frames import PlaceFrame, SumFrame
+from .frames import PointFrame, SumFrame
 
 
 class SampleNests(NestWriter):
@@ -29,10 +32,10 @@ class _Rest(SampleNests):
     """What is left of a loop that is shorter than a vector, in the first lane."""
 
     def accumulate(self, number: int, nest: Nest, placed: Mapping[Load, str]) -> list[str]:
-        """One step of the reduction at the current place."""
+        """One step of the reduction at the current point."""
         lines: list[str] = []
         body = self.frame.printer(placed, lines, nest.temporaries)(nest.body)
-        return [*lines, f"acc{number}{self.frame.place_index(number)} += only_first((realv)({body}));"]
+        return [*lines, f"acc{number}{self.frame.point_index(number)} += only_first((realv)({body}));"]
 
 
 class SumNests(SampleNests):
@@ -40,7 +43,7 @@ class SumNests(SampleNests):
 
     def __init__(self, frame: SumFrame) -> None:
         super().__init__(frame)
-        self._rest = _Rest(PlaceFrame(frame.kernel, frame.tensors, frame.schedule))
+        self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
         self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
@@ -50,7 +53,7 @@ class SumNests(SampleNests):
         assert isinstance(loop, Loop)
         found = self.loop_range(number, nest, loop)
         assert found is not None
-        *before, _ = loop_lines(loop, found)
+        *before, _ = loop_lines(loop, found, known=pending.known)
         name = c_name(loop.name)
         begin, end = (
             bound if plain(bound) else f"{name}_{which}" for which, bound in (("begin", found.lower), ("end", found.upper))

@@ -1,10 +1,4 @@
-<%page args="header, note, macros, scalars, tables, relations, activations, kernels, functions"/>\
-<%def name="activation_functions()">\
-% for a in activations:
-static realv phi_${a.name}(realv z) { return ${a.phi}; }
-static realv dphi_${a.name}(realv ${a.argument}) { return ${a.dphi}; }
-% endfor
-</%def>\
+<%page args="header, note, includes, defined, names, kernels"/>\
 <%def name="kernel(k)">\
 % for line in k.comment:
 // ${line}
@@ -35,16 +29,16 @@ ${layout(line, 1)}
 ${layout(line, 1)}
 % endfor
 }
-% if k.team:
-#if ${k.schedule.team}
+% if k.group:
+#if ${k.tiling.group}
 static void ${k.name}_store(const integer g0, const integer g1, const integer g2,
-    ${",\n    ".join(k.team.parameters)},
-    __local const REAL *team)
+    ${",\n    ".join(k.group.parameters)},
+    __local const REAL *group)
 {
 % for line in k.decode:
 ${line if line.startswith("#") else f"    {line}"}
 % endfor
-% for line in k.team.store:
+% for line in k.group.store:
 ${layout(line, 1)}
 % endfor
 }
@@ -58,9 +52,9 @@ WIDE __kernel void ${k.name}(${",\n    ".join(k.parameters)})
     __local REAL ${name}[${length}];
 % endfor
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join([*k.arguments, *(name for name, _ in k.local)])});
-% if k.team:
-    team_fold(team, ${k.team.places}, 31 - clz(${k.schedule.team}));
-    ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.team.arguments)}, team);
+% if k.group:
+    fold_group(group, ${k.group.points}, 31 - clz(${k.tiling.group}));
+    ${k.name}_store(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.group.arguments)}, group);
 % endif
 #else
     ${k.name}_item(get_global_id(0), get_global_id(1), get_global_id(2), ${", ".join(k.arguments)});
@@ -88,70 +82,32 @@ ${layout(line, 1)}
 % for line in note:
 // ${line}
 % endfor
-% if any(k.schedule.strip for k in kernels):
-// The places of a strip follow one another in every round of the outermost loop; strip0 has their sums meanwhile.
+% if any(k.tiling.cache_tile for k in kernels):
+// The points of a cache tile follow one another in every iteration of the outermost loop; cached0 has their sums meanwhile.
 % endif
-% if any(k.schedule.parts for k in kernels):
-// A sum in PARTS_... parts goes to memory [part, unit], and add_parts adds them up; a part takes every PARTS-th vector.
+% if any(k.tiling.partial_sums for k in kernels):
+// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
+// [part, unit], and add_parts adds them up.
 % endif
 
-% for macro in macros:
-#ifndef ${macro}
-#error "${macro} is not defined"
-#endif
+// Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
+% for include in includes:
+#include "${include.name}"  // sha256 ${include.digest}
 % endfor
-
-#if defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#if !(${defined})
+#error "a macro that the lines above name is not defined"
 #endif
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-// Clang for AVX-512 halves vectors of 512 bits unless told that a function needs them whole.
-#if defined(__clang__) && defined(__AVX512F__) && V == 16
-#define WIDE __attribute__((min_vector_width(512)))
-#else
-#define WIDE
-#endif
-#if V == 1
-typedef REAL realv;
-static REAL lane_sum(realv v) { return v; }
-#else
-typedef CAT(REAL, V) realv;
-% for lanes in (2, 4, 8, 16):
-static REAL lane_sum${lanes}(CAT(REAL, ${lanes}) v) { return ${"v.x + v.y" if lanes == 2 else f"lane_sum{lanes // 2}(v.lo + v.hi)"}; }
-% endfor
-static REAL lane_sum(realv v) { return CAT(lane_sum, V)(v); }
-#endif
-// As wide as addresses where that costs nothing: a processor would widen narrower numbers again and again, in vector registers
-// at that.
-#if defined(__x86_64__) || defined(__aarch64__)
-typedef long integer;
-#else
-typedef int integer;
-#endif
-// min and max are calls that PoCL does not inline; these are folded.
-static integer lesser(integer a, integer b) { return a < b ? a : b; }
-static integer greater(integer a, integer b) { return a > b ? a : b; }
-% for function in functions:
-${function}
-% endfor
-% if activations:
-${activation_functions()}\
+% if names.scalars:
+enum { ${", ".join(f"{name} = SIZE_{name}" for name in names.scalars)} };
 % endif
-% if scalars:
-enum { ${", ".join(f"{name} = SIZE_{name}" for name in scalars)} };
-% endif
-% for name in tables:
-#define ${name}(n) index[${name}_AT + (n)]
-% endfor
-% for name in relations:
+% for name in names.tables:
 #define ${name}(n) index[${name}_AT + (n)]
 % endfor
 % for k in kernels:
 
 ${kernel(k)}\
 % endfor
-% if any(k.schedule.parts for k in kernels):
+% if any(k.tiling.partial_sums for k in kernels):
 
 // A second launch, where a sum was taken in several parts: they are added up in order.
 WIDE __kernel void add_parts(__global const REAL *restrict parts,

@@ -96,7 +96,7 @@ def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
     with the compiler's first error line.
     """
     file = binding.unit.path
-    source = binding.unit.folder.text(file)
+    source = binding.unit.folder.source(file)
     apart = {info.name for info in binding.unit.kernels if info.role == "sample_gradient"}
     source = KERNEL.sub(lambda found: found[0] if (found[1] in apart) is (kernel in apart) else "", source)
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):

@@ -173,7 +173,7 @@ def names(text: str) -> list[str]:
 
 def _unit(prefix: str, binding: Binding, blocked: bool) -> str:
     """A unit's text between its macros and the prefixes of its names."""
-    text = _source(binding.unit.folder.text(binding.unit.path))
+    text = _source(binding.unit.folder.source(binding.unit.path))
     macros = {name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
     prefixed = {name: f"{prefix}_{name}" for name in names(text)}
     before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]

@@ -223,7 +223,7 @@ class Writer:
             yield "    int places = 0, steps = 0;"
         yield from self._choice(self._sum)
         if teamed:
-            yield f"    {prefix(self.plan, teamed[0])}_team_fold(team, places, steps);"
+            yield f"    {prefix(self.plan, teamed[0])}_fold_group(team, places, steps);"
             yield from self._choice(self._store)
 
     def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:

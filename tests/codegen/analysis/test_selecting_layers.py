@@ -26,7 +26,7 @@ def every_other(L: Layer) -> Definition:
 
 @layer()
 def across_maps(L: Layer) -> Definition:
-    """The largest of all maps at each place."""
+    """The largest of all maps at each point."""
     Y = L.input(2)
     i, x = L.maps("i"), L.coordinates("x", Y.H)
     return L.output(i, x)(Max(Y[Y.j, x], Y.j))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pyopencl as cl
 import pytest
 from phiz.codegen.opencl.source import opencl_source
+from phiz.codegen.tiling.tiling import tiled_by_vector
 from phiz.derive.ir import FUNCTIONS, Axis, Call, Compare, Expr, IRError, Kernel, Load, Name, Number, Select, Size, Tensor
 
 POINTS = np.array([-30.0, -2.5, -1.0, -0.3, 0.0, 0.2, 0.75, 1.0, 3.0, 40.0, 0.5, 2.0])
@@ -27,7 +29,8 @@ DOMAIN = {"log": POINTS > 0, "sqrt": POINTS >= 0, "rsqrt": POINTS > 0, "asin": a
 def evaluate(expression: Expr, dtype: str, width: int, points: np.ndarray = POINTS) -> np.ndarray:
     """``expression`` of x at ``points``, through one generated kernel."""
     kernel = Kernel("probe", "forward", "out", TENSORS["out"], (Axis("i", "map", Size("I")),), (), expression)
-    module = opencl_source([kernel], TENSORS, ["probe"], [])
+    module = opencl_source([tiled_by_vector(kernel, TENSORS)], TENSORS, ["probe"], [])
+    text = re.sub(r'^#include "prelude.cl".*$', module.includes[0].text, module.text, flags=re.MULTILINE)
     context = cl.create_some_context(interactive=False)
     queue = cl.CommandQueue(context)
     vectors = -(-len(points) // width)
@@ -35,7 +38,7 @@ def evaluate(expression: Expr, dtype: str, width: int, points: np.ndarray = POIN
     host[: len(points)] = points
     values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "SIZE_I": 1, "TILE_probe_t": 1}
     options = [f"-D{m}={values[m]}" for m in module.macros] + (["-cl-single-precision-constant"] if dtype == "float32" else [])
-    program = cl.Program(context, module.text).build(options=options)
+    program = cl.Program(context, text).build(options=options)
     source = cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=host)
     target = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, host.nbytes)
     program.probe(queue, (vectors, 1, 1), None, source, target, np.int32(vectors), np.int32(vectors))

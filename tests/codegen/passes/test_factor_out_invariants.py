@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phiz.codegen.opencl.blocks.kernel import KernelWriter
 from phiz.codegen.passes.factor_out_invariants import distributed, together
-from phiz.codegen.tiling.schedule import choose
+from phiz.codegen.tiling.tiling import choose
 from phiz.derive.ir import (
     Accumulator,
     Axis,
@@ -103,7 +103,7 @@ def test_what_leaves_and_what_stays() -> None:
     assert split(body, writes=False, sampled="B") == [body]  # but B moves with the samples that are summed
     assert len(split(body, writes=False, sampled="C")) == 2
     both = Call("mul", (D, E, difference))
-    assert split(both, sampled="CE") == [both]  # the sum of D E would be another one for every place and sample
+    assert split(both, sampled="CE") == [both]  # the sum of D E would be another one for every point and sample
     assert len(split(both, sampled="C")) == 2  # but here it is the same for all samples
     assert split(difference) == [difference]  # there is no other factor
     assert split(body, guarded=True) != [body]  # the guard depends on i alone, D on i as well
@@ -125,7 +125,7 @@ def test_the_sum_of_deltas_of_a_radial_basis_layer_is_kept_once_for_all_inputs()
         "[TILE_gradient_c_i]", "[TILE_gradient_c_i][TILE_gradient_c_j]",
     ]  # fmt: skip
     assert [n.dimensions for n in texts["delta_Y"].nests] == ["[TILE_delta_Y_t]", "[TILE_delta_Y_j][TILE_delta_Y_t]"]
-    assert texts["gradient_c"].schedule.sums == (("i",),) and texts["delta_Y"].schedule.sums == (("t",),)
-    assert texts["delta_Y"].schedule.local is not None
+    assert texts["gradient_c"].tiling.sums == (("i",),) and texts["delta_Y"].tiling.sums == (("t",),)
+    assert texts["delta_Y"].tiling.local is not None
     loaded = {line.text for line in texts["gradient_c"].nests[1].lines if "c[" in line.text}
     assert not loaded, "parameters are read where the result is, not in the loops"

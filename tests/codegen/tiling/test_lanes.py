@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from phiz.codegen.tiling.lanes import Lanes, choose
-from phiz.codegen.tiling.schedule import choose as tile_schedule
+from phiz.codegen.tiling.tiling import choose as tile_tiling
 from phiz.codegen.user_file import BUILT_IN, combined, load_definitions
 from phiz.derive.ir import Axis, Call, FromInteger, Integer, Kernel, Load, Loop, Name, Nest, Size, Tensor
 from phiz.derive.pipeline import derive_definition
@@ -90,5 +90,5 @@ def test_an_operand_slides_along_a_window_where_the_next_round_reads_the_next_pl
     family = next(f for f in BUILT_IN.families if f.name == "convolution")
     derivation = derive_definition(family, {"rank": 2, "connections": "full"})
     kernel = next(k for k in derivation.kernels if k.name == "gradient_w")
-    operands = tile_schedule(kernel, dict(derivation.tensors)).operands
+    operands = tile_tiling(kernel, dict(derivation.tensors)).operands
     assert {(o.axes, o.sliding) for o in operands} == {(("j", "u1", "u0"), ("u1", "u0")), (("i",), ())}

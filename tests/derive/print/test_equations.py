@@ -10,6 +10,7 @@ from phiz.codegen.user_file import load_definitions
 from phiz.derive.language.layer import Family
 from phiz.derive.layers import LAYERS
 from phiz.derive.pipeline import derive_definition
+from phiz.derive.print.legend import legend
 
 FILES = sorted(p for p in (Path(__file__).parents[2] / "layers").glob("*.py") if p.name != "__init__.py")
 OWN = load_definitions(FILES).families
@@ -37,3 +38,21 @@ def test_equations_are_well_formed(family: Family) -> None:
         assert kernel.latex.count("{") == kernel.latex.count("}"), kernel.latex
         assert kernel.latex.count(r"\left") == kernel.latex.count(r"\right"), kernel.latex
         assert scripts_are_single(kernel.latex), kernel.latex
+
+
+@pytest.mark.parametrize("family", [*LAYERS, *OWN], ids=lambda f: f.name)
+def test_plain_equations_compare_and_divide_as_people_write_it(family: Family) -> None:
+    for options in family.variants():
+        derivation = derive_definition(family, options)
+        for kernel in derivation.kernels:
+            assert not re.search(r">= 0|floor|FloorDiv|CeilDiv|Modulo|Piecewise|Eq\(|_row|\[\]", kernel.text), kernel.text
+            if kernel.role == "gradient":
+                assert r"\sum_{t}" in kernel.latex and " t of " in kernel.text, "the error is a sum over samples"
+
+
+@pytest.mark.parametrize("family", LAYERS, ids=lambda f: f.name)
+def test_the_legend_names_every_size_and_table(family: Family) -> None:
+    for options in family.variants():
+        definition = derive_definition(family, options).definition
+        named = {name for symbols, _ in legend(definition) for name in symbols.split(", ")}
+        assert named == set(definition.sizes) | set(definition.relations)

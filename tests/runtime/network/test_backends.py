@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime.errors import DeviceError, ManifestError
 from phiz.runtime.manifest.folder import load_folder
-from phiz.runtime.manifest.records import TileInfo
+from phiz.runtime.manifest.records import KernelInfo, TileInfo
 from phiz.runtime.network.backends import make_backend
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend, work_group
@@ -179,8 +179,13 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
         assert samples <= capacity < samples + blocks.samples and capacity % blocks.samples == 0
         assert width % blocks.width == 0, "few samples may have vectors shorter than the device's, so that every core has one"
     unit = network.program.units[0]
-    kernel = replace(unit.kernels[0], tiles={"TILE": TileInfo(None)}, operands=(("TILE",),))
-    other = replace(kernel, name="other", tiles={"OTHER": TileInfo(None)}, operands=(("OTHER",),))
+
+    def tiled(name: str, macro: str) -> KernelInfo:
+        kernel = unit.kernels[0]
+        launch = replace(kernel.launch, tiles={macro: TileInfo(None)}, operands=((macro,),))
+        return replace(kernel, name=name, launches={kernel.layout: launch})
+
+    kernel, other = tiled(unit.kernels[0].name, "TILE"), tiled("other", "OTHER")
     units = (replace(unit, kernels=(kernel, other)),)
     wanted = {(unit.file, kernel.name): KernelConfig({"TILE": 3}), (unit.file, "other"): KernelConfig({"OTHER": 2})}
     plans = [Plan(units, Fixed(wanted), "float32", 4, 4 * vectors, Machine(16, 2)) for vectors in (1, 2, 3, 4, 6, 7)]

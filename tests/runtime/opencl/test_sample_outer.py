@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.runtime.backend import Request
+from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
@@ -105,7 +106,11 @@ def test_a_folder_without_the_second_form_runs_as_before() -> None:
     backend = OpenCLBackend()
     program = Network((layer("dense", maps=64),), (128,), "mse", backend=backend).program
     assert backend.prefers_sample_outer(program, "float32", 1, GRADIENT)
-    bare = [replace(unit, kernels=tuple(replace(k, rows=None) for k in unit.kernels)) for unit in program.units]
+
+    def bare_kernel(kernel: KernelInfo) -> KernelInfo:
+        return replace(kernel, launches={kernel.layout: kernel.launch})
+
+    bare = [replace(unit, kernels=tuple(map(bare_kernel, unit.kernels))) for unit in program.units]
     program.units = tuple(bare)
     assert not backend.prefers_sample_outer(program, "float32", 1, GRADIENT)
 

@@ -74,7 +74,7 @@ def convolution(rank: int, table: bool) -> dict[str, Any]:
         "checks": [{"condition": "J >= 1", "message": "no input maps"}],
         "kernels": [],
         "heads": {},
-        "opencl": {"macros": []},
+        "macros": {"sample_inner": []},
     }
 
 

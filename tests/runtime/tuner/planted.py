@@ -55,8 +55,9 @@ def planted(path: Path) -> Path:
     data = manifest()
     dense = data["layers"]["dense"]
     record = next(kernel for kernel in dense["kernels"] if kernel["name"] == "forward_Z")
-    record["opencl"] = {"tiles": {TILE: "I"}, "operands": [[TILE], []], "global": ["vectors", f"-(-I//{TILE})", "1"]}
-    dense["opencl"]["macros"].append(TILE)
+    grid = ["vectors", f"-(-I//{TILE})", "1"]
+    record["launches"]["sample_inner"] = {"tiles": {TILE: "I"}, "operands": [[TILE], []], "global": grid}
+    dense["macros"]["sample_inner"].append(TILE)
     start = CL_DENSE.index("__kernel void delta_Y")
     text = CL_HEAD + "enum { I = SIZE_I, J = SIZE_J };\n" + FORWARD + CL_DENSE[start:]
     return write_folder(path, data, {**FILES, "opencl/dense.cl": text})

@@ -115,7 +115,7 @@ def test_names_at_file_scope_are_found() -> None:
     text = """typedef CAT(REAL, V) realv;
 static REAL lane_sum(realv v) { return v.x; }
 enum { I = SIZE_I, J = SIZE_J };
-static void team_fold(__local REAL *team, const int places, const int steps)
+static void fold_group(__local REAL *team, const int places, const int steps)
 {
 }
 static void forward_Z_item(const int g0,
@@ -124,4 +124,4 @@ static void forward_Z_item(const int g0,
 }
 WIDE __kernel void forward_Z(int n)
 """
-    assert names(text) == ["lane_sum", "team_fold", "forward_Z_item", "realv", "I", "J"]
+    assert names(text) == ["lane_sum", "fold_group", "forward_Z_item", "realv", "I", "J"]

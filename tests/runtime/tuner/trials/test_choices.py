@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phiz.codegen.folder import write
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.runtime.backend import Request
 from phiz.runtime.manifest.records import KernelInfo
@@ -245,7 +245,7 @@ def test_choices_survive_where_another_tunable_moves() -> None:
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
     network = Network(NETWORKS["convolution"][0], (2, 9, 7), "mse", "numpy")
     kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
-    assert {k.parts for k in kernels} >= {"", "PARTS_gradient_w", "PARTS_gradient_b"}
+    assert {k.parts for k in kernels} >= {"", "PARTIAL_SUMS_gradient_w", "PARTS_gradient_b"}
     assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
 
 

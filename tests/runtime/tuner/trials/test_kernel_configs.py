@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phiz.codegen.folder import write
-from phiz.codegen.pipeline import generate
+from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.runtime.manifest.folder import builtin
 from phiz.runtime.manifest.records import KernelInfo

@@ -23,6 +23,13 @@ def _write(e: IntExpr) -> tuple[str, int]:
             return f"{name}[{text(index)}]", _ATOM
         case Column(relation=relation, column=column, row=row):
             return f"{relation}_{column}[{text(row)}]", _ATOM
+        case IntOp():
+            return _operation(e)
+    raise IRError(f"the manifest has no form for {e}")
+
+
+def _operation(e: IntOp) -> tuple[str, int]:
+    match e:
         case IntOp(op="add", args=args):
             result = text(args[0], _ADD)
             for argument in args[1:]:

@@ -1,0 +1,109 @@
+"""Definitions in, generated files out: what becomes of a kernel on the way is ``pipeline.py``'s subject.
+
+Nothing here differentiates, and nothing knows a layer by its name.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..derive.adjoint.loss_kernels import LossDerivation, derive_loss
+from ..derive.ir import IntExpr, Kernel, Tensor
+from ..derive.language.activations import Activation
+from ..derive.language.frozen_activation import freeze_activation
+from ..derive.language.layer import Family
+from ..derive.language.losses import Loss
+from ..derive.pipeline import Derivation, derive_definition
+from ..derive.print.legend import legend
+from .opencl.prelude import activation_functions, prelude
+from .opencl.source import LAYOUTS, OpenCLModule, opencl_source
+from .pages.equations import layer_page, loss_page
+from .pages.manifest import activation_record, ir_digest, layer_record, loss_record, manifest_text
+from .pipeline import lowered
+from .reference.printer import numpy_activations_source, numpy_source
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Relative path -> text of every generated file, ``manifest.json`` included."""
+
+    files: dict[str, str]
+
+
+def header(name: str, doc: str, digest: str) -> dict[str, str]:
+    """What stands at the top of a generated file; nothing that changes from run to run."""
+    return {"layer": f"{name}: {doc}", "definition": f"sha256 {digest}"}
+
+
+class Generator:
+    """Generates a folder; derivations are kept so that a caller can show them."""
+
+    def __init__(self, activations: Sequence[Activation]) -> None:
+        self.activations = [freeze_activation(a) for a in activations]
+        self.files: dict[str, str] = {}
+        self.layers: dict[str, object] = {}
+        self.losses: dict[str, object] = {}
+
+    def layer(self, derivation: Derivation) -> None:
+        """Files and manifest entry of one layer variant."""
+        digest = ir_digest(derivation.kernels)
+        top = header(derivation.name, derivation.family.doc, digest)
+        shown = {**top, "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition))}
+        modules, sizes = self._opencl(derivation.name, derivation.kernels, derivation.tensors, shown)
+        self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
+        self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
+        self.layers[derivation.name] = layer_record(derivation, modules, sizes)
+
+    def loss(self, derived: LossDerivation) -> None:
+        """Files and manifest entry of one loss with every activation."""
+        name = f"loss_{derived.loss.name}"
+        top = header(name, "error function with every activation (equation 6)", ir_digest(derived.kernels))
+        modules, _ = self._opencl(name, derived.kernels, derived.tensors, top)
+        self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)
+        self.files[f"equations/{name}.md"] = loss_page(derived)
+        self.losses[derived.loss.name] = loss_record(derived, modules)
+
+    def _opencl(
+        self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
+    ) -> tuple[dict[str, OpenCLModule], Mapping[str, IntExpr]]:
+        """The modules by layout, whose files are added, and the sizes that passes made."""
+        lines = [line for k, v in top.items() for line in textwrap.wrap(f"{k}: {v}", 106, subsequent_indent="  ")]
+        modules, sizes = {}, {}
+        for layout in LAYOUTS:
+            program = lowered(kernels, tensors, layout)
+            module = opencl_source(program.tiled, tensors, lines, self.activations, layout)
+            self.files[f"{layout.folder}/{name}.cl"] = module.text
+            modules[layout.name], sizes = module, dict(program.sizes)
+        return modules, sizes
+
+    def finish(self) -> Generated:
+        """Adds the activations and the manifest."""
+        for layout in LAYOUTS:
+            for include in (prelude(layout.by_sample), activation_functions(self.activations)):
+                self.files[f"{layout.folder}/{include.name}"] = include.text
+        self.files["numpy/__init__.py"] = '"""NumPy reference kernels."""\n'
+        self.files["numpy/activations.py"] = numpy_activations_source(self.activations)
+        records = {a.name: activation_record(a) for a in self.activations}
+        self.files["manifest.json"] = manifest_text(records, self.losses, self.layers, self.files)
+        return Generated(dict(sorted(self.files.items())))
+
+
+def derive_all(families: Iterable[Family]) -> list[Derivation]:
+    """Every variant of every family, in order."""
+    return [derive_definition(family, options) for family in families for options in family.variants()]
+
+
+def generate(families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]) -> Generated:
+    """Derive and emit everything.
+
+    Raises DefinitionError, IRError or ValueError, naming the layer, where a definition cannot be expressed.
+    """
+    generator = Generator(activations)
+    for derivation in derive_all(families):
+        generator.layer(derivation)
+    for loss in losses:
+        generator.loss(derive_loss(loss, activations))
+    return generator.finish()
+

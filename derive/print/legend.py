@@ -1,0 +1,57 @@
+"""The legend of a layer's equations: what every size, table and mark in them stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..language.stages import Definition
+from ..symbols.indices import SizeInfo
+from .text import ROW, plain
+
+_MARKS = {
+    "delta_S": "the derivative of one sample's error with respect to the stage S",
+    "phi'(below)": "the derivative of the activation of the layer below",
+    "position_S": "u* of S, the number of its first largest term, row by row",
+    "t": "the sample, left out of tensors' indices",
+}
+
+
+def legend(definition: Definition) -> list[tuple[str, str]]:
+    """Symbols and their meanings: sizes, sizes alike together, then tables."""
+    found: dict[str, list[str]] = {}
+    for info in definition.sizes.values():
+        found.setdefault(_meaning(info), []).append(info.name)
+    entries = [(", ".join(names), meaning) for meaning, names in found.items()]
+    for relation in definition.relations.values():
+        columns = ", ".join(f"{column}({ROW})" for column, _ in relation.columns)
+        entries.append((relation.name, f"the table of connections, whose row {ROW} is ({columns})"))
+    return entries
+
+
+def marks(definition: Definition, text: str) -> Iterator[tuple[str, str]]:
+    """Those of the names that every layer shares which occur in ``text``, the equations."""
+    yield "delta_S", _MARKS["delta_S"]
+    if "phi'(below)" in text:
+        yield "phi'(below)", _MARKS["phi'(below)"]
+    if "position_" in text:
+        yield "position_S", _MARKS["position_S"]
+    if definition.parameters:
+        yield "t", _MARKS["t"]
+
+
+def _meaning(info: SizeInfo) -> str:
+    along = " along its coordinate" if re.search(r"\d", info.name) else ""
+    which = f" of {info.index}" if info.index else ""
+    if info.smallest is not None and info.value is not None:
+        relation, by, _ = info.smallest
+        return f"the least of {plain(info.value)} over the rows {ROW} of {relation} with {by}({ROW}) = {info.index or by}"
+    match info.source:
+        case "input":
+            return f"the extent of the input{along}{which}" if along else "the number of units or maps of the input"
+        case "keyword":
+            default = "" if info.default is None else f", {info.default} by default"
+            return f"given as {info.keyword}{along}{which}{default}"
+        case "relation":
+            return f"the number of values in column {info.column} of {info.relation}"
+    return f"{plain(info.value)}{which}" if info.value is not None else f"derived{along}{which}"
