@@ -14,11 +14,13 @@ from sympy.core.function import AppliedUndef
 from .adjoint.fundamental import Adjoint, Contribution, delta_name, position_name
 from .adjoint.heads import Head, derive_heads
 from .adjoint.shifts import prove_shifts
-from .ir import Accumulator, Axis, Call, Expr, Kernel, Nest, Number, Tensor
+from .ir import Accumulator, Axis, Call, Expr, IRError, Kernel, Nest, Number, Tensor
 from .language.layer import Family, Option
 from .language.stages import Definition, Stage, TensorInfo
 from .print.equations import EquationPrinter
+from .symbols.errors import DefinitionError
 from .symbols.indices import AxisVariable
+from .symbols.names import shown
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,12 @@ def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivati
     Raises DefinitionError or IRError, naming the layer, where the definition cannot be expressed.
     """
     definition = family.define(**options)
-    engine = _Engine(definition)
-    kernels = engine.run()
-    heads, head_kernels, head_tensors = derive_heads(definition, engine.builder)
+    try:
+        engine = _Engine(definition)
+        kernels = engine.run()
+        heads, head_kernels, head_tensors = derive_heads(definition, engine.builder)
+    except (DefinitionError, IRError) as error:
+        raise type(error)(shown(str(error))) from error
     tensors = {**engine.tensors, **head_tensors}
     return Derivation(family, dict(options), definition, tensors, (*kernels, *head_kernels), heads)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ...derive.ir import Accumulator, Axis, Expr, IntExpr, Kernel, Tensor, loads, names
+from ...derive.symbols.names import of_function
 from ..analysis.signature import arguments, relations, sizes
 from ..templates.render import render
 from .axes import SAMPLE, Domain, Plan, PrintError, choose, scalars
@@ -20,7 +20,6 @@ from .text import comments, docstring, wrapped
 from .values import ATOM, Value, aligned, multiply
 
 _Outputs = Sequence[tuple[Tensor, Value]]
-_RESERVED = frozenset({"np", "math", "span", "erf", "expit", "xlogy", SAMPLE})
 
 
 class Activation(Protocol):
@@ -64,12 +63,11 @@ def numpy_activations_source(activations: Sequence[Activation], header: Mapping[
     """The module with ``phi_NAME(z)`` and ``dphi_NAME(y or z)`` for each activation."""
     functions = []
     for activation in activations:
-        _check_names(f"activation {activation.name}", {activation.name})
-        argument = activation.derivative_in
+        argument, function = activation.derivative_in, of_function(activation.name)
         about = f"phi(z) of {activation.name}: {activation.latex}" if activation.latex else f"phi(z) of {activation.name}."
-        functions.append(_elementwise(f"phi_{activation.name}", "z", activation.phi, about))
+        functions.append(_elementwise(f"phi_{function}", "z", activation.phi, about))
         about = f"phi'(z) of {activation.name}, from {argument}{' = phi(z)' if argument == 'y' else ''}."
-        functions.append(_elementwise(f"dphi_{activation.name}", argument, activation.dphi, about))
+        functions.append(_elementwise(f"dphi_{function}", argument, activation.dphi, about))
     return _module("module.py.mako", functions, header or {})
 
 
@@ -97,12 +95,6 @@ def _elementwise(name: str, argument: str, expression: Expr, about: str) -> Func
     return Function(name, argument, about, tuple(wrapped(f"    return {text}")), printer.guarded)
 
 
-def _check_names(where: str, found: set[str]) -> None:
-    for name in sorted(found):
-        if not name.isidentifier() or keyword.iskeyword(name) or name in _RESERVED:
-            raise PrintError(f"{where}: {name!r} cannot be a name in NumPy code")
-
-
 class _KernelPrinter:
     """Prints one kernel."""
 
@@ -119,7 +111,6 @@ class _KernelPrinter:
         taken = {*self.arguments, *self.keywords, kernel.output.name, "dphi", *self._variables()}
         if kernel.position:
             taken.add(kernel.position.name)
-        _check_names(self.where, taken - {"dphi"})
         self.taken = frozenset(taken)
         self.own = Names(self.fresh, self.fresh("dtype"), self.fresh("samples"))
         self.plan: Plan = choose(kernel, tensors)

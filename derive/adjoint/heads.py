@@ -19,6 +19,7 @@ from ..language.losses import t as t_symbol
 from ..language.stages import Definition, Stage, TensorInfo
 from ..language.tensors import Access
 from ..symbols.indices import AxisVariable
+from ..symbols.names import latex, shown, shown_latex
 from .nests import NestBuilder, Term
 
 
@@ -241,25 +242,27 @@ def _kernels(definition: Definition, builder: NestBuilder, composer: _Composer, 
     _, result = local.scalar(total * weight, {total: 0})
     names = {symbol: _tex(accesses[symbol]) for e in (form.summand, form.delta, *(e for _, e in form.sums))
              for symbol in e.free_symbols if symbol in accesses}  # fmt: skip
-    over = "".join(rf"\sum_{{{sp.latex(s)}}} " for s in index)
-    sum_names = {s: rf"\left({over}{sp.latex(e, symbol_names=names)}\right)" for s, e in form.sums}
+    over = "".join(rf"\sum_{{{latex(s)}}} " for s in index)
+    sum_names = {s: rf"\left({over}{latex(e, names=names)}\right)" for s, e in form.sums}
     text = f"sum over {', '.join(map(str, index))} of {form.summand}".replace("[]", "")
-    value_latex = f"r = {over}{sp.latex(form.summand, symbol_names=names)}"
-    value = Kernel(f"head_{loss.name}_value", "loss", "r", tensors["r"], (), (nest,), result, latex=value_latex, text=f"r = {text}")
+    value_latex = f"r = {over}{latex(form.summand, names=names)}"
+    value = Kernel(f"head_{loss.name}_value", "loss", "r", tensors["r"], (), (nest,), result,
+                   latex=value_latex, text=shown(f"r = {text}"))  # fmt: skip
     axes = tuple(Axis(a.symbol.name, a.kind, builder.integer(sp.sympify(a.extent))) for a in base.axes)
     nests = tuple(_sum_nest(local, base.axes, e, composer) for _, e in form.sums)
     temporaries, delta_result = local.scalar(form.delta * weight, {s: n for n, (s, _) in enumerate(form.sums)})
-    below = ",".join(sp.latex(s) for s in index)
-    delta_latex = rf"\delta^{{{base.name}}}_{{{below}}} = {sp.latex(form.delta, symbol_names={**names, **sum_names})}"
+    below = ",".join(latex(s) for s in index)
+    delta_latex = rf"\delta^{{{shown_latex(base.name)}}}_{{{below}}} = {latex(form.delta, names={**names, **sum_names})}"
     output = Tensor(f"delta_{base.name}", "delta", tuple(builder.integer(sp.sympify(a.extent)) for a in base.axes), True)
     delta = Kernel(f"head_{loss.name}_delta", "loss", base.name, output, axes, nests, delta_result, "", None, temporaries,
-                   latex=delta_latex, text=f"delta_{base.name}[{', '.join(map(str, index))}] = {form.delta}")  # fmt: skip
+                   latex=delta_latex, text=shown(f"delta_{base.name}[{', '.join(map(str, index))}] = {form.delta}"))  # fmt: skip
     return value, delta
 
 
 def _tex(access: Access) -> str:
-    below = ",".join(sp.latex(e) for e in access.index)
-    return f"{access.tensor}_{{{below}}}" if below else access.tensor
+    below = ",".join(latex(e) for e in access.index)
+    name = shown_latex(access.tensor)
+    return f"{name}_{{{below}}}" if below else name
 
 
 def _sum_nest(builder: NestBuilder, axes: tuple[AxisVariable, ...], summand: sp.Expr, composer: _Composer) -> Nest:

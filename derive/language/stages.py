@@ -7,7 +7,7 @@ reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -53,7 +53,10 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Definition:
-    """A layer's equation in normal form."""
+    """A layer's equation in normal form.
+
+    ``names``: what the user calls those whose name in kernels is another.
+    """
 
     name: str
     sizes: Mapping[str, SizeInfo]
@@ -64,6 +67,7 @@ class Definition:
     variables: Mapping[sp.Symbol, AxisVariable | RowVariable]
     initial: Mapping[str, object]
     shifts: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input(self) -> TensorInfo:
@@ -276,7 +280,8 @@ def normalise(layer: Layer) -> Definition:
         h.name: TensorInfo(h.name, h.kind, h.axes, h.ragged, h.samples) for h in layer.tensors.values()
     }
     return Definition(layer.name, dict(layer.sizes_info), dict(layer.relations), tensors, tuple(normaliser.stages),
-                      dict(layer.accesses), dict(layer.variables), dict(layer.initial), frozenset(layer.shifts))  # fmt: skip
+                      dict(layer.accesses), dict(layer.variables), dict(layer.initial), frozenset(layer.shifts),
+                      layer.called())  # fmt: skip
 
 
 def _accesses(layer: Layer, stage: Stage) -> set[sp.Symbol]:

@@ -35,7 +35,7 @@ def jacobian_chunks(network: Network, parameters: Floats, batch: Batch, chunk: i
         source = executor.derivative_source(resident)
         slope = np.ones_like(source)
         if not last.linear:
-            slope = activation_function(last.activation.folder, f"dphi_{last.activation.name}")(source)
+            slope = activation_function(last.activation.folder, f"dphi_{last.activation.function}")(source)
         rows = np.empty((len(part), units, network.parameter_count), network.dtype)
         delta = np.zeros_like(slope)
         pending: deque[tuple[int, Pending]] = deque()
