@@ -16,6 +16,7 @@ from .blocks.layout import initial
 from .blocks.layout import layout as indented
 from .prelude import Include, activation_functions, prelude
 from .rows.kernel import LaneWriter
+from .scopes import check_scopes
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def opencl_source(
         header=header, note=layout.note, includes=includes, defined=_defined(groups), names=names, kernels=texts,
         layout=indented, initial=initial,
     )  # fmt: skip
+    check_scopes(f"{layout.folder}, {header[0] if header else ''}", text)
     return OpenCLModule(text, {t.name: t for t in texts}, tuple(macro for group in groups for macro in group), includes)
 
 
