@@ -10,6 +10,7 @@ from ..derive.language.activations import Activation
 from ..derive.language.layer import Family
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.symbols.errors import DefinitionError
+from ..derive.symbols.names import of_file, shown
 from .analysis.expression_text import text
 from .generate import Generator
 from .opencl.source import LAYOUTS
@@ -61,7 +62,7 @@ def kernels(derivation: Derivation, activations: Sequence[Activation], backend: 
     generator = Generator(activations)
     generator.layer(derivation)
     suffix = "py" if backend == "numpy" else "cl"
-    return generator.files[f"{backend.replace('-', '_')}/{derivation.name}.{suffix}"]
+    return generator.files[f"{backend.replace('-', '_')}/{of_file(derivation.name)}.{suffix}"]
 
 
 def passes(derivation: Derivation, backend: str) -> str:
@@ -79,7 +80,7 @@ def passes(derivation: Derivation, backend: str) -> str:
         elif same:
             lines.append(f"unchanged: {', '.join(same)}")
         now = list(program.kernels)
-    return "\n".join(lines) + "\n"
+    return shown("\n".join(lines)) + "\n"
 
 
 def _titled(kernel: Kernel) -> str:

@@ -17,6 +17,8 @@ from ..derive.language.layer import Family
 from ..derive.language.losses import Loss
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.print.legend import legend
+from ..derive.symbols.errors import DefinitionError
+from ..derive.symbols.names import of_file
 from .opencl.prelude import activation_functions, prelude
 from .opencl.source import LAYOUTS, OpenCLModule, opencl_source
 from .pages.equations import layer_page, loss_page
@@ -48,17 +50,19 @@ class Generator:
 
     def layer(self, derivation: Derivation) -> None:
         """Files and manifest entry of one layer variant."""
-        digest = ir_digest(derivation.kernels)
+        digest, file = ir_digest(derivation.kernels), of_file(derivation.name)
+        if derivation.name in self.layers:
+            raise DefinitionError(f"layer {derivation.name}: two layers, or variants of layers, have this name")
         top = header(derivation.name, derivation.family.doc, digest)
         shown = {**top, "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition))}
-        modules, sizes = self._opencl(derivation.name, derivation.kernels, derivation.tensors, shown)
-        self.files[f"numpy/{derivation.name}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
-        self.files[f"equations/{derivation.name}.md"] = layer_page(derivation)
+        modules, sizes = self._opencl(file, derivation.kernels, derivation.tensors, shown)
+        self.files[f"numpy/{file}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
+        self.files[f"equations/{file}.md"] = layer_page(derivation)
         self.layers[derivation.name] = layer_record(derivation, modules, sizes)
 
     def loss(self, derived: LossDerivation) -> None:
         """Files and manifest entry of one loss with every activation."""
-        name = f"loss_{derived.loss.name}"
+        name = f"loss_{of_file(derived.loss.name)}"
         top = header(name, "error function with every activation (equation 6)", ir_digest(derived.kernels))
         modules, _ = self._opencl(name, derived.kernels, derived.tensors, top)
         self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)

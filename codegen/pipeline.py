@@ -2,9 +2,9 @@
 
 | stage | input | output |
 |---|---|---|
-| ``derive`` | a definition | kernels of the IR, as derived: the NumPy kernels are printed from these |
+| ``derive`` | a definition | kernels of the IR, named by ``derive/symbols/names.py``; NumPy's are printed from these |
 | ``PASSES``, below | kernels of the IR | kernels of the IR with tiles, once for every layout of OpenCL |
-| ``opencl.source`` | kernels with tiles | pieces of text, laid out by a template |
+| ``opencl.source`` | kernels with tiles | pieces of text, laid out by a template, in which no name hides another one |
 | ``pages`` | kernels as derived and their text | pages of equations, ``manifest.json`` |
 """
 

@@ -22,10 +22,12 @@ from dataclasses import dataclass, field
 from .adjoint.fundamental import Adjoint
 from .adjoint.heads import Head, derive_heads
 from .adjoint.shifts import prove_shifts
-from .ir import Kernel, Tensor
+from .ir import IRError, Kernel, Tensor
 from .kernels import Assembler, freeze
 from .language.layer import Family, Option
 from .language.stages import Definition
+from .symbols.errors import DefinitionError
+from .symbols.names import shown
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,17 @@ def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivati
     Raises DefinitionError or IRError, naming the layer, where the definition cannot be expressed.
     """
     definition = family.define(**options)  # 1. normalise: the function's last line, L.output(...)(Z), asks for it
-    prove_shifts(definition)  # 2. prove
-    adjoint = Adjoint(definition)
-    equations = adjoint.equations()  # 3. adjoint
-    adjoint.solve(equations)  # 4. solve: the builder keeps the solutions for those who freeze and print
-    frozen = [freeze(adjoint.builder, equation) for equation in equations]  # 5. freeze
-    assembler = Assembler(definition, adjoint)
-    kernels = assembler.kernels(equations, frozen)  # 6. kernels
-    heads, head_kernels, head_tensors = derive_heads(definition, adjoint.builder)  # 7. heads
+    try:
+        prove_shifts(definition)  # 2. prove
+        adjoint = Adjoint(definition)
+        equations = adjoint.equations()  # 3. adjoint
+        adjoint.solve(equations)  # 4. solve: the builder keeps the solutions for those who freeze and print
+        frozen = [freeze(adjoint.builder, equation) for equation in equations]  # 5. freeze
+        assembler = Assembler(definition, adjoint)
+        kernels = assembler.kernels(equations, frozen)  # 6. kernels
+        heads, head_kernels, head_tensors = derive_heads(definition, adjoint.builder)  # 7. heads
+    except (DefinitionError, IRError) as error:
+        raise type(error)(shown(str(error))) from error  # with the names that the user gave
     tensors = {**assembler.tensors, **head_tensors}
     return Derivation(family, dict(options), definition, tensors, (*kernels, *head_kernels), heads)
 

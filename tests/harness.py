@@ -49,6 +49,10 @@ def resolve(
     ``keywords`` give sizes by their symbol (``k0=2``), tables of sizes as lists.
     """
     env: Environment = {("relation", name): columns for name, columns in relations.items()}
+
+    def called(name: str) -> str:
+        return definition.names.get(name, name)
+
     ragged = isinstance(shape, list)
     for info in definition.sizes.values():
         if info.source == "input":
@@ -57,13 +61,13 @@ def resolve(
                 env[info.name] = len(shape) if axis == 0 else [entry[axis - 1] for entry in shape]  # type: ignore[index]
             else:
                 env[info.name] = shape[axis]
-        elif info.source == "relation" and info.name not in keywords:
+        elif info.source == "relation" and called(info.name) not in keywords:
             entries = relations[info.relation or ""][info.column or ""]
             env[info.name] = max(entries) + 1 if entries else 0
         elif info.source == "derived":
             env[info.name] = _derived(info, env, keywords)
         else:
-            env[info.name] = keywords.get(info.name, info.default)
+            env[info.name] = keywords.get(called(info.name), info.default)
     return env
 
 

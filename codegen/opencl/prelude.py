@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...derive.ir import Expr, Load
 from ...derive.language.frozen_activation import FrozenActivation
+from ...derive.symbols.names import of_function
 from ..templates.render import render
 from .blocks.printer import ScalarPrinter
 
@@ -53,4 +54,4 @@ def _activation(code: FrozenActivation) -> _ActivationText:
     def text(e: Expr) -> str:
         return printer(e) if printer.is_vector(e) else f"(realv)({printer(e)})"
 
-    return _ActivationText(code.name, text(code.phi), text(code.dphi), code.derivative_in)
+    return _ActivationText(of_function(code.name), text(code.phi), text(code.dphi), code.derivative_in)

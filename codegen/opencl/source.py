@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ...derive.ir import Column, Kernel, RowLoop, Size, Tensor, integers
 from ...derive.language.frozen_activation import FrozenActivation
-from ..analysis.names import check_size_name
 from ..analysis.signature import sizes
 from ..templates.render import render
 from ..tiling.tiling import TiledKernel
@@ -17,6 +16,7 @@ from .blocks.layout import initial
 from .blocks.layout import layout as indented
 from .prelude import Include, activation_functions, prelude
 from .rows.kernel import LaneWriter
+from .scopes import check_scopes
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def opencl_source(
         header=header, note=layout.note, includes=includes, defined=_defined(groups), names=names, kernels=texts,
         layout=indented, initial=initial,
     )  # fmt: skip
+    check_scopes(f"{layout.folder}, {header[0] if header else ''}", text)
     return OpenCLModule(text, {t.name: t for t in texts}, tuple(macro for group in groups for macro in group), includes)
 
 
@@ -103,8 +104,6 @@ class _Names:
     @classmethod
     def of(cls, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor]) -> _Names:
         used = sorted({name for k in kernels for name in sizes(k, {**tensors, k.output.name: k.output})})
-        for name in used:
-            check_size_name(name)
         tables = _tables(kernels, tensors)
         scalars = [name for name in used if name not in tables]
         scalars += [f"{name}_max" for name in tables if not name.endswith("_at")]
@@ -123,7 +122,7 @@ def _defined(groups: Sequence[Sequence[str]]) -> str:
     """The test for all macros, a group a line; long groups take several."""
     lines: list[str] = []
     for group in groups:
-        tests = textwrap.wrap(" ".join(f"defined({macro})" for macro in group), 90)
+        tests = textwrap.wrap(" ".join(f"defined({macro})" for macro in group), 90, break_long_words=False)
         lines += [test.replace(" ", " && ") for test in tests]
     return " \\\n    && ".join(lines)
 

@@ -7,6 +7,7 @@ import inspect
 from ...derive.adjoint.loss_kernels import LossDerivation
 from ...derive.pipeline import Derivation
 from ...derive.print.legend import legend, marks
+from ...derive.symbols.names import of_function
 
 _HEADINGS = {
     "forward": "Forward (equation 1)",
@@ -49,6 +50,6 @@ def loss_page(derived: LossDerivation) -> str:
     lines = [f"# loss_{derived.loss.name}", "", "Value and output delta (equation 6) for every activation.", ""]
     lines += ["For each of the outputs n: `T` is the target, `Y` the output and `Z` what phi was applied to.", ""]
     for name in derived.pairs:
-        value, delta = (next(k for k in derived.kernels if k.name == f"{part}_{name}") for part in ("value", "delta"))
+        value, delta = (next(k for k in derived.kernels if k.name == f"{part}_{of_function(name)}") for part in ("value", "delta"))
         lines += [f"## {name}", "", "$$", value.latex, "$$", "", "$$", delta.latex, "$$", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -17,6 +17,7 @@ from ...derive.language.frozen_activation import FrozenActivation
 from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
 from ...derive.symbols.indices import SizeInfo
+from ...derive.symbols.names import of_file, of_function, shown
 from ..analysis.affine import add, multiply
 from ..analysis.expression_text import text
 from ..analysis.selecting_layers import selects
@@ -218,24 +219,33 @@ def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], ma
         "parameters": [p.name for p in definition.parameters],
         "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
         "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
-        "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": c.message} for c in range_checks(definition)],
+        "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": shown(c.message)} for c in range_checks(definition)],
         "kernels": [_kernel(k, derivation.tensors, modules) for k in derivation.kernels],
         "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
-    } | _macros(modules)
+    } | _macros(modules) | _called(definition.names) | _file(derivation.name)
+
+
+def _called(names: Mapping[str, str]) -> dict[str, Any]:
+    """What a user calls sizes, tensors and relations, where kernels have another name for them."""
+    return {"names": dict(names)} if names else {}
+
+
+def _file(name: str) -> dict[str, Any]:
+    return {} if of_file(name) == name else {"file": of_file(name)}
 
 
 def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
     """The manifest entry of one loss."""
     loss = derived.loss
     return {
-        "file": f"loss_{loss.name}",
+        "file": f"loss_{of_file(loss.name)}",
         "targets": list(loss.targets),
         "outputs": list(loss.outputs),
         "open": list(loss.open),
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
         "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],
-        "pairs": {a: {"value": f"value_{a}", "delta": f"delta_{a}"} for a in derived.pairs},
+        "pairs": {a: {"value": f"value_{of_function(a)}", "delta": f"delta_{of_function(a)}"} for a in derived.pairs},
     } | _macros(modules)
 
 
@@ -246,7 +256,7 @@ def activation_record(activation: FrozenActivation) -> dict[str, Any]:
         "range": list(activation.value_range),
         "increasing": activation.increasing,
         "digest": sha256(repr(activation.phi) + repr(activation.dphi)),
-    }
+    } | ({} if (function := of_function(activation.name)) == activation.name else {"function": function})
 
 
 def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], layers: Mapping[str, Any],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ...derive.ir import Accumulator, Axis, Expr, IntExpr, Kernel, Tensor, loads, names
+from ...derive.symbols.names import of_function
 from ..analysis.signature import arguments, relations, sizes
 from ..templates.render import render
 from .axes import SAMPLE, Domain, Plan, PrintError, choose, scalars
@@ -20,6 +21,7 @@ from .text import comments, docstring, wrapped
 from .values import ATOM, Value, aligned, multiply
 
 _Outputs = Sequence[tuple[Tensor, Value]]
+#: What the text of every module uses; the derivation gives nothing such a name (``derive/symbols/names.py``).
 _RESERVED = frozenset({"np", "math", "span", "erf", "expit", "xlogy", SAMPLE})
 
 
@@ -64,12 +66,11 @@ def numpy_activations_source(activations: Sequence[Activation], header: Mapping[
     """The module with ``phi_NAME(z)`` and ``dphi_NAME(y or z)`` for each activation."""
     functions = []
     for activation in activations:
-        _check_names(f"activation {activation.name}", {activation.name})
-        argument = activation.derivative_in
+        argument, function = activation.derivative_in, of_function(activation.name)
         about = f"phi(z) of {activation.name}: {activation.latex}" if activation.latex else f"phi(z) of {activation.name}."
-        functions.append(_elementwise(f"phi_{activation.name}", "z", activation.phi, about))
+        functions.append(_elementwise(f"phi_{function}", "z", activation.phi, about))
         about = f"phi'(z) of {activation.name}, from {argument}{' = phi(z)' if argument == 'y' else ''}."
-        functions.append(_elementwise(f"dphi_{activation.name}", argument, activation.dphi, about))
+        functions.append(_elementwise(f"dphi_{function}", argument, activation.dphi, about))
     return _module("module.py.mako", functions, header or {})
 
 

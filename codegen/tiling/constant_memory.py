@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ...derive.ir import Integer, IntExpr, Kernel, Name, Tensor, loads
 from ..analysis.addresses import units
 from ..analysis.affine import multiply
-from ..analysis.names import c_name
 from ..analysis.signature import arguments
 
 
@@ -49,7 +48,7 @@ def _by_map(kernel: Kernel, tensor: Tensor) -> bool:
 
 def from_name(tensor: str, tensors: Mapping[str, Tensor]) -> str:
     """The argument that says at which unit a slice of ``tensor`` begins."""
-    name = f"{c_name(tensor)}_from"
+    name = f"{tensor}_from"
     while name in tensors:
         name += "_"
     return name

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from ...derive.ir import Integer, IntExpr, Kernel, Load, Loop, Name, Size, Tensor, integers, loads
 from ..analysis.affine import multiply
-from ..analysis.names import c_name
 from ..passes.factor_out_invariants import together
 
 
@@ -54,7 +53,7 @@ def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -
 def _copy(load: Load, number: int, tiled: Sequence[str], inner: Sequence[Loop]) -> Copy:
     used = [i.name for i in load.index if isinstance(i, Name)]
     loops = tuple((loop.name, loop.extent) for loop in inner if loop.name in used)
-    variable = f"{c_name(load.tensor)}_local{number or ''}"
+    variable = f"{load.tensor}_local{number or ''}"
     return Copy(load, variable, tuple(a for a in tiled if a in used), loops)
 
 

@@ -18,6 +18,7 @@ from ..language.losses import LOSSES, Loss, expand_logarithms, vanishes
 from ..language.losses import t as t_symbol
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
+from ..symbols.names import latex, shown, shown_latex
 from .nests import NestBuilder, Term
 
 
@@ -234,7 +235,7 @@ class _HeadWriter:
         self.builder = NestBuilder(definition, self.accesses)
         weight = TensorInfo("weight", "input", (), False, True)
         self.builder.extents = {**builder.extents, "T": definition.tensors["Z"], "weight": weight}
-        self.over = "".join(rf"\sum_{{{sp.latex(s)}}} " for s in composer.index)
+        self.over = "".join(rf"\sum_{{{latex(s)}}} " for s in composer.index)
         read = (form.summand, form.delta, *(e for _, e in form.sums))
         self.names = {s: _tex(self.accesses[s]) for e in read for s in e.free_symbols if s in self.accesses}
 
@@ -244,9 +245,10 @@ class _HeadWriter:
         nest = self.builder.nest(Term(tuple(self.builder.unknown(s, {}) for s in index), (), summand, {}, ()))
         total = sp.Symbol("r", real=True)
         _, result = self.builder.scalar(total * self.weight, {total: 0})
-        latex = f"r = {self.over}{sp.latex(summand, symbol_names=self.names)}"
+        printed = f"r = {self.over}{latex(summand, names=self.names)}"
         text = f"r = sum over {', '.join(map(str, index))} of {summand}".replace("[]", "")
-        return Kernel(f"head_{self.loss.name}_value", "loss", "r", output, (), (nest,), result, latex=latex, text=text)
+        return Kernel(f"head_{self.loss.name}_value", "loss", "r", output, (), (nest,), result,
+                      latex=printed, text=shown(text))  # fmt: skip
 
     def delta(self) -> Kernel:
         """The delta of the tail's first tensor."""
@@ -254,18 +256,20 @@ class _HeadWriter:
         axes = tuple(Axis(a.symbol.name, a.kind, integer(sp.sympify(a.extent))) for a in base.axes)
         nests = tuple(_sum_nest(self.builder, base.axes, e) for _, e in form.sums)
         temporaries, result = self.builder.scalar(form.delta * self.weight, {s: n for n, (s, _) in enumerate(form.sums)})
-        sums = {s: rf"\left({self.over}{sp.latex(e, symbol_names=self.names)}\right)" for s, e in form.sums}
-        below = ",".join(sp.latex(s) for s in self.composer.index)
-        latex = rf"\delta^{{{base.name}}}_{{{below}}} = {sp.latex(form.delta, symbol_names={**self.names, **sums})}"
+        sums = {s: rf"\left({self.over}{latex(e, names=self.names)}\right)" for s, e in form.sums}
+        below = ",".join(latex(s) for s in self.composer.index)
+        left = rf"\delta^{{{shown_latex(base.name)}}}_{{{below}}}"
+        printed = f"{left} = {latex(form.delta, names={**self.names, **sums})}"
         text = f"delta_{base.name}[{', '.join(map(str, self.composer.index))}] = {form.delta}"
         output = Tensor(f"delta_{base.name}", "delta", tuple(axis.extent for axis in axes), True)
         return Kernel(f"head_{self.loss.name}_delta", "loss", base.name, output, axes, nests, result,
-                      temporaries=temporaries, latex=latex, text=text)  # fmt: skip
+                      temporaries=temporaries, latex=printed, text=shown(text))  # fmt: skip
 
 
 def _tex(access: Access) -> str:
-    below = ",".join(sp.latex(e) for e in access.index)
-    return f"{access.tensor}_{{{below}}}" if below else access.tensor
+    below = ",".join(latex(e) for e in access.index)
+    name = shown_latex(access.tensor)
+    return f"{name}_{{{below}}}" if below else name
 
 
 def _sum_nest(builder: NestBuilder, axes: tuple[AxisVariable, ...], summand: sp.Expr) -> Nest:

@@ -16,6 +16,7 @@ from ..language.losses import Loss, LossPair, derive_pair
 from ..language.losses import t as t_symbol
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable, SizeInfo
+from ..symbols.names import of_function
 from .nests import NestBuilder, Term
 
 N = sp.Symbol("N", integer=True, nonnegative=True)
@@ -59,16 +60,16 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
     pairs: dict[str, LossPair] = {}
     kernels: list[Kernel] = []
     for activation in activations:
-        pair = derive_pair(loss, activation)
+        pair, function = derive_pair(loss, activation), of_function(activation.name)
         pairs[activation.name] = pair
         total = sp.Symbol("r", real=True)
         body = pair.value.subs(places, simultaneous=True)
         term = Term((builder.unknown(n, {}),), (), body, {}, ())
         _, result = builder.scalar(total * weight, {total: 0})
-        kernels.append(Kernel(f"value_{activation.name}", "loss", "r", tensors["r"], (), (builder.nest(term),), result,
+        kernels.append(Kernel(f"value_{function}", "loss", "r", tensors["r"], (), (builder.nest(term),), result,
                               latex=rf"r = \sum_{{n}} {sp.latex(pair.value)}", text=f"r = sum over n of {pair.value}"))  # fmt: skip
         delta = pair.delta.subs(places, simultaneous=True)
         temporaries, value = builder.scalar(delta * weight, {})
-        kernels.append(Kernel(f"delta_{activation.name}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None,
+        kernels.append(Kernel(f"delta_{function}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None,
                               temporaries, rf"\delta_n = {sp.latex(pair.delta)}", f"delta[n] = {pair.delta}"))  # fmt: skip
     return LossDerivation(loss, pairs, tensors, tuple(kernels))

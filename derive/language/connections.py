@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,11 @@ from .declarations import Declarations
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row."""
+    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row.  ``names``: of columns in kernels."""
 
     symbol: sp.Symbol
     relation: str
-    names: tuple[str, ...]
+    names: Mapping[str, str]
 
     @property
     def loops(self) -> tuple[sp.Symbol, ...]:
@@ -32,7 +32,7 @@ class Rows:
             raise AttributeError(column)
         if column not in self.names:
             raise DefinitionError(f"relation {self.relation} has no column {column}; its columns are {', '.join(self.names)}")
-        return sp.Function(f"{self.relation}_{column}", integer=True, nonnegative=True)(self.symbol)
+        return sp.Function(f"{self.relation}_{self.names[column]}", integer=True, nonnegative=True)(self.symbol)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Connections:
             return Vector(sizes)
         entries = []
         for r, value in enumerate(sizes):
-            self.declared.sizes[f"X{r}"] = SizeInfo(
-                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index="i", minimum=1,
+            size = self.declared.declare_size(SizeInfo(
+                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index=self.i.name, minimum=1,
                 smallest=("D", "i", str(self.loops[0])),
-            )  # fmt: skip
-            entries.append(sp.Function(f"X{r}", integer=True, positive=True)(self.i))
+            ))  # fmt: skip
+            entries.append(sp.Function(size.name, integer=True, positive=True)(self.i))
         return Vector(entries)

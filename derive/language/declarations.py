@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import sympy as sp
 
 from ..symbols.errors import DefinitionError
 from ..symbols.indices import AxisVariable, RelationInfo, RowVariable, SizeInfo
+from ..symbols.names import Names, fault
 
 Outside = Literal["never", "zero", "skip"]
 _MARKS: dict[Outside, str] = {"never": "", "zero": "~", "skip": "|"}
@@ -71,7 +72,13 @@ class Stage:
 
 @dataclass
 class Declarations:
-    """Everything that one layer has declared so far; its ``Layer`` fills it while the definition function runs."""
+    """Everything that one layer has declared so far; its ``Layer`` fills it while the definition function runs.
+
+    All is kept under its name in kernels (``symbols/names.py``), from which messages and equations make the user's again.
+
+    * ``kinds``: what each of the user's names is.
+    * ``columns``: names in kernels of the relations' columns.
+    """
 
     name: str
     sizes: dict[str, SizeInfo] = field(default_factory=dict)
@@ -82,10 +89,36 @@ class Declarations:
     stages: list[Stage] = field(default_factory=list)
     initial: dict[str, object] = field(default_factory=dict)
     shifts: set[str] = field(default_factory=set)
+    names: Names = field(default_factory=Names)
+    kinds: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, reason: str) -> DefinitionError:
         """The error that names the layer."""
         return DefinitionError(f"layer {self.name}: {reason}")
+
+    def own_name(self, kind: str, name: str) -> str:
+        """The name in kernels of what is declared as ``name``; all kinds share one space of names."""
+        if reason := fault(name):
+            raise self.refuse(f"{kind} {name!r}: {reason}")
+        if name in self.kinds:
+            other = self.kinds[name]
+            raise self.refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
+        self.kinds[name] = kind
+        return self.names.add(name, "size" if kind == "relation" else kind)
+
+    def called(self) -> dict[str, str]:
+        """What the user calls those whose name in kernels is another."""
+        return {own: name for name, own in [*self.names.given.items(), *self.columns.items()] if own != name}
+
+    def declare_size(self, info: SizeInfo) -> sp.Symbol:
+        """A size under the user's name that ``info`` has."""
+        return self.add_size(replace(info, name=self.own_name("size", info.name)))
+
+    def add_size(self, info: SizeInfo) -> sp.Symbol:
+        """A size whose name no user can give."""
+        self.sizes[info.name] = info
+        return sp.Symbol(info.name, integer=True, nonnegative=True)
 
     def access(self, tensor: str, index: tuple[sp.Expr, ...], outside: Outside = "never") -> sp.Symbol:
         """The symbol that stands for ``tensor[index]`` in expressions; equal accesses share one."""

@@ -13,8 +13,6 @@ tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,6 +20,7 @@ from typing import Any
 
 import sympy as sp
 
+from ..symbols import names
 from ..symbols.errors import DefinitionError
 from ..symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
 from ..symbols.indices import AxisKind, AxisVariable, RelationInfo, RowVariable, SizeInfo, SizeTable, Vector, size_expression
@@ -36,7 +35,10 @@ __all__ = [
 ]  # fmt: skip
 
 Option = int | str | bool
-_RESERVED = re.compile(r"t|s\d+|(delta|gradient|samplegradient|position)_.*")
+#: Keywords of every layer of a network.
+_KEYWORDS = frozenset(("family", "activation", "name", "sharing", "initial"))
+#: What a column of a relation would be taken for beside the relation's name.
+_COLUMN_WORDS = frozenset(("by", "rows", "row", "max", "at", "AT", "count", "columns", "group", "name"))
 
 
 def _size_symbol(name: str) -> sp.Symbol:
@@ -51,42 +53,26 @@ def index_symbol(name: str) -> sp.Symbol:
 class Layer:
     """Collects the declarations of one layer while its definition function runs.
 
-    * ``declared``: the records, all that derivation reads.
-    * ``handles``: the tensors as definitions index them.
+    * ``declared``: the records, all that derivation reads, under their names in kernels.
+    * ``handles``: the tensors as definitions index them, likewise.
     """
 
     def __init__(self, name: str) -> None:
         self.declared = Declarations(name)
         self.handles: dict[str, TensorHandle] = {}
         self._refuse = self.declared.refuse
+        self._name, self.declare_size = self.declared.own_name, self.declared.declare_size
 
     @property
     def name(self) -> str:
         """The variant's name."""
         return self.declared.name
 
-    def _name(self, kind: str, name: str) -> None:
-        """Sizes, indices, tensors and relations share one space of names, which generated code uses as it is."""
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise self._refuse(f"{kind} {name!r}: a name is a Python identifier")
-        if _RESERVED.fullmatch(name):
-            raise self._refuse(f"{kind} {name}: the name is taken (t is the sample index, s0, s1, … are temporaries)")
-        known = self.declared
-        groups = {"size": known.sizes, "index": map(str, known.variables), "tensor": known.tensors, "relation": known.relations}
-        for other, names in groups.items():
-            if name in names:
-                raise self._refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
-
     # ------------------------------------------------------------------------------------------------------ sizes
-    def _declare_size(self, info: SizeInfo) -> sp.Symbol:
-        self._name("size", info.name)
-        self.declared.sizes[info.name] = info
-        return _size_symbol(info.name)
-
     def size(self, symbol: str, keyword: str, default: int | None = None, minimum: int = 1,
              random: tuple[int, int] = (1, 3)) -> sp.Symbol:  # fmt: skip
         """A size that the user of the layer gives as ``keyword=``; ``random`` bounds what ``phiz verify`` draws."""
-        return self._declare_size(
+        return self.declare_size(
             SizeInfo(symbol, "keyword", keyword=keyword, default=default, minimum=minimum, random=random)
         )
 
@@ -94,20 +80,21 @@ class Layer:
               random: tuple[int, int] = (1, 3), per: Connections | None = None) -> Vector:  # fmt: skip
         """One size per coordinate; ``per=c`` lets every kernel c.q of a connection table have its own (Remark 3)."""
         table = per.kernel_count if per is not None and per.kind == "table" else None
-        for r in range(rank):
-            self._declare_size(SizeInfo(f"{symbol}{r}", "keyword", keyword=keyword, entry=r, default=default,
-                                        minimum=minimum, random=random, table=table))  # fmt: skip
+        found = [
+            self.declare_size(SizeInfo(f"{symbol}{r}", "keyword", keyword=keyword, entry=r, default=default,
+                                        minimum=minimum, random=random, table=table))
+            for r in range(rank)
+        ]  # fmt: skip
         if table is not None:
-            functions = [sp.Function(f"{symbol}{r}", integer=True, positive=True) for r in range(rank)]
-            return SizeTable(functions, symbol)
-        return Vector(_size_symbol(f"{symbol}{r}") for r in range(rank))
+            return SizeTable([sp.Function(size.name, integer=True, positive=True) for size in found], symbol)
+        return Vector(found)
 
     def derived_size(self, name: str, value: object, minimum: int = 1) -> sp.Symbol:
         """A size computed from others."""
         expression = size_expression(value)
         if not expression.is_integer:
             raise self._refuse(f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes")
-        return self._declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
+        return self.declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
 
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
         """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""
@@ -119,13 +106,14 @@ class Layer:
 
     # -------------------------------------------------------------------------------------------------- variables
     def _axis(self, name: str, kind: AxisKind, extent: sp.Expr) -> sp.Symbol:
-        symbol = index_symbol(name)
-        variable = AxisVariable(symbol, kind, extent)
-        if self.declared.variables.get(symbol) == variable:
-            return symbol
-        if symbol in self.declared.variables:
+        known = self.declared
+        if known.kinds.get(name) == "index":
+            symbol = index_symbol(known.names.of(name))
+            if known.variables[symbol] == AxisVariable(symbol, kind, extent):
+                return symbol
             raise self._refuse(f"index {name} is declared twice with different ranges")
-        self._name("index", name)
+        symbol = index_symbol(self._name("index", name))
+        variable = AxisVariable(symbol, kind, extent)
         if not extent.is_integer:
             raise self._refuse(f"the range {extent} of index {name} is not an integer")
         self.declared.variables[symbol] = variable
@@ -160,13 +148,22 @@ class Layer:
         for r, extent in enumerate(sizes):
             plain = extent.is_Symbol or isinstance(extent, sp.core.function.AppliedUndef)
             if not plain:
-                extent = self.derived_size(f"{name.upper()}{r}", extent)
+                extent = self._extent(f"{name}{r}", f"{name.upper()}{r}", extent)
             symbols.append(self._axis(f"{name}{r}", "coordinate", extent))
         return Vector(symbols)
 
+    def _extent(self, axis: str, name: str, extent: sp.Expr) -> sp.Symbol:
+        """The size of coordinate ``axis``: ``name``, or one that no user can give where that is not free or would be spelled."""
+        if names.fault(name) or name in self.declared.names or name == axis or not names.kept(name, size=True):
+            if reason := names.fault(axis):
+                raise self._refuse(f"index {axis!r}: {reason}")
+            own = self.declared.names.add(axis, "index")
+            return self.declared.add_size(SizeInfo(f"extent_{own}", "derived", value=size_expression(extent), minimum=1))
+        return self.derived_size(name, extent)
+
     # ---------------------------------------------------------------------------------------------------- tensors
     def _declare(self, handle: TensorHandle) -> None:
-        self._name("tensor", handle.name)
+        handle.info = replace(handle.info, name=self._name("tensor", handle.name))
         symbols = [a.symbol for a in handle.info.axes]
         if len(set(symbols)) < len(symbols):
             again = next(s for s in symbols if symbols.count(s) > 1)
@@ -178,19 +175,22 @@ class Layer:
         """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all units."""
         if any(t.kind == "input" for t in self.declared.tensors.values()):
             raise self._refuse(f"a second input {name}: a layer has exactly one input")
-        count = self._declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
-        j = AxisVariable(index_symbol("j"), "map" if rank else "unit", count)
+        count = self.declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
+        j = AxisVariable(index_symbol(self._name("index", "j")), "map" if rank else "unit", count)
         self.declared.variables[j.symbol] = j
         H: Vector = Vector(())
         if rank:
-            table = "J" if ragged else None
-            for r in range(rank):
-                self._declare_size(SizeInfo(f"H{r}", "input", axis=r + 1, minimum=1, random=(1, 8), table=table))
-            if ragged:
-                H = SizeTable([sp.Function(f"H{r}", integer=True, positive=True) for r in range(rank)], "H")
-            else:
-                H = Vector(_size_symbol(f"H{r}") for r in range(rank))
-        y = tuple(AxisVariable(index_symbol(f"y{r}"), "coordinate", s) for r, s in enumerate(H[j.symbol] if ragged else H))
+            table = count.name if ragged else None
+            sizes = [
+                self.declare_size(SizeInfo(f"H{r}", "input", axis=r + 1, minimum=1, random=(1, 8), table=table))
+                for r in range(rank)
+            ]
+            functions = [sp.Function(size.name, integer=True, positive=True) for size in sizes]
+            H = SizeTable(functions, "H") if ragged else Vector(sizes)
+        y = tuple(
+            AxisVariable(index_symbol(self._name("index", f"y{r}")), "coordinate", s)
+            for r, s in enumerate(H[j.symbol] if ragged else H)
+        )
         for axis in y:
             self.declared.variables[axis.symbol] = axis
         handle = InputHandle(self.declared, TensorInfo(name, "input", (j, *y), ragged, True))
@@ -211,7 +211,7 @@ class Layer:
         ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)
         handle = TensorHandle(self.declared, TensorInfo(name, "parameter", tuple(variables), ragged, False))
         self._declare(handle)
-        self.declared.initial[name] = initial
+        self.declared.initial[handle.name] = initial
         return handle
 
     def parameter_axis(self, symbol: object) -> AxisVariable:
@@ -242,9 +242,10 @@ class Layer:
 
     def tensor(self, name: str) -> TensorHandle:
         """The declared tensor ``name``."""
-        if name not in self.handles:
+        found = self.handles.get(self.declared.names.of(name))
+        if found is None:
             raise self._refuse(f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.handles))}")
-        return self.handles[name]
+        return found
 
     # ------------------------------------------------------------------------------------------------ connections
     def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
@@ -267,20 +268,33 @@ class Layer:
         ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e, where=Eq(e.x, x))`` sums
         over the rows whose column x is x.  A size that no one declared is one more than the column's largest entry.
         """
-        self._name("relation", name)
-        info = RelationInfo(name, tuple(columns.items()))
-        self.declared.relations[name] = info
-        row = RowVariable(index_symbol(f"{name.lower()}_row"), name)
-        self.declared.variables[row.symbol] = row
+        known = self.declared
+        own, inner = self._name("relation", name), {}
+        for column in columns:
+            taken = column.startswith("_") or column in Rows.__annotations__ or hasattr(Rows, column)
+            if reason := names.fault(column) or ("rows have an attribute of that name" if taken else ""):
+                raise self._refuse(f"column {column!r} of relation {name}: {reason}")
+            inner[column] = column if names.kept(column) and column not in _COLUMN_WORDS else names.spelled(column)
+        known.columns |= inner
+        row = RowVariable(index_symbol(self._row(own)), own)
+        known.variables[row.symbol] = row
         for column, size in columns.items():
-            if size not in self.declared.sizes:
-                self._declare_size(SizeInfo(size, "relation", relation=name, column=column, minimum=0))
-        return Rows(row.symbol, name, tuple(columns))
+            if size not in known.names:
+                self.declare_size(SizeInfo(size, "relation", relation=own, column=inner[column], minimum=0))
+        info = RelationInfo(own, tuple((inner[column], known.names.of(size)) for column, size in columns.items()))
+        known.relations[own] = info
+        return Rows(row.symbol, own, inner)
+
+    def _row(self, relation: str) -> str:
+        lower = f"{relation.lower()}_row"
+        return f"{relation}_row" if index_symbol(lower) in self.declared.variables else lower
 
     # ----------------------------------------------------------------------------------------------------- stages
     def stage(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:
         """``S = L.stage("S", i)(expression)``: a value that later stages read as ``S[i]``."""
+        return self._stage(name, axes)
 
+    def _stage(self, name: str, axes: tuple[object, ...], shift: bool = False) -> Callable[[object], TensorHandle]:
         def define(expression: object) -> TensorHandle:
             symbols = flatten(axes)
             for symbol in symbols:
@@ -290,7 +304,9 @@ class Layer:
             is_ragged = any(v.extent.atoms(sp.core.function.AppliedUndef) for v in variables)
             handle = TensorHandle(self.declared, TensorInfo(name, "stage", variables, is_ragged, True))
             self._declare(handle)
-            self.declared.stages.append(Stage(name, variables, sp.sympify(expression), ()))
+            if shift:
+                self.declared.shifts.add(handle.name)
+            self.declared.stages.append(Stage(handle.name, variables, sp.sympify(expression), ()))
             return handle
 
         return define
@@ -300,8 +316,7 @@ class Layer:
 
         The derivation proves dZ/dshift = 0 (and refuses the definition otherwise), then leaves it out of the deltas.
         """
-        self.declared.shifts.add(name)
-        return self.stage(name, *axes)
+        return self._stage(name, axes, shift=True)
 
     def output(self, *axes: object) -> Callable[[object], Definition]:
         """``return L.output(i, x)(Z)``: the combinator function, equation 1's argument of phi."""
@@ -342,15 +357,14 @@ class Family:
                     parts.append(str(value))
         return "_".join(parts)
 
-    def define(self, **options: Option) -> Definition:
+    def define(self, /, **options: Option) -> Definition:
         """Run the definition for one choice of options."""
         layer = Layer(self.variant_name(options))
         try:
             definition = self.function(layer, **options)
         except DefinitionError as error:
-            if str(error).startswith("layer "):
-                raise
-            raise DefinitionError(f"layer {layer.name}: {error}") from error
+            reason = names.shown(str(error))
+            raise DefinitionError(reason if reason.startswith("layer ") else f"layer {layer.name}: {reason}") from error
         if not isinstance(definition, Definition):
             raise DefinitionError(f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}")
         return definition
@@ -360,6 +374,8 @@ def layer(**options: tuple[Option, ...]) -> Callable[[Callable[..., Any]], Famil
     """Make a definition function a layer; each keyword lists the values of a static option, the default first."""
 
     def decorate(function: Callable[..., Any]) -> Family:
+        for key in sorted(set(options) & _KEYWORDS):
+            raise DefinitionError(f"layer {function.__name__}: option {key}: this keyword has a meaning for every layer")
         doc = " ".join((function.__doc__ or function.__name__).split())
         return Family(function.__name__, function, options, doc)
 

@@ -8,7 +8,7 @@ every stage alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -29,7 +29,10 @@ _SYMPY_LOOPS: Mapping[type, str] = {
 
 @dataclass(frozen=True)
 class Definition:
-    """A layer's equation in normal form."""
+    """A layer's equation in normal form.
+
+    ``names``: what the user calls those whose name in kernels is another.
+    """
 
     name: str
     sizes: Mapping[str, SizeInfo]
@@ -40,6 +43,7 @@ class Definition:
     variables: Mapping[sp.Symbol, AxisVariable | RowVariable]
     initial: Mapping[str, object]
     shifts: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input(self) -> TensorInfo:
@@ -253,4 +257,4 @@ def normalise(declared: Declarations) -> Definition:
         raise declared.refuse("a layer has exactly one input, declared with L.input(...)")
     return Definition(declared.name, dict(declared.sizes), dict(declared.relations), dict(declared.tensors),
                       tuple(normaliser.stages), dict(declared.accesses), dict(declared.variables), dict(declared.initial),
-                      frozenset(declared.shifts))  # fmt: skip
+                      frozenset(declared.shifts), declared.called())  # fmt: skip

@@ -14,8 +14,9 @@ from ..adjoint.nests import Term
 from ..adjoint.solver import Solution, SolvedLoop
 from ..language.declarations import Access, Stage, TensorInfo
 from ..language.stages import Definition
-from ..symbols.indices import AxisVariable
+from ..symbols.indices import AxisVariable, RowVariable
 from ..symbols.integers import FloorDiv, Modulo
+from ..symbols.names import shown, shown_latex
 from .text import ROW, comparisons, conditions_text, plain, positive_first
 
 
@@ -30,7 +31,18 @@ class Sum:
 
 
 class _Latex(LatexPrinter):
-    """Index functions and size tables in the paper's notation."""
+    """Index functions and size tables in the paper's notation, names as the user wrote them.
+
+    ``columns``: of relations, by the names of their functions.
+    """
+
+    def __init__(self, settings: dict[str, object], columns: Mapping[str, str]) -> None:
+        super().__init__(settings)
+        self.columns = columns
+
+    def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
+        plain = e in self._settings["symbol_names"] or shown(e.name) == e.name
+        return str(super()._print_Symbol(e, style)) if plain else shown_latex(e.name)
 
     def _as_ordered_terms(self, expr: sp.Expr, order: str | None = None) -> list[sp.Expr]:
         return positive_first(super()._as_ordered_terms(expr, order=order))
@@ -60,8 +72,8 @@ class _Latex(LatexPrinter):
         if isinstance(e, AppliedUndef):
             name = e.func.__name__
             inner = self._print(e.args[0])
-            if "_" in name:
-                return rf"{name.split('_')[1]}({inner})"
+            if name in self.columns:
+                return rf"{shown(self.columns[name])}({inner})"
             return rf"{self._print(sp.Symbol(name))}({inner})"
         return str(super()._print_Function(e, exp))
 
@@ -74,6 +86,7 @@ class EquationPrinter:
 
     def __init__(self, definition: Definition, adjoint: Adjoint) -> None:
         self.definition, self.derived = definition, adjoint
+        self.columns = {f"{r.name}_{column}": column for r in definition.relations.values() for column, _ in r.columns}
 
     # ------------------------------------------------------------------------------------------------ tensors
     def tensor(self, name: str, index: Sequence[sp.Expr]) -> str:
@@ -107,8 +120,8 @@ class EquationPrinter:
 
     def latex(self, e: sp.Expr, names: Mapping[sp.Symbol, str] | None = None) -> str:
         """LaTeX of an expression; ``names`` gives the text of accesses and reductions."""
-        rows = {sp.Symbol(f"{r.lower()}_row", integer=True, nonnegative=True): "c" for r in self.definition.relations}
-        printer = _Latex({"symbol_names": {**rows, **(names or {})}})
+        rows = {symbol: "c" for symbol, v in self.definition.variables.items() if isinstance(v, RowVariable)}
+        printer = _Latex({"symbol_names": {**rows, **(names or {})}}, self.columns)
         return str(printer.doprint(e))
 
     # --------------------------------------------------------------------------------------------------- sums
@@ -122,9 +135,9 @@ class EquationPrinter:
         for loop in s.solution.loops:
             name = self.latex(loop.unknown.symbol)
             if loop.unknown.kind == "row":
-                column = loop.by.split("_")[-1] if loop.by else ""
+                column = shown(self.columns[loop.by]) if loop.by else ""
                 key = f" : {column}(c) = {self.latex(loop.key)}" if column else ""
-                parts.append(rf"{sign}_{{c \in {loop.unknown.relation}{key}}}")
+                parts.append(rf"{sign}_{{c \in {shown(loop.unknown.relation)}{key}}}")
             else:
                 assert loop.unknown.extent is not None
                 if s.combine == "max":
@@ -178,7 +191,7 @@ class EquationPrinter:
                 texts[symbol] = _entry(access)
         left = self.tensor(stage.name, [a.symbol for a in stage.axes])
         text = f"{_left(stage.name, stage.axes)} = {plain(stage.expression.subs(texts, simultaneous=True))}"
-        return f"{left} = {self.latex(stage.expression, names)}{self._where(sums)}", text
+        return f"{left} = {self.latex(stage.expression, names)}{self._where(sums)}", shown(text)
 
     def adjoint_latex(self, info: TensorInfo, contributions: Sequence[Contribution], role: str) -> str:
         """Equation 7 (delta) or 8 (gradient)."""
@@ -211,7 +224,7 @@ class EquationPrinter:
         right = "\n    + ".join(parts)
         if phi and len(parts) > 1:
             right = f"({right})"
-        return self.adjoint_latex(info, contributions, role), f"{left} = {phi}{right}"
+        return self.adjoint_latex(info, contributions, role), shown(f"{left} = {phi}{right}")
 
     def _text(self, s: Sum, with_samples: bool = False) -> str:
         names = {symbol: _entry(access) for symbol, access in s.located.items()}
@@ -223,11 +236,10 @@ class EquationPrinter:
             text += " where " + ", ".join(f"{name} = {plain(value)}" for name, value in s.solution.quotients)
         return f"{text} if {conditions_text(s.solution.conditions)}" if s.solution.conditions else text
 
-    @staticmethod
-    def _over(loop: SolvedLoop) -> str:
+    def _over(self, loop: SolvedLoop) -> str:
         if loop.unknown.kind != "row":
             return str(loop.unknown.symbol)
-        column = loop.by.split("_")[-1] if loop.by else ""
+        column = self.columns[loop.by] if loop.by else ""
         return f"{ROW} in {loop.unknown.relation}" + (f" with {column}({ROW}) = {plain(loop.key)}" if column else "")
 
 

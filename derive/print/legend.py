@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..language.stages import Definition
 from ..symbols.indices import SizeInfo
+from ..symbols.names import shown
 from .text import ROW, plain
 
 _MARKS = {
@@ -26,7 +27,7 @@ def legend(definition: Definition) -> list[tuple[str, str]]:
     for relation in definition.relations.values():
         columns = ", ".join(f"{column}({ROW})" for column, _ in relation.columns)
         entries.append((relation.name, f"the table of connections, whose row {ROW} is ({columns})"))
-    return entries
+    return [(shown(symbol), shown(meaning)) for symbol, meaning in entries]
 
 
 def marks(definition: Definition, text: str) -> Iterator[tuple[str, str]]:
@@ -41,7 +42,7 @@ def marks(definition: Definition, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _meaning(info: SizeInfo) -> str:
-    along = " along its coordinate" if re.search(r"\d", info.name) else ""
+    along = " along its coordinate" if re.search(r"\d", shown(info.name)) else ""
     which = f" of {info.index}" if info.index else ""
     if info.smallest is not None and info.value is not None:
         relation, by, _ = info.smallest

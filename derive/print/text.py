@@ -10,6 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from ..adjoint.solver import Relational
 from ..symbols.integers import Modulo
+from ..symbols.names import column, is_spelled
 
 #: How the row variables of tables are written.
 ROW = "c"
@@ -58,11 +59,11 @@ class PlainPrinter(StrPrinter):
         return f"({chosen}{self._print(last)})"
 
     def _print_Symbol(self, e: sp.Symbol) -> str:
-        return ROW if e.name.endswith("_row") else str(e.name)
+        return ROW if e.name.endswith("_row") and not is_spelled(e.name) else str(e.name)
 
     def _print_Function(self, e: sp.Expr) -> str:
         if isinstance(e, AppliedUndef):
-            return f"{e.func.__name__.split('_')[-1]}({', '.join(self._print(a) for a in e.args)})"
+            return f"{column(e.func.__name__)}({', '.join(self._print(a) for a in e.args)})"
         return str(super()._print_Function(e))
 
 

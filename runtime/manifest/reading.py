@@ -149,12 +149,15 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         _interval(record.get("range", (None, None))),
         _rows_macros(record),
         str(record.get("selects", "")),
+        {str(own): str(given) for own, given in record.get("names", {}).items()},
+        str(record.get("file", name)),
     )
 
 
 def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> ActivationInfo:
     increasing = bool(record.get("increasing", False))
-    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder, increasing)
+    function = str(record.get("function", name))
+    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder, increasing, function)
 
 
 def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:

@@ -80,6 +80,8 @@ class LaneInfo:
 
 
 SAMPLES = LaneInfo()
+#: What stands before a tensor's name in those of its derivatives.
+DERIVATIVES = ("delta_", "gradient_", "samplegradient_")
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,8 @@ class LayerInfo:
     """A variant of a layer family.
 
     ``selects``: whether each output before phi is an input, "one" at a fixed place or the "largest" of some; "" where it is not.
+    ``names``: what the user calls sizes, tensors, relations and columns that have another name in kernels.
+    ``file``: the name of its files.
     """
 
     name: str
@@ -325,6 +329,15 @@ class LayerInfo:
     range: tuple[float | None, float | None] = (None, None)  # of the output before phi
     rows_macros: tuple[str, ...] = ()
     selects: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
+
+    def shown(self, name: str) -> str:
+        """What the user calls the size, tensor, relation or column ``name`` of the kernels, or its delta or gradient."""
+        for prefix in ("", *DERIVATIVES):
+            if name.startswith(prefix) and name[len(prefix) :] in self.names:
+                return prefix + self.names[name[len(prefix) :]]
+        return name
 
     @property
     def flat(self) -> bool:
@@ -341,6 +354,7 @@ class ActivationInfo:
     """phi: which value its derivative is computed from, and its infimum and supremum (None where unbounded).
 
     ``increasing``: whether it is proved that phi never falls.
+    ``function``: its name after ``phi_`` and ``dphi_`` in kernels.
     """
 
     name: str
@@ -349,6 +363,7 @@ class ActivationInfo:
     digest: str
     folder: Folder = field(repr=False)
     increasing: bool = False
+    function: str = ""
 
 
 @dataclass(frozen=True)

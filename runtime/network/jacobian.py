@@ -34,7 +34,7 @@ def jacobian_chunks(
         source = executor.derivative_source(resident)
         slope = np.ones_like(source)
         if not last.linear:
-            slope = activation_function(last.activation.folder, f"dphi_{last.activation.name}")(source)
+            slope = activation_function(last.activation.folder, f"dphi_{last.activation.function}")(source)
         rows = np.empty((len(part), units, program.parameter_count), batch.inputs.dtype)
         delta = np.zeros_like(slope)
         pending: deque[tuple[int, Pending]] = deque()

@@ -123,9 +123,10 @@ class Layer:
         """Initial values of all parameters of this layer, flat, float64."""
         parts = [np.zeros(0)]
         for number, name in enumerate(self.info.parameters):
-            rule = self.spec.initial.get(name, self.info.initial[name])
+            called = self.info.shown(name)
+            rule = self.spec.initial.get(called, self.info.initial[name])
             key = (seed, self.index, number)
-            parts.append(initial_values(self.label, name, rule, self.tensors[name], self.sizes, key))
+            parts.append(initial_values(self.label, called, rule, self.tensors[name], self.sizes, key))
         return np.concatenate(parts)
 
 
@@ -239,9 +240,10 @@ def _all_keywords(info: LayerInfo, known: set[str]) -> list[str]:
 
 
 def _known_initial(where: str, info: LayerInfo, spec: LayerSpec) -> None:
+    parameters = [info.shown(name) for name in info.parameters]
     for name in spec.initial:
-        if name not in info.parameters:
-            known = ", ".join(info.parameters) or "none"
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
             raise ShapeError(f"{where}: initial value for unknown parameter {name!r}, known are {known}")
 
 

@@ -129,13 +129,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Slice:
-    """Where a parameter stands in the flat vector."""
+    """Where a parameter stands in the flat vector; ``tensor``: its name in kernels."""
 
     layer: int
     label: str
     name: str
     offset: int
     extent: Extent
+    tensor: str
 
     @property
     def stop(self) -> int:
@@ -149,7 +150,7 @@ class Slice:
 
     def key(self, gradients: Gradients = "none") -> str:
         """The key of the parameter, or of its gradients."""
-        return f"{self.layer}:{PREFIX[gradients]}{self.name}"
+        return f"{self.layer}:{PREFIX[gradients]}{self.tensor}"
 
 
 class Program:
@@ -211,10 +212,10 @@ class Program:
     # ----------------------------------------------------------------------------------------------------- units
     def _unit(self, layer: Layer) -> Unit:
         info = layer.info
-        lower = self.layers[layer.index - 1].activation.name if layer.index else "linear"
+        lower = self.layers[layer.index - 1].activation.function if layer.index else "linear"
         return Unit(
-            layer.label, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
-            layer.activation.name, lower, self._stores_z(layer.index), info.rows_macros,
+            layer.label, info.file, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
+            layer.activation.function, lower, self._stores_z(layer.index), info.rows_macros,
         )  # fmt: skip
 
     def _loss_unit(self) -> Unit:
@@ -238,7 +239,7 @@ class Program:
         offset = 0
         for layer in self.layers:
             for name, units in layer.parameters:
-                slices.append(Slice(layer.index, layer.label, name, offset, layer.tensors[name]))
+                slices.append(Slice(layer.index, layer.label, layer.info.shown(name), offset, layer.tensors[name], name))
                 offset += units
         return tuple(slices)
 

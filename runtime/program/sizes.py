@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -172,10 +173,15 @@ class _Resolver:
         found = int(values[wrong[0]])
         if size.source == "derived":
             raise self._fail(
-                f"size {size.name}{which} would be {found}, expected at least {least}: {size.value} with {self._read(size)}"
+                f"size {self.info.shown(size.name)}{which} would be {found}, expected at least {least}: "
+                f"{self._written(size.value)} with {self._read(size)}"
             )
-        what = size.keyword or f"size {size.name}"
+        what = size.keyword or f"size {self.info.shown(size.name)}"
         raise self._fail(f"{what}{which} = {found}, expected at least {least}")
+
+    def _written(self, value: str) -> str:
+        """An expression with the names that the user gave."""
+        return re.sub(r"\w+", lambda found: self.info.shown(found[0]), value)
 
     def _read(self, size: SizeInfo) -> str:
         names = sorted(expression(size.value).names & set(self.by_name))
@@ -184,7 +190,7 @@ class _Resolver:
             keyword = self.by_name[name].keyword
             value = self.values[name]
             shown = value.tolist() if isinstance(value, np.ndarray) else value
-            parts.append(f"{keyword + ' ' if keyword else ''}{name} = {shown}")
+            parts.append(f"{keyword + ' ' if keyword else ''}{self.info.shown(name)} = {shown}")
         return ", ".join(parts)
 
     # ------------------------------------------------------------------------------------------------ connection tables
@@ -241,10 +247,19 @@ def _entries(sizes: Sequence[SizeInfo]) -> dict[str, int]:
 
 
 def _of_table(value: Any, name: str, info: LayerInfo) -> Any:
-    """What a user gave for connection table ``name``; with several connection tables it is a mapping by their names."""
-    if isinstance(value, Mapping) and set(value) & set(info.relations):
-        return value.get(name)
-    return value
+    """What a user gave for connection table ``name``, by names in kernels.
+
+    With several connection tables it is a mapping by their names.
+    """
+    own = {called: name for name, called in info.names.items()}
+
+    def renamed(given: Any) -> Any:
+        return {own.get(key, key): entry for key, entry in given.items()} if isinstance(given, Mapping) else given
+
+    found = renamed(value)
+    if isinstance(found, Mapping) and set(found) & set(info.relations):
+        found = renamed(found.get(name))
+    return found
 
 
 def depth(value: Any) -> int:

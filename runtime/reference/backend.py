@@ -160,7 +160,7 @@ class NumpyExecutor:
             self._store(Argument(step.z, step.writes.extent, True), result)
         if layer.linear:
             return result
-        phi = activation_function(layer.activation.folder, f"phi_{layer.activation.name}")
+        phi = activation_function(layer.activation.folder, f"phi_{layer.activation.function}")
         return [phi(entry) for entry in result] if isinstance(result, list) else phi(result)
 
     def _dphi(self, factor: Argument, lower: int) -> Any:
@@ -168,7 +168,7 @@ class NumpyExecutor:
         if lower < 0 or self.program.layers[lower].linear:
             return [np.ones_like(entry) for entry in value] if isinstance(value, list) else np.ones_like(value)
         activation = self.program.layers[lower].activation
-        dphi = activation_function(activation.folder, f"dphi_{activation.name}")
+        dphi = activation_function(activation.folder, f"dphi_{activation.function}")
         return [dphi(entry) for entry in value] if isinstance(value, list) else dphi(value)
 
     def _view(self, argument: Argument) -> Any:

@@ -28,7 +28,7 @@ from ..reference.backend import activation_function, keyword_only
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
 
-PHI, FACTOR = "phi", "factor"
+PHI, FACTOR = "phi(Z)", "phi of the layer below"  # no names of tensors
 #: What wrong kernel text raises when it is called.
 RAISED = (ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError, SyntaxError, ImportError)
 
@@ -65,8 +65,8 @@ def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelF
     read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
     stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
     unit = Unit(
-        info.name, info.name, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables, layer.activation.name,
-        lower.name, stored, info.rows_macros,
+        info.name, info.file, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
+        layer.activation.function, lower.function, stored, info.rows_macros,
     )  # fmt: skip
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
@@ -159,12 +159,12 @@ class NumpyRun:
 
 def value(activation: ActivationInfo) -> Callable[[Array], Array]:
     """phi, with NumPy."""
-    return activation_function(activation.folder, f"phi_{activation.name}")
+    return activation_function(activation.folder, f"phi_{activation.function}")
 
 
 def derivative(activation: ActivationInfo) -> Callable[[Array], Array]:
     """phi' of what ``activation.derivative_in`` says, with NumPy."""
-    return activation_function(activation.folder, f"dphi_{activation.name}")
+    return activation_function(activation.folder, f"dphi_{activation.function}")
 
 
 def _map(function: Callable[[Array], Array], value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,8 @@ class LayerCheck:
         for backend, dtype in runs:
             about = self._row_labels(backend, dtype)
             try:
-                yield from self._one(backend, dtype, about)
+                for row in self._one(backend, dtype, about):
+                    yield replace(row, tensor=self.info.shown(row.tensor))
             except KernelError as error:
                 yield about.error(error.kernel, "", str(error))
 

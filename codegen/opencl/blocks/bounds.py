@@ -8,7 +8,6 @@ from typing import Literal
 
 from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, RowLoop, names
 from ...analysis.affine import extreme
-from ...analysis.names import c_name
 from .frame import Frame, is_table
 from .printer import integer
 
@@ -82,17 +81,17 @@ class Bounds:
             if axis not in names(bound):
                 return End(which, text)
             variables = sorted(names(bound))
-            function = f"{self.kernel.name}_{c_name(loop.name)}_{which}{number or ''}"
-            given = ", ".join(f"integer {c_name(v)}" for v in variables)
+            function = f"{self.kernel.name}_{loop.name}_{which}{number or ''}"
+            given = ", ".join(f"integer {v}" for v in variables)
             self.functions[function] = f"static integer {function}({given}) {{ return {text}; }}"
-            return End(which, text, lambda at: f"{function}({', '.join(at if v == axis else c_name(v) for v in variables)})")
+            return End(which, text, lambda at: f"{function}({', '.join(at if v == axis else v for v in variables)})")
 
         lower, upper = self._texts(nest, loop)
         return end("begin", loop.lower, lower), end("end", loop.upper, upper)
 
     def _union(self, number: int, nest: Nest, loop: Loop, axis: str) -> Range:
         """Bounds over a whole tile of ``axis``, in which they are monotone."""
-        name, point = c_name(loop.name), c_name(axis)
+        name, point = loop.name, axis
         found: list[str] = []
         common: list[str] = []
         whole, outside, named = [], [], []
@@ -116,7 +115,7 @@ class Bounds:
 def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
     """The names of the bounds of ``loop``, and what they stand for; a plain bound is its own name."""
     pairs = (("begin", lower), ("end", upper))
-    return [(text if plain(text) else f"{c_name(loop.name)}_{which}", text) for which, text in pairs]
+    return [(text if plain(text) else f"{loop.name}_{which}", text) for which, text in pairs]
 
 
 def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
@@ -125,7 +124,7 @@ def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known
     ``found``: the range of a loop that is no row loop.
     ``dealt``: the macro with the number of runs that share its iterations, of which this is number ``run``.
     """
-    name = c_name(loop.name)
+    name = loop.name
     if isinstance(loop, RowLoop):
         relation = loop.relation
         if not loop.by:
@@ -154,7 +153,7 @@ def dealt_out(name: str, step: str, dealt: str) -> tuple[str, str]:
 
 def whole_loop(loop: Loop) -> str:
     """The line that opens ``loop`` over all of its extent."""
-    name = c_name(loop.name)
+    name = loop.name
     return f"for (integer {name} = 0; {name} < {integer(loop.extent)}; ++{name}) {{"
 
 

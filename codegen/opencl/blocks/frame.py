@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ....derive.ir import Expr, IntExpr, Kernel, Load, Size, Tensor, integers
 from ...analysis.addresses import unit
-from ...analysis.names import c_name
 from ...tiling.constant_memory import from_name
 from ...tiling.tiling import SAMPLES, Tile, Tiling, depends_on
 from .printer import ScalarPrinter, condition, integer
@@ -34,7 +33,7 @@ class Frame:
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[unit]``, or ``name[unit * VECTORS_PER_BLOCK + lane]`` for a tensor with samples."""
         number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
-        name = c_name(tensor.name)
+        name = tensor.name
         if not tensor.samples:
             sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
             return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
@@ -65,7 +64,7 @@ class Frame:
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile."""
-        lines, point = count_loop(self.tiles[axis]), c_name(axis)
+        lines, point = count_loop(self.tiles[axis]), axis
         return lines if axis == SAMPLES else [*lines, f"const integer {point} = {point}0 + {counter(axis)};"]
 
     def dependence(self, e: Load) -> tuple[str, ...]:
@@ -97,7 +96,7 @@ class Frame:
         for name, value in temporaries:
             local = ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
             kind = "realv" if local.is_vector(value) else "REAL"
-            lines.append(f"const {kind} {c_name(name)} = {local(value)};")
+            lines.append(f"const {kind} {name} = {local(value)};")
             if kind == "realv":
                 vector.add(name)
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)

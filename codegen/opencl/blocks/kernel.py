@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
 from ...analysis.addresses import unit, units
-from ...analysis.names import c_name
 from ...analysis.operations import operations
 from ...analysis.signature import arguments
 from ...tiling.constant_memory import from_name
@@ -97,16 +96,16 @@ class KernelWriter:
             first = f"{self.tiling.partial_sums}*max(1, {self.tiling.group})"
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
-        second = self._decode(lines, "id", "g1", [(c_name(a.name), bound(a), None) for a in plain])
-        entries: list[tuple[str, str, str | None]] = [(f"{c_name(a.name)}_first", bound(a), self.tile_width(a)) for a in tiled]
+        second = self._decode(lines, "id", "g1", [(a.name, bound(a), None) for a in plain])
+        entries: list[tuple[str, str, str | None]] = [(f"{a.name}_first", bound(a), self.tile_width(a)) for a in tiled]
         third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
             # the last tile is moved back to end where the axis does: every point is inside, at a constant distance from the first
-            name = c_name(axis.name)
+            name = axis.name
             lines.append(f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
-                lines.append(f"if ({c_name(axis.name)} >= {integer(axis.extent)}) return;")
+                lines.append(f"if ({axis.name} >= {integer(axis.extent)}) return;")
         return tuple(lines), (first, second, third)
 
     def tile_width(self, axis: Axis) -> str:
@@ -158,7 +157,7 @@ class KernelWriter:
         whole = integer(units(output), 3)
         number = integer(unit(output, tuple(Name(a.name) for a in self.kernel.axes)))
         point = "part" if whole == "1" else f"part * {whole}"
-        return f"{c_name(output.name)}[{point if number == '0' else f'{point} + {number}'}]"
+        return f"{output.name}[{point if number == '0' else f'{point} + {number}'}]"
 
     def point_loops(self, left_out: str = "", unskipped: str = "") -> tuple[list[Line], int]:
         """The loops over the tile but for ``left_out``, and the depth inside them.
@@ -173,14 +172,14 @@ class KernelWriter:
                 lines.append(Line(depth, text))
                 depth += text.endswith("{")
             if axis not in (SAMPLES, unskipped):
-                lines.append(Line(depth, f"if ({c_name(axis)} < {c_name(axis)}_first) continue;"))
+                lines.append(Line(depth, f"if ({axis} < {axis}_first) continue;"))
         return lines, depth
 
     def result(self, frame: Frame, body: list[str]) -> tuple[str, bool]:
         """The result at the current point, and whether it is a vector; what it needs goes to ``body``."""
         placed: dict[Load, str] = {}
         for n, load in enumerate(dict.fromkeys(result_loads(self.kernel))):
-            placed[load] = f"{c_name(load.tensor)}_r{n}"
+            placed[load] = f"{load.tensor}_r{n}"
             body.append(frame.declare(load, placed[load]))
         printer = frame.printer(placed, body, self.kernel.temporaries)
         return printer(self.kernel.result), printer.is_vector(self.kernel.result)
@@ -200,11 +199,11 @@ class KernelWriter:
         for name in arguments(kernel, self.frame.tensors):
             samples = self.frame.tensors[name].samples
             kind, space = "realv" if samples else "REAL", "__global" if samples or constant is None else constant.macro
-            parts.append(f"{space} const {kind} *restrict {c_name(name)}")
+            parts.append(f"{space} const {kind} *restrict {name}")
         kind = "realv" if kernel.output.samples else "REAL"
-        parts.append(f"__global {kind} *restrict {c_name(kernel.output.name)}")
+        parts.append(f"__global {kind} *restrict {kernel.output.name}")
         if kernel.position is not None:
-            parts.append(f"__global realv *restrict {c_name(kernel.position.name)}")
+            parts.append(f"__global realv *restrict {kernel.position.name}")
         if kernel.finish == "phi":
             parts.append("__global realv *z_out")
         if kernel.finish == "dphi":
@@ -237,7 +236,7 @@ class KernelWriter:
     def _group(self, parameters: Sequence[str]) -> GroupText | None:
         if not self.tiling.group:
             return None
-        given = {c_name(self.kernel.output.name), "index"}
+        given = {self.kernel.output.name, "index"}
         own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
         return GroupText(tuple(own), argument_names(own), points(self.frame), tuple(group_store(self.frame, self._part_target())))
 

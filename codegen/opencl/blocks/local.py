@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ....derive.ir import Load, Loop, Name, RowLoop
-from ...analysis.names import c_name
 from ...tiling.local_memory import Copy, numbers
 from .frame import Frame, Line, counter
 from .printer import integer
@@ -15,7 +14,7 @@ def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
     if found is None or found.outer != loop:
         return []
     lines = [Line(0, f"#if {found.macro}")]
-    lines += [Line(0, f"if ({c_name(loop.name)} % {found.macro} == 0) {{"), Line(1, "barrier(CLK_LOCAL_MEM_FENCE);")]
+    lines += [Line(0, f"if ({loop.name} % {found.macro} == 0) {{"), Line(1, "barrier(CLK_LOCAL_MEM_FENCE);")]
     for copy in found.copies:
         lines += [Line(line.depth + 1, line.text) for line in _copy(frame, copy, found.macro, found.outer)]
     return [*lines, Line(1, "barrier(CLK_LOCAL_MEM_FENCE);"), Line(0, "}"), Line(0, "#endif")]
@@ -28,9 +27,9 @@ def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
         lines += [Line(1, f"const integer {name}_n = rest % {integer(extent, 3)};"), Line(1, f"rest /= {integer(extent, 3)};")]
     for axis in reversed(copy.tiled):
         tile = frame.tiles[axis].macro
-        lines += [Line(1, f"const integer {axis}_n = {c_name(axis)}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
+        lines += [Line(1, f"const integer {axis}_n = {axis}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
     last = integer(outer.extent, 1)
-    lines.append(Line(1, f"const integer {outer.name}_n = imin({c_name(outer.name)} + rest, {last} - 1);"))
+    lines.append(Line(1, f"const integer {outer.name}_n = imin({outer.name} + rest, {last} - 1);"))
     renamed = {outer.name, *copy.tiled, *(name for name, _ in copy.inner)}
     index = tuple(Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index)
     source = frame.address(frame.tensors[copy.load.tensor], index, "")
@@ -49,9 +48,9 @@ def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
     copy = next((c for c in found.copies if c.load == load), None) if found else None
     if found is None or copy is None:
         return [plain]
-    point = f"{c_name(found.outer.name)} % {found.macro}"
+    point = f"{found.outer.name} % {found.macro}"
     for extent, index in [(frame.tiles[a].macro, counter(a)) for a in copy.tiled] + [
-        (integer(extent, 3), c_name(name)) for name, extent in copy.inner
+        (integer(extent, 3), name) for name, extent in copy.inner
     ]:
         point = f"{point} * {extent} + {index}" if "+" not in point else f"({point}) * {extent} + {index}"
     return [f"#if {found.macro}", f"{target} = {copy.variable}[{point}];", "#else", plain, "#endif"]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
-from ...analysis.names import c_name
 from ...passes.factor_out_invariants import together
 from ...tiling.tiling import Tile
 from .bounds import Bounds, Range, loop_lines, whole_loop
@@ -232,7 +231,7 @@ class NestWriter:
         ordered, group = self.loads(number), self.groups[number]
         own = {n: _among(self.frame.own_axes(n), inner) for n in group}
         along = {load: _among(self.frame.dependence(load), inner) for load in ordered}
-        variables = {load: f"{c_name(load.tensor)}_{n}" for n, load in enumerate(ordered)}
+        variables = {load: f"{load.tensor}_{n}" for n, load in enumerate(ordered)}
         # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
         apart = [n for n in group if not _leads(own[n], inner)]
         wanted = {load for n in apart for load in loads(self.kernel.nests[n])}

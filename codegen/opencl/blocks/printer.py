@@ -28,7 +28,6 @@ from ....derive.ir import (
     Size,
     Temporary,
 )
-from ...analysis.names import c_name
 
 #: What a function of vectors is called in the prelude, where not by its own name.
 _OF_VECTORS = {"tanh": "tanh_lanes"}
@@ -46,7 +45,7 @@ def _integer(e: IntExpr) -> tuple[str, int]:
         case Integer(value=value):
             return str(value), _ATOM if value >= 0 else _UNARY
         case Name(name=name):
-            return c_name(name), _ATOM
+            return name, _ATOM
         case Size(name=name, index=None):
             return name, _ATOM
         case Size(name=name, index=index) if index is not None:
@@ -133,7 +132,7 @@ class ScalarPrinter:
             case Accumulator(nest=nest):
                 return self.accumulator(nest), _ATOM
             case Temporary(name=name):
-                return c_name(name), _ATOM
+                return name, _ATOM
             case Select():
                 return self._select(e), _TERNARY
             case Call():

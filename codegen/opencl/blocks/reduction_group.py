@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...analysis.names import c_name
 from ...tiling.tiling import Tiling
 from .frame import Frame, Line, counter
 from .text import Text
@@ -80,7 +79,7 @@ def group_store(frame: Frame, target: str) -> list[Line]:
         return []
     lines = [Line(0, f"for (integer point = lane; point < {points(frame)}; point += {group}) {{"), Line(1, "integer rest = point;")]
     for number, axis in reversed(list(enumerate(_axes(frame)))):
-        name, macro = c_name(axis), frame.tiles[axis].macro
+        name, macro = axis, frame.tiles[axis].macro
         lines.append(Line(1, f"const integer {name} = {name}0 + rest{f' % {macro}' if number else ''};"))
         lines += [Line(1, f"rest /= {macro};")] if number else []
         lines.append(Line(1, f"if ({name} < {name}_first) continue;"))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ....derive.ir import Loop, Nest, RowLoop
 from ...analysis.addresses import units
-from ...analysis.names import c_name
 from .bounds import Range, Union, dealt_out, loop_lines
 from .frame import Line, count_loop
 from .nest import NestWriter, tiled
@@ -30,9 +29,9 @@ class SampleSums(NestWriter):
         for name in dict.fromkeys(load.tensor for load in self.loads(number)):
             tensor = self.frame.tensors[name]
             if tensor.samples:
-                pointer = f"__global const realv *restrict {c_name(name)}_block"
+                pointer = f"__global const realv *restrict {name}_block"
                 apart = f"padded_units({integer(units(tensor))}) * VECTORS_PER_BLOCK"
-                text.add([f"{pointer} = {c_name(name)} + block * {f'({group} ? 1 : {apart})' if group else apart};"])
+                text.add([f"{pointer} = {name} + block * {f'({group} ? 1 : {apart})' if group else apart};"])
         pending.settle(text)
         if self.frame.cache_axes:
             self._cache_tile(text, number, nest, pending)
@@ -86,7 +85,7 @@ class SampleSums(NestWriter):
             text.open(loop_lines(loop, found, dealt))
             rest(text, axes)
             return
-        name, union = c_name(loop.name), found.union
+        name, union = loop.name, found.union
         start, move = dealt_out(name, "1", dealt)
         text.add(_edges(name, found, union))
         edges, common = Text(), Text()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....derive.ir import Condition, Let, names
-from ...analysis.names import c_name
 from .frame import Line
 from .printer import condition, integer
 
@@ -62,7 +61,7 @@ class Pending:
         while progress:
             progress = False
             for let in [let for let in self.lets if names(let.value) <= self.known]:
-                text.add([f"const integer {c_name(let.name)} = {integer(let.value)};"])
+                text.add([f"const integer {let.name} = {integer(let.value)};"])
                 self.known.add(let.name)
                 self.lets.remove(let)
                 progress = True

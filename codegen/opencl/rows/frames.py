@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from ....derive.ir import IntExpr, Kernel, Load, Name, Tensor
 from ...analysis.addresses import stride, unit, units
 from ...analysis.affine import ZERO
-from ...analysis.names import c_name
 from ...tiling.tiling import LANES, SAMPLES, Tiling
 from ..blocks.frame import Frame, count_loop, counter
 from ..blocks.printer import condition, integer
@@ -25,7 +24,7 @@ class PointFrame(Frame):
 
     def address(self, tensor: Tensor, index: Sequence[IntExpr], lane: str) -> str:
         """``name[sample * units + unit]``."""
-        number, name = integer(unit(tensor, tuple(index))), c_name(tensor.name)
+        number, name = integer(unit(tensor, tuple(index))), tensor.name
         if not tensor.samples:
             return f"{name}[{number}]"
         count = integer(units(tensor), 3)
@@ -79,7 +78,7 @@ class LaneFrame(PointFrame):
         """The lines that open the loop over a tile; that of the axis with lanes counts vectors."""
         if axis != self.axis:
             return super().tile_loop(axis)
-        point = c_name(axis)
+        point = axis
         return [*count_loop(self.tiles[axis]), f"const integer {point} = {point}0 + {counter(axis)} * {LANES};"]
 
     def output_step(self) -> IntExpr:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from ....derive.ir import Axis, Integer, Loop, Name, Tensor, loads
 from ...analysis.addresses import stride
-from ...analysis.names import c_name
 from ...tiling.lanes import Lanes, scalar_names
 from ...tiling.tiling import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
@@ -84,7 +83,7 @@ class LaneWriter(KernelWriter):
     def _point_function(self) -> list[str]:
         """A function that computes and stores one point."""
         kernel, point = self.kernel, self.point
-        indices = ([] if kernel.sums_samples else ["t"]) + [c_name(a.name) for a in kernel.axes]
+        indices = ([] if kernel.sums_samples else ["t"]) + [a.name for a in kernel.axes]
         points = [", ".join(f"const integer {name}" for name in indices)] if indices else []
         first, *others = [*points, *self.parameters()]
         separated = [f"    {text}," for text in others]
@@ -102,7 +101,7 @@ class LaneWriter(KernelWriter):
         """Calls for every point of the tile: ``over`` are its tiled axes."""
         lines, depth = [], 0
         for axis in over:
-            name, width = c_name(axis.name), self.tile_width(axis)
+            name, width = axis.name, self.tile_width(axis)
             last = f"imin({name}_first + {width}, {bound(axis)})"
             lines.append(Line(depth, f"for (integer {name} = {name}_first; {name} < {last}; ++{name}) {{"))
             depth += 1
@@ -110,7 +109,7 @@ class LaneWriter(KernelWriter):
             macro = self.frame.tiles[SAMPLES].macro
             lines.append(Line(depth, f"for (integer t = t0; t < t0 + {macro}; ++t) {{"))
             depth += 1
-        given = ([] if self.kernel.sums_samples else ["t"]) + [c_name(a.name) for a in self.kernel.axes]
+        given = ([] if self.kernel.sums_samples else ["t"]) + [a.name for a in self.kernel.axes]
         given += argument_names(self.parameters())
         lines.append(Line(depth, f"{self.kernel.name}_point({', '.join(given)});"))
         return [*lines, *(Line(depth - 1 - n, "}") for n in range(depth))]
@@ -120,7 +119,7 @@ class LaneWriter(KernelWriter):
         """Where the lanes of the tile have different bounds, or the axis is shorter than the tile: point by point."""
         assert self.lanes is not None
         axis = self.lanes.axis
-        name, width = c_name(axis), f"{self.frame.tiles[axis].macro} * {LANES}"
+        name, width = axis, f"{self.frame.tiles[axis].macro} * {LANES}"
         tests = [f"{integer(self.lanes.extent)} < {width}"]
         for number, nest in enumerate(self.kernel.nests):
             for loop in nest.loops:
@@ -139,7 +138,7 @@ class LaneWriter(KernelWriter):
         assert isinstance(self.frame, LaneFrame)
         lines, depth = self.point_loops(unskipped=self.frame.axis)
         body = self._result_lines(self.frame)
-        name = c_name(self.frame.axis)
+        name = self.frame.axis
         body += self._stores(self.frame, integer(self.frame.output_step()), f"{name}_first - {name}", LANES)
         return closed(lines, body, depth)
 
@@ -152,7 +151,7 @@ class LaneWriter(KernelWriter):
             body = self._result_lines(self.frame)
             body += self._stores(self.frame, "1", "0", "1")
             return closed(lines, body, depth)
-        name, macro = c_name(packed), self.frame.tiles[packed].macro
+        name, macro = packed, self.frame.tiles[packed].macro
         frame = _Packed(self.kernel, self.frame.tensors, self.tiling, packed, "count")
         lines, depth = self.point_loops(left_out=packed)
         lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
@@ -197,7 +196,7 @@ class LaneWriter(KernelWriter):
         def stored(name: str, value: str) -> str:
             return f"{name}{point} = FIRST({value});" if single else f"put(&{name}{point}, {step}, {value}, {first}, {last});"
 
-        name = c_name(kernel.output.name)
+        name = kernel.output.name
         lines = [stored(name, "result")]
         if kernel.finish == "phi":
             lines = ["#if STORE_Z", stored("z_out", "result"), "#endif", stored(name, "PHI(result)")]
@@ -208,7 +207,7 @@ class LaneWriter(KernelWriter):
             position = frame.address(kernel.position, index, frame.lane())
             where = position[position.index("[") :]
             assert where == point
-            lines.append(stored(c_name(kernel.position.name), f"position0{frame.point_index()}"))
+            lines.append(stored(kernel.position.name, f"position0{frame.point_index()}"))
         return lines
 
 

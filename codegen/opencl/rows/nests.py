@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ....derive.ir import Load, Loop, Nest, RowLoop
-from ...analysis.names import c_name
 from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
@@ -54,7 +53,7 @@ class SumNests(SampleNests):
         found = self.loop_range(number, nest, loop)
         assert found is not None
         *before, _ = loop_lines(loop, found, known=pending.known)
-        name = c_name(loop.name)
+        name = loop.name
         begin, end = (
             bound if plain(bound) else f"{name}_{which}" for which, bound in (("begin", found.lower), ("end", found.upper))
         )

@@ -72,7 +72,7 @@ class Carrier:
 def carrier(old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaults: int | str = DEFAULTS_VERSION) -> Carrier:
     """Between two folders on disk; of the old one nothing but its list of files is read, whatever its version."""
     manifest = load_folder(new)
-    found = {layer.name: layer for layer in manifest.layers.values()} | {loss.file: loss for loss in manifest.losses.values()}
+    found = {layer.file: layer for layer in manifest.layers.values()} | {loss.file: loss for loss in manifest.losses.values()}
     tiles: dict[tuple[str, str], frozenset[str]] = {}
     for file, owner in found.items():
         for kernel in owner.kernels:

@@ -28,6 +28,7 @@ from phiz.derive.ir import (
     Size,
     Temporary,
 )
+from phiz.derive.symbols.names import of_function
 
 Z = Temporary("z")
 POINTS = (-3.0, -0.7, -0.01, 0.0, 0.3, 0.99, 2.5)
@@ -201,6 +202,9 @@ def test_refused(phi: Expr, message: str) -> None:
         numpy_activations_source([Curve("f", phi)])  # type: ignore[list-item]
 
 
-def test_refused_names() -> None:
-    with pytest.raises(PrintError, match="'lambda' cannot be a name"):
-        numpy_activations_source([Curve("lambda", Z)])  # type: ignore[list-item]
+def test_any_name_has_a_function() -> None:
+    """A keyword, or a name that the module uses, is spelled; the docstring has it as it is."""
+    for name in ("lambda", "np", "tanh"):
+        source = numpy_activations_source([Curve(name, Z)])  # type: ignore[list-item]
+        assert f"def phi_{of_function(name)}(" in source and f"phi(z) of {name}" in source
+        compile(source, "activations.py", "exec")

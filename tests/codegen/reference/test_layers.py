@@ -81,14 +81,16 @@ class Case:
         given = [i for i in infos if i.source == "input"]
         rank = max(i.axis or 0 for i in given)
         maps = int(rng.integers(1, 4))
-        self.keywords: dict[str, Any] = {i.name: self.drawn(i) for i in infos if i.source == "keyword" and not i.table}
+        called = {i.name: definition.names.get(i.name, i.name) for i in infos}
+        drawn = {i.name: self.drawn(i) for i in infos if i.source == "keyword" and not i.table}
+        self.keywords: dict[str, Any] = {called[name]: value for name, value in drawn.items()}
         shapes = [tuple(int(n) for n in rng.integers(1, 8, rank)) for _ in range(maps)]
         self.shape = shapes if definition.input.ragged else (maps, *shapes[0])
-        known = {**self.keywords, **{i.name: maps if not i.axis else shapes[0][i.axis - 1] for i in given}}
+        known = {**drawn, **{i.name: maps if not i.axis else shapes[0][i.axis - 1] for i in given}}
         self.relations = {r.name: self.rows(dict(r.columns), known) for r in definition.relations.values()}
         for info in infos:
             if info.source == "keyword" and info.table:
-                self.keywords[info.name] = [self.drawn(info) for _ in range(known[info.table])]
+                self.keywords[called[info.name]] = [self.drawn(info) for _ in range(known[info.table])]
         self.samples = int(rng.choice([1, 3]))
         self.run = LayerRun(derivation, self.shape, self.relations, samples=self.samples, **self.keywords)
         self.env = self.run.env

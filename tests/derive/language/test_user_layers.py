@@ -383,9 +383,11 @@ def test_forward_and_derivatives(case: Case) -> None:
     run.randomise(np.random.default_rng(5), low=case.low)
     run.forward()
     Z, Y = run.array("Z"), run.array("Y")
-    parameters = {name: run.array(name) for name in run.parameters}
+    called = derivation.definition.names
+    parameters = {called.get(name, name): run.array(name) for name in run.parameters}
+    env = {called.get(name, name): value for name, value in run.env.items()}
     for t in range(run.samples):
-        expected = case.reference(Y[..., t], parameters, run.env)
+        expected = case.reference(Y[..., t], parameters, env)
         np.testing.assert_allclose(Z[..., t], expected, rtol=1e-12, atol=1e-12)
     run.check_differences()
 
