@@ -1,6 +1,7 @@
 """What a generated folder holds: the records of ``manifest.json``, typed and frozen.
 
-Reading and verifying a folder is ``folder.py``'s subject; the meaning of each field is the manifest contract, version 2.
+Reading and verifying a folder is the subject of ``loading.py`` and ``folder.py``.
+The meaning of each field is the manifest contract, version 2.
 """
 
 from __future__ import annotations
