@@ -301,7 +301,7 @@ def _chained(base: str, entries: Sequence[tuple[str, tuple[str, ...], str | None
     """Basic subscripts first, then one index array after the other, so that axes stay where they are."""
     along = [axes[0] if axes else "" for _, axes, _ in entries]
     arrays = [axis for axis, (_, _, cut) in zip(along, entries, strict=True) if axis and cut is None]
-    basic = [":" if axis and cut is None else text for axis, (text, _, cut) in zip(along, entries, strict=True)]
+    basic = [":" if axis in arrays else text for axis, (text, _, _) in zip(along, entries, strict=True)]
     value = access(base, [*zip(basic, along, strict=True), *([(":", SAMPLE)] if samples else [])])
     if not arrays:
         return value

@@ -108,9 +108,7 @@ def _build(node: ast.expr, text: str) -> Evaluate:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _binary(_BINARY[type(op)], _build(left, text), _build(right, text))
         case ast.BoolOp(op=op, values=values):
-            parts = [_build(value, text) for value in values]
-            choose = all if isinstance(op, ast.And) else any
-            return lambda environment: choose(part(environment) for part in parts)
+            return _junction(op, [_build(value, text) for value in values])
         case ast.Compare(left=left, ops=ops, comparators=right) if all(type(op) in _COMPARE for op in ops):
             return _chain([_build(part, text) for part in (left, *right)], [_COMPARE[type(op)] for op in ops])
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _CALLS and args:
@@ -132,9 +130,14 @@ def _binary(function: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate
     return lambda environment: function(left(environment), right(environment))
 
 
-def _chain(parts: list[Evaluate], tests: list[Callable[[Any, Any], bool]]) -> Evaluate:
+def _junction(op: ast.boolop, operands: list[Evaluate]) -> Evaluate:
+    choose = all if isinstance(op, ast.And) else any
+    return lambda environment: choose(operand(environment) for operand in operands)
+
+
+def _chain(operands: list[Evaluate], tests: list[Callable[[Any, Any], bool]]) -> Evaluate:
     def run(environment: Environment) -> bool:
-        values = [part(environment) for part in parts]
+        values = [operand(environment) for operand in operands]
         return all(test(a, b) for test, a, b in zip(tests, values, values[1:], strict=False))
 
     return run
