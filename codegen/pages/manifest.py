@@ -73,7 +73,10 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _work(kernel: Kernel) -> IntExpr:
-    """Steps of the reductions of one point, samples aside: the full extent of every loop whose extent is one size for all."""
+    """Steps of the reductions of one point, samples aside.
+
+    Only loops whose extent is one size for all points count, each with its full extent.
+    """
     nests = []
     for nest in kernel.nests:
         extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]

@@ -213,7 +213,7 @@ class _Chooser:
                 yield nest, frozenset({loop.name})
 
     def _mesh_demands(self, nest: int, content: Nest) -> Iterator[tuple[int, frozenset[str]]]:
-        """No array may be larger than an access of this nest or the output: loop over output axes until that holds."""
+        """The output axes to loop over, until no array is larger than the output or an access of this nest."""
         temporaries = dict(content.temporaries)
         output = frozenset(a.name for a in self.kernel.axes if a.name not in self.outer)
         covers = [self.access(nest, load) for load in loads(content)]

@@ -170,7 +170,10 @@ class _KernelPrinter:
         return print_nest(self.where, self.plan.nests[n], number, self.tensors, self.own, keeps, not keeps)
 
     def _inlines(self, n: int, nest: NestCode) -> bool:
-        """True where a nest's value can stand in the result: it is used once, and its names still mean the same there."""
+        """True where a nest's value can stand in the result.
+
+        It is used once, and its names still mean the same there.
+        """
         result = [self.kernel.result, *(value for _, value in self.kernel.temporaries)]
         uses = sum(node == Accumulator(n) for part in result for node in scalars(part))
         return uses == 1 and (len(nest.code.lines) == 1 or (len(self.kernel.nests) == 1 and self.kernel.result == Accumulator(n)))

@@ -136,7 +136,10 @@ def _condition_names(kernel: Kernel) -> frozenset[str]:
 
 
 def _monotone(e: IntExpr) -> bool:
-    """True where ``e`` is monotone in every variable of a single axis: sums, products with sizes, divisions by sizes, min, max."""
+    """True where ``e`` is monotone in every variable of a single axis.
+
+    It is made of sums, products with sizes, divisions by sizes, min and max.
+    """
     for part in integers(e):
         if not isinstance(part, IntOp):
             continue
@@ -301,7 +304,9 @@ def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKerne
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
-    """The same where the lanes of a vector go along ``lanes`` instead of samples: tiles of axes that no bound depends on.
+    """The tiling where the lanes of a vector go along ``lanes`` instead of samples.
+
+    Only axes that no bound depends on are tiled.
 
     The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
     so that the sums of neighbouring points make up a vector again.

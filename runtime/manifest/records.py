@@ -31,7 +31,11 @@ class Smallest:
 
 @dataclass(frozen=True)
 class SizeInfo:
-    """A size of a layer and where it comes from; with ``table`` it has one entry per element of that size."""
+    """A size of a layer and where it comes from.
+
+    ``axis``, ``entry``: the axis of the input, or the entry of the keyword, that it is.
+    ``table``: the size whose every element has an entry; None for a single number.
+    """
 
     name: str
     source: str  # input | keyword | derived | relation
@@ -103,7 +107,12 @@ class ConstantInfo:
 
 @dataclass(frozen=True)
 class LocalInfo:
-    """What a work group may copy to local memory: ``macro`` rounds of a loop of ``rounds`` at a time, ``each`` numbers a round."""
+    """What a work group may copy to local memory, some iterations of a loop at a time.
+
+    ``macro``: how many iterations at a time.
+    ``rounds``: how many the loop has.
+    ``each``: the numbers that one iteration takes.
+    """
 
     macro: str
     rounds: str
@@ -112,7 +121,11 @@ class LocalInfo:
 
 @dataclass(frozen=True)
 class StripInfo:
-    """The tile of ``macro`` is a strip: its places follow one another in each of the ``rounds`` of the outermost loop."""
+    """A cache tile, whose points follow one another in each iteration of the outermost loop.
+
+    ``macro``: that of the tile.
+    ``rounds``: how many iterations there are.
+    """
 
     macro: str
     rounds: str
@@ -120,7 +133,11 @@ class StripInfo:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """The macro with the number of runs that share the ``rounds`` of a sum's outermost loops in a team: expressions in sizes."""
+    """How the work items of a reduction group split the outermost loops of a sum.
+
+    ``macro``: the number of runs.
+    ``rounds``: the extents of the loops, as expressions in sizes.
+    """
 
     macro: str
     rounds: tuple[str, ...]
@@ -128,7 +145,11 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class BoundsInfo:
-    """A loop whose rounds depend on a tiled axis: their ``first`` and ``end``, in sizes and the axis, and the whole ``extent``."""
+    """A loop whose iterations depend on a tiled axis.
+
+    ``first``, ``end``: the first iteration and the one after the last, in sizes and the axis.
+    ``extent``: how many there are over the whole axis, in sizes.
+    """
 
     first: str
     end: str

@@ -19,37 +19,7 @@ COMPLEX_FUNCTIONS: set[str] = {
     "runtime/manifest/expressions.py::_build",
 }
 MANY_ARGUMENTS: set[str] = set()
-LONG_SENTENCES: set[str] = {
-    "codegen/opencl/blocks/bounds.py",
-    "codegen/opencl/blocks/frame.py::accumulators",
-    "codegen/opencl/blocks/kernel.py::GroupText",
-    "codegen/opencl/blocks/local.py::copy_lines",
-    "codegen/opencl/blocks/nest.py",
-    "codegen/opencl/blocks/reduction_group.py",
-    "codegen/opencl/blocks/reduction_group.py::group_part",
-    "codegen/opencl/blocks/reduction_group.py::group_range",
-    "codegen/opencl/blocks/sum_nest.py",
-    "codegen/opencl/blocks/text.py",
-    "codegen/opencl/rows/frames.py",
-    "codegen/pages/manifest.py::_work",
-    "codegen/passes/factor_out_invariants.py",
-    "codegen/reference/axes.py::_mesh_demands",
-    "codegen/reference/printer.py::_inlines",
-    "codegen/tiling/lanes.py",
-    "codegen/tiling/lanes.py::Lanes",
-    "codegen/tiling/local_memory.py",
-    "codegen/tiling/sums.py",
-    "codegen/tiling/sums.py::sums_in_parts",
-    "codegen/tiling/tiling.py::_monotone",
-    "codegen/tiling/tiling.py::choose_with_lanes",
-    "derive/print/text.py",
-    "runtime/manifest/records.py::BoundsInfo",
-    "runtime/manifest/records.py::LocalInfo",
-    "runtime/manifest/records.py::SizeInfo",
-    "runtime/manifest/records.py::SplitInfo",
-    "runtime/manifest/records.py::StripInfo",
-    "runtime/optimize/line_search/line_search.py::make_line_search",
-}
+LONG_SENTENCES: set[str] = set()
 CLASS_NAMES: set[str] = {
     "Activation",
     "Bar",

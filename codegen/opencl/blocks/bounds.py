@@ -1,4 +1,7 @@
-"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its points' bounds."""
+"""Bounds of loops as OpenCL text.
+
+A bound that can never cut anything off is dropped; over a tile it is the union of its points' bounds.
+"""
 
 from __future__ import annotations
 

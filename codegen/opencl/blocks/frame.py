@@ -103,7 +103,10 @@ class Frame:
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulators(self, nest: int) -> str:
-        """The array that has a nest's value at the end: the tile's accumulators, or those of all points of a cache tile."""
+        """The array that has a nest's value at the end.
+
+        It holds the accumulators of the tile, or those of all points of a cache tile.
+        """
         return f"cached{nest}" if self.cache_axes else f"acc{nest}"
 
     def accumulator(self, nest: int) -> str:

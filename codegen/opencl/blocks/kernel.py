@@ -36,7 +36,13 @@ class LaneText:
 
 @dataclass(frozen=True)
 class GroupText:
-    """The function that stores what a group has summed: its parameters, their names, the points of a tile, and its lines."""
+    """The function that stores what a group has summed.
+
+    ``parameters``: as it declares them.
+    ``arguments``: their names.
+    ``points``: how many points the tile has.
+    ``store``: its lines.
+    """
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]

@@ -10,7 +10,7 @@ from .printer import integer
 
 
 def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
-    """What stands first in the outermost loop: all items of the group fill its local memory, and wait for each other."""
+    """The lines that stand first in the outermost loop: all items of the group fill its local memory, then wait."""
     found = frame.tiling.local
     if found is None or found.outer != loop:
         return []

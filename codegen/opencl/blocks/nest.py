@@ -1,4 +1,7 @@
-"""The loops of one nest as OpenCL text: tight bounds, guards as early as they are known, the register tile innermost."""
+"""The loops of one nest as OpenCL text.
+
+Bounds are tight, guards stand as early as their names are known, and the register tile is innermost.
+"""
 
 from __future__ import annotations
 

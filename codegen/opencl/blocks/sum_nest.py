@@ -1,4 +1,7 @@
-"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a cache tile in between."""
+"""The loops of a nest that sums over the samples.
+
+Blocks of samples are outermost, their vectors innermost, and a cache tile lies in between.
+"""
 
 from __future__ import annotations
 

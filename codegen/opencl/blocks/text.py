@@ -1,4 +1,4 @@
-"""Text under construction: lines at a growing depth, and the names that must be known before a line can be written."""
+"""Text under construction: lines at a growing depth, and what waits until the names that it uses are known."""
 
 from __future__ import annotations
 
