@@ -305,9 +305,10 @@ def _chained(base: str, entries: Sequence[tuple[str, tuple[str, ...], str | None
     value = access(base, [*zip(basic, along, strict=True), *([(":", SAMPLE)] if samples else [])])
     if not arrays:
         return value
+    texts = [text for text, _, _ in entries]
     if len(arrays) == 1 and all(along):
-        return Value(subscript(base, [text for text, _, _ in entries]), value.axes)
-    return _one_after_the_other(value, arrays, {axes[0]: text for text, axes, _ in entries if axes})
+        return Value(subscript(base, texts), value.axes)
+    return _one_after_the_other(value, arrays, dict(zip(along, texts, strict=True)))
 
 
 def _one_after_the_other(value: Value, arrays: Sequence[str], texts: Mapping[str, str]) -> Value:
