@@ -79,7 +79,7 @@ class NestPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AxisPlan:
     """``loops`` are the output axes that are Python loops, ``arrays`` the others."""
 
     loops: tuple[Axis, ...]
@@ -87,14 +87,14 @@ class Plan:
     nests: tuple[NestPlan, ...]
 
 
-def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Plan:
+def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> AxisPlan:
     """The axes of ``kernel``."""
     chooser = _Chooser(kernel, tensors)
     while chooser.demand():
         pass
     loops = tuple(a for a in kernel.axes if a.name in chooser.outer)
     arrays = tuple(a for a in kernel.axes if a.name not in chooser.outer)
-    return Plan(loops, arrays, tuple(chooser.plan(k) for k in range(len(kernel.nests))))
+    return AxisPlan(loops, arrays, tuple(chooser.plan(k) for k in range(len(kernel.nests))))
 
 
 class _Chooser:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ...derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
 from ..passes.factor_out_invariants import together
-from .constant_memory import Constant, constant
+from .constant_memory import ConstantParameters, constant
 from .lanes import Lanes
 from .lanes import choose as choose_lanes
 from .local_memory import Local, local
@@ -89,7 +89,7 @@ class Tiling:
     loop_split: str = ""
     iterations: tuple[IntExpr, ...] = ()
     unroll: str = ""
-    constant: Constant | None = None
+    constant: ConstantParameters | None = None
     local: Local | None = None
     sums: tuple[tuple[str, ...], ...] = ()
 

@@ -21,7 +21,7 @@ from .records import (
     LossInfo,
     Manifest,
     SizeInfo,
-    Smallest,
+    SmallestOfRows,
     SplitInfo,
     StripInfo,
     TensorInfo,
@@ -49,7 +49,7 @@ def _interval(record: Any) -> tuple[float | None, float | None]:
 def _size(record: Mapping[str, Any]) -> SizeInfo:
     known = {k: v for k, v in record.items() if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None}
     smallest = record.get("smallest")
-    return SizeInfo(**known, smallest=None if smallest is None else Smallest(**smallest))
+    return SizeInfo(**known, smallest=None if smallest is None else SmallestOfRows(**smallest))
 
 
 def _tensors(records: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorInfo]:

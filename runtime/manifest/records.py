@@ -21,7 +21,7 @@ SAMPLE_INNER, SAMPLE_OUTER = "sample_inner", "sample_outer"
 
 
 @dataclass(frozen=True)
-class Smallest:
+class SmallestOfRows:
     """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row`` names the row."""
 
     relation: str
@@ -47,7 +47,7 @@ class SizeInfo:
     value: str = ""
     table: str | None = None
     index: str = ""
-    smallest: Smallest | None = None
+    smallest: SmallestOfRows | None = None
     relation: str = ""
     column: str = ""
     random: Sequence[int] | None = None  # least and largest value that verification draws

@@ -16,7 +16,7 @@ from .bounds import Bounds, Range, loop_lines, whole_loop
 from .frame import Frame, Line, counter
 from .local import copy_lines, local_or
 from .printer import integer
-from .text import Pending, Text
+from .text import PendingStatements, Text
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class NestWriter:
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         text = Text()
-        pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
+        pending = PendingStatements(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         self.write(text, number, nest, pending)
         lines = text.closed()
         if len(self.groups) > 1:  # every nest has its own names
@@ -119,7 +119,7 @@ class NestWriter:
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- loops
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
 
         Elsewhere the points of the tile come in turn along the axes that bounds depend on.
@@ -151,7 +151,7 @@ class NestWriter:
         return varying, last in varying
 
     def loops(
-        self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
+        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = (), cut: bool | None = None
     ) -> None:
         """The loops of the nest and what is inside them; ``axes`` of the tile have a point.
 
@@ -172,7 +172,7 @@ class NestWriter:
             self.inside(text, number, nest, pending, axes)
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""
@@ -203,7 +203,7 @@ class NestWriter:
         return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
 
     # ----------------------------------------------------------------------------------------------------------- body
-    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
         """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
         pending.settle(text)
         text.extend(self.body_lines(number, nest, axes))

@@ -15,7 +15,7 @@ from .frame import Line, count_loop
 from .nest import NestWriter, tiled
 from .printer import integer
 from .reduction_group import group_range
-from .text import Pending, Text
+from .text import PendingStatements, Text
 
 
 class SampleSums(NestWriter):
@@ -25,7 +25,7 @@ class SampleSums(NestWriter):
     points are computed in turn.
     """
 
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
         group = self.frame.tiling.group
         text.add(group_range(self.frame.tiling))
@@ -42,7 +42,7 @@ class SampleSums(NestWriter):
         else:
             self._iterations(text, number, nest, nest.loops, pending)
 
-    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
@@ -69,7 +69,8 @@ class SampleSums(NestWriter):
         return text.closed()
 
     def _iterations(
-        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: Pending, axes: Sequence[str] = ()
+        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: PendingStatements,
+        axes: Sequence[str] = (),
     ) -> None:
         """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""
         if not loops:
@@ -80,7 +81,7 @@ class SampleSums(NestWriter):
         known = pending.known | {loop.name}
 
         def rest(part: Text, axes: Sequence[str]) -> None:
-            inner = Pending(list(pending.lets), list(pending.guards), set(known))
+            inner = PendingStatements(list(pending.lets), list(pending.guards), set(known))
             inner.settle(part)
             self._iterations(part, number, nest, others, inner, axes)
 
@@ -105,7 +106,7 @@ class SampleSums(NestWriter):
         rest(common, axes)
         text.extend([*edges.closed(), *common.closed()])
 
-    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
         """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
         tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors

@@ -45,16 +45,16 @@ class Text:
 
 
 @dataclass
-class Pending:
+class PendingStatements:
     """Lets and guards that wait until the names that they use are known."""
 
     lets: list[Let]
     guards: list[Condition]
     known: set[str]
 
-    def copy(self) -> Pending:
+    def copy(self) -> PendingStatements:
         """One that can settle by itself."""
-        return Pending(list(self.lets), list(self.guards), set(self.known))
+        return PendingStatements(list(self.lets), list(self.guards), set(self.known))
 
     def settle(self, text: Text) -> None:
         """Write what can be written."""

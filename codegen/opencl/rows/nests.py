@@ -12,7 +12,7 @@ from ...analysis.names import c_name
 from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
-from ..blocks.text import Pending, Text
+from ..blocks.text import PendingStatements, Text
 from .frames import PointFrame, SumFrame
 
 
@@ -21,7 +21,7 @@ class SampleNests(NestWriter):
 
     unions = False
 
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """Where samples are summed, the loop over them; the nest."""
         if self.kernel.sums_samples:
             text.open(["for (integer t = 0; t < vectors; ++t) {"])
@@ -46,7 +46,7 @@ class SumNests(SampleNests):
         self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop in steps of V, and what that leaves."""
