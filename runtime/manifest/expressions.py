@@ -19,6 +19,10 @@ from ..errors import ManifestError
 Environment = Mapping[str, Any]
 Evaluate = Callable[[Environment], Any]
 
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+}
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -99,12 +103,8 @@ def _build(node: ast.expr, text: str) -> Evaluate:
             return lambda environment: environment[name]
         case ast.Subscript(value=ast.Name(id=name), slice=index) if not isinstance(index, ast.Slice | ast.Tuple):
             return _subscript(name, _build(index, text))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = _build(operand, text)
-            return lambda environment: -inner(environment)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _build(operand, text)
-            return lambda environment: not inner(environment)
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            return _unary(_UNARY[type(op)], _build(operand, text))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _binary(_BINARY[type(op)], _build(left, text), _build(right, text))
         case ast.BoolOp(op=op, values=values):
@@ -124,6 +124,10 @@ def _subscript(name: str, index: Evaluate) -> Evaluate:
         return int(environment[name][position])
 
     return run
+
+
+def _unary(function: Callable[[Any], Any], operand: Evaluate) -> Evaluate:
+    return lambda environment: function(operand(environment))
 
 
 def _binary(function: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate) -> Evaluate:
