@@ -156,7 +156,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
     """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
-    found = launch.tiling.constant
+    found = launch.tiling.constant_parameters
     if found is None:
         return None
     record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
@@ -164,7 +164,7 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
         first = kernel.axes[0]
         tile = next((t.macro for t in launch.tiling.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
-        record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+        record |= {"split": found.slicing, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
 
 

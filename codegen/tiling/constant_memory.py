@@ -20,16 +20,16 @@ class ConstantParameters:
     """The parameters of one kernel.
 
     ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the units of an entry;
-    ``whole``: the others, with all of their units.  ``split``: the macro that says whether a launch is given slices.
+    ``whole``: the others, with all of their units.  ``slicing``: the macro that says whether a launch is given slices.
     """
 
     macro: str
     sliced: Mapping[str, IntExpr]
     whole: Mapping[str, IntExpr]
-    split: str
+    slicing: str
 
 
-def constant(kernel: Kernel, tensors: Mapping[str, Tensor]) -> ConstantParameters | None:
+def constant_parameters(kernel: Kernel, tensors: Mapping[str, Tensor]) -> ConstantParameters | None:
     """What of ``kernel`` may be constant; None where it reads no parameters."""
     names = [name for name in arguments(kernel, tensors) if not tensors[name].samples]
     if not names:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, RowLoop, names
+from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, TableLoop, names
 from ...analysis.affine import extreme
 from ...analysis.names import c_name
 from .frame import Frame, is_table
@@ -122,14 +122,14 @@ def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
     return [(text if plain(text) else f"{c_name(loop.name)}_{which}", text) for which, text in pairs]
 
 
-def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
+def loop_lines(loop: Loop | TableLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
     """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
 
     ``found``: the range of a loop that is no row loop.
     ``dealt``: the macro with the number of runs that share its iterations, of which this is number ``run``.
     """
     name = c_name(loop.name)
-    if isinstance(loop, RowLoop):
+    if isinstance(loop, TableLoop):
         relation = loop.relation
         if not loop.by:
             return [f"for (integer {name} = 0; {name} < {relation}_rows; ++{name}) {{"]

@@ -36,7 +36,7 @@ class Frame:
         number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = c_name(tensor.name)
         if not tensor.samples:
-            sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
+            sliced = self.tiling.constant_parameters is not None and tensor.name in self.tiling.constant_parameters.sliced
             return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
         if self.kernel.sums_samples:
             name += "_block"

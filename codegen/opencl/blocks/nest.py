@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
+from ....derive.ir import Call, Expr, Load, Loop, Nest, TableLoop, loads, names
 from ...analysis.names import c_name
 from ...passes.factor_out_invariants import together
 from ...tiling.tiling import Tile
@@ -91,12 +91,12 @@ class NestWriter:
         """What nest ``number`` loads, and those that share its loops."""
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
-    def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
+    def loop_range(self, number: int, nest: Nest, loop: Loop | TableLoop, axes: Sequence[str] = ()) -> Range | None:
         """The bounds of ``loop`` over the tile; None for a loop over rows.
 
         ``axes``: those of the tile that have a point already.
         """
-        if isinstance(loop, RowLoop):
+        if isinstance(loop, TableLoop):
             return None
         among = [a for a in self.frame.inner if a not in axes] if self.unions else []
         return self.bounds.range(number, nest, loop, tiled(loop, among))
@@ -172,7 +172,7 @@ class NestWriter:
             self.inside(text, number, nest, pending, axes)
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: PendingStatements, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....derive.ir import Loop, Nest, RowLoop
+from ....derive.ir import Loop, Nest, TableLoop
 from ...analysis.addresses import units
 from ...analysis.names import c_name
 from .bounds import Range, Union, dealt_out, loop_lines
@@ -69,7 +69,7 @@ class SampleSums(NestWriter):
         return text.closed()
 
     def _iterations(
-        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: PendingStatements,
+        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | TableLoop], pending: PendingStatements,
         axes: Sequence[str] = (),
     ) -> None:
         """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""

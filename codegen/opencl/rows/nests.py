@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ....derive.ir import Load, Loop, Nest, RowLoop
+from ....derive.ir import Load, Loop, Nest, TableLoop
 from ...analysis.names import c_name
 from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
@@ -46,7 +46,7 @@ class SumNests(SampleNests):
         self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: PendingStatements, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop in steps of V, and what that leaves."""
