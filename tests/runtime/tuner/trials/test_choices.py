@@ -245,7 +245,7 @@ def test_choices_survive_where_another_tunable_moves() -> None:
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
     network = Network(NETWORKS["convolution"][0], (2, 9, 7), "mse", "numpy")
     kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
-    assert {k.partial_sums for k in kernels} >= {"", "PARTIAL_SUMS_gradient_w", "PARTS_gradient_b"}
+    assert {k.partial_sums for k in kernels} >= {"", "PARTIAL_SUMS_gradient_w", "PARTIAL_SUMS_gradient_b"}
     assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
 
 
