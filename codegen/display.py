@@ -70,16 +70,16 @@ def passes(derivation: Derivation, backend: str) -> str:
     now = list(derivation.kernels)
     lines = [f"# {derivation.name}, as derived: what the NumPy kernels are printed from", *map(_titled, now)]
     layout = next((found for found in LAYOUTS if found.folder == backend.replace("-", "_")), None)
-    for found, program in steps(derivation.kernels, derivation.tensors, layout) if layout else ():
+    for found, lowering in steps(derivation.kernels, derivation.tensors, layout) if layout else ():
         lines += ["", f"# {found.name}: {found.takes} -> {found.gives}"]
-        lines += [f"{name} = {text(value)}" for name, value in program.sizes.items()] if found.name.startswith("hoist") else []
-        same = [kernel.name for before, kernel in zip(now, program.kernels, strict=True) if kernel == before]
-        lines += [_titled(kernel) for before, kernel in zip(now, program.kernels, strict=True) if kernel != before]
+        lines += [f"{name} = {text(value)}" for name, value in lowering.sizes.items()] if found.name.startswith("hoist") else []
+        same = [kernel.name for before, kernel in zip(now, lowering.kernels, strict=True) if kernel == before]
+        lines += [_titled(kernel) for before, kernel in zip(now, lowering.kernels, strict=True) if kernel != before]
         if found.name == "tile":
-            lines += [_tiles(tiled) for tiled in program.tiled]
+            lines += [_tiles(tiled) for tiled in lowering.tiled]
         elif same:
             lines.append(f"unchanged: {', '.join(same)}")
-        now = list(program.kernels)
+        now = list(lowering.kernels)
     return shown("\n".join(lines)) + "\n"
 
 

@@ -22,8 +22,8 @@ from .tiling.tiling import TiledKernel, tiled_by_sample, tiled_by_vector
 
 
 @dataclass(frozen=True)
-class Program:
-    """What one pass hands to the next.
+class Lowering:
+    """The kernels on their way to text: what one pass hands to the next.
 
     ``sizes``: those that passes have made, and what they stand for.
     ``tiled``: kernels with their tiles, once these are chosen.
@@ -42,27 +42,27 @@ class Pass:
     name: str
     takes: str
     gives: str
-    run: Callable[[Program], Program]
+    run: Callable[[Lowering], Lowering]
     layouts: tuple[Layout, ...] = LAYOUTS
 
 
-def _hoist(program: Program) -> Program:
-    kernels, sizes = hoisted(program.kernels)
-    return replace(program, kernels=kernels, sizes=sizes)
+def _hoist(lowering: Lowering) -> Lowering:
+    kernels, sizes = hoisted(lowering.kernels)
+    return replace(lowering, kernels=kernels, sizes=sizes)
 
 
-def _factor_out(program: Program) -> Program:
-    return replace(program, kernels=tuple(distributed(kernel, program.tensors) for kernel in program.kernels))
+def _factor_out(lowering: Lowering) -> Lowering:
+    return replace(lowering, kernels=tuple(distributed(kernel, lowering.tensors) for kernel in lowering.kernels))
 
 
-def _tile(choose: Callable[[Kernel, Mapping[str, Tensor]], TiledKernel]) -> Callable[[Program], Program]:
-    return lambda program: replace(program, tiled=tuple(choose(kernel, program.tensors) for kernel in program.kernels))
+def _tile(choose: Callable[[Kernel, Mapping[str, Tensor]], TiledKernel]) -> Callable[[Lowering], Lowering]:
+    return lambda lowering: replace(lowering, tiled=tuple(choose(kernel, lowering.tensors) for kernel in lowering.kernels))
 
 
-def _inline(program: Program) -> Program:
-    kernels = tuple(inlined(kernel) for kernel in program.kernels)
-    pairs = zip(program.tiled, kernels, strict=True)
-    return replace(program, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs))
+def _inline(lowering: Lowering) -> Lowering:
+    kernels = tuple(inlined(kernel) for kernel in lowering.kernels)
+    pairs = zip(lowering.tiled, kernels, strict=True)
+    return replace(lowering, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs))
 
 
 #: Every pass, in order.
@@ -78,16 +78,16 @@ PASSES = (
 )  # fmt: skip
 
 
-def steps(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Iterator[tuple[Pass, Program]]:
-    """Every pass that runs for ``layout``, and the program after it."""
-    program = Program(tuple(kernels), tensors)
+def steps(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Iterator[tuple[Pass, Lowering]]:
+    """Every pass that runs for ``layout``, and what it hands on."""
+    lowering = Lowering(tuple(kernels), tensors)
     for found in PASSES:
         if layout in found.layouts:
-            program = found.run(program)
-            yield found, program
+            lowering = found.run(lowering)
+            yield found, lowering
 
 
-def lowered(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Program:
-    """The program after every pass."""
-    *_, (_, program) = steps(kernels, tensors, layout)
-    return program
+def lowered(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Lowering:
+    """The kernels after the last pass."""
+    *_, (_, lowering) = steps(kernels, tensors, layout)
+    return lowering

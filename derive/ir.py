@@ -198,7 +198,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class RowLoop:
+class TableLoop:
     """A loop over the rows of ``relation`` whose column ``by`` equals ``key`` (all rows when ``by`` is empty)."""
 
     name: str
@@ -227,7 +227,7 @@ class Nest:
     * ``temporaries``: evaluated per point, before ``body``.
     """
 
-    loops: tuple[Loop | RowLoop, ...]
+    loops: tuple[Loop | TableLoop, ...]
     lets: tuple[Let, ...]
     conditions: tuple[Condition, ...]
     guards: tuple[Condition, ...]
@@ -303,7 +303,7 @@ def _parts(node: object) -> tuple[object, ...]:
             return args
         case Size(index=index):
             return () if index is None else (index,)
-        case Column(row=inner) | FromInteger(value=inner) | Let(value=inner) | Axis(extent=inner) | RowLoop(key=inner):
+        case Column(row=inner) | FromInteger(value=inner) | Let(value=inner) | Axis(extent=inner) | TableLoop(key=inner):
             return (inner,)
         case Condition(left=left, right=right) | Compare(left=left, right=right):
             return (left, right)

@@ -1,4 +1,6 @@
-"""Runs committed kernels: backends, networks, training, optimizers.  Never imports SymPy, Mako, derive or codegen.
+"""What runs committed kernels: backends, networks, training, optimizers.
+May import NumPy, SciPy, PyOpenCL and the folder of generated kernels.
+Never SymPy, Mako, derive or codegen.
 
     from phiz.runtime import Network, layer, minimize
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from .data.datasets import Dataset, from_arrays
     from .data.split import load_split
     from .errors import PhizError
-    from .manifest.folder import load_folder, load_manifest
+    from .manifest.loading import load_folder, load_manifest
     from .network.architectures import architecture
     from .network.backends import make_backend
     from .network.network import Network
@@ -49,7 +51,7 @@ _HOMES = {
     "data.datasets": ("Dataset", "from_arrays"),
     "data.split": ("load_split",),
     "errors": ("PhizError",),
-    "manifest.folder": ("load_folder", "load_manifest"),
+    "manifest.loading": ("load_folder", "load_manifest"),
     "network.architectures": ("architecture",),
     "network.backends": ("make_backend",),
     "network.network": ("Network",),

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from .errors import PhizError
-from .manifest.folder import builtin, builtin_path
+from .manifest.loading import builtin, builtin_path
 from .opencl.device import device as devices
 from .opencl.device.caches import USUAL, CacheLevel, levels
 from .opencl.tuned.cache import cache_folder

@@ -33,9 +33,9 @@ from phiz.derive.ir import (
     Name,
     Nest,
     Number,
-    RowLoop,
     Select,
     Size,
+    TableLoop,
     Temporary,
     Tensor,
 )
@@ -279,8 +279,8 @@ def _walker(nest: Nest, tight: bool) -> Callable[[Environment], Iterator[tuple[i
     return walk
 
 
-def _range(loop: Loop | RowLoop, tight: bool) -> Callable[[Environment], Sequence[int]]:
-    if isinstance(loop, RowLoop):
+def _range(loop: Loop | TableLoop, tight: bool) -> Callable[[Environment], Sequence[int]]:
+    if isinstance(loop, TableLoop):
         relation, by, key = ("relation", loop.relation), loop.by, integer(loop.key)
 
         def rows(env: Environment) -> Sequence[int]:

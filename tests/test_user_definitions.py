@@ -11,7 +11,7 @@ import pytest
 from phiz.codegen.folder import write
 from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.verify.verify import verify
 
 FILES = sorted(p for p in (Path(__file__).parent / "layers").glob("*.py") if p.name != "__init__.py")

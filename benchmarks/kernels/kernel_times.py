@@ -34,9 +34,9 @@ from ...derive.ir import (
     Loop,
     Name,
     Nest,
-    RowLoop,
     Select,
     Size,
+    TableLoop,
     names,
 )
 from ...derive.language.layer import Family
@@ -294,7 +294,7 @@ class _Space:
         lower, upper, step = self.value(loop.lower), self.value(loop.upper), self.value(loop.step)
         self.extend(loop.name, -((lower - upper) // step), needed, lower, step)
 
-    def rows(self, loop: RowLoop, needed: bool) -> None:
+    def rows(self, loop: TableLoop, needed: bool) -> None:
         """A loop over connections."""
         relation = self.unit.connection_tables[loop.relation]
         if not loop.by:
@@ -319,7 +319,7 @@ def _points(axes: tuple[Axis, ...], nest: Nest | None, unit: Unit) -> int:
     space, levels = _Space(unit), (*axes, *loops)
     for number, level in enumerate(levels):
         needed = level.name in used.union(*(names(later) for later in levels[number + 1 :]))
-        {Axis: space.axis, Loop: space.loop, RowLoop: space.rows}[type(level)](level, needed)  # type: ignore[operator]
+        {Axis: space.axis, Loop: space.loop, TableLoop: space.rows}[type(level)](level, needed)  # type: ignore[operator]
     for let in kept:
         space.columns[let.name] = np.broadcast_to(np.asarray(space.value(let.value)), space.times.shape)
     inside = np.ones(space.times.shape, bool)

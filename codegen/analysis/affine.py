@@ -102,9 +102,9 @@ def _divides(e: IntExpr) -> bool:
     return isinstance(e, IntOp) and e.op in ("floordiv", "ceildiv")
 
 
-def _corner(factors: Mapping[str, IntExpr], constant: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExpr | None:
+def _corner(factors: Mapping[str, IntExpr], offset: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExpr | None:
     """``extreme`` of an affine expression."""
-    terms: list[IntExpr] = [constant]
+    terms: list[IntExpr] = [offset]
     for name, coefficient in factors.items():
         direction = sign(coefficient)
         extent = extents.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...derive.ir import Column, Kernel, RowLoop, Size, Tensor, integers, loads
+from ...derive.ir import Column, Kernel, Size, TableLoop, Tensor, integers, loads
 
 
 def arguments(kernel: Kernel, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -25,5 +25,5 @@ def sizes(kernel: Kernel, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 def relations(kernel: Kernel) -> tuple[str, ...]:
     """The relations that the kernel reads, sorted."""
     read = {i.relation for i in integers(kernel) if isinstance(i, Column)}
-    read |= {loop.relation for nest in kernel.nests for loop in nest.loops if isinstance(loop, RowLoop)}
+    read |= {loop.relation for nest in kernel.nests for loop in nest.loops if isinstance(loop, TableLoop)}
     return tuple(sorted(read))

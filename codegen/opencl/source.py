@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...derive.ir import Column, Kernel, RowLoop, Size, Tensor, integers
+from ...derive.ir import Column, Kernel, Size, TableLoop, Tensor, integers
 from ...derive.language.frozen_activation import FrozenActivation
 from ..analysis.signature import sizes
 from ..templates.render import render
@@ -144,11 +144,11 @@ def _relations(kernels: Sequence[Kernel]) -> list[str]:
         found |= {f"{i.relation}_{i.column}" for i in integers(kernel) if isinstance(i, Column)}
         for nest in kernel.nests:
             for loop in nest.loops:
-                if isinstance(loop, RowLoop) and loop.by:
+                if isinstance(loop, TableLoop) and loop.by:
                     found |= {f"{loop.relation}_by_{loop.by}", f"{loop.relation}_by_{loop.by}_rows"}
     return sorted(found)
 
 
 def _whole_relations(kernels: Sequence[Kernel]) -> list[str]:
-    loops = [loop for k in kernels for n in k.nests for loop in n.loops if isinstance(loop, RowLoop) and not loop.by]
+    loops = [loop for k in kernels for n in k.nests for loop in n.loops if isinstance(loop, TableLoop) and not loop.by]
     return sorted({loop.relation for loop in loops})

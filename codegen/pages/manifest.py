@@ -74,7 +74,10 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _work(kernel: Kernel) -> IntExpr:
-    """Steps of the reductions of one point, samples aside: the full extent of every loop whose extent is one size for all."""
+    """Steps of the reductions of one point, samples aside.
+
+    Only loops whose extent is one size for all points count, each with its full extent.
+    """
     nests = []
     for nest in kernel.nests:
         extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
@@ -154,7 +157,7 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
     """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
-    found = launch.tiling.constant
+    found = launch.tiling.constant_parameters
     if found is None:
         return None
     record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
@@ -162,7 +165,7 @@ def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
         first = kernel.axes[0]
         tile = next((t.macro for t in launch.tiling.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
-        record |= {"split": found.split, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+        record |= {"split": found.slicing, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
     return record
 
 

@@ -17,8 +17,8 @@ from ...derive.ir import (
     Loop,
     Nest,
     Number,
-    RowLoop,
     Select,
+    TableLoop,
     Temporary,
 )
 from ..analysis.expression_text import condition_text
@@ -70,9 +70,9 @@ def _nest(number: int, nest: Nest, sums_samples: bool) -> Iterator[str]:
         yield "    " * depth + f"acc{number} = max(acc{number}, {body}){position}"
 
 
-def _loop(loop: Axis | Loop | RowLoop) -> str:
+def _loop(loop: Axis | Loop | TableLoop) -> str:
     match loop:
-        case RowLoop(name=name, relation=relation, by=by, key=key):
+        case TableLoop(name=name, relation=relation, by=by, key=key):
             which = f" with {by} == {integer_text(key)}" if by else ""
             return f"for {name} in rows of {relation}{which}:"
         case Loop(name=name, lower=lower, upper=upper, step=step):

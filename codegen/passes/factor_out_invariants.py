@@ -1,4 +1,6 @@
-"""Terms that no iteration of a sum changes, taken out of it: sum of p (a + b) = a (sum of p) + sum of p b.
+"""Terms that no iteration of a sum changes are taken out of it.
+
+The sum of p (a + b) becomes a (sum of p) + sum of p b.
 
 A step of the reduction then has one operation less, and nothing needs a register for a.  The sum of p costs next to nothing where
 it does not depend on one of the output axes: points along that axis have it in common, and it shares the loops of the other sum.

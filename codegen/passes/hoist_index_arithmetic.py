@@ -16,12 +16,12 @@ def hoisted(kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], dict[str, In
     """``kernels`` without ``gcd`` and ``inverse`` of sizes, and what the new sizes in their place stand for."""
     known: dict[IntExpr, str] = {}
 
-    def constant(node: Any) -> Any:
+    def named(node: Any) -> Any:
         if not isinstance(node, IntOp) or node.op not in ("gcd", "inverse") or names(node):
             return node
         if node not in known:
             known[node] = f"{node.op}{sum(name.startswith(node.op) for name in known.values())}"
         return Size(known[node])
 
-    found = tuple(rewritten(kernel, constant) for kernel in kernels)
+    found = tuple(rewritten(kernel, named) for kernel in kernels)
     return found, {name: e for e, name in known.items()}

@@ -24,7 +24,7 @@ from ...derive.ir import (
     Loop,
     Name,
     Nest,
-    RowLoop,
+    TableLoop,
     Temporary,
     Tensor,
     loads,
@@ -49,7 +49,7 @@ class Domain:
     start: IntExpr = ZERO
     stop: IntExpr = ZERO
     step: IntExpr = ONE
-    rows: RowLoop | None = None
+    rows: TableLoop | None = None
     whole: bool = False
 
 
@@ -61,7 +61,7 @@ class PythonLoop:
     start: IntExpr = ZERO
     stop: IntExpr = ZERO
     step: IntExpr = ONE
-    rows: RowLoop | None = None
+    rows: TableLoop | None = None
     offsets: bool = False
 
 
@@ -79,7 +79,7 @@ class NestPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AxisPlan:
     """``loops`` are the output axes that are Python loops, ``arrays`` the others."""
 
     loops: tuple[Axis, ...]
@@ -87,14 +87,14 @@ class Plan:
     nests: tuple[NestPlan, ...]
 
 
-def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Plan:
+def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> AxisPlan:
     """The axes of ``kernel``."""
     chooser = _Chooser(kernel, tensors)
     while chooser.demand():
         pass
     loops = tuple(a for a in kernel.axes if a.name in chooser.outer)
     arrays = tuple(a for a in kernel.axes if a.name not in chooser.outer)
-    return Plan(loops, arrays, tuple(chooser.plan(k) for k in range(len(kernel.nests))))
+    return AxisPlan(loops, arrays, tuple(chooser.plan(k) for k in range(len(kernel.nests))))
 
 
 class _Chooser:
@@ -112,7 +112,7 @@ class _Chooser:
             everything = nest.position is not None and not is_argmax(nest)
             chosen.update(loop.name for loop in nest.loops if everything or not self._may_be_array(nest, loop))
 
-    def _may_be_array(self, nest: Nest, loop: Loop | RowLoop) -> bool:
+    def _may_be_array(self, nest: Nest, loop: Loop | TableLoop) -> bool:
         if isinstance(loop, Loop):
             return loop.kind != "window"
         axes = {a.name for a in self.kernel.axes if a.kind == "coordinate"}
@@ -205,7 +205,7 @@ class _Chooser:
 
     def _loop_demands(self, nest: int, content: Nest) -> Iterator[tuple[int, frozenset[str]]]:
         for loop in content.loops:
-            if isinstance(loop, RowLoop):
+            if isinstance(loop, TableLoop):
                 yield nest, self.vectors(nest, loop.key)
             elif self.mode(nest, loop) == "full":
                 yield nest, self.vectors(nest, loop.extent)
@@ -213,7 +213,7 @@ class _Chooser:
                 yield nest, frozenset({loop.name})
 
     def _mesh_demands(self, nest: int, content: Nest) -> Iterator[tuple[int, frozenset[str]]]:
-        """No array may be larger than an access of this nest or the output: loop over output axes until that holds."""
+        """The output axes to loop over, until no array is larger than the output or an access of this nest."""
         temporaries = dict(content.temporaries)
         output = frozenset(a.name for a in self.kernel.axes if a.name not in self.outer)
         covers = [self.access(nest, load) for load in loads(content)]
@@ -276,16 +276,16 @@ class _Chooser:
             factors,
         )
 
-    def _python_loop(self, nest: int, loop: Loop | RowLoop) -> PythonLoop:
-        if isinstance(loop, RowLoop):
+    def _python_loop(self, nest: int, loop: Loop | TableLoop) -> PythonLoop:
+        if isinstance(loop, TableLoop):
             return PythonLoop(loop.name, rows=loop)
         if self.mode(nest, loop) == "full":
             return PythonLoop(loop.name, stop=loop.extent)
         upper = loop.extent if self.mode(nest, loop) == "upper" else loop.upper
         return PythonLoop(loop.name, loop.lower, upper, loop.step)
 
-    def _domain(self, nest: int, loop: Loop | RowLoop) -> Domain:
-        if isinstance(loop, RowLoop):
+    def _domain(self, nest: int, loop: Loop | TableLoop) -> Domain:
+        if isinstance(loop, TableLoop):
             return Domain(loop.name, rows=loop)
         whole = (loop.lower, loop.upper, loop.step) == (Integer(0), loop.extent, Integer(1))
         return Domain(loop.name, loop.lower, loop.upper, loop.step, whole=whole)

@@ -288,7 +288,7 @@ class _Nest:
             self.direct = Value(value.text, term.axes, literal=term.literal, view=term.view)
             self.expression = term
         else:
-            here = self.scope.place(value.text, self.outputs, self.samples)
+            here = self.scope.reached(value.text, self.outputs, self.samples)
             text = aligned(term, value.axes).text
             self.code.add(f"{here} += {text}" if nest.combine == "sum" else f"{here} = np.maximum({here}, {text})")
 
@@ -351,8 +351,8 @@ class _Nest:
         if axes:
             number = Value(f"{number.text}.astype({self.own.dtype})", axes)
         value, better = self.own.fresh("value"), self.own.fresh("better")
-        best = self.scope.place(largest.text, self.outputs, self.samples)
-        found = self.scope.place(position.text, self.outputs, self.samples)
+        best = self.scope.reached(largest.text, self.outputs, self.samples)
+        found = self.scope.reached(position.text, self.outputs, self.samples)
         self.code.add(f"{value} = {aligned(term, largest.axes).text}")
         self.code.add(f"{better} = ({found} < 0) | (~({value} <= {best}) & ~np.isnan({best}))")
         self.code.add(f"{best} = np.where({better}, {value}, {best})")

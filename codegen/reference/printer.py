@@ -13,7 +13,7 @@ from ...derive.ir import Accumulator, Axis, Expr, IntExpr, Kernel, Tensor, loads
 from ...derive.symbols.names import of_function
 from ..analysis.signature import arguments, relations, sizes
 from ..templates.render import render
-from .axes import SAMPLE, Domain, Plan, PrintError, choose, scalars
+from .axes import SAMPLE, AxisPlan, Domain, PrintError, choose, scalars
 from .nests import Code, Names, NestCode, print_nest
 from .scalars import Scalars
 from .scope import Scope
@@ -25,7 +25,7 @@ _Outputs = Sequence[tuple[Tensor, Value]]
 _RESERVED = frozenset({"np", "math", "span", "erf", "expit", "xlogy", SAMPLE})
 
 
-class Activation(Protocol):
+class PrintedActivation(Protocol):
     """phi over ``Temporary("z")`` and its derivative over ``Temporary(derivative_in)``."""
 
     @property
@@ -62,7 +62,7 @@ def numpy_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], heade
     return _module("module.py.mako", functions, header)
 
 
-def numpy_activations_source(activations: Sequence[Activation], header: Mapping[str, str] | None = None) -> str:
+def numpy_activations_source(activations: Sequence[PrintedActivation], header: Mapping[str, str] | None = None) -> str:
     """The module with ``phi_NAME(z)`` and ``dphi_NAME(y or z)`` for each activation."""
     functions = []
     for activation in activations:
@@ -123,7 +123,7 @@ class _KernelPrinter:
         _check_names(self.where, taken - {"dphi"})
         self.taken = frozenset(taken)
         self.own = Names(self.fresh, self.fresh("dtype"), self.fresh("samples"))
-        self.plan: Plan = choose(kernel, tensors)
+        self.plan: AxisPlan = choose(kernel, tensors)
         self.arrays = tuple(a.name for a in self.plan.arrays)
         self.sampled = (SAMPLE,) if kernel.output.samples else ()
         self.code = Code(depth=1)
@@ -171,7 +171,10 @@ class _KernelPrinter:
         return print_nest(self.where, self.plan.nests[n], number, self.tensors, self.own, keeps, not keeps)
 
     def _inlines(self, n: int, nest: NestCode) -> bool:
-        """True where a nest's value can stand in the result: it is used once, and its names still mean the same there."""
+        """True where a nest's value can stand in the result.
+
+        It is used once, and its names still mean the same there.
+        """
         result = [self.kernel.result, *(value for _, value in self.kernel.temporaries)]
         uses = sum(node == Accumulator(n) for part in result for node in scalars(part))
         return uses == 1 and (len(nest.code.lines) == 1 or (len(self.kernel.nests) == 1 and self.kernel.result == Accumulator(n)))
@@ -313,4 +316,4 @@ class _KernelPrinter:
         return f"{tensor.name} ({', '.join(sizes_)})"
 
 
-__all__ = ["Activation", "Function", "PrintError", "numpy_activations_source", "numpy_source"]
+__all__ = ["Function", "PrintError", "PrintedActivation", "numpy_activations_source", "numpy_source"]

@@ -104,35 +104,35 @@ class Scalars:
         return Value(f"{text}.astype({self.dtype})" if yes.literal and no.literal else text)
 
     def _call(self, e: Call, target: tuple[str, ...]) -> Value:
-        parts = [self._print(a, target) for a in e.args]
-        literal = all(p.literal for p in parts)
-        match e.function, parts:
+        operands = [self._print(a, target) for a in e.args]
+        literal = all(p.literal for p in operands)
+        match e.function, operands:
             case "add", [_, *_]:
-                return replace(_total(parts), literal=literal)
+                return replace(_total(operands), literal=literal)
             case "mul", [_, *_]:
-                return Value(" * ".join(p.within(MULTIPLY) for p in parts), rank=MULTIPLY, literal=literal)
+                return Value(" * ".join(p.within(MULTIPLY) for p in operands), rank=MULTIPLY, literal=literal)
             case "neg", [part]:
                 return replace(_negative(part), literal=literal)
             case "div", [above, below]:
                 return Value(f"{above.within(MULTIPLY)} / {below.within(NEGATE)}", rank=MULTIPLY, literal=literal)
             case "pow", [base, exponent]:
                 return Value(f"{base.within(ATOM)} ** {exponent.within(NEGATE)}", rank=POWER, literal=literal)
-        return self._named(e, parts, literal)
+        return self._named(e, operands, literal)
 
-    def _named(self, e: Call, parts: list[Value], literal: bool) -> Value:
+    def _named(self, e: Call, operands: list[Value], literal: bool) -> Value:
         """A function that NumPy or SciPy has."""
-        match e.function, parts:
+        match e.function, operands:
             case "rsqrt", [part]:
                 return Value(f"1 / {_call_text('np.sqrt', [part], literal)}", rank=MULTIPLY, literal=literal)
             case "softplus", [part]:
                 return Value(_call_text("np.logaddexp", [Value("0"), part], literal), literal=literal)
             case "xlogy", [_, _] if not literal:  # SciPy takes a Python number for a float64
-                typed = [Value(f"{self.dtype}.type({p.text})") if p.literal else p for p in parts]
+                typed = [Value(f"{self.dtype}.type({p.text})") if p.literal else p for p in operands]
                 return Value(_call_text("xlogy", typed, literal))
             case ("xlogy" | "fmax" | "fmin") as name, [_, _]:
-                return Value(_call_text(_FUNCTIONS[name], parts, literal), literal=literal)
+                return Value(_call_text(_FUNCTIONS[name], operands, literal), literal=literal)
             case name, [_] if name in _FUNCTIONS and name not in ("xlogy", "fmax", "fmin"):
-                return Value(_call_text(_FUNCTIONS[name], parts, literal), literal=literal)
+                return Value(_call_text(_FUNCTIONS[name], operands, literal), literal=literal)
         raise PrintError(f"{self.scope.where}: cannot print {e.function} of {len(e.args)} arguments")
 
 
@@ -148,9 +148,9 @@ def _risky(node: object) -> bool:
     return False
 
 
-def _total(parts: Sequence[Value]) -> Value:
+def _total(operands: Sequence[Value]) -> Value:
     """A sum; of two terms one without a sign comes first."""
-    first, *rest = parts
+    first, *rest = operands
     if len(rest) == 1 and first.text.startswith("-") and not rest[0].text.startswith("-"):
         first, rest = rest[0], [first]
     return Value(first.within(ADD) + "".join(_added(part) for part in rest), rank=ADD)
@@ -168,8 +168,8 @@ def _added(part: Value) -> str:
     return f" + {part.within(ADD)}"
 
 
-def _call_text(function: str, parts: list[Value], literal: bool) -> str:
-    arguments = ", ".join(p.text for p in parts)
+def _call_text(function: str, operands: list[Value], literal: bool) -> str:
+    arguments = ", ".join(p.text for p in operands)
     if not literal:
         return f"{function}({arguments})"
     return f"{_OF_NUMBERS[function]}({arguments})" if function in _OF_NUMBERS else f"float({function}({arguments}))"

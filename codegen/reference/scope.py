@@ -187,7 +187,7 @@ class Scope:
         found = [a for group in axes for a in group]
         return len(found) == len(set(found)) and all(len(group) < 2 for group in axes)
 
-    def place(self, name: str, axes: Sequence[str], samples: bool) -> str:
+    def reached(self, name: str, axes: Sequence[str], samples: bool) -> str:
         """The part of an array over the output axes that this nest reaches."""
         index, shape = [Name(a) for a in axes], [self.domains[a].stop for a in axes]
         slices = [self._slice(e, a, size) for e, a, size in zip(index, axes, shape, strict=True)]
@@ -287,12 +287,12 @@ class Scope:
         return self._value(self.lets[e.name]) if isinstance(e, Name) and e.name in self.lets else e
 
 
-def _extreme(op: str, parts: Sequence[str], array: bool) -> str:
-    """The smallest or largest of ``parts``; NumPy takes two at a time."""
+def _extreme(op: str, operands: Sequence[str], array: bool) -> str:
+    """The smallest or largest of ``operands``; NumPy takes two at a time."""
     if not array:
-        return f"{op}({', '.join(parts)})" if len(parts) > 1 else parts[0]
-    text = parts[0]
-    for part in parts[1:]:
+        return f"{op}({', '.join(operands)})" if len(operands) > 1 else operands[0]
+    text = operands[0]
+    for part in operands[1:]:
         text = f"np.{op}imum({text}, {part})"
     return text
 
@@ -301,13 +301,14 @@ def _chained(base: str, entries: Sequence[tuple[str, tuple[str, ...], str | None
     """Basic subscripts first, then one index array after the other, so that axes stay where they are."""
     along = [axes[0] if axes else "" for _, axes, _ in entries]
     arrays = [axis for axis, (_, _, cut) in zip(along, entries, strict=True) if axis and cut is None]
-    basic = [":" if axis and cut is None else text for axis, (text, _, cut) in zip(along, entries, strict=True)]
+    basic = [":" if axis in arrays else text for axis, (text, _, _) in zip(along, entries, strict=True)]
     value = access(base, [*zip(basic, along, strict=True), *([(":", SAMPLE)] if samples else [])])
     if not arrays:
         return value
+    texts = [text for text, _, _ in entries]
     if len(arrays) == 1 and all(along):
-        return Value(subscript(base, [text for text, _, _ in entries]), value.axes)
-    return _one_after_the_other(value, arrays, {axes[0]: text for text, axes, _ in entries if axes})
+        return Value(subscript(base, texts), value.axes)
+    return _one_after_the_other(value, arrays, dict(zip(along, texts, strict=True)))
 
 
 def _one_after_the_other(value: Value, arrays: Sequence[str], texts: Mapping[str, str]) -> Value:

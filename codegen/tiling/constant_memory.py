@@ -15,27 +15,27 @@ from ..analysis.signature import arguments
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantParameters:
     """The parameters of one kernel.
 
     ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the units of an entry;
-    ``whole``: the others, with all of their units.  ``split``: the macro that says whether a launch is given slices.
+    ``whole``: the others, with all of their units.  ``slicing``: the macro that says whether a launch is given slices.
     """
 
     macro: str
     sliced: Mapping[str, IntExpr]
     whole: Mapping[str, IntExpr]
-    split: str
+    slicing: str
 
 
-def constant(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Constant | None:
+def constant_parameters(kernel: Kernel, tensors: Mapping[str, Tensor]) -> ConstantParameters | None:
     """What of ``kernel`` may be constant; None where it reads no parameters."""
     names = [name for name in arguments(kernel, tensors) if not tensors[name].samples]
     if not names:
         return None
     sliced = {name: multiply(*tensors[name].shape[1:], Integer(1)) for name in names if _by_map(kernel, tensors[name])}
     whole = {name: units(tensors[name]) for name in names if name not in sliced}
-    return Constant(f"SPACE_{kernel.name}", sliced, whole, f"SLICED_{kernel.name}" if sliced else "")
+    return ConstantParameters(f"SPACE_{kernel.name}", sliced, whole, f"SLICED_{kernel.name}" if sliced else "")
 
 
 def _by_map(kernel: Kernel, tensor: Tensor) -> bool:

@@ -1,4 +1,6 @@
-"""Which axis fills the lanes of a vector where samples do not: for a few samples, and for tensors that lie sample after sample.
+"""Which axis fills the lanes of a vector where samples do not.
+
+That is so for a few samples, and for tensors that lie sample after sample.
 
 The choice follows from the access maps alone.  Along an output axis every lane computes its own point; along the innermost
 reduction axis the lanes are accumulators of one point, summed at the end.  A value that does not depend on the axis is the same
@@ -40,7 +42,12 @@ MOST = 16
 
 @dataclass(frozen=True)
 class Lanes:
-    """The axis of the lanes: an output axis, or a reduction axis, which is the last loop of the only nest."""
+    """The axis that fills the lanes.
+
+    ``axis``: its name.
+    ``over``: an output axis, or a reduction axis, which is the last loop of the only nest.
+    ``extent``: how many points it has.
+    """
 
     axis: str
     over: Literal["output", "reduction"]

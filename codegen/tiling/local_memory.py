@@ -1,4 +1,6 @@
-"""Which parameters a work group may copy to local memory: those that all of its work items, samples apart, read at the same points.
+"""Which parameters a work group may copy to local memory.
+
+They are those that all of its work items, which differ in their samples alone, read at the same points.
 
 The outermost loop of a kernel's nest runs over its whole range.  For some iterations of it at a time the group copies what its tile
 reads in all of them: every value of the inner loops, every point of the tile.  All indices are plain loops and axes over whole

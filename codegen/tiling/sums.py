@@ -1,4 +1,4 @@
-"""Which sums over the samples may be taken in parts: those whose result is linear in what its nests add up."""
+"""Which sums over the samples may be split into partial sums: those with results linear in their nests."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def _of_call(function: str, degrees: Sequence[int]) -> int | None:
 
 
 def sums_in_parts(kernel: Kernel) -> bool:
-    """True where sums over parts of the samples add up to the sum over all of them: a result that is linear in its nests."""
+    """True where partial sums over the samples add up to the whole: the result is linear in its nests."""
     return kernel.sums_samples and all(n.combine == "sum" for n in kernel.nests) and _degree(kernel.result, kernel) == 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ...derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
 from ..passes.factor_out_invariants import together
-from .constant_memory import Constant, constant
+from .constant_memory import ConstantParameters, constant_parameters
 from .lanes import Lanes
 from .lanes import choose as choose_lanes
 from .local_memory import Local, local
@@ -77,7 +77,7 @@ class Tiling:
     ``loop_split``: the number of parts that the iterations of the outermost loops are split into in a group.
     ``iterations``: the extents of these loops.
     ``unroll``: how often the innermost loops are unrolled, 0 for as often as the compiler likes.
-    ``constant``: the parameters, which may lie in constant memory.
+    ``constant_parameters``: those, which may lie in constant memory.
     ``local``: what of the parameters a work group may copy to local memory.
     ``sums``: for further sums in the loops of another one, the tiled axes that they have accumulators along.
     """
@@ -89,7 +89,7 @@ class Tiling:
     loop_split: str = ""
     iterations: tuple[IntExpr, ...] = ()
     unroll: str = ""
-    constant: Constant | None = None
+    constant_parameters: ConstantParameters | None = None
     local: Local | None = None
     sums: tuple[tuple[str, ...], ...] = ()
 
@@ -98,7 +98,8 @@ class Tiling:
         """Every macro that the kernel's text requires."""
         found = [tile.macro for tile in self.tiles] + list(self.choices)
         found += [self.local.macro] if self.local else []
-        return found + [macro for macro in ((self.constant.macro, self.constant.split) if self.constant else ()) if macro]
+        constant = self.constant_parameters
+        return found + [macro for macro in ((constant.macro, constant.slicing) if constant else ()) if macro]
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -136,7 +137,10 @@ def _condition_names(kernel: Kernel) -> frozenset[str]:
 
 
 def _monotone(e: IntExpr) -> bool:
-    """True where ``e`` is monotone in every variable of a single axis: sums, products with sizes, divisions by sizes, min, max."""
+    """True where ``e`` is monotone in every variable of a single axis.
+
+    It is made of sums, products with sizes, divisions by sizes, min and max.
+    """
     for part in integers(e):
         if not isinstance(part, IntOp):
             continue
@@ -260,7 +264,7 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
     split = f"LOOP_SPLIT_{kernel.name}" if group and iterations else ""
     found = replace(found, partial_sums=parts, group=group, loop_split=split, iterations=iterations, unroll=unroll)
-    return replace(found, constant=constant(kernel, tensors), local=local(kernel, tensors, found.axes))
+    return replace(found, constant_parameters=constant_parameters(kernel, tensors), local=local(kernel, tensors, found.axes))
 
 
 def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
@@ -301,7 +305,9 @@ def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKerne
 
 
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
-    """The same where the lanes of a vector go along ``lanes`` instead of samples: tiles of axes that no bound depends on.
+    """The tiling where the lanes of a vector go along ``lanes`` instead of samples.
+
+    Only axes that no bound depends on are tiled.
 
     The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
     so that the sums of neighbouring points make up a vector again.

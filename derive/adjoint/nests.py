@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, RowLoop
+from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, TableLoop
 from ..language.declarations import Access
 from ..language.stages import Definition
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
@@ -165,11 +165,11 @@ class NestBuilder:
             conditions.append(self.integer.condition(sp.expand(extent - 1 - value), ">=", sp.S.Zero))
         return tuple(conditions)
 
-    def _loop(self, loop: SolvedLoop) -> Loop | RowLoop:
+    def _loop(self, loop: SolvedLoop) -> Loop | TableLoop:
         unknown = loop.unknown
         if unknown.kind == "row":
             column = loop.by.removeprefix(f"{unknown.relation}_")
-            return RowLoop(unknown.symbol.name, unknown.relation, column, self.integer(loop.key))
+            return TableLoop(unknown.symbol.name, unknown.relation, column, self.integer(loop.key))
         assert unknown.extent is not None
         return Loop(unknown.symbol.name, unknown.kind, self.integer(unknown.extent), self.integer(loop.lower),  # type: ignore[arg-type]
                     self.integer(loop.upper), self.integer(loop.step))  # fmt: skip

@@ -1,4 +1,7 @@
-"""Expressions and conditions as plain text: ``a // b``, ``0 <= x < X``, and a sum as its terms with positive ones first."""
+"""Expressions and conditions as plain text, such as ``a // b`` and ``0 <= x < X``.
+
+The positive terms of a sum come first.
+"""
 
 from __future__ import annotations
 

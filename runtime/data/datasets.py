@@ -19,7 +19,7 @@ from .numbers import as_array
 from .source import Source, describe, digest_of_arrays, digest_of_table, listing
 
 Task = Literal["classification", "regression"]
-Part = Literal["train", "test"]
+DatasetPart = Literal["train", "test"]
 
 BUILT_IN = ("digits", "diabetes", "breast-cancer")
 MOST_GUESSED_CLASSES = 100
@@ -158,7 +158,7 @@ def load(
     target: str | None = None,
     task: Task | None = None,
     classes: Classes = None,
-    part: Part | None = None,
+    part: DatasetPart | None = None,
 ) -> Dataset:
     """A built-in data set by name, or a file or folder by what it holds.
 
@@ -190,7 +190,7 @@ def has_test_part(source: str | os.PathLike[str]) -> bool:
         return False
     if path.is_dir():
         return {"train", "test"} <= {pair.part for pair in idx.find_pairs(path)}
-    return _is_npz(path) and all(tables.npz_has_part(path, part) for part in get_args(Part))
+    return _is_npz(path) and all(tables.npz_has_part(path, part) for part in get_args(DatasetPart))
 
 
 def _load(
@@ -199,7 +199,7 @@ def _load(
     target: str | None,
     task: Task | None,
     classes: Classes,
-    part: Part | None,
+    part: DatasetPart | None,
 ) -> Dataset:
     path = Path(source)
     if str(source) in BUILT_IN:
@@ -217,7 +217,9 @@ def _load(
     raise DataError(f"{source}: expected IDX (by its first bytes), .npz, .csv, .tsv, .data or .txt, got another format")
 
 
-def _from_npz(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes, part: Part | None) -> Dataset:
+def _from_npz(
+    path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes, part: DatasetPart | None
+) -> Dataset:
     table = tables.read_npz(path, target, part)
     data = from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(path))
     assert data.source is not None
@@ -402,7 +404,7 @@ def _is_npz(path: Path) -> bool:
         raise DataError(f"{path}: expected a readable file, got: {reason(error)}") from error
 
 
-def _choose_pair(folder: Path, part: Part | None) -> idx.Pair:
+def _choose_pair(folder: Path, part: DatasetPart | None) -> idx.Pair:
     pairs = idx.find_pairs(folder)
     wanted = [pair for pair in pairs if pair.part == (part or "train")]
     if not wanted and part is None:

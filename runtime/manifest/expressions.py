@@ -19,6 +19,10 @@ from ..errors import ManifestError
 Environment = Mapping[str, Any]
 Evaluate = Callable[[Environment], Any]
 
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+}
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -99,18 +103,12 @@ def _build(node: ast.expr, text: str) -> Evaluate:
             return lambda environment: environment[name]
         case ast.Subscript(value=ast.Name(id=name), slice=index) if not isinstance(index, ast.Slice | ast.Tuple):
             return _subscript(name, _build(index, text))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = _build(operand, text)
-            return lambda environment: -inner(environment)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _build(operand, text)
-            return lambda environment: not inner(environment)
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            return _unary(_UNARY[type(op)], _build(operand, text))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _binary(_BINARY[type(op)], _build(left, text), _build(right, text))
         case ast.BoolOp(op=op, values=values):
-            parts = [_build(value, text) for value in values]
-            choose = all if isinstance(op, ast.And) else any
-            return lambda environment: choose(part(environment) for part in parts)
+            return _junction(op, [_build(value, text) for value in values])
         case ast.Compare(left=left, ops=ops, comparators=right) if all(type(op) in _COMPARE for op in ops):
             return _chain([_build(part, text) for part in (left, *right)], [_COMPARE[type(op)] for op in ops])
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _CALLS and args:
@@ -128,13 +126,22 @@ def _subscript(name: str, index: Evaluate) -> Evaluate:
     return run
 
 
+def _unary(function: Callable[[Any], Any], operand: Evaluate) -> Evaluate:
+    return lambda environment: function(operand(environment))
+
+
 def _binary(function: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate) -> Evaluate:
     return lambda environment: function(left(environment), right(environment))
 
 
-def _chain(parts: list[Evaluate], tests: list[Callable[[Any, Any], bool]]) -> Evaluate:
+def _junction(op: ast.boolop, operands: list[Evaluate]) -> Evaluate:
+    choose = all if isinstance(op, ast.And) else any
+    return lambda environment: choose(operand(environment) for operand in operands)
+
+
+def _chain(operands: list[Evaluate], tests: list[Callable[[Any, Any], bool]]) -> Evaluate:
     def run(environment: Environment) -> bool:
-        values = [part(environment) for part in parts]
+        values = [operand(environment) for operand in operands]
         return all(test(a, b) for test, a, b in zip(tests, values, values[1:], strict=False))
 
     return run

@@ -11,6 +11,7 @@ from .records import (
     SAMPLES,
     ActivationInfo,
     BoundsInfo,
+    CacheTileInfo,
     ConstantInfo,
     HeadInfo,
     KernelInfo,
@@ -18,12 +19,11 @@ from .records import (
     LaunchInfo,
     LayerInfo,
     LocalInfo,
+    LoopSplitInfo,
     LossInfo,
     Manifest,
     SizeInfo,
-    Smallest,
-    SplitInfo,
-    StripInfo,
+    SmallestOfRows,
     TensorInfo,
     TileInfo,
 )
@@ -49,7 +49,7 @@ def _interval(record: Any) -> tuple[float | None, float | None]:
 def _size(record: Mapping[str, Any]) -> SizeInfo:
     known = {k: v for k, v in record.items() if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None}
     smallest = record.get("smallest")
-    return SizeInfo(**known, smallest=None if smallest is None else Smallest(**smallest))
+    return SizeInfo(**known, smallest=None if smallest is None else SmallestOfRows(**smallest))
 
 
 def _tensors(records: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorInfo]:
@@ -75,7 +75,7 @@ def _lanes(record: Mapping[str, Any]) -> LaneInfo:
 
 
 def _launch(record: Mapping[str, Any]) -> LaunchInfo:
-    split, local, strip = record.get("loop_split"), record.get("local"), record.get("cache_tile")
+    loop_split, local, cache_tile = record.get("loop_split"), record.get("local"), record.get("cache_tile")
     return LaunchInfo(
         {macro: TileInfo(extent) for macro, extent in record["tiles"].items()},
         tuple(tuple(operand) for operand in record["operands"]),
@@ -85,12 +85,12 @@ def _launch(record: Mapping[str, Any]) -> LaunchInfo:
         tuple(tuple(axes) for axes in record.get("sliding", ())),
         str(record.get("partial_sums", "")),
         str(record.get("reduction_group", "")),
-        None if split is None else SplitInfo(str(split["macro"]), tuple(split["iterations"])),
+        None if loop_split is None else LoopSplitInfo(str(loop_split["macro"]), tuple(loop_split["iterations"])),
         {macro: tuple(BoundsInfo(*found) for found in loops) for macro, loops in record.get("bounds", {}).items()},
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
         None if local is None else LocalInfo(str(local["macro"]), str(local["iterations"]), str(local["each"])),
-        None if strip is None else StripInfo(str(strip["macro"]), str(strip["iterations"])),
+        None if cache_tile is None else CacheTileInfo(str(cache_tile["macro"]), str(cache_tile["iterations"])),
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
         tuple(tuple(axes) for axes in record.get("sums", ())),
     )

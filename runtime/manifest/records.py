@@ -1,6 +1,7 @@
 """What a generated folder holds: the records of ``manifest.json``, typed and frozen.
 
-Reading and verifying a folder is ``folder.py``'s subject; the meaning of each field is the manifest contract, version 2.
+Reading and verifying a folder is the subject of ``loading.py`` and ``folder.py``.
+The meaning of each field is the manifest contract, version 2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SAMPLE_INNER, SAMPLE_OUTER = "sample_inner", "sample_outer"
 
 
 @dataclass(frozen=True)
-class Smallest:
+class SmallestOfRows:
     """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row`` names the row."""
 
     relation: str
@@ -30,7 +31,11 @@ class Smallest:
 
 @dataclass(frozen=True)
 class SizeInfo:
-    """A size of a layer and where it comes from; with ``table`` it has one entry per element of that size."""
+    """A size of a layer and where it comes from.
+
+    ``axis``, ``entry``: the axis of the input, or the entry of the keyword, that it is.
+    ``table``: the size whose every element has an entry; None for a single number.
+    """
 
     name: str
     source: str  # input | keyword | derived | relation
@@ -42,7 +47,7 @@ class SizeInfo:
     value: str = ""
     table: str | None = None
     index: str = ""
-    smallest: Smallest | None = None
+    smallest: SmallestOfRows | None = None
     relation: str = ""
     column: str = ""
     random: Sequence[int] | None = None  # least and largest value that verification draws
@@ -90,7 +95,7 @@ class ConstantInfo:
 
     Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
     ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
-    ``split``: the macro that says whether launches are given slices.
+    ``slicing``: the macro that says whether launches are given slices.
     """
 
     macro: str
@@ -99,37 +104,54 @@ class ConstantInfo:
     maps: str
     tile: str
     dimension: int
-    split: str = ""
+    slicing: str = ""
 
 
 @dataclass(frozen=True)
 class LocalInfo:
-    """What a work group may copy to local memory: ``macro`` rounds of a loop of ``rounds`` at a time, ``each`` numbers a round."""
+    """What a work group may copy to local memory, some iterations of a loop at a time.
+
+    ``macro``: how many iterations at a time.
+    ``iterations``: how many the loop has.
+    ``each``: the numbers that one iteration takes.
+    """
 
     macro: str
-    rounds: str
+    iterations: str
     each: str
 
 
 @dataclass(frozen=True)
-class StripInfo:
-    """The tile of ``macro`` is a strip: its places follow one another in each of the ``rounds`` of the outermost loop."""
+class CacheTileInfo:
+    """A cache tile, whose points follow one another in each iteration of the outermost loop.
+
+    ``macro``: that of the tile.
+    ``iterations``: how many iterations there are.
+    """
 
     macro: str
-    rounds: str
+    iterations: str
 
 
 @dataclass(frozen=True)
-class SplitInfo:
-    """The macro with the number of runs that share the ``rounds`` of a sum's outermost loops in a team: expressions in sizes."""
+class LoopSplitInfo:
+    """How the work items of a reduction group split the outermost loops of a sum.
+
+    ``macro``: the number of runs.
+    ``iterations``: the extents of the loops, as expressions in sizes.
+    """
 
     macro: str
-    rounds: tuple[str, ...]
+    iterations: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class BoundsInfo:
-    """A loop whose rounds depend on a tiled axis: their ``first`` and ``end``, in sizes and the axis, and the whole ``extent``."""
+    """A loop whose iterations depend on a tiled axis.
+
+    ``first``, ``end``: the first iteration and the one after the last, in sizes and the axis.
+    ``extent``: how many there are over the whole axis, in sizes.
+    """
 
     first: str
     end: str
@@ -144,14 +166,14 @@ class LaunchInfo:
     ``operands``: for each value that the innermost body loads, the tiles that it depends on.
     ``sliding``: for each operand, the tiles along which it moves as it does from one iteration to the next.
     ``invariant``: for each operand, whether it is the same in every iteration.
-    ``parts``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there are none.
-    ``team``: the macro with the size of a reduction group; "" where work items cannot share a sum.
-    ``split``: how the items of a group may share iterations of its loops.
+    ``partial_sums``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there are none.
+    ``reduction_group``: the macro with the size of a reduction group; "" where work items cannot share a sum.
+    ``loop_split``: how the items of a group may share iterations of its loops.
     ``bounds``: for each tile, the loops whose bounds depend on its axis.
     ``unroll``: the macro that says how often the innermost loops are unrolled; "" where there are none.
     ``constant``: the parameters, which may lie in constant memory.
     ``local``: what of the parameters a work group may copy.
-    ``strip``: which of the tiles is a cache tile.
+    ``cache_tile``: which of the tiles is a cache tile.
     ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
     """
 
@@ -161,14 +183,14 @@ class LaunchInfo:
     index: bool
     lanes: LaneInfo = SAMPLES
     sliding: tuple[tuple[str, ...], ...] = ()
-    parts: str = ""
-    team: str = ""
-    split: SplitInfo | None = None
+    partial_sums: str = ""
+    reduction_group: str = ""
+    loop_split: LoopSplitInfo | None = None
     bounds: Mapping[str, tuple[BoundsInfo, ...]] = field(default_factory=dict)
     unroll: str = ""
     constant: ConstantInfo | None = None
     local: LocalInfo | None = None
-    strip: StripInfo | None = None
+    cache_tile: CacheTileInfo | None = None
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[str, ...], ...] = ()
 
@@ -240,19 +262,19 @@ class KernelInfo:
         return self.launch.sliding
 
     @property
-    def parts(self) -> str:
-        """``LaunchInfo.parts`` of its layout."""
-        return self.launch.parts
+    def partial_sums(self) -> str:
+        """``LaunchInfo.partial_sums`` of its layout."""
+        return self.launch.partial_sums
 
     @property
-    def team(self) -> str:
-        """``LaunchInfo.team`` of its layout."""
-        return self.launch.team
+    def reduction_group(self) -> str:
+        """``LaunchInfo.reduction_group`` of its layout."""
+        return self.launch.reduction_group
 
     @property
-    def split(self) -> SplitInfo | None:
-        """``LaunchInfo.split`` of its layout."""
-        return self.launch.split
+    def loop_split(self) -> LoopSplitInfo | None:
+        """``LaunchInfo.loop_split`` of its layout."""
+        return self.launch.loop_split
 
     @property
     def bounds(self) -> Mapping[str, tuple[BoundsInfo, ...]]:
@@ -275,9 +297,9 @@ class KernelInfo:
         return self.launch.local
 
     @property
-    def strip(self) -> StripInfo | None:
-        """``LaunchInfo.strip`` of its layout."""
-        return self.launch.strip
+    def cache_tile(self) -> CacheTileInfo | None:
+        """``LaunchInfo.cache_tile`` of its layout."""
+        return self.launch.cache_tile
 
     @property
     def invariant(self) -> tuple[bool, ...]:

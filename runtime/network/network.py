@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..backend import VALUE_AND_GRADIENT, Backend, Executor, Pending, Request, Result
 from ..data.numbers import as_numbers
 from ..errors import DataError, NotFiniteError, PhizError, ShapeError
-from ..manifest.folder import load_manifest
+from ..manifest.loading import load_manifest
 from ..manifest.records import Manifest
 from ..program.layer import LayerSpec
 from ..program.program import Program, Slice

@@ -25,13 +25,13 @@ from ..backend import Array, Request
 from ..backend import calls as pass_steps
 from ..errors import DeviceError
 from ..program.flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
-from ..program.memory_plan import Layout
+from ..program.memory_plan import MemoryLayout
 from ..program.program import Gradients, Program, Step
 from .device import device as devices
 from .launch.calls import partial_sums_key
 from .launch.launcher import Launcher
 from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
-from .passes import Pass
+from .passes import PassKind
 from .pending import OpenCLPending
 from .single import BoundPass, SingleStep
 
@@ -58,7 +58,7 @@ class OpenCLExecutor:
         self._vector: Array | None = None  # that of the caller, where kernels read it
         self._region: Region | None = None  # where that lies, or a copy
         self._slots: dict[tuple[int, bool], OpenCLResident] = {}
-        self._passes: dict[tuple[Start, Request], Pass] = {}
+        self._passes: dict[tuple[Start, Request], PassKind] = {}
         self._scratch: tuple[Any, int] = None, -1
         self._kept: Region | None = None
         self._indices: dict[int, Any] = {}
@@ -95,7 +95,7 @@ class OpenCLExecutor:
         self._settle()
         if self._vectors and self.memory.reads(parameters):
             if parameters is not self._vector:
-                self._vector, self._region = parameters, self.memory.region(Layout.packed(self._lengths, 1), parameters)
+                self._vector, self._region = parameters, self.memory.region(MemoryLayout.packed(self._lengths, 1), parameters)
             return
         if self._vector is not None:
             self._vector = self._region = None
@@ -147,7 +147,7 @@ class OpenCLExecutor:
         to_blocks(seed, delta.T, resident.samples)
         frame.send([key])
 
-    def _queue_up(self, kind: Pass, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
+    def _queue_up(self, kind: PassKind, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
         frame = kind.frame() if frame is None else frame
         kind.launches.fit((resident.region, frame, self._parameters), resident)
         try:
@@ -210,14 +210,14 @@ class OpenCLExecutor:
         return BoundPass(self, kind, frame, resident, self.queue)
 
     # ------------------------------------------------------------------------------------------------------ passes
-    def _pass(self, start: Start, request: Request) -> Pass:
+    def _pass(self, start: Start, request: Request) -> PassKind:
         found = self._passes.get((start, request))
         if found is None:
             found = self._new_pass(start, request)
             self._passes[start, request] = found
         return found
 
-    def _new_pass(self, start: Start, request: Request, apart: bool = False) -> Pass:
+    def _new_pass(self, start: Start, request: Request, apart: bool = False) -> PassKind:
         """Memory and launches of a kind of pass.  ``apart``: its steps are queued one by one."""
         steps = self._steps(start, request)
         where = {} if self._vectors else dict.fromkeys(self._parameters.layout.offsets, self._parameters)
@@ -232,7 +232,7 @@ class OpenCLExecutor:
         where |= self._in_scratch(self.launcher.scratch(steps, counts, self.memory.align, apart))
         launches = self.launcher.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
         launches.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
-        return Pass(steps, launches, where, frame, results, gradients)
+        return PassKind(steps, launches, where, frame, results, gradients)
 
     def _steps(self, start: Start, request: Request) -> tuple[Step, ...]:
         """The kernel calls of a pass, in order, for the layout that samples lie in."""
@@ -265,11 +265,11 @@ class OpenCLExecutor:
         batch = {key: start * self.dtype.itemsize for key, start in self._batch_layout(True).offsets.items()}
         return {key: region.place(key)[1] for key, region in regions.items()} | batch
 
-    def _batch_layout(self, targets: bool) -> Layout:
+    def _batch_layout(self, targets: bool) -> MemoryLayout:
         """Targets come last, so that the others lie where they do with or without them."""
         units = {"input": self.program.layers[0].input.units, "weight": 1}
         units |= {"target": self.program.layers[-1].output.units} if targets else {}
-        return Layout.packed({key: self.layout.count(n) for key, n in units.items()}, self.memory.align)
+        return MemoryLayout.packed({key: self.layout.count(n) for key, n in units.items()}, self.memory.align)
 
     def _count(self, key: str) -> int:
         if key == GRADIENT:
@@ -284,7 +284,7 @@ class OpenCLExecutor:
             self._kept = self.memory.packed({key: self._count(key) for key in written})
         return self._kept
 
-    def _in_scratch(self, layout: Layout) -> dict[str, Region]:
+    def _in_scratch(self, layout: MemoryLayout) -> dict[str, Region]:
         """Where the tensors of ``layout`` lie.  Scratch memory that is too small is replaced, and passes over it are forgotten."""
         if self.memory.apart or not self.memory.fits(layout.total):
             return {key: self.memory.packed({key: count}) for key, count in layout.counts.items()}

@@ -9,7 +9,7 @@ from .launch.launcher import Launches
 from .launch.memory import Region
 
 
-class Pass:
+class PassKind:
     """One kind of pass: its launches, where its tensors lie, and frames that no pass uses at the moment.
 
     ``framed``: the results in the frame.

@@ -10,7 +10,7 @@ import numpy as np
 from ..backend import Array, Request, Result
 from ..program.program import Program
 from .launch.memory import OpenCLResident, Region, to_rows
-from .passes import Pass
+from .passes import PassKind
 
 
 class PassOwner(Protocol):
@@ -51,7 +51,9 @@ class BorrowedFrame:
 class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
-    def __init__(self, owner: PassOwner, kind: Pass, frame: Region, resident: OpenCLResident, request: Request, event: Any) -> None:
+    def __init__(
+        self, owner: PassOwner, kind: PassKind, frame: Region, resident: OpenCLResident, request: Request, event: Any
+    ) -> None:
         self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
         self.samples = resident.samples
         self.event = frame.fetch(kind.framed, event)

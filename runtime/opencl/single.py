@@ -12,7 +12,7 @@ from typing import Any
 from ..program.program import Step
 from .launch.launcher import Launches
 from .launch.memory import OpenCLResident, Region
-from .passes import Pass
+from .passes import PassKind
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class BoundPass:
     """Kernels with all their arguments set, for benchmarks: what they compute stays on the device."""
 
     owner: object  # whose memory the kernels use
-    kind: Pass
+    kind: PassKind
     frame: Region
     resident: OpenCLResident
     queue: Any

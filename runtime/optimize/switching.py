@@ -55,7 +55,7 @@ class Below:
 
 
 @dataclass(frozen=True)
-class Stage:
+class OptimizerStage:
     """One optimizer, its options, and the rule that hands over to the next stage."""
 
     method: str
@@ -67,7 +67,7 @@ _FINAL = (Status.TARGET, Status.GRADIENT, Status.ZERO_RESIDUAL, Status.INTERRUPT
 
 
 def minimize_in_stages(
-    objective: Any, x0: ArrayLike, stages: Sequence[Stage], *, rounds: int = 1, callback: Callback | None = None
+    objective: Any, x0: ArrayLike, stages: Sequence[OptimizerStage], *, rounds: int = 1, callback: Callback | None = None
 ) -> OptimizeResult:
     """Runs the stages in order, `rounds` times over.
 

@@ -24,7 +24,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Layout:
+class MemoryLayout:
     """Tensors in one stretch of memory: where each starts, how long it is, and the whole; counted in numbers."""
 
     offsets: Mapping[str, int]
@@ -32,7 +32,7 @@ class Layout:
     total: int
 
     @classmethod
-    def packed(cls, counts: Mapping[str, int], align: int) -> Layout:
+    def packed(cls, counts: Mapping[str, int], align: int) -> MemoryLayout:
         """One after the other, each at a multiple of ``align``; a tensor without numbers still has room for one."""
         offsets, end = {}, 0
         for key, count in counts.items():
@@ -53,7 +53,7 @@ def lifetimes(uses: Sequence[Use], keep: Collection[str] = ()) -> dict[str, tupl
     return {key: (first, len(uses) if key in keep else last) for key, (first, last) in found.items()}
 
 
-def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()) -> Layout:
+def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()) -> MemoryLayout:
     """Offsets for the tensors of ``counts`` that a step writes, in as little memory as a greedy search finds.
 
     ``counts``: numbers in each tensor; tensors that it does not name lie elsewhere.
@@ -70,7 +70,7 @@ def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep
         sorted(lives, key=lambda key: (lives[key], -rooms[key], key)),
     ]
     offsets, total = min((_placed(order, lives, rooms) for order in orders), key=lambda plan: plan[1])
-    return Layout(offsets, {key: counts[key] for key in offsets}, total)
+    return MemoryLayout(offsets, {key: counts[key] for key in offsets}, total)
 
 
 def _placed(order: Sequence[str], lives: Mapping[str, tuple[int, int]], rooms: Mapping[str, int]) -> tuple[dict[str, int], int]:

@@ -37,7 +37,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class History:
+class TrainingHistory:
     """All epochs of a run in order.
 
     about: free text entries (network, data, optimizer, backend, dtype, seed).  unit: what one entry is, "epoch" or
@@ -49,7 +49,7 @@ class History:
     unit: str = "epoch"
     stopped: str = ""
 
-    def append(self, epoch: Epoch) -> History:
+    def append(self, epoch: Epoch) -> TrainingHistory:
         """A history with one more epoch.  Raises: ValueError unless its number is above the last one's."""
         if self.epochs and epoch.number <= self.epochs[-1].number:
             raise ValueError(f"expected an epoch after {self.epochs[-1].number}, got {epoch.number}")
@@ -65,7 +65,7 @@ def _measure(epoch: Epoch) -> float:
     return epoch.loss if epoch.validation_loss is None else epoch.validation_loss
 
 
-def save(history: History, path: str | os.PathLike[str]) -> None:
+def save(history: TrainingHistory, path: str | os.PathLike[str]) -> None:
     """Write `history` as JSON, atomically; NaN and infinities become the strings "nan", "inf", "-inf".
 
     The same history gives the same bytes.  Raises: PhizError when the file cannot be written.
@@ -76,7 +76,7 @@ def save(history: History, path: str | os.PathLike[str]) -> None:
     write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
-def load(path: str | os.PathLike[str]) -> History:
+def load(path: str | os.PathLike[str]) -> TrainingHistory:
     """The history that `save` wrote, equal to it.
 
     Raises: DataError when the file is unreadable, is not JSON, or is not a history of this version.
@@ -95,7 +95,7 @@ def load(path: str | os.PathLike[str]) -> History:
         raise DataError(f"{path}: expected 'about', 'unit' and 'stopped' in the history, got another layout")
     if not isinstance(epochs, list):
         raise DataError(f"{path}: expected a list of epochs, got {type(epochs).__name__}")
-    history = History((), {str(name): str(text) for name, text in about.items()}, unit, stopped)
+    history = TrainingHistory((), {str(name): str(text) for name, text in about.items()}, unit, stopped)
     return replace(history, epochs=tuple(_epoch(entry, index, path) for index, entry in enumerate(epochs)))
 
 

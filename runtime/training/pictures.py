@@ -14,7 +14,7 @@ from ..files import reason
 from ..network.network import Network
 from . import history as histories
 from . import plots
-from .history import History
+from .history import TrainingHistory
 
 WEIGHTS, HISTORY, LOSS, FILTERS = "weights.safetensors", "history.json", "loss.png", "filters.png"
 
@@ -32,7 +32,7 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def write(folder: Path, network: Network, history: History) -> list[Path]:
+def write(folder: Path, network: Network, history: TrainingHistory) -> list[Path]:
     """History and pictures of a run; the paths of what was written (no filters where no layer has any)."""
     written = [folder / HISTORY, folder / LOSS]
     histories.save(history, written[0])

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from ..errors import PhizError
 from ..files import write_atomically
-from .history import History
+from .history import TrainingHistory
 
 MOST_FILTERS = 400
 """Filters drawn at most; more would be smaller than the eye reads."""
@@ -29,7 +29,7 @@ _TRAIN, _VALIDATION = "#1f6fb4", "#d1601f"
 _DPI = 150
 
 
-def loss_curve(history: History, path: str | os.PathLike[str]) -> None:
+def loss_curve(history: TrainingHistory, path: str | os.PathLike[str]) -> None:
     """PNG of loss over epochs on a logarithmic axis and, for a classification, accuracy beside it.
 
     Training and validation are drawn where the history has them; the best epoch is marked.  Values that are not finite
@@ -55,7 +55,7 @@ def loss_curve(history: History, path: str | os.PathLike[str]) -> None:
     _save(figure, path)
 
 
-def _head(figure: Figure, history: History) -> None:
+def _head(figure: Figure, history: TrainingHistory) -> None:
     """Network, data and optimizer above the panels, as far as the history knows them."""
     heading = " · ".join(history.about[name] for name in ("network", "data", "optimizer") if history.about.get(name))
     if heading:
@@ -106,7 +106,7 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _finish(axes: Axes, history: History, label: str) -> None:
+def _finish(axes: Axes, history: TrainingHistory, label: str) -> None:
     best = history.best()
     if best is not None and len(history.epochs) > 1:
         axes.axvline(best.number, color="0.6", linewidth=1, linestyle=":", label=f"best: {history.unit} {best.number}")

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import CheckpointError, PhizError
 from ..optimize import METHODS, make_method
 from ..optimize.methods.method import Method
-from ..optimize.methods.schedules import Constant, Cosine, InverseTime, Schedule, StepDecay
+from ..optimize.methods.schedules import Constant, Cosine, InverseTime, RateSchedule, StepDecay
 from ..optimize.stopping import StopRules
 
 SCHEDULES = ("constant", "cosine", "step", "inverse")
@@ -137,7 +137,7 @@ class Settings:
                 options["step"] = self._steps(samples)
         return make_method(self.optimizer, self.line_search, **options)
 
-    def _steps(self, samples: int) -> Schedule:
+    def _steps(self, samples: int) -> RateSchedule:
         rate, epochs = self.rate or 0.0, self.epochs or 1
         length = epochs * self.steps_per_epoch(samples)
         match self.schedule:

@@ -16,15 +16,14 @@ from ..data.split import Split
 from ..errors import CheckpointError, NotFiniteError, PhizError
 from ..network.network import Network
 from ..optimize.base.evaluation import Evaluator
-from ..optimize.base.result import History as Records
-from ..optimize.base.result import OptimizeResult, Progress, Status
+from ..optimize.base.result import History, OptimizeResult, Progress, Status
 from ..optimize.driver import Run, SavePlan
 from ..optimize.interrupt import InterruptGate
 from . import training_file
 from .checkpoint import Checkpoint
 from .early_stop import EarlyStop
 from .evaluation_set import EvaluationSet, Score
-from .history import Epoch, History
+from .history import Epoch, TrainingHistory
 from .objective import NetworkObjective
 from .settings import Settings
 from .trained_on import TrainedOn, differences
@@ -64,7 +63,7 @@ class Outcome:
     """
 
     parameters: Floats
-    history: History
+    history: TrainingHistory
     best: int
     ended: Ended
     reason: str
@@ -137,7 +136,7 @@ class _Trainer:
         self.test = None if split.test is None else EvaluationSet(network, split.test, split.scaling)
         self.per_epoch = settings.steps_per_epoch(len(self.part))
         self.data = {**training_file.describe_data(split.train), **data}
-        self.history = History((), dict(about), settings.unit)
+        self.history = TrainingHistory((), dict(about), settings.unit)
         self.early = EarlyStop(settings.patience)
         self.gate = InterruptGate()
         self.best = network.parameters.copy()
@@ -184,7 +183,7 @@ class _Trainer:
             return
         due = int(state["nit"]) // self.per_epoch
         if due > self._epochs_done():
-            step = Records.from_json(state["history"])[-1].step
+            step = History.from_json(state["history"])[-1].step
             self._close_epoch(due, np.asarray(state["x"]), int(state["nfev"]), step)
         elif self.early.exhausted:
             self._out_of_patience()

@@ -16,7 +16,7 @@ from ..data.scaling import Scaling
 from ..errors import CheckpointError
 from ..network.network import Network
 from . import checkpoint, trained_on
-from .history import Epoch, History
+from .history import Epoch, TrainingHistory
 
 _STATE = "state."
 
@@ -31,7 +31,7 @@ class Saved:
 
     parameters: npt.NDArray[Any]
     state: Mapping[str, Any]
-    history: History
+    history: TrainingHistory
     early_stop: Mapping[str, Any]
     settings: Mapping[str, Any]
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str]) -> tuple[checkpoint.Checkpoint, Saved]:
     try:
         state = {name.removeprefix(_STATE): array for name, array in file.arrays.items() if name.startswith(_STATE)}
         epochs = tuple(Epoch(**epoch) for epoch in training["history"]["epochs"])
-        history = History(**{**training["history"], "epochs": epochs})
+        history = TrainingHistory(**{**training["history"], "epochs": epochs})
         settings, data, early = (dict(training[key]) for key in ("settings", "data", "early_stop"))
         saved = Saved(
             file.parameters, {**state, **training["state"]}, history, early, settings, data, Scaling.from_arrays(file.arrays)

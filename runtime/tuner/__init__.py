@@ -1,4 +1,6 @@
 """The automatic tuner of the paper's section 10: candidates, trials on the device, a cache of what was found.
+May import everything of the runtime but training and optimizers.
+Never imported by the runtime itself, only by commands and benchmarks.
 
 | module | subject |
 |---|---|
@@ -6,5 +8,5 @@
 | ``trials/`` | one candidate: built, compared with the NumPy kernel, timed |
 | ``search``, ``tune`` | all candidates of a kernel, all kernels of a network, within a budget |
 
-What it finds is kept in ``opencl/tuned``.  It may import all of the runtime but training; only commands and benchmarks import it.
+What it finds is kept in ``opencl/tuned``.
 """

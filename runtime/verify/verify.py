@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import ManifestError, PhizError
-from ..manifest.folder import Folder, builtin_path, load_folder
+from ..manifest.folder import Folder
+from ..manifest.loading import builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
 from .layer import LayerCheck

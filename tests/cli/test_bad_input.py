@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from phiz.cli.main import main
 from phiz.runtime.errors import DeviceError
-from phiz.runtime.manifest.folder import builtin_path
+from phiz.runtime.manifest.loading import builtin_path
 
 FAST = ["train", "--backend", "numpy", "--network", "linear", "--epochs", "2", "--quiet"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from phiz.cli.main import main
-from phiz.runtime.manifest.folder import builtin_path
+from phiz.runtime.manifest.loading import builtin_path
 
 DEFINITION = '''
 from phiz.derive.language.activations import activation

@@ -54,7 +54,7 @@ def test_each_pass_changes_something_somewhere() -> None:
     for family, options in FAMILIES:
         derivation = derive_definition(family, options)
         for layout in LAYOUTS:
-            before = pipeline.Program(derivation.kernels, derivation.tensors)
+            before = pipeline.Lowering(derivation.kernels, derivation.tensors)
             for found, program in pipeline.steps(derivation.kernels, derivation.tensors, layout):
                 changed |= {found.name} if program != before else set()
                 before = program

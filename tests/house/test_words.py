@@ -14,11 +14,15 @@ from tests.house.source import ROOMS, ROOT, defined, files, tree, words
 from tests.house.todo import settled
 
 MIRRORED = {
+    "Bar": "training and tuner: what a terminal shows of a long run",
     "Layer": "derive: a layer while its definition runs; runtime: that layer on a shape, in a network",
+    "Lines": "training and tuner: what is written of a long run where there is no terminal",
+    "Observer": "training and tuner: who watches a long run",
+    "Silent": "training and tuner: an observer that says nothing",
     "SizeInfo": "runtime reads from the manifest what derive declared",
     "TensorInfo": "runtime reads from the manifest what derive declared",
 }
-"""Class names that stand twice, for what is the same thing on both sides of ``generated/``."""
+"""Class names that stand twice, for the same thing on both sides of ``generated/``, or at both kinds of long runs."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Bounds of loops as OpenCL text: what can never cut anything off is dropped; over a tile, the union of its points' bounds."""
+"""Bounds of loops as OpenCL text.
+
+A bound that can never cut anything off is dropped; over a tile it is the union of its points' bounds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, RowLoop, names
+from ....derive.ir import Integer, IntExpr, IntOp, Loop, Nest, TableLoop, names
 from ...analysis.affine import extreme
 from .frame import Frame, is_table
 from .printer import integer
@@ -118,14 +121,14 @@ def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
     return [(text if plain(text) else f"{loop.name}_{which}", text) for which, text in pairs]
 
 
-def loop_lines(loop: Loop | RowLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
+def loop_lines(loop: Loop | TableLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
     """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
 
     ``found``: the range of a loop that is no row loop.
     ``dealt``: the macro with the number of runs that share its iterations, of which this is number ``run``.
     """
     name = loop.name
-    if isinstance(loop, RowLoop):
+    if isinstance(loop, TableLoop):
         relation = loop.relation
         if not loop.by:
             return [f"for (integer {name} = 0; {name} < {relation}_rows; ++{name}) {{"]

@@ -35,7 +35,7 @@ class Frame:
         number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = tensor.name
         if not tensor.samples:
-            sliced = self.tiling.constant is not None and tensor.name in self.tiling.constant.sliced
+            sliced = self.tiling.constant_parameters is not None and tensor.name in self.tiling.constant_parameters.sliced
             return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
         if self.kernel.sums_samples:
             name += "_block"
@@ -102,7 +102,10 @@ class Frame:
         return ScalarPrinter(self.has_lanes, placed.__getitem__, frozenset(vector), accumulator)
 
     def accumulators(self, nest: int) -> str:
-        """The array that has a nest's value at the end: the tile's accumulators, or those of all points of a cache tile."""
+        """The array that has a nest's value at the end.
+
+        It holds the accumulators of the tile, or those of all points of a cache tile.
+        """
         return f"cached{nest}" if self.cache_axes else f"acc{nest}"
 
     def accumulator(self, nest: int) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, RowLoop, Size, Tensor, integers, loads, names
+from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, Size, TableLoop, Tensor, integers, loads, names
 from ...analysis.addresses import unit, units
 from ...analysis.operations import operations
 from ...analysis.signature import arguments
@@ -35,7 +35,13 @@ class LaneText:
 
 @dataclass(frozen=True)
 class GroupText:
-    """The function that stores what a group has summed: its parameters, their names, the points of a tile, and its lines."""
+    """The function that stores what a group has summed.
+
+    ``parameters``: as it declares them.
+    ``arguments``: their names.
+    ``points``: how many points the tile has.
+    ``store``: its lines.
+    """
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -71,7 +77,7 @@ class KernelText:
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
     """True where the kernel reads size tables or relations."""
     touched = [kernel.output, *(tensors[a] for a in arguments(kernel, tensors))]
-    if any(t.ragged for t in touched) or any(isinstance(loop, RowLoop) for n in kernel.nests for loop in n.loops):
+    if any(t.ragged for t in touched) or any(isinstance(loop, TableLoop) for n in kernel.nests for loop in n.loops):
         return True
     return any(isinstance(i, Column) or (isinstance(i, Size) and i.index is not None) for i in integers(kernel))
 
@@ -194,7 +200,7 @@ class KernelWriter:
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention."""
-        kernel, constant = self.kernel, self.tiling.constant
+        kernel, constant = self.kernel, self.tiling.constant_parameters
         parts = []
         for name in arguments(kernel, self.frame.tensors):
             samples = self.frame.tensors[name].samples
@@ -215,9 +221,9 @@ class KernelWriter:
 
     def _given(self, name: str) -> str:
         """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
-        found = self.tiling.constant
+        found = self.tiling.constant_parameters
         sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
-        return f"{found.split} ? {name} : 0" if found is not None and name in sliced else name
+        return f"{found.slicing} ? {name} : 0" if found is not None and name in sliced else name
 
     def text(self) -> KernelText:
         """Everything that the template needs."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ....derive.ir import Load, Loop, Name, RowLoop
+from ....derive.ir import Load, Loop, Name, TableLoop
 from ...tiling.local_memory import Copy, numbers
 from .frame import Frame, Line, counter
 from .printer import integer
 
 
-def copy_lines(frame: Frame, loop: Loop | RowLoop) -> list[Line]:
-    """What stands first in the outermost loop: all items of the group fill its local memory, and wait for each other."""
+def copy_lines(frame: Frame, loop: Loop | TableLoop) -> list[Line]:
+    """The lines that stand first in the outermost loop: all items of the group fill its local memory, then wait."""
     found = frame.tiling.local
     if found is None or found.outer != loop:
         return []

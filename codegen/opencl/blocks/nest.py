@@ -1,18 +1,21 @@
-"""The loops of one nest as OpenCL text: tight bounds, guards as early as they are known, the register tile innermost."""
+"""The loops of one nest as OpenCL text.
+
+Bounds are tight, guards stand as early as their names are known, and the register tile is innermost.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....derive.ir import Call, Expr, Load, Loop, Nest, RowLoop, loads, names
+from ....derive.ir import Call, Expr, Load, Loop, Nest, TableLoop, loads, names
 from ...passes.factor_out_invariants import together
 from ...tiling.tiling import Tile
 from .bounds import Bounds, Range, loop_lines, whole_loop
 from .frame import Frame, Line, counter
 from .local import copy_lines, local_or
 from .printer import integer
-from .text import Pending, Text
+from .text import PendingStatements, Text
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,12 @@ class NestWriter:
         """What nest ``number`` loads, and those that share its loops."""
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
-    def loop_range(self, number: int, nest: Nest, loop: Loop | RowLoop, axes: Sequence[str] = ()) -> Range | None:
+    def loop_range(self, number: int, nest: Nest, loop: Loop | TableLoop, axes: Sequence[str] = ()) -> Range | None:
         """The bounds of ``loop`` over the tile; None for a loop over rows.
 
         ``axes``: those of the tile that have a point already.
         """
-        if isinstance(loop, RowLoop):
+        if isinstance(loop, TableLoop):
             return None
         among = [a for a in self.frame.inner if a not in axes] if self.unions else []
         return self.bounds.range(number, nest, loop, tiled(loop, among))
@@ -100,7 +103,7 @@ class NestWriter:
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         text = Text()
-        pending = Pending(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
+        pending = PendingStatements(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
         self.write(text, number, nest, pending)
         lines = text.closed()
         if len(self.groups) > 1:  # every nest has its own names
@@ -115,7 +118,7 @@ class NestWriter:
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- loops
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
 
         Elsewhere the points of the tile come in turn along the axes that bounds depend on.
@@ -147,7 +150,7 @@ class NestWriter:
         return varying, last in varying
 
     def loops(
-        self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = (), cut: bool | None = None
+        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = (), cut: bool | None = None
     ) -> None:
         """The loops of the nest and what is inside them; ``axes`` of the tile have a point.
 
@@ -168,7 +171,7 @@ class NestWriter:
             self.inside(text, number, nest, pending, axes)
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""
@@ -199,7 +202,7 @@ class NestWriter:
         return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
 
     # ----------------------------------------------------------------------------------------------------------- body
-    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
         """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
         pending.settle(text)
         text.extend(self.body_lines(number, nest, axes))

@@ -77,9 +77,9 @@ def _operation(e: IntOp) -> tuple[str, int]:
     raise IRError(f"OpenCL has no form for the integer expression {e}")
 
 
-def _sum(parts: list[str]) -> str:
-    text = parts[0]
-    for part in parts[1:]:
+def _sum(terms: list[str]) -> str:
+    text = terms[0]
+    for part in terms[1:]:
         text += f" - {part[1:]}" if part.startswith("-") else f" + {part}"
     return text
 

@@ -1,4 +1,6 @@
-"""Teams: work items that share a sum over the samples and add up what each has summed, in order, through local memory.
+"""Reduction groups: work items that share a sum over the samples.
+
+They add up what each has summed, in order, through local memory.
 
 An item puts its sums there; ``fold_group`` of the prelude adds those of half the items to those of the other half, and so
 on; then each item stores some of the totals.  The three are functions of their own, so that several kernels in one launch
@@ -15,7 +17,7 @@ from .text import Text
 
 
 def group_part(tiling: Tiling) -> list[str]:
-    """The lines that number an item: its part of the sum, its lane in the group, its run of the outermost loops."""
+    """The lines that number an item: its partial sum, its lane in the group, its run of the loops."""
     group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
     span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
     return [
@@ -28,7 +30,10 @@ def group_part(tiling: Tiling) -> list[str]:
 
 
 def group_range(tiling: Tiling) -> list[str]:
-    """Blocks of samples that an item walks, and vectors of a block: in a group each vector is a block of its own."""
+    """The blocks of samples that an item walks, and the vectors of a block.
+
+    In a group each vector is a block of its own.
+    """
     alone = (
         "begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = {}, "
         "count = BLOCKED ? VECTORS_PER_BLOCK : vectors;"

@@ -1,17 +1,20 @@
-"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a cache tile in between."""
+"""The loops of a nest that sums over the samples.
+
+Blocks of samples are outermost, their vectors innermost, and a cache tile lies in between.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....derive.ir import Loop, Nest, RowLoop
+from ....derive.ir import Loop, Nest, TableLoop
 from ...analysis.addresses import units
 from .bounds import Range, Union, dealt_out, loop_lines
 from .frame import Line, count_loop
 from .nest import NestWriter, tiled
 from .printer import integer
 from .reduction_group import group_range
-from .text import Pending, Text
+from .text import PendingStatements, Text
 
 
 class SampleSums(NestWriter):
@@ -21,7 +24,7 @@ class SampleSums(NestWriter):
     points are computed in turn.
     """
 
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
         group = self.frame.tiling.group
         text.add(group_range(self.frame.tiling))
@@ -38,7 +41,7 @@ class SampleSums(NestWriter):
         else:
             self._iterations(text, number, nest, nest.loops, pending)
 
-    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def _cache_tile(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
@@ -65,7 +68,8 @@ class SampleSums(NestWriter):
         return text.closed()
 
     def _iterations(
-        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | RowLoop], pending: Pending, axes: Sequence[str] = ()
+        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | TableLoop], pending: PendingStatements,
+        axes: Sequence[str] = (),
     ) -> None:
         """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""
         if not loops:
@@ -76,7 +80,7 @@ class SampleSums(NestWriter):
         known = pending.known | {loop.name}
 
         def rest(part: Text, axes: Sequence[str]) -> None:
-            inner = Pending(list(pending.lets), list(pending.guards), set(known))
+            inner = PendingStatements(list(pending.lets), list(pending.guards), set(known))
             inner.settle(part)
             self._iterations(part, number, nest, others, inner, axes)
 
@@ -101,7 +105,7 @@ class SampleSums(NestWriter):
         rest(common, axes)
         text.extend([*edges.closed(), *common.closed()])
 
-    def inside(self, text: Text, number: int, nest: Nest, pending: Pending, axes: Sequence[str] = ()) -> None:
+    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
         """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
         tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors

@@ -1,4 +1,4 @@
-"""Text under construction: lines at a growing depth, and the names that must be known before a line can be written."""
+"""Text under construction: lines at a growing depth, and what waits until the names that it uses are known."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Text:
 
 
 @dataclass
-class Pending:
+class PendingStatements:
     """Lets and guards that wait until the names that they use are known."""
 
     lets: list[Let]
     guards: list[Condition]
     known: set[str]
 
-    def copy(self) -> Pending:
+    def copy(self) -> PendingStatements:
         """One that can settle by itself."""
-        return Pending(list(self.lets), list(self.guards), set(self.known))
+        return PendingStatements(list(self.lets), list(self.guards), set(self.known))
 
     def settle(self, text: Text) -> None:
         """Write what can be written."""

@@ -1,4 +1,7 @@
-"""Kernels on tensors that lie sample after sample: addresses, and how values are read into lanes along an axis of units."""
+"""Frames of kernels on tensors that lie sample after sample.
+
+They say what addresses are, and how values are read into lanes along an axis of units.
+"""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ....derive.ir import Load, Loop, Nest, RowLoop
+from ....derive.ir import Load, Loop, Nest, TableLoop
 from ...tiling.tiling import LANES
 from ..blocks.bounds import loop_lines, plain
 from ..blocks.nest import NestWriter
-from ..blocks.text import Pending, Text
+from ..blocks.text import PendingStatements, Text
 from .frames import PointFrame, SumFrame
 
 
@@ -20,7 +20,7 @@ class SampleNests(NestWriter):
 
     unions = False
 
-    def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
+    def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
         """Where samples are summed, the loop over them; the nest."""
         if self.kernel.sums_samples:
             text.open(["for (integer t = 0; t < vectors; ++t) {"])
@@ -45,7 +45,7 @@ class SumNests(SampleNests):
         self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | RowLoop, pending: Pending, axes: Sequence[str] = (),
+        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
         cut: bool | None = None,
     ) -> None:  # fmt: skip
         """The innermost loop in steps of V, and what that leaves."""

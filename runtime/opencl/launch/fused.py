@@ -17,7 +17,7 @@ import pyopencl as cl
 
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
-from ...program.memory_plan import Layout
+from ...program.memory_plan import MemoryLayout
 from ...program.pass_stages import PassStage, pass_stages
 from ...program.program import Step, Unit
 from ..plan.config import KernelConfig, KernelConfigs
@@ -123,9 +123,9 @@ class Fusion:
         """A sum over the samples is taken as a whole."""
         return 1
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
         """Tensors one after the other: at any time blocks of samples are at different steps."""
-        return Layout.packed(counts, align)
+        return MemoryLayout.packed(counts, align)
 
     def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> FusedPass:
         """The pass of ``steps``; see ``FusedPass``."""

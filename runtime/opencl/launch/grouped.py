@@ -22,7 +22,7 @@ import pyopencl as cl
 from ...manifest.expressions import expression
 from ...manifest.records import KernelInfo
 from ...program.flat_vectors import Parts
-from ...program.memory_plan import Layout, Use, plan_memory
+from ...program.memory_plan import MemoryLayout, Use, plan_memory
 from ...program.pass_stages import pass_stages
 from ...program.program import Step, Unit
 from ..plan.config import KernelConfig, KernelConfigs
@@ -66,7 +66,7 @@ class Grouping:
         """How many partial sums the step's sum over the samples is taken in."""
         return self.kernel(step).partial_sums
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
         """Offsets of tensors, which may overlap where no launch has both alive.
 
         At any time the groups of a launch are at different ones of its steps.

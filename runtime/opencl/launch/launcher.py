@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pyopencl as cl
 
 from ...program.flat_vectors import Parts
-from ...program.memory_plan import Layout
+from ...program.memory_plan import MemoryLayout
 from ...program.program import Step
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
@@ -73,7 +73,7 @@ class Launcher(Protocol):
     def partial_sums(self, step: Step) -> int:
         """How many partial sums the step's sum over the samples is taken in."""
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
         """Where the tensors of ``counts`` lie that nothing outside the pass reads.  ``apart``: see ``compose``."""
 
     def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> Launches:

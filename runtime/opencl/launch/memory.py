@@ -15,7 +15,7 @@ import pyopencl as cl
 
 from ...backend import Array
 from ...errors import DeviceError
-from ...program.memory_plan import Layout
+from ...program.memory_plan import MemoryLayout
 from ..device.device import kind
 from .block_layout import BlockLayout
 
@@ -106,7 +106,7 @@ class Memory:
         inside = self.shared and isinstance(owner.base, cl.SVMAllocation)
         return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0
 
-    def region(self, layout: Layout, block: Any = None) -> Region:
+    def region(self, layout: MemoryLayout, block: Any = None) -> Region:
         """Tensors at their places in ``block``, or in a block of their own; ``apart`` in blocks of their own each."""
         if self.apart:
             return ApartRegion(self, layout)
@@ -115,13 +115,13 @@ class Memory:
 
     def packed(self, counts: Mapping[str, int]) -> Region:
         """A region with tensors of ``counts`` numbers, one after the other."""
-        return self.region(Layout.packed(counts, self.align))
+        return self.region(MemoryLayout.packed(counts, self.align))
 
 
 class Region(Protocol):
     """Tensors on the device."""
 
-    layout: Layout
+    layout: MemoryLayout
 
     def argument(self, key: str) -> Any:
         """What a kernel is given that expects a tensor to begin where its argument does."""
@@ -158,7 +158,7 @@ class Region(Protocol):
 class SharedRegion:
     """Tensors on bytes that host and device share, so that nothing is sent or fetched."""
 
-    def __init__(self, memory: Memory, layout: Layout, block: Array) -> None:
+    def __init__(self, memory: Memory, layout: MemoryLayout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
         self._arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
         self._views = {key: block[start : start + layout.counts[key]] for key, start in layout.offsets.items()}
@@ -199,7 +199,7 @@ class SharedRegion:
 class CopiedRegion:
     """A device buffer, and an array on the host that is made when it is first touched."""
 
-    def __init__(self, memory: Memory, layout: Layout, block: Any) -> None:
+    def __init__(self, memory: Memory, layout: MemoryLayout, block: Any) -> None:
         self.memory, self.layout, self.block = memory, layout, block
         self._host: Array | None = None
         self._sent: dict[str, Any] = {}
@@ -265,7 +265,7 @@ class ApartRegion(CopiedRegion):
     Buffers over parts of another would do, but that NVIDIA's driver (580) crashes when such are released.
     """
 
-    def __init__(self, memory: Memory, layout: Layout, buffers: Mapping[str, cl.Buffer] | None = None) -> None:
+    def __init__(self, memory: Memory, layout: MemoryLayout, buffers: Mapping[str, cl.Buffer] | None = None) -> None:
         super().__init__(memory, layout, None)
         self.buffers = {key: memory.block(count) for key, count in layout.counts.items()} if buffers is None else buffers
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyopencl as cl
 
 from ...program.flat_vectors import Parts
-from ...program.memory_plan import Layout, Use, plan_memory
+from ...program.memory_plan import MemoryLayout, Use, plan_memory
 from ...program.program import Step
 from ..device import device as devices
 from ..plan.constant_launches import TensorSlice
@@ -49,7 +49,7 @@ class SingleLaunches:
         """How many partial sums the step's sum over the samples is taken in."""
         return self.plan.kernels[step.unit, step.kernel.name].partial_sums
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> Layout:
+    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
         """Tensors may overlap that no step has both alive."""
         return plan_memory([self._use(step) for step in steps], counts, align)
 

@@ -136,7 +136,7 @@ class _Planning:
 
     def choose_sum(self, best: Choice, tiles: Mapping[str, int]) -> tuple[int, int, int]:
         """The number of partial sums, the size of a reduction group, and the runs of its loops."""
-        if not self.kernel.parts:
+        if not self.kernel.partial_sums:
             return 1, 0, 1
         config, many = self.config, self.many
         reduction_group = self.fitting_reduction_group(config.reduction_group or best.reduction_group, tiles)
@@ -152,7 +152,7 @@ class _Planning:
 
     def fitting_reduction_group(self, wanted: int, tiles: Mapping[str, int]) -> int:
         """Work items that share a sum, whose sums fit local memory; 0 for no reduction group."""
-        reduction_group = power_below(wanted) if self.kernel.team and wanted else 0
+        reduction_group = power_below(wanted) if self.kernel.reduction_group and wanted else 0
         while (
             reduction_group > 1
             and reduction_group_numbers(prod(tiles.values()), reduction_group) * self.itemsize > self.machine.local
@@ -188,8 +188,8 @@ class _Planning:
     def sum_macros(self, partial_sums: int, reduction_group: int, loop_split: int) -> dict[str, int]:
         """How a sum over samples is taken."""
         kernel = self.kernel
-        macros = {kernel.parts: partial_sums, kernel.team: reduction_group} if kernel.parts else {}
-        return macros | ({kernel.split.macro: loop_split} if kernel.split else {})
+        macros = {kernel.partial_sums: partial_sums, kernel.reduction_group: reduction_group} if kernel.partial_sums else {}
+        return macros | ({kernel.loop_split.macro: loop_split} if kernel.loop_split else {})
 
     def constant_macros(self, shares: tuple[Share | None, ...]) -> dict[str, int | str]:
         """Where parameters lie, and whether launches are given slices of them."""
@@ -197,7 +197,7 @@ class _Planning:
         if found is None:
             return {}
         macros: dict[str, int | str] = {found.macro: "__constant" if shares else "__global"}
-        return macros | ({found.split: int(any(share is not None for share in shares))} if found.split else {})
+        return macros | ({found.slicing: int(any(share is not None for share in shares))} if found.slicing else {})
 
     def loop_macros(self, copies: bool) -> dict[str, int]:
         """How often innermost loops are unrolled, and for how many rounds groups copy.

@@ -37,7 +37,8 @@ def global_size(
     reduction_group: int = 0,
 ) -> tuple[int, ...]:
     """Work items of ``kernel`` over ``vectors`` vectors of samples; a vector has ``lanes`` lanes."""
-    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, kernel.parts: partial_sums, kernel.team: reduction_group}
+    chosen = {kernel.partial_sums: partial_sums, kernel.reduction_group: reduction_group}
+    environment = {**unit.sizes, **tiles, "vectors": vectors, "V": lanes, **chosen}
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
@@ -67,11 +68,11 @@ def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: 
     It is given as its macro, the bytes that one place of an operand takes in a round, and the steps of a
     place in it.
     """
-    if kernel.strip is None:
+    if kernel.cache_tile is None:
         return None
-    steps = work // max(1, int(expression(kernel.strip.rounds)(unit.sizes)))
+    steps = work // max(1, int(expression(kernel.cache_tile.iterations)(unit.sizes)))
     steps *= min(vectors, MOST_VECTORS)
-    return kernel.strip.macro, steps * lanes * SINGLE, max(1, steps)
+    return kernel.cache_tile.macro, steps * lanes * SINGLE, max(1, steps)
 
 
 def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int) -> tuple[int, ...]:
@@ -108,7 +109,7 @@ def gpu_choice(
     tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip
     """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
-    summed = SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.team else None
+    summed = SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.reduction_group else None
     partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
     problem = replace(problem, partial=partial)
     return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
@@ -116,4 +117,4 @@ def gpu_choice(
 
 def loop_split_rounds(unit: Unit, kernel: KernelInfo) -> int:
     """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
-    return min((int(expression(text)(unit.sizes)) for text in kernel.split.rounds), default=1) if kernel.split else 1
+    return min((int(expression(text)(unit.sizes)) for text in kernel.loop_split.iterations), default=1) if kernel.loop_split else 1

@@ -18,7 +18,7 @@ def no_local_copy(
     wanted, found = config.local or 0, kernel.local
     if found is None:
         return f"{kernel.name} has no operand that a work group could copy to local memory"
-    rounds = int(expression(found.rounds)(unit.sizes))
+    rounds = int(expression(found.iterations)(unit.sizes))
     if not 1 <= wanted <= max(1, rounds):
         return f"{wanted} rounds in local memory, expected 1 to {rounds}"
     if config.group is None or len(config.group) != 3 or config.group[1:] != (1, 1):

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...errors import PhizError
 from ...files import write_atomically
-from ...manifest.folder import load_folder
+from ...manifest.loading import load_folder
 from .cache import decoded, encoded
 from .identity import DEFAULTS_VERSION, key
 from .record import Entry

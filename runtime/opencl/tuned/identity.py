@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...manifest.folder import builtin
+from ...manifest.loading import builtin
 from ...manifest.records import KernelInfo
 from ...powers import power_above
 from ...program.program import Unit

@@ -35,7 +35,10 @@ LINE_SEARCHES: dict[str, Callable[[], Any]] = {
 
 
 def make_line_search(choice: str | LineSearch, **options: Any) -> LineSearch:
-    """A line search from its name, or the search itself; options such as c1, c2 and xtol where it has them."""
+    """A line search from its name, or the search itself.
+
+    ``options``: such as c1, c2 and xtol, where it has them.
+    """
     if not isinstance(choice, str):
         return choice
     if choice not in LINE_SEARCHES:

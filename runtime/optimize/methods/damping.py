@@ -20,7 +20,7 @@ class Damping:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutcome:
     """What a step did to f, and what was predicted of it; NaN where f could not be evaluated."""
 
     before: float
@@ -43,11 +43,11 @@ class Outcome:
 class DampingRule(Protocol):
     """Learns lambda from the outcome of a step."""
 
-    def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
+    def accepted(self, damping: Damping, outcome: StepOutcome) -> Damping:
         """For the next point."""
         ...
 
-    def rejected(self, damping: Damping, outcome: Outcome) -> Damping:
+    def rejected(self, damping: Damping, outcome: StepOutcome) -> Damping:
         """For another try from the same point."""
         ...
 
@@ -58,10 +58,10 @@ class Decade:
 
     lowest: float = 1e-16
 
-    def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
+    def accepted(self, damping: Damping, outcome: StepOutcome) -> Damping:
         return replace(damping, value=max(damping.value / 10.0, self.lowest))
 
-    def rejected(self, damping: Damping, outcome: Outcome) -> Damping:
+    def rejected(self, damping: Damping, outcome: StepOutcome) -> Damping:
         return replace(damping, value=damping.value * 10.0)
 
 
@@ -71,11 +71,11 @@ class Gain:
 
     lowest: float = 1e-16
 
-    def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
+    def accepted(self, damping: Damping, outcome: StepOutcome) -> Damping:
         factor = max(0.1, 1.0 - (2.0 * min(outcome.gain, 1.0) - 1.0) ** 3)
         return Damping(max(damping.value * factor, self.lowest))
 
-    def rejected(self, damping: Damping, outcome: Outcome) -> Damping:
+    def rejected(self, damping: Damping, outcome: StepOutcome) -> Damping:
         return Damping(damping.value * damping.rise, damping.rise * 2.0)
 
 
@@ -85,7 +85,7 @@ class Radius:
 
     Where the whole step fits, there is no lambda."""
 
-    def accepted(self, damping: Damping, outcome: Outcome) -> Damping:
+    def accepted(self, damping: Damping, outcome: StepOutcome) -> Damping:
         if outcome.gain <= 0.25:
             return self.rejected(damping, outcome)
         step = outcome.step
@@ -93,7 +93,7 @@ class Radius:
             return Damping(0.5 * step.damping, radius=2.0 * step.length)
         return Damping(step.damping, radius=damping.radius)
 
-    def rejected(self, damping: Damping, outcome: Outcome) -> Damping:
+    def rejected(self, damping: Damping, outcome: StepOutcome) -> Damping:
         step, share = outcome.step, 0.1
         if outcome.after < 100.0 * outcome.before:
             fall = outcome.before - outcome.after

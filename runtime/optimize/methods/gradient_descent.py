@@ -16,7 +16,7 @@ from ..line_search.brent import Brent
 from ..line_search.line_search import LineSearch
 from .method import Method, Move, SearchFailure, StateDict, field_of, gradient_of, search
 from .sampler import MiniBatchSampler
-from .schedules import Schedule, as_schedule
+from .schedules import RateSchedule, as_schedule
 
 _MAX_HALVINGS = 60
 
@@ -34,7 +34,7 @@ class GradientDescent(Method):
     A step to a point where f is not finite is halved, and mu with it, and the velocity dropped.
     """
 
-    step: float | Schedule | None = None
+    step: float | RateSchedule | None = None
     momentum: float = 0.0
     line_search: LineSearch | None = None
     batch_size: int | None = None
@@ -197,7 +197,7 @@ class GradientDescent(Method):
 class StochasticGradientDescent(GradientDescent):
     """Gradient descent on mini-batches of 32 by default."""
 
-    step: float | Schedule | None = 0.01
+    step: float | RateSchedule | None = 0.01
     batch_size: int | None = 32
 
     name: ClassVar[str] = "sgd"
@@ -207,7 +207,7 @@ class StochasticGradientDescent(GradientDescent):
 class Momentum(GradientDescent):
     """Gradient descent with the heavy ball, momentum 0.9 by default; on mini-batches too where batch_size is given."""
 
-    step: float | Schedule | None = 0.01
+    step: float | RateSchedule | None = 0.01
     momentum: float = 0.9
 
     name: ClassVar[str] = "momentum"

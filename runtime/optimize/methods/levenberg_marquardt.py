@@ -13,7 +13,7 @@ from ..base.errors import OptionError
 from ..base.evaluation import INFEASIBLE, Evaluator, Point
 from ..base.result import Status
 from ..base.vector import Vector, max_norm, norm
-from .damping import RULES, Damping, Outcome
+from .damping import RULES, Damping, StepOutcome
 from .method import Method, Move, StateDict, Stop, field_of
 from .normal_equations import CUT_OFF, DampedStep, NormalEquations, accumulate, damped_step
 from .residuals import NormResidual
@@ -176,7 +176,7 @@ class LevenbergMarquardt(Method):
             x = self.point.x + trial.step.astype(self.point.x.dtype)
             stop = self._too_short(trial)
             value, equations = self._trial(x)
-            outcome = Outcome(self.point.value, value, trial)
+            outcome = StepOutcome(self.point.value, value, trial)
             if value < self.point.value:
                 equations = equations or self._linearise(x)
                 if equations is not None:
@@ -184,7 +184,7 @@ class LevenbergMarquardt(Method):
                     if trial.damping <= blocked:
                         blocked = -1.0
                     return self._accept(Point(x, value, None), equations, trial, following, rejected, blocked)
-                outcome = Outcome(self.point.value, math.nan, trial)
+                outcome = StepOutcome(self.point.value, math.nan, trial)
             elif stop is not None:
                 return self.stay(self._blocked_stop() if blocked >= 0.0 or value != value else stop)
             if outcome.after != outcome.after:

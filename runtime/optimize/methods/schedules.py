@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..base.errors import OptionError
 
-Schedule = Callable[[int], float]
+RateSchedule = Callable[[int], float]
 
 
 def _positive(name: str, value: float) -> None:
@@ -85,7 +85,7 @@ class Cosine:
 class WarmUp:
     """Rises linearly to `after`'s first step in `length` iterations, then follows it."""
 
-    after: Schedule
+    after: RateSchedule
     length: int
 
     def __post_init__(self) -> None:
@@ -97,6 +97,6 @@ class WarmUp:
         return self.after(iteration - self.length)
 
 
-def as_schedule(step: float | Schedule) -> Schedule:
+def as_schedule(step: float | RateSchedule) -> RateSchedule:
     """A schedule as it is; a number as a constant one."""
     return step if callable(step) else Constant(step)

@@ -94,7 +94,7 @@ class Space:
 
     def places(self, tiles: Mapping[str, int]) -> int:
         """Accumulators in registers: of a cache tile those of one place."""
-        cache_tile = self.kernel.strip
+        cache_tile = self.kernel.cache_tile
         return prod(size for macro, size in tiles.items() if cache_tile is None or macro != cache_tile.macro)
 
     def illegal(self, config: KernelConfig) -> str:
@@ -141,7 +141,7 @@ class Space:
             return ""
         if self.device.fused:
             return "a kernel of a fused pass takes its sum in one part"
-        if not self.kernel.parts:
+        if not self.kernel.partial_sums:
             return f"{self.kernel.name} has no sum that can be taken in parts"
         if not 1 <= config.partial_sums <= self.most_partial_sums(plan):
             return f"{config.partial_sums} parts, expected 1 to {self.most_partial_sums(plan)}"
@@ -155,7 +155,7 @@ class Space:
     def _illegal_reduction_group(self, config: KernelConfig, plan: KernelPlan) -> str:
         if plan.reduction_group and config.group is not None:
             return "a team is a work group of its own"
-        if config.loop_split is not None and (not self.kernel.split or config.loop_split != plan.loop_split):
+        if config.loop_split is not None and (not self.kernel.loop_split or config.loop_split != plan.loop_split):
             most = f"the team's {plan.reduction_group} and to the rounds of its loop"
             return f"{config.loop_split} runs, expected a power of two up to {most}"
         return "" if config.reduction_group is None else self._illegal_reduction_group_of(config.reduction_group, plan)
@@ -163,7 +163,7 @@ class Space:
     def _illegal_reduction_group_of(self, items: int, plan: KernelPlan) -> str:
         if self.device.fused:
             return "a kernel of a fused pass has a sum to itself"
-        if not self.kernel.team:
+        if not self.kernel.reduction_group:
             return f"{self.kernel.name} has no sum that work items could share"
         if items not in (1, *REDUCTION_GROUPS) or items > self.device.work_group:
             return f"a team of {items}, expected a power of two up to {min(self.device.work_group, REDUCTION_GROUPS[-1])}"
@@ -266,7 +266,7 @@ class Space:
 
     def partial_sum_values(self, plan: KernelPlan) -> tuple[int, ...]:
         """Parts to try: powers of two, until there are four times the work items that keep the device busy."""
-        if not self.kernel.parts or self.device.fused:
+        if not self.kernel.partial_sums or self.device.fused:
             return (1,)
         items = prod(self.global_size(replace(plan, partial_sums=1)))
         room = min(self.most_partial_sums(plan), 4 * self.device.machine.work_items // max(1, items))
@@ -306,7 +306,7 @@ class Space:
         """The next numbers of partial sums, of items that share one, and of runs that these share out."""
         for partial_sums in _beside(self.partial_sum_values(plan), plan.partial_sums):
             yield replace(same, partial_sums=partial_sums, group=None)
-        if self.kernel.team and self.device.kind == "gpu" and not self.device.fused:
+        if self.kernel.reduction_group and self.device.kind == "gpu" and not self.device.fused:
             for reduction_group in _beside((1, *REDUCTION_GROUPS), max(1, plan.reduction_group)):
                 yield replace(same, reduction_group=reduction_group, loop_split=None, group=None)
             for loop_split in _beside((1, *REDUCTION_GROUPS), plan.loop_split):
@@ -347,7 +347,7 @@ class Space:
 
     def _drawn_choices(self, config: KernelConfig, generator: np.random.Generator) -> KernelConfig:
         """``config`` with any legal value of what is no tile, width or group, worth a trial or not."""
-        if self.kernel.parts and not self.device.fused:
+        if self.kernel.partial_sums and not self.device.fused:
             shared = replace(
                 config, reduction_group=(None, 1, *REDUCTION_GROUPS)[int(generator.integers(len(REDUCTION_GROUPS) + 2))]
             )

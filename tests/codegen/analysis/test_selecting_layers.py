@@ -60,14 +60,14 @@ def test_layers_of_the_package(family: Family) -> None:
     assert found(family) == {{"max_pooling": "largest", "vanilla_subsampling": "one"}.get(family.name, "")}
 
 
-@pytest.mark.parametrize(("name", "selection"), [
+@pytest.mark.parametrize(("name", "expected"), [
     ("every_other", "one"), ("across_maps", "largest"), ("twice_the_largest", ""), ("largest_square", ""),
 ])  # fmt: skip
-def test_layers_of_a_user(name: str, selection: str, tmp_path: Path) -> None:
+def test_layers_of_a_user(name: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(OWN)
     (family,) = (f for f in load_definitions([file]).families if f.name == name)
-    assert found(family) == {selection}
+    assert found(family) == {expected}
 
 
 def test_what_is_padded_or_computed_is_not_selected() -> None:

@@ -47,7 +47,7 @@ LEAVES = st.sampled_from(sorted(AXES)).map(load)
 TERMS = st.one_of(LEAVES, LEAVES.map(lambda e: Call("neg", (e,))), st.just(Number("3.0")))
 SUMS = st.lists(TERMS, min_size=2, max_size=3).map(lambda terms: Call("add", tuple(terms)))
 FACTORS = st.one_of(LEAVES, SUMS, st.just(Number("2.0")), SUMS.map(lambda e: Call("neg", (e,))))
-PRODUCTS = st.lists(FACTORS, min_size=1, max_size=4).map(lambda parts: parts[0] if len(parts) == 1 else Call("mul", tuple(parts)))
+PRODUCTS = st.lists(FACTORS, min_size=1, max_size=4).map(lambda found: found[0] if len(found) == 1 else Call("mul", tuple(found)))
 BODIES = st.one_of(
     PRODUCTS, PRODUCTS.map(lambda e: Call("neg", (e,))), PRODUCTS.map(lambda e: Call("div", (e, Number("4.0"))))
 )
@@ -88,7 +88,7 @@ def test_nothing_changes_in_exact_arithmetic(body, sampled, writes, guarded, res
     assert together(changed) == [tuple(range(len(changed.nests)))]
 
 
-def split(body: Expr, writes: bool = True, sampled: str = "C", guarded: bool = False, **nest: object) -> list[Expr]:
+def terms_of(body: Expr, writes: bool = True, sampled: str = "C", guarded: bool = False, **nest: object) -> list[Expr]:
     """The bodies of the nests afterwards."""
     tensors = {name: tensor(name, name in sampled) for name in AXES}
     return [n.body for n in distributed(made(body, Accumulator(0), writes, guarded, **nest), tensors).nests]
@@ -98,17 +98,17 @@ def test_what_leaves_and_what_stays() -> None:
     A, B, C, D, E = map(load, "ABCDE")
     difference = Call("add", (B, Call("neg", (C,))))
     body = Call("mul", (D, difference))
-    assert split(body) == [Call("neg", (Call("mul", (D, C)),)), D]  # B does not move with k, and D knows nothing of j
-    assert split(Call("mul", (E, Call("add", (A, C))))) == [Call("mul", (E, C)), E]
-    assert split(body, writes=False, sampled="B") == [body]  # but B moves with the samples that are summed
-    assert len(split(body, writes=False, sampled="C")) == 2
+    assert terms_of(body) == [Call("neg", (Call("mul", (D, C)),)), D]  # B does not move with k, and D knows nothing of j
+    assert terms_of(Call("mul", (E, Call("add", (A, C))))) == [Call("mul", (E, C)), E]
+    assert terms_of(body, writes=False, sampled="B") == [body]  # but B moves with the samples that are summed
+    assert len(terms_of(body, writes=False, sampled="C")) == 2
     both = Call("mul", (D, E, difference))
-    assert split(both, sampled="CE") == [both]  # the sum of D E would be another one for every point and sample
-    assert len(split(both, sampled="C")) == 2  # but here it is the same for all samples
-    assert split(difference) == [difference]  # there is no other factor
-    assert split(body, guarded=True) != [body]  # the guard depends on i alone, D on i as well
-    assert split(body, combine="max", position=Integer(0)) == [body]
-    assert split(body, temporaries=(("u", C),)) == [body]
+    assert terms_of(both, sampled="CE") == [both]  # the sum of D E would be another one for every point and sample
+    assert len(terms_of(both, sampled="C")) == 2  # but here it is the same for all samples
+    assert terms_of(difference) == [difference]  # there is no other factor
+    assert terms_of(body, guarded=True) != [body]  # the guard depends on i alone, D on i as well
+    assert terms_of(body, combine="max", position=Integer(0)) == [body]
+    assert terms_of(body, temporaries=(("u", C),)) == [body]
 
 
 def test_the_sum_of_deltas_of_a_radial_basis_layer_is_kept_once_for_all_inputs() -> None:

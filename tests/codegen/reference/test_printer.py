@@ -35,9 +35,9 @@ from phiz.derive.ir import (
     Name,
     Nest,
     Number,
-    RowLoop,
     Select,
     Size,
+    TableLoop,
     Temporary,
     Tensor,
 )
@@ -78,7 +78,7 @@ def window(name: str, extent: IntExpr, lower: IntExpr, upper: IntExpr) -> Loop:
     return Loop(name, "window", extent, lower, upper, ONE)
 
 
-def nest(body: Expr, *loops: Loop | RowLoop, conditions: Sequence[Condition] = (), **more: Any) -> Nest:
+def nest(body: Expr, *loops: Loop | TableLoop, conditions: Sequence[Condition] = (), **more: Any) -> Nest:
     return Nest(loops, tuple(more.pop("lets", ())), tuple(conditions), tuple(conditions), body, **more)
 
 
@@ -247,7 +247,7 @@ def test_ragged_convolution_with_connections(dtype: type) -> None:
     Y = tensor("Y", J, Size("H", Name("_")), ragged=True, layout="Y")
     w = tensor("w", Size("Q"), Size("M", Name("_")), samples=False, ragged=True, layout="w")
     body = product(Load("w", (q_, u)), Load("Y", (j_, plus(x, u))))
-    content = nest(body, RowLoop("c", "D", "i", i), loop("u", "window", Size("M", q_)))
+    content = nest(body, TableLoop("c", "D", "i", i), loop("u", "window", Size("M", q_)))
     Z = tensor("Z", I, Size("O", Name("_")), ragged=True, layout="Z")
     k = kernel(Z, [("i", "map", I), ("x", "coordinate", Size("O", i))], content)
     got = run(k, [Y, w], y, weight, I=3, J=2, Q=2, H=H, M=M, O=O, D=D)
@@ -267,7 +267,7 @@ def test_units_with_connection_lists(dtype: type, T: int) -> None:
     rows = {"i": [0, 0, 2, 2, 2], "j": [1, 3, 0, 1, 1], "q": [0, 1, 1, 0, 0]}
     D = ConnectionTable("D", rows, {"i": 3, "j": 4, "q": 2})
     body = product(Load("w", (Column("D", "q", c),)), Load("Y", (Column("D", "j", c),)))
-    k = kernel(tensor("Z", I), [("i", "unit", I)], nest(body, RowLoop("c", "D", "i", i)))
+    k = kernel(tensor("Z", I), [("i", "unit", I)], nest(body, TableLoop("c", "D", "i", i)))
     y, w = drawn(dtype, 4, T), drawn(dtype, 2)
     want = np.zeros((3, T))
     for a, b, q in zip(*rows.values(), strict=True):

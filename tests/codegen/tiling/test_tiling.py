@@ -24,7 +24,7 @@ def cache_tile(tiling: Tiling) -> str:
 
 
 @pytest.mark.parametrize(("rank", "axis"), [(1, ""), (2, "u0"), (3, "u0")])
-def test_the_outermost_axis_of_a_window_is_a_strip_where_a_loop_is_left_inside(rank: int, axis: str) -> None:
+def test_the_outermost_axis_of_a_window_is_a_cache_tile_where_a_loop_is_left_inside(rank: int, axis: str) -> None:
     tiling = choose(*derived("convolution", "gradient_w", rank=rank, connections="full"))
     assert cache_tile(tiling) == axis
 
@@ -41,7 +41,7 @@ def test_others_have_none(family: str, kernel: str, options: dict[str, Any]) -> 
     assert cache_tile(choose(*derived(family, kernel, **options))) == ""
 
 
-def test_a_place_of_a_strip_takes_its_accumulators_and_puts_them_back() -> None:
+def test_a_point_of_a_cache_tile_takes_its_accumulators_and_puts_them_back() -> None:
     kernel, tensors = derived("convolution", "gradient_w", rank=2, connections="full")
     text = KernelWriter(kernel, tensors, choose(kernel, tensors)).text()
     lines = [line.text for line in text.nests[0].lines]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from phiz.runtime.errors import ManifestError, PhizError, ShapeError
-from phiz.runtime.manifest.folder import load_folder, load_manifest
+from phiz.runtime.manifest.loading import load_folder, load_manifest
 
 
 def test_a_sound_folder_is_read(folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_runtime_leaves_the_symbolic_rooms_alone(folder: Path) -> None:
 
     code = (
         "import sys, numpy as np\n"
-        "from phiz.runtime.manifest.folder import load_manifest\n"
+        "from phiz.runtime.manifest.loading import load_manifest\n"
         "from phiz.runtime.program.layer import layer\n"
         "from phiz.runtime.network.network import Network\n"
         f"m = load_manifest([{str(folder)!r}], builtin_too=False)\n"

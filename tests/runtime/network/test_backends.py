@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime.errors import DeviceError, ManifestError
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.manifest.records import KernelInfo, TileInfo
 from phiz.runtime.network.backends import make_backend
 from phiz.runtime.network.network import Network

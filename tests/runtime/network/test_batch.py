@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phiz.runtime.errors import DataError, NotFiniteError
-from phiz.runtime.manifest.folder import builtin
+from phiz.runtime.manifest.loading import builtin
 from phiz.runtime.network.batch import GRAIN, PIECE, Batch, admissible, even_parts, finite
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.runtime.errors import DataError, PhizError, ShapeError
-from phiz.runtime.manifest.folder import builtin
+from phiz.runtime.manifest.loading import builtin
 from phiz.runtime.network.network import Network
 from phiz.runtime.program.layer import LayerSpec, layer
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.runtime.errors import DataError, ManifestError, NotFiniteError, PhizError, ShapeError
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.network.network import Network
 from phiz.runtime.program.layer import layer
 

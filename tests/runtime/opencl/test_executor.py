@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from phiz.runtime.backend import Request, calls
 from phiz.runtime.errors import NotFiniteError
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.network.architectures import NAMED
 from phiz.runtime.network.network import VALUE_AND_GRADIENT, Network
 from phiz.runtime.opencl.backend import OpenCLBackend, OpenCLExecutor

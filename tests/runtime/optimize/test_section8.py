@@ -9,7 +9,7 @@ from phiz.runtime.optimize import FunctionObjective, LeastSquares, Status, minim
 from phiz.runtime.optimize.base.errors import OptionError
 from phiz.runtime.optimize.error_curve import error_curve
 from phiz.runtime.optimize.movement import MovementStatistics, SubsetObjective, minimize_subset
-from phiz.runtime.optimize.switching import After, Below, SlowProgress, Stage, minimize_in_stages
+from phiz.runtime.optimize.switching import After, Below, OptimizerStage, SlowProgress, minimize_in_stages
 
 
 def rosen(x):
@@ -53,7 +53,7 @@ def test_error_curve_plots():
 
 
 def test_switching_hands_over_and_joins_histories():
-    stages = [Stage("gd", After(5)), Stage("cg", Below(fun=1.0)), Stage("bfgs")]
+    stages = [OptimizerStage("gd", After(5)), OptimizerStage("cg", Below(fun=1.0)), OptimizerStage("bfgs")]
     result = minimize_in_stages(ROSEN, [-1.2, 1.0], stages)
     assert result.success and result.fun < 1e-8 and result.method == "gd+cg+bfgs"
     notes = list(result.history.column("note"))
@@ -66,7 +66,7 @@ def test_switching_hands_over_and_joins_histories():
 
 def test_switching_back_and_forth_and_stopping():
     seen = []
-    stages = [Stage("gd", After(2)), Stage("lbfgs", After(2))]
+    stages = [OptimizerStage("gd", After(2)), OptimizerStage("lbfgs", After(2))]
     result = minimize_in_stages(ROSEN, [-1.2, 1.0], stages, rounds=3, callback=lambda p: seen.append(p.fun))
     assert result.nit == 12 == len(seen)
     result = minimize_in_stages(ROSEN, [-1.2, 1.0], stages, rounds=3, callback=lambda p: True)
@@ -80,7 +80,7 @@ def test_slow_progress_rule():
     objective = LeastSquares(
         lambda x: np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]]), lambda x: np.array([[-20 * x[0], 10], [-1, 0]])
     )
-    stages = [Stage("gd", SlowProgress(fall=0.05, window=5)), Stage("lm")]
+    stages = [OptimizerStage("gd", SlowProgress(fall=0.05, window=5)), OptimizerStage("lm")]
     result = minimize_in_stages(objective, [-1.2, 1.0], stages)
     assert result.fun < 1e-20 and result.method == "gd+lm"
     switch = list(result.history.column("note")).index("switch to lm")

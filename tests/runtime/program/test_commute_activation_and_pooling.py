@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phiz.runtime.manifest.folder import Folder, load_folder
+from phiz.runtime.manifest.folder import Folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.network.network import Network
 from phiz.runtime.program.commute_activation_and_pooling import moved
 from phiz.runtime.program.layer import LayerSpec, layer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from phiz.runtime.backend import Request, calls
 from phiz.runtime.network.architectures import NAMED
 from phiz.runtime.network.network import Network
-from phiz.runtime.program.memory_plan import Layout, Use, least_memory, lifetimes, plan_memory
+from phiz.runtime.program.memory_plan import MemoryLayout, Use, least_memory, lifetimes, plan_memory
 
 KEYS = [f"t{n}" for n in range(12)]
 SOME, ONE_OR_TWO = (st.lists(st.sampled_from(KEYS), min_size=low, max_size=high).map(tuple) for low, high in ((0, 3), (1, 2)))
@@ -37,7 +37,7 @@ def test_no_two_live_tensors_overlap(uses: list[Use], counts: dict[str, int], al
         assert all(start % align == 0 and stop <= layout.total for start, stop in spans)
         lower = max(lower, sum(stop - start for start, stop in spans))
     assert lower <= least_memory(uses, counts, align, keep) <= layout.total
-    assert layout.total <= Layout.packed({k: counts[k] for k in layout.offsets}, align).total
+    assert layout.total <= MemoryLayout.packed({k: counts[k] for k in layout.offsets}, align).total
     assert plan_memory(uses, dict(reversed(counts.items())), align, keep) == layout
 
 
@@ -55,7 +55,7 @@ def test_lifetimes() -> None:
 
 
 def test_packed_tensors_are_aligned_and_never_empty() -> None:
-    layout = Layout.packed({"a": 3, "b": 0, "c": 9}, 8)
+    layout = MemoryLayout.packed({"a": 3, "b": 0, "c": 9}, 8)
     assert layout.offsets == {"a": 0, "b": 8, "c": 16} and layout.total == 32
 
 

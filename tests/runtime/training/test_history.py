@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from phiz.runtime.errors import DataError, PhizError
 from phiz.runtime.training import history
-from phiz.runtime.training.history import Epoch, History
+from phiz.runtime.training.history import Epoch, TrainingHistory
 
 
-def example() -> History:
-    record = History(about={"network": "lenet", "seed": "3"}, unit="iteration")
+def example() -> TrainingHistory:
+    record = TrainingHistory(about={"network": "lenet", "seed": "3"}, unit="iteration")
     record = record.append(Epoch(0, 2.3))
     record = record.append(Epoch(1, 1.1, 0.5, 1.2, 0.4, 0.25, 11, 0.1))
     return record.append(Epoch(2, 0.1 + 0.2, 1.0, 1.3, 0.375, 0.5, 22, 0.05))
@@ -31,7 +31,7 @@ def test_round_trip_is_equal_and_repeats(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
-    record = History((Epoch(1, math.inf, validation_loss=-math.inf, rate=math.nan),), stopped="diverged")
+    record = TrainingHistory((Epoch(1, math.inf, validation_loss=-math.inf, rate=math.nan),), stopped="diverged")
     history.save(record, path)
 
     def refuse(name: str) -> None:
@@ -45,14 +45,14 @@ def test_values_that_are_not_finite_are_valid_json(tmp_path: Path) -> None:
 
 def test_numpy_scalars_and_whole_losses(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
-    history.save(History((Epoch(np.int64(1), np.float32(0.5), evaluations=np.int64(7)), Epoch(2, 1))), path)  # type: ignore
-    assert history.load(path) == History((Epoch(1, 0.5, evaluations=7), Epoch(2, 1.0)))
+    history.save(TrainingHistory((Epoch(np.int64(1), np.float32(0.5), evaluations=np.int64(7)), Epoch(2, 1))), path)  # type: ignore
+    assert history.load(path) == TrainingHistory((Epoch(1, 0.5, evaluations=7), Epoch(2, 1.0)))
 
 
 def test_best_is_the_first_lowest_validation_loss() -> None:
     assert example().best() == example().epochs[1]
-    assert History().best() is None and History((Epoch(1, math.nan),)).best() is None
-    assert History((Epoch(1, 3.0), Epoch(2, math.nan), Epoch(3, 1.0), Epoch(4, 1.0))).best() == Epoch(3, 1.0)
+    assert TrainingHistory().best() is None and TrainingHistory((Epoch(1, math.nan),)).best() is None
+    assert TrainingHistory((Epoch(1, 3.0), Epoch(2, math.nan), Epoch(3, 1.0), Epoch(4, 1.0))).best() == Epoch(3, 1.0)
 
 
 def test_epochs_are_in_order() -> None:
@@ -92,7 +92,7 @@ def test_every_prefix_is_refused(tmp_path: Path) -> None:
 )
 def test_other_json_is_refused(tmp_path: Path, change: dict, expected: str) -> None:
     path = tmp_path / "history.json"
-    history.save(History((Epoch(1, 1.0),)), path)
+    history.save(TrainingHistory((Epoch(1, 1.0),)), path)
     document = json.loads(path.read_text())
     if next(iter(change)) in document:
         document |= change

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from phiz.runtime.errors import PhizError
-from phiz.runtime.training.history import Epoch, History
+from phiz.runtime.training.history import Epoch, TrainingHistory
 from phiz.runtime.training.plots import _arrange, filters, loss_curve
 
 BLUE, ORANGE = (0x1F, 0x6F, 0xB4), (0xD1, 0x60, 0x1F)
@@ -26,8 +26,8 @@ def is_colour(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return np.abs(picture - np.array(colour)).max(axis=-1) <= 3
 
 
-def run(count: int, **fields: float) -> History:
-    return History(tuple(Epoch(n, 2.0**-n, **fields) for n in range(1, count + 1)))  # type: ignore[arg-type]
+def run(count: int, **fields: float) -> TrainingHistory:
+    return TrainingHistory(tuple(Epoch(n, 2.0**-n, **fields) for n in range(1, count + 1)))  # type: ignore[arg-type]
 
 
 def test_a_curve_that_halves_is_a_straight_line_on_the_logarithmic_axis(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_validation_and_accuracy_appear_when_they_are_there(tmp_path: Path) -> N
 @pytest.mark.parametrize("losses", [[0.5], [1.0, 0.0], [2.0, -1.0], [math.nan, 1.0, math.inf, 0.5], [1.0, 1.0], [1e100, 1e-100]])
 def test_awkward_losses_are_drawn(tmp_path: Path, losses: list[float]) -> None:
     path = tmp_path / "loss.png"
-    loss_curve(History(tuple(Epoch(n, loss) for n, loss in enumerate(losses))), path)
+    loss_curve(TrainingHistory(tuple(Epoch(n, loss) for n, loss in enumerate(losses))), path)
     assert is_colour(pixels(path), BLUE).any()
 
 
@@ -104,7 +104,7 @@ def test_arrangement_leaves_few_holes() -> None:
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    for record in (History(), History((Epoch(1, math.nan),))):
+    for record in (TrainingHistory(), TrainingHistory((Epoch(1, math.nan),))):
         with pytest.raises(PhizError, match="finite loss"):
             loss_curve(record, path)
     for weights, expected in (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from phiz.runtime.errors import ManifestError, PhizError
-from phiz.runtime.manifest.folder import builtin, builtin_path
+from phiz.runtime.manifest.loading import builtin, builtin_path
 from phiz.runtime.verify.random_configuration import random_configuration
 from phiz.runtime.verify.verdict import Report
 from phiz.runtime.verify.verify import plan, verify

@@ -149,19 +149,19 @@ def test_random_configs_give_what_numpy_gives(name: str, seed: int) -> None:
             assert first.tobytes() == second.tobytes(), (field, samples)
 
 
-def test_widths_teams_and_parts_are_mixed_within_the_launches_above() -> None:
+def test_widths_groups_and_partial_sums_are_mixed_within_the_launches_above() -> None:
     """The same plans, without a device."""
-    widths, teams, parts = set(), 0, 0
+    widths, group_sizes, partial_sums = set(), 0, 0
     for name, seed in (*((name, 1) for name in NETWORKS), ("images", 2), ("radial", 3)):
         found = grouping(network(name), 64, Drawn(seed))
         steps = calls(network(name).program, GRADIENT)
         for launch in _launches(found, steps):
             plans = [found.kernel(step) for step in launch.steps]
             widths.add(frozenset(plan.width for plan in plans))
-            teams = max(teams, len({plan.reduction_group for plan in plans}))
-            parts = max(parts, len({plan.partial_sums for plan in plans}))
+            group_sizes = max(group_sizes, len({plan.reduction_group for plan in plans}))
+            partial_sums = max(partial_sums, len({plan.partial_sums for plan in plans}))
     assert max(map(len, widths)) == 3, "vectors of 1, 2 and 4 samples side by side in one launch"
-    assert teams > 3 and parts > 2
+    assert group_sizes > 3 and partial_sums > 2
 
 
 def test_configs_of_the_user_reach_grouped_passes() -> None:
@@ -207,21 +207,21 @@ def grouping(net: Network, samples: int, configs: Any = None) -> Grouping:
     return gpu(configs).grouping(net.program.units, "float32", samples)
 
 
-def in_queue(parts: Sequence[LaunchGroup]) -> list[LaunchGroup]:
+def in_queue(groups: Sequence[LaunchGroup]) -> list[LaunchGroup]:
     """In the order that they are queued in: stage by stage."""
-    assert sorted({part.turn for part in parts}) == list(range(1 + max(part.turn for part in parts)))
-    return sorted(parts, key=lambda part: part.turn)
+    assert sorted({part.turn for part in groups}) == list(range(1 + max(part.turn for part in groups)))
+    return sorted(groups, key=lambda part: part.turn)
 
 
-def check_launches(steps: Sequence[Step], parts: Sequence[LaunchGroup], found: Grouping) -> None:
+def check_launches(steps: Sequence[Step], groups: Sequence[LaunchGroup], found: Grouping) -> None:
     """Every step is in one launch, and what it reads was written by an earlier one or by an earlier step of its stretch."""
-    parts = in_queue(parts)
-    assert parts == list(parts)
-    computed = [step for part in parts if part.kind != "parts" for step in part.steps]
+    groups = in_queue(groups)
+    assert groups == list(groups)
+    computed = [step for part in groups if part.kind != "parts" for step in part.steps]
     assert len(computed) == len(steps) and {id(step) for step in computed} == {id(step) for step in steps}
     writer = {key: step for step in steps for key in step.use.writes}
     ready: set[str] = set()
-    for part in parts:
+    for part in groups:
         assert part.steps and (part.kind != "single" or len(part.steps) == 1) and (part.kind != "stretch" or len(part.steps) > 1)
         split = [step for step in part.steps if found.partial_sums(step) > 1]
         if part.kind == "parts":
@@ -278,18 +278,18 @@ def test_steps_with_little_to_do_share_a_launch_and_sums_are_one() -> None:
     assert tail == ["forward_A", "forward_m", "forward_E", "forward_S", "forward_Z"]
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_parts_add_one_launch(parts: int) -> None:
+@pytest.mark.parametrize("partial_sums", [1, 2])
+def test_parts_add_one_launch(partial_sums: int) -> None:
     names = (("dense", "gradient_w"), ("dense", "gradient_b"), ("radial_basis", "gradient_c"), ("radial_basis", "gradient_beta"),
              ("linear_combination", "gradient_a"))  # fmt: skip
     net = network("radial")
     steps = calls(net.program, GRADIENT)
-    split = names[1:2] if parts > 1 else ()
-    whole = Fixed({name: KernelConfig(reduction_group=32, partial_sums=parts if name in split else 1) for name in names})
+    split = names[1:2] if partial_sums > 1 else ()
+    whole = Fixed({name: KernelConfig(reduction_group=32, partial_sums=partial_sums if name in split else 1) for name in names})
     found = [part for part in _launches(grouping(net, 64, whole), steps) if part.kind in ("sums", "parts")]
-    assert [part.kind for part in found] == (["sums", "parts"] if parts > 1 else ["sums"])
+    assert [part.kind for part in found] == (["sums", "parts"] if partial_sums > 1 else ["sums"])
     assert len(found[0].steps) == 5
-    assert parts == 1 or [step.kernel.name for step in found[1].steps] == ["gradient_b"]
+    assert partial_sums == 1 or [step.kernel.name for step in found[1].steps] == ["gradient_b"]
     assert len({part.turn for part in found}) == 1
 
 
@@ -332,7 +332,7 @@ def test_copied_memory_gives_the_bits_of_shared_memory(monkeypatch: pytest.Monke
     assert results() == before
 
 
-def test_teams_of_all_sizes_side_by_side_fit_local_memory() -> None:
+def test_reduction_groups_of_all_sizes_side_by_side_fit_local_memory() -> None:
     """A launch has groups of its largest team: several small teams share one, and each has a place for every item."""
     net = Network([layer("dense", maps=16)], (16,), "mse", "numpy", "float32")
     unit, steps = net.program.units[0], calls(net.program, GRADIENT)

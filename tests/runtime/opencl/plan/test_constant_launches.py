@@ -96,7 +96,8 @@ def test_why_parameters_do_not_fit() -> None:
     assert "gradient_w reads no parameters" in reason(gradient)
     assert forward.constant is not None
     many = {f"p{n}": "1" for n in range(9)}
-    crowded = replace(forward, constant=ConstantInfo("S", many, {}, "I", "", 1))
+    launch = replace(forward.launch, constant=ConstantInfo("S", many, {}, "I", "", 1))
+    crowded = replace(forward, launches={forward.layout: launch})
     assert "forward_Z reads 9 tensors of parameters, constant memory takes 8" in reason(crowded, Machine(16, 2, 65536))
 
 

@@ -88,7 +88,7 @@ def test_few_samples_are_made_up_for_by_a_coordinate() -> None:
     assert tiles[0][1] > 1 and tiles[1][1] == 1
 
 
-def test_a_strip_serves_sums_that_stream_from_the_second_level_cache() -> None:
+def test_a_cache_tile_serves_sums_that_stream_from_the_second_level_cache() -> None:
     """Planes of 256 KiB, rows of 8: five places that share a row load it once."""
     operands, extents = [["i"], ["j", "u"]], {"i": 16, "j": 6, "u": 5}
     streamed = tile_problem(extents, operands, 9, False, 1 << 18, [[], ["u"]], ("u", 1 << 12, 64))
@@ -100,7 +100,7 @@ def test_a_strip_serves_sums_that_stream_from_the_second_level_cache() -> None:
     assert cycles(wide, (4, 3, 5), CPU) == pytest.approx(cycles(wide, (4, 3, 1), CPU), rel=1e-3)
 
 
-def test_a_strip_takes_no_registers_and_leaves_work_for_every_core() -> None:
+def test_a_cache_tile_takes_no_registers_and_leaves_work_for_every_core() -> None:
     operands, extents = [["i"], ["j", "u"]], {"i": 4, "j": 3, "u": 8}
     problem = tile_problem(extents, operands, 1, False, 1 << 20, [[], ["u"]], ("u", 1 << 12, 64))
     assert problem.in_registers((4, 3, 8)) == (4, 3, 1)

@@ -1,4 +1,4 @@
-"""Default tiles and teams of a GPU: the choice against all others by the model's own count, and what it must never do."""
+"""Default tiles and reduction groups of a GPU: the choice against all others by the model's count, what it must never do."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def best(problem: TileProblem, machine: Machine, steps: int, width: int, summed:
     return found
 
 
-def fits(tile: tuple[int, ...], team: int, numbers: int) -> bool:
-    """Whether as many teams as make up a group of 128 have room: a place for each item, and one that keeps banks apart."""
-    return prod(tile) * (team + 1) * (128 // team) <= numbers
+def fits(tile: tuple[int, ...], group: int, numbers: int) -> bool:
+    """Whether the reduction groups of a work group of 128 have room: a number for each item, and one that keeps banks apart."""
+    return prod(tile) * (group + 1) * (128 // group) <= numbers
 
 
-def teams(tile: tuple[int, ...], summed: SampleSum) -> Iterator[tuple[int, int]]:
-    """Legal teams and runs; none only where none fits.  Half of a team beyond the first must have something to do."""
-    if not any(fits(tile, team, summed.numbers) for team in (32, 64, 128)):
+def groups(tile: tuple[int, ...], summed: SampleSum) -> Iterator[tuple[int, int]]:
+    """Legal groups and runs; none only where none fits.  Half of a group beyond the first must have something to do."""
+    if not any(fits(tile, group, summed.numbers) for group in (32, 64, 128)):
         yield 0, 1
-    for team, split in product((32, 64, 128), (1, 2, 4, 8, 16, 32, 64, 128)):
-        busy = team == 32 or team // 2 < summed.vectors * split
-        if fits(tile, team, summed.numbers) and split <= min(team, summed.rounds) and busy:
-            yield team, split
+    for group, split in product((32, 64, 128), (1, 2, 4, 8, 16, 32, 64, 128)):
+        busy = group == 32 or group // 2 < summed.vectors * split
+        if fits(tile, group, summed.numbers) and split <= min(group, summed.rounds) and busy:
+            yield group, split
 
 
 def choices(problem: TileProblem, summed: SampleSum | None) -> Iterator[Choice]:
@@ -77,10 +77,10 @@ def choices(problem: TileProblem, summed: SampleSum | None) -> Iterator[Choice]:
         if summed is None:
             yield Choice(tile)
             continue
-        for team, split in teams(tile, summed):
+        for group, split in groups(tile, summed):
             for parts in (1 << n for n in range(20)):
-                if parts == 1 or max(1, team) // split * parts <= summed.vectors:
-                    yield Choice(tile, team, parts, split)
+                if parts == 1 or max(1, group) // split * parts <= summed.vectors:
+                    yield Choice(tile, group, parts, split)
 
 
 @st.composite
@@ -118,10 +118,10 @@ def test_no_other_choice_is_predicted_to_be_faster(
 
 @settings(max_examples=60, deadline=None)
 @given(problem=problems(), machine=MACHINES, steps=st.integers(1, 400), summed=SUMS)
-def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Machine, steps: int, summed: SampleSum) -> None:
+def test_a_reduction_group_fits_its_memory_and_work(problem: TileProblem, machine: Machine, steps: int, summed: SampleSum) -> None:
     found = best(problem, machine, steps, 1, summed)
     assert found.reduction_group in (0, 32, 64, 128)
-    assert found.reduction_group or not any(fits(found.tile, team, summed.numbers) for team in (32, 64, 128))
+    assert found.reduction_group or not any(fits(found.tile, group, summed.numbers) for group in (32, 64, 128))
     assert not found.reduction_group or fits(found.tile, found.reduction_group, summed.numbers)
     assert (
         1 <= found.loop_split <= max(1, found.reduction_group)
@@ -135,7 +135,7 @@ def test_a_team_fits_its_memory_and_its_work(problem: TileProblem, machine: Mach
     assert problem.cache_tile is None or found.tile[problem.cache_tile.axis] == 1
 
 
-def test_without_local_memory_there_are_no_teams() -> None:
+def test_without_local_memory_there_are_no_reduction_groups() -> None:
     problem = TileProblem((5, 7), FORWARD, 1, False)
     assert best(problem, GPU, 1, 1, SampleSum(1024, NUMBERS)).reduction_group >= 32
     alone = best(problem, GPU, 1, 1, SampleSum(1024, 0))
@@ -155,7 +155,7 @@ def test_the_count_of_cycles() -> None:
     wide = 100 * max(LATENCY * 5, warps / 16 * (4 * 4 / WARPS + 4 + 4 + OVERHEAD)) + warps / 16 * ITEM
     vectors = TileProblem((16, 1024), FORWARD, 1, True)
     assert cycles(vectors, Choice((4, 1)), GPU, 100, 4, None) == pytest.approx(wide), "vectors of four samples are four lines"
-    # a sum over 640 vectors of two tensors, by teams of 64: ten rounds each
+    # a sum over 640 vectors of two tensors, by groups of 64: ten rounds each
     gradient, summed = TileProblem((5, 7), FORWARD, 1, False), SampleSum(640, NUMBERS)
     warps, issued = 35 * 2 / 132, 1 / WARPS + 2 + OVERHEAD
     found = cycles(gradient, Choice((1, 1), 64), GPU, 1, 1, summed)
@@ -195,8 +195,8 @@ def test_few_registers_have_smaller_tiles() -> None:
     assert found[16, 1] < found[64, 1] and found[64, 4] < found[64, 1], "vectors take as many registers as they have samples"
 
 
-def test_of_few_samples_teams_share_the_rounds_of_a_loop() -> None:
-    """28 rows of an image with four samples: a team's items have a row each rather than nothing."""
+def test_of_few_samples_reduction_groups_share_the_rounds_of_a_loop() -> None:
+    """28 rows of an image with four samples: a group's items have a row each rather than nothing."""
     problem = TileProblem((6, 5), FORWARD, 1, False)
     few, long = best(problem, GPU, 28 * 28, 1, SampleSum(4, NUMBERS, 28)), best(problem, GPU, 1, 1, SampleSum(4096, NUMBERS, 28))
     assert few.reduction_group >= 32 and few.reduction_group // few.loop_split <= 4 < few.loop_split <= 16

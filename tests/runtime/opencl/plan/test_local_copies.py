@@ -11,7 +11,7 @@ import numpy as np
 import pyopencl as cl
 import pytest
 from phiz.runtime.backend import Request
-from phiz.runtime.manifest.folder import builtin
+from phiz.runtime.manifest.loading import builtin
 from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend

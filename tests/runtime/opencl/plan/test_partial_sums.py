@@ -24,7 +24,7 @@ GPU, CPU = 132 * 256, 2
 
 
 @pytest.mark.parametrize(
-    ("items", "vectors", "work_items", "parts"),
+    ("items", "vectors", "work_items", "partial_sums"),
     [
         (1, 1, GPU, 1),  # nothing to split
         (10, 1024, GPU, 32),  # 32 parts of 32 vectors, then 32 numbers to add
@@ -36,8 +36,8 @@ GPU, CPU = 132 * 256, 2
         (1, 8192, CPU, 2),
     ],
 )
-def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, parts: int) -> None:
-    assert default_partial_sums(items, vectors, work_items) == parts
+def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, partial_sums: int) -> None:
+    assert default_partial_sums(items, vectors, work_items) == partial_sums
 
 
 def test_the_rule_holds_everywhere() -> None:
@@ -47,10 +47,10 @@ def test_the_rule_holds_everywhere() -> None:
             assert most >= 1 and most & (most - 1) == 0
             assert most == 1 or (vectors // most >= least_share(work_items) and vectors // most >= most)
             for items in (1, 7, 5000):
-                parts = default_partial_sums(items, vectors, work_items)
-                assert 1 <= parts <= most and parts & (parts - 1) == 0
-                assert parts == 1 or items * parts <= work_items, "no more than keeps the device busy"
-                more = 2 * parts
+                partial_sums = default_partial_sums(items, vectors, work_items)
+                assert 1 <= partial_sums <= most and partial_sums & (partial_sums - 1) == 0
+                assert partial_sums == 1 or items * partial_sums <= work_items, "no more than keeps the device busy"
+                more = 2 * partial_sums
                 assert more > most or items * more > work_items, "twice as many would not"
 
 
@@ -71,7 +71,7 @@ def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
     def plan(name: str, machine: Machine, config: KernelConfig = DEFAULT) -> KernelPlan:
         return plan_kernel(unit, kernels[name], config, 1, 1024, machine)
 
-    def parts(name: str, machine: Machine, config: KernelConfig) -> int:
+    def partial_sums(name: str, machine: Machine, config: KernelConfig) -> int:
         return plan(name, machine, config).partial_sums
 
     for name in ("gradient_w", "gradient_b"):
@@ -83,14 +83,15 @@ def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
         )
         assert (alone.reduction_group, alone.loop_split, alone.partial_sums, alone.group) == (0, 1, 1, None)
         assert (
-            parts(name, small, KernelConfig(partial_sums=7))
-            == parts(name, large, KernelConfig(reduction_group=1, partial_sums=7))
+            partial_sums(name, small, KernelConfig(partial_sums=7))
+            == partial_sums(name, large, KernelConfig(reduction_group=1, partial_sums=7))
             == 7
         )
-        assert parts(name, small, KernelConfig(partial_sums=5000)) == 1024, "no more parts than vectors"
-        assert parts(name, large, KernelConfig(reduction_group=32, partial_sums=5000)) == 1024 // 32, "nor than teams have vectors"
+        assert partial_sums(name, small, KernelConfig(partial_sums=5000)) == 1024, "no more parts than vectors"
+        grouped = KernelConfig(reduction_group=32, partial_sums=5000)
+        assert partial_sums(name, large, grouped) == 1024 // 32, "nor than groups have vectors"
     assert (
-        parts("forward_Z", large, KernelConfig(partial_sums=4)) == 1
+        partial_sums("forward_Z", large, KernelConfig(partial_sums=4)) == 1
         and plan("forward_Z", large, KernelConfig(reduction_group=32)).reduction_group == 0
     )
 
@@ -105,25 +106,25 @@ def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() ->
 
 
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 64, 203])
-@pytest.mark.parametrize("parts", [1, 2, 3, 16])
-def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples: int, parts: int) -> None:
+@pytest.mark.parametrize("partial_sums", [1, 2, 3, 16])
+def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples: int, partial_sums: int) -> None:
     """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the stated order."""
     backend = OpenCLBackend(fuse=False)
     job = next(job for job in jobs(dense(backend), samples, Request(gradients="sum")) if job.kernel.name == "gradient_b")
     width = backend.width("float32")
     vectors = -(-samples // width)
     trials = Trials(job, backend)
-    if parts > vectors:
-        assert f"{parts} parts, expected 1 to {vectors}" in trials.space.illegal(KernelConfig(partial_sums=parts))
+    if partial_sums > vectors:
+        assert f"{partial_sums} parts, expected 1 to {vectors}" in trials.space.illegal(KernelConfig(partial_sums=partial_sums))
         return
-    found = trials.check(KernelConfig(partial_sums=parts)).run()["gradient_b"]
+    found = trials.check(KernelConfig(partial_sums=partial_sums)).run()["gradient_b"]
     delta = np.zeros((3, vectors * width), np.float32)
     delta[:, :samples] = job.arrays["delta_Z"]
     delta = delta.reshape(3, vectors, width)
     total = np.zeros(3, np.float32)
-    for part in range(parts):
+    for part in range(partial_sums):
         lanes = np.zeros((3, width), np.float32)
-        for vector in range(part, vectors, parts):
+        for vector in range(part, vectors, partial_sums):
             lanes = lanes + delta[:, vector]
         while lanes.shape[1] > 1:
             half = lanes.shape[1] // 2
@@ -134,10 +135,10 @@ def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples
 
 
 def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_lives_then() -> None:
-    def gradient(parts: int | None, samples: int = 64) -> tuple[bytes, int]:
+    def gradient(partial_sums: int | None, samples: int = 64) -> tuple[bytes, int]:
         backend = OpenCLBackend(fuse=False)
         names = ("gradient_w", "gradient_b")
-        backend.configs = Fixed({("dense", name): KernelConfig(partial_sums=parts) for name in names})
+        backend.configs = Fixed({("dense", name): KernelConfig(partial_sums=partial_sums) for name in names})
         network = dense(backend)
         generator = np.random.default_rng(samples)
         inputs, targets = generator.normal(size=(samples, 7)), generator.normal(size=(samples, 3))
@@ -151,7 +152,7 @@ def test_a_split_step_is_two_launches_and_its_parts_share_no_memory_with_what_li
         assert np.abs(found[0] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
         return found[0].tobytes(), len(kind.launches.launches) - len(kind.steps)
 
-    assert [gradient(parts)[1] for parts in (None, 1, 2, 3)] == [0, 0, 4, 4]
+    assert [gradient(partial_sums)[1] for partial_sums in (None, 1, 2, 3)] == [0, 0, 4, 4]
     assert gradient(None)[0] == gradient(1)[0]
 
 

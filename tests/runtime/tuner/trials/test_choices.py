@@ -164,10 +164,10 @@ def test_grouped_kernels_choose_neither_work_groups_nor_where_parameters_lie() -
     moved = set()
     for job in some_jobs(64):
         grouped, alone = space(job, replace(GPU, grouped=True)), space(job, GPU)
-        team = 1 if job.kernel.team else None
-        for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1), reduction_group=team)):
+        size = 1 if job.kernel.reduction_group else None
+        for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1), reduction_group=size)):
             assert "a kernel of a composed pass" in grouped.illegal(config)
-        for start in (grouped.config({}), replace(grouped.config({}), reduction_group=team)):
+        for start in (grouped.config({}), replace(grouped.config({}), reduction_group=size)):
             for found in grouped.neighbours(start):
                 assert (found.constant, found.local, found.group) == (False, None, None)
                 moved |= {(job.kernel.role, name) for name in vars(found) if getattr(found, name) != getattr(start, name)}
@@ -245,7 +245,7 @@ def test_choices_survive_where_another_tunable_moves() -> None:
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:
     network = Network(NETWORKS["convolution"][0], (2, 9, 7), "mse", "numpy")
     kernels = [job.kernel for job in jobs(network, 8, Request(gradients="sum"))]
-    assert {k.parts for k in kernels} >= {"", "PARTIAL_SUMS_gradient_w", "PARTS_gradient_b"}
+    assert {k.partial_sums for k in kernels} >= {"", "PARTIAL_SUMS_gradient_w", "PARTIAL_SUMS_gradient_b"}
     assert {k.unroll for k in kernels} >= {"UNROLL_forward_Z", "UNROLL_gradient_w"}
 
 

@@ -15,7 +15,7 @@ import pytest
 from phiz.codegen.folder import write
 from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
-from phiz.runtime.manifest.folder import builtin
+from phiz.runtime.manifest.loading import builtin
 from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.backend import OpenCLBackend
