@@ -1,8 +1,8 @@
-"""Teams: work items that share a sum over the samples and add up what each has summed, in order, through local memory.
+"""OpenCL text for reduction groups, whose work items share a sum over the samples.
 
-An item puts its sums there; ``fold_group`` of the prelude adds those of half the items to those of the other half, and so
-on; then each item stores some of the totals.  The three are functions of their own, so that several kernels in one launch
-share the barriers.
+Each item puts its sums into local memory.  ``fold_group`` of the prelude adds the sums of half of the items
+to those of the other half, and so on, in a fixed order.  Then each item stores some of the totals.  The three
+steps are separate functions, so that several kernels in one launch share the barriers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from .text import Text
 
 
 def group_part(tiling: Tiling) -> list[str]:
-    """The lines that number an item: its part of the sum, its lane in the group, its run of the outermost loops."""
+    """The lines that number a work item.
+
+    They give its partial sum, its lane in the group, and its part of the outermost loops.
+    """
     group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
     span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
     return [
@@ -29,7 +32,10 @@ def group_part(tiling: Tiling) -> list[str]:
 
 
 def group_range(tiling: Tiling) -> list[str]:
-    """Blocks of samples that an item walks, and vectors of a block: in a group each vector is a block of its own."""
+    """The lines with the blocks of samples that an item sums, and the vectors of a block.
+
+    In a reduction group each vector is its own block.
+    """
     alone = (
         "begin = 0, blocks = BLOCKED ? vectors / VECTORS_PER_BLOCK : 1, step = 1, first = {}, "
         "count = BLOCKED ? VECTORS_PER_BLOCK : vectors;"
@@ -52,18 +58,25 @@ def _axes(frame: Frame) -> list[str]:
 
 
 def points(frame: Frame) -> str:
-    """How many points the tile has."""
+    """The number of points of the tile, as C text."""
     return " * ".join(frame.tiles[axis].macro for axis in _axes(frame)) or "1"
 
 
 def group_array(frame: Frame) -> list[tuple[str, str]]:
-    """The array in local memory, if any, and its length.  The odd distance of two points keeps them in different banks."""
+    """The name and the length of the array in local memory, if there is one.
+
+    The distance between two points is odd, which keeps them in different banks.
+    """
     group = frame.tiling.group
     return [("group", f"{points(frame)} * ({group} + 1)")] if group else []
 
 
 def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
-    """What stores the sums of an item: ``alone`` without a group; in one ``result``, after ``body``, goes to local memory."""
+    """The lines that store the sums of an item.
+
+    ``alone``: the lines without a reduction group.
+    ``body``, ``result``: in a group, ``result`` goes to local memory after the lines of ``body``.
+    """
     text, point = Text(), ""
     for axis in _axes(frame):
         text.open(frame.tile_loop(axis))
@@ -74,7 +87,7 @@ def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: 
 
 
 def group_store(frame: Frame, target: str) -> list[Line]:
-    """After ``fold_group``: each item takes points of the tile to ``target``."""
+    """The lines after ``fold_group``, in which each item stores some points of the tile to ``target``."""
     group = frame.tiling.group
     if not group:
         return []

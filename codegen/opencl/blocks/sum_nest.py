@@ -1,4 +1,7 @@
-"""The loops of a nest that sums over the samples: blocks of them outermost, their vectors innermost, a cache tile in between."""
+"""OpenCL text for nests that sum over the samples.
+
+Blocks of samples are the outermost loop and their vectors the innermost; a cache tile lies in between.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from .text import Pending, Text
 class SampleSums(NestWriter):
     """Writes the nests of a kernel that sums over the samples.
 
-    The iterations of a loop that every point of the tile takes part in are a loop of their own; in the others, at its edges, the
-    points are computed in turn.
+    Iterations in which all points of the tile take part form one loop.  In the others, at the edges, the
+    points are computed one after the other.
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
@@ -40,7 +43,10 @@ class SampleSums(NestWriter):
             self._iterations(text, number, nest, nest.loops, pending)
 
     def _cache_tile(self, text: Text, number: int, nest: Nest, pending: Pending) -> None:
-        """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
+        """Writes the outermost loop and the cache tile in it.
+
+        Each point of the tile loads its accumulators into registers and stores them again.
+        """
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
