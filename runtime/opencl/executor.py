@@ -8,7 +8,7 @@ block with all lanes, a multiple of the vector width.  The tensors lie here:
 
 | tensors | where they lie | how long they live |
 |---|---|---|
-| parameters | in their own region, or in a vector of the caller | to the next ``set_parameters`` |
+| parameters | in their own region, or in the caller's vector if kernels read it | up to ``set_parameters`` |
 | inputs, targets, weights | in the region of the micro-batch | as long as the micro-batch |
 | results, and the delta that a seeded pass starts from | in a frame of the pass | until the result is read |
 | what the forward steps of a pass with ``keep`` write | in the kept region | until the next such pass |
