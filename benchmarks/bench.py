@@ -1,8 +1,8 @@
-"""``phiz bench`` as one record that reports are made from.
+"""Measures everything for ``phiz bench`` and returns one record, from which reports are made.
 
-It holds phiz beside its peers, memory, waiting times and the roofline.
+The record holds the comparison of phiz with its peers, memory, waiting times and the roofline.
 
-Where phiz's device is a GPU, the peers compute on the GPU as well (those that can), and no worker's threads are limited.
+If phiz's device is a GPU, the peers that can use a GPU do so too, and no worker's threads are limited.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .kernels import roofline
 from .kernels.device_peaks import processor
 from .peers import registry as peers
 
-#: Times that every kernel runs for the roofline.
+#: How often every kernel runs for the roofline.
 KERNEL_REPEATS = 30
-#: Parts of the budget after which the roofline, and memory and waits, are not begun any more.
+#: Multiples of the budget.  After the first no roofline is begun, after the second no memory and no waits.
 ROOFLINE, MEMORY = 1.05, 1.1
 Record = dict[str, Any]
 
@@ -39,16 +39,16 @@ Record = dict[str, Any]
 class Options:
     """What to measure.
 
-    cases: names of models; none for all of them.
-    batches: in place of the cases' own.
-    rounds: turns of every peer.
-    threads: what every peer keeps to where the device is no GPU.
+    cases: names of models; an empty list stands for all of them.
+    batches: batch sizes that replace those of the cases.
+    rounds: how often every peer takes its turn.
+    threads: the most threads of every peer, unless the device is a GPU.
     peers: names of libraries to compare with.
     kernels: whether the roofline is measured.
     memory: whether the memory of gradients is measured.
-    startup: whether waits of new processes are measured.
-    block: seconds of calls for each peer and round.
-    budget: seconds after which nothing further is begun.
+    startup: whether the waits of new processes are measured.
+    block: for how many seconds each peer is called in each round.
+    budget: seconds after which no further case is begun.
     device: phiz's OpenCL device (see ``runtime.opencl.device.device.choose``).
     """
 
@@ -67,11 +67,11 @@ class Options:
 
 @dataclass
 class BenchRun:
-    """A run under way.
+    """A run of the benchmark that is under way.
 
-    device: what phiz computes on.
-    workers: by peer.
-    folders: generated folders with the layers that phiz does not come with.
+    device: the device that phiz computes on.
+    workers: the worker process of each peer, by the peer's name.
+    folders: generated folders with layers that phiz does not come with.
     missing: what could not be measured, and why.
     """
 
@@ -89,7 +89,7 @@ class BenchRun:
         return self.device.kind == "gpu"
 
     def late(self, what: str, part: float = 1.0) -> bool:
-        """Whether ``part`` of the budget is spent; then ``what`` is noted as missing."""
+        """Whether more than ``part`` times the budget is spent; if so, ``what`` is noted as missing."""
         late = time.monotonic() - self.started > part * self.options.budget
         if late:
             self.missing.append(f"{what}: not measured, {part * self.options.budget:.0f} s were over (--budget)")
@@ -114,7 +114,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
         record["cases"] = [found.record() for found in _comparisons(run, chosen)]
         if options.kernels and not run.late("roofline", ROOFLINE):
             record |= _roofline(run, chosen)
-    # The workers have ended: their time counts as ours.
+    # The workers have ended, so their processor time counts as ours.
     record["machine"]["others"] = by_others(before, Clock.now(), os.cpu_count() or 1)
     record["memory"] = [peak.record() for peak in _memory(run, chosen)] if options.memory else []
     record["waits"] = [wait.record() for wait in _waits(run)] if options.startup else []
@@ -124,7 +124,7 @@ def bench(options: Options, say: Callable[[str], None]) -> Record:
 
 
 def _start(run: BenchRun, known: Sequence[peers.Peer], stack: contextlib.ExitStack) -> None:
-    """A worker for phiz and for each peer that can be measured here; the others are noted as missing."""
+    """Starts a worker for phiz and for each peer that can be measured here; notes the others as missing."""
     for peer in (peers.PHIZ, *known):
         reason = peer.missing(run.gpu)
         if reason is not None:
@@ -140,9 +140,9 @@ def _plain(options: Options) -> Record:
 
 
 def _device(options: Options) -> DeviceInfo:
-    """phiz's device, as a process of its own sees it; PhizError without one.
+    """Asks a separate process for phiz's device; PhizError if there is none.
 
-    OpenCL neither runs nor sets anything in this process.
+    So OpenCL runs nothing and sets nothing in this process.
     """
     with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
         try:
@@ -160,7 +160,7 @@ def _machine(run: BenchRun) -> Record:
         except Unsupported as reason:  # there is no GPU for it
             run.missing.append(f"{worker.peer.title}: {reason}")
             del run.workers[name]
-        except WorkerError as error:  # installed, and still not to be imported
+        except WorkerError as error:  # it is installed, but its import fails
             run.missing.append(str(error))
             if name == "phiz":
                 raise PhizError(str(error)) from None
@@ -171,7 +171,10 @@ def _machine(run: BenchRun) -> Record:
 
 
 def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
-    """The cases whose layers are known; kernels of the tests' definitions are generated into a temporary folder."""
+    """Yields the cases whose layers are known.
+
+    Kernels for the tests' definitions are generated into a temporary folder.
+    """
     needed = dict.fromkeys(case.model.definition for case in chosen if case.model.definition)
     files = {name: cases.DEFINITIONS / f"{name}.py" for name in needed}
     for name, file in files.items():
@@ -244,7 +247,10 @@ def _waits(run: BenchRun) -> list[startup.Wait]:
 
 
 def failures(record: Record) -> list[str]:
-    """Cases whose results no peer shares although some should have: what makes the command fail."""
+    """Lists what makes the command fail.
+
+    It fails for a case without times, and for one where some peer differs from phiz and no peer agrees.
+    """
     found = []
     for case in record["cases"]:
         agreeing = {entrant["peer"] for entrant in case["entrants"]} - {"phiz"}

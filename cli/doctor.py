@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 1 where something is missing."""
+    """Prints what was found; the exit status is 1 if something is missing, else 0."""
     from ..runtime.doctor import examine
 
     findings = examine()

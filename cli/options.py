@@ -31,7 +31,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def assignment(text: str) -> tuple[str, int | float | bool | str]:
-    """Reads ``NAME=VALUE``; numbers and true/false become what they are."""
+    """Reads ``NAME=VALUE``; a value becomes a number or a boolean if it is one, else it stays text."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")

@@ -1,6 +1,7 @@
-"""Definitions in, generated files out: what becomes of a kernel on the way is ``pipeline.py``'s subject.
+"""Turns definitions into generated files.
 
-Nothing here differentiates, and nothing knows a layer by its name.
+``pipeline.py`` describes the passes that a kernel goes through on the way.  Nothing here differentiates, and
+nothing knows a layer by its name.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ from .reference.printer import numpy_activations_source, numpy_source
 
 @dataclass(frozen=True)
 class Generated:
-    """Relative path -> text of every generated file, ``manifest.json`` included."""
+    """The text of every generated file by its relative path, ``manifest.json`` included."""
 
     files: dict[str, str]
 
 
 def header(name: str, doc: str, digest: str) -> dict[str, str]:
-    """What stands at the top of a generated file; nothing that changes from run to run."""
+    """The entries at the top of a generated file; none of them changes from run to run."""
     return {"layer": f"{name}: {doc}", "definition": f"sha256 {digest}"}
 
 
 class Generator:
-    """Generates a folder; derivations are kept so that a caller can show them."""
+    """Generates the files of a folder, one derivation at a time."""
 
     def __init__(self, activations: Sequence[Activation]) -> None:
         self.activations = [freeze_activation(a) for a in activations]
@@ -72,7 +73,7 @@ class Generator:
     def _opencl(
         self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
     ) -> tuple[dict[str, OpenCLModule], Mapping[str, IntExpr]]:
-        """The modules by layout, whose files are added, and the sizes that passes made."""
+        """Adds the OpenCL files; returns the modules by layout, and the sizes that passes introduced."""
         lines = [line for k, v in top.items() for line in textwrap.wrap(f"{k}: {v}", 106, subsequent_indent="  ")]
         modules, sizes = {}, {}
         for layout in LAYOUTS:
@@ -83,7 +84,7 @@ class Generator:
         return modules, sizes
 
     def finish(self) -> Generated:
-        """Adds the activations and the manifest."""
+        """Adds the activations and the manifest, and returns all files."""
         for layout in LAYOUTS:
             for include in (prelude(layout.by_sample), activation_functions(self.activations)):
                 self.files[f"{layout.folder}/{include.name}"] = include.text
@@ -100,9 +101,9 @@ def derive_all(families: Iterable[Family]) -> list[Derivation]:
 
 
 def generate(families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]) -> Generated:
-    """Derive and emit everything.
+    """Derives all definitions and generates every file.
 
-    Raises DefinitionError, IRError or ValueError, naming the layer, where a definition cannot be expressed.
+    Raises DefinitionError, IRError or ValueError that names the layer if a definition cannot be expressed.
     """
     generator = Generator(activations)
     for derivation in derive_all(families):

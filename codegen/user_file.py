@@ -1,6 +1,7 @@
-"""A user's definition file: Python that defines layers with ``@layer`` and activations with ``@activation``.
+"""Loads definition files: Python that defines layers with ``@layer`` and activations with ``@activation``.
 
-Such a file runs with its user's rights, like any Python program; generated folders and weights never run anything of their own.
+Such a file runs with its user's rights, like any Python program.  Generated folders and weights, by contrast,
+run no code of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..derive.symbols.errors import DefinitionError
 
 @dataclass(frozen=True)
 class Definitions:
-    """What one or more files define."""
+    """The layers, activations and losses that one or more files define."""
 
     families: tuple[Family, ...]
     activations: tuple[Activation, ...]
@@ -31,9 +32,9 @@ BUILT_IN = Definitions(LAYERS, ACTIVATIONS, LOSSES)
 
 
 def load_definitions(paths: Iterable[str | Path]) -> Definitions:
-    """Run the files and collect their layers, activations and losses, in the order of definition.
+    """Runs the files and collects their layers, activations and losses, in the order of definition.
 
-    Raises DefinitionError, naming the file, when it cannot be run or defines nothing.
+    Raises DefinitionError that names the file if it cannot be run or defines nothing.
     """
     families: list[Family] = []
     activations: list[Activation] = []
@@ -51,10 +52,11 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
 
 
 def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
-    """What a generated folder for ``user`` needs, and the layers to put into it.
+    """The definitions that a generated folder for ``user`` needs, and the layers to put into it.
 
-    The runtime lays the folder on top of the built-in one.  A folder's kernels choose among its own activations, so a new
-    activation brings the built-in layers and losses along; a new layer comes alone.
+    The runtime lays the folder on top of the built-in one.  The kernels of a folder choose only among the
+    folder's own activations.  So if the user defines an activation, the folder also gets the built-in layers
+    and losses; otherwise it gets the user's layers alone.
     """
     names = {a.name for a in user.activations}
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)

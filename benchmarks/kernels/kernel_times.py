@@ -1,8 +1,11 @@
-"""Time of every kernel of a gradient, and the arithmetic that its loops ask for.
+"""Times every kernel of a gradient and counts its arithmetic.
 
-Floating-point operations are counted from the derived loops: bounds, guards and connections are evaluated, so a padded or a
-strided kernel counts what it sums and nothing else.  An accumulation, each operation of the body and each function count as one;
-a product of factors that leave out an index of the body is shared by all values of that index and not counted again.
+Floating-point operations are counted from the derived loops.  Bounds, guards and connections are evaluated,
+so a padded or strided kernel counts only the terms that it really sums.
+
+* An accumulation, each operation of the body and each function count as one operation.
+* Some factors of a product may not depend on an index of the body.  Their product is counted once, not for
+  every value of that index.
 """
 
 from __future__ import annotations
@@ -58,7 +61,8 @@ DIVIDE: dict[str, Callable[..., Any]] = {
     "gcd": np.gcd,
 }
 _DERIVED: dict[tuple[int, tuple[tuple[str, Any], ...]], tuple[Family, tuple[Kernel, ...]]] = {}
-#: Seconds of a launch that does a kernel several times, how often at most, and what stands for no time at all.
+#: A launch that repeats a kernel takes about LONG seconds and repeats it at most MOST_TIMES times.
+#: A time of 0 is replaced by NOTHING seconds.
 LONG, MOST_TIMES, NOTHING = 0.002, 256, 1e-9
 FINISH = {"": 0, "phi": 1, "dphi": 2}
 
@@ -67,11 +71,11 @@ FINISH = {"": 0, "phi": 1, "dphi": 2}
 class KernelTime:
     """The time of one kernel of a pass over all samples of a micro-batch.
 
-    layer, kernel: which one it is.
-    seconds: the median.
-    operations: counted from its loops.
-    bytes: that must move at least.
-    launches: how many the seconds include.
+    layer, kernel: the names of its layer and of the kernel.
+    seconds: the median time.
+    operations: floating-point operations, counted from its loops.
+    bytes: the least number of bytes that it must move.
+    launches: the number of launches whose overhead is part of ``seconds``.
     """
 
     layer: str
@@ -92,13 +96,15 @@ def profile(
     network: Network, inputs: Array, targets: Array, repeats: int = 20, delta: Array | None = None,
     families: Sequence[Family] = (),
 ) -> list[KernelTime]:  # fmt: skip
-    """Every kernel of one gradient over one micro-batch, in order, each by itself and timed by the device.
+    """Times every kernel of one gradient over one micro-batch, in order and one at a time.
 
-    Where passes are fused, a launch of one kernel costs more than many a kernel (the cores wake up and wait for one another);
-    what counts there is what several times take longer than one, in one launch.
+    The device's own clock measures.  If passes are fused, launching one kernel often costs more than the
+    kernel itself, as the cores wake up and wait for each other.  Then a launch repeats the kernel, and the
+    time that the repetitions add is measured.
 
-    With ``delta (N, units)`` of the outputs: of the forward pass, and of the backward pass from there.  ``families``:
-    definitions of layers that phiz does not come with.
+    delta: the deltas of the outputs, ``(N, units)``; if given, the forward pass and the backward pass that
+        starts from them are timed instead of a gradient of the loss.
+    families: definitions of layers that phiz does not come with.
     """
     count = network.part_length(len(inputs))
     placed = network.place(inputs[:count], targets[:count] if delta is None else None)
@@ -128,7 +134,7 @@ def profile(
 def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
     """Seconds of one step.
 
-    Where passes are fused it is one of many in a launch, whose own time does not count.
+    In a fused pass one launch repeats the step, and the launch's own time is subtracted.
     """
     once = _elapsed(single.events(queue))
     if not single.repeats:
@@ -139,7 +145,7 @@ def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
 
 
 def _elapsed(events: Sequence[Any]) -> float:
-    """Of the launches of one step."""
+    """Seconds that the launches of one step take together."""
     if events:
         events[-1].wait()
     return max(NOTHING, sum(float(event.profile.end - event.profile.start) * 1e-9 for event in events))
@@ -162,7 +168,10 @@ def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
 
 
 def operations(step: Step, unit: Unit, network: Network, samples: int, families: Sequence[Family] = ()) -> int:
-    """Floating-point operations of one kernel for ``samples`` samples; ``families`` beside the built-in ones."""
+    """Floating-point operations of one kernel for ``samples`` samples.
+
+    families: definitions of layers besides the built-in ones.
+    """
     kernel = _kernel(step, network, (*families, *BUILT_IN.families))
     bodies = [_body(nest.body, nest.temporaries) - _shared(nest.body) + 1 for nest in kernel.nests]
     count = sum(_points(kernel.axes, nest, unit) * each for nest, each in zip(kernel.nests, bodies, strict=True))
@@ -183,7 +192,7 @@ def _kernel(step: Step, network: Network, families: Sequence[Family]) -> Kernel:
 
 
 def _layer_kernels(family: Family, options: tuple[tuple[str, Any], ...]) -> tuple[Kernel, ...]:
-    key = id(family), options  # a family is no key; it is kept, so that its id stays its own
+    key = id(family), options  # a family is not hashable; it is kept below, so that no other gets its id
     if key not in _DERIVED:
         _DERIVED[key] = family, derive_definition(family, dict(options)).kernels
     return _DERIVED[key][1]
@@ -195,9 +204,9 @@ def _loss_kernels(name: str) -> tuple[Kernel, ...]:
 
 
 def _shared(body: Expr) -> int:
-    """Multiplications of a product that need no repetition at every point.
+    """Counts the multiplications of a product that are not repeated at every point.
 
-    For example, w[i, j, k] Y[j] Y[k] takes Y[j] Y[k] once for all i.
+    For example, w[i, j, k] Y[j] Y[k] computes Y[j] Y[k] once for all i.
     """
     if not (isinstance(body, Call) and body.function == "mul"):
         return 0
@@ -229,7 +238,11 @@ def _arithmetic(node: Expr | Compare) -> int:
 
 
 class _Space:
-    """Points of a loop nest as columns: only the variables that something later reads are spread out."""
+    """The points of a loop nest, one column for each variable.
+
+    Only variables that are read later get a column.  For the others ``times`` counts how many points a row
+    stands for.
+    """
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
@@ -272,7 +285,11 @@ class _Space:
         return np.broadcast_to(found, self.times.shape)
 
     def extend(self, name: str, counts: Numbers, needed: bool, start: Numbers = 0, step: Numbers = 1) -> Array:
-        """Repeat every point ``counts`` times; gives the number of each repetition where they are spread out."""
+        """Repeats every point ``counts`` times.
+
+        needed: whether the new variable gets a column.  If so, the number of each repetition is returned,
+            else how often each point is repeated.
+        """
         each: Array = np.maximum(0, np.broadcast_to(np.asarray(counts), self.times.shape))
         if not needed:
             self.times = self.times * each
@@ -286,11 +303,11 @@ class _Space:
         return number
 
     def axis(self, axis: Axis, needed: bool) -> None:
-        """An output axis."""
+        """Adds an output axis."""
         self.extend(axis.name, self.value(axis.extent), needed)
 
     def loop(self, loop: Loop, needed: bool) -> None:
-        """A reduction with its tight bounds."""
+        """Adds a reduction loop with its tight bounds."""
         lower, upper, step = self.value(loop.lower), self.value(loop.upper), self.value(loop.step)
         self.extend(loop.name, -((lower - upper) // step), needed, lower, step)
 
@@ -308,7 +325,10 @@ class _Space:
 
 
 def _points(axes: tuple[Axis, ...], nest: Nest | None, unit: Unit) -> int:
-    """How often the body of ``nest`` is evaluated for one sample; without a nest, the number of outputs."""
+    """How often the body of ``nest`` is evaluated for one sample.
+
+    Without a nest it is the number of outputs.
+    """
     loops, lets, guards = (nest.loops, nest.lets, nest.guards) if nest else ((), (), ())
     used = set().union(*(names(guard) for guard in guards)) if guards else set()
     kept: list[Let] = []

@@ -1,4 +1,4 @@
-"""phiz as a peer of its own, through OpenCL ("phiz") or its NumPy reference ("numpy")."""
+"""phiz as a peer in the comparison: through OpenCL ("phiz") or its NumPy reference kernels ("numpy")."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ BACKWARD = Request(gradients="sum", input_gradient=True)
 
 
 def versions(device: str | None = None) -> str:
-    """Names what runs, on whatever device."""
+    """The versions of phiz and PyOpenCL, which do not depend on the device."""
     from importlib.metadata import version
 
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"
 
 
 def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
-    """ "placed": samples (and the delta) on the device.  "host": host arrays in and out."""
+    """Prepares a case in two forms.
+
+    "placed": samples (and the delta) lie on the device.
+    "host": host arrays go in and come out.
+    """
     problem = Problem.of(case, folders, "opencl", device)
     return {"placed": _placed(problem), "host": _host(problem)}
 
@@ -92,7 +96,10 @@ def _placed(problem: Problem) -> PeerForm:
 
 
 def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> PeerForm:
-    """Kernels alone: outputs, deltas and gradients stay on the device, as those of the peers stay where they are computed."""
+    """Runs the kernels alone.
+
+    Outputs, deltas and gradients stay on the device, just as the peers' results stay where they are computed.
+    """
     both = problem.case.mode == "pass"
 
     def results() -> Results:
@@ -121,14 +128,14 @@ class Reference:
 
     @staticmethod
     def versions() -> str:
-        """Names what runs."""
+        """The version of NumPy, whose kernels these are."""
         import numpy as np
 
         return f"NumPy {np.__version__}, phiz's reference kernels"
 
     @staticmethod
     def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
-        """One form; its arrays are always the host's."""
+        """Prepares a case in its only form, whose arrays are always on the host."""
         problem = Problem.of(case, folders, "numpy")
         return {"": _host(problem)}
 

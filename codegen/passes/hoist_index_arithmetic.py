@@ -1,6 +1,6 @@
-"""Number theory out of the kernels: ``gcd`` and ``inverse`` of sizes are the same for every work item.
+"""Hoists ``gcd`` and ``inverse`` of sizes out of the kernels.
 
-They become sizes of their own, which the runtime computes once.
+Their values are the same for every work item.  Each becomes a new size, which the runtime computes once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .rewrite import rewritten
 
 
 def hoisted(kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], dict[str, IntExpr]]:
-    """``kernels`` without ``gcd`` and ``inverse`` of sizes, and what the new sizes in their place stand for."""
+    """Replaces ``gcd`` and ``inverse`` of sizes by new sizes; also returns the new sizes' expressions."""
     known: dict[IntExpr, str] = {}
 
     def named(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Layout of generated Python text: long statements broken, docstrings wrapped."""
+"""Lays out generated Python text: breaks long statements and wraps docstrings and comments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WIDTH = 120
 
 
 def wrapped(line: str) -> list[str]:
-    """One statement, broken inside brackets where it is longer than ``WIDTH``."""
+    """The lines of one statement, which is broken inside brackets if it is longer than ``WIDTH``."""
     if len(line) <= WIDTH:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
@@ -28,7 +28,7 @@ def _in_parentheses(line: str) -> str:
 
 
 def _bracketed(line: str) -> bool:
-    """True where breaking at the outermost brackets is enough."""
+    """True if the outermost brackets hold so much of the line that it can be broken there."""
     start = line.find("(")
     return start >= 0 and len(line) - start > WIDTH // 2 and line.endswith(")") and _depths(line)[start + 1 : -1].count(0) == 0
 
@@ -64,7 +64,7 @@ def _broken(line: str, width: int, indent: str) -> list[str]:
 
 
 def docstring(text: str, indent: str = "    ") -> list[str]:
-    """``text`` as the lines of a docstring; each paragraph line is wrapped."""
+    """The lines of a docstring with ``text``, each line of which is wrapped."""
     lines: list[str] = []
     for line in text.strip().splitlines() or [""]:
         lines += textwrap.wrap(line.strip(), WIDTH - len(indent) - 8, subsequent_indent="    ") or [""]
@@ -80,7 +80,7 @@ def _ended(line: str) -> str:
 
 
 def comments(header: Mapping[str, str]) -> list[str]:
-    """``key: value`` as comment lines."""
+    """The entries of ``header`` as comment lines ``key: value``."""
     lines: list[str] = []
     for key, value in header.items():
         for line in f"{key}: {value}".splitlines():

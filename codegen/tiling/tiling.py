@@ -1,13 +1,15 @@
-"""Tilings: which axes a work item computes a tile of.
+"""Chooses the axes along which a work item computes a tile.
 
-The choice follows from the access maps alone.  An axis that some operand does not depend on is an axis along which that
-operand's load can be reused.  An axis that enters conditions or solved indices stays outside the tile, so that control
-flow is scalar.  One that enters the bounds of a loop may be tiled where the bounds are monotone in it: iterations that
-all points of the tile take part in are a plain loop, and elsewhere the points come in turn, each with its own bounds.
+The choice follows from the access maps alone:
 
-A sum over samples streams through whole planes.  There a further axis makes a cache tile: its points follow one another
-inside the outermost loop, each with accumulators of its own.  What one of them loads the next ones find in the
-first-level cache.
+* If an operand does not depend on an axis, a tile along this axis reuses the operand's load.
+* An axis that enters conditions or solved indices is not tiled, so that control flow stays scalar.
+* An axis that enters the bounds of a loop may be tiled if the bounds are monotone in it.  Iterations that all
+  points of the tile share are a plain loop; for the others the points take turns, each with its own bounds.
+
+A sum over samples streams through whole planes.  There a further axis may become a cache tile: its points
+follow one another inside the outermost loop, each with its own accumulators.  What the first point loads, the
+next ones find in the first-level cache.
 """
 
 from __future__ import annotations
@@ -24,18 +26,20 @@ from .local_memory import Local, local
 from .sums import sums_in_parts
 
 SAMPLES = "t"
-#: The macro with the lanes of a vector.
+#: The macro with the number of lanes of a vector.
 LANES = "V"
 
-#: Tiled axes besides the samples.  Two where the samples are a third; where they are summed, three.
+#: The most tiled axes besides the samples.  Samples that are summed have no tile, so a third axis may.
 MOST_AXES, MOST_SUMMED = 2, 3
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tiled axis: the macro that holds its size, and the axis' extent (None for samples).
+    """A tiled axis.
 
-    ``iterations``: of a cache tile, those of the outermost loop, in each of which its points follow one another.
+    ``macro``: holds the size of the tile.
+    ``extent``: the extent of the axis; None for samples.
+    ``iterations``: for a cache tile, the extent of the outermost loop, which contains the points; else None.
     """
 
     axis: str
@@ -53,10 +57,10 @@ class Tile:
 class Operand:
     """A value that the innermost body loads.
 
-    ``axes``: the tiled axes that it depends on, the samples among them.
-    ``sliding``: those along which it moves as it does from one iteration to the next, so that most of what one iteration
-    loads the next one finds in the cache.
-    ``invariant``: it is the same in all iterations, so that registers keep it throughout.
+    ``axes``: the tiled axes that it depends on, samples included.
+    ``sliding``: the ones of ``axes`` along which its address moves as it does from one iteration to the next.
+        So an iteration finds in the cache most of what the one before it loaded.
+    ``invariant``: whether it is the same in all iterations, so that registers keep it throughout.
     """
 
     axes: tuple[str, ...]
@@ -66,15 +70,15 @@ class Operand:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of one kernel, and the macros of all that may be chosen for it.
+    """The tiles of one kernel, and the macros for all that may be chosen for it.
 
-    A macro is "" where there is nothing to choose.
+    A macro is "" if there is nothing to choose.
 
-    ``tiles``: outermost first, a cache tile after those in registers, the samples' last.
-    ``operands``: what the innermost bodies load.
+    ``tiles``: the tiles, outermost first; a cache tile follows those in registers, the samples' tile is last.
+    ``operands``: the values that the innermost bodies load.
     ``partial_sums``: the number of partial sums over the samples.
-    ``group``: the size of a reduction group, the work items that share a sum; 0 for a single one.
-    ``loop_split``: the number of parts that the iterations of the outermost loops are split into in a group.
+    ``group``: the size of a reduction group, whose work items share a sum; 0 if one work item computes a sum.
+    ``loop_split``: into how many parts a reduction group splits the iterations of the outermost loops.
     ``iterations``: the extents of these loops.
     ``unroll``: how often the innermost loops are unrolled, 0 for as often as the compiler likes.
     ``constant_parameters``: those, which may lie in constant memory.
@@ -103,12 +107,12 @@ class Tiling:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The macros besides tiles and those of memory spaces."""
+        """The macros that concern neither tiles nor memory spaces."""
         return tuple(macro for macro in (self.partial_sums, self.group, self.loop_split, self.unroll) if macro)
 
     @property
     def cache_tile(self) -> Tile | None:
-        """The tile that is a cache tile, if any."""
+        """The cache tile, if there is one."""
         return next((t for t in self.tiles if t.in_cache), None)
 
     @property
@@ -159,9 +163,9 @@ def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
 
 
 def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
-    """True where bounds of ``loop`` can be taken over a whole tile of ``axis``.
+    """True if the bounds of ``loop`` can be taken over a whole tile of ``axis``.
 
-    Those that depend on it must depend on none of ``others``.
+    Bounds that depend on ``axis`` must not depend on ``others``.
     """
     if axis in names(loop.step) | names(loop.extent):
         return False
@@ -172,7 +176,7 @@ def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
 
 
 def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
-    """True where every bound that depends on ``axis`` can be taken over a whole tile of it."""
+    """True if every bound that depends on ``axis`` can be taken over a whole tile of it."""
     return all(
         _tileable(loop, axis, {*tiled, *(other.name for other in nest.loops)})
         for nest in kernel.nests for loop in nest.loops if isinstance(loop, Loop)
@@ -180,7 +184,7 @@ def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
 
 
 def _free(kernel: Kernel, fixed: Set[str]) -> list[Axis]:
-    """The axes besides ``fixed`` ones that no bound depends on."""
+    """The axes that no bound depends on, without those in ``fixed``."""
     return [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)]
 
 
@@ -200,7 +204,7 @@ def _reuse(axis: Axis, kernel: Kernel) -> int:
 
 
 def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
-    """Variables that pick the map of a ragged tensor."""
+    """Variables that index the maps of a ragged tensor."""
     found: set[str] = set()
     if kernel.output.ragged:
         found.add(kernel.axes[0].name)
@@ -211,7 +215,10 @@ def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
 
 
 def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
-    """The axes to tile: first those that no bound depends on, by reuse; then others, the contiguous one first."""
+    """The axes to tile.
+
+    Axes that no bound depends on come first, by their reuse.  The others follow, the contiguous one first.
+    """
     if not _contracts(kernel):
         return []
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
@@ -220,16 +227,19 @@ def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     free.sort(key=lambda a: -_reuse(a, kernel))
     held = [a for a in reversed(candidates) if a not in free]
     most = MOST_SUMMED if kernel.sums_samples else MOST_AXES
-    # at most two free ones, so that a window or a coordinate finds room: where maps are few it has all the reuse there is
+    # At most two free axes leave room for a window or a coordinate, which has all the reuse if maps are few.
     chosen = _with_held(kernel, free[: 2 if held else most], held, most)
     if not chosen and kernel.sums_samples:
-        # no load to share: a second and a third sum at least need not wait for the one before
+        # No load is shared, but several accumulators do not wait for one another.
         chosen = _free(kernel, fixed)[:1]
     return chosen
 
 
 def _with_held(kernel: Kernel, chosen: list[Axis], held: Sequence[Axis], most: int) -> list[Axis]:
-    """``chosen`` axes and up to ``most`` with those ``held`` by bounds that can be taken over a whole tile."""
+    """Adds axes of ``held`` to ``chosen``, up to ``most``.
+
+    Loop bounds depend on axes of ``held``; an axis is added if these bounds can be taken over a whole tile.
+    """
     for axis in held:
         if len(chosen) < most and _tileable_bounds(kernel, axis.name, tuple(a.name for a in chosen)):
             chosen.append(axis)
@@ -237,13 +247,16 @@ def _with_held(kernel: Kernel, chosen: list[Axis], held: Sequence[Axis], most: i
 
 
 def _contracts(kernel: Kernel) -> bool:
-    """True where ``kernel`` sums something and seeks no maximum."""
+    """True if ``kernel`` computes a sum and no maximum."""
     sums = any(n.combine == "sum" and (n.loops or kernel.sums_samples) for n in kernel.nests)
     return sums and all(n.combine != "max" for n in kernel.nests)
 
 
 def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], prefix: str) -> list[Tile]:
-    """The outermost further axis, if any, whose points can share the iterations of the outermost of several loops."""
+    """The cache tile of ``kernel``, in a list that is empty if there is none.
+
+    It is the outermost axis without a tile whose points can share the iterations of the outermost loop.
+    """
     if not tiles or not kernel.sums_samples or len(kernel.nests) != 1 or len(kernel.nests[0].loops) < 2:
         return []
     first, tiled = kernel.nests[0].loops[0], {t.axis for t in tiles}
@@ -255,7 +268,7 @@ def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], p
 
 
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
-    """What a work item of ``kernel`` computes a tile of; the runtime picks the sizes."""
+    """Chooses the tiles of ``kernel``; the runtime picks their sizes."""
     prefix = f"TILE_{kernel.name}_"
     parts, group = (f"PARTIAL_SUMS_{kernel.name}", f"GROUP_{kernel.name}") if sums_in_parts(kernel) else ("", "")
     iterations = _outermost_iterations(kernel)
@@ -270,7 +283,8 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
 def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
     """The extent of the outermost loop of every nest.
 
-    There are none where a nest has no loop, or one over connections or of varying extent.
+    The result is empty if some nest has no loop, or if its outermost loop runs over connections or has an
+    extent that varies.
     """
     found = [nest.loops[0] for nest in kernel.nests if nest.loops]
     plain = [loop.extent for loop in found if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)]
@@ -283,7 +297,11 @@ def _reads_table(e: IntExpr) -> bool:
 
 @dataclass(frozen=True)
 class TiledKernel:
-    """A kernel with its tiles; ``lanes``: the axis that fills its vectors, None where samples do or nothing does."""
+    """A kernel with its tiles.
+
+    ``lanes``: the axis that fills the lanes of its vectors; None if samples fill them or if it has no
+        vectors.
+    """
 
     kernel: Kernel
     tiling: Tiling
@@ -291,12 +309,12 @@ class TiledKernel:
 
 
 def tiled_by_vector(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKernel:
-    """``kernel`` with tiles, whose lanes are samples."""
+    """Tiles ``kernel`` for vectors whose lanes are samples."""
     return TiledKernel(kernel, choose(kernel, dict(tensors)))
 
 
 def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKernel:
-    """``kernel`` with tiles where samples lie one after the other, and with its axis of lanes."""
+    """Tiles ``kernel`` for samples that lie one after the other, and chooses its axis of lanes."""
     found = choose_lanes(kernel, {**tensors, kernel.output.name: kernel.output})
     if found is not None:
         return TiledKernel(kernel, choose_with_lanes(kernel, dict(tensors), found), found)
@@ -309,8 +327,9 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
 
     Only axes that no bound depends on are tiled.
 
-    The tile of an output axis with lanes counts vectors.  Along a reduction axis the last output axis is tiled where it can be,
-    so that the sums of neighbouring points make up a vector again.
+    Only axes that no bound depends on are tiled.  If lanes go along an output axis, its tile counts vectors.
+    If they go along a reduction axis, the last output axis is tiled if possible, so that the sums of
+    neighbouring points form a vector again.
     """
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
     free = _free(kernel, fixed)
@@ -328,7 +347,7 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
 
 
 def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Tiling:
-    """``tiles`` and the samples', and what the bodies load."""
+    """The tiling with ``tiles``, a tile of samples unless they are summed, and the operands of the bodies."""
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
     found = [_operand(load, kernel, tensors, tiles) for load in _operands(kernel)]
@@ -338,7 +357,7 @@ def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Ti
 
 
 def _operand(load: Load, kernel: Kernel, tensors: Mapping[str, Tensor], tiles: Sequence[Tile]) -> Operand:
-    """What a body loads under ``tiles``."""
+    """``load`` as an operand of a body under ``tiles``."""
     samples, iterations = tensors[load.tensor].samples, {loop.name for nest in kernel.nests for loop in nest.loops}
     used = names(load) | ({SAMPLES} if samples else set())
     axes = tuple(t.axis for t in tiles if t.axis in used)
@@ -347,6 +366,6 @@ def _operand(load: Load, kernel: Kernel, tensors: Mapping[str, Tensor], tiles: S
 
 
 def depends_on(node: Nest | Load, tensors: Mapping[str, Tensor], axes: Sequence[str]) -> tuple[str, ...]:
-    """Those of ``axes``, the samples' among them, that ``node`` depends on."""
+    """The axes among ``axes``, samples included, that ``node`` depends on."""
     samples = any(tensors[load.tensor].samples for load in loads(node))
     return tuple(a for a in axes if a in names(node) or (a == SAMPLES and samples))

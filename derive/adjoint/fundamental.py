@@ -1,10 +1,11 @@
-"""The fundamental equations 1, 7 and 8 applied to the stages of a definition.
+"""Applies the fundamental equations 1, 7 and 8 to the stages of a definition.
 
-Differentiating by a tensor A that stage s reads at index f(o, r) gives
+If stage s reads a tensor A at index f(o, r), the derivative by A is
 
     dA[p] = sum over s, o, r with f(o, r) = p of  delta_s[o] * d stage_s[o] / d A[f(o, r)]
 
-Where A is the input or an intermediate stage, this is equation 7 without phi'; where A is a parameter, it is equation 8.
+If A is the input or an intermediate stage, this is equation 7 without phi'.  If A is a parameter, it is
+equation 8.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def position_name(stage: str) -> str:
 class Contribution:
     """One term of an equation, and where it comes from.
 
-    * ``stage``: the stage that it is a term of.
-    * ``access``: the occurrence of the differentiated tensor; in a forward pass the symbol of the reduction.
+    * ``stage``: the stage that the term belongs to.
+    * ``access``: the access to the differentiated tensor; in a forward pass the symbol of the reduction.
     """
 
     stage: Stage
@@ -48,9 +49,9 @@ class Contribution:
 class Equation:
     """A fundamental equation for one tensor.
 
-    * ``role``: forward is equation 1, delta equation 7, gradient equation 8.
-    * ``target``: the tensor that is computed or differentiated.
-    * ``stage``: of a forward pass, the stage that combines the contributions.
+    * ``role``: "forward" is equation 1, "delta" equation 7 and "gradient" equation 8.
+    * ``target``: the tensor that is computed, or by which the equation differentiates.
+    * ``stage``: in a forward pass the stage that combines the contributions, else None.
     """
 
     role: Literal["forward", "delta", "gradient"]
@@ -86,7 +87,10 @@ class Adjoint:
         return symbol
 
     def equations(self) -> list[Equation]:
-        """Equation 1 for every stage, 7 for every stage below Z and for the input, 8 for every parameter."""
+        """All equations of the definition.
+
+        Equation 1 holds for every stage, 7 for every stage below Z and for the input, 8 for every parameter.
+        """
         definition = self.definition
         differentiated = [definition.tensors[s.name] for s in reversed(definition.stages[:-1]) if s.name not in definition.shifts]
         return [
@@ -96,7 +100,7 @@ class Adjoint:
         ]
 
     def solve(self, equations: Iterable[Equation]) -> None:
-        """Solve the index equations of every term; the builder keeps the solutions."""
+        """Solves the index equations of every term; the builder keeps the solutions."""
         for equation in equations:
             for contribution in equation.contributions:
                 self.builder.solve(contribution.term)
@@ -106,11 +110,11 @@ class Adjoint:
         return Equation("forward", self.definition.tensors[stage.name], terms, stage)
 
     def contributions(self, target: TensorInfo) -> list[Contribution]:
-        """Every occurrence of ``target``, in the order of the stages."""
+        """One contribution for every occurrence of ``target``, in the order of the stages."""
         found: list[Contribution] = []
         for stage in self.definition.stages:
             if stage.name in self.definition.shifts:
-                continue  # proved: Z does not change with it
+                continue  # Z was proved not to change with this stage
             delta = self.delta[stage.name]
             for symbol in self._occurrences(stage.expression, target):
                 derivative = sp.diff(stage.expression, symbol)
@@ -130,7 +134,7 @@ class Adjoint:
         return sorted((s for s in e.free_symbols if s in accesses and accesses[s].tensor == target.name), key=str)
 
     def position_number(self, reduction: Reduction) -> sp.Expr:
-        """The row-major number of a point of a maximum's window (ledger D8)."""
+        """The row-major number of a point in the window of a maximum (ledger D8)."""
         number: sp.Expr = sp.S.Zero
         for symbol in reduction.variables:
             variable = self.definition.variables[symbol]
@@ -175,7 +179,7 @@ class Adjoint:
 
 
 def numbers_first(body: sp.Expr) -> sp.Expr:
-    """``body`` with numbers taken out of its factors and put in front: d·(2c - 2y) becomes 2·d·(c - y)."""
+    """Moves numbers out of the factors of ``body`` to its front: d·(2c - 2y) becomes 2·d·(c - y)."""
     if not body.is_Mul:
         return body
     number, factors = sp.S.One, []

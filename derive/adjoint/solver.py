@@ -1,8 +1,8 @@
-"""The index solver: which loops, with which bounds, reach a given point of a tensor.
+"""The index solver finds the loops, with their bounds, that reach a given point of a tensor.
 
-Differentiating a reduction gives indicators 1{f(o, r) = p} (equation 65).  The solver removes them: it expresses as many
-variables as there are equations by the others, over the integers, and returns the remaining loops with tight bounds
-(ledger B, forms F1 and F2).
+Differentiating a reduction gives indicators 1{f(o, r) = p} (equation 65).  The solver removes them.  Each
+equation expresses one variable by the others, over the integers.  The remaining variables become loops with
+tight bounds (ledger B, forms F1 and F2).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SOLVE_FIRST: Mapping[str, int] = {"parameter": 0, "map": 1, "unit": 1, "coordin
 
 @dataclass(frozen=True)
 class Unknown:
-    """A variable to solve for or to loop over; rows have a relation and no extent."""
+    """A variable to solve for or to loop over; a row variable has a relation and no extent."""
 
     symbol: sp.Symbol
     kind: AxisKind | str
@@ -43,10 +43,11 @@ class Relational:
 
 @dataclass(frozen=True)
 class SolvedLoop:
-    """A remaining loop.
+    """A loop that remains.
 
-    * ``lower``, ``upper``, ``step``: its bounds ``lower <= symbol < upper``, of any loop but rows.
-    * ``by``, ``key``: of rows, the column and the value that it has in the rows of the group.
+    * ``lower``, ``upper``, ``step``: for loops not over rows, the bounds ``lower <= symbol < upper`` and the
+      step.
+    * ``by``, ``key``: for a loop over rows, it runs over the rows whose column ``by`` has the value ``key``.
     """
 
     unknown: Unknown
@@ -59,13 +60,13 @@ class SolvedLoop:
 
 @dataclass(frozen=True)
 class Solution:
-    """Loops and conditions in the place of index equations.
+    """Loops and conditions that replace index equations.
 
-    * ``loops``: outermost first.
-    * ``values``: of the solved variables.
-    * ``quotients``: names for the integer divisions that values and conditions mention.
-    * ``conditions``: with the full ranges of the loops, they describe the set of points.
-    * ``guards``: with the tight bounds of the loops, they describe the same set.
+    * ``loops``: the remaining loops, outermost first.
+    * ``values``: the values of the solved variables.
+    * ``quotients``: names for the integer divisions in values and conditions.
+    * ``conditions``: describe the set of points, together with the full ranges of the loops.
+    * ``guards``: describe the same set, together with the tight bounds of the loops.
     """
 
     loops: tuple[SolvedLoop, ...]
@@ -77,7 +78,10 @@ class Solution:
 
 @dataclass
 class _Quotient:
-    """``symbol`` = floor(numerator / divisor); ``exact`` where the divisor must divide the numerator."""
+    """``symbol`` = floor(numerator / divisor).
+
+    ``exact``: whether the divisor must divide the numerator.
+    """
 
     symbol: sp.Symbol
     numerator: sp.Expr
@@ -87,7 +91,7 @@ class _Quotient:
 
 @dataclass
 class _Bounds:
-    """Of one loop, what is at most its lower and at least its upper bound."""
+    """Bounds of one loop: it begins at the largest of ``lower`` and ends before the smallest of ``upper``."""
 
     lower: list[sp.Expr] = field(default_factory=list)
     upper: list[sp.Expr] = field(default_factory=list)
@@ -107,7 +111,10 @@ class _State:
 
 
 def _positive(e: sp.Expr) -> bool:
-    """Sizes are at least 1 wherever a kernel runs, so nonnegative symbols count as positive factors."""
+    """True if ``e`` has positive factors only.
+
+    Symbols count as positive, because sizes are at least 1 wherever a kernel runs.
+    """
     if e.is_Integer:
         return bool(e > 0)
     if e.is_Mul:
@@ -122,7 +129,7 @@ def _sign(e: sp.Expr) -> int:
 
 
 class IndexSolver:
-    """Solves ``equations`` (each expression = 0) for ``unknowns``; everything else is given."""
+    """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given."""
 
     def __init__(self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]) -> None:
         self.where = where
@@ -149,7 +156,7 @@ class IndexSolver:
         values[symbol] = value
 
     def _group(self, equation: sp.Expr) -> bool:
-        """Turn column(row) = known into a loop over the rows of that group; False for any other equation."""
+        """Turns column(row) = known into a loop over the rows of that group; False for any other equation."""
         terms, constant = self._terms(equation)
         columns = [a for a in terms if isinstance(a, AppliedUndef)]
         if len(columns) != 1 or len(terms) != 1:
@@ -170,9 +177,10 @@ class IndexSolver:
     def _candidates(
         self, equation: sp.Expr, pending: Sequence[sp.Expr]
     ) -> list[tuple[tuple[int, int, int, str], sp.Symbol, sp.Expr, sp.Expr]]:
-        """The variables that ``equation`` could express, each with a rank, its coefficient and the equation.
+        """The variables that ``equation`` could express: rank, variable, coefficient and equation of each.
 
-        The lowest rank is the best: a unit coefficient, and an appearance in no other equation.
+        The lowest rank is the best.  A coefficient of 1 or -1 counts most, then few appearances in
+        ``pending``.
         """
         terms, _ = self._terms(equation)
         found = []
@@ -181,7 +189,7 @@ class IndexSolver:
             if unknown is None or unknown.kind == "row":
                 continue
             if atom in self._reached(sp.expand(equation - coefficient * atom)):
-                continue  # the value would be defined by itself
+                continue  # its value would depend on itself
             unit = coefficient in (1, -1)
             if not unit and _sign(coefficient) == 0:
                 continue
@@ -197,13 +205,16 @@ class IndexSolver:
             return
         sign = _sign(coefficient)
         numerator, divisor = sp.expand(-sign * rest), sp.expand(sign * coefficient)
-        # the quotient keeps the variable's name; it is negative where its numerator is
+        # The quotient keeps the variable's name.  It may be negative, as its numerator may be.
         name = sp.Symbol(symbol.name, integer=True, nonnegative=True if numerator.is_nonnegative else None)
         self.state.quotients.append(_Quotient(name, numerator, divisor, exact=True))
         self._assign(symbol, name)
 
     def solve_equations(self, equations: Sequence[sp.Expr]) -> None:
-        """Use up every equation: by a group of rows, by expressing a variable, or as a condition on known values."""
+        """Uses up every equation.
+
+        An equation becomes a group of rows, or the value of a variable, or a condition on known values.
+        """
         pending = list(equations)
         while pending:
             pending = [e for e in (self.substitute(e) for e in pending) if e != 0]
@@ -222,7 +233,7 @@ class IndexSolver:
 
     # --------------------------------------------------------------------------------------------------- bounds
     def _in_range(self, value: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
-        """Expressions that must be >= 0 for 0 <= value < extent, without those that always hold."""
+        """Expressions that must be >= 0 so that 0 <= value < extent, without those that always are."""
         value, extent = self.substitute(value), self.substitute(extent)
         if isinstance(value, AppliedUndef):
             return []  # a relation's entries were checked against their size
@@ -234,15 +245,16 @@ class IndexSolver:
         return [e for e in (value, sp.expand(extent - 1 - value)) if not (e.is_nonnegative and e.is_number)]
 
     def finish(self, inside: Sequence[tuple[sp.Expr, sp.Expr]], bounds: Sequence[sp.Expr] = ()) -> Solution:
-        """Tight bounds for the loops that remain.
+        """Finds tight bounds for the loops that remain.
 
-        ``inside`` lists further (value, extent) pairs with 0 <= value < extent, ``bounds`` expressions that must be >= 0.
+        * ``inside``: further pairs (value, extent) with 0 <= value < extent.
+        * ``bounds``: further expressions that must be >= 0.
         """
         state = self.state
         wanted: list[sp.Expr] = []
         for symbol, value in list(state.values.items()):
             if symbol not in state.unknowns:
-                continue  # a grouped column: its entries were checked against their size
+                continue  # it is a grouped column, whose entries were checked against their size
             extent = state.unknowns[symbol].extent
             assert extent is not None
             wanted.extend(self._in_range(value, extent))
@@ -262,11 +274,14 @@ class IndexSolver:
         return Solution(tuple(tight), dict(state.values), quotients, tuple(conditions), tuple(guards + state.residual))
 
     def _always(self, e: sp.Expr) -> bool:
-        """True when e >= 0 follows from every symbol being nonnegative (quotients are not: they may be negative)."""
+        """True if e >= 0 follows from the signs of its symbols.
+
+        Sizes and indices are nonnegative; quotients may be negative.
+        """
         return bool(e.is_nonnegative)
 
     def _numerators(self, e: sp.Expr) -> sp.Expr:
-        """e >= 0 with the exact quotients multiplied out."""
+        """``e`` of a condition e >= 0 with the exact quotients multiplied out."""
         for quotient in reversed(self.state.quotients):
             coefficient = e.coeff(quotient.symbol, 1)
             if coefficient != 0 and quotient.exact:
@@ -275,7 +290,7 @@ class IndexSolver:
         return e
 
     def _reached(self, e: sp.Expr) -> set[sp.Symbol]:
-        """The symbols that ``e`` depends on, through quotients too."""
+        """The symbols that ``e`` depends on, directly or through quotients."""
         numerators = {q.symbol: q.numerator for q in self.state.quotients}
         found: set[sp.Symbol] = set()
         pending = set(e.free_symbols)
@@ -286,7 +301,7 @@ class IndexSolver:
         return found
 
     def _sort_quotients(self) -> None:
-        """Every quotient after those that its numerator mentions."""
+        """Puts every quotient after those that its numerator mentions."""
         pending, ordered = list(self.state.quotients), []
         while pending:
             names = {q.symbol for q in pending}
@@ -296,13 +311,16 @@ class IndexSolver:
         self.state.quotients = ordered
 
     def _written_out(self, e: sp.Expr) -> sp.Expr:
-        """``e`` with integer divisions in the place of quotients, so that a loop bound can hold it."""
+        """``e`` with integer divisions instead of quotients, so that it can be a loop bound."""
         for quotient in reversed(self.state.quotients):
             e = e.subs(quotient.symbol, FloorDiv(quotient.numerator, quotient.divisor))
         return e
 
     def _collapse(self, inequalities: list[sp.Expr]) -> list[sp.Expr]:
-        """Replace every loop that two bounds pin to one value by that value, such as equation 92's floor(x / K)."""
+        """Replaces every loop that two bounds pin to one value by that value.
+
+        An example is floor(x / K) in equation 92.
+        """
         for symbol in sorted(self.state.free, key=str):
             unknown = self.state.unknowns[symbol]
             if unknown.extent is None:
@@ -317,7 +335,7 @@ class IndexSolver:
                         continue
                     numerator = sp.expand(upper - negative * symbol)
                     if symbol in self._reached(numerator):
-                        continue  # the value would be defined by itself
+                        continue  # its value would depend on itself
                     kept = [e for e in inequalities if e is not upper and e is not lower]
                     return self._collapse(self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept))
         return inequalities
@@ -339,7 +357,7 @@ class IndexSolver:
         return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
     def _tighten(self, loops: list[Unknown], inequalities: list[sp.Expr]) -> tuple[list[SolvedLoop], list[Relational]]:
-        """The loops with tight bounds and steps, and as guards the conditions that no bound can hold."""
+        """The loops with tight bounds and steps, and guards for the conditions that no bound can express."""
         order = {u.symbol: n for n, u in enumerate(loops)}
         bounds = {u.symbol: _Bounds() for u in loops}
         guards: list[Relational] = []
@@ -360,7 +378,7 @@ class IndexSolver:
     ) -> tuple[sp.Symbol | None, sp.Expr, sp.Expr]:
         """The innermost loop of an affine ``e``, its coefficient, and the rest.
 
-        The loop is None where no bound of a loop can hold ``e``.
+        The loop is None if no bound of a loop can express ``e``.
         """
         inner = max((s for s in e.free_symbols if s in order), key=lambda s: order[s], default=None)
         if inner is None:
@@ -371,7 +389,10 @@ class IndexSolver:
         return inner if bounded else None, coefficient, rest
 
     def _bounded(self, unknown: Unknown, bounds: _Bounds, stride: tuple[sp.Expr, sp.Expr] | None) -> SolvedLoop:
-        """The loop over ``unknown``: over the rows of its group, or between its bounds in steps of its stride."""
+        """The loop over ``unknown``.
+
+        It runs over the rows of its group, or between its bounds in steps of its stride.
+        """
         if unknown.kind == "row":
             by, key = self.state.groups.get(unknown.symbol, ("", sp.S.Zero))
             return SolvedLoop(unknown, by=by, key=self.substitute(key))
@@ -382,13 +403,14 @@ class IndexSolver:
         step = sp.S.One
         if stride is not None:
             first, step = stride
-            low = low + Modulo(first - low, step)  # the first member of the residue class at or above the bound
+            low = low + Modulo(first - low, step)  # the first member of the residue class from the bound on
         return SolvedLoop(replace(unknown, extent=extent), low, high, step)
 
     def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
-        """Of every loop with a stride, its first value and its step (form F2).
+        """The first value and the step of every loop with a stride (form F2).
 
-        Where k divides c - d u, with g = gcd(k, d), every (k / g)-th u is left, and "g divides c" stays as a guard.
+        Let k divide c - d u, and g = gcd(k, d).  Then every (k / g)-th u is left, and a guard keeps "g
+        divides c".
         """
         strides: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {}
         for quotient in (q for q in self.state.quotients if q.exact):

@@ -19,7 +19,7 @@ def reduction_of(symbol: sp.Symbol) -> Reduction | None:
 
 
 def flatten(parts: tuple[object, ...]) -> list[object]:
-    """``parts`` with the entries of vectors, tuples and connections in their place."""
+    """Replaces the vectors, tuples and connections in ``parts`` by their entries."""
     result: list[object] = []
     for part in parts:
         if isinstance(part, Vector | tuple | list):
@@ -53,7 +53,7 @@ def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[objec
 
 
 def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[sp.Expr]) -> None:
-    """Add a condition of ``where=`` as an expression that is 0 or one that is at least 0."""
+    """Adds a condition of ``where=`` to ``constraints`` (which are 0) or to ``bounds`` (which are >= 0)."""
     if condition in (True, sp.true):
         return
     if condition in (False, sp.false):
@@ -71,7 +71,7 @@ def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[
 
 
 def Eq(left: object, right: object) -> object:
-    """``left = right`` for ``where=``; with vectors one condition per coordinate."""
+    """The condition ``left = right`` for ``where=``; vectors give one condition per coordinate."""
     if isinstance(left, Vector):
         return left.equals(right)
     return right.equals(left) if isinstance(right, Vector) else sp.Eq(left, right)
@@ -80,23 +80,27 @@ def Eq(left: object, right: object) -> object:
 def Sum(body: object, *variables: object, where: object = None) -> sp.Expr:
     """The sum of ``body`` over index variables (symbols, vectors of symbols, connections, rows of relations).
 
-    ``where=`` keeps only the points where conditions between affine index expressions hold: ``Eq(k*y + u, x)`` as in a
-    transposed convolution, ``y <= x`` as in a causal sum, or a tuple of several.  The index solver turns them into loops.
+    ``where=`` is one condition between affine index expressions, or a tuple of several.  Examples are
+    ``Eq(k*y + u, x)`` in a transposed convolution and ``y <= x`` in a causal sum.  Only points where all
+    conditions hold are summed.  The index solver turns the conditions into loops.
     """
     return _reduce("sum", body, variables, where)
 
 
 def Max(body: object, *variables: object, where: object = None) -> sp.Expr:
-    """The maximum of ``body``; its delta goes to the first maximiser in row-major order (ledger D8)."""
+    """The maximum of ``body``, used like ``Sum``.
+
+    Its delta goes to the first maximiser in row-major order (ledger D8).
+    """
     return _reduce("max", body, variables, where)
 
 
 class TensorHandle:
     """A tensor inside a definition.
 
-    * ``tensor[...]``: an access, which must stay inside.
-    * ``tensor.padded[...]``: 0 outside the tensor.
-    * ``tensor.clipped[...]``: leaves terms outside the tensor out of their reduction.
+    * ``tensor[...]``: an access whose index must stay inside the tensor.
+    * ``tensor.padded[...]``: an access that gives 0 outside the tensor.
+    * ``tensor.clipped[...]``: an access whose terms outside the tensor are left out of their reduction.
     """
 
     def __init__(self, declared: Declarations, info: TensorInfo, outside: Outside = "never") -> None:
@@ -109,12 +113,12 @@ class TensorHandle:
 
     @property
     def padded(self) -> TensorHandle:
-        """The tensor extended by zeros in every direction."""
+        """The tensor, extended by zeros in every direction."""
         return TensorHandle(self.declared, self.info, "zero")
 
     @property
     def clipped(self) -> TensorHandle:
-        """The tensor with windows clipped at its border: terms outside are left out."""
+        """The tensor, with windows clipped at its border: terms outside are left out."""
         return TensorHandle(self.declared, self.info, "skip")
 
     def __getitem__(self, key: object) -> sp.Symbol:
@@ -130,9 +134,14 @@ class TensorHandle:
 
 
 class InputHandle(TensorHandle):
-    """The maps of the layer below: ``j`` runs over the maps, ``y`` over the coordinates, ``H`` are the map sizes.
+    """The output maps of the layer below.
 
-    A flat input has one axis ``j`` over all units, map-major then row-major (equations 13-16).
+    * ``j``: runs over the maps.
+    * ``J``: the number of maps.
+    * ``y``: runs over the coordinates.
+    * ``H``: the sizes of a map.
+
+    A flat input has one axis ``j`` over all units, map by map and row-major in each (equations 13-16).
     """
 
     j: sp.Symbol

@@ -1,4 +1,7 @@
-"""Freezing SymPy into the kernel IR; whatever the IR cannot hold raises here and never passes through as text."""
+"""Freezes SymPy expressions into the kernel IR.
+
+What the IR cannot hold raises an error here and never passes through as text.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class IntegerFreezer:
     """Freezes index expressions.
 
     * ``sizes``: the names of the layer's sizes.
-    * ``relations``: of a column's function, such as ``D_j``, the relation and the column.
+    * ``relations``: the relation and the column that a function such as ``D_j`` stands for, by its name.
     """
 
     def __init__(self, sizes: frozenset[str], relations: Mapping[str, tuple[str, str]]) -> None:
@@ -76,7 +79,7 @@ class IntegerFreezer:
         raise IRError(f"{e} is no integer expression that the IR can hold ({type(e).__name__})")
 
     def _table_entry(self, e: sp.Expr) -> Column | Size | None:
-        """A column of a relation or a size that differs from entry to entry; None for any other function."""
+        """A column of a relation, or a size that varies from entry to entry; None for any other function."""
         name = e.func.__name__
         if name in self.relations:
             relation, column = self.relations[name]
@@ -84,14 +87,14 @@ class IntegerFreezer:
         return Size(name, self(e.args[0])) if name in self.sizes else None
 
     def condition(self, left: sp.Expr, op: str, right: sp.Expr) -> Condition:
-        """``left op right``; an expression >= 0 is turned into the comparison that reads better."""
+        """``left op right``; a sum that is >= 0 becomes a comparison that is easier to read."""
         compared = _two_sides(left) if op == ">=" and right == 0 and left.is_Add else None
         smaller, op, larger = compared or (left, op, right)
         return Condition(self(smaller), op, self(larger))  # type: ignore[arg-type]
 
 
 def _integer_operation(e: sp.Expr) -> tuple[str, Sequence[sp.Expr]] | None:
-    """The IR's operation for ``e`` and its arguments; None where there is none."""
+    """The IR's operation for ``e`` and its arguments; None if the IR has none."""
     if type(e) in _INTEGER_FUNCTIONS:
         return _INTEGER_FUNCTIONS[type(e)], e.args
     if e.is_Add:
@@ -104,9 +107,10 @@ def _integer_operation(e: sp.Expr) -> tuple[str, Sequence[sp.Expr]] | None:
 
 
 def _two_sides(e: sp.Expr) -> tuple[sp.Expr, str, sp.Expr] | None:
-    """``e >= 0`` as a comparison: what ``e`` subtracts, < or <=, and the rest.
+    """``e >= 0`` as a comparison of two sides; None if all terms have the same sign.
 
-    None where all terms have one sign.
+    The left side has the terms that ``e`` subtracts, the right side the others; ``<`` or ``<=`` stands
+    between.
     """
     negative = [a for a in e.args if a.could_extract_minus_sign()]
     positive = [a for a in e.args if a not in negative]
@@ -127,7 +131,7 @@ def _is_constant(e: sp.Expr) -> bool:
 
 
 def is_scalar_part(part: sp.Basic) -> bool:
-    """True where ``part``, without its arguments, is something that a scalar body can hold."""
+    """True if a scalar body can hold ``part``, whatever its arguments are."""
     if part.is_Atom:
         return part.is_Symbol or part in (sp.pi, sp.E, sp.true, sp.false) or bool(part.is_Number and part.is_finite)
     known = (sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, SymPyRelational)
@@ -136,7 +140,12 @@ def is_scalar_part(part: sp.Basic) -> bool:
 
 
 class ScalarFreezer:
-    """Freezes scalar bodies; ``lookup`` turns an access or accumulator symbol into its IR node."""
+    """Freezes scalar bodies.
+
+    * ``integer``: freezes the index expressions in them.
+    * ``lookup``: turns the symbol of an access or an accumulator into its IR node.
+    * ``where``: names the place in error messages.
+    """
 
     def __init__(self, integer: IntegerFreezer, lookup: Callable[[sp.Symbol], Expr | None], where: str) -> None:
         self.integer, self.lookup, self.where = integer, lookup, where
@@ -214,7 +223,7 @@ class ScalarFreezer:
 
 
 def _fraction(product: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """The factors above and below the line; a number 1/q goes below where q is small."""
+    """The factors of the numerator and of the denominator; of a number 1/q, a small q goes to the latter."""
     upper: list[sp.Expr] = []
     lower: list[sp.Expr] = []
     for factor in product.args:
@@ -229,14 +238,17 @@ def _fraction(product: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
 
 
 def with_temporaries(e: sp.Expr) -> tuple[list[tuple[sp.Symbol, sp.Expr]], sp.Expr]:
-    """Common subexpressions of one scalar body, as (symbol, value) pairs in order, and the body that uses them."""
+    """Takes common subexpressions out of a scalar body.
+
+    Returns them as pairs (symbol, value) in order, and the body that uses them.
+    """
     costly = sum(1 for a in sp.preorder_traversal(e) if isinstance(a, sp.Function | sp.Piecewise))
     if costly < 2:
         return [], e
     symbols = (sp.Symbol(f"s{n}", real=True) for n in range(1000))
     replacements, (body,) = sp.cse([e], symbols=symbols, order="canonical")
     kept: list[tuple[sp.Symbol, sp.Expr]] = []
-    conditions: dict[sp.Symbol, sp.Basic] = {}  # a condition is no number: it goes back to where it stood
+    conditions: dict[sp.Symbol, sp.Basic] = {}  # a condition is not a number, so it is put back in place
     for symbol, value in replacements:
         value = value.xreplace(conditions)
         if isinstance(value, Boolean):
@@ -249,7 +261,7 @@ def with_temporaries(e: sp.Expr) -> tuple[list[tuple[sp.Symbol, sp.Expr]], sp.Ex
 def temporary_lookup(
     names: set[sp.Symbol], lookup: Callable[[sp.Symbol], Expr | None]
 ) -> Callable[[sp.Symbol], Expr | None]:
-    """``lookup`` that also knows the temporaries ``names``."""
+    """A lookup that knows the temporaries ``names`` besides what ``lookup`` knows."""
     return lambda symbol: Temporary(symbol.name) if symbol in names else lookup(symbol)
 
 

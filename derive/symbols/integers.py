@@ -1,6 +1,7 @@
-"""Integer functions of the index algebra, as SymPy functions that never rewrite themselves behind our back.
+"""The integer functions of the index algebra, as SymPy functions that are never rewritten automatically.
 
-SymPy's ``floor`` distributes over sums and its ``Mod`` factors; both hide the structure that the index solver needs.
+SymPy's ``floor`` is distributed over sums, and its ``Mod`` is factored.  Both would hide the structure that
+the index solver needs.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Gcd(sp.Function):
 
 
 class Inverse(sp.Function):
-    """The inverse of a modulo m; 0 for m = 1."""
+    """The inverse of a modulo m; 0 if m = 1."""
 
     nargs = 2
     is_integer = True
@@ -100,7 +101,7 @@ class Inverse(sp.Function):
 
 
 class Largest(sp.Function):
-    """max of integers, without SymPy's costly simplification of ``Max``."""
+    """The maximum of integers, without SymPy's costly simplification of ``Max``."""
 
     is_integer = True
 
@@ -110,7 +111,7 @@ class Largest(sp.Function):
 
 
 class Smallest(sp.Function):
-    """min of integers."""
+    """The minimum of integers, without SymPy's costly simplification of ``Min``."""
 
     is_integer = True
 

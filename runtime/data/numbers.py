@@ -1,4 +1,4 @@
-"""Checks arrays that a user passes: real numbers, no mask, nothing that overflows in a smaller dtype."""
+"""Checks arrays that a user passes: real numbers, no mask, and no overflow in a smaller dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..errors import DataError, NotFiniteError
 
 
 def as_array(given: Any, what: str) -> npt.NDArray[Any]:
-    """Make an array of `given`, in any dtype.  Raises: DataError for a masked array, whose mask would be lost, or uneven rows."""
+    """Makes an array of `given`, in any dtype.
+
+    Raises: DataError for a masked array, whose mask would be lost, and for rows of different lengths.
+    """
     if np.ma.isMaskedArray(given) or (isinstance(given, list | tuple) and any(np.ma.isMaskedArray(one) for one in given)):
         raise DataError(f"{what}: expected an array of numbers, got a masked one: fill it, or leave out what is masked")
     try:
@@ -21,9 +24,10 @@ def as_array(given: Any, what: str) -> npt.NDArray[Any]:
 
 
 def as_numbers(given: Any, dtype: str, what: str) -> npt.NDArray[Any]:
-    """Make real numbers in `dtype` of `given`, itself where it is that already.
+    """Converts `given` to an array of real numbers in `dtype`; returns `given` itself if it is one already.
 
-    Raises: DataError for what is no array of real numbers; NotFiniteError naming a finite number that overflows in `dtype`.
+    Raises: DataError if `given` is not an array of real numbers; NotFiniteError that names a finite number
+    which overflows in `dtype`.
     """
     if type(given) is np.ndarray and given.dtype == dtype:
         return given

@@ -1,4 +1,4 @@
-"""Networks by name, as data; and networks from a JSON or TOML file, which is read and never run."""
+"""Networks by name, and networks from a JSON or TOML file, which is read and never run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..files import read_regular, reason
 from ..program.layer import LayerSpec, layer
 
 LARGEST_SMALL_IMAGE = 15
-"""Images up to this many pixels a side get the network for 8x8 digits, where none is named."""
+"""If no network is named, images of up to this many pixels a side get the network for 8x8 digits."""
 
 _KEYS = ("name", "format", "dtype", "input_shape", "layers", "loss")
 _WHAT = {dict: "a table", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
@@ -24,7 +24,7 @@ _WHAT = {dict: "a table", list: "a list", str: "text", int: "a number", float: "
 
 @dataclass(frozen=True)
 class Architecture:
-    """Layers with a loss, on samples of ``input_shape``: all that ``Network`` needs."""
+    """All that ``Network`` needs: layers and a loss, for samples of shape ``input_shape``."""
 
     name: str
     layers: tuple[LayerSpec, ...]
@@ -34,7 +34,11 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Named:
-    """A network that comes with phiz: ``build(outputs, classification)`` gives its layers."""
+    """A network that comes with phiz.
+
+    ``build``: gives its layers; called as ``build(outputs, classification)``.
+    ``images``: whether it takes images only.
+    """
 
     summary: str
     build: Callable[[int, bool], tuple[LayerSpec, ...]]
@@ -43,7 +47,7 @@ class Named:
 
 
 def _head(outputs: int, classification: bool) -> LayerSpec:
-    """Softmax (equation 25) for classes, a linear layer for quantities."""
+    """The last layer: softmax (equation 25) for classes, a linear layer for quantities."""
     return layer("softmax" if classification else "dense", maps=outputs)
 
 
@@ -92,7 +96,7 @@ NAMED: dict[str, Named] = {
 
 
 def default_network(data: Dataset) -> str:
-    """The name of the network for ``data`` where the user gives none: by the shape of a sample."""
+    """The name of the network for ``data`` if the user names none; it depends on the shape of a sample."""
     if len(data.sample_shape) != 3:
         return "mlp"
     return "lenet-digits" if min(data.sample_shape[1:]) <= LARGEST_SMALL_IMAGE else "lenet"
@@ -101,11 +105,14 @@ def default_network(data: Dataset) -> str:
 def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
     """The network ``source``, for the samples of ``data``.
 
-    ``source`` is a name in ``NAMED`` or the path of a JSON or TOML file.
+    ``source`` is a name in ``NAMED`` or the path of a JSON or TOML file.  A file has these entries:
 
-    A file holds ``layers`` (a list of tables: ``layer`` is the family, the rest its keywords, ``activation``, ``name``,
-    ``connections``, ...), ``loss`` (default: ce for classes, mse for quantities) and, if it wants, ``input_shape``.
-    Whether the layers fit is for ``Network`` to say.  Raises: PhizError that names the file and the place.
+    ``layers``: a list of tables; in each, ``layer`` is the family and the rest are its keywords
+        (``activation``, ``name``, ``connections``, ...).
+    ``loss``: the name of a loss (default: ce for classes, mse for quantities).
+    ``input_shape``: optional; the shape of a sample.
+
+    ``Network`` checks later whether the layers fit.  Raises: PhizError that names the file and the place.
     """
     name = str(source)
     if name in NAMED:
@@ -117,7 +124,10 @@ def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
 
 
 def stated_shape(path: Path) -> tuple[Any, ...] | None:
-    """The ``input_shape`` that a network file states, None where it leaves it to the data.  Raises: PhizError."""
+    """The ``input_shape`` that a network file states; None if the file leaves it to the data.
+
+    Raises: PhizError if the file cannot be read.
+    """
     if path.suffix.lower() not in (".json", ".toml") and not path.exists():
         raise PhizError(f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
     shape = _read(path).get("input_shape")

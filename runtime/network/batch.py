@@ -14,9 +14,9 @@ from ..errors import DataError, NotFiniteError, ShapeError
 from ..manifest.records import LossInfo
 from ..program.shape import Shape
 
-#: Numbers that are checked at a time.
+#: How many numbers are checked at a time.
 PIECE = 1 << 16
-#: What the length of a part is a multiple of, as far as it may be: some vectors for every core.
+#: Micro-batch lengths are rounded up to a multiple of this, which gives every core some vectors.
 GRAIN = 64
 
 
@@ -46,9 +46,10 @@ class Batch:
 
 
 def even_parts(samples: int, size: int, most: int = 0) -> int:
-    """Samples of a part where ``samples`` are cut into parts of about ``size``, none longer than ``most`` (0: ``size``).
+    """The length of each part if ``samples`` are cut into parts of about ``size``, but at most ``most``.
 
-    All are equally long, in whole grains: a short last part costs nearly as much as a long one, and leaves cores idle.
+    A ``most`` below ``size`` counts as ``size``.  All parts are equally long, rounded up to ``GRAIN``,
+    because a short last part takes nearly as long as a full one and leaves cores idle.
     """
     most = max(size, most)
     pieces = max(-(-samples // most), round(samples / size))

@@ -1,4 +1,4 @@
-"""Networks: layers chained on an input shape, evaluated and differentiated over one flat parameter vector."""
+"""Networks of chained layers, evaluated and differentiated with respect to one flat parameter vector."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Floats = npt.NDArray[Any]
 
 DTYPES = ("float32", "float64")
 FORMAT = 1
-#: The longest pass in the place of two, as a part of what the backend chose: half again as long is no slower.
+#: A pass may be this many times as long as the backend's micro-batch.  That is no slower and can save a pass.
 LONGER = 1.5
 OUTPUTS, LOSSES = Request(outputs=True), Request(losses=True)
 
@@ -41,20 +41,20 @@ class Network:
 
     ``layers``: specifications from ``layer(...)``.
     ``input_shape``: ``units``, ``(maps, H, W)``, or one size tuple per map.
-    ``backend``: "opencl", "numpy", "auto" (OpenCL where there is a device) or a ``Backend``.
+    ``backend``: "opencl", "numpy", "auto" (OpenCL if there is a device) or a ``Backend``.
     ``dtype``: "float32" or "float64".
-    ``seed``: of the initial parameters (``initial.py``).
+    ``seed``: seed of the initial parameters (``initial.py``).
     ``manifests``: users' generated folders, on top of the built-in one, or a ``Manifest``.
-    ``micro_batch``: samples per pass at most (default: about as many as the backend chooses, by its caches), which
-        bounds the memory whatever the number of samples.
+    ``micro_batch``: the most samples per pass, which bounds the memory for any number of samples (default:
+        about as many as the backend chooses by its caches).
     ``device``: see ``device.py``.
 
-    ``parameters`` is the flat vector (dtype of the network): layer by layer from the input on, the parameters of each layer
-    in the order of its definition (w row-major, then b; per kernel id where kernels differ in size).  ``slices`` tells
-    where each one stands.
+    ``parameters`` is the flat vector, in the dtype of the network.  It holds layer after layer, from the
+    input on.  The parameters of a layer follow the order of its definition: w row-major, then b.  If kernels
+    differ in size, they follow one another by kernel id.  ``slices`` tells where each parameter lies.
 
-    Raises ShapeError naming the layer where shapes do not chain, PhizError where the loss does not admit the last layer's
-    range, DeviceError, ManifestError.
+    Raises ShapeError that names the layer if shapes do not chain, PhizError if the last layer's range does
+    not fit the loss, DeviceError, and ManifestError.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class Network:
 
     @property
     def slices(self) -> tuple[Slice, ...]:
-        """Layer, name, offset and shape of every parameter, in order."""
+        """The layer, name, offset and shape of every parameter, in order."""
         return self.program.parameters
 
     def parameter(self, index: int, name: str, parameters: Floats | None = None) -> Any:
         """Parameter ``name`` of layer ``index``, as a view in its own shape.
 
-        Where kernels differ in size it is a list of arrays.
+        If kernels differ in size, it is a list of arrays.
         """
         flat = self.parameters if parameters is None else parameters
         for piece in self.slices:
@@ -115,7 +115,7 @@ class Network:
         return self._initial(np.empty(self.parameter_count, self.dtype), seed)
 
     def _initial(self, values: Floats, seed: int) -> Floats:
-        """``values``, filled layer by layer: each comes in float64."""
+        """Fills ``values`` layer by layer; each layer's numbers come in float64."""
         start = 0
         for layer in self.layers:
             own = layer.initial(seed)
@@ -125,13 +125,16 @@ class Network:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digests of every definition that the network uses: what must be the same for saved parameters to mean the same."""
+        """The digest of every definition that the network uses.
+
+        Saved parameters keep their meaning only if all digests are the same.
+        """
         found = {f"layer {layer.info.name}": layer.info.digest for layer in self.layers}
         found |= {f"activation {layer.activation.name}": layer.activation.digest for layer in self.layers}
         return dict(sorted((found | {f"loss {self.loss.name}": self.loss.digest}).items()))
 
     def architecture(self) -> dict[str, Any]:
-        """JSON-able description, read back by ``from_architecture``."""
+        """A description that can be written as JSON; ``from_architecture`` reads it back."""
         return {
             "format": FORMAT,
             "input_shape": self.input_shape.listed(),
@@ -142,7 +145,10 @@ class Network:
 
     @classmethod
     def from_architecture(cls, record: Mapping[str, Any], **options: Any) -> Network:
-        """The network that ``architecture`` described; ``options`` as for ``Network`` (backend, seed, manifests, ...)."""
+        """Makes the network that ``architecture`` described.
+
+        ``options``: keywords of ``Network``, such as ``backend``, ``seed`` and ``manifests``.
+        """
         try:
             if record["format"] != FORMAT:
                 raise PhizError(f"architecture of format {record['format']!r}, this phiz reads format {FORMAT}")
@@ -154,9 +160,10 @@ class Network:
 
     # -------------------------------------------------------------------------------------------------- evaluation
     def place(self, inputs: Any, targets: Any = None, weights: Any = None) -> Placed:
-        """Check and bring samples into the device's layout once; pass the result in the place of ``inputs``.
+        """Checks samples and brings them to the device once; the result is passed instead of ``inputs``.
 
-        Full-batch objectives that are evaluated again and again then transfer only parameters and gradients.
+        So an objective that is evaluated again and again on all samples transfers only parameters and
+        gradients.
         """
         batch = self._batch(inputs, targets, weights, targets is not None)
         size = self.part_length(len(batch))
@@ -164,7 +171,7 @@ class Network:
         return Placed(self, batch, Residents(batch, size, lambda: self.executor(size, request)))
 
     def forward(self, parameters: Any, inputs: Any) -> Floats:
-        """Outputs Y of the last layer, ``(N, *output shape)`` (``(N, units)`` where maps differ in size)."""
+        """Outputs Y of the last layer, ``(N, *output shape)``; ``(N, units)`` if maps differ in size."""
         batch = self._samples(inputs)
         outputs = np.empty((len(batch), self.output_shape.units), self.dtype)
         for part, result in self._passes(parameters, batch, OUTPUTS):
@@ -184,7 +191,7 @@ class Network:
         return losses
 
     def outputs_and_losses(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> tuple[Floats, Floats]:
-        """What ``forward`` and ``losses`` give, from one pass."""
+        """The results of ``forward`` and ``losses``, from one pass."""
         batch = self._samples(inputs, targets, weights, True)
         outputs, losses = np.empty((len(batch), self.output_shape.units), self.dtype), np.empty(len(batch), self.dtype)
         for part, result in self._passes(parameters, batch, Request(outputs=True, losses=True)):
@@ -199,10 +206,11 @@ class Network:
     def value_and_gradient(
         self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
     ) -> tuple[float, Floats]:
-        """``(E, dE/d parameters)``, both sums over the samples (equation 2); E in float64, the gradient in the network's dtype.
+        """``(E, dE/d parameters)``, both summed over the samples (equation 2).
 
-        Any number of samples; micro-batches are summed in float64 in their order, so results repeat bit for bit.  Raises
-        ShapeError, DataError or NotFiniteError for bad input; a result that overflows is returned as it is.
+        E is a float64, the gradient has the network's dtype.  There may be any number of samples.
+        Micro-batches are summed in float64 and in order, so results repeat bit for bit.  Raises ShapeError,
+        DataError or NotFiniteError for bad input.  A result that overflows is returned as it is.
         """
         batch = self._samples(inputs, targets, weights, True)
         if self.part_length(len(batch)) == len(batch):
@@ -214,7 +222,7 @@ class Network:
         return error, gradient.astype(self.dtype, copy=False)
 
     def per_sample_gradients(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
-        """Gradients of the error of each sample, ``(N, parameters)``."""
+        """The gradient of every sample's error, ``(N, parameters)``."""
         batch = self._host(self._samples(inputs, targets, weights, True))
         gradients = np.empty((len(batch), self.parameter_count), self.dtype)
         for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), rows_into=gradients):
@@ -232,10 +240,12 @@ class Network:
     def jacobian_chunks(
         self, parameters: Any, inputs: Any, targets: Any = None, chunk: int | None = None
     ) -> Iterator[tuple[Floats, Floats]]:
-        """Component residuals ``(n·units,)`` and the Jacobian rows of y ``(n·units, parameters)``, chunk by chunk.
+        """Yields residuals ``(n·units,)`` and Jacobian rows ``(n·units, parameters)``, chunk by chunk.
 
-        Residual y - t and row dy/d parameters of unit k of sample s stand at ``s·units + k`` of a chunk of n samples
-        (at most ``chunk``, by default what ``ROW_BYTES`` holds): what Levenberg-Marquardt accumulates (104-117).
+        Unit k of sample s has its residual y - t and its row dy/d parameters at ``s·units + k`` of a chunk.
+        Levenberg-Marquardt accumulates them (equations 104-117).
+
+        ``chunk``: the most samples n of a chunk; by default as many as ``ROW_BYTES`` holds.
         """
         batch = self._host(self._samples(inputs, targets, None, True))
         fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
@@ -244,9 +254,10 @@ class Network:
         return jacobian_chunks(self.program, executor, fixed, batch, chunk)
 
     def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
-        """Where a NaN or an infinity first appears: parameters, then kernel by kernel through forward, loss, deltas, gradients.
+        """Finds where a NaN or an infinity first appears; None if there is none.
 
-        Inputs are checked; parameters may hold anything.
+        It searches the parameters, then kernel by kernel the forward pass, the loss, deltas and gradients.
+        Bad inputs are refused as always; parameters may hold anything.
         """
         values = as_numbers(parameters, self.dtype, "parameters")
         found = nonfinite_parameter(self.slices, values)
@@ -259,15 +270,15 @@ class Network:
 
     # ---------------------------------------------------------------------------------------------------- internal
     def part_length(self, samples: int) -> int:
-        """Samples of a pass where ``samples`` come in micro-batches: of all but the last one, which may be shorter."""
+        """The samples of each pass if ``samples`` are cut into micro-batches; the last one may be shorter."""
         return even_parts(samples, self.micro_batch, self._longest)
 
     def row_chunk(self, rows_per_sample: int = 1) -> int:
-        """Samples per pass where every sample gives ``rows_per_sample`` rows of all parameters."""
+        """The samples per pass if every sample gives ``rows_per_sample`` rows of all parameters."""
         return max(1, min(self.micro_batch, self._executors.rows_within_bounds() // max(1, rows_per_sample)))
 
     def executor(self, samples: int, request: Request = VALUE_AND_GRADIENT) -> Executor:
-        """The calling thread's buffers and kernels for such passes of ``samples`` samples; see ``Executors``."""
+        """The calling thread's executor for ``request`` on ``samples`` samples; see ``Executors``."""
         return self._executors.find(samples, request)
 
     def _batch(self, inputs: Any, targets: Any, weights: Any, with_targets: bool) -> Batch:
@@ -308,7 +319,7 @@ class Network:
         return values
 
     def _finite(self, values: Floats) -> None:
-        # No sum of numbers one of which is not finite is finite: one pass, and a second only where the sum overflows.
+        # A finite sum proves that all numbers are finite.  A second look is needed only if the sum overflows.
         if not isfinite(np.einsum("i->", values)) and not np.isfinite(values).all():
             raise NotFiniteError(str(nonfinite_parameter(self.slices, values)))
 
@@ -322,9 +333,10 @@ class Network:
         rows_into: Floats | None = None,
         total: Floats | None = None,
     ) -> Iterator[tuple[slice, Result]]:
-        """Run ``request`` over micro-batches, the next one uploaded while the device works on the last.
+        """Runs ``request`` over micro-batches; the next one is uploaded while the device computes the last.
 
-        ``rows_into (N, parameters)`` receives the per-sample gradients; ``total (parameters,)`` the sum of the gradients.
+        ``rows_into``: ``(N, parameters)``; receives the per-sample gradients.
+        ``total``: ``(parameters,)``; receives the sum of the gradients.
         """
         values = self._in_shape(parameters)
         pending: deque[tuple[slice, Pending]] = deque()
@@ -336,7 +348,7 @@ class Network:
         try:
             for started in self._parts(samples, request, chunk, values):
                 pending.append(started)
-                if not started[0].start:  # while the device is at work
+                if not started[0].start:  # once, while the device computes the first part
                     self._finite(values)
                 if len(pending) == 2:
                     yield taken()
@@ -365,10 +377,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Placed:
-    """Samples kept on the device in the kernels' layout, for objectives that are evaluated again and again.
+    """Samples that stay on the device in the kernels' layout, for objectives that are evaluated repeatedly.
 
-    ``Network.place`` makes it; it takes the place of ``inputs`` in calls of the same network.  A thread that first uses it brings
-    the samples to the device once more, for itself.
+    ``Network.place`` makes it.  It is passed instead of ``inputs`` to methods of the same network.  Each
+    further thread that uses it brings the samples to the device once more, for itself.
     """
 
     network: Network = field(repr=False)
@@ -377,12 +389,12 @@ class Placed:
 
     @property
     def executor(self) -> Executor:
-        """The calling thread's."""
+        """The calling thread's executor."""
         return self.own.executor
 
     @property
     def parts(self) -> tuple[tuple[slice, Any], ...]:
-        """Samples of each pass, and where they are."""
+        """The samples of each pass, and where they lie on the device."""
         return self.own.parts
 
     def __len__(self) -> int:

@@ -1,15 +1,18 @@
-"""One program at one capacity on an OpenCL device: planned memory, passes queued without a wait between their kernels.
+"""Runs one program at one capacity on an OpenCL device.
 
-Tensors are ``[blocks, units, lanes]``: blocks of samples that a fused pass takes through its kernels, of one sample each where
-the lanes of vectors go along units; else a single one of all lanes, a multiple of the vector width.  Where they lie:
+Memory is planned ahead, and a pass is queued without waiting between its kernels.
 
-| what | where | how long |
+Tensors with samples are ``[blocks, units, lanes]``.  A fused pass takes block after block through its
+kernels.  If the lanes of vectors go along units, such a block has one sample.  Other passes have a single
+block with all lanes, a multiple of the vector width.  The tensors lie here:
+
+| tensors | where they lie | how long they live |
 |---|---|---|
-| parameters | a region of their own, or the caller's vector where kernels can read it | until the next ``set_parameters`` |
-| inputs, targets, weights | the region of the micro-batch | as long as that |
-| what a pass gives, and the delta that a seeded one starts from | a frame, taken for the pass | until its result was read |
-| what the forward steps of a pass with ``keep`` write | the kept region | until the next such pass |
-| everything else | scratch memory, shared by all kinds of passes; tensors that do not live together overlap | the pass |
+| parameters | in their own region, or in the caller's vector if kernels read it | up to ``set_parameters`` |
+| inputs, targets, weights | in the region of the micro-batch | as long as the micro-batch |
+| results, and the delta that a seeded pass starts from | in a frame of the pass | until the result is read |
+| what the forward steps of a pass with ``keep`` write | in the kept region | until the next such pass |
+| all others | in scratch memory that all passes share, overlapping if never alive together | for the pass |
 """
 
 from __future__ import annotations
@@ -52,21 +55,21 @@ class OpenCLExecutor:
         self.context = devices.context(device)
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(self.queue, self.dtype, apart=not launcher.offsets)
-        # One argument for all parameters, and one for their gradients, where kernels find them by their offsets.
+        # If kernels know offsets, all parameters are one argument and all gradients are another.
         self._vectors: Parts = parts_of_vectors(program) if launcher.offsets else {}
         self._pieces = self._laid_out("none")
-        self._vector: Array | None = None  # that of the caller, where kernels read it
-        self._region: Region | None = None  # where that lies, or a copy
+        self._vector: Array | None = None  # the caller's parameters, if kernels read them in place
+        self._region: Region | None = None  # the memory of that vector, or of the copied parameters
         self._slots: dict[tuple[int, bool], OpenCLResident] = {}
         self._passes: dict[tuple[Start, Request], PassKind] = {}
         self._scratch: tuple[Any, int] = None, -1
         self._kept: Region | None = None
         self._indices: dict[int, Any] = {}
-        self.flying: deque[OpenCLPending] = deque()  # holds on to the memory that queued passes use
+        self.flying: deque[OpenCLPending] = deque()  # keeps the memory alive that queued passes use
 
     # -------------------------------------------------------------------------------------------------------- data
     def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
-        """Transpose to sample-innermost once, and pad with copies of the last sample at weight 0."""
+        """Brings samples to the device in its layout; padding repeats the last sample with weight 0."""
         devices.refuse_inherited()
         samples = len(inputs)
         resident = self._slot(slot, targets is not None)
@@ -90,7 +93,7 @@ class OpenCLExecutor:
         return resident
 
     def set_parameters(self, parameters: Array) -> None:
-        """Use them where they lie if kernels can read them there, else copy each to where its kernels expect it."""
+        """Sets the parameters: kernels read them in place if they can, else from copies on the device."""
         devices.refuse_inherited()
         self._settle()
         if self._vectors and self.memory.reads(parameters):
@@ -108,19 +111,25 @@ class OpenCLExecutor:
 
     @property
     def _parameters(self) -> Region:
-        """Where kernels read the parameters: memory of their own, made when it is first needed, unless a caller's vector serves."""
+        """The memory from which kernels read the parameters.
+
+        That is the caller's vector, or a region that is made when it is first needed.
+        """
         if self._region is None:
             self._region = self.memory.packed(self._lengths)
         return self._region
 
     def _laid_out(self, gradients: Gradients) -> list[tuple[str, slice]]:
-        """Keys of the gradients (of the parameters themselves: "none"), and the parts of the flat vector that they hold."""
+        """The tensors that hold gradients, by key, and the part of the flat vector that each one holds.
+
+        ``gradients``: "none" stands for the parameters themselves.
+        """
         if self._vectors and gradients != "sample":
             return [(PARAMETERS if gradients == "none" else GRADIENT, slice(0, self.program.parameter_count))]
         return [(s.key(gradients), s.part) for s in self.program.parameters]
 
     def _settle(self) -> None:
-        """Passes whose results nobody took may still be at work."""
+        """Waits for passes that may still run because nobody took their results."""
         if self.flying:
             self.flying[-1].wait()
 
@@ -130,11 +139,11 @@ class OpenCLExecutor:
 
     # -------------------------------------------------------------------------------------------------------- runs
     def start(self, resident: OpenCLResident, request: Request) -> OpenCLPending:
-        """Queue the pass."""
+        """Queues the pass that ``request`` needs."""
         return self._queue_up(self._pass("loss", request), resident, request)
 
     def seeded(self, resident: OpenCLResident, delta: Array, request: Request) -> OpenCLPending:
-        """Queue the backward pass from ``delta``; padding lanes get delta 0."""
+        """Queues the backward pass from ``delta``; padding lanes get delta 0."""
         kind = self._pass("delta", request)
         frame = kind.frame()
         self._seed(frame, resident, delta)
@@ -169,7 +178,7 @@ class OpenCLExecutor:
         return self.columns(region, key, resident.samples)
 
     def trace(self, resident: OpenCLResident, request: Request) -> Iterator[tuple[Step, Array]]:
-        """Step by step, each waited for and read."""
+        """Runs a pass step by step, waiting for each; yields each step with what it wrote."""
         for one in self.single("loss", resident, request):
             event, argument = one.run(), one.step.writes
             key, part = self._vectors.get(argument.key, (argument.key, slice(None)))
@@ -181,7 +190,10 @@ class OpenCLExecutor:
             yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
 
     def single(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> list[SingleStep]:
-        """The steps of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), each to be queued by itself, in order."""
+        """The steps of a pass, in order, each of which can be queued by itself.
+
+        ``start``: "loss" for the pass of ``start()``, "delta" for that of ``seeded()`` from ``delta``.
+        """
         kind = self._new_pass(start, request, apart=True)
         frame = kind.frame()
         if delta is not None:
@@ -201,7 +213,10 @@ class OpenCLExecutor:
         return rows.T
 
     def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
-        """The kernels of ``start`` ("loss"), or of ``seeded`` from ``delta`` ("delta"), to be queued without reading results."""
+        """The kernels of a pass, which can be queued without reading results.
+
+        ``start``: "loss" for the pass of ``start()``, "delta" for that of ``seeded()`` from ``delta``.
+        """
         kind = self._new_pass(start, request)
         frame = kind.frame()
         if delta is not None:
@@ -225,7 +240,7 @@ class OpenCLExecutor:
             where |= dict.fromkeys(self.kept().layout.offsets, self.kept())
         gradients = self._laid_out(request.gradients) if request.gradients != "none" else []
         results = self._results(request, [key for key, _ in gradients])
-        # The delta that a seeded pass starts from comes last in the frame: what is read back lies in one stretch before it.
+        # The delta of a seeded pass comes last in the frame, so that results are read in one stretch.
         seeds = [f"delta:{self.program.last}"] if start == "delta" else []
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
         counts = self._scratch_counts(steps, {*where, *results, *seeds})
@@ -235,7 +250,7 @@ class OpenCLExecutor:
         return PassKind(steps, launches, where, frame, results, gradients)
 
     def _steps(self, start: Start, request: Request) -> tuple[Step, ...]:
-        """The kernel calls of a pass, in order, for the layout that samples lie in."""
+        """The kernel calls of a pass, in order, for the layout of the samples."""
         if start == "loss":
             steps = pass_steps(self.program, request)
         else:
@@ -243,13 +258,19 @@ class OpenCLExecutor:
         return tuple(step.as_sample_outer() for step in steps) if self.sample_outer else steps
 
     def _results(self, request: Request, gradients: Sequence[str]) -> list[str]:
-        """The keys of what is read back, where ``gradients`` are those of the gradients."""
+        """The keys of all tensors that are read back.
+
+        ``gradients``: the keys of the gradients.
+        """
         results = [f"output:{self.program.last}"] if request.outputs else []
         results += ["loss"] if request.losses else []
         return [*results, *gradients, *(["delta:-1"] if request.input_gradient else [])]
 
     def _scratch_counts(self, steps: Sequence[Step], elsewhere: Collection[str]) -> dict[str, int]:
-        """Numbers of each tensor that lives within the pass alone: what lies not ``elsewhere``, and partial sums."""
+        """The length of each tensor that lives only during the pass.
+
+        These are partial sums, and what the steps write that does not lie ``elsewhere``.
+        """
         known = {*elsewhere, *BATCH_KEYS, *self._vectors}
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in known}
         split = [(step, self.launcher.partial_sums(step)) for step in steps]
@@ -258,7 +279,7 @@ class OpenCLExecutor:
         }
 
     def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
-        """The byte at which each tensor begins in what kernels are given, where that is not the first."""
+        """The byte at which each tensor begins in its argument; tensors that are left out begin at byte 0."""
         if self.memory.shared:
             return {}
         regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}
@@ -278,7 +299,7 @@ class OpenCLExecutor:
         return self.layout.count(info.units) if info.samples else info.units
 
     def kept(self) -> Region:
-        """What the forward steps write, side by side."""
+        """The kept region, in which everything that the forward steps write lies side by side."""
         if self._kept is None:
             written = dict.fromkeys(key for step in self.program.forward for key in step.use.writes)
             self._kept = self.memory.packed({key: self._count(key) for key in written})
@@ -291,7 +312,7 @@ class OpenCLExecutor:
         if layout.total > self._scratch[1]:
             self._settle()
             self._passes.clear()
-            self._scratch = None, -1  # the old one is gone before the new one comes
+            self._scratch = None, -1  # frees the old memory before the new one is allocated
             self._scratch = self.memory.block(layout.total), layout.total
         return dict.fromkeys(layout.offsets, self.memory.region(layout, self._scratch[0]))
 

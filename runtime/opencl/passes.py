@@ -1,4 +1,4 @@
-"""One kind of pass: its launches, where its tensors lie, and the frames that its results go to."""
+"""Keeps what the passes of one kind share: launches, memory, and frames for their results."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from .launch.memory import Region
 class PassKind:
     """One kind of pass: its launches, where its tensors lie, and frames that no pass uses at the moment.
 
-    ``framed``: the results in the frame.
-    ``kept``: the results in the kept region.
-    ``gradients``: the key of each parameter's gradient, and its part of the flat vector.
+    ``launches``: the launches of its steps.
+    ``where``: the region of each tensor, by key.
+    ``frames``: frames that no pass uses at the moment.
+    ``framed``: the keys of the results in the frame.
+    ``kept``: the keys of the results in the kept region.
+    ``gradients``: the key of each gradient, and the part of the flat vector that it holds.
     """
 
     def __init__(
@@ -33,5 +36,5 @@ class PassKind:
         self._pattern = frame
 
     def frame(self) -> Region:
-        """One for the next pass; two passes that are on their way have one each."""
+        """Takes a frame for the next pass; two passes that run at the same time have one each."""
         return self.frames.pop() if self.frames else self._pattern.another()

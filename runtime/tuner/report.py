@@ -1,4 +1,4 @@
-"""What was found, as rows of a table and as JSON."""
+"""Reports what the tuner found, as rows of a table and as JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from ..opencl.tuned.record import Entry, entry_record, words
 
 @dataclass(frozen=True)
 class TunedRow:
-    """One kernel: milliseconds a launch with the default and tuned, what was chosen, how many were tried and refused.
+    """One tuned kernel.
 
-    ``samples``: about how many a launch computes, or a block of a fused pass.
-
-    ``outdated``: the kernel's text or the defaults have changed since, so that the entry is not used.
+    ``kernel``: its name in its network, or its file and name.
+    ``sizes``: its sizes as text.
+    ``samples``: about how many samples a launch computes; in a fused pass, a block.
+    ``default_ms``, ``ms``: milliseconds of a launch with the default and with the chosen configuration.
+    ``ratio``: the chosen configuration's time divided by the default's.
+    ``schedule``: the chosen configuration in words.
+    ``tried``: how many candidates were tried.
+    ``refused``: the candidates that were refused: configuration, kind of refusal and reason.
+    ``complete``: whether there is nothing left to try.
+    ``outdated``: whether the entry is unused because the kernel's text or the defaults have changed since.
     """
 
     kernel: str
@@ -34,9 +41,9 @@ class TunedRow:
 
 
 def row(entry: Entry, name: str = "") -> TunedRow:
-    """The row of an entry.
+    """Makes the row of an entry.
 
-    ``name``: the kernel's in its network, else by its file.
+    ``name``: the kernel's name in its network; if "", its file and name are shown.
     """
     kernel = entry.kernel
     return TunedRow(
@@ -58,7 +65,8 @@ def row(entry: Entry, name: str = "") -> TunedRow:
 def _sizes(sizes: Mapping[str, Any]) -> str:
     """Sizes as a table shows them: ``I 16, J 6, X 8×8``.
 
-    The axes of one letter stand together; 1 and 0, strides and borders that do nothing, are left out.
+    Axes with the same letter are joined.  Sizes of 0 and 1 are left out, such as strides and borders that do
+    nothing.
     """
     groups: dict[str, list[int]] = {}
     for name, value in sizes.items():
@@ -68,7 +76,7 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
 
 
 def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """The entries by device."""
+    """Groups the entries by device."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         where = entry.place
@@ -77,5 +85,5 @@ def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def document(entries: Iterable[tuple[str, Entry]]) -> list[dict[str, Any]]:
-    """JSON form: the rows, and everything that the cache knows of each."""
+    """The entries as JSON: each row, and all that the cache knows about it."""
     return [asdict(row(entry, name)) | {"entry": entry_record(entry)} for name, entry in entries]

@@ -1,4 +1,7 @@
-"""What a measured claim is: the paper's words, figures, a verdict that was computed from them; and its Markdown."""
+"""The record of a measured claim, and its Markdown.
+
+A claim holds the paper's words, measured figures, and a verdict that is computed from the figures.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ Outcome = Literal["holds", "does not hold here", "depends"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a claim holds on the device, and the sentence with the figures that say so."""
+    """Whether a claim holds on the device, and a sentence with the figures that show it."""
 
     outcome: Outcome
     sentence: str
@@ -19,7 +22,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ClaimTable:
-    """Cells as they are printed, the first column left-aligned."""
+    """A table of printed cells, whose first column is left-aligned."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -32,7 +35,10 @@ class ClaimTable:
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a panel.  ``points``: no line between them."""
+    """One data series of a panel.
+
+    points: whether it is drawn as points, without a line between them.
+    """
 
     label: str
     x: tuple[float, ...]
@@ -46,7 +52,7 @@ class Panel:
 
     log: which axes are logarithmic: "x", "y", "xy" or "".
     level: a horizontal line that means "the same", such as 1.
-    ticks: of the lower axis; none for the library's choice.
+    ticks: ticks of the lower axis; if empty, the library chooses them.
     """
 
     title: str
@@ -60,7 +66,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture: panels side by side, ``columns`` in a row."""
+    """A picture of several panels, ``columns`` of them in a row."""
 
     name: str
     panels: tuple[Panel, ...]
@@ -69,7 +75,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of section 9, measured.
+    """One measured claim of section 9.
 
     quote: the paper's words.
     how: what was run.
@@ -101,6 +107,6 @@ def markdown(device: str, claims: Sequence[Claim]) -> str:
 
 
 def microseconds(seconds: float) -> str:
-    """Seconds as microseconds, to three digits."""
+    """Prints seconds as microseconds with three digits."""
     value = seconds * 1e6
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Multiplication of vectors and its kin on a rig: the kernels of ``kernels/elementwise.cl``, checked against NumPy."""
+"""Runs the elementwise kernels of ``kernels/elementwise.cl`` on a rig and checks them against NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 31
 
 
 def expected(name: str, a: Array, b: Array) -> Array:
-    """What ``name`` gives, in float64."""
+    """The result of the kernel ``name``, computed in float64."""
     x, k = a.astype(np.float64), b.astype(np.float64)
     if name == "multiply":
         return x * k
@@ -26,7 +26,7 @@ def expected(name: str, a: Array, b: Array) -> Array:
 
 
 class Elementwise:
-    """Two arrays of ``count`` numbers below 1 in size, seeded."""
+    """Schemes on two seeded arrays of ``count`` random numbers between -0.9 and 0.9."""
 
     def __init__(self, rig: Rig, count: int) -> None:
         self.rig, self.count = rig, count
@@ -35,9 +35,11 @@ class Elementwise:
         self.sources = rig.put(self.a), rig.put(self.b)
 
     def vectors(self, name: str, vector: int = 1, group: int | None = 64, padded: bool = False) -> Scheme:
-        """One explicit vector per work item.  ``vector`` must divide the count.
+        """One explicit vector per work item.
 
-        ``group`` None: the driver's local size; where it does not divide the work items, ``padded`` must be set.
+        vector: lanes of a vector; must divide the count.
+        group: the local size; None leaves it to the driver.
+        padded: whether work items are padded to whole groups; must be set if ``group`` does not divide them.
         """
         items = self.count // vector
         out = self.rig.empty(self.count)
@@ -49,7 +51,7 @@ class Elementwise:
         )
 
     def many(self, each: int, group: int | None, vector: int = 1) -> Scheme:
-        """Products, ``each`` neighbouring vectors per work item."""
+        """Products of ``each`` neighbouring vectors per work item."""
         vectors = self.count // vector
         items = -(-vectors // each)
         out = self.rig.empty(self.count)
@@ -59,7 +61,10 @@ class Elementwise:
         return Scheme(f"{each} products per work item", (launch,), out, expected("multiply", self.a, self.b))
 
     def norms(self, together: bool, group: int = 64) -> Scheme:
-        """Norms of ``count // 4`` vectors of four; ``together``: their components side by side (AoS), else apart (SoA)."""
+        """Norms of ``count // 4`` vectors with four components.
+
+        together: whether a vector's components lie side by side (AoS) or in four arrays (SoA).
+        """
         count = self.count // 4
         columns = self.a[: 4 * count].reshape(4, count)
         source: Any = self.rig.put(columns.T if together else columns)
@@ -71,5 +76,5 @@ class Elementwise:
 
 
 def powers(first: int, last: int) -> Sequence[int]:
-    """Powers of two from ``first`` to ``last``, themselves powers of two."""
+    """Powers of two from ``first`` to ``last``, which are powers of two themselves."""
     return [1 << n for n in range(first.bit_length() - 1, last.bit_length())]

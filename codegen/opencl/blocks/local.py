@@ -1,4 +1,4 @@
-"""Local memory as OpenCL text: the copy that a work group makes together, and loads from it."""
+"""OpenCL text for local memory: a work group copies parameters, and its work items load from the copy."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
 
 
 def length(frame: Frame, copy: Copy, macro: str) -> str:
-    """How many numbers a copy takes."""
+    """The length of a copy's array, as C text."""
     each = integer(numbers(copy, {axis: tile.macro for axis, tile in frame.tiles.items()}), 1)
     return macro if each == "1" else f"{macro} * {each}"
 
 
 def local_or(frame: Frame, load: Load, target: str, plain: str) -> list[str]:
-    """The lines that load into ``target`` from the group's copy where there is one, else the line ``plain``."""
+    """The lines that load into ``target``.
+
+    They load from the group's copy if there is one, else they are the line ``plain``.
+    """
     found = frame.tiling.local
     copy = next((c for c in found.copies if c.load == load), None) if found else None
     if found is None or copy is None:

@@ -2,9 +2,9 @@
 
 They add up what each has summed, in order, through local memory.
 
-An item puts its sums there; ``fold_group`` of the prelude adds those of half the items to those of the other half, and so
-on; then each item stores some of the totals.  The three are functions of their own, so that several kernels in one launch
-share the barriers.
+Each item puts its sums into local memory.  ``fold_group`` of the prelude adds the sums of half of the items
+to those of the other half, and so on, in a fixed order.  Then each item stores some of the totals.  The three
+steps are separate functions, so that several kernels in one launch share the barriers.
 """
 
 from __future__ import annotations
@@ -56,18 +56,25 @@ def _axes(frame: Frame) -> list[str]:
 
 
 def points(frame: Frame) -> str:
-    """How many points the tile has."""
+    """The number of points of the tile, as C text."""
     return " * ".join(frame.tiles[axis].macro for axis in _axes(frame)) or "1"
 
 
 def group_array(frame: Frame) -> list[tuple[str, str]]:
-    """The array in local memory, if any, and its length.  The odd distance of two points keeps them in different banks."""
+    """The name and the length of the array in local memory, if there is one.
+
+    The distance between two points is odd, which keeps them in different banks.
+    """
     group = frame.tiling.group
     return [("group", f"{points(frame)} * ({group} + 1)")] if group else []
 
 
 def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: str) -> list[Line]:
-    """What stores the sums of an item: ``alone`` without a group; in one ``result``, after ``body``, goes to local memory."""
+    """The lines that store the sums of an item.
+
+    ``alone``: the lines without a reduction group.
+    ``body``, ``result``: in a group, ``result`` goes to local memory after the lines of ``body``.
+    """
     text, point = Text(), ""
     for axis in _axes(frame):
         text.open(frame.tile_loop(axis))
@@ -78,7 +85,7 @@ def group_put(frame: Frame, alone: Sequence[Line], body: Sequence[str], result: 
 
 
 def group_store(frame: Frame, target: str) -> list[Line]:
-    """After ``fold_group``: each item takes points of the tile to ``target``."""
+    """The lines after ``fold_group``, in which each item stores some points of the tile to ``target``."""
     group = frame.tiling.group
     if not group:
         return []

@@ -20,8 +20,8 @@ from .text import PendingStatements, Text
 class SampleSums(NestWriter):
     """Writes the nests of a kernel that sums over the samples.
 
-    The iterations of a loop that every point of the tile takes part in are a loop of their own; in the others, at its edges, the
-    points are computed in turn.
+    Iterations in which all points of the tile take part form one loop.  In the others, at the edges, the
+    points are computed one after the other.
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:

@@ -18,28 +18,28 @@ class Text:
         self.depth = 0
 
     def add(self, texts: Sequence[str]) -> None:
-        """Lines at the current depth."""
+        """Adds lines at the current depth."""
         self.lines += [Line(self.depth, text) for text in texts]
 
     def open(self, texts: Sequence[str]) -> None:
-        """Lines of which some open a block."""
+        """Adds lines; a line that ends with a brace opens a block."""
         for text in texts:
             self.add([text])
             self.depth += text.endswith("{")
 
     def extend(self, lines: Sequence[Line]) -> None:
-        """Lines relative to the current depth."""
+        """Adds lines whose depth is relative to the current one."""
         self.lines += [Line(self.depth + line.depth, line.text) for line in lines]
 
     def branch(self, test: str, branches: Sequence[Sequence[Line]]) -> None:
-        """Two alternatives."""
+        """Adds an ``if`` with two branches."""
         for opening, lines in zip((f"if ({test}) {{", "} else {"), branches, strict=True):
             self.add([opening])
             self.extend([Line(line.depth + 1, line.text) for line in lines])
         self.add(["}"])
 
     def closed(self) -> list[Line]:
-        """All of them, with the closing braces."""
+        """All lines, with the closing braces."""
         return [*self.lines, *(Line(self.depth - 1 - n, "}") for n in range(self.depth))]
 
 
@@ -56,7 +56,7 @@ class PendingStatements:
         return PendingStatements(list(self.lets), list(self.guards), set(self.known))
 
     def settle(self, text: Text) -> None:
-        """Write what can be written."""
+        """Writes the lets and guards whose names are all known."""
         progress = True
         while progress:
             progress = False

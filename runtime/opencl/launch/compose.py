@@ -1,9 +1,8 @@
-"""Composed passes: programs whose kernels call the items of several steps.
+"""Composed passes are programs whose kernels call the item functions of several steps.
 
-A program has the text of every unit once.
-
-The names of a unit's text are set apart by a prefix.  How steps are put into kernels is up to ``launch.fused`` (CPUs) and
-``launch.grouped`` (devices of many work items).
+A program contains the text of every unit once.  A prefix keeps the names of the units apart.
+``launch.fused`` (CPUs) and ``launch.grouped`` (devices of many work items) decide how steps are put into
+kernels.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _ENUM = re.compile(r"^enum \{ (.*) \};$", re.MULTILINE)
 _DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
 _TYPE = re.compile(r"^typedef [\w(), ]+ (\w+);", re.MULTILINE)
 
-#: At which byte of its argument each tensor begins, where it does not begin with it.
+#: The byte of its argument at which a tensor begins; tensors that are left out begin at byte 0.
 Offsets = Mapping[str, int]
 #: A built kernel, its global size and its local size.
 Queued = tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]
@@ -36,8 +35,11 @@ Queued = tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]
 class ComposedPass:
     """The launches of one kind of pass.
 
-    ``text`` has a kernel ``launch0``, ``launch1``, ... for the steps of each launch; ``names``: the keys of what it is given.
-    Raises DeviceError where the device's compiler refuses the text.
+    ``launches``: the steps of each launch.
+    ``names``: for each launch, the keys of the tensors that are its kernel's arguments.
+    ``text``: OpenCL text with one kernel per launch: ``launch0``, ``launch1``, ...
+
+    Raises DeviceError if the device's compiler refuses the text.
     """
 
     repeats = False
@@ -56,7 +58,7 @@ class ComposedPass:
         self._ready: Sequence[Any] = ()
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
-        """Set the arguments that stay: tensors in ``where``, and each unit's index tables."""
+        """Sets the arguments that stay the same: tensors in ``where``, and the index tables of each unit."""
         for kernel, names, units in zip(self.kernels, self.keys, self.tables, strict=True):
             for position, key in enumerate(names):
                 if key in where:
@@ -68,7 +70,7 @@ class ComposedPass:
                 kernel.set_arg(position, index[unit])
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
-        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
+        """Lets the launches compute on ``resident``; the arguments that change lie in one of ``regions``."""
         if resident.samples != self._samples:
             self.resize(resident)
             self._samples = resident.samples
@@ -81,42 +83,42 @@ class ComposedPass:
             self._regions = regions
 
     def resize(self, resident: OpenCLResident) -> None:
-        """Get ready for as many samples as ``resident`` has."""
+        """Prepares the launches for the number of samples of ``resident``."""
         raise NotImplementedError
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue what is ready under ``number``, ``times`` times; the last event, None where there is nothing to do."""
+        """Queues launch ``number``, ``times`` times; returns the last event, None if nothing is to do."""
         raise NotImplementedError
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue what is ready under ``number``; the event of each launch."""
+        """Queues launch ``number``; returns the event of each kernel."""
         raise NotImplementedError
 
     def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        """Queues all launches without waiting; returns the last event, None if there is nothing to do."""
         event = None
         for number in range(len(self._ready)):
             event = self.launch(number, queue) or event
         return event
 
     def set_last(self, number: int, value: int) -> None:
-        """Set the last argument of launch ``number``."""
+        """Sets the last argument of launch ``number``."""
         set_number(self.kernels[number], len(self.keys[number]) + len(self.tables[number]), value)
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
 def keys(steps: Iterable[Step], vectors: Parts) -> list[str]:
-    """What a kernel of ``steps`` is given: tensors, and vectors in the place of their parts."""
+    """The arguments of a kernel for ``steps``, by key: tensors, or the flat vectors that contain them."""
     return list(dict.fromkeys(vectors[key][0] if key in vectors else key for step in steps for key in step.keys))
 
 
 def tables(steps: Iterable[Step]) -> list[int]:
-    """The units of ``steps`` whose index tables follow."""
+    """The units of ``steps`` whose index tables a kernel takes after the tensors."""
     return sorted({step.unit for step in steps if step.kernel.index})
 
 
 def parameters(names: Sequence[str], units: Sequence[int], last: str) -> str:
-    """The parameters of a kernel that is given ``names`` and the tables of ``units``."""
+    """The parameter list of a kernel that takes the tensors ``names`` and the index tables of ``units``."""
     found = [f"__global char *b{n}" for n in range(len(names))] + [f"__global const int *index{unit}" for unit in units]
     return ", ".join([*found, f"const int {last}"])
 
@@ -125,11 +127,12 @@ def given(
     step: Step, names: Sequence[str], vectors: Parts, itemsize: int, offsets: Offsets, layout: BlockLayout | None = None,
     block: str = "",
 ) -> list[str]:  # fmt: skip
-    """What an item of ``step`` is given before the numbers of vectors, in a kernel that has ``names``.
+    """The first arguments of a call of ``step``'s item function; the numbers of vectors follow them.
 
-    ``offsets``: at which byte of its argument a tensor begins.
-    ``layout``: of the blocks that its tensors lie in, of which number ``block`` is meant; without one, all samples are
-        meant.
+    ``names``: the keys of the arguments of the kernel that makes the call.
+    ``offsets``: the byte of its argument at which a tensor begins.
+    ``layout``: the layout of the tensors in blocks; None if the item computes on all samples.
+    ``block``: C text for the number of the block that the item computes on.
     """
     units, arguments = _units(step), []
     for key in step.keys:
@@ -143,28 +146,28 @@ def given(
 
 
 def whole_slices(step: Step) -> list[str]:
-    """Where slices of parameters begin: there are none."""
+    """The starts of the slices of parameters: all 0, as composed passes take whole parameters."""
     return ["0"] * len(step.kernel.constant.sliced if step.kernel.constant else ())
 
 
 def _units(step: Step) -> dict[str, int]:
-    """Units of each tensor with samples that the step touches."""
+    """The number of units of each tensor with samples that the step reads or writes."""
     found = {a.key: a.extent.units for a in (*step.reads, step.writes, step.position, step.factor) if a is not None and a.samples}
     return found | ({step.z: step.writes.extent.units} if step.z is not None else {})
 
 
 def program_text(units: Mapping[str, Binding], blocked: bool, kernels: Iterable[str]) -> str:
-    """The whole program: the units' texts by prefix, then the kernels."""
+    """The whole program: first the text of each unit with its prefix, then the kernels."""
     return "\n".join([*(_unit(prefix, binding, blocked) for prefix, binding in units.items()), *kernels]) + "\n"
 
 
 def _source(text: str) -> str:
-    """A unit's text without its opening comments and its kernels, which the composed ones take the place of."""
+    """A unit's text without its opening comments and without its kernels, which composed ones replace."""
     return KERNEL.sub("", text[text.index("#") :] if "#" in text else text)
 
 
 def names(text: str) -> list[str]:
-    """What a unit's text defines at file scope besides macros, in order."""
+    """The names, besides macros, that a unit's text defines at file scope, in order."""
     found = [*_FUNCTION.findall(text), *_TYPE.findall(text)]
     for line in _ENUM.findall(text):
         found += [entry.split("=")[0].strip() for entry in line.split(",")]
@@ -172,7 +175,7 @@ def names(text: str) -> list[str]:
 
 
 def _unit(prefix: str, binding: Binding, blocked: bool) -> str:
-    """A unit's text between its macros and the prefixes of its names."""
+    """A unit's text between the definitions of its macros and prefixes and the ``#undef`` of each."""
     text = _source(binding.unit.folder.source(binding.unit.path))
     macros = {name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
     prefixed = {name: f"{prefix}_{name}" for name in names(text)}

@@ -1,7 +1,10 @@
-"""The two protocols of launches: how a backend puts the kernels of a pass into launches, and the launches themselves.
+"""Protocols of launches, and of a launcher, which puts the kernels of a pass into launches.
 
-``single_launches`` has a launch for every kernel, ``fused`` one for every stage of a pass (CPUs), ``grouped`` few (devices of many
-work items).  The backend chooses once; an executor does not know which one it has.
+* ``single_launches`` makes one launch for every kernel.
+* ``fused`` makes one for every stage of a pass (CPUs).
+* ``grouped`` makes few launches (devices of many work items).
+
+The backend chooses once, and an executor does not know which launcher it has.
 """
 
 from __future__ import annotations
@@ -21,34 +24,40 @@ from .memory import OpenCLResident, Region
 
 
 class Launches(Protocol):
-    """The launches of one kind of pass, by the number of the step, stage or turn that they belong to."""
+    """The launches of one kind of pass, numbered by the step, stage or turn that they belong to."""
 
     @property
     def repeats(self) -> bool:
-        """Whether one launch can do its work several times."""
+        """Whether one launch can repeat its work."""
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
-        """Set the arguments that stay: tensors in ``where``, and the index tables of each unit."""
+        """Sets the arguments that stay the same: tensors in ``where``, and the index tables of each unit."""
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
-        """Compute on ``resident``, with the moving arguments that ``regions`` hold between them."""
+        """Lets the launches compute on ``resident``; the arguments that change lie in one of ``regions``."""
 
     def run(self, queue: cl.CommandQueue) -> Any:
-        """Queue them all without waiting; the event of the last, None where there is nothing to do."""
+        """Queues all launches without waiting; returns the last event, None if there is nothing to do."""
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
-        """Queue those of ``number``, ``times`` times; the event of the last, None where there is nothing to do."""
+        """Queues the launches of ``number``, ``times`` times.
+
+        Returns the last event, None if there is nothing to do.
+        """
 
     def events(self, number: int, queue: cl.CommandQueue, times: int = 1) -> list[Any]:
-        """Queue those of ``number``; the event of each.  ``times``: where it ``repeats``, so often in one launch."""
+        """Queues the launches of ``number`` and returns the event of each.
+
+        ``times``: how often one launch repeats its work; ignored unless ``repeats``.
+        """
 
 
 class Launcher(Protocol):
-    """Puts the kernels of a pass into launches, and says what that asks of memory."""
+    """Puts the kernels of a pass into launches, and says what memory they need."""
 
     @property
     def plan(self) -> Plan:
-        """How every kernel runs."""
+        """The plan by which every kernel runs."""
 
     @property
     def sample_outer(self) -> bool:
@@ -58,26 +67,28 @@ class Launcher(Protocol):
     def offsets(self) -> bool:
         """Whether kernels know at which byte of an argument a tensor begins.
 
-        Then tensors share buffers, and all parameters are one argument, as are their gradients.
+        If so, tensors share buffers; all parameters are one argument, and all gradients are another.
         """
 
     def room(self, samples: int) -> int:
         """The capacity of an executor that serves ``samples`` samples."""
 
     def layout(self, capacity: int) -> BlockLayout:
-        """How tensors with samples lie."""
+        """The layout of tensors with samples."""
 
     def whole(self, samples: int) -> int:
-        """``samples`` and those that are computed beside them, which must hold finite numbers."""
+        """The number of samples that are computed for ``samples``: these, and padding that must be finite."""
 
     def partial_sums(self, step: Step) -> int:
-        """How many partial sums the step's sum over the samples is taken in."""
+        """The number of partial sums in which the step sums over the samples."""
 
     def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
         """Where the tensors of ``counts`` lie that nothing outside the pass reads.  ``apart``: see ``compose``."""
 
     def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> Launches:
-        """The launches of ``steps``; with ``apart`` no two steps share one.
+        """The launches of ``steps``.
 
-        ``vectors``: the flat vectors that parameters and gradients are parts of.  ``offsets``: see ``compose.given``.
+        ``vectors``: the flat vectors that contain parameters and gradients.
+        ``offsets``: see ``compose.given``.
+        ``apart``: whether every step has a launch of its own.
         """

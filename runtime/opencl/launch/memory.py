@@ -1,8 +1,8 @@
 """Memory of the OpenCL backend: regions that host and device share or copy, micro-batches, transposition.
 
-Where the device has fine-grained shared virtual memory of its own (CPUs), host and kernels work on the same bytes and nothing is
-ever copied or mapped; the host may touch (and free) them whenever no pass that uses them is on its way.  Elsewhere a region is a
-device buffer with a host array beside it.
+A CPU with fine-grained shared virtual memory works on the same bytes as the host, so nothing is ever copied
+or mapped.  The host may write or free these bytes unless a queued pass uses them.  On other devices a region
+is a device buffer with a host array beside it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from ...program.memory_plan import MemoryLayout
 from ..device.device import kind
 from .block_layout import BlockLayout
 
-#: Numbers that are transposed at a time, so that both sides stay in the cache.
+#: Units that are transposed at a time, so that source and target stay in the cache.
 BLOCK = 1 << 16
-#: Bytes that the widest OpenCL type is aligned to.
+#: The alignment of the widest OpenCL type, in bytes.
 WIDEST = 128
 
 
 def shares_memory(device: Any) -> bool:
-    """Whether host and ``device`` may work on the same bytes without commands: a CPU with fine-grained buffers."""
+    """Whether host and ``device`` may work on the same bytes without commands.
+
+    This holds for a CPU with fine-grained buffers.
+    """
     try:
         found = device.svm_capabilities
     except cl.Error:  # before OpenCL 2.0
@@ -35,7 +38,10 @@ def shares_memory(device: Any) -> bool:
 
 
 def shared_numbers(device: Any, context: cl.Context, count: int, dtype: Any) -> Array:
-    """Room for ``count`` numbers, one at least, that host and kernels both work on; DeviceError where there is none."""
+    """Allocates ``count`` numbers, at least one, that host and kernels share.
+
+    DeviceError if there is no room.
+    """
     try:
         found: Array = cl.fsvm_empty(context, max(1, count), np.dtype(dtype), alignment=WIDEST)
         return found
@@ -44,9 +50,9 @@ def shared_numbers(device: Any, context: cl.Context, count: int, dtype: Any) -> 
 
 
 def staged_numbers(queue: cl.CommandQueue, count: int, dtype: Any) -> Array:
-    """Room on the host for ``count`` numbers, one at least, that the device copies without the processor's help.
+    """Allocates ``count`` numbers, at least one, on the host, which the device copies without the processor.
 
-    It stays where it is in memory.  DeviceError where there is none.
+    The memory is pinned.  DeviceError if there is no room.
     """
     flags = cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR
     access: Any = cl.map_flags.READ | cl.map_flags.WRITE
@@ -60,15 +66,15 @@ def staged_numbers(queue: cl.CommandQueue, count: int, dtype: Any) -> Array:
 
 
 def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> DeviceError:
-    """What is raised where ``device`` cannot give out so many numbers."""
+    """The error that ``device`` cannot allocate ``count`` numbers."""
     return DeviceError(f"{device.name.strip()}: no room for a buffer of {max(1, count) * np.dtype(dtype).itemsize} bytes ({error})")
 
 
 class Memory:
-    """What allocates memory for one queue.
+    """Allocates memory for one queue.
 
     ``shared``: whether host and device work on the same bytes, see ``shares_memory``.
-    ``apart``: whether every tensor has a buffer of its own where they do not.
+    ``apart``: whether every tensor has its own buffer; always false if memory is shared.
     """
 
     def __init__(self, queue: cl.CommandQueue, dtype: np.dtype[Any], apart: bool = False) -> None:
@@ -78,11 +84,11 @@ class Memory:
         self.align = max(1, max(WIDEST, self.device.mem_base_addr_align // 8) // dtype.itemsize)
 
     def fits(self, count: int) -> bool:
-        """Whether the device gives out that many numbers at once."""
+        """Whether the device can allocate ``count`` numbers in one buffer."""
         return bool(count * self.dtype.itemsize <= self.device.max_mem_alloc_size)
 
     def block(self, count: int) -> Any:
-        """Room for ``count`` numbers; DeviceError where the device has none."""
+        """Allocates ``count`` numbers; DeviceError if the device has no room."""
         context = self.queue.context
         if self.shared:
             return shared_numbers(self.device, context, count, self.dtype)
@@ -92,16 +98,22 @@ class Memory:
             raise no_room(self.device, count, self.dtype, error) from None
 
     def staging(self, count: int) -> Array:
-        """Room on the host for ``count`` numbers that go to the device or come from there, see ``staged_numbers``."""
+        """Allocates ``count`` numbers on the host for copies to or from the device (``staged_numbers``)."""
         return staged_numbers(self.queue, count, self.dtype)
 
     def sends(self, vector: Array) -> bool:
-        """Whether the device copies ``vector`` from where it lies: what ``staged_numbers`` made, or a part of it."""
+        """Whether the device can copy ``vector`` from where it lies.
+
+        ``staged_numbers`` makes such vectors; contiguous parts of them will do too.
+        """
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
         return isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
 
     def reads(self, vector: Array) -> bool:
-        """Whether kernels can work on ``vector`` where it lies: what ``shared_numbers`` made, or a part of it."""
+        """Whether kernels can work on ``vector`` where it lies.
+
+        ``shared_numbers`` makes such vectors; contiguous parts of them will do too.
+        """
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
         inside = self.shared and isinstance(owner.base, cl.SVMAllocation)
         return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0
@@ -124,39 +136,42 @@ class Region(Protocol):
     layout: MemoryLayout
 
     def argument(self, key: str) -> Any:
-        """What a kernel is given that expects a tensor to begin where its argument does."""
+        """The argument for a kernel that expects the tensor at the first byte of its argument."""
 
     def place(self, key: str) -> tuple[Any, int]:
-        """What a kernel is given that knows at which byte of it a tensor begins, and that byte."""
+        """The argument for a kernel that knows offsets, and the byte of it at which the tensor begins."""
 
     def host(self, key: str) -> Array:
-        """A tensor on the host, flat.
+        """The tensor on the host, as a flat array.
 
-        What is written there reaches the kernels with ``send``; what they wrote is there when the event of
-        ``fetch`` has come.
+        ``send`` brings what the host writes there to the kernels.  After ``fetch``, when its event is
+        complete, the array holds what the kernels wrote.
         """
 
     def send(self, keys: Iterable[str]) -> None:
-        """Queue the way to the device of what the host wrote."""
+        """Queues the copy of what the host wrote to the device."""
 
     def send_from(self, key: str, values: Array) -> None:
-        """Queue the way to the device of ``values``, which stay as they are until a pass that follows has ended."""
+        """Queues the copy of ``values`` to the device; they must not change until a later pass has ended."""
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """Queue the way back.  An event to wait for; ``after`` is that of the last kernel."""
+        """Queues the copy of tensors to the host and returns the event to wait for.
+
+        ``after``: the event of the last kernel.
+        """
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """What a kernel is given for ``count`` numbers of a tensor from ``first`` on.
+        """The argument for a kernel that takes ``count`` numbers of a tensor from ``first`` on.
 
-        ``first`` is aligned as the device asks.
+        ``first`` must be aligned as the device requires.
         """
 
     def another(self) -> Region:
-        """One for the next pass, while the results of this one are still to be read."""
+        """A region for the next pass, to be used while this one's results are not read yet."""
 
 
 class SharedRegion:
-    """Tensors on bytes that host and device share, so that nothing is sent or fetched."""
+    """Tensors in memory that host and device share, so that nothing is sent or fetched."""
 
     def __init__(self, memory: Memory, layout: MemoryLayout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
@@ -172,32 +187,32 @@ class SharedRegion:
         return self._arguments[key], 0
 
     def host(self, key: str) -> Array:
-        """The bytes that kernels see."""
+        """The memory that the kernels work on."""
         return self._views[key]
 
     def send(self, keys: Iterable[str]) -> None:
-        """Do nothing: the kernels see what the host wrote."""
+        """Does nothing, as the kernels see what the host wrote."""
 
     def send_from(self, key: str, values: Array) -> None:
-        """A copy."""
+        """Copies ``values`` into the shared memory at once."""
         self._views[key][:] = values
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """Return ``after``: the results are there as soon as the kernels have ended."""
+        """Returns ``after``, as the results are there as soon as the kernels have ended."""
         return after
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """A part of the same bytes."""
+        """A part of the same memory."""
         start = self.layout.offsets[key] + first
         return cl.SVM(self.block[start : start + max(1, count)])
 
     def another(self) -> Region:
-        """A region with bytes of its own."""
+        """A region with memory of its own."""
         return self.memory.region(self.layout)
 
 
 class CopiedRegion:
-    """A device buffer, and an array on the host that is made when it is first touched."""
+    """Tensors in one device buffer, with an array on the host that is made when it is first needed."""
 
     def __init__(self, memory: Memory, layout: MemoryLayout, block: Any) -> None:
         self.memory, self.layout, self.block = memory, layout, block
@@ -205,11 +220,11 @@ class CopiedRegion:
         self._sent: dict[str, Any] = {}
 
     def argument(self, key: str) -> Any:
-        """A buffer over the tensor."""
+        """A sub-buffer with the tensor."""
         return self.part(key, 0, self.layout.counts[key])
 
     def place(self, key: str) -> tuple[Any, int]:
-        """The whole buffer."""
+        """The whole buffer, and the tensor's first byte in it."""
         return self.block, self.layout.offsets[key] * self.memory.dtype.itemsize
 
     def host(self, key: str) -> Array:
@@ -223,12 +238,16 @@ class CopiedRegion:
         return self._host
 
     def send(self, keys: Iterable[str]) -> None:
-        """Copies.  Events are kept until the next one: PyOpenCL waits for an event that is dropped."""
+        """Queues the copies.
+
+        An event is kept until the next copy of its tensor, because PyOpenCL waits for an event that is
+        dropped.
+        """
         for key in keys:
             self._send(key, self.host(key))
 
     def send_from(self, key: str, values: Array) -> None:
-        """A copy straight from where they lie, where the device can do that."""
+        """Queues a copy straight from ``values`` if the device can do that, else by way of the host array."""
         if self.memory.sends(values):
             self._send(key, values)
         else:
@@ -241,7 +260,7 @@ class CopiedRegion:
             self._sent[key] = cl.enqueue_copy(self.memory.queue, buffer, values, dst_offset=start, is_blocking=False)
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """One copy of the stretch that holds them all."""
+        """Queues one copy of the stretch that contains all of the tensors."""
         places = [(self.layout.offsets[key], self.layout.counts[key]) for key in keys if self.layout.counts[key]]
         if not places:
             return after
@@ -250,19 +269,22 @@ class CopiedRegion:
         return cl.enqueue_copy(self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False)
 
     def part(self, key: str, first: int, count: int) -> Any:
-        """A buffer over a part of the one that the tensor lies in."""
+        """A sub-buffer with a part of the tensor."""
         (buffer, start), size = self.place(key), self.memory.dtype.itemsize
         return buffer.get_sub_region(start + first * size, max(1, count) * size)
 
     def another(self) -> Region:
-        """A host array of its own.  The queue is in order: the copy is made before the next pass writes to the device."""
+        """A region with the same device buffer and its own host array.
+
+        The queue is in order, so results are copied before the next pass writes to the buffer.
+        """
         return self.memory.region(self.layout, self.block)
 
 
 class ApartRegion(CopiedRegion):
-    """A device buffer for each tensor, for kernels that expect it to begin with their argument.
+    """Tensors in a device buffer each, for kernels that expect a tensor at the first byte of their argument.
 
-    Buffers over parts of another would do, but that NVIDIA's driver (580) crashes when such are released.
+    Sub-buffers would do as well, but NVIDIA's driver (580) crashes when they are released.
     """
 
     def __init__(self, memory: Memory, layout: MemoryLayout, buffers: Mapping[str, cl.Buffer] | None = None) -> None:
@@ -278,33 +300,41 @@ class ApartRegion(CopiedRegion):
         return self.buffers[key], 0
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
-        """A copy of each; the event of the last."""
+        """Queues one copy for each tensor; returns the event of the last."""
         for key in keys:
             if self.layout.counts[key]:
                 after = cl.enqueue_copy(self.memory.queue, self.host(key), self.buffers[key], is_blocking=False)
         return after
 
     def another(self) -> Region:
-        """A host array of its own, as ``CopiedRegion.another``."""
+        """A region with the same buffers and its own host array, as in ``CopiedRegion.another``."""
         return ApartRegion(self.memory, self.layout, self.buffers)
 
 
 class OpenCLResident:
-    """A micro-batch on the device: ``samples`` real ones, ``used`` lanes that hold finite numbers; ``units`` of each tensor."""
+    """A micro-batch on the device.
+
+    ``units``: the number of units of each tensor.
+    ``samples``: the number of real samples.
+    ``used``: the number of lanes, padding included, that hold finite numbers.
+    """
 
     def __init__(self, region: Region, layout: BlockLayout, units: Mapping[str, int]) -> None:
         self.region, self.layout, self.units = region, layout, units
         self.samples = self.used = 0
 
     def blocks(self, key: str) -> Array:
-        """A tensor on the host, ``(blocks, units, lanes)``."""
+        """The tensor on the host, as ``(blocks, units, lanes)``."""
         return self.layout.blocks(self.region.host(key), self.units[key])
 
 
 def to_blocks(host: Array, samples: Array, used: int) -> None:
-    """Sample-first ``(n, units)`` into ``host (blocks, units, lanes)``; padding up to ``used`` repeats the last sample."""
+    """Copies ``samples (n, units)`` into ``host (blocks, units, lanes)``.
+
+    Padding up to ``used`` samples repeats the last sample.
+    """
     lanes = host.shape[2]
-    if lanes == 1:  # they lie as they come
+    if lanes == 1:  # samples lie one after the other, as in ``samples``
         host[: len(samples), :, 0] = samples
         host[len(samples) : used, :, 0] = samples[-1:]
         return
@@ -319,7 +349,10 @@ def to_blocks(host: Array, samples: Array, used: int) -> None:
 
 
 def to_rows(host: Array, rows: Array) -> None:
-    """The first ``n`` samples of ``host (blocks, units, lanes)`` into ``rows (n, units)``, which may be a view."""
+    """Copies the first ``n`` samples of ``host (blocks, units, lanes)`` into ``rows (n, units)``.
+
+    ``rows`` may be a view.
+    """
     lanes = host.shape[2]
     if lanes == 1:
         rows[:] = host[: len(rows), :, 0]

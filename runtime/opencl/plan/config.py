@@ -1,10 +1,8 @@
-"""What is chosen for a kernel on a device.
+"""The configuration of a kernel: tile sizes, samples per vector, work group, and how sums are split.
 
-This is the sizes of its tiles, the samples per vector, its work group, and how its sums are taken.
-
-A committed kernel leaves these open as macros and launch sizes.  ``KernelConfig()`` leaves everything to the defaults; the tuner
-fills in what it measured to be faster.  No configuration changes which numbers a kernel computes; it may change the order in which
-they are added.
+A generated kernel leaves these open as macros and launch sizes.  ``KernelConfig()`` leaves everything to the
+defaults; the tuner fills in what it measured to be faster.  No configuration changes which numbers a kernel
+adds, only their order.
 """
 
 from __future__ import annotations
@@ -20,18 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KernelConfig:
-    """What is chosen for one kernel; what is left out (None, a macro that is missing) is the default.
+    """What is chosen for one kernel; None and missing macros stand for the default.
 
     ``tiles``: the size of each tile, at least 1, by macro.
     ``width``: samples per vector, 1, 2, 4, 8 or 16.
     ``group``: the local size.
-    ``partial_sums``: how many sums over some of the samples are computed side by side and added up, 1 to the number of vectors.
-    ``reduction_group``: work items that share a sum over the samples, a power of two, or 1 for none.
-    ``loop_split``: runs that share the rounds of a reduction group's outermost loop, a power of two up to ``reduction_group``.
-    ``across``: 1 where neighbours of a group differ in axes without tiles, 0 where in tiles.
+    ``partial_sums``: the number of partial sums over the samples, 1 to the number of vectors; a second launch
+        adds them up.
+    ``reduction_group``: the number of work items that share a sum over the samples, a power of two; 1 for
+        none.
+    ``loop_split``: into how many parts a reduction group splits its outermost loop, a power of two up to
+        ``reduction_group``.
+    ``across``: 1 if neighbours in a group differ in axes without tiles, 0 if they differ in tiles.
     ``unroll``: how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.
     ``constant``: whether parameters are read from constant memory.
-    ``local``: rounds of the outermost loop for which a group (n, 1, 1) copies parameters to local memory; None copies nothing.
+    ``local``: for how many iterations of the outermost loop a group (n, 1, 1) copies parameters to local
+        memory; None copies nothing.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
@@ -66,7 +68,10 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Kernel configurations by kernel: what the tuner and its tests run candidates with.  Keys: (file, kernel)."""
+    """Given configurations, with which the tuner and its tests run candidates.
+
+    ``chosen``: the configuration of each kernel, by (file, kernel).
+    """
 
     chosen: Mapping[tuple[str, str], KernelConfig]
 

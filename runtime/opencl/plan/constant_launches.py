@@ -1,6 +1,6 @@
-"""Kernels with their parameters in constant memory.
+"""Plans the launches of kernels that read parameters from constant memory.
 
-There is one launch where all of them fit, else one for each range of output maps.
+If all parameters fit, there is one launch, else one for each range of output maps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...program.program import Unit
 from ..device.machine import Machine
 from .constant_memory import constant_plan
 
-#: Arguments in constant memory that every device takes.
+#: The number of arguments in constant memory that every device accepts.
 MOST_ARGUMENTS = 8
 
 
@@ -28,7 +28,13 @@ class TensorSlice:
 
 @dataclass(frozen=True)
 class Share:
-    """A launch over places ``begin`` to ``end`` of ``places`` along the global ``dimension``; what it reads of each tensor."""
+    """A launch over a part of the work items.
+
+    ``dimension``: the global dimension that is split.
+    ``begin``, ``end``: the range of work items along it.
+    ``places``: the number of work items along it in all launches.
+    ``slices``: the slice of each tensor that the launch reads.
+    """
 
     dimension: int
     begin: int
@@ -40,9 +46,9 @@ class Share:
 def constant_launches(
     unit: Unit, kernel: KernelInfo, tiles: Mapping[str, int], machine: Machine, itemsize: int
 ) -> tuple[tuple[Share | None, ...], str]:
-    """The launches of ``kernel``, or none of them and the reason.
+    """The launches of ``kernel``; if its parameters do not fit, no launches and the reason.
 
-    None stands for a launch over everything.  There are no launches where the parameters do not fit.
+    None stands for a launch over everything.
     """
     found = kernel.constant
     if found is None:
@@ -65,7 +71,10 @@ def constant_launches(
 def _split(
     name: str, found: ConstantInfo, entries: Mapping[str, int], maps: int, tile: int, machine: Machine, whole: int, itemsize: int
 ) -> tuple[tuple[Share | None, ...], str]:
-    """Launches over ranges of tiles of output maps.  A slice may begin before its first map, where memory is aligned."""
+    """Launches over ranges of tiles of output maps.
+
+    A slice may begin before its first map, because its first byte must be aligned.
+    """
     room, each = machine.constant - whole - machine.align * len(entries), tile * sum(entries.values())
     places = -(-maps // tile)
     plan = constant_plan([each] * places, max(0, room), itemsize)
@@ -74,7 +83,7 @@ def _split(
         return (), f"{reason}, constant memory has {machine.constant}, of which {machine.align * len(entries)} align slices"
     shares = []
     for launch in plan.launches:
-        # the last tile is moved back to end where the maps do
+        # The last tile is moved back so that it ends with the last map.
         first, last = max(0, min(launch.start * tile, maps - tile)), min(launch.stop * tile, maps)
         slices = {}
         for tensor, units in entries.items():

@@ -1,7 +1,7 @@
 """Filters in constant memory: how many fit, and into which launches a layer is split (section 10).
 
-The limit is CL_DEVICE_MAX_CONSTANT_BUFFER_SIZE: at least 65536 bytes in the full profile, hence 37 filters of 21 x 21 floats
-and not the printed 55 (ledger X60, part D 17).
+The limit is CL_DEVICE_MAX_CONSTANT_BUFFER_SIZE, at least 65536 bytes in the full profile.  So 37 filters of
+21 x 21 floats fit, not the 55 that the paper prints (ledger X60, part D 17).
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ def filters_that_fit(limit: int, taps: Sequence[int], itemsize: int = 4) -> int:
 
 @dataclass(frozen=True)
 class ConstantPlan:
-    """Where the filters lie, and the output maps of each launch, in order.
+    """The memory that filters lie in, and the output maps of each launch, in order.
 
-    ``launches`` cover every output map once.  ``loads`` are the bytes of constant memory of each launch: at most the limit,
-    or 0 where ``memory`` is "global".  ``reason`` says why there is more than one launch or no constant memory.
+    ``memory``: "constant", or "global" if some map's filters do not fit.
+    ``launches``: the output maps of each launch; together they cover every map once.
+    ``loads``: the bytes of constant memory of each launch; 0 if ``memory`` is "global".
+    ``reason``: why there is more than one launch, or no constant memory.
     """
 
     memory: Literal["constant", "global"]
@@ -44,9 +46,10 @@ class ConstantPlan:
 def constant_plan(parameters: Sequence[int], limit: int, itemsize: int = 4) -> ConstantPlan:
     """The fewest launches over consecutive output maps whose filters fit into ``limit`` bytes.
 
-    ``parameters[m]`` counts the numbers that output map m reads: all of its filters, and its bias if this lies with them.
-    A map whose filters alone do not fit cannot be split by output maps: then all filters stay in global memory, one launch.
-    Raises ShapeError without maps and for counts below 0.
+    ``parameters[m]``: how many numbers output map m reads: its filters, and its bias if this lies with them.
+
+    If the filters of a single map do not fit, all filters stay in global memory and there is one launch.
+    Raises ShapeError if there are no maps or a count is below 0.
     """
     _check(limit, itemsize)
     if not parameters or any(count < 0 for count in parameters):

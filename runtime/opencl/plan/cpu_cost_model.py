@@ -1,10 +1,13 @@
-"""Default tile sizes from counted loads: the register-level counterpart of the paper's Algorithm 4.
+"""Chooses default tile sizes by counting loads: the register-level counterpart of the paper's Algorithm 4.
 
-A work item keeps a tile of accumulators in registers, so that every value it loads feeds several of them.  For a tile with F places
-and L loads per step of the reduction, a core that starts ``PER_CYCLE`` multiply-adds and as many loads a cycle, with a latency of
-``LATENCY`` cycles, needs max(F, L) / PER_CYCLE cycles, at least LATENCY; what finds no register is stored and loaded again.  A sum
-over samples streams through whole planes: what it has not loaded in the round before comes from the second-level cache, but for
-the places of a cache tile, which find it where the first of them left it and pay by moving their accumulators.
+A work item keeps a tile of accumulators in registers, so that every value it loads feeds several of them.
+Let a tile have F places and L loads per step of the reduction.  A core starts ``PER_CYCLE`` multiply-adds and
+as many loads per cycle.  So a step takes max(F, L) / PER_CYCLE cycles, but at least the latency ``LATENCY``.
+Values without a register are stored and loaded again.
+
+A sum over samples streams through whole planes.  Values that the round before did not load come from the
+second-level cache.  In a cache tile only the first place loads them from there: the other places find them in
+the first-level cache, but they must move their accumulators.
 """
 
 from __future__ import annotations
@@ -23,16 +26,18 @@ LATENCY = 4.0
 FRESH, FIRST_LEVEL = 1.4, 32 * 1024
 #: Cycles of a step that no tile avoids: counting, branching, addresses.
 OVERHEAD = 1.0
-#: Accesses that an accumulator without a register costs per step: what the compiler keeps in memory is a whole array.
+#: Accesses per step for an accumulator without a register.  They are many: compilers then keep the whole
+#: array in memory.
 SPILL = 16
 #: The widest tile over one axis, and the most accumulators.
 WIDEST, MOST_PLACES = 16, 64
 POWERS = (1, 2, 4, 8)
-#: What a vector of samples costs in blocks of so many vectors, of what it costs in those of six: the larger, the more often a
-#: weight is used that was loaded, and the larger the tiles that divide it.  Measured on a Zen 4: means over LeNet, the digits
-#: network and a dense one, which differ by 0.1 at most.  Eight take as long as four: tiles of three and six suit 16 registers.
+#: The time per vector of samples by the number of vectors in a block, relative to a block of six.  In larger
+#: blocks a loaded weight is used more often, and the tiles that divide the block are larger.  Measured on a
+#: Zen 4: means over LeNet, the digits network and a dense network, which differ by at most 0.1.  Blocks of
+#: eight take as long as those of four, because tiles of three and six suit 16 registers.
 VECTOR_COST = {1: 1.25, 2: 1.11, 3: 1.05, 4: 1.02, 5: 1.01, 6: 1.0}
-#: The most vectors of a block of samples: sample tiles need no more.
+#: The most vectors in a block of samples; sample tiles need no more.
 MOST_VECTORS = max(VECTOR_COST)
 
 
@@ -40,9 +45,9 @@ MOST_VECTORS = max(VECTOR_COST)
 class CacheTile:
     """An axis whose places follow one another, so that the later ones find values in the cache.
 
-    ``axis``: its number.
-    ``row``: bytes that one place of an operand takes in a round.
-    ``steps``: of a place in a round.
+    ``axis``: the number of the axis.
+    ``row``: the bytes that one place of an operand takes in a round.
+    ``steps``: the steps of one place in a round.
     """
 
     axis: int
@@ -52,20 +57,20 @@ class CacheTile:
 
 @dataclass(frozen=True)
 class TileProblem:
-    """Tiles of one kernel.
+    """What the cost models know of a kernel when they choose its tiles.
 
-    ``extents``: of each tiled axis, outermost first.
-    ``samples``: the last one is the samples'.
+    ``extents``: the extent of each tiled axis, outermost first.
     ``operands``: for each load, the numbers of the axes that it depends on.
-    ``others``: work items over the axes that are not tiled.
-    ``plane``: bytes that one place of an operand takes over a whole sum over samples, 0 in other kernels.
-    ``sliding`` (for each load): the axes along which it moves from round to round; the round before has loaded all but the
-        first of its values.
-    ``cache_tile``: the axis that is one, if any.
-    ``limits``: the widest tile of each axis, where there is one.
-    ``invariant`` (for each load): whether every step needs the same values, which registers keep throughout.
-    ``sums``: for each further sum in the same loops, the axes that it has accumulators along.
-    ``partial`` (for each axis): places at its beginning and at its end that take part in some rounds only.
+    ``others``: the number of work items over the axes that are not tiled.
+    ``samples``: whether the last axis is that of the samples.
+    ``plane``: in a sum over samples, the bytes that one place of an operand takes in the whole sum; else 0.
+    ``sliding``: for each load, the axes along which it moves from round to round.  All values along them but
+        the first were loaded in the round before.
+    ``cache_tile``: the axis with a cache tile, if there is one.
+    ``limits``: the widest tile of each axis; empty if there are no limits.
+    ``invariant``: for each load, whether every step needs the same values, which registers keep throughout.
+    ``sums``: for each further sum in the same loops, the axes along which it has accumulators.
+    ``partial``: for each axis, how many places at its beginning and at its end take part only in some rounds.
     """
 
     extents: tuple[int, ...]
@@ -82,7 +87,7 @@ class TileProblem:
 
     @property
     def moving(self) -> tuple[bool, ...]:
-        """For each load, whether steps need other values than the step before."""
+        """For each load, whether a step needs other values than the step before."""
         return tuple(not invariant for invariant in self.invariant) or (True,) * len(self.operands)
 
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
@@ -98,9 +103,10 @@ def splits(extent: int, widest: int = WIDEST) -> list[int]:
 
 
 def sample_widths(vectors: int) -> list[int]:
-    """Tile widths over ``vectors`` vectors of samples, ascending: those that divide a block, else powers of two.
+    """Tile widths over ``vectors`` vectors of samples, ascending.
 
-    A capacity that all tiles divide stays small.
+    They divide a block, or are powers of two if there are more vectors than a block has.  So the capacity,
+    which all tiles must divide, stays small.
     """
     if vectors <= MOST_VECTORS:
         return [n for n in range(1, max(1, vectors) + 1) if max(1, vectors) % n == 0]
@@ -113,20 +119,27 @@ def loads(problem: TileProblem, tile: Sequence[int]) -> int:
 
 
 def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
-    """Loads per step of what the step before has not loaded."""
+    """Loads per step of values that the step before did not load."""
     sliding = problem.sliding or ((),) * len(problem.operands)
     return sum(prod(tile[a] for a in o if a not in s) for o, s in zip(problem.operands, sliding, strict=True))
 
 
 def registers(problem: TileProblem, tile: Sequence[int]) -> int:
-    """Accumulators, operands that are kept over an outer axis of the tile or throughout, and the one in flight."""
+    """The number of registers that a tile needs.
+
+    They hold the accumulators, the operands that are kept over an outer axis of the tile or throughout, and
+    one operand that is being loaded.
+    """
     operands = zip(problem.operands, problem.moving, strict=True)
     kept = [prod(tile[a] for a in o) for o, moves in operands if not moves or o != tuple(range(len(o)))]
     return prod(tile) + sum(prod(tile[a] for a in axes) for axes in problem.sums) + sum(kept) + 1
 
 
 def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
-    """Predicted cycles per output and step of the reduction, the device's idle units and the tiles' ragged edges included."""
+    """Predicted cycles per output and step of the reduction.
+
+    They include the cost of idle compute units and of tiles that reach beyond the end of an axis.
+    """
     own = problem.in_registers(tile)
     places, spilled = prod(own), max(0, registers(problem, own) - machine.registers)
     new, cache_tile = fresh(problem, own), problem.cache_tile
@@ -160,8 +173,8 @@ def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
 def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
     """The tile with the fewest predicted cycles.
 
-    Of equals the one with the fewest places along axes that move with a loop, where ends may be cut off; then the one with the
-    fewest loads; then the first in ascending order.
+    Among equals it has the fewest places along axes that move with a loop, whose ends may be cut off; then
+    the fewest loads; then it is the first in ascending order.
     """
     moving = {axis for axes in problem.sliding for axis in axes}
 
@@ -177,9 +190,12 @@ def tile_problem(
     tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
     sliding: Sequence[Sequence[str]] = (), cache_tile: tuple[str, int, int] | None = None, sums: Sequence[Sequence[str]] = (),
 ) -> TileProblem:  # fmt: skip
-    """The problem of a kernel whose tiled axes, by macro, have the extents ``tiles``; ``samples``: the last is the samples'.
+    """Makes the tile problem of a kernel; axes are named by their macros.
 
-    ``cache_tile``: the macro of one, its bytes a round, and its steps.
+    ``tiles``: the extent of each tiled axis, by macro.
+    ``cache_tile``: the macro of the cache tile, its bytes per round and its steps.
+
+    The others are as in ``TileProblem``.
     """
     numbers = {macro: n for n, macro in enumerate(tiles)}
     found, moving, further = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums))

@@ -1,7 +1,8 @@
-"""The choice of a layout: samples inner, in the lanes of vectors, or outer, with lanes along units.
+"""Chooses the layout: samples in the lanes of vectors, or samples outermost with lanes along units.
 
-Both forms do the same multiply-adds.  Counted are the vectors that they take: a vector of samples may be half empty, lanes along
-units may be missing (place by place), and lanes that are parts of one sum must be added up.
+Both forms do the same multiply-adds, so the vectors that they need are counted.  A vector of samples may be
+half empty.  Lanes along units may be impossible, which means place by place.  Lanes that are parts of one sum
+must be added up.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from .plan import Plan
 
 #: Cycles to add up the lanes of one vector.
 LANE_SUM = 6.0
-#: Cycles of a step of a place that is computed by itself: the latency of its one accumulator, and the loop around it.
+#: Cycles per step of a place that is computed alone: the latency of its one accumulator, and the loop's own
+#: work.
 ALONE = LATENCY + OVERHEAD
-#: Rows must be predicted to take at most this share of the time: what is not counted differs less than that.
+#: Samples are outermost only if that is predicted to take at most this share of the time.  The costs that are
+#: not counted differ less than that.
 CLEARLY = 0.9
 
 
 def predicted(plan: Plan, steps: Sequence[Step], samples: int) -> float:
-    """Cycles of a core for ``steps`` over ``samples`` samples, with lanes as ``plan`` has them."""
+    """Predicted cycles of one core for ``steps`` over ``samples`` samples, with the lanes of ``plan``."""
     return sum(_step(plan, step, samples) for step in steps)
 
 

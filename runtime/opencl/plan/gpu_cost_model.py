@@ -1,13 +1,16 @@
-"""Default tiles and reduction groups of a GPU, whose multiprocessors hide the latency of one warp behind others.
+"""Chooses default tiles and reduction groups for a GPU, which hides the latency of a warp behind others.
 
-A warp is 32 neighbouring work items in lockstep.  Of a tile with F multiply-adds and L loads a multiprocessor starts ``WARPS``
-multiply-adds and one line of a load a cycle, and ``OVERHEAD`` cycles go to counting and addresses; by itself a warp waits
-``LATENCY`` cycles for every load.  With W warps for each multiprocessor a step of the reduction takes the longer of L LATENCY and
-W (F / WARPS + lines + OVERHEAD) cycles.  A sum over samples reads whole planes, whose lines come from the second-level cache: it
-waits ``STREAMED`` cycles for a load.  A reduction group adds up its sums afterwards, ``FOLD`` accesses for each place.
+A warp is 32 neighbouring work items in lockstep.  Per cycle, a multiprocessor starts ``WARPS`` multiply-adds
+and reads one line of memory; counting and addresses take ``OVERHEAD`` cycles.  A warp waits ``LATENCY``
+cycles for a load.  Let a tile have F multiply-adds and L loads, and a multiprocessor W warps.  Then a step of
+the reduction takes the longer of L LATENCY and W (F / WARPS + lines + OVERHEAD) cycles.
 
-The constants are fitted to timings of LeNet, dense networks and a 64-map convolution on an H200.  There a search still finds tiles
-that take up to a third less time, for 18 kernels of eight networks (``tuner/shipped/nvidia.json``).
+A sum over samples reads whole planes, whose lines come from the second-level cache, so a load takes
+``STREAMED`` cycles.  A reduction group adds up its sums afterwards, with ``FOLD`` accesses for each place.
+
+The constants are fitted to timings of LeNet, dense networks and a 64-map convolution on an H200.  For 18
+kernels of eight networks a search there still finds tiles that take up to a third less time
+(``tuner/shipped/nvidia.json``).
 """
 
 from __future__ import annotations
@@ -25,18 +28,18 @@ from .partial_sums import MOST_REDUCTION_GROUP, reduction_group_numbers
 WARP, WARPS = 32, 4
 LATENCY, STREAMED = 26.0, 45.0
 OVERHEAD = 4.0
-#: Accesses of an accumulator that finds no register.
+#: Accesses per step for an accumulator without a register.
 SPILL = 2.0
-#: What a load of one of several samples of a tile counts: neighbours' samples lie in between.
+#: How much a load counts if a tile has several samples: those of neighbouring work items lie in between.
 APART = 1.5
-#: How much longer a tile takes that is computed place by place.
+#: The extra time of a tile that is computed place by place, relative to other tiles.
 EDGE = 2.0
-#: Cycles of an item besides its steps.
+#: Cycles of a work item besides its steps.
 ITEM = 20.0
 FOLD, BARRIERS = 4.0, 300.0
 #: Cycles of a further launch, which adds up partial sums.
 LAUNCH = 6000.0
-#: Work items of a reduction group, from as many on as neighbours that read one line of memory.
+#: Sizes of reduction groups; the least is the number of neighbours that read one line of memory.
 REDUCTION_GROUPS = (32, 64, MOST_REDUCTION_GROUP)
 #: The widest tile over the samples: wider ones read lines in pieces.
 WIDEST_SAMPLES = 4
@@ -44,11 +47,11 @@ WIDEST_SAMPLES = 4
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen for a kernel: its tile, and how its sum over samples is taken.
+    """What is chosen for a kernel: its tile, and how its sum over samples is split.
 
-    ``reduction_group``: work items that share a sum, 0 for none.
-    ``partial_sums``: how many sums are added up later.
-    ``loop_split``: runs of its loops that a reduction group shares out.
+    ``reduction_group``: the number of work items that share a sum; 0 if one work item computes it.
+    ``partial_sums``: the number of partial sums, which are added up later.
+    ``loop_split``: into how many parts a reduction group splits its outermost loops.
     """
 
     tile: tuple[int, ...]
@@ -59,9 +62,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class SampleSum:
-    """A sum over ``vectors`` vectors of samples that reduction groups may take.
+    """A sum over samples that reduction groups may compute.
 
-    ``numbers``: of local memory for a group.  ``rounds``: of its outermost loop that may be shared out, 1 for none.
+    ``vectors``: the number of vectors of samples.
+    ``numbers``: how many numbers fit the local memory of a group.
+    ``rounds``: iterations of the outermost loop that a group may split; 1 if it may not.
     """
 
     vectors: int
@@ -70,7 +75,11 @@ class SampleSum:
 
 
 def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: SampleSum | None) -> float:
-    """Predicted cycles of the whole kernel, of ``steps`` steps of a reduction and vectors of ``width`` samples."""
+    """Predicted cycles of the whole kernel.
+
+    ``steps``: the steps of a reduction.
+    ``width``: samples per vector.
+    """
     own = problem.in_registers(choice.tile)
     places = prod(own)
     pieces = [-(-extent // size) for extent, size in zip(problem.extents, choice.tile, strict=True)]
@@ -81,7 +90,8 @@ def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, w
     spilled = max(0, registers(problem, own) * width - machine.registers)
     latency = STREAMED if summed else LATENCY
     step = max(latency * loaded, warps * (width * places / WARPS + lines + SPILL * spilled + OVERHEAD))
-    cut = 0.0 if summed else EDGE * _cut(problem, choice.tile)  # a sum over samples takes only rounds at the edges place by place
+    # A sum over samples computes only the iterations at the edges place by place, so they are not counted.
+    cut = 0.0 if summed else EDGE * _cut(problem, choice.tile)
     found = rounds * max(1, steps) * step * (1 + cut) + warps * ITEM
     if choice.reduction_group:
         found += BARRIERS + warps * places * FOLD
@@ -91,7 +101,7 @@ def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, w
 def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
     """The share of tiles that are computed place by place.
 
-    These are tiles of several places some of which take part in some rounds only.
+    These are tiles with several places, some of which take part only in some rounds.
     """
     whole = 1.0
     for extent, size, (first, last) in zip(problem.extents, tile, problem.partial, strict=False):
@@ -102,7 +112,7 @@ def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
 
 
 def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: SampleSum | None) -> tuple[float, float]:
-    """Loads of a step that a warp waits for, and the lines of memory that they touch."""
+    """The loads per step that a warp waits for, and the lines of memory that they touch."""
     samples = len(own) - 1 if problem.samples else -1
     loaded = lines = 0.0
     for axes, moves in zip(problem.operands, problem.moving, strict=True):
@@ -121,7 +131,7 @@ def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int,
 
 
 def units(machine: Machine) -> float:
-    """Multiprocessors of the device."""
+    """The number of multiprocessors of the device."""
     return max(1.0, machine.work_items / ITEMS_PER_UNIT)
 
 
@@ -149,7 +159,7 @@ def _choices(problem: TileProblem, summed: SampleSum | None, only: tuple[int, ..
 
 
 def _reduction_groups(places: int, summed: SampleSum) -> list[tuple[int, int]]:
-    """Reduction groups that fit local memory and their runs; none at all where none fits."""
+    """Reduction groups that fit local memory, and their loop splits; (0, 1) alone if no group fits."""
     found = []
     for reduction_group in REDUCTION_GROUPS:
         if reduction_group_numbers(places, reduction_group) > summed.numbers:
@@ -158,7 +168,7 @@ def _reduction_groups(places: int, summed: SampleSum) -> list[tuple[int, int]]:
         while loop_split <= min(reduction_group, summed.rounds):
             if (
                 reduction_group == REDUCTION_GROUPS[0] or reduction_group < 2 * summed.vectors * loop_split
-            ):  # half of a larger one would have nothing to do
+            ):  # in a larger group, half of the work items would be idle
                 found.append((reduction_group, loop_split))
             loop_split *= 2
     return found or [(0, 1)]
@@ -169,9 +179,11 @@ def best(
     problem: TileProblem, machine: Machine, steps: int, width: int, summed: SampleSum | None = None,
     tile: tuple[int, ...] | None = None,
 ) -> tuple[Choice, float]:  # fmt: skip
-    """The choice with the fewest predicted cycles, and these; with ``tile`` where it is given.
+    """The choice with the fewest predicted cycles, and these cycles.
 
-    Of equals the one with the fewest places along axes that move with a loop.
+    Among equals it has the fewest places along axes that move with a loop.
+
+    ``tile``: if given, only choices with this tile are compared.
     """
     moving = {axis for axes in problem.sliding for axis in axes}
 

@@ -1,4 +1,4 @@
-"""How one kernel runs: its configuration in numbers, and what the configuration leaves open chosen by the cost models."""
+"""Plans how one kernel runs; the cost models choose what its configuration leaves open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .kernel_problem import at_work, global_size, gpu_choice, kernel_problem, lo
 from .local_copies import no_local_copy
 from .partial_sums import MANY, default_partial_sums, most_partial_sums, reduction_group_numbers
 
-#: Rounds of an innermost loop that may be unrolled into one.
+#: The most iterations of an innermost loop that are unrolled into one.
 MOST_UNROLLED = 16
 
 
@@ -30,15 +30,15 @@ class KernelPlan:
     ``width``: samples per vector.
     ``tiles``: the size of every tile, by macro.
     ``group``: the local size; None leaves it to the rule of ``launch.launch``.
-    ``sample_tile``: vectors of samples in a tile.
-    ``cycles``: predicted for one vector of places and one step of their reduction.
-    ``partial_sums``: how many sums over some of the samples are computed side by side and added up.
-    ``reduction_group``: work items that share a sum, 0 where each has one to itself.
-    ``loop_split``: runs of its loops that a reduction group shares out.
+    ``sample_tile``: the number of vectors of samples in a tile.
+    ``cycles``: predicted cycles for one vector of places and one step of their reduction.
+    ``partial_sums``: the number of partial sums over the samples, which are added up later.
+    ``reduction_group``: the number of work items that share a sum; 0 if each computes its own.
+    ``loop_split``: into how many parts a reduction group splits its outermost loops.
     ``across``: whether neighbours differ in axes without tiles.
-    ``macros``: what the text is built with, tiles among it.
-    ``shares``: of the output maps, one for each launch; None is a launch over all of them.
-    ``copies``: whether groups copy parameters, so that their items must differ in the samples only.
+    ``macros``: the macros that the text is built with, tiles included.
+    ``shares``: the output maps of each launch; None is a launch over all of them.
+    ``copies``: whether groups copy parameters, so that their work items must differ in samples only.
     """
 
     width: int
@@ -64,9 +64,13 @@ def plan_kernel(
     unit: Unit, kernel: KernelInfo, config: KernelConfig, width: int, samples: int, machine: Machine, lanes: int = 0,
     itemsize: int = 4,
 ) -> KernelPlan:  # fmt: skip
-    """``config`` in numbers, for passes of up to ``samples`` samples; ``width`` is the device's, ``itemsize`` the numbers' bytes.
+    """Plans a kernel with ``config`` for passes of up to ``samples`` samples.
 
-    ``lanes``: of a vector where samples have none (``width`` is 1).  What does not fit the device is left to the default.
+    ``width``: the device's samples per vector.
+    ``lanes``: the lanes of a vector if they go along units (then ``width`` is 1); 0 if they are samples.
+    ``itemsize``: the bytes of a number.
+
+    The default replaces what does not fit the device.
     """
     own = width if lanes else config.width or width
     return _Planning(unit, kernel, config, machine, own, -(-samples // own), lanes or own, itemsize).plan()
@@ -91,7 +95,7 @@ class _Planning:
         return self.machine.work_items >= MANY
 
     def plan(self) -> KernelPlan:
-        """Every choice, each after those that it depends on."""
+        """Makes every choice, each after those that it depends on."""
         kernel, config = self.kernel, self.config
         problem = self.problem()
         best = self.choose_by_cost(problem)
@@ -118,18 +122,18 @@ class _Planning:
         )
 
     def problem(self) -> TileProblem:
-        """What the tiles are chosen for."""
+        """The problem that the tiles are chosen for."""
         spare = 1 if self.many else most_partial_sums(self.vectors, self.machine.work_items)
         return kernel_problem(self.unit, self.kernel, self.vectors, self.lanes, spare)
 
     def choose_by_cost(self, problem: TileProblem) -> Choice:
-        """What the cost model of the device finds the cheapest."""
+        """The cheapest choice by the cost model of the device."""
         if not self.many:
             return Choice(best_tile(problem, at_work(self.kernel, self.machine)))
         return gpu_choice(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
 
     def choose_tiles(self, best: Choice) -> dict[str, int]:
-        """The tiles of the configuration, none wider than its axis, else those of ``best``."""
+        """The tiles of the configuration, cut to the extent of their axes; others are those of ``best``."""
         extents = tile_extents(self.unit, self.kernel, self.vectors, self.lanes)
         tiles = dict(zip(extents, best.tile, strict=True))
         return tiles | {m: max(1, min(size, extents[m])) for m, size in self.config.tiles.items() if m in tiles}
@@ -161,7 +165,7 @@ class _Planning:
         return reduction_group if reduction_group > 1 else 0
 
     def fitting_loop_split(self, wanted: int, reduction_group: int) -> int:
-        """Runs of a reduction group: no more than it has items, or than there are rounds."""
+        """The loop split of a reduction group: at most its work items, and at most the loop's iterations."""
         return max(1, min(power_below(wanted), reduction_group, power_below(loop_split_rounds(self.unit, self.kernel))))
 
     def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:
@@ -179,20 +183,21 @@ class _Planning:
     def choose_across(self, sample_tile: int) -> bool:
         """Whether neighbours differ in axes without tiles.
 
-        Where neighbours are all at samples of their own, those beside them may as well read other inputs with the same parameters.
+        If a warp is filled by the samples, the next work items may read other inputs with the same
+        parameters.
         """
         if self.config.across is not None:
             return bool(self.config.across)
         return -(-self.vectors // sample_tile) >= gpu_cost_model.WARP
 
     def sum_macros(self, partial_sums: int, reduction_group: int, loop_split: int) -> dict[str, int]:
-        """How a sum over samples is taken."""
+        """The macros for how a sum over samples is split."""
         kernel = self.kernel
         macros = {kernel.partial_sums: partial_sums, kernel.reduction_group: reduction_group} if kernel.partial_sums else {}
         return macros | ({kernel.loop_split.macro: loop_split} if kernel.loop_split else {})
 
     def constant_macros(self, shares: tuple[Share | None, ...]) -> dict[str, int | str]:
-        """Where parameters lie, and whether launches are given slices of them."""
+        """The macros for the parameters' address space, and for whether launches are given slices of them."""
         found = self.kernel.constant
         if found is None:
             return {}
@@ -200,9 +205,9 @@ class _Planning:
         return macros | ({found.slicing: int(any(share is not None for share in shares))} if found.slicing else {})
 
     def loop_macros(self, copies: bool) -> dict[str, int]:
-        """How often innermost loops are unrolled, and for how many rounds groups copy.
+        """The macros for how often innermost loops are unrolled, and for how many iterations a group copies.
 
-        Loops that copy have barriers, which compilers do not survive being multiplied.
+        A loop that copies is not unrolled, because it has barriers and compilers fail on repeated ones.
         """
         kernel, config = self.kernel, self.config
         macros = {kernel.unroll: 0 if copies else min(config.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}

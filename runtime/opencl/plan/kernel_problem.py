@@ -1,4 +1,4 @@
-"""What the tiles of a kernel are chosen for: its axes, its work items, its loads."""
+"""The problem that a kernel's tiles are chosen for: its axes, its work items and its loads."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from . import gpu_cost_model
 from .cpu_cost_model import MOST_VECTORS, TileProblem, tile_problem
 from .gpu_cost_model import Choice, SampleSum
 
-#: Bytes of a number, as far as caches are counted.
+#: The bytes of a number for estimates of cache use.
 SINGLE = 4
 
 
 def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
     """The extent of every tiled axis, by macro.
 
-    That of the samples, and of an axis with lanes, is their number of vectors.
+    For samples and for an axis with lanes it is the number of vectors.
     """
     sizes = {**unit.sizes, "V": lanes}
     return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
@@ -43,12 +43,14 @@ def global_size(
 
 
 def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, partial_sums: int = 1) -> TileProblem:
-    """What tiles of ``kernel`` are chosen for, over ``vectors`` vectors of samples, whose sum may be taken in ``partial_sums``.
+    """The problem that the tiles of ``kernel`` are chosen for.
 
-    A vector has ``lanes`` lanes.
+    ``vectors``: the number of vectors of samples.
+    ``lanes``: the lanes of a vector.
+    ``partial_sums``: the number of partial sums over the samples.
     """
     extents = tile_extents(unit, kernel, vectors, lanes)
-    # with whole axes as tiles, what is left are the work items over the other axes; sums may be split as far as that is worth it
+    # With whole axes as tiles, only the work items over the other axes and the partial sums are left.
     whole = {macro: max(1, extent) for macro, extent in extents.items()}
     others = prod(global_size(unit, kernel, whole, vectors, lanes, partial_sums))
     samples_tiled = any(info.extent is None for info in kernel.tiles.values())
@@ -63,10 +65,10 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, par
 
 
 def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
-    """The cache tile of the kernel, None where it has none.
+    """The cache tile of the kernel; None if it has none.
 
-    It is given as its macro, the bytes that one place of an operand takes in a round, and the steps of a
-    place in it.
+    The tuple holds its macro, the bytes that one place of an operand takes in a round, and the steps of a
+    place in a round.
     """
     if kernel.cache_tile is None:
         return None
@@ -85,7 +87,7 @@ def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors:
 
 
 def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
-    """How many places at either end of a tiled axis take part in some rounds only."""
+    """The number of places at either end of a tiled axis that take part only in some rounds."""
     if macro not in kernel.bounds:
         return 0, 0
     loops = [tuple(map(expression, (loop.first, loop.end, loop.extent))) for loop in kernel.bounds[macro]]
@@ -99,7 +101,7 @@ def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[i
 
 
 def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
-    """``machine`` with the work items that keep it busy with ``kernel``."""
+    """``machine`` with the number of work items that keep it busy in ``kernel``."""
     shared = machine.sharing and kernel.role == "gradient"
     return replace(machine, work_items=machine.sharing) if shared else machine
 

@@ -1,4 +1,4 @@
-"""Parameters that a work group copies to local memory: what must hold for it."""
+"""Checks whether a work group can copy parameters to local memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .config import KernelConfig
 def no_local_copy(
     unit: Unit, kernel: KernelInfo, config: KernelConfig, tiles: Mapping[str, int], machine: Machine, itemsize: int
 ) -> str:
-    """Why ``kernel`` cannot copy as ``config`` wants under these ``tiles``; "" where it can."""
+    """Why ``kernel`` cannot copy parameters as ``config`` wants with these ``tiles``; "" if it can."""
     wanted, found = config.local or 0, kernel.local
     if found is None:
         return f"{kernel.name} has no operand that a work group could copy to local memory"

@@ -1,9 +1,8 @@
-"""How many partial sums a sum over samples is taken in.
+"""Chooses the number of partial sums for a sum over samples.
 
-Several keep a device busy that has many more work items than there are parameters.
-
-Of p partial sums the n-th takes every p-th vector from the n-th on; a second launch adds them up in order.
-Nothing depends on which work item comes first, so that results repeat bit for bit.
+Several partial sums keep a device busy that runs many more work items than there are parameters.  Of p
+partial sums, the n-th adds every p-th vector from the n-th on.  A second launch adds them up in order, so
+results do not depend on which work item is first and repeat bit for bit.
 """
 
 from __future__ import annotations
@@ -12,36 +11,43 @@ from math import isqrt
 
 from ...powers import power_below
 
-#: Vectors that a part sums at least: fewer are added faster than another launch begins.  A CPU's core, which needs no other work
-#: items beside it, adds thousands meanwhile (measured: 1,024 in less than the 2 us of a launch).
+#: The least number of vectors in a partial sum; fewer are added before another launch could begin.  A CPU
+#: core needs no other work items and adds thousands in that time (measured: 1,024 in less than a launch's 2
+#: us).
 LEAST_SHARE, LEAST_SHARE_OF_A_CORE = 16, 4096
-#: Work items of a reduction group at most: more keep one another waiting longer than they sum.
+#: The most work items of a reduction group; more of them would wait for each other longer than they sum.
 MOST_REDUCTION_GROUP = 128
-#: Work items that keep a device busy, from which on it is no CPU.
+#: A device that needs at least this many work items to be busy is not a CPU.
 MANY = 512
 
 
 def least_share(work_items: int) -> int:
-    """Vectors that a part sums at least, on a device that ``work_items`` keep busy."""
+    """The least number of vectors in a partial sum, on a device that ``work_items`` work items keep busy."""
     return LEAST_SHARE if work_items >= MANY else LEAST_SHARE_OF_A_CORE
 
 
 def most_partial_sums(vectors: int, work_items: int) -> int:
-    """The most partial sums that are worth it, a power of two.
+    """The most partial sums that pay off, a power of two.
 
-    None sums fewer vectors than there are partial sums to be added up later.
+    Each adds at least as many vectors as there are partial sums.
     """
     return power_below(min(isqrt(max(0, vectors)), vectors // least_share(work_items)))
 
 
 def default_partial_sums(items: int, vectors: int, work_items: int) -> int:
-    """As many partial sums as are worth it and as the device has room for, a power of two.
+    """The default number of partial sums, a power of two.
 
-    ``items``: work items of one part.  ``vectors``: of samples that are summed.
+    There are as many as pay off and as the device has room for.
+
+    ``items``: the work items of one partial sum.
+    ``vectors``: the vectors of samples that are summed.
     """
     return min(most_partial_sums(vectors, work_items), power_below(work_items // max(1, items)))
 
 
 def reduction_group_numbers(places: int, reduction_group: int) -> int:
-    """How many numbers of local memory ``MOST_REDUCTION_GROUP`` work items need, in groups that each sum ``places`` places."""
+    """How many numbers of local memory ``MOST_REDUCTION_GROUP`` work items need.
+
+    ``places``: the number of sums that each reduction group computes.
+    """
     return places * (reduction_group + 1) * max(1, MOST_REDUCTION_GROUP // reduction_group)

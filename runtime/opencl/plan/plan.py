@@ -1,4 +1,4 @@
-"""The kernels of a network in numbers: vector widths, tile sizes, and how many samples a pass is padded to."""
+"""Plans all kernels of a network: vector widths, tile sizes, and the samples that a pass is padded to."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from .kernel_plan import plan_kernel
 
 
 class Plan:
-    """The kernels of ``units`` for passes of up to ``samples`` samples, and the ``capacity`` that all of their tiles divide.
+    """The plans of all kernels of ``units``, for passes of up to ``samples`` samples.
 
-    ``along``: the lanes of a vector where they go along units; 0 where they are samples.
+    ``along``: the lanes of a vector if they go along units; 0 if they are samples.
+    ``capacity``: the number of samples that there is room for, which all tiles divide.
     """
 
     def __init__(
@@ -44,11 +45,17 @@ class Plan:
         return other
 
     def padded(self, samples: int) -> int:
-        """``samples`` rounded up to whole vectors of every kernel: lanes that are computed and hold finite numbers."""
+        """``samples`` rounded up to whole vectors of every kernel.
+
+        All of these lanes are computed, so they must hold finite numbers.
+        """
         return -(-max(1, samples) // self.lanes) * self.lanes
 
     def binding(self, unit: int, kernel: str = "") -> Binding:
-        """The macros that ``kernel`` is built with; one program serves all kernels of a unit that share a vector width."""
+        """The macros that ``kernel`` is built with.
+
+        One program serves all kernels of a unit with the same vector width.
+        """
         width = self.kernels[unit, kernel].width if kernel else self.width
         if (unit, width) not in self._bindings:
             chosen = {m: value for (u, _), plan in self.kernels.items() if u == unit for m, value in plan.macros.items()}

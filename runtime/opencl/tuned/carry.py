@@ -1,11 +1,14 @@
-"""Shipped configurations carried over to kernels whose text, names or macros changed, and whose loops did not.
+"""Carries shipped configurations over to kernels whose text, names or macros changed but whose loops did not.
 
     python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ... [--rename KIND:OLD=NEW ...] [--defaults VERSION]
 
-``OLD`` and ``NEW`` are generated folders (``git worktree add`` has the old one).  Every entry of the files that was measured with
-the text of ``OLD`` gets the digest of ``NEW``, the new names, and its new key; one that is older stays as it is.  Kinds of names
-are form, file, kernel, macro and size.  A kernel's name may be given as ``file/kernel``, and takes the macros ``TILE_kernel_…``
-with it.  Whether the loops are the same nobody checks: measure again where they are not.
+``OLD`` and ``NEW`` are generated folders; ``git worktree add`` checks out the old one.  An entry that was
+measured with the text of ``OLD`` gets the digest of ``NEW``, the new names and a new key.  Older entries stay
+as they are.
+
+A kind of name is form, file, kernel, macro or size.  A kernel may be named ``file/kernel``.  Renaming a
+kernel also renames its macros ``TILE_kernel_…``.  It is not checked that the loops are the same: if they are
+not, measure again.
 """
 
 from __future__ import annotations
@@ -30,21 +33,25 @@ KINDS = ("form", "file", "kernel", "macro", "size")
 
 @dataclass(frozen=True)
 class Carrier:
-    """The way from the kernels of one generated folder to those of another.
+    """Carries entries from the kernels of one generated folder to those of another.
 
-    ``old``, ``new``: digests of files.
-    ``tiles``: of the new kernels, by file and name.
-    ``names``: new names by kind.
+    ``old``, ``new``: digests of the files in either folder.
+    ``tiles``: the tile macros of the new kernels, by file and name of the kernel.
+    ``names``: for each kind, new names by old ones.
+    ``defaults``: the version of the defaults that entries must have.
     """
 
     old: Mapping[str, str]
     new: Mapping[str, str]
-    tiles: Mapping[tuple[str, str], frozenset[str]]  # of the new kernels, by file and name
+    tiles: Mapping[tuple[str, str], frozenset[str]]
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     defaults: int | str = DEFAULTS_VERSION
 
     def carried(self, entry: Entry) -> Entry | None:
-        """The entry for the new kernels; None where it was not current.  Raises PhizError where its kernel or a macro is gone."""
+        """The entry for the new kernels; None if it was not current.
+
+        Raises PhizError if its kernel or one of its macros no longer exists.
+        """
         kernel = entry.kernel
         if kernel["source"] != self.old.get(f"{kernel['form']}/{kernel['file']}.cl") or kernel["defaults"] != self.defaults:
             return None
@@ -70,7 +77,10 @@ class Carrier:
 
 
 def carrier(old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaults: int | str = DEFAULTS_VERSION) -> Carrier:
-    """Between two folders on disk; of the old one nothing but its list of files is read, whatever its version."""
+    """Makes a carrier between two folders on disk.
+
+    Only the list of files of the old folder is read, so it may have any version.
+    """
     manifest = load_folder(new)
     found = {layer.file: layer for layer in manifest.layers.values()} | {loss.file: loss for loss in manifest.losses.values()}
     tiles: dict[tuple[str, str], frozenset[str]] = {}
@@ -82,7 +92,10 @@ def carrier(old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaul
 
 
 def carry(path: Path, over: Carrier) -> tuple[int, int]:
-    """Rewrite a file of shipped configurations; how many entries were carried, and how many stay as they are."""
+    """Rewrites a file of shipped configurations.
+
+    Returns how many entries were carried over, and how many stayed as they were.
+    """
     entries, _ = decoded(path.read_bytes())
     moved = {name: over.carried(entry) for name, entry in entries.items()}
     current = {key(entry.kernel, entry.place): entry for entry in moved.values() if entry is not None}
@@ -100,7 +113,7 @@ def _rename(text: str) -> tuple[str, str, str]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Runs the command and returns its exit status."""
     parser = argparse.ArgumentParser(description="Carry shipped configurations over to kernels whose text or names changed.")
     parser.add_argument("old", type=Path, help="the generated folder that they were measured with")
     parser.add_argument("new", type=Path, help="the generated folder of now")

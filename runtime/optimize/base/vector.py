@@ -18,8 +18,9 @@ _BLOCK = 8192
 def dot(a: Vector, b: Vector) -> float:
     """Inner product of two (n,) vectors as a Python float.
 
-    Long vectors are summed in blocks of 8192 and the blocks in float64: float32's rounding error does not grow with
-    the number of parameters, and the bits do not depend on the number of BLAS threads.
+    Long vectors are cut into blocks of 8192, and the sums of the blocks are added in float64.  So the
+    rounding error of float32 does not grow with the number of parameters, and the bits do not depend on the
+    number of BLAS threads.
     """
     if a.size <= _BLOCK:
         return float(a @ b)
@@ -29,10 +30,10 @@ def dot(a: Vector, b: Vector) -> float:
 
 
 def add_scaled(target: Vector, factor: float, a: Vector) -> None:
-    """target += factor a, in place; both (n,), contiguous, of one dtype.
+    """Adds factor a to target, in place; both are (n,), contiguous and of one dtype.
 
-    Short vectors go through BLAS, which is one call for two and rounds once; longer ones do not, as its threads would share
-    them out and the rounding at their borders could depend on how many there are.
+    BLAS adds short vectors: one call does what NumPy does in two, and rounds once.  Long vectors are left to
+    NumPy, because BLAS would share them among threads, and rounding could depend on the number of threads.
     """
     if a.size > _BLOCK:
         target += a * a.dtype.type(factor)
@@ -42,7 +43,7 @@ def add_scaled(target: Vector, factor: float, a: Vector) -> None:
 
 
 def norm(a: Vector) -> float:
-    """Euclidean norm; rescales first where the squares would overflow or vanish."""
+    """Euclidean norm; rescales first if the squares would overflow or vanish."""
     tiny = float(np.finfo(a.dtype).tiny) if a.dtype.kind == "f" else 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         square = dot(a, a)
@@ -63,11 +64,10 @@ def max_norm(a: Vector) -> float:
 
 
 def as_vector(name: str, value: ArrayLike, size: int | None = None) -> Vector:
-    """A fresh copy, (m,), of what a user's function returned.
+    """Copies what a user's function returned into a vector (m,).
 
-    That may be a vector, one row or column, a list or a single number.
-
-    float32 and float64 are kept, other reals become float64.  Raises ShapeError that begins with `name`.
+    `value` may be a vector, one row or column, a list or a single number.  float32 and float64 are kept,
+    other real numbers become float64.  Raises ShapeError that begins with `name`.
     """
     array = _real(name, value)
     if sum(length != 1 for length in array.shape) > 1 or (size is not None and array.size != size):
@@ -76,9 +76,10 @@ def as_vector(name: str, value: ArrayLike, size: int | None = None) -> Vector:
 
 
 def as_matrix(name: str, value: ArrayLike, rows: int, columns: int) -> np.ndarray:
-    """A fresh copy, (rows, columns), of what a user's function returned.
+    """Copies what a user's function returned into a matrix (rows, columns).
 
-    A flat array is taken where rows or columns are 1."""
+    A flat array is accepted if rows or columns is 1.  Raises ShapeError that begins with `name`.
+    """
     array = _real(name, value)
     flat = array.ndim < 2 and 1 in (rows, columns) and array.size == rows * columns
     if array.shape != (rows, columns) and not flat:
@@ -102,9 +103,10 @@ def _float_type(array: np.ndarray) -> np.dtype[Any]:
 
 
 def as_parameters(x0: ArrayLike) -> Vector:
-    """A fresh (n,) float32 or float64 copy of x0; integers become float64.
+    """Copies x0 into a vector (n,) of float32 or float64; integers become float64.
 
-    Raises ShapeError when x0 is not one flat, non-empty real vector, NotFiniteError when it holds NaN or infinity.
+    Raises ShapeError if x0 is not a flat, non-empty vector of real numbers, NotFiniteError if it holds NaN or
+    infinity.
     """
     x = np.asarray(x0)
     if x.ndim == 0:
