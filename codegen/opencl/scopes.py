@@ -165,16 +165,22 @@ class _Reader:
         name = words[n + 1]
         if words[n:] == ["integer", name, "=", f"{name}0"]:
             return  # the first place of a tile: loops over it declare the variable of its places again
-        depth, wanted = 0, True
-        for word in words[n + 1 :]:
-            depth += (word in "([") - (word in ")]")
-            if depth == 0 and word == ",":
-                wanted = True
-            elif wanted and depth == 0 and re.match(r"[A-Za-z_]\w*$", word) and word not in _QUALIFIERS:
-                wanted = False
-                yield from self._declare(word)
+        for declared in _declarators(words[n + 1 :]):
+            yield from self._declare(declared)
 
     def _declare(self, name: str) -> Iterator[tuple[str, str]]:
         if name not in _AGAIN and any(name in scope for scope in self.scopes):
             yield self.function, name
         self.scopes[-1].add(name)
+
+
+def _declarators(words: Sequence[str]) -> Iterator[str]:
+    """The names that a declaration declares: the first word, and the first behind each comma outside brackets."""
+    depth, wanted = 0, True
+    for word in words:
+        depth += (word in "([") - (word in ")]")
+        if depth == 0 and word == ",":
+            wanted = True
+        elif wanted and depth == 0 and re.match(r"[A-Za-z_]\w*$", word) and word not in _QUALIFIERS:
+            wanted = False
+            yield word

@@ -39,7 +39,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Names:
+class OwnNames:
     """The names of a kernel's own variables, free of its sizes and tensors."""
 
     fresh: Callable[[str], str]
@@ -65,7 +65,7 @@ class NestCode:
 
 
 def print_nest(
-    where: str, plan: NestPlan, number: str, tensors: Mapping[str, Tensor], own: Names, samples: bool, sum_samples: bool
+    where: str, plan: NestPlan, number: str, tensors: Mapping[str, Tensor], own: OwnNames, samples: bool, sum_samples: bool
 ) -> NestCode:
     """The statements of ``plan``.
 
@@ -87,7 +87,7 @@ class _Nest:
         plan: NestPlan,
         number: str,
         tensors: Mapping[str, Tensor],
-        own: Names,
+        own: OwnNames,
         samples: bool,
         sum_samples: bool,
         used: set[str],

@@ -14,7 +14,7 @@ from ...derive.symbols.names import of_function
 from ..analysis.signature import arguments, relations, sizes
 from ..templates.render import render
 from .axes import SAMPLE, AxisPlan, Domain, PrintError, choose, scalars
-from .nests import Code, Names, NestCode, print_nest
+from .nests import Code, NestCode, OwnNames, print_nest
 from .scalars import Scalars
 from .scope import Scope
 from .text import comments, docstring, wrapped
@@ -122,7 +122,7 @@ class _KernelPrinter:
             taken.add(kernel.position.name)
         _check_names(self.where, taken - {"dphi"})
         self.taken = frozenset(taken)
-        self.own = Names(self.fresh, self.fresh("dtype"), self.fresh("samples"))
+        self.own = OwnNames(self.fresh, self.fresh("dtype"), self.fresh("samples"))
         self.plan: AxisPlan = choose(kernel, tensors)
         self.arrays = tuple(a.name for a in self.plan.arrays)
         self.sampled = (SAMPLE,) if kernel.output.samples else ()

@@ -153,7 +153,10 @@ class Layer:
         return Vector(symbols)
 
     def _extent(self, axis: str, name: str, extent: sp.Expr) -> sp.Symbol:
-        """The size of coordinate ``axis``: ``name``, or one that no user can give where that is not free or would be spelled."""
+        """The size of coordinate ``axis``, called ``name``.
+
+        Where that is not free or would be spelled, the size gets a name that no user can give.
+        """
         if names.fault(name) or name in self.declared.names or name == axis or not names.kept(name, size=True):
             if reason := names.fault(axis):
                 raise self._refuse(f"index {axis!r}: {reason}")

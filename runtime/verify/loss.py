@@ -12,6 +12,7 @@ from ..backend import Array
 from ..manifest.records import ActivationInfo, HeadInfo, KernelInfo, LayerInfo, LossInfo
 from .differences import Moved, compare
 from .kernel_run import (
+    FACTOR,
     RAISED,
     KernelError,
     KernelFixture,
@@ -261,7 +262,7 @@ class HeadCheck:
             run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == SAMPLE_OUTER)
         for name, array in self.tensors.items():
             run.put(name, array)
-        run.put("factor", self.tensors[self.info.input])
+        run.put(FACTOR, self.tensors[self.info.input])
         return run
 
     def _forward(self) -> list[KernelInfo]:

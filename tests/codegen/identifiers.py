@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import product
@@ -29,7 +29,7 @@ from phiz.derive.language.layer import Family, Layer
 from phiz.derive.language.losses import Loss, t, y
 from phiz.derive.language.tensors import Sum
 from phiz.derive.symbols.functions import sigmoid, tanh
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.program.layer import instantiate, layer
 from phiz.runtime.program.shape import Shape
 from phiz.runtime.verify.kernel_run import NumpyRun, OpenCLRun, layer_fixture
@@ -126,31 +126,32 @@ def check(names: Chosen, backends: Sequence[str] = ("numpy",)) -> None:
         slope = (1 + np.exp(-below) * (1 + below)) / (1 + np.exp(-below)) ** 2
         own = dict(zip((names.parameter, names.other), (w, b), strict=True))
         tensors = {found.info.shown(name): name for name in found.info.parameters}
+        parameters = {tensors[n]: a.reshape(-1) for n, a in own.items()}
+        point = LayerPoint(below.reshape(10, SAMPLES), parameters, np.zeros((12, SAMPLES)))
+        expected |= {"Y": expected["Y"] * slope, "samples": expected["w"]}
         for backend in (b for b in backends if b != "loss"):
-            bench = layer_fixture(found, lower, True)
-            run: Any = NumpyRun(bench, "float64", SAMPLES)
-            if backend != "numpy":
-                run = OpenCLRun(bench, "float64", SAMPLES, _opencl(), backend == "opencl_rows")
-            steps = LayerRun(run, found.info)
-            parameters = {tensors[n]: a.reshape(-1) for n, a in own.items()}
-            point = LayerPoint(below.reshape(10, SAMPLES), parameters, np.zeros((12, SAMPLES)))
-            steps.place(point)
-            steps.outputs()
-            run.put("delta_Z", delta.reshape(12, SAMPLES))
-            for kernel in steps.kernels("delta", "gradient", "sample_gradient"):
-                run.run(kernel)
-            got = {
-                "Z": steps.got("Z"),
-                "w": steps.got(f"gradient_{tensors[names.parameter]}"),
-                "b": steps.got(f"gradient_{tensors[names.other]}"),
-                "Y": steps.got("delta_Y"),
-            }
-            expected_ = expected | {"Y": expected["Y"] * slope}
-            for key, array in got.items():
-                right = expected_[key].reshape(array.shape)
+            got = computed(layer_fixture(found, lower, True), found.info, backend, point, delta)
+            w_, b_ = (tensors[name] for name in (names.parameter, names.other))
+            pairs = {"Z": "Z", "w": f"gradient_{w_}", "b": f"gradient_{b_}", "Y": "delta_Y"}
+            arrays = {key: got(tensor) for key, tensor in pairs.items()}
+            arrays["samples"] = got(f"samplegradient_{w_}").sum(axis=-1)
+            for key, array in arrays.items():
+                right = expected[key].reshape(array.shape)
                 assert np.allclose(array, right, rtol=1e-10, atol=1e-12), f"{backend}: {key} is {array}, not {right}: {names}"
-            samples = steps.got(f"samplegradient_{tensors[names.parameter]}").sum(axis=-1)
-            assert np.allclose(samples, expected["w"].reshape(-1), rtol=1e-10, atol=1e-12), names
+
+
+def computed(fixture: Any, info: Any, backend: str, point: LayerPoint, delta: np.ndarray) -> Callable[[str], np.ndarray]:
+    """What the kernels of one layer give at ``point``, tensor by tensor."""
+    run: Any = NumpyRun(fixture, "float64", SAMPLES)
+    if backend != "numpy":
+        run = OpenCLRun(fixture, "float64", SAMPLES, _opencl(), backend == "opencl_rows")
+    steps = LayerRun(run, info)
+    steps.place(point)
+    steps.outputs()
+    run.put("delta_Z", delta.reshape(12, SAMPLES))
+    for kernel in steps.kernels("delta", "gradient", "sample_gradient"):
+        run.run(kernel)
+    return steps.got
 
 
 @cache

@@ -31,7 +31,7 @@ from phiz.derive.symbols.names import RESERVED, Names, fault, kept, of_file, of_
 from phiz.runtime import Network
 from phiz.runtime import layer as placed
 from phiz.runtime.errors import ShapeError
-from phiz.runtime.manifest.folder import load_folder
+from phiz.runtime.manifest.loading import load_folder
 
 from tests.codegen import identifiers
 from tests.codegen.identifiers import Chosen, check, definition

@@ -39,7 +39,7 @@ def manifest() -> dict[str, Any]:
 def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: bool = True) -> Path:
     """A generated folder of one layer and the losses, with ``file`` replaced by ``text`` (and its digest, if asked)."""
     data = manifest()
-    keep = [name for name in data["files"] if Path(name).stem in (variant, "activations") or "loss_" in name]
+    keep = [name for name in data["files"] if Path(name).stem in (variant, "activations", "prelude") or "loss_" in name]
     data["layers"] = {variant: data["layers"][variant]}
     data["files"] = {name: data["files"][name] for name in keep if not name.startswith("equations")}
     for name in data["files"]:
