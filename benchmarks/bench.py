@@ -92,7 +92,9 @@ class BenchRun:
         """Whether more than ``part`` times the budget is spent; if so, ``what`` is noted as missing."""
         late = time.monotonic() - self.started > part * self.options.budget
         if late:
-            self.missing.append(f"{what}: not measured, {part * self.options.budget:.0f} s were over (--budget)")
+            self.missing.append(
+                f"{what}: not measured, {part * self.options.budget:.0f} s were over (--budget)"
+            )
         return late
 
 
@@ -136,7 +138,12 @@ def _start(run: BenchRun, known: Sequence[peers.Peer], stack: contextlib.ExitSta
 
 
 def _plain(options: Options) -> Record:
-    return {"rounds": options.rounds, "threads": options.threads, "peers": list(options.peers), "block": options.block}
+    return {
+        "rounds": options.rounds,
+        "threads": options.threads,
+        "peers": list(options.peers),
+        "block": options.block,
+    }
 
 
 def _device(options: Options) -> DeviceInfo:
@@ -167,10 +174,18 @@ def _machine(run: BenchRun) -> Record:
             del run.workers[name]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     device = {"device": run.device.name, "driver": run.device.driver, "gpu": run.gpu}
-    return {"processor": processor(), **device, "python": sys.version.split()[0], "versions": versions, "load": load}
+    return {
+        "processor": processor(),
+        **device,
+        "python": sys.version.split()[0],
+        "versions": versions,
+        "load": load,
+    }
 
 
-def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.ExitStack) -> Iterator[cases.Case]:
+def _defined(
+    run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.ExitStack
+) -> Iterator[cases.Case]:
     """Yields the cases whose layers are known.
 
     Kernels for the tests' definitions are generated into a temporary folder.
@@ -191,7 +206,9 @@ def _defined(run: BenchRun, chosen: Sequence[cases.Case], stack: contextlib.Exit
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phiz_bench_"))
         write(Path(folder), generate(definitions.families, definitions.activations, definitions.losses).files)
         run.folders.append(folder)
-    yield from (case for case in chosen if not case.model.definition or files[case.model.definition].is_file())
+    yield from (
+        case for case in chosen if not case.model.definition or files[case.model.definition].is_file()
+    )
 
 
 def _comparisons(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[comparison.PeerComparison]:
@@ -216,10 +233,15 @@ def _roofline(run: BenchRun, chosen: Sequence[cases.Case]) -> Record:
     for case in roofline.profiled(chosen):
         run.say(f"{case.name}: kernels")
         try:
-            points += roofline.points(case.name, phiz.ask("kernels", case, run.folders, KERNEL_REPEATS), found[0])
+            points += roofline.points(
+                case.name, phiz.ask("kernels", case, run.folders, KERNEL_REPEATS), found[0]
+            )
         except WorkerError as error:
             run.missing.append(f"roofline of {case.name}: {error}")
-    return {"peaks": [peaks.record() for peaks in found], "kernels": [roofline.record(point) for point in points]}
+    return {
+        "peaks": [peaks.record() for peaks in found],
+        "kernels": [roofline.record(point) for point in points],
+    }
 
 
 def _memory(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak]:
@@ -227,7 +249,9 @@ def _memory(run: BenchRun, chosen: Sequence[cases.Case]) -> Iterator[memory.Peak
         run.missing.append("memory of gradients: not measured, it is the host's and phiz computes on a GPU")
         return
     for case in memory.measured(chosen):
-        if not case.model.definition and not run.late(f"memory of {case.model.name} at batch {case.batch}", MEMORY):
+        if not case.model.definition and not run.late(
+            f"memory of {case.model.name} at batch {case.batch}", MEMORY
+        ):
             run.say(f"{case.model.name}, batch {case.batch}: memory")
             try:
                 yield memory.peak(case, run.options.threads, ())

@@ -13,21 +13,56 @@ SUMMARY = "measure kernels and networks"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``phiz bench``."""
-    parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)")
-    parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="other batch sizes than the cases' own (no goals then)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every peer (default 9; of the paper's kernels 31)")
-    parser.add_argument("--block", type=float, default=0.12, metavar="SECONDS", help="time per peer and round (default 0.12)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of every peer on a CPU (default 2)")
     parser.add_argument(
-        "--peers", metavar="A,B", help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)"
+        "--cases", nargs="+", default=[], metavar="CASE", help="lenet, dense, convolution, ... (default: all)"
     )
-    parser.add_argument("--kernels", action="store_true", help="the roofline as well: every kernel's rate (implied by --out)")
+    parser.add_argument(
+        "--batches",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="other batch sizes than the cases' own (no goals then)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="turns of every peer (default 9; of the paper's kernels 31)"
+    )
+    parser.add_argument(
+        "--block", type=float, default=0.12, metavar="SECONDS", help="time per peer and round (default 0.12)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, metavar="N", help="threads of every peer on a CPU (default 2)"
+    )
+    parser.add_argument(
+        "--peers",
+        metavar="A,B",
+        help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--kernels", action="store_true", help="the roofline as well: every kernel's rate (implied by --out)"
+    )
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory of gradients")
-    parser.add_argument("--no-startup", action="store_true", help="leave out deriving and the first gradient of new processes")
-    parser.add_argument("--budget", type=float, default=420, metavar="SECONDS", help="begin no work after this time (default 420)")
-    parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="phiz's OpenCL device (see phiz doctor); a GPU: the peers' too")
+    parser.add_argument(
+        "--no-startup", action="store_true", help="leave out deriving and the first gradient of new processes"
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=420,
+        metavar="SECONDS",
+        help="begin no work after this time (default 420)",
+    )
+    parser.add_argument(
+        "--device",
+        metavar="PLATFORM:DEVICE",
+        help="phiz's OpenCL device (see phiz doctor); a GPU: the peers' too",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md, bench.json, peers.png and roofline.png to DIR")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write bench.md, bench.json, peers.png and roofline.png to DIR",
+    )
     paper.configure_sections(parser)
 
 
@@ -40,11 +75,20 @@ def run(options: argparse.Namespace) -> int:
     from ..benchmarks.report import files, report
 
     chosen = bench.Options(
-        options.cases, options.batches, 9 if options.rounds is None else options.rounds, options.threads,
-        [name for name in options.peers.split(",") if name] if options.peers is not None else tuple(registry.PEERS),
-        options.kernels or options.out is not None, not options.no_memory, not options.no_startup, options.block, options.budget,
+        options.cases,
+        options.batches,
+        9 if options.rounds is None else options.rounds,
+        options.threads,
+        [name for name in options.peers.split(",") if name]
+        if options.peers is not None
+        else tuple(registry.PEERS),
+        options.kernels or options.out is not None,
+        not options.no_memory,
+        not options.no_startup,
+        options.block,
+        options.budget,
         options.device,
-    )  # fmt: skip
+    )
     files.check(options.out, options.json)
     record = bench.bench(chosen, lambda line: print(line, file=sys.stderr))
     print(report.markdown(record), end="")

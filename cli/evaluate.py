@@ -14,7 +14,11 @@ SUMMARY = "loss and accuracy of trained weights"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``phiz evaluate``."""
     parser.add_argument("weights", metavar="WEIGHTS", help="the weights.safetensors that phiz train wrote")
-    parser.add_argument("--data", metavar="NAME|PATH", help="what to evaluate on (default: the built-in data it was trained on)")
+    parser.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help="what to evaluate on (default: the built-in data it was trained on)",
+    )
     parser.add_argument(
         "--part",
         choices=("test", "train", "validation", "all"),
@@ -38,5 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"data": found.data, "part": found.part, **vars(score), **noted}, indent=1))
         return 0
     print_rows(noted.items())
-    print_rows([("data", f"{found.data}, {found.part}, {score.samples} samples"), ("loss", f"{score.loss:.6g}"), score_row(score)])
+    print_rows(
+        [
+            ("data", f"{found.data}, {found.part}, {score.samples} samples"),
+            ("loss", f"{score.loss:.6g}"),
+            score_row(score),
+        ]
+    )
     return 0

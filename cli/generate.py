@@ -12,9 +12,15 @@ SUMMARY = "derive every layer and emit NumPy and OpenCL kernels, equations and t
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``phiz generate``."""
-    parser.add_argument("files", nargs="*", metavar="FILE.py", help="definition files; without one the built-in layers")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (built-in layers: generated/)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where the folder is stale")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE.py", help="definition files; without one the built-in layers"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write (built-in layers: generated/)"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 with a diff where the folder is stale"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError("phiz generate FILE.py needs --out DIR: the folder to write the user's layers to")
     definitions = combined(load_definitions(arguments.files))[0] if arguments.files else BUILT_IN
     files = generate(definitions.families, definitions.activations, definitions.losses).files
-    folder = arguments.out if arguments.out is not None else Path(__file__).resolve().parent.parent / "generated"
+    folder = (
+        arguments.out if arguments.out is not None else Path(__file__).resolve().parent.parent / "generated"
+    )
     if arguments.check:
         lines = difference(folder, files)
         print("\n".join(lines) if lines else f"{folder}: up to date ({len(files)} files)")
@@ -40,5 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError(f"{folder}: cannot be written: {error.strerror or error}") from error
     for path in changed:
         print(path)
-    print(f"{len(files)} files, {len(changed)} changed, {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    print(
+        f"{len(files)} files, {len(changed)} changed, {time.perf_counter() - started:.1f} s", file=sys.stderr
+    )
     return 0

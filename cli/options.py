@@ -14,7 +14,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         help="what runs the kernels (auto: OpenCL where there is a device)",
     )
     parser.add_argument(
-        "--device", metavar="PLATFORM:DEVICE", help="the OpenCL device, by number or part of its name (see phiz doctor)"
+        "--device",
+        metavar="PLATFORM:DEVICE",
+        help="the OpenCL device, by number or part of its name (see phiz doctor)",
     )
     parser.add_argument(
         "--kernels",

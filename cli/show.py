@@ -9,10 +9,18 @@ SUMMARY = "print a layer's definition, its derived equations and its kernels"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``phiz show``."""
-    parser.add_argument("layer", metavar="LAYER", help="a layer family (convolution) or variant (convolution_2d)")
+    parser.add_argument(
+        "layer", metavar="LAYER", help="a layer family (convolution) or variant (convolution_2d)"
+    )
     parser.add_argument("--latex", action="store_true", help="equations as LaTeX")
-    parser.add_argument("--kernel", choices=("numpy", "opencl", "opencl-rows"), help="print the generated kernels instead")
-    parser.add_argument("--passes", action="store_true", help="print the kernels after every pass instead (of --kernel opencl)")
+    parser.add_argument(
+        "--kernel", choices=("numpy", "opencl", "opencl-rows"), help="print the generated kernels instead"
+    )
+    parser.add_argument(
+        "--passes",
+        action="store_true",
+        help="print the kernels after every pass instead (of --kernel opencl)",
+    )
     parser.add_argument("--definition", metavar="FILE.py", help="a definition file that holds the layer")
 
 

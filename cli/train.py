@@ -39,10 +39,20 @@ def _what(parser: argparse.ArgumentParser) -> None:
         "(default: what fits the data)",
     )
     what.add_argument("--target", metavar="COLUMN", help="the column or array that holds the targets")
-    what.add_argument("--task", choices=("classification", "regression"), help="what the targets are (default: by their look)")
-    what.add_argument("--classes", type=int, metavar="K", help="number of classes, where not all of them occur")
     what.add_argument(
-        "--test", type=float, default=0.25, metavar="SHARE", help="share of the samples kept for the test (default: 0.25)"
+        "--task",
+        choices=("classification", "regression"),
+        help="what the targets are (default: by their look)",
+    )
+    what.add_argument(
+        "--classes", type=int, metavar="K", help="number of classes, where not all of them occur"
+    )
+    what.add_argument(
+        "--test",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="share of the samples kept for the test (default: 0.25)",
     )
     what.add_argument(
         "--validation",
@@ -56,15 +66,27 @@ def _what(parser: argparse.ArgumentParser) -> None:
 def _how(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("method")
     how.add_argument(
-        "--optimizer", default="momentum", metavar="NAME", help="gd, sgd, momentum, cg, bfgs, lbfgs, lm (default: momentum)"
+        "--optimizer",
+        default="momentum",
+        metavar="NAME",
+        help="gd, sgd, momentum, cg, bfgs, lbfgs, lm (default: momentum)",
     )
-    how.add_argument("--line-search", metavar="NAME", help="strong-wolfe, wolfe, armijo, goldstein, golden, brent, dbrent")
     how.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the samples; iterations of methods that take all samples at once"
+        "--line-search", metavar="NAME", help="strong-wolfe, wolfe, armijo, goldstein, golden, brent, dbrent"
     )
-    how.add_argument("--batch", type=int, metavar="N", help="samples of a mini-batch (0: all; gd, sgd, momentum)")
+    how.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes over the samples; iterations of methods that take all samples at once",
+    )
+    how.add_argument(
+        "--batch", type=int, metavar="N", help="samples of a mini-batch (0: all; gd, sgd, momentum)"
+    )
     how.add_argument("--rate", type=float, metavar="MU", help="learning rate (gd, sgd, momentum)")
-    how.add_argument("--schedule", metavar="NAME", help="of the learning rate: constant, cosine, step, inverse")
+    how.add_argument(
+        "--schedule", metavar="NAME", help="of the learning rate: constant, cosine, step, inverse"
+    )
     how.add_argument("--momentum", type=float, metavar="BETA", help="of the heavy ball, in [0, 1)")
     how.add_argument(
         "--alpha",
@@ -89,14 +111,25 @@ def _how(parser: argparse.ArgumentParser) -> None:
 def _where(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("run")
     add_device(parser)
-    where.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)")
     where.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="of the split, the initial weights and the mini-batches (default: 0)"
+        "--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)"
     )
     where.add_argument(
-        "--out", default="runs/latest", metavar="DIR", help="folder for weights, history and pictures (default: runs/latest)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the split, the initial weights and the mini-batches (default: 0)",
     )
-    where.add_argument("--resume", action="store_true", help="go on with the run in DIR, as if it had never stopped")
+    where.add_argument(
+        "--out",
+        default="runs/latest",
+        metavar="DIR",
+        help="folder for weights, history and pictures (default: runs/latest)",
+    )
+    where.add_argument(
+        "--resume", action="store_true", help="go on with the run in DIR, as if it had never stopped"
+    )
     where.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_json(parser)
 
@@ -107,7 +140,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.training.progress import observer
     from ..runtime.training.train import Ended
 
-    logging.getLogger("phiz.runtime.training.job").setLevel(logging.WARNING if arguments.quiet else logging.INFO)
+    logging.getLogger("phiz.runtime.training.job").setLevel(
+        logging.WARNING if arguments.quiet else logging.INFO
+    )
     trained = run(_job(arguments), arguments.resume, observer(arguments.quiet))
     outcome = trained.outcome
     if not outcome.ended.well:
@@ -139,8 +174,23 @@ def _job(arguments: argparse.Namespace) -> TrainingJob:
         "time_limit",
     )
     settings = Settings(**{name: getattr(arguments, name) for name in names}, options=dict(arguments.option))
-    kinds = ("data", "network", "backend", "dtype", "device", "seed", "test", "validation", "target", "task", "classes", "out")
-    return TrainingJob(**{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels)
+    kinds = (
+        "data",
+        "network",
+        "backend",
+        "dtype",
+        "device",
+        "seed",
+        "test",
+        "validation",
+        "target",
+        "task",
+        "classes",
+        "out",
+    )
+    return TrainingJob(
+        **{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels
+    )
 
 
 def _document(trained: Trained) -> dict[str, Any]:

@@ -26,26 +26,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is tuned")
     chosen = what.add_mutually_exclusive_group()
     chosen.add_argument(
-        "--network", metavar="NAME|FILE", help="a network's name, or a .json or .toml file (default: the network for digits)"
+        "--network",
+        metavar="NAME|FILE",
+        help="a network's name, or a .json or .toml file (default: the network for digits)",
     )
-    chosen.add_argument("--layer", metavar="'NAME KEY=VALUE ...'", help="one layer alone, on inputs of --input")
+    chosen.add_argument(
+        "--layer", metavar="'NAME KEY=VALUE ...'", help="one layer alone, on inputs of --input"
+    )
     what.add_argument("--data", metavar="NAME|PATH", help="samples that give the shapes, as in phiz train")
-    what.add_argument("--input", type=_shape, metavar="N,N,...", help="the shape of a sample: units, or maps,height,width")
-    what.add_argument("--outputs", type=int, default=10, metavar="K", help="outputs of a named network (default: 10)")
-    what.add_argument("--batch", type=int, default=128, metavar="N", help="samples of a pass (default: 128)")
-    what.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)")
-    what.add_argument("--sample-gradients", action="store_true", help="the gradients of every sample instead of their sum")
-    what.add_argument("--device", metavar="PLATFORM:DEVICE", help="the OpenCL device, by number or part of its name")
     what.add_argument(
-        "--kernels", action="append", default=[], metavar="DIR", help="a folder that phiz generate wrote, on top of the built-in"
+        "--input", type=_shape, metavar="N,N,...", help="the shape of a sample: units, or maps,height,width"
+    )
+    what.add_argument(
+        "--outputs", type=int, default=10, metavar="K", help="outputs of a named network (default: 10)"
+    )
+    what.add_argument("--batch", type=int, default=128, metavar="N", help="samples of a pass (default: 128)")
+    what.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="precision (default: float32)"
+    )
+    what.add_argument(
+        "--sample-gradients", action="store_true", help="the gradients of every sample instead of their sum"
+    )
+    what.add_argument(
+        "--device", metavar="PLATFORM:DEVICE", help="the OpenCL device, by number or part of its name"
+    )
+    what.add_argument(
+        "--kernels",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder that phiz generate wrote, on top of the built-in",
     )
     how = parser.add_argument_group("run")
-    how.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="how long to search (default: 60)")
+    how.add_argument(
+        "--budget", type=float, default=60.0, metavar="SECONDS", help="how long to search (default: 60)"
+    )
     how.add_argument("--again", action="store_true", help="measure again what the cache already has")
     how.add_argument("--show", action="store_true", help="print what the cache has, and tune nothing")
     how.add_argument("--quiet", action="store_true", help="no progress on stderr")
     how.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
-    how.add_argument("--ship", type=Path, metavar="FILE", help="add what won to a file of schedules that come with phiz")
+    how.add_argument(
+        "--ship", type=Path, metavar="FILE", help="add what won to a file of schedules that come with phiz"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.budget <= 0 or arguments.batch < 1 or arguments.outputs < 1:
         raise PhizError("expected --budget above 0, --batch and --outputs of at least 1")
     if arguments.layer is not None and (arguments.input is None or arguments.data is not None):
-        raise PhizError("--layer: expected the shape of its input in --input, such as --input 64,32,32, and no --data")
+        raise PhizError(
+            "--layer: expected the shape of its input in --input, such as --input 64,32,32, and no --data"
+        )
     return _tune(arguments, Cache())
 
 
@@ -76,13 +100,17 @@ def _tune(arguments: argparse.Namespace, cache: Any) -> int:
     for work in suite():
         for batch in work.batches:
             print(f"{work.name}, {batch} samples")
-            status = max(status, _one(arguments, cache, backend, work.network(backend, arguments.dtype), batch))
+            status = max(
+                status, _one(arguments, cache, backend, work.network(backend, arguments.dtype), batch)
+            )
             if status == INTERRUPTED:
                 return status
     return status
 
 
-def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, network: Network, batch: int) -> int:
+def _one(
+    arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, network: Network, batch: int
+) -> int:
     from ..runtime.opencl.tuned.ship import ship
     from ..runtime.tuner.problem import request
     from ..runtime.tuner.progress import observer
@@ -91,7 +119,13 @@ def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, netw
 
     found = jobs(network, network.part_length(batch), request(network, arguments.sample_gradients))
     tuning = tune_on_device(
-        found, backend, cache, arguments.budget, arguments.again, observer(arguments.quiet), arguments.device or ""
+        found,
+        backend,
+        cache,
+        arguments.budget,
+        arguments.again,
+        observer(arguments.quiet),
+        arguments.device or "",
     )
     _print_tuning(tuning, cache.path)
     whole = None if tuning.interrupted or tuning.broken else _whole(network, batch, cache)
@@ -100,7 +134,10 @@ def _one(arguments: argparse.Namespace, cache: Any, backend: OpenCLBackend, netw
     if arguments.ship is not None and whole is not None:
         wins = whole["ms"] < whole["default_ms"]
         count = ship(arguments.ship, [entry for _, entry in tuning.entries] if wins else [], backend.device)
-        print(f"wrote {arguments.ship}: {count} schedules{'' if wins else '; none of this network, whose gradient is not faster'}")
+        print(
+            f"wrote {arguments.ship}: {count} "
+            f"schedules{'' if wins else '; none of this network, whose gradient is not faster'}"
+        )
     if tuning.interrupted:
         return INTERRUPTED
     return 1 if tuning.broken else 0
@@ -112,7 +149,13 @@ def _network(arguments: argparse.Namespace, backend: OpenCLBackend) -> Network:
     if arguments.layer is not None:
         return layer_network(arguments.layer, arguments.input, backend, arguments.dtype, arguments.kernels)
     return named_network(
-        arguments.network, backend, arguments.dtype, arguments.input, arguments.outputs, arguments.data, arguments.kernels
+        arguments.network,
+        backend,
+        arguments.dtype,
+        arguments.input,
+        arguments.outputs,
+        arguments.data,
+        arguments.kernels,
     )
 
 
@@ -139,12 +182,16 @@ def _show(cache: Any, file: Path | None) -> int:
     return 0
 
 
-# --------------------------------------------------------------------------------------------------------- the output
+# ------------------------------------------------------------------------------------------------- the output
 def _print_tuning(tuning: Tuning, path: Path) -> None:
     _print_rows("tuned", list(tuning.entries))
     for name, reason in tuning.broken:
         print(f"FAIL {name}: the default gives wrong numbers, nothing was tuned: {reason}")
-    left = f", {tuning.left} kernels have candidates left: run again, or with a larger --budget" if tuning.left else ""
+    left = (
+        f", {tuning.left} kernels have candidates left: run again, or with a larger --budget"
+        if tuning.left
+        else ""
+    )
     ended = "interrupted: " if tuning.interrupted else ""
     print(f"{ended}{tuning.tried} candidates in {tuning.seconds:.0f} s{left}; kept in {path}")
 
@@ -177,11 +224,17 @@ def _table(title: str, rows: list[Any]) -> Table:
     for found in rows:
         tried = f"{found.tried}{'' if found.complete else '+'}"
         table.add_row(
-            found.kernel, found.sizes, f"{found.samples}{' f64' if found.dtype == 'float64' else ''}", f"{found.default_ms:.4f}",
-            f"{found.ms:.4f}", f"{found.ratio:.2f}", tried, str(len(found.refused)),
+            found.kernel,
+            found.sizes,
+            f"{found.samples}{' f64' if found.dtype == 'float64' else ''}",
+            f"{found.default_ms:.4f}",
+            f"{found.ms:.4f}",
+            f"{found.ratio:.2f}",
+            tried,
+            str(len(found.refused)),
             f"{found.schedule}{' (outdated: not used)' if found.outdated else ''}",
             style="green" if found.ratio < 1 else None,
-        )  # fmt: skip
+        )
     return table
 
 

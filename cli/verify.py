@@ -23,14 +23,26 @@ MOST_FAILURES = 40
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``phiz verify``."""
-    parser.add_argument("names", nargs="*", metavar="LAYER", help="layers, losses or activations; without one all of them")
+    parser.add_argument(
+        "names", nargs="*", metavar="LAYER", help="layers, losses or activations; without one all of them"
+    )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines")
+    source.add_argument(
+        "--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines"
+    )
     source.add_argument("--kernels", type=Path, metavar="DIR", help="check a folder that phiz generate wrote")
-    parser.add_argument("--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels")
-    parser.add_argument("--cases", type=int, default=20, metavar="N", help="random configurations per layer (default 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed draws other configurations")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels"
+    )
+    parser.add_argument(
+        "--cases", type=int, default=20, metavar="N", help="random configurations per layer (default 20)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="another seed draws other configurations"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every comparison to FILE")
 
 
@@ -41,11 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.verify.verify import verify
 
     if arguments.seed < 0 or arguments.jobs < 1:
-        raise PhizError(f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and {arguments.jobs}")
+        raise PhizError(
+            f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and "
+            f"{arguments.jobs}"
+        )
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
     with _checked(arguments) as (folder, names), _progress() as progress:
-        report = verify(names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress)
+        report = verify(
+            names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress
+        )
     _print(report)
     if arguments.json is not None:
         write_atomically(arguments.json, (json.dumps(report.to_dict(), indent=1) + "\n").encode())
@@ -86,7 +103,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield progress
 
 
-# --------------------------------------------------------------------------------------------------------- the output
+# ------------------------------------------------------------------------------------------------- the output
 def _print(report: Report) -> None:
     """The worst row of every layer, backend and check, then every failure."""
     from rich.console import Console
@@ -112,7 +129,10 @@ def _print(report: Report) -> None:
 def _place(row: CheckRow) -> str:
     kernel = f" kernel {row.kernel}" if row.kernel else ""
     backend = f" ({row.backend}, {row.dtype})" if row.backend else ""
-    return f"{row.layer}:{kernel} {row.check}{backend}{': ' + row.note if row.note and row.check == 'error' else ''}"
+    return (
+        f"{row.layer}:{kernel} "
+        f"{row.check}{backend}{': ' + row.note if row.note and row.check == 'error' else ''}"
+    )
 
 
 def _table(title: str, rows: list[tuple[CheckRow, int]]) -> Table:
@@ -136,7 +156,14 @@ def _cells(row: CheckRow, count: int) -> list[str]:
     configuration = f"{row.configuration}{'; ' + row.note if row.note else ''}"
     index = ",".join(map(str, row.index))
     step = f"{row.step:.0e}" if row.step else ""
-    numbers = [f"{row.value:.6g}", f"{row.reference:.6g}", step, f"{row.error:.1e}", f"{row.tolerance:.0e}", str(count)]
+    numbers = [
+        f"{row.value:.6g}",
+        f"{row.reference:.6g}",
+        step,
+        f"{row.error:.1e}",
+        f"{row.tolerance:.0e}",
+        str(count),
+    ]
     if row.check == "taylor":
         numbers[3:5] = [f"{row.error:.2f}", f"≥ {row.tolerance}"]
     return [row.layer, backend, row.check, row.tensor, index, *numbers, row.verdict, configuration]

@@ -24,7 +24,8 @@ _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error funct
 
 
 def pick(families: Sequence[Family], name: str) -> tuple[Family, Derivation]:
-    """The family or variant called ``name``; a family stands for its two-dimensional, otherwise default, variant.
+    """The family or variant called ``name``; a family stands for its two-dimensional, otherwise default,
+    variant.
 
     Raises DefinitionError with the known names.
     """
@@ -58,7 +59,9 @@ def equations(derivation: Derivation, latex: bool = False) -> str:
 
 
 def kernels(derivation: Derivation, activations: Sequence[Activation], backend: str) -> str:
-    """The generated text of ``backend`` ("numpy", "opencl", or "opencl-rows" for samples that lie one after the other)."""
+    """The generated text of ``backend`` ("numpy", "opencl", or "opencl-rows" for samples that lie one
+    after the other).
+    """
     generator = Generator(activations)
     generator.layer(derivation)
     suffix = "py" if backend == "numpy" else "cl"
@@ -66,15 +69,23 @@ def kernels(derivation: Derivation, activations: Sequence[Activation], backend: 
 
 
 def passes(derivation: Derivation, backend: str) -> str:
-    """The kernels as derived, then after each pass for ``backend``: those that it changed, and the names of the others."""
+    """The kernels as derived, then after each pass for ``backend``: those that it changed, and the
+    names of the others.
+    """
     now = list(derivation.kernels)
     lines = [f"# {derivation.name}, as derived: what the NumPy kernels are printed from", *map(_titled, now)]
     layout = next((found for found in LAYOUTS if found.folder == backend.replace("-", "_")), None)
     for found, lowering in steps(derivation.kernels, derivation.tensors, layout) if layout else ():
         lines += ["", f"# {found.name}: {found.takes} -> {found.gives}"]
-        lines += [f"{name} = {text(value)}" for name, value in lowering.sizes.items()] if found.name.startswith("hoist") else []
+        lines += (
+            [f"{name} = {text(value)}" for name, value in lowering.sizes.items()]
+            if found.name.startswith("hoist")
+            else []
+        )
         same = [kernel.name for before, kernel in zip(now, lowering.kernels, strict=True) if kernel == before]
-        lines += [_titled(kernel) for before, kernel in zip(now, lowering.kernels, strict=True) if kernel != before]
+        lines += [
+            _titled(kernel) for before, kernel in zip(now, lowering.kernels, strict=True) if kernel != before
+        ]
         if found.name == "tile":
             lines += [_tiles(tiled) for tiled in lowering.tiled]
         elif same:

@@ -13,7 +13,8 @@ MANIFEST = "manifest.json"
 
 
 def existing(folder: Path, expected: Iterable[str] = ()) -> dict[str, str]:
-    """The generated files that ``folder`` holds now, by relative path: those its manifest lists, and those in ``expected``.
+    """The generated files that ``folder`` holds now, by relative path: those its manifest lists, and those in
+    ``expected``.
 
     Anything else in the folder is not ours and is left alone.
     """
@@ -49,15 +50,19 @@ def difference(folder: Path, files: Mapping[str, str]) -> list[str]:
             continue
         before = [] if old is None else old.splitlines()
         after = new.splitlines()
-        lines.extend(difflib.unified_diff(before, after, f"{folder / path}", f"{path} (generated now)", lineterm="", n=2))
+        lines.extend(
+            difflib.unified_diff(
+                before, after, f"{folder / path}", f"{path} (generated now)", lineterm="", n=2
+            )
+        )
     return lines
 
 
 def write(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Write changed files and delete orphans; returns the paths that changed.
 
-    Each file is written to a temporary name and renamed, the manifest last, so that a folder with a valid manifest is whole.
-    Raises OSError where the folder cannot be written.
+    Each file is written to a temporary name and renamed, the manifest last, so that a folder with a valid
+    manifest is whole.  Raises OSError where the folder cannot be written.
     """
     now = existing(folder, files)
     changed = [p for p in files if now.get(p) != files[p]]

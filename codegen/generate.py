@@ -53,9 +53,14 @@ class Generator:
         """Files and manifest entry of one layer variant."""
         digest, file = ir_digest(derivation.kernels), of_file(derivation.name)
         if derivation.name in self.layers:
-            raise DefinitionError(f"layer {derivation.name}: two layers, or variants of layers, have this name")
+            raise DefinitionError(
+                f"layer {derivation.name}: two layers, or variants of layers, have this name"
+            )
         top = header(derivation.name, derivation.family.doc, digest)
-        shown = {**top, "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition))}
+        shown = {
+            **top,
+            "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition)),
+        }
         modules, sizes = self._opencl(file, derivation.kernels, derivation.tensors, shown)
         self.files[f"numpy/{file}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
         self.files[f"equations/{file}.md"] = layer_page(derivation)
@@ -74,7 +79,9 @@ class Generator:
         self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
     ) -> tuple[dict[str, OpenCLModule], Mapping[str, IntExpr]]:
         """Adds the OpenCL files; returns the modules by layout, and the sizes that passes introduced."""
-        lines = [line for k, v in top.items() for line in textwrap.wrap(f"{k}: {v}", 106, subsequent_indent="  ")]
+        lines = [
+            line for k, v in top.items() for line in textwrap.wrap(f"{k}: {v}", 106, subsequent_indent="  ")
+        ]
         modules, sizes = {}, {}
         for layout in LAYOUTS:
             program = lowered(kernels, tensors, layout)
@@ -100,7 +107,9 @@ def derive_all(families: Iterable[Family]) -> list[Derivation]:
     return [derive_definition(family, options) for family in families for options in family.variants()]
 
 
-def generate(families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]) -> Generated:
+def generate(
+    families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]
+) -> Generated:
     """Derives all definitions and generates every file.
 
     Raises DefinitionError, IRError or ValueError that names the layer if a definition cannot be expressed.
@@ -111,4 +120,3 @@ def generate(families: Iterable[Family], activations: Sequence[Activation], loss
     for loss in losses:
         generator.loss(derive_loss(loss, activations))
     return generator.finish()
-

@@ -6,7 +6,7 @@
 | ``PASSES``, below | kernels of the IR | kernels of the IR with tiles, once for every layout of OpenCL |
 | ``opencl.source`` | kernels with tiles | pieces of text, laid out by a template, in which no name hides another one |
 | ``pages`` | kernels as derived and their text | pages of equations, ``manifest.json`` |
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -52,33 +52,51 @@ def _hoist(lowering: Lowering) -> Lowering:
 
 
 def _factor_out(lowering: Lowering) -> Lowering:
-    return replace(lowering, kernels=tuple(distributed(kernel, lowering.tensors) for kernel in lowering.kernels))
+    return replace(
+        lowering, kernels=tuple(distributed(kernel, lowering.tensors) for kernel in lowering.kernels)
+    )
 
 
 def _tile(choose: Callable[[Kernel, Mapping[str, Tensor]], TiledKernel]) -> Callable[[Lowering], Lowering]:
-    return lambda lowering: replace(lowering, tiled=tuple(choose(kernel, lowering.tensors) for kernel in lowering.kernels))
+    return lambda lowering: replace(
+        lowering, tiled=tuple(choose(kernel, lowering.tensors) for kernel in lowering.kernels)
+    )
 
 
 def _inline(lowering: Lowering) -> Lowering:
     kernels = tuple(inlined(kernel) for kernel in lowering.kernels)
     pairs = zip(lowering.tiled, kernels, strict=True)
-    return replace(lowering, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs))
+    return replace(
+        lowering, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs)
+    )
 
 
 #: Every pass, in order.
 PASSES = (
-    Pass("hoist_index_arithmetic", "gcd and inverse of sizes, in bounds and steps", "sizes that the runtime computes once", _hoist),
     Pass(
-        "factor_out_invariants", "sum of p (a + b), where a is the same in all iterations", "a (sum of p) + sum of p b",
-        _factor_out, (SAMPLE_INNER,),
+        "hoist_index_arithmetic",
+        "gcd and inverse of sizes, in bounds and steps",
+        "sizes that the runtime computes once",
+        _hoist,
+    ),
+    Pass(
+        "factor_out_invariants",
+        "sum of p (a + b), where a is the same in all iterations",
+        "a (sum of p) + sum of p b",
+        _factor_out,
+        (SAMPLE_INNER,),
     ),
     Pass("tile", "kernels", "kernels with tiles; lanes are samples", _tile(tiled_by_vector), (SAMPLE_INNER,)),
-    Pass("tile", "kernels", "kernels with tiles and an axis of lanes", _tile(tiled_by_sample), (SAMPLE_OUTER,)),
+    Pass(
+        "tile", "kernels", "kernels with tiles and an axis of lanes", _tile(tiled_by_sample), (SAMPLE_OUTER,)
+    ),
     Pass("inline_single_terms", "a sum of one term", "the term", _inline),
-)  # fmt: skip
+)
 
 
-def steps(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout) -> Iterator[tuple[Pass, Lowering]]:
+def steps(
+    kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], layout: Layout
+) -> Iterator[tuple[Pass, Lowering]]:
     """Every pass that runs for ``layout``, and what it hands on."""
     lowering = Lowering(tuple(kernels), tensors)
     for found in PASSES:

@@ -41,10 +41,14 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
     losses: list[Loss] = []
     for path in map(Path, paths):
         names = _run(path)
-        found = [v for k, v in names.items() if isinstance(v, Family | Activation | Loss) and not k.startswith("_")]
+        found = [
+            v for k, v in names.items() if isinstance(v, Family | Activation | Loss) and not k.startswith("_")
+        ]
         own = [v for v in found if v not in (*LAYERS, *ACTIVATIONS, *LOSSES)]
         if not own:
-            raise DefinitionError(f"{path}: defines no layer; a layer is a function under @layer() from phiz.derive")
+            raise DefinitionError(
+                f"{path}: defines no layer; a layer is a function under @layer() from phiz.derive"
+            )
         families += [v for v in own if isinstance(v, Family)]
         activations += [v for v in own if isinstance(v, Activation)]
         losses += [v for v in own if isinstance(v, Loss)]
@@ -62,7 +66,9 @@ def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)
     losses = {loss.name: loss for loss in (*(LOSSES if user.activations else ()), *user.losses)}
     own = {f.name for f in user.families}
-    families = user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
+    families = (
+        user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
+    )
     return Definitions(families, activations, tuple(losses.values())), families
 
 

@@ -4,7 +4,8 @@ Never a backend, a template or a device.
 
     from phiz.derive import layer, Sum, Max, exp
 
-A definition file holds functions under ``@layer(...)`` and ``@activation``; it is Python and runs with its user's rights.
+A definition file holds functions under ``@layer(...)`` and ``@activation``; it is Python and runs with its
+user's rights.
 """
 
 from sympy import Eq, Rational
@@ -17,11 +18,52 @@ from .language.stages import Definition
 from .language.tensors import Max, Sum
 from .pipeline import Derivation, derive_definition, derive_family
 from .symbols.errors import DefinitionError
-from .symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
+from .symbols.functions import (
+    cos,
+    erf,
+    exp,
+    log,
+    maximum,
+    minimum,
+    piecewise,
+    root,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+)
 from .symbols.indices import Vector
 
 __all__ = [
-    "Activation", "Connections", "Definition", "DefinitionError", "Derivation", "Eq", "Family", "Layer", "Loss", "Max",
-    "Rational", "Sum", "Vector", "activation", "cos", "derive_definition", "derive_family", "erf", "exp", "layer", "log",
-    "maximum", "minimum", "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
-]  # fmt: skip
+    "Activation",
+    "Connections",
+    "Definition",
+    "DefinitionError",
+    "Derivation",
+    "Eq",
+    "Family",
+    "Layer",
+    "Loss",
+    "Max",
+    "Rational",
+    "Sum",
+    "Vector",
+    "activation",
+    "cos",
+    "derive_definition",
+    "derive_family",
+    "erf",
+    "exp",
+    "layer",
+    "log",
+    "maximum",
+    "minimum",
+    "piecewise",
+    "root",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "sqrt",
+    "tanh",
+]

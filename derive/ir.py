@@ -1,7 +1,8 @@
 """The kernel IR: what a derivation hands to the code generators.
 
-Its records are frozen, typed and free of SymPy.  A kernel computes one tensor.  For every point of its output axes it sums or
-maximises one or more *nests* of loops, and combines their accumulators with a scalar expression.
+Its records are frozen, typed and free of SymPy.  A kernel computes one tensor.  For every point of its output
+axes it sums or maximises one or more *nests* of loops, and combines their accumulators with a scalar
+expression.
 
 The sample index t is implicit:
 
@@ -21,7 +22,7 @@ class IRError(TypeError):
     """An expression that the IR cannot hold; it never passes through as text."""
 
 
-# --------------------------------------------------------------------------------------------------------- integers
+# --------------------------------------------------------------------------------------------------- integers
 @dataclass(frozen=True)
 class Integer:
     """A literal."""
@@ -79,7 +80,7 @@ class Condition:
     right: IntExpr
 
 
-# ---------------------------------------------------------------------------------------------------------- scalars
+# ---------------------------------------------------------------------------------------------------- scalars
 @dataclass(frozen=True)
 class Number:
     """A real literal, kept as the decimal text that reproduces the float64 exactly."""
@@ -137,7 +138,9 @@ class Select:
 
 @dataclass(frozen=True)
 class Call:
-    """``add mul`` (n-ary), ``neg``, ``div`` (2), ``pow`` (2), and the functions of ``FUNCTIONS`` with their arity."""
+    """``add mul`` (n-ary), ``neg``, ``div`` (2), ``pow`` (2), and the functions of ``FUNCTIONS`` with
+    their arity.
+    """
 
     function: str
     args: tuple[Expr, ...]
@@ -170,10 +173,13 @@ FUNCTIONS = {
 OPERATORS = {"add": None, "mul": None, "neg": 1, "div": 2, "pow": 2}
 
 
-# ------------------------------------------------------------------------------------------------------------ loops
+# ------------------------------------------------------------------------------------------------------ loops
 @dataclass(frozen=True)
 class Axis:
-    """An output axis: ``0 <= name < extent``.  ``extent`` of a later axis may use the first axis (ragged maps)."""
+    """An output axis: ``0 <= name < extent``.
+
+    ``extent`` of a later axis may use the first axis (ragged maps).
+    """
 
     name: str
     kind: Literal["map", "coordinate", "window", "unit", "parameter"]
@@ -185,8 +191,8 @@ class Loop:
     """A reduction axis.
 
     * ``extent``: its full range, to iterate under ``Nest.conditions``.
-    * ``lower``, ``upper``, ``step``: its tight bounds, to iterate under ``Nest.guards``, with the same result; they may use the
-      output axes and the loops outside.
+    * ``lower``, ``upper``, ``step``: its tight bounds, to iterate under ``Nest.guards``, with the same
+      result; they may use the output axes and the loops outside.
     """
 
     name: str
@@ -199,7 +205,9 @@ class Loop:
 
 @dataclass(frozen=True)
 class TableLoop:
-    """A loop over the rows of ``relation`` whose column ``by`` equals ``key`` (all rows when ``by`` is empty)."""
+    """A loop over the rows of ``relation`` whose column ``by`` equals ``key`` (all rows when ``by`` is
+    empty).
+    """
 
     name: str
     relation: str
@@ -237,15 +245,17 @@ class Nest:
     temporaries: tuple[tuple[str, Expr], ...] = ()
 
 
-# ---------------------------------------------------------------------------------------------------------- kernels
+# ---------------------------------------------------------------------------------------------------- kernels
 @dataclass(frozen=True)
 class Tensor:
     """A tensor of a layer.
 
-    * ``shape``: without the sample axis; of a ragged tensor the later entries use ``Name("_")`` for the entry of the first axis.
+    * ``shape``: without the sample axis; of a ragged tensor the later entries use ``Name("_")`` for the entry
+      of the first axis.
     * ``samples``: whether it has a sample axis.
     * ``ragged``: whether every entry of the first axis has sizes of its own.
-    * ``layout``: of a ragged tensor, its offset table's name without ``_at``; map m begins at unit ``Size(f"{layout}_at", m)``.
+    * ``layout``: of a ragged tensor, its offset table's name without ``_at``; map m begins at unit
+      ``Size(f"{layout}_at", m)``.
     """
 
     name: str
@@ -260,11 +270,14 @@ class Tensor:
 class Kernel:
     """One kernel: ``output[axes..., t] = finish(result)``.
 
-    In a kernel that sums samples every nest sums over t as well, and ``result`` reads accumulators and parameters only.
+    In a kernel that sums samples every nest sums over t as well, and ``result`` reads accumulators and
+    parameters only.
 
-    * ``target``: the tensor that the kernel is about: the stage of a forward pass, otherwise the differentiated tensor.
-    * ``finish``: ``"phi"`` applies the layer's own activation (equation 1), and stores the value before it where the activation
-      asks for that; ``"dphi"`` multiplies by the activation's derivative of the layer below (equation 7); ``""`` does nothing.
+    * ``target``: the tensor that the kernel is about: the stage of a forward pass, otherwise the
+      differentiated tensor.
+    * ``finish``: ``"phi"`` applies the layer's own activation (equation 1), and stores the value before it
+      where the activation asks for that; ``"dphi"`` multiplies by the activation's derivative of the layer
+      below (equation 7); ``""`` does nothing.
     * ``position``: the tensor that receives the maximiser of nest 0.
     """
 
@@ -287,7 +300,7 @@ class Kernel:
         return not self.output.samples
 
 
-# ------------------------------------------------------------------------------------------------------- traversal
+# -------------------------------------------------------------------------------------------------- traversal
 def integers(node: object) -> Iterator[IntExpr]:
     """Every integer expression below ``node``, itself included, parents first."""
     if isinstance(node, Integer | Name | Size | Column | IntOp):
@@ -303,7 +316,13 @@ def _parts(node: object) -> tuple[object, ...]:
             return args
         case Size(index=index):
             return () if index is None else (index,)
-        case Column(row=inner) | FromInteger(value=inner) | Let(value=inner) | Axis(extent=inner) | TableLoop(key=inner):
+        case (
+            Column(row=inner)
+            | FromInteger(value=inner)
+            | Let(value=inner)
+            | Axis(extent=inner)
+            | TableLoop(key=inner)
+        ):
             return (inner,)
         case Condition(left=left, right=right) | Compare(left=left, right=right):
             return (left, right)

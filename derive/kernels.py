@@ -1,4 +1,6 @@
-"""The last two stages of a derivation: solved equations frozen into the IR, and kernels with tensors and printed equations."""
+"""The last two stages of a derivation: solved equations frozen into the IR, and kernels with tensors
+and printed equations.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ def freeze(builder: NestBuilder, equation: Equation) -> FrozenEquation:
 def _freeze_adjoint(builder: NestBuilder, equation: Equation) -> FrozenEquation:
     """One nest per contribution, and their sum.
 
-    In a delta, a nest without loops and conditions is its body.  A number that all of a nest's sum is multiplied by is
-    multiplied once, after it.
+    In a delta, a nest without loops and conditions is its body.  A number that all of a nest's sum is
+    multiplied by is multiplied once, after it.
     """
     nests: list[Nest] = []
     terms: list[Expr] = []
@@ -94,23 +96,46 @@ class Assembler:
                 kernels.append(self._gradient(equation, parts, per_sample=True))
         return tuple(kernels)
 
-    # ---------------------------------------------------------------------------------------------------- kernels
+    # ------------------------------------------------------------------------------------------------ kernels
     def _forward(self, equation: Equation, parts: FrozenEquation) -> Kernel:
         """Equation 1 for one stage; the last one applies phi."""
         stage = equation.stage
         assert stage is not None
         latex, text = self.printer.forward(stage)
-        return Kernel(f"forward_{stage.name}", "forward", stage.name, self.tensors[stage.name], self._axes(stage.axes), parts.nests,
-                      parts.result, "phi" if stage.name == "Z" else "", self.tensors.get(position_name(stage.name)),
-                      parts.temporaries, latex, text)  # fmt: skip
+        return Kernel(
+            f"forward_{stage.name}",
+            "forward",
+            stage.name,
+            self.tensors[stage.name],
+            self._axes(stage.axes),
+            parts.nests,
+            parts.result,
+            "phi" if stage.name == "Z" else "",
+            self.tensors.get(position_name(stage.name)),
+            parts.temporaries,
+            latex,
+            text,
+        )
 
     def _delta(self, equation: Equation, parts: FrozenEquation) -> Kernel:
-        """Equation 7 for an intermediate stage or for the input, where phi' of the layer below is a factor."""
+        """Equation 7 for an intermediate stage or for the input, where phi' of the layer below is a
+        factor.
+        """
         info = equation.target
         output = self._declare(info, delta_name(info.name), "delta", True)
         latex, text = self.printer.adjoint(info, list(equation.contributions), "delta")
-        return Kernel(output.name, "delta", info.name, output, self._axes(info.axes), parts.nests, parts.result,
-                      "dphi" if info.kind == "input" else "", latex=latex, text=text)  # fmt: skip
+        return Kernel(
+            output.name,
+            "delta",
+            info.name,
+            output,
+            self._axes(info.axes),
+            parts.nests,
+            parts.result,
+            "dphi" if info.kind == "input" else "",
+            latex=latex,
+            text=text,
+        )
 
     def _gradient(self, equation: Equation, parts: FrozenEquation, per_sample: bool) -> Kernel:
         """Equation 8 for a parameter: per sample, or summed over the samples (equation 2)."""
@@ -119,10 +144,19 @@ class Assembler:
         output = self._declare(info, f"{prefix}_{info.name}", "gradient", per_sample)
         role = "sample_gradient" if per_sample else "gradient"
         latex, text = self.printer.adjoint(info, list(equation.contributions), role)
-        return Kernel(output.name, role, info.name, output, self._axes(info.axes), parts.nests, parts.result,  # type: ignore[arg-type]
-                      latex=latex, text=text)  # fmt: skip
+        return Kernel(
+            output.name,
+            role,  # type: ignore[arg-type]
+            info.name,
+            output,
+            self._axes(info.axes),
+            parts.nests,
+            parts.result,
+            latex=latex,
+            text=text,
+        )
 
-    # ---------------------------------------------------------------------------------------------------- tensors
+    # ------------------------------------------------------------------------------------------------ tensors
     def _declare(self, info: TensorInfo, name: str, kind: str, samples: bool) -> Tensor:
         """The IR tensor ``name`` with the shape of ``info``."""
         shape = []
@@ -139,7 +173,9 @@ class Assembler:
 
     def _axes(self, variables: tuple[AxisVariable, ...]) -> tuple[Axis, ...]:
         """Output axes in the IR."""
-        return tuple(Axis(a.symbol.name, a.kind, self.builder.integer(sp.sympify(a.extent))) for a in variables)
+        return tuple(
+            Axis(a.symbol.name, a.kind, self.builder.integer(sp.sympify(a.extent))) for a in variables
+        )
 
 
 def _layout(info: TensorInfo) -> str:

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # From an equation to a kernel
 #
-# A convolution is written down once, as an equation. This notebook follows it all the way: to the equations of its
-# delta and its gradients, which nobody writes by hand; to loops with exact bounds; to NumPy and OpenCL text; to a check
-# that the derivatives are derivatives; and to a small network that learns to read digits.
+# A convolution is written down once, as an equation. This notebook follows it all the way: to the equations
+# of its delta and its gradients, which nobody writes by hand; to loops with exact bounds; to NumPy and OpenCL
+# text; to a check that the derivatives are derivatives; and to a small network that learns to read digits.
 #
 # | | what it is | where it is made |
 # |---|---|---|
@@ -36,14 +36,22 @@ from phiz.codegen.pages.pseudocode import pseudocode
 from phiz.codegen.user_file import BUILT_IN
 from phiz.runtime import Network, layer, load_split
 
-plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
+plt.rcParams.update(
+    {
+        "figure.dpi": 96,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+    }
+)
 
 # %% [markdown]
 # ## 1. The definition
 #
-# This is all that phiz is told about convolutions, for one, two and three coordinates, with stride, dilation and
-# padding, fully connected or through a table of connections. There is a combinator function $Z$ (the expression in the
-# last line), and nothing about its derivatives.
+# This is all that phiz is told about convolutions, for one, two and three coordinates, with stride, dilation
+# and padding, fully connected or through a table of connections. There is a combinator function $Z$ (the
+# expression in the last line), and nothing about its derivatives.
 
 # %%
 family, derivation = show.pick(BUILT_IN.families, "convolution_1d")
@@ -59,18 +67,20 @@ display(code(show.source(family), "python"))
 # %% [markdown]
 # ## 2. The derived equations
 #
-# The definition is differentiated with the fundamental equations of the paper. With $r$ the error of one sample and
-# $\delta = \partial r / \partial Z$,
+# The definition is differentiated with the fundamental equations of the paper. With $r$ the error of one
+# sample and $\delta = \partial r / \partial Z$,
 #
 # - equation 1 is the forward pass, $Y = \phi(Z)$;
 # - equation 7 carries the delta to the layer below:
 #   $\delta^{(l-1)}_j = \phi'(Z^{(l-1)}_j) \sum_i \delta^{(l)}_i \,\partial Z_i / \partial Y_j$;
 # - equation 8 gives the gradient of each parameter.
 #
-# Differentiating $Z$ by an entry of $Y$ leaves an indicator: "the entry that is read *is* this one". phiz solves it for
-# the output coordinate with integer arithmetic of its own. That is where the divisibility condition $k \mid \ldots$
-# comes from: with stride 2, an input at an even place meets other taps of the kernel than one at an odd place. One
-# coordinate keeps the formulas short; for images, read `generated/equations/convolution_2d.md`.
+# Differentiating $Z$ by an entry of $Y$ leaves an indicator: "the entry that is read *is* this one". phiz
+# solves it for the output coordinate with integer arithmetic of its own. That is where the divisibility
+# condition $k \mid \ldots$
+# comes from: with stride 2, an input at an even place meets other taps of the kernel than one at an odd
+# place. One coordinate keeps the formulas short; for images, read `generated/equations/convolution_2d.md`.
+
 
 # %%
 def equations(derivation, *roles):
@@ -85,9 +95,9 @@ display(Markdown("**Gradients of the parameters (equation 8)**"), equations(deri
 # %% [markdown]
 # ### Is it true?
 #
-# A derivation can be checked against nothing but its definition. Below, the delta is computed from the derived sum,
-# with its divisibility condition, and again by brute force: each output reads some inputs, so send its delta back to
-# exactly those. Stride 2, dilation 3, padding 1.
+# A derivation can be checked against nothing but its definition. Below, the delta is computed from the
+# derived sum, with its divisibility condition, and again by brute force: each output reads some inputs, so
+# send its delta back to exactly those. Stride 2, dilation 3, padding 1.
 
 # %%
 H, M, k, d, p = 11, 3, 2, 3, 1
@@ -115,8 +125,8 @@ assert np.array_equal(brute, derived)
 # %% [markdown]
 # ## 3. Loops
 #
-# The derived sum becomes a *kernel* of the intermediate representation: frozen dataclasses with no SymPy in them. A
-# `Nest` holds its loops, the integers that the index solver found, and what is summed.
+# The derived sum becomes a *kernel* of the intermediate representation: frozen dataclasses with no SymPy in
+# them. A `Nest` holds its loops, the integers that the index solver found, and what is summed.
 
 # %%
 delta_kernel = next(kernel for kernel in derivation.kernels if kernel.name == "delta_Y")
@@ -125,14 +135,21 @@ print(f"{delta_kernel.name}: {delta_kernel.role} of {delta_kernel.target}, finis
 print("axes       ", ", ".join(axis.name for axis in delta_kernel.axes))
 print("loops      ", ", ".join(loop.name for loop in nest.loops))
 print("solved     ", ", ".join(let.name for let in nest.lets))
-print("conditions ", len(nest.conditions), "in the sum;", len(nest.guards), "left as a guard, the others became loop bounds")
+print(
+    "conditions ",
+    len(nest.conditions),
+    "in the sum;",
+    len(nest.guards),
+    "left as a guard, the others became loop bounds",
+)
 print("body       ", nest.body)
 
 # %% [markdown]
-# As indented text it reads like the program that it will become. The derivation does not test the divisibility
-# condition in every turn: `u0` starts at the first tap that satisfies it and steps over the others. With `g = gcd(k,
-# d)`, that first tap needs the inverse of `d/g` modulo `k/g`. Only one guard is left, outside of what bounds can say,
-# and it does not depend on the tap.
+# As indented text it reads like the program that it will become. The derivation does not test the
+# divisibility
+# condition in every turn: `u0` starts at the first tap that satisfies it and steps over the others. With `g =
+# gcd(k, d)`, that first tap needs the inverse of `d/g` modulo `k/g`. Only one guard is left, outside of what
+# bounds can say, and it does not depend on the tap.
 
 # %%
 print(pseudocode(delta_kernel))
@@ -140,8 +157,9 @@ print(pseudocode(delta_kernel))
 # %% [markdown]
 # ## 4. Source text
 #
-# The same kernel twice. NumPy is the reference: it runs everywhere and is meant to be read. This is what stands in
-# `generated/numpy/convolution_1d.py`.
+# The same kernel twice. NumPy is the reference: it runs everywhere and is meant to be read. This is what
+# stands in `generated/numpy/convolution_1d.py`.
+
 
 # %%
 def kernel_text(backend, start):
@@ -154,11 +172,11 @@ def kernel_text(backend, start):
 display(code(kernel_text("numpy", "def delta_Y("), "python"))
 
 # %% [markdown]
-# The OpenCL kernel computes `V` samples in every vector (`realv` is a `float8` on most processors), a tile of maps per
-# work item, and multiplies by $\phi'$ of the layer below while the sum is still in a register. All control flow is
-# about indices and the same for every sample, so no lane ever waits for another. Where no tap is cut off at an edge,
-# the innermost loop has a constant length. Sizes are macros: the compiler folds the bounds, and with stride 1 and
-# dilation 1 the whole index arithmetic disappears.
+# The OpenCL kernel computes `V` samples in every vector (`realv` is a `float8` on most processors), a tile of
+# maps per work item, and multiplies by $\phi'$ of the layer below while the sum is still in a register. All
+# control flow is about indices and the same for every sample, so no lane ever waits for another. Where no tap
+# is cut off at an edge, the innermost loop has a constant length. Sizes are macros: the compiler folds the
+# bounds, and with stride 1 and dilation 1 the whole index arithmetic disappears.
 
 # %%
 display(code(kernel_text("opencl", "static void delta_Y_item("), "c"))
@@ -167,8 +185,8 @@ display(code(kernel_text("opencl", "static void delta_Y_item("), "c"))
 # ## 5. A gradient, checked
 #
 # The committed kernels for images (the two-dimensional variant of the same definition) make up a network: two
-# convolutions, max pooling, softmax. `value_and_gradient` gives the error $E$, summed over the samples, and its
-# gradient for the flat parameter vector.
+# convolutions, max pooling, softmax. `value_and_gradient` gives the error $E$, summed over the samples, and
+# its gradient for the flat parameter vector.
 
 # %%
 split = load_split("digits", seed=0)
@@ -190,9 +208,9 @@ print(f"\n{network.parameter_count} parameters; backend {network.backend.name}")
 #
 # $$E(p + h v) - E(p) = O(h), \qquad E(p + h v) - E(p) - h\, g^\top v = O(h^2).$$
 #
-# Halve $h$, and the first difference halves while the second falls to a quarter, until rounding is all that is left. A
-# gradient that is wrong in a single sign falls back to slope 1: the red curve takes the right gradient and flips one of
-# its 1,898 entries, the one that matters most along $v$.
+# Halve $h$, and the first difference halves while the second falls to a quarter, until rounding is all that
+# is left. A gradient that is wrong in a single sign falls back to slope 1: the red curve takes the right
+# gradient and flips one of its 1,898 entries, the one that matters most along $v$.
 
 # %%
 x, t = train.inputs[:32], train.targets[:32]
@@ -211,7 +229,9 @@ curves = {
 }
 figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
 for name, (error, colour, marker) in curves.items():
-    axes.loglog(steps, np.maximum(error, 1e-18), color=colour, marker=marker, markersize=4, linewidth=1.5, label=name)
+    axes.loglog(
+        steps, np.maximum(error, 1e-18), color=colour, marker=marker, markersize=4, linewidth=1.5, label=name
+    )
 falling = 3 * np.abs(change - steps * (g @ v))[0] * (steps / steps[0]) ** 2
 axes.loglog(steps[:16], falling[:16], "k:", linewidth=1, label="slope 2")
 axes.invert_xaxis()
@@ -237,9 +257,9 @@ print("NumPy's kernels agree to 1e-12:   ", bool(backends < 1e-12))
 # %% [markdown]
 # ## 6. A few steps of training
 #
-# With a value and a gradient, training is a loop: gradient descent on mini-batches of 32, with the paper's heavy ball
-# (equation 121), $\Delta \leftarrow \mu \Delta - \eta\, g$. (`phiz train` does this properly, with validation, early
-# stopping and checkpoints.)
+# With a value and a gradient, training is a loop: gradient descent on mini-batches of 32, with the paper's
+# heavy ball (equation 121), $\Delta \leftarrow \mu \Delta - \eta\, g$. (`phiz train` does this properly, with
+# validation, early stopping and checkpoints.)
 
 # %%
 learner = Network(LAYERS, (1, 8, 8), "ce", backend="auto", dtype="float32", seed=0, micro_batch=512)
@@ -268,7 +288,9 @@ print(f"after {len(history)} epochs: {history[-1][1]:.1%} of {len(test)} unseen 
 mosaic = [["loss", "loss", "loss", "loss"], *np.arange(8).reshape(2, 4).astype(str).tolist()]
 figure, panels = plt.subplot_mosaic(mosaic, figsize=(7.2, 6.0), layout="constrained", height_ratios=[2, 1, 1])
 epochs = np.arange(1, len(history) + 1)
-panels["loss"].semilogy(epochs, [loss for loss, _ in history], color="#1f6fb4", marker="o", label="training loss")
+panels["loss"].semilogy(
+    epochs, [loss for loss, _ in history], color="#1f6fb4", marker="o", label="training loss"
+)
 panels["loss"].set(xlabel="epoch", ylabel="mean cross-entropy", title="Twelve epochs with derived gradients")
 right = panels["loss"].twinx()
 right.plot(epochs, [share for _, share in history], color="#c8553d", marker="s", label="test accuracy")
@@ -286,6 +308,6 @@ for n in range(8):
 plt.show()
 
 # %% [markdown]
-# The eight squares are the learned kernels of the first convolution: edges and strokes in several directions. Nobody
-# wrote their gradient. [The next notebook](02_your_own_layer.ipynb) does the same with a layer that phiz has never
-# seen.
+# The eight squares are the learned kernels of the first convolution: edges and strokes in several directions.
+# Nobody wrote their gradient. [The next notebook](02_your_own_layer.ipynb) does the same with a layer that
+# phiz has never seen.

@@ -13,13 +13,13 @@
 # %% [markdown]
 # # Your own layer
 #
-# A layer that phiz does not have: a **gated convolution**. One convolution proposes a feature, a second one decides,
-# pixel by pixel, how much of it passes:
+# A layer that phiz does not have: a **gated convolution**. One convolution proposes a feature, a second one
+# decides, pixel by pixel, how much of it passes:
 #
 # $$Z_i(x) = \tanh\big(A_i(x)\big) \cdot \sigma\big(G_i(x)\big).$$
 #
-# One file with its equation is all that it takes. Then it is derived, generated, verified and trained like the built-in
-# ones, and no other file changes.
+# One file with its equation is all that it takes. Then it is derived, generated, verified and trained like
+# the built-in ones, and no other file changes.
 
 # %%
 import inspect
@@ -38,7 +38,15 @@ from phiz.derive import DefinitionError, derive_definition
 from phiz.runtime import Network, PhizError, Settings, layer, load_split, train
 from phiz.runtime.verify.verify import verify
 
-plt.rcParams.update({"figure.dpi": 96, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
+plt.rcParams.update(
+    {
+        "figure.dpi": 96,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+    }
+)
 folder = Path(tempfile.mkdtemp())
 
 
@@ -46,12 +54,13 @@ def code(text, language):
     """Source text, highlighted."""
     return Markdown(f"```{language}\n{text.rstrip()}\n```")
 
+
 # %% [markdown]
 # ## 1. One file
 #
-# The definition declares what is indexed (the maps below, this layer's maps, a window), the parameters, and returns
-# $Z$. `A` and `G` are *stages*: named intermediate values, each of which gets a delta of its own. `rank=(1, 2)` makes
-# it a layer for signals and for images.
+# The definition declares what is indexed (the maps below, this layer's maps, a window), the parameters, and
+# returns $Z$. `A` and `G` are *stages*: named intermediate values, each of which gets a delta of its own.
+# `rank=(1, 2)` makes it a layer for signals and for images.
 
 # %%
 DEFINITION = '''\
@@ -78,14 +87,18 @@ display(code(DEFINITION, "python"))
 # %% [markdown]
 # ## 2. What is derived from it
 #
-# The product rule, the derivatives of tanh and σ, and the sum over the two ways in which the input matters: all of it
-# follows from $Z$. For one coordinate:
+# The product rule, the derivatives of tanh and σ, and the sum over the two ways in which the input matters:
+# all of it follows from $Z$. For one coordinate:
 
 # %%
 definitions = load_definitions([file])
 family = definitions.families[0]
 derivation = derive_definition(family, {"rank": 1})
-headings = {"forward": "Forward (equation 1)", "delta": "Deltas (equation 7)", "gradient": "Gradients (equation 8)"}
+headings = {
+    "forward": "Forward (equation 1)",
+    "delta": "Deltas (equation 7)",
+    "gradient": "Gradients (equation 8)",
+}
 for role, heading in headings.items():
     lines = [f"$${kernel.latex}$$" for kernel in derivation.kernels if kernel.role == role]
     display(Markdown("\n\n".join([f"**{heading}**", *lines])))
@@ -93,8 +106,8 @@ for role, heading in headings.items():
 # %% [markdown]
 # ## 3. Generate
 #
-# On the command line: `phiz generate my_layers.py --out my_kernels`. From Python it is two calls. The folder then holds
-# readable kernels, the equations as pages, and a manifest with the digest of every file.
+# On the command line: `phiz generate my_layers.py --out my_kernels`. From Python it is two calls. The folder
+# then holds readable kernels, the equations as pages, and a manifest with the digest of every file.
 
 # %%
 needed, families = combined(definitions)
@@ -103,8 +116,8 @@ written = write(kernels, generate(families, needed.activations, needed.losses).f
 print("\n".join(name for name in written if "loss_" not in name and "__init__" not in name))
 
 # %% [markdown]
-# The delta of the gate's argument, as an OpenCL kernel: one more map over all samples, with everything from the
-# equation in place.
+# The delta of the gate's argument, as an OpenCL kernel: one more map over all samples, with everything from
+# the equation in place.
 
 # %%
 text = show.kernels(derive_definition(family, {"rank": 2}), needed.activations, "opencl")
@@ -114,8 +127,9 @@ display(code(kernel[: kernel.index("\n}\n") + 3], "c"))
 # %% [markdown]
 # ## 4. Verify
 #
-# On the command line: `phiz verify --definition my_layers.py`. Random legal configurations are drawn, and every kernel
-# is compared with finite differences, with Taylor's theorem and, where there is OpenCL, backend against backend.
+# On the command line: `phiz verify --definition my_layers.py`. Random legal configurations are drawn, and
+# every kernel is compared with finite differences, with Taylor's theorem and, where there is OpenCL, backend
+# against backend.
 
 # %%
 report = verify(["gated_convolution"], kernels, backend="numpy", cases=4, seed=0)
@@ -132,37 +146,59 @@ assert not report.failures
 # %% [markdown]
 # ## 5. Train
 #
-# A network names the folder in `manifests=`, and the new layer stands beside the built-in ones. For comparison, an
-# ordinary convolution takes its place, with one map more, so that both networks have about 900 parameters.
+# A network names the folder in `manifests=`, and the new layer stands beside the built-in ones. For
+# comparison, an ordinary convolution takes its place, with one map more, so that both networks have about 900
+# parameters.
 
 # %%
 split = load_split("digits", seed=0)
 TAIL = [layer("max_pooling", window=2), layer("softmax", maps=10)]
-gated = Network([layer("gated_convolution", maps=8, kernel=3), *TAIL], (1, 8, 8), "ce", "auto", manifests=[kernels], micro_batch=64)
-plain = Network([layer("convolution", maps=9, kernel=3, activation="tanh"), *TAIL], (1, 8, 8), "ce", "auto", micro_batch=64)
+gated = Network(
+    [layer("gated_convolution", maps=8, kernel=3), *TAIL],
+    (1, 8, 8),
+    "ce",
+    "auto",
+    manifests=[kernels],
+    micro_batch=64,
+)
+plain = Network(
+    [layer("convolution", maps=9, kernel=3, activation="tanh"), *TAIL],
+    (1, 8, 8),
+    "ce",
+    "auto",
+    micro_batch=64,
+)
 settings = Settings(optimizer="momentum", epochs=15, rate=0.1)
 outcomes = {}
 for name, network in {"gated convolution": gated, "convolution": plain}.items():
     outcomes[name] = outcome = train(network, split, settings)
-    print(f"{name:18} {network.parameter_count:5} parameters   {outcome.test.accuracy:.1%} on {outcome.test.samples} unseen digits")
+    print(
+        f"{name:18} {network.parameter_count:5} parameters   {outcome.test.accuracy:.1%} on "
+        f"{outcome.test.samples} unseen digits"
+    )
 
 # %%
 figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
 for (name, outcome), colour in zip(outcomes.items(), ("#1f6fb4", "#c8553d"), strict=True):
-    axes.semilogy([e.number for e in outcome.history.epochs], [e.loss for e in outcome.history.epochs], color=colour, label=name)
+    axes.semilogy(
+        [e.number for e in outcome.history.epochs],
+        [e.loss for e in outcome.history.epochs],
+        color=colour,
+        label=name,
+    )
 axes.set(xlabel="epoch", ylabel="mean cross-entropy", title="Training loss on 1,347 digits")
 axes.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# On images this small the gate buys nothing: the plain convolution fits them a little sooner. That is a finding about
-# the layer, and it took one equation to make it.
+# On images this small the gate buys nothing: the plain convolution fits them a little sooner. That is a
+# finding about the layer, and it took one equation to make it.
 #
 # ### What a gate does
 #
-# The stages are ordinary tensors and the generated NumPy kernels ordinary functions, so they can be called to look
-# inside. For the map whose gate is the most selective: the feature $\tanh A$ that the map proposes, where its gate
-# $\sigma(G)$ is open, and the product, which is all that the next layer sees.
+# The stages are ordinary tensors and the generated NumPy kernels ordinary functions, so they can be called to
+# look inside. For the map whose gate is the most selective: the feature $\tanh A$ that the map proposes,
+# where its gate $\sigma(G)$ is open, and the product, which is all that the next layer sees.
 
 # %%
 first = gated.layers[0]
@@ -174,8 +210,12 @@ images = split.test.inputs[shown]
 def stage(name, weights, bias):
     """A stage of the first layer for the images shown, ``(images, maps, height, width)``."""
     forward = getattr(module, f"forward_{name}")
-    arguments = {size: first.sizes[size] for size in inspect.signature(forward).parameters if size in first.sizes}
-    samples_last = forward(np.moveaxis(images, 0, -1), gated.parameter(0, weights), gated.parameter(0, bias), **arguments)
+    arguments = {
+        size: first.sizes[size] for size in inspect.signature(forward).parameters if size in first.sizes
+    }
+    samples_last = forward(
+        np.moveaxis(images, 0, -1), gated.parameter(0, weights), gated.parameter(0, bias), **arguments
+    )
     return np.moveaxis(samples_last, -1, 0)
 
 
@@ -194,14 +234,16 @@ for n, row in enumerate(panels):
         axes.set(xticks=[], yticks=[], title=title if n == 0 else "")
         axes.grid(visible=False)
         if n == len(shown) - 1:
-            figure.colorbar(drawn, ax=panels[:, list(columns).index(title)], location="bottom", shrink=0.8, aspect=18)
+            figure.colorbar(
+                drawn, ax=panels[:, list(columns).index(title)], location="bottom", shrink=0.8, aspect=18
+            )
 plt.show()
 
 # %% [markdown]
 # ## 6. What is refused
 #
-# The language takes affine accesses (`k*x + u`), table look-ups, sums, maxima and the usual functions. What it cannot
-# derive correctly it refuses at the definition, with the layer, the place and the reason.
+# The language takes affine accesses (`k*x + u`), table look-ups, sums, maxima and the usual functions. What
+# it cannot derive correctly it refuses at the definition, with the layer, the place and the reason.
 
 # %%
 BAD = {
@@ -245,19 +287,24 @@ for what, body in BAD.items():
 # %% [markdown]
 # The same holds where the layer is used, and for the generated files: an edited kernel is not run.
 
+
 # %%
 def edited_kernels():
     """Flip one sign in the generated delta, then use the folder."""
     path = kernels / "opencl" / "gated_convolution_2d.cl"
     path.write_text(path.read_text().replace("+=", "-=", 1))
-    Network([layer("gated_convolution", maps=8, kernel=3), *TAIL], (1, 8, 8), "ce", "numpy", manifests=[kernels])
+    Network(
+        [layer("gated_convolution", maps=8, kernel=3), *TAIL], (1, 8, 8), "ce", "numpy", manifests=[kernels]
+    )
 
 
 USES = {
     "a kernel larger than its map": lambda: Network(
         [layer("gated_convolution", maps=8, kernel=9), *TAIL], (1, 8, 8), "ce", "numpy", manifests=[kernels]
     ),
-    "a missing size": lambda: Network([layer("gated_convolution", maps=8), *TAIL], (1, 8, 8), "ce", "numpy", manifests=[kernels]),
+    "a missing size": lambda: Network(
+        [layer("gated_convolution", maps=8), *TAIL], (1, 8, 8), "ce", "numpy", manifests=[kernels]
+    ),
     "a layer without the folder that defines it": lambda: Network(
         [layer("gated_convolution", maps=8, kernel=3), *TAIL], (1, 8, 8), "ce", "numpy"
     ),

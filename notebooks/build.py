@@ -2,9 +2,10 @@
 
     python notebooks/build.py [NAME ...] [--check]
 
-The sources are the .py files (jupytext's percent format); the .ipynb files are made from them and carry the outputs.  Nothing
-in them depends on the time or on the path: cells are numbered, and the time stamps of the execution are left out.
-``--check`` executes and writes nothing; exit 1 where a cell fails or an .ipynb holds other cells than its source.
+The sources are the .py files (jupytext's percent format); the .ipynb files are made from them and carry the
+outputs.  Nothing in them depends on the time or on the path: cells are numbered, and the time stamps of the
+execution are left out.  ``--check`` executes and writes nothing; exit 1 where a cell fails or an .ipynb holds
+other cells than its source.
 """
 
 from __future__ import annotations
@@ -39,9 +40,17 @@ def read(source: Path) -> Any:
 
 def execute(notebook: Any) -> Any:
     """The notebook with its outputs; CellExecutionError with the traceback of the cell that fails."""
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # no debugger, so no warning about it on stderr
-    NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False, coalesce_streams=True,
-                   resources={"metadata": {"path": str(FOLDER)}}).execute()  # fmt: skip
+    os.environ.setdefault(
+        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
+    )  # no debugger, so no warning about it on stderr
+    NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(FOLDER)}},
+    ).execute()
     for cell in notebook.cells:
         cell.metadata = {}
     notebook.metadata.pop("widgets", None)
@@ -66,7 +75,9 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="beginnings of names, such as 01 (default: all)")
     parser.add_argument("--check", action="store_true", help="execute, compare the cells, write nothing")
     options = parser.parse_args(given)
-    chosen = [s for s in SOURCES if not options.names or any(s.name.startswith(name) for name in options.names)]
+    chosen = [
+        s for s in SOURCES if not options.names or any(s.name.startswith(name) for name in options.names)
+    ]
     failed = not chosen
     for source in chosen:
         try:
@@ -80,7 +91,10 @@ def main(given: Sequence[str] | None = None) -> int:
             nbformat.write(notebook, temporary)
             temporary.replace(source.with_suffix(".ipynb"))
         elif stale(source):
-            print(f"{source.name}: the .ipynb holds other cells; run: python notebooks/build.py", file=sys.stderr)
+            print(
+                f"{source.name}: the .ipynb holds other cells; run: python notebooks/build.py",
+                file=sys.stderr,
+            )
             failed = True
         print(f"{source.name}: executed")
     return int(failed)

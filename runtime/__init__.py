@@ -4,7 +4,8 @@ Never SymPy, Mako, derive or codegen.
 
     from phiz.runtime import Network, layer, minimize
 
-What most programs need is named here, and loaded when it is first asked for; everything else has its place in the folders.
+What most programs need is named here, and loaded when it is first asked for; everything else has its place in
+the folders.
 
 Folders import one another down this list only, for types as well:
 

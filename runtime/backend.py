@@ -16,7 +16,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What one pass over a micro-batch computes.  ``keep``: ``seeded`` and ``derivative_source`` follow it."""
+    """What one pass over a micro-batch computes.
+
+    ``keep``: ``seeded`` and ``derivative_source`` follow it.
+    """
 
     outputs: bool = False
     losses: bool = False
@@ -55,8 +58,9 @@ class Pending(Protocol):
     def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait for it.
 
-        ``rows (n, parameters)``, which may be a view, receives the per-sample gradients.  ``total (parameters,)`` receives the
-        summed gradient, or with ``add`` has it added; it is then left out of the result.
+        ``rows (n, parameters)``, which may be a view, receives the per-sample gradients.  ``total
+        (parameters,)`` receives the summed gradient, or with ``add`` has it added; it is then left out of the
+        result.
         """
 
 
@@ -68,10 +72,13 @@ class Executor(Protocol):
 
     capacity: int
 
-    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> Any:
+    def upload(
+        self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None
+    ) -> Any:
         """Bring sample-first arrays (``(n, units)``, n <= capacity) into the backend's layout.
 
-        A ``slot`` (0, 1) reuses buffers: the last pass on it must have ended.  None makes buffers of their own.
+        A ``slot`` (0, 1) reuses buffers: the last pass on it must have ended.  None makes buffers of their
+        own.
         """
 
     def set_parameters(self, parameters: Array) -> None:
@@ -90,7 +97,9 @@ class Executor(Protocol):
         """
 
     def derivative_source(self, resident: Any) -> Array:
-        """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after a ``start`` with ``keep``."""
+        """The buffer f ``(units, n)`` of the last layer from which its phi' is computed, after a
+        ``start`` with ``keep``.
+        """
 
     def trace(self, resident: Any, request: Request) -> Iterator[tuple[Step, Array]]:
         """Run call by call and give what each wrote: ``(units, n)``, or ``(units,)`` for gradients."""
@@ -107,14 +116,20 @@ class Backend(Protocol):
     def micro_batch(self, program: Program, dtype: str) -> int:
         """Samples per pass where the user leaves that open."""
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
+    def same_sums(
+        self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False
+    ) -> bool:
         """Whether executors of these two capacities answer ``request`` with the same bits."""
 
     def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
-        """Whether ``request`` over ``samples`` samples runs with samples one after the other, lanes of vectors along units."""
+        """Whether ``request`` over ``samples`` samples runs with samples one after the other, lanes of
+        vectors along units.
+        """
 
     def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
-        """The padded sample count that serves ``samples``; depends on nothing else, so that results repeat."""
+        """The padded sample count that serves ``samples``; depends on nothing else, so that results
+        repeat.
+        """
 
     def vector(self, count: int, dtype: str) -> Array:
         """Room for ``count`` numbers, where kernels can read them if there is such a place."""

@@ -17,7 +17,15 @@ from .opencl.device import device as devices
 from .opencl.device.caches import USUAL, CacheLevel, levels
 from .opencl.tuned.cache import cache_folder
 
-PACKAGES = ("numpy", "scipy", "pyopencl", "pocl-binary-distribution", "safetensors", "matplotlib", "scikit-learn")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pyopencl",
+    "pocl-binary-distribution",
+    "safetensors",
+    "matplotlib",
+    "scikit-learn",
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,10 @@ def _versions() -> Iterator[Finding]:
 def _kernels() -> Iterator[Finding]:
     try:
         manifest = builtin()
-        yield Finding("kernels", f"{builtin_path()}: {len(manifest.layers)} layers, {len(manifest.activations)} activations")
+        yield Finding(
+            "kernels",
+            f"{builtin_path()}: {len(manifest.layers)} layers, {len(manifest.activations)} activations",
+        )
     except PhizError as error:
         yield Finding("kernels", "generated kernels", str(error))
 
@@ -69,7 +80,9 @@ def _devices() -> Iterator[Finding]:
         memory = f"{info.global_memory / 2**30:.1f} GiB, {info.local_memory / 1024:.0f} KiB local"
         fp64 = "fp64" if info.fp64 else "no fp64"
         used = ", used unless another is chosen" if device == chosen else ""
-        detail = f"{info.platform}: {info.name}, {info.kind}, {info.compute_units} units, {fp64}, {memory}{used}"
+        detail = (
+            f"{info.platform}: {info.name}, {info.kind}, {info.compute_units} units, {fp64}, {memory}{used}"
+        )
         yield Finding(f"device {info.selector}", f"{detail}; {info.version}")
     if devices.is_pocl(chosen):
         bound = os.environ.get("POCL_AFFINITY", "0") == "1"
@@ -83,7 +96,11 @@ def _devices() -> Iterator[Finding]:
     except PhizError as error:
         yield Finding("self-test", "a kernel", f"{error}; {devices.REMEDY}, or use: --backend numpy")
     if not devices.has_fp64(chosen):
-        yield Finding("fp64", "double precision", f"{chosen.name.strip()} has none; use --dtype float32, or --backend numpy")
+        yield Finding(
+            "fp64",
+            "double precision",
+            f"{chosen.name.strip()} has none; use --dtype float32, or --backend numpy",
+        )
 
 
 def _processor(device: devices.Device) -> Iterator[Finding]:
@@ -93,7 +110,10 @@ def _processor(device: devices.Device) -> Iterator[Finding]:
     except PhizError as error:
         yield Finding("vectors", "vector registers", str(error))
     else:
-        detail = f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers ({found.found})"
+        detail = (
+            f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers "
+            f"({found.found})"
+        )
         yield Finding("vectors", detail)
     told = levels()
     text = ", ".join(map(_cache_level, told))
@@ -108,7 +128,11 @@ def _cache_level(cache: CacheLevel) -> str:
 
 def _caches() -> Iterator[Finding]:
     pocl = os.environ.get("POCL_CACHE_DIR") or platformdirs.user_cache_dir("pocl")
-    places = (("pocl", pocl), ("pyopencl", platformdirs.user_cache_dir("pyopencl")), ("phiz", str(cache_folder())))
+    places = (
+        ("pocl", pocl),
+        ("pyopencl", platformdirs.user_cache_dir("pyopencl")),
+        ("phiz", str(cache_folder())),
+    )
     for name, path in places:
         yield _cache(name, Path(path))
 
@@ -118,6 +142,6 @@ def _cache(name: str, path: Path) -> Finding:
     note = "" if existing == path else " (made when it is needed)"
     if os.access(existing, os.W_OK):
         return Finding(f"cache {name}", f"{path}{note}")
-    return Finding(f"cache {name}", str(path), f"{existing}: cannot be written; set XDG_CACHE_HOME to a folder that can")
-
-
+    return Finding(
+        f"cache {name}", str(path), f"{existing}: cannot be written; set XDG_CACHE_HOME to a folder that can"
+    )

@@ -14,7 +14,9 @@ from .errors import PhizError
 
 
 def reason(error: BaseException) -> str:
-    """The cause of `error` as one short line: an OS error's text without its path, else its message's first line."""
+    """The cause of `error` as one short line: an OS error's text without its path, else its message's
+    first line.
+    """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     lines = str(error).strip().splitlines()
@@ -63,9 +65,11 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[Phiz
 
     A reader, or a kill, sees either the old file or the whole new one.
 
-    The temporary file lies in the same folder (a rename across file systems is not atomic).  The folder must exist.
+    The temporary file lies in the same folder (a rename across file systems is not atomic).  The folder must
+    exist.
 
-    Raises: `error` with one line when the file cannot be written; the file that was there before is then unchanged.
+    Raises: `error` with one line when the file cannot be written; the file that was there before is then
+    unchanged.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
@@ -90,7 +94,9 @@ def _write_and_rename(temporary: Path, target: Path, data: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable; where a folder cannot be opened (Windows) the rename stands without it."""
+    """Make the rename itself durable; where a folder cannot be opened (Windows) the rename stands
+    without it.
+    """
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

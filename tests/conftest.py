@@ -1,4 +1,6 @@
-"""Tests neither see nor change what the user tuned; the longest files begin first, and the broadest are built quickly."""
+"""Tests neither see nor change what the user tuned; the longest files begin first, and the broadest are
+built quickly.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ LONGEST = (
     "benchmarks/comparison/test_comparison.py",
     "test_wheel.py",
 )
-"""A file stays on one worker: a long one that begins last keeps a single core busy while the others have nothing left to do."""
+"""A file stays on one worker: a long one that begins last keeps a single core busy while the others
+have nothing left to do.
+"""
 
 QUICKLY_BUILT = {
     "benchmarks/test_bench_command.py",
@@ -56,16 +60,22 @@ QUICKLY_BUILT = {
     "test_user_definitions.py",
     "runtime/tuner/trials/test_choices.py",
 }
-"""What these ask is whether a text computes the right thing, of hundreds of kernels, most of whose time is the compiler's: it is
-told not to optimize.  So are single tests with the mark ``quickly_built``: configurations of single launches, which no CPU runs
-with unless asked to.  Fused passes under random configurations, networks in training and everything else run as users run them."""
+"""What these ask is whether a text computes the right thing, of hundreds of kernels, most of whose time is
+the compiler's: it is told not to optimize.  So are single tests with the mark ``quickly_built``:
+configurations of single launches, which no CPU runs with unless asked to.  Fused passes under random
+configurations, networks in training and everything else run as users run them.
+"""
 
 
 @pytest.fixture(autouse=True)
 def compiler(request: pytest.FixtureRequest) -> None:
-    """How the test's kernels are built; programs are kept by their text, so they are forgotten where that changes."""
+    """How the test's kernels are built; programs are kept by their text, so they are forgotten where
+    that changes.
+    """
     name = request.path.relative_to(TESTS).as_posix()
-    options = "-cl-opt-disable" if name in QUICKLY_BUILT or request.node.get_closest_marker("quickly_built") else ""
+    options = (
+        "-cl-opt-disable" if name in QUICKLY_BUILT or request.node.get_closest_marker("quickly_built") else ""
+    )
     if options != os.environ.get("PYOPENCL_BUILD_OPTIONS", ""):
         from phiz.runtime.opencl.device import programs
 

@@ -1,4 +1,6 @@
-"""Runs a derived layer through the interpreter: sizes from its definition, forward, deltas and gradients, finite differences."""
+"""Runs a derived layer through the interpreter: sizes from its definition, forward, deltas and
+gradients, finite differences.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,16 @@ from tests.interpreter import FLOAT, INTEGER, Arithmetic, Environment, Interpret
 
 Relations = Mapping[str, Mapping[str, list[int]]]
 _INTEGER = {
-    integers.FloorDiv: "floordiv", integers.CeilDiv: "ceildiv", integers.Modulo: "mod", integers.Gcd: "gcd",
-    integers.Inverse: "inverse", integers.Largest: "max", integers.Smallest: "min", sp.Add: "add", sp.Mul: "mul",
-}  # fmt: skip
+    integers.FloorDiv: "floordiv",
+    integers.CeilDiv: "ceildiv",
+    integers.Modulo: "mod",
+    integers.Gcd: "gcd",
+    integers.Inverse: "inverse",
+    integers.Largest: "max",
+    integers.Smallest: "min",
+    sp.Add: "add",
+    sp.Mul: "mul",
+}
 
 
 def evaluate(e: sp.Expr, env: Environment) -> int:
@@ -42,9 +51,14 @@ def evaluate(e: sp.Expr, env: Environment) -> int:
 
 
 def resolve(
-    definition: Definition, shape: tuple[int, ...] | list[tuple[int, ...]], relations: Relations, keywords: Mapping[str, Any]
+    definition: Definition,
+    shape: tuple[int, ...] | list[tuple[int, ...]],
+    relations: Relations,
+    keywords: Mapping[str, Any],
 ) -> Environment:
-    """Every size of a layer.  ``shape`` is (maps, coordinates...) or, for ragged maps, a list of each map's coordinates.
+    """Every size of a layer.
+
+    ``shape`` is (maps, coordinates...) or, for ragged maps, a list of each map's coordinates.
 
     ``keywords`` give sizes by their symbol (``k0=2``), tables of sizes as lists.
     """
@@ -81,7 +95,9 @@ def _derived(info: Any, env: Environment, keywords: Mapping[str, Any]) -> Any:
     table = []
     for n in range(env[info.table]):
         sizes = [evaluate(info.value, {**env, row: r}) for r, group in enumerate(groups) if group == n]
-        table.append(min(sizes) if sizes else keywords.get("empty", 1))  # an empty D_i leaves the domain to the user
+        table.append(
+            min(sizes) if sizes else keywords.get("empty", 1)
+        )  # an empty D_i leaves the domain to the user
     return table
 
 
@@ -149,7 +165,9 @@ class LayerRun:
         return sum(d * Z[key] for key, d in self.values["delta_Z"].items())
 
     def check_differences(self, step: float = 1e-5, tolerance: float = 1e-6) -> None:
-        """Every delta and gradient against central differences of the forward pass, relative to the largest entry."""
+        """Every delta and gradient against central differences of the forward pass, relative to the
+        largest entry.
+        """
         self.forward()
         self.backward()
         for name in ("Y", *self.parameters):
@@ -159,7 +177,9 @@ class LayerRun:
             scale = max(1e-3, *(abs(v) for v in numeric.values()))
             for key, value in derived.items():
                 error = abs(value - numeric[key]) / scale
-                assert error < tolerance, f"{self.derivation.name} {name}{list(key)}: derived {value}, differences {numeric[key]}"
+                assert error < tolerance, (
+                    f"{self.derivation.name} {name}{list(key)}: derived {value}, differences {numeric[key]}"
+                )
             if name != "Y":
                 self._check_samples(name)
 

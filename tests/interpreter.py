@@ -1,9 +1,10 @@
-"""A brute-force interpreter of the kernel IR: plain loops over plain Python numbers, the oracle of the derivation's tests.
+"""A brute-force interpreter of the kernel IR: plain loops over plain Python numbers, the oracle of the
+derivation's tests.
 
-Every nest runs twice, once with its tight bounds and guards and once over its full extents with its conditions; the two must visit
-the same points in the same order, or ``Mismatch`` is raised.  A tensor is a dict from an index tuple (the sample index last,
-where the tensor has samples) to a value, so that reading outside a tensor is a KeyError and values may be floats, Fractions or
-SymPy expressions alike.
+Every nest runs twice, once with its tight bounds and guards and once over its full extents with its
+conditions; the two must visit the same points in the same order, or ``Mismatch`` is raised.  A tensor is a
+dict from an index tuple (the sample index last, where the tensor has samples) to a value, so that reading
+outside a tensor is a KeyError and values may be floats, Fractions or SymPy expressions alike.
 """
 
 from __future__ import annotations
@@ -43,8 +44,13 @@ from phiz.derive.ir import (
 Environment = dict[Any, Any]  # sizes, loop variables and ("relation", name) by name
 Values = dict[str, dict[tuple[int, ...], Any]]
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 class Mismatch(AssertionError):
@@ -64,7 +70,21 @@ def _sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
 
-SAME_NAMES = ("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
+SAME_NAMES = (
+    "exp",
+    "log",
+    "sqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+)
 FLOAT = Arithmetic(
     float,
     {
@@ -109,7 +129,7 @@ OPERATOR = {
 }
 
 
-# --------------------------------------------------------------------------------------------------------- integers
+# --------------------------------------------------------------------------------------------------- integers
 def integer(node: IntExpr) -> Callable[[Environment], int]:
     """``node`` as a function of the environment."""
     match node:
@@ -135,7 +155,7 @@ def condition(node: Condition) -> Callable[[Environment], bool]:
     return lambda env: holds(left(env), right(env))
 
 
-# ---------------------------------------------------------------------------------------------------------- kernels
+# ---------------------------------------------------------------------------------------------------- kernels
 class Interpreter:
     """Runs the kernels of one layer; ``tensors`` are those of its derivation."""
 
@@ -143,7 +163,9 @@ class Interpreter:
         self.tensors, self.arithmetic = tensors, arithmetic
 
     def scalar(self, node: Expr) -> Callable[[Environment, Values], Any]:
-        """``node`` as a function of environment and values; accumulators and temporaries stand in the environment."""
+        """``node`` as a function of environment and values; accumulators and temporaries stand in the
+        environment.
+        """
         match node:
             case Number(text):
                 value = self.arithmetic.number(text)
@@ -181,7 +203,9 @@ class Interpreter:
 
         return load
 
-    def _bound(self, temporaries: Sequence[tuple[str, Expr]], body: Expr) -> Callable[[Environment, Values], Any]:
+    def _bound(
+        self, temporaries: Sequence[tuple[str, Expr]], body: Expr
+    ) -> Callable[[Environment, Values], Any]:
         steps = [(("temporary", name), self.scalar(value)) for name, value in temporaries]
         last = self.scalar(body)
 
@@ -193,7 +217,9 @@ class Interpreter:
         return value
 
     def program(self, kernel: Kernel) -> Callable[[Environment, Values, int], None]:
-        """``kernel`` as a function of sizes and relations, values (which receive the output) and the number of samples."""
+        """``kernel`` as a function of sizes and relations, values (which receive the output) and the
+        number of samples.
+        """
         axes = [(axis.name, integer(axis.extent)) for axis in kernel.axes]
         nests = [self._nest(nest) for nest in kernel.nests]
         result = self._bound(kernel.temporaries, kernel.result)
@@ -243,7 +269,9 @@ class Interpreter:
 
 
 def visitor(nest: Nest) -> Callable[[Environment], Iterator[None]]:
-    """Binds loops and lets in the environment, point after point; checks that both descriptions of the points agree."""
+    """Binds loops and lets in the environment, point after point; checks that both descriptions of the
+    points agree.
+    """
     tight = _walker(nest, tight=True)
     full = _walker(nest, tight=False)
 
@@ -296,7 +324,9 @@ def _range(loop: Loop | TableLoop, tight: bool) -> Callable[[Environment], Seque
     return lambda env: range(lower(env), upper(env), step(env))
 
 
-def _points(axes: Sequence[tuple[str, Callable[[Environment], int]]], env: Environment) -> Iterator[tuple[int, ...]]:
+def _points(
+    axes: Sequence[tuple[str, Callable[[Environment], int]]], env: Environment
+) -> Iterator[tuple[int, ...]]:
     if not axes:
         yield ()
         return

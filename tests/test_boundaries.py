@@ -21,7 +21,10 @@ FORBIDDEN = {
     "runtime": ("derive", "codegen", "cli", "benchmarks", "sympy", "mako"),
 }
 #: Files that know no layer by name.
-NAMELESS = {"codegen": ("*.mako", "*.py"), "runtime": ("backend*.py", "program.py", "programs.py", "sizes.py")}
+NAMELESS = {
+    "codegen": ("*.mako", "*.py"),
+    "runtime": ("backend*.py", "program.py", "programs.py", "sizes.py"),
+}
 
 
 def imported(path: Path, room: str) -> set[str]:
@@ -29,7 +32,9 @@ def imported(path: Path, room: str) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {part for alias in node.names for part in [alias.name.removeprefix("phiz.").split(".")[0]]}
+            found |= {
+                part for alias in node.names for part in [alias.name.removeprefix("phiz.").split(".")[0]]
+            }
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or "").removeprefix("phiz.")
             depth = len(path.relative_to(ROOT / room).parts)
@@ -55,7 +60,7 @@ for backend in ("numpy", "opencl"):
     network.value_and_gradient(network.parameters, np.ones((2, 1, 5, 5), np.float32), np.eye(3, dtype=np.float32)[:2])
 loaded = [m for m in ("sympy", "mako", "phiz.derive", "phiz.codegen") if m in sys.modules]
 assert not loaded, loaded
-"""
+"""  # noqa: E501
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -82,7 +87,10 @@ def _code_only(path: Path) -> str:
         return text
     tree = ast.parse(text)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom and show equations and pictures, and their .ipynb hold the same cells.
 
-Slow because whole notebooks run, derivations, compilers, trainings and pictures included, each in a kernel of its own.
+Slow because whole notebooks run, derivations, compilers, trainings and pictures included, each in a kernel of
+its own.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ def test_the_notebook_runs(name: str) -> None:
     assert any(r"\delta" in text and r"\sum" in text for text in equations)
     assert any("image/png" in data for data in shown)
     kernels = [text for data in shown if "_item(" in (text := data.get("text/markdown", ""))]
-    assert kernels and all("realv result = " in text for text in kernels), "what computes is shown, not what calls it"
+    assert kernels and all("realv result = " in text for text in kernels), (
+        "what computes is shown, not what calls it"
+    )
     assert not [output for output in outputs if output.get("name") == "stderr"]
 
 
 def test_the_optimizers_run_side_by_side() -> None:
-    """Its assertions say who must be ahead of whom; here: a picture per section, a line per method, nothing on stderr."""
+    """Its assertions say who must be ahead of whom; here: a picture per section, a line per method,
+    nothing on stderr.
+    """
     notebook = build.execute(build.read(FOLDER / "03_optimizers.py"))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
@@ -52,7 +57,9 @@ def test_the_optimizers_run_side_by_side() -> None:
 
 
 def test_the_tuner_is_shown_at_work() -> None:
-    """Its assertions hold Algorithm 4 and the tuning session; here: its pictures, Algorithm 4's answer, a row per kernel."""
+    """Its assertions hold Algorithm 4 and the tuning session; here: its pictures, Algorithm 4's answer,
+    a row per kernel.
+    """
     notebook = build.execute(build.read(FOLDER / "04_tuning.py"))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
@@ -61,7 +68,9 @@ def test_the_tuner_is_shown_at_work() -> None:
     assert printed.count("fastest at width") == 4
     rows = [line for line in printed.splitlines() if line.startswith("layer 2 (convolution): ")]
     kernels = [line.split()[3] for line in rows]  # those that the budget reached
-    assert kernels and kernels == [name for name in ("forward_Z", "delta_Y", "gradient_w", "gradient_b") if name in kernels]
+    assert kernels and kernels == [
+        name for name in ("forward_Z", "delta_Y", "gradient_w", "gradient_b") if name in kernels
+    ]
     assert not [output for output in outputs if output.get("name") == "stderr"]
 
 

@@ -1,9 +1,11 @@
-"""What depends on the width of vectors and on the number of threads, on devices that this machine can pretend to have.
+"""What depends on the width of vectors and on the number of threads, on devices that this machine can pretend
+to have.
 
-The suite runs on the device as it is.  Here the same tests run in processes of their own, as PoCL reads its environment once: at
-every narrower width (see ``vector_registers``), and with one and with four threads.
+The suite runs on the device as it is.  Here the same tests run in processes of their own, as PoCL reads its
+environment once: at every narrower width (see ``vector_registers``), and with one and with four threads.
 
-Slow because eight test files run again on every device that is pretended, and their kernels are built anew for each.
+Slow because eight test files run again on every device that is pretended, and their kernels are built anew
+for each.
 """
 
 from __future__ import annotations
@@ -46,14 +48,22 @@ OTHERS = [
 
 @pytest.mark.parametrize("setting", OTHERS, ids=lambda setting: "=".join(*setting.items()))
 def test_on_another_device(setting: dict[str, str]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "POCL_AFFINITY" and not name.startswith("PYTEST_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "POCL_AFFINITY" and not name.startswith("PYTEST_")
+    }
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *DEPENDENT]
-    done = subprocess.run(command, cwd=ROOT, env=environment | setting, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment | setting, capture_output=True, text=True, check=False
+    )
     summary = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    assert done.returncode == 0, "\n".join([*summary, *done.stdout.splitlines()[-30:], *done.stderr.splitlines()[-10:]])
+    assert done.returncode == 0, "\n".join(
+        [*summary, *done.stdout.splitlines()[-30:], *done.stderr.splitlines()[-10:]]
+    )
 
 
-# ------------------------------------------------------------------------------------------------- devices made narrower
+# -------------------------------------------------------------------------------------- devices made narrower
 @pytest.mark.parametrize("lanes", [n for n in LANES if n <= NATIVE])
 def test_a_narrower_device_is_narrower_in_everything_that_asks(lanes: int) -> None:
     backend = OpenCLBackend(lanes=lanes)
@@ -62,13 +72,17 @@ def test_a_narrower_device_is_narrower_in_everything_that_asks(lanes: int) -> No
     for dtype in ("float32", "float64"):
         assert traits(backend, dtype).widest == backend.width(dtype)
         assert traits(backend, dtype).machine.registers == REGISTERS[lanes]
-    assert device_class(backend.device).floats == place(backend.device).lanes == lanes, "the keys of configurations"
+    assert device_class(backend.device).floats == place(backend.device).lanes == lanes, (
+        "the keys of configurations"
+    )
     assert ("made narrower" in backend.describe()) is (lanes < NATIVE)
 
 
 def test_a_wider_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Registers(8, 16, "a test")
-    with pytest.raises(PhizError, match=r"^PHIZ_LANES=16: a device has vectors of 8 floats, expected 4 or 8$"):
+    with pytest.raises(
+        PhizError, match=r"^PHIZ_LANES=16: a device has vectors of 8 floats, expected 4 or 8$"
+    ):
         vector_registers.narrowed(own, 16, "a device", "PHIZ_LANES")
     for text in ("3", "x", "-4", "4.0"):
         monkeypatch.setenv("PHIZ_LANES", text)
@@ -96,5 +110,7 @@ def test_a_gpu_has_no_vector_registers_to_narrow(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(devices, "kind", lambda device: "gpu")
     monkeypatch.setenv("PHIZ_LANES", "4")
     assert devices.choose().lanes == 0
-    with pytest.raises(DeviceError, match=r"lanes=4, but only the vector registers of a CPU can be made narrower"):
+    with pytest.raises(
+        DeviceError, match=r"lanes=4, but only the vector registers of a CPU can be made narrower"
+    ):
         devices.choose(lanes=4)

@@ -33,8 +33,13 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link may name in ``page``: each heading in lower case, without punctuation, dashes for spaces."""
-    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in HEADING.findall(prose(page))}
+    """What a link may name in ``page``: each heading in lower case, without punctuation, dashes for
+    spaces.
+    """
+    return {
+        re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-")
+        for title in HEADING.findall(prose(page))
+    }
 
 
 def lost(page: Path, text: str) -> list[str]:
@@ -88,7 +93,7 @@ def test_the_picture_of_the_house_shows_every_folder() -> None:
     assert shown == there, sorted(map(str, shown ^ there))
 
 
-# ------------------------------------------------------------------------------------------------------------ snippets
+# --------------------------------------------------------------------------------------------------- snippets
 def snippets(page: Path) -> Iterator[tuple[str, str]]:
     """The page's Python, each with the file that the line above it names, or ""."""
     text = page.read_text(encoding="utf-8")
@@ -100,14 +105,21 @@ def snippets(page: Path) -> Iterator[tuple[str, str]]:
 
 def commands(page: Path) -> list[list[str]]:
     """The page's ``phiz`` commands in fenced blocks, without what a ``#`` says about them."""
-    lines = [line for kind, block in FENCED.findall(page.read_text(encoding="utf-8")) if not kind for line in block.splitlines()]
+    lines = [
+        line
+        for kind, block in FENCED.findall(page.read_text(encoding="utf-8"))
+        if not kind
+        for line in block.splitlines()
+    ]
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("phiz ")]
 
 
 @pytest.mark.quickly_built
 @pytest.mark.parametrize("page", [page for page in WRITTEN if list(snippets(page))], ids=name)
 def test_snippets_run(page: Path, tmp_path: Path) -> None:
-    """In the page's order, in a process and a folder of their own; files that the page names are written and generated."""
+    """In the page's order, in a process and a folder of their own; files that the page names are
+    written and generated.
+    """
     program = []
     for file, text in snippets(page):
         if file:
@@ -118,7 +130,12 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
             program.append(text)
     (tmp_path / "program.py").write_text("\n".join(program), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -128,7 +145,7 @@ def _within(folder: Path, command: list[str]) -> list[str]:
     return [str(folder / word) if word.endswith(".py") or word == "mine" else word for word in command]
 
 
-# ------------------------------------------------------------------------------------------------------------ commands
+# --------------------------------------------------------------------------------------------------- commands
 def test_commands_are_understood() -> None:
     """Every ``phiz`` line is parsed as the command itself would; none of them runs."""
     found = [command for page in WRITTEN for command in commands(page)]
@@ -148,7 +165,9 @@ def test_options_in_the_text_are_the_commands_own(capsys: pytest.CaptureFixture[
         with pytest.raises(SystemExit) as ended:
             main._parser([command]).parse_args([command, "--help"])
         shown = capsys.readouterr().out
-        assert ended.value.code == 0 and not [option for option in re.findall(r"--[a-z-]+", text) if option not in shown], text
+        assert ended.value.code == 0 and not [
+            option for option in re.findall(r"--[a-z-]+", text) if option not in shown
+        ], text
 
 
 def test_the_convolution_of_the_readme_is_the_built_in_one() -> None:

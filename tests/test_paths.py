@@ -20,18 +20,26 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = test_wheel.ROOMS
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 WRITTEN = tuple(room for room in ROOMS if room != "generated")
-CODE = tuple(path for room in (*WRITTEN, "tests", "notebooks") for path in sorted((ROOT / room).rglob("*.py")))
+CODE = tuple(
+    path for room in (*WRITTEN, "tests", "notebooks") for path in sorted((ROOT / room).rglob("*.py"))
+)
 TEMPLATES = tuple(path for room in WRITTEN for path in sorted((ROOT / room).rglob("*.mako")))
-TEXTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"})  # which names what is gone
+TEXTS = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"}
+)  # which names what is gone
 PAGES = (ROOT / "Makefile", *TEXTS, *TEMPLATES)
 MODULE = re.compile(r"\bphiz(?:\.[a-z_][a-z0-9_]*)+")
-FILE = re.compile(rf"(?<![\w/.*{{}}-])(?:{'|'.join(ROOMS)}|tests|notebooks)(?:/\w+)+\.(?:py|cl|mako|json|toml|md)\b")
+FILE = re.compile(
+    rf"(?<![\w/.*{{}}-])(?:{'|'.join(ROOMS)}|tests|notebooks)(?:/\w+)+\.(?:py|cl|mako|json|toml|md)\b"
+)
 INVENTED = "no_such"
 """How tests call what is not there."""
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    """Every string of the code, docstrings and what is run in other processes among them; comments; and the pages."""
+    """Every string of the code, docstrings and what is run in other processes among them; comments; and
+    the pages.
+    """
     for path in CODE:
         source = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(source)):
@@ -62,7 +70,9 @@ def _has(origin: str | None, name: str) -> bool:
     """Whether the module in file ``origin`` binds ``name``."""
     tree = ast.parse(Path(origin).read_text(encoding="utf-8")) if origin else ast.Module([], [])
     bound = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
     imported = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
     return name in bound | {alias.asname or alias.name for alias in imported}
 
@@ -71,9 +81,19 @@ def test_modules_and_attributes_in_strings_resolve() -> None:
     named = [(path, name) for path, text in texts() for name in MODULE.findall(text)]
     assert len(named) > 40
     assert resolves("phiz.runtime.network.network.Network") and resolves("phiz.generated.numpy")
-    for wrong in ("phiz.runtime.no_such", "phiz.runtime.network.network.no_such", "phiz.codegen.no_such.module"):
+    for wrong in (
+        "phiz.runtime.no_such",
+        "phiz.runtime.network.network.no_such",
+        "phiz.codegen.no_such.module",
+    ):
         assert not resolves(wrong)
-    lost = sorted({f"{path.relative_to(ROOT)}: {name}" for path, name in named if not resolves(name) and INVENTED not in name})
+    lost = sorted(
+        {
+            f"{path.relative_to(ROOT)}: {name}"
+            for path, name in named
+            if not resolves(name) and INVENTED not in name
+        }
+    )
     assert not lost, lost
 
 
@@ -81,9 +101,17 @@ def test_imports_in_strings_resolve() -> None:
     """``from phiz.a import b`` in a program for another process."""
     found = re.compile(r"\bfrom (phiz(?:\.\w+)+) import (\w+(?: as \w+)?(?:, \w+(?: as \w+)?)*)")
     lines = [(path, base, names) for path, text in texts() for base, names in found.findall(text)]
-    named = [(path, f"{base}.{name.split(' ')[0]}") for path, base, names in lines for name in names.split(", ")]
+    named = [
+        (path, f"{base}.{name.split(' ')[0]}") for path, base, names in lines for name in names.split(", ")
+    ]
     assert len(named) > 10
-    lost = sorted({f"{path.relative_to(ROOT)}: {name}" for path, name in named if not resolves(name) and INVENTED not in name})
+    lost = sorted(
+        {
+            f"{path.relative_to(ROOT)}: {name}"
+            for path, name in named
+            if not resolves(name) and INVENTED not in name
+        }
+    )
     assert not lost, lost
 
 
@@ -104,8 +132,14 @@ def test_files_in_strings_and_pages_are_there() -> None:
         shown = folder if file.startswith("FILE.") else name
         return (ROOT / shown).exists() or (path.parent / shown).exists()
 
-    assert there(ROOT / "README.md", "runtime/errors.py") and not there(ROOT / "README.md", "runtime/no_such.py")
-    lost = sorted(f"{path.relative_to(ROOT)}: {name}" for path, name in named if not there(path, name) and INVENTED not in name)
+    assert there(ROOT / "README.md", "runtime/errors.py") and not there(
+        ROOT / "README.md", "runtime/no_such.py"
+    )
+    lost = sorted(
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, name in named
+        if not there(path, name) and INVENTED not in name
+    )
     assert not lost, lost
 
 

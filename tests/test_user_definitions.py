@@ -1,6 +1,8 @@
-"""Definitions that the project does not name, all the way: derived, generated, built, and checked on both backends.
+"""Definitions that the project does not name, all the way: derived, generated, built, and checked on both
+backends.
 
-Slow because each definition goes all the way: the derivation, the text, the compiler, and gradients by differences.
+Slow because each definition goes all the way: the derivation, the text, the compiler, and gradients by
+differences.
 """
 
 from __future__ import annotations
@@ -27,9 +29,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BUILT = (
-    "average_pooling", "depthwise", "locally_connected", "transposed", "local_response", "norm_pooling", "bilinear", "gated",
-    "centred", "layer_normalisation", "strided_rows", "triangular",
-)  # fmt: skip
+    "average_pooling",
+    "depthwise",
+    "locally_connected",
+    "transposed",
+    "local_response",
+    "norm_pooling",
+    "bilinear",
+    "gated",
+    "centred",
+    "layer_normalisation",
+    "strided_rows",
+    "triangular",
+)
 """The definitions that are built for OpenCL here; building all of them takes a minute."""
 
 
@@ -42,6 +54,10 @@ def test_every_definition_passes_the_gradient_check(folder: Path, backend: str) 
         assert all(any(n.startswith(b) for n in names) for b in BUILT)
         names = [n for n in names if n.startswith(BUILT)]
     report = verify(names, folder, backend, cases=1, seed=5)
-    failed = [f"{row.layer}: {row.kernel} {row.tensor} {row.check} {row.error} {row.note}" for row in report.rows if not row.passed]
+    failed = [
+        f"{row.layer}: {row.kernel} {row.tensor} {row.check} {row.error} {row.note}"
+        for row in report.rows
+        if not row.passed
+    ]
     assert not failed, "\n".join(failed)
     assert {row.layer for row in report.rows} >= set(names)

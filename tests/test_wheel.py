@@ -22,7 +22,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("derive", "codegen", "generated", "runtime", "cli", "benchmarks")
 SUFFIXES = (".py", ".mako", ".cl", ".md", ".json", ".toml", ".typed")
-SOURCE = ("*.md", "LICENSE", "Makefile", "pyproject.toml", ".pre-commit-config.yaml", ".ci/run", "docs/*", "notebooks/*.*")
+SOURCE = (
+    "*.md",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+    ".pre-commit-config.yaml",
+    ".ci/run",
+    "docs/*",
+    "notebooks/*.*",
+)
 """What the source distribution holds beside the rooms and the tests."""
 LAYER = """
 from phiz.derive import Sum, layer, tanh
@@ -46,7 +55,9 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The source distribution is built in the repository, and the wheel from what it holds, as an installer would."""
+    """The source distribution is built in the repository, and the wheel from what it holds, as an
+    installer would.
+    """
     folder = tmp_path_factory.mktemp("dist")
     run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], folder)
     (source,), (wheel,) = folder.glob("phiz-*.tar.gz"), folder.glob("phiz-*.whl")
@@ -63,13 +74,17 @@ def run(command: Sequence[str], folder: Path) -> str:
 
 def files(folder: Path) -> set[str]:
     """Paths from the root of what is written under ``folder``."""
-    found = (path for path in folder.rglob("*") if path.suffix in SUFFIXES and "__pycache__" not in path.parts)
+    found = (
+        path for path in folder.rglob("*") if path.suffix in SUFFIXES and "__pycache__" not in path.parts
+    )
     return {path.relative_to(ROOT).as_posix() for path in found}
 
 
 def test_the_wheel_holds_every_file_of_every_room(built: Built) -> None:
     kept_out = "benchmarks/results/"  # measured figures, which the pages show
-    expected = {f"phiz/{name}" for room in ROOMS for name in files(ROOT / room) if not name.startswith(kept_out)}
+    expected = {
+        f"phiz/{name}" for room in ROOMS for name in files(ROOT / room) if not name.startswith(kept_out)
+    }
     assert len(expected) > 100
     held = set(zipfile.ZipFile(built.wheel).namelist())
     assert not expected - held, sorted(expected - held)

@@ -10,7 +10,7 @@ A *case* is a model at a batch in a mode:
 | pass | the outputs; from a given delta of them the input's delta and all parameter gradients | on the device |
 
 Peers leave their results where they compute them.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -76,21 +76,39 @@ def _goals(**factors: float) -> tuple[Goal, ...]:
 #: Small enough that exp(-beta |y - c|²) is not 0 in float32.
 BETA = {"rule": "constant", "value": 2e-3}
 CONVOLUTION = Model(
-    "convolution", (layer("convolution", maps=64, kernel=3, padding=1),), (64, 32, 32), (32,), loss="mse", outputs=65536,
+    "convolution",
+    (layer("convolution", maps=64, kernel=3, padding=1),),
+    (64, 32, 32),
+    (32,),
+    loss="mse",
+    outputs=65536,
     micro_batch=32,
-)  # fmt: skip
+)
 RADIAL_BASIS = Model(
     "radial-basis",
     (layer("radial_basis", maps=256, initial={"c": {"rule": "normal", "scale": 0.5}, "beta": BETA}),),
     784, (256,), loss="mse", outputs=256,
 )  # fmt: skip
 LOCALLY_CONNECTED = Model(
-    "locally-connected", (layer("locally_connected", maps=16, kernel=3),), (16, 16, 16), (64,), loss="mse", outputs=3136,
-    micro_batch=64, definition="locally_connected",
-)  # fmt: skip
+    "locally-connected",
+    (layer("locally_connected", maps=16, kernel=3),),
+    (16, 16, 16),
+    (64,),
+    loss="mse",
+    outputs=3136,
+    micro_batch=64,
+    definition="locally_connected",
+)
 BILINEAR = Model(
-    "bilinear", (layer("bilinear", maps=64),), (64, 1), (256,), loss="mse", outputs=64, micro_batch=256, definition="bilinear",
-)  # fmt: skip
+    "bilinear",
+    (layer("bilinear", maps=64),),
+    (64, 1),
+    (256,),
+    loss="mse",
+    outputs=64,
+    micro_batch=256,
+    definition="bilinear",
+)
 
 CASES: tuple[Case, ...] = (
     Case(MODELS["lenet"], 128, "gradient", "LeNet, gradient", _goals(pytorch=4, jax=8, tinygrad=20)),
@@ -98,7 +116,13 @@ CASES: tuple[Case, ...] = (
     Case(MODELS["lenet"], 1024, "gradient", "LeNet, gradient", _goals(pytorch=4)),
     Case(MODELS["dense"], 128, "gradient", "dense 784-300-100-10, gradient", _goals(best=1.2)),
     Case(CONVOLUTION, 32, "forward", "convolution 64→64, 3×3, 32×32: forward", _goals(pytorch=0.9)),
-    Case(CONVOLUTION, 32, "pass", "convolution 64→64, 3×3, 32×32: forward, delta, gradient", _goals(pytorch=1.0)),
+    Case(
+        CONVOLUTION,
+        32,
+        "pass",
+        "convolution 64→64, 3×3, 32×32: forward, delta, gradient",
+        _goals(pytorch=1.0),
+    ),
     Case(RADIAL_BASIS, 256, "gradient", "radial basis 784→256, gradient", _goals(pytorch=2.0), "cdist"),
     Case(MODELS["digits"], 1347, "gradient", "digits network, full batch", _goals(pytorch=5)),
     Case(MODELS["lenet"], 1, "predict", "LeNet, one sample, forward", _goals(pytorch=1.0)),
@@ -123,5 +147,9 @@ def choose(names: Sequence[str] | None, batches: Iterable[int] | None) -> list[C
     if any(batch < 1 for batch in batches):
         raise PhizError("expected batches of at least 1 sample")
     own = {case.name: case for case in CASES}
-    moved = [replace(case, batch=batch, goals=(), model=case.model.at(batch)) for case in chosen for batch in batches]
+    moved = [
+        replace(case, batch=batch, goals=(), model=case.model.at(batch))
+        for case in chosen
+        for batch in batches
+    ]
     return [own.get(case.name, case) for case in {case.name: case for case in moved}.values()]

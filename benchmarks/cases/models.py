@@ -22,10 +22,12 @@ Array = npt.NDArray[Any]
 class Model:
     """A network, the batches to measure, and what its inputs look like.
 
-    data: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform pixels.
+    data: "digits" for scikit-learn's images (repeated where a batch is larger), "noise" for seeded uniform
+    pixels.
     outputs: numbers a sample.
     micro_batch: for models that are to run in one pass whatever the device's cache holds.
-    definition: the file of ``tests/layers`` that defines a layer of the model; "" for layers that come with phiz.
+    definition: the file of ``tests/layers`` that defines a layer of the model; "" for layers that come with
+    phiz.
     """
 
     name: str
@@ -39,21 +41,35 @@ class Model:
     definition: str = ""
 
     def network(
-        self, backend: str | Backend = "opencl", micro_batch: int | None = None, manifests: Sequence[str] = (),
+        self,
+        backend: str | Backend = "opencl",
+        micro_batch: int | None = None,
+        manifests: Sequence[str] = (),
         device: str | None = None,
-    ) -> Network:  # fmt: skip
-        """The phiz network, float32, seed 0; ``manifests`` holds the generated folder of the ``definition``."""
+    ) -> Network:
+        """The phiz network, float32, seed 0; ``manifests`` holds the generated folder of the
+        ``definition``.
+        """
         return Network(
-            self.layers, self.input_shape, self.loss, backend=backend, dtype="float32", seed=0,
-            micro_batch=micro_batch or self.micro_batch, manifests=manifests, device=device,
-        )  # fmt: skip
+            self.layers,
+            self.input_shape,
+            self.loss,
+            backend=backend,
+            dtype="float32",
+            seed=0,
+            micro_batch=micro_batch or self.micro_batch,
+            manifests=manifests,
+            device=device,
+        )
 
     def at(self, batch: int) -> Model:
         """This model for another batch."""
         return self if self.micro_batch is None else replace(self, micro_batch=batch)
 
     def samples(self, count: int) -> tuple[Array, Array]:
-        """Inputs ``(count, *input shape)`` and targets ``(count, outputs)``, float32: one-hot, or any where the loss is "mse"."""
+        """Inputs ``(count, *input shape)`` and targets ``(count, outputs)``, float32: one-hot, or any
+        where the loss is "mse".
+        """
         if self.data == "digits":
             digits = load("digits", "float32")
             chosen = np.arange(count) % len(digits)
@@ -75,7 +91,11 @@ LENET = (
     layer("dense", maps=84, activation="tanh"),
     layer("softmax", maps=10),
 )
-DENSE = (layer("dense", maps=300, activation="tanh"), layer("dense", maps=100, activation="tanh"), layer("softmax", maps=10))
+DENSE = (
+    layer("dense", maps=300, activation="tanh"),
+    layer("dense", maps=100, activation="tanh"),
+    layer("softmax", maps=10),
+)
 
 MODELS: Mapping[str, Model] = {
     model.name: model

@@ -48,7 +48,9 @@ class Problem:
     delta: Array
 
     @classmethod
-    def of(cls, case: Case, folders: Sequence[str], backend: str = "numpy", device: str | None = None) -> Problem:
+    def of(
+        cls, case: Case, folders: Sequence[str], backend: str = "numpy", device: str | None = None
+    ) -> Problem:
         """``folders``: generated folders with the layers that phiz does not come with."""
         network = case.model.network(backend, manifests=folders, device=device)
         inputs, targets = case.model.samples(case.batch)
@@ -61,7 +63,9 @@ class Problem:
         pieces = self.network.slices
         return [(s.layer, s.name, self.parameters[s.offset : s.stop].reshape(s.extent.shape)) for s in pieces]
 
-    def chain(self, families: Mapping[str, Callable[[Layer], Step]], activations: Mapping[str, Any]) -> Callable[..., Any]:
+    def chain(
+        self, families: Mapping[str, Callable[[Layer], Step]], activations: Mapping[str, Any]
+    ) -> Callable[..., Any]:
         """``f(leaves, inputs)``: the layers in a library's tensors; Unsupported where it lacks one."""
         steps: list[Step] = []
         for one in self.network.layers:
@@ -73,7 +77,9 @@ class Problem:
 
         def run(leaves: Sequence[Any], y: Any) -> Any:
             for index, step in enumerate(steps):
-                mine = {name: leaf for (owner, name), leaf in zip(owners, leaves, strict=True) if owner == index}
+                mine = {
+                    name: leaf for (owner, name), leaf in zip(owners, leaves, strict=True) if owner == index
+                }
                 y = phis[index](step(mine, y))
             return y
 
@@ -82,7 +88,9 @@ class Problem:
 
 def geometry(one: Layer) -> tuple[list[int], list[int], list[int]]:
     """Stride, padding and dilation of a convolution of rank 2, padded alike below and above."""
-    stride, low, high, dilation = ([int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("k", "p", "q", "d"))
+    stride, low, high, dilation = (
+        [int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("k", "p", "q", "d")
+    )
     if low != high:
         raise Unsupported(f"asymmetric padding of {one.label}")
     return stride, low, dilation
@@ -95,10 +103,17 @@ def window(one: Layer) -> list[int]:
 
 def gathered(value: object, gradients: Sequence[Array]) -> Results:
     """The results of mode "gradient"."""
-    return {"value": np.array([value], np.float64), "gradient": np.concatenate([np.ravel(g) for g in gradients])}
+    return {
+        "value": np.array([value], np.float64),
+        "gradient": np.concatenate([np.ravel(g) for g in gradients]),
+    }
 
 
 def passed(outputs: Array, below: Array, gradients: Sequence[Array]) -> Results:
     """The results of mode "pass"."""
     flat = np.concatenate([np.ravel(g) for g in gradients])
-    return {"outputs": outputs.reshape(len(outputs), -1), "input gradient": below.reshape(len(below), -1), "gradient": flat}
+    return {
+        "outputs": outputs.reshape(len(outputs), -1),
+        "input gradient": below.reshape(len(below), -1),
+        "gradient": flat,
+    }

@@ -11,17 +11,22 @@ from ..cases.problem import Array
 TOLERANCE = 1e-4
 
 
-def difference(ours: Mapping[str, Array], theirs: Mapping[str, Array], pieces: Sequence[slice]) -> tuple[float, str]:
+def difference(
+    ours: Mapping[str, Array], theirs: Mapping[str, Array], pieces: Sequence[slice]
+) -> tuple[float, str]:
     """The largest relative difference, and where it is.
 
-    Arrays are compared over their largest entry; "gradient" piece by piece (one per parameter), so that a small parameter's
-    gradient counts as much as a large one's.  Arrays that are missing, of another shape or not finite differ by infinity.
+    Arrays are compared over their largest entry; "gradient" piece by piece (one per parameter), so that a
+    small parameter's gradient counts as much as a large one's.  Arrays that are missing, of another shape or
+    not finite differ by infinity.
     """
     worst = (0.0, "")
     for name, ours_array in ours.items():
         mine, other = np.asarray(ours_array, np.float64), theirs.get(name)
         if other is None or np.shape(other) != mine.shape:
-            return float("inf"), f"{name}: expected shape {mine.shape}, got {None if other is None else np.shape(other)}"
+            return float(
+                "inf"
+            ), f"{name}: expected shape {mine.shape}, got {None if other is None else np.shape(other)}"
         other = np.asarray(other, np.float64)
         parts = pieces if name == "gradient" else [slice(None)]
         for number, part in enumerate(parts):

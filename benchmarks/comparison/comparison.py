@@ -80,7 +80,14 @@ class PeerComparison:
     @property
     def ours(self) -> Entrant | None:
         """phiz with its data placed; None where phiz could not run it."""
-        return next((entrant for entrant in self.entrants if (entrant.peer, entrant.form) == OURS and entrant.seconds), None)
+        return next(
+            (
+                entrant
+                for entrant in self.entrants
+                if (entrant.peer, entrant.form) == OURS and entrant.seconds
+            ),
+            None,
+        )
 
     def ratio(self, entrant: Entrant) -> PeerRatio:
         """How many times as long as phiz ``entrant`` takes."""
@@ -89,8 +96,14 @@ class PeerComparison:
 
     def fastest(self, peers: Sequence[str], form: str = "") -> Entrant | None:
         """The entrant of ``peers`` with the smallest ratio, of the form ``form`` where it is given."""
-        fitting = [entrant for entrant in self.entrants if entrant.peer in peers and entrant.seconds and fits(entrant.form, form)]
-        return min(fitting, key=lambda entrant: self.ratio(entrant).median, default=None) if self.ours else None
+        fitting = [
+            entrant
+            for entrant in self.entrants
+            if entrant.peer in peers and entrant.seconds and fits(entrant.form, form)
+        ]
+        return (
+            min(fitting, key=lambda entrant: self.ratio(entrant).median, default=None) if self.ours else None
+        )
 
     def verdicts(self) -> list[GoalVerdict]:
         """One per goal that could be measured."""
@@ -106,28 +119,47 @@ class PeerComparison:
     def record(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {
-            "case": self.case.name, "title": self.case.title, "batch": self.case.batch, "mode": self.case.mode,
+            "case": self.case.name,
+            "title": self.case.title,
+            "batch": self.case.batch,
+            "mode": self.case.mode,
             "variant": self.case.variant,
             "entrants": [
-                asdict(one) | {"ms": 1e3 * statistics.median(one.seconds), "ratio": asdict(self.ratio(one)) if self.ours else None}
-                for one in self.entrants if one.seconds
+                asdict(one)
+                | {
+                    "ms": 1e3 * statistics.median(one.seconds),
+                    "ratio": asdict(self.ratio(one)) if self.ours else None,
+                }
+                for one in self.entrants
+                if one.seconds
             ],
             "goals": [
-                {"peer": v.goal.peer, "factor": v.goal.factor, "reached": v.reached, "against": v.against, "met": v.met}
+                {
+                    "peer": v.goal.peer,
+                    "factor": v.goal.factor,
+                    "reached": v.reached,
+                    "against": v.against,
+                    "met": v.met,
+                }
                 for v in self.verdicts()
             ],
-            "wrong": self.wrong, "notes": self.notes,
-        }  # fmt: skip
+            "wrong": self.wrong,
+            "notes": self.notes,
+        }
 
 
 def run(
-    case: Case, workers: Mapping[str, WorkerProcess], folders: Sequence[str], rounds: int, seconds: float,
+    case: Case,
+    workers: Mapping[str, WorkerProcess],
+    folders: Sequence[str],
+    rounds: int,
+    seconds: float,
     say: Callable[[str], None],
-) -> PeerComparison:  # fmt: skip
+) -> PeerComparison:
     """Prepares the case everywhere, compares results, then times ``rounds`` rounds.
 
-    Each worker computes for about ``seconds`` a round, and the order turns round from one round to the next.  A worker that
-    fails, or that does not agree with phiz, is left out.
+    Each worker computes for about ``seconds`` a round, and the order turns round from one round to the next.
+    A worker that fails, or that does not agree with phiz, is left out.
     """
     comparison = PeerComparison(case, [], [], [])
     try:
@@ -143,7 +175,14 @@ def run(
             continue
         say(f"{case.name}: preparing {worker.peer.title}")
         try:
-            _enter(comparison, name, worker.ask("prepare", case, folders, worker.threads), expected, pieces, seconds)
+            _enter(
+                comparison,
+                name,
+                worker.ask("prepare", case, folders, worker.threads),
+                expected,
+                pieces,
+                seconds,
+            )
         except Unsupported as reason:
             comparison.notes.append(f"{worker.peer.title}: {reason}")
         except WorkerError as error:
@@ -157,9 +196,14 @@ def run(
 
 
 def _enter(
-    comparison: PeerComparison, name: str, forms: Mapping[str, Any], expected: Mapping[str, Any], pieces: Sequence[slice],
-    seconds: float, keep_all: bool = False,
-) -> None:  # fmt: skip
+    comparison: PeerComparison,
+    name: str,
+    forms: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    pieces: Sequence[slice],
+    seconds: float,
+    keep_all: bool = False,
+) -> None:
     """Take part with the fastest form that agrees, and with the one that the goal is about."""
     found = {}
     for form, (once, results) in forms.items():
@@ -169,7 +213,10 @@ def _enter(
             comparison.wrong.append(f"{comparison.case.name}: {who} differs from phiz by {gap:.1e} ({where})")
         else:
             calls = max(1, min(300, int(seconds / max(1e-6, once))))
-            found[form] = once, Entrant(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds)
+            found[form] = (
+                once,
+                Entrant(name, form, gap if name != "phiz" else None, calls, once > SLOW * seconds),
+            )
     if not found:
         return
     fitting = [form for form in found if fits(form, comparison.case.variant)]

@@ -1,10 +1,11 @@
 """Peak memory of one gradient beside what it has to store: activations, deltas and parameters.
 
-Each network is measured in a process of its own.  The same gradient has run there before and was thrown away, so that neither
-compilers nor libraries that load on first use are counted.
+Each network is measured in a process of its own.  The same gradient has run there before and was thrown away,
+so that neither compilers nor libraries that load on first use are counted.
 
 * With host arrays: the rise of the resident set over what stood before the network was made.
-* Placed: the rise over the same point, without the copies that were needed only to bring the samples to the device.
+* Placed: the rise over the same point, without the copies that were needed only to bring the samples to the
+  device.
 
     python -m phiz.benchmarks.comparison.memory CASE BATCH [FOLDER ...]        (prints a JSON object)
 """
@@ -57,7 +58,11 @@ class Peak:
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold."""
-        return asdict(self) | {"ratio_host": self.ratio(self.host), "ratio_placed": self.ratio(self.placed), "met": self.met}
+        return asdict(self) | {
+            "ratio_host": self.ratio(self.host),
+            "ratio_placed": self.ratio(self.placed),
+            "met": self.met,
+        }
 
 
 def measured(cases: Sequence[Case]) -> list[Case]:
@@ -71,7 +76,9 @@ def peak(case: Case, threads: int, folders: Sequence[str]) -> Peak:
     done = subprocess.run(command, env=environment(threads), capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(f"memory of {case.model.name} at batch {case.batch}: {lines[-1] if lines else 'no answer'}")
+        raise RuntimeError(
+            f"memory of {case.model.name} at batch {case.batch}: {lines[-1] if lines else 'no answer'}"
+        )
     return Peak(**json.loads(done.stdout))
 
 

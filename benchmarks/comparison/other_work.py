@@ -33,7 +33,11 @@ class Clock:
     def now(cls) -> Clock:
         """Reads the clocks."""
         mine = os.times()
-        return cls(time.monotonic(), busy_seconds(), mine.user + mine.system + mine.children_user + mine.children_system)
+        return cls(
+            time.monotonic(),
+            busy_seconds(),
+            mine.user + mine.system + mine.children_user + mine.children_system,
+        )
 
 
 def busy_seconds(text: str | None = None) -> float | None:

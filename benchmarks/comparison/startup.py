@@ -1,7 +1,8 @@
 """How long one waits for kernels and for the first gradient of a new process.
 
-Every time is that of a whole process, the interpreter's start included.  Caches lie in a temporary folder: PoCL's
-(``POCL_CACHE_DIR``), that of NVIDIA's driver (``CUDA_CACHE_PATH``), PyOpenCL's and phiz's own (``XDG_CACHE_HOME``).
+Every time is that of a whole process, the interpreter's start included.  Caches lie in a temporary folder:
+PoCL's (``POCL_CACHE_DIR``), that of NVIDIA's driver (``CUDA_CACHE_PATH``), PyOpenCL's and phiz's own
+(``XDG_CACHE_HOME``).
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def waits(threads: int, repeats: int = 3, device: str | None = None, gpu: bool =
         own = environment(threads, gpu) | ({"PHIZ_DEVICE": device} if device else {})
         everything = statistics.median(_process(EVERYTHING, own) for _ in range(max(1, repeats - 1)))
         one_layer = statistics.median(_process(ONE_LAYER, own, str(definition)) for _ in range(repeats))
-        cold = statistics.median(_process(GRADIENT, _caches(own, room / f"cold{n}")) for n in range(max(1, repeats - 1)))
+        cold = statistics.median(
+            _process(GRADIENT, _caches(own, room / f"cold{n}")) for n in range(max(1, repeats - 1))
+        )
         warm = statistics.median(_process(GRADIENT, _caches(own, room / "cold0")) for _ in range(repeats))
     return [
         Wait("derive and emit everything, cold", everything, 5.0),
@@ -105,7 +108,13 @@ def _caches(own: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def _process(program: str, own: Mapping[str, str], *arguments: str) -> float:
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", program, *arguments], env=dict(own), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=dict(own),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     taken = time.perf_counter() - started
     if done.returncode:
         lines = done.stderr.strip().splitlines()

@@ -10,7 +10,7 @@ Requests come as pickles on stdin, replies go out on what was stdout; libraries 
 | ("measure", form, calls) | median seconds of as many calls, after one that only warms up |
 | ("drop",) | None; the case is forgotten |
 | ("kernels", case, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def block(call: Callable[[], object], count: int) -> float:
 
 
 def first_look(form: PeerForm) -> tuple[float, Any]:
-    """Seconds of a call, and the results; compiles what is to be compiled (tinygrad captures at the second call)."""
+    """Seconds of a call, and the results; compiles what is to be compiled (tinygrad captures at the
+    second call).
+    """
     form.call()
     form.call()
     results = form.results()
@@ -71,7 +73,10 @@ def first_look(form: PeerForm) -> tuple[float, Any]:
 
 
 class Worker:
-    """Answers requests with the code of one peer.  ``device``: as the peer names it; None for its own choice."""
+    """Answers requests with the code of one peer.
+
+    ``device``: as the peer names it; None for its own choice.
+    """
 
     def __init__(self, peer: Any, device: str | None) -> None:
         self.peer = peer

@@ -17,7 +17,8 @@ from ..cases.problem import Unsupported
 from ..peers.registry import Peer
 from .worker import read, write
 
-#: Seconds after which a worker that does not answer is given up: compiling one network may take long on a busy machine.
+#: Seconds after which a worker that does not answer is given up: compiling one network may take long on a
+#: busy machine.
 PATIENCE = 240.0
 
 
@@ -25,24 +26,33 @@ class WorkerError(Exception):
     """A worker that failed, died or did not answer; the message is one line."""
 
 
-#: Where a GPU computes: no library rounds factors to fewer bits, and JAX does not take three quarters of the memory at once.
+#: Where a GPU computes: no library rounds factors to fewer bits, and JAX does not take three quarters of the
+#: memory at once.
 ON_GPU = {"NVIDIA_TF32_OVERRIDE": "0", "ALLOW_TF32": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 #: PyTorch compiles in the worker's own process, and what a worker prints comes at once.
 ALWAYS = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def environment(threads: int, gpu: bool = False) -> dict[str, str]:
-    """The process environment under which each library keeps to ``threads`` threads of the CPU, or computes on a GPU.
+    """The process environment under which each library keeps to ``threads`` threads of the CPU, or computes
+    on a GPU.
 
     There threads are not limited, and JAX is free to find the GPU whatever platform the user prefers.
     """
     if gpu:
-        return {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"} | ON_GPU | ALWAYS
+        return (
+            {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"} | ON_GPU | ALWAYS
+        )
     count = str(threads)
     names = (
-        "POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-        "NUM_CPU_THREADS", "NPROC",
-    )  # fmt: skip
+        "POCL_MAX_PTHREAD_COUNT",
+        "POCL_CPU_MAX_CU_COUNT",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUM_CPU_THREADS",
+        "NPROC",
+    )
     own = {
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=true intra_op_parallelism_threads={threads}",
         "JAX_PLATFORMS": "cpu",
@@ -75,7 +85,9 @@ class WorkerProcess:
     def __enter__(self) -> WorkerProcess:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def ask(self, *request: Any, patience: float = PATIENCE) -> Any:
@@ -90,7 +102,9 @@ class WorkerProcess:
             line = self._last_words()
             code = process.wait()
             self.stop()
-            raise WorkerError(f"{self.peer.title}: ended with status {code}{': ' + line if line else ''}") from None
+            raise WorkerError(
+                f"{self.peer.title}: ended with status {code}{': ' + line if line else ''}"
+            ) from None
         if status == "unsupported":
             raise Unsupported(reply)
         if status == "error":
@@ -101,11 +115,22 @@ class WorkerProcess:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-            command = [sys.executable, "-m", f"{__package__}.worker", self.peer.module, self.peer.attribute, self.device or ""]
+            command = [
+                sys.executable,
+                "-m",
+                f"{__package__}.worker",
+                self.peer.module,
+                self.peer.attribute,
+                self.device or "",
+            ]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-                env=environment(self.threads, self.gpu), preexec_fn=None if self.gpu else keep_to(self.threads),
-            )  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=environment(self.threads, self.gpu),
+                preexec_fn=None if self.gpu else keep_to(self.threads),
+            )
         return self._process
 
     def _await(self, process: subprocess.Popen[bytes], patience: float) -> None:

@@ -1,11 +1,14 @@
-"""What a device can do: its multiply-add peak, its bandwidth in every level of memory, and what a launch costs.  Measured.
+"""What a device can do: its multiply-add peak, its bandwidth in every level of memory, and what a launch
+costs.  Measured.
 
-The peak is that of ``a = a * x + y`` on independent accumulators; the vector width and the number of accumulators that reach
-most count.  Bandwidth is the better of copy and triad (bytes of loads and stores, as STREAM counts), repeated within one
-launch on arrays that fit the level.  Times are the device's own (profiling), the best of several.
+The peak is that of ``a = a * x + y`` on independent accumulators; the vector width and the number of
+accumulators that reach most count.  Bandwidth is the better of copy and triad (bytes of loads and stores, as
+STREAM counts), repeated within one launch on arrays that fit the level.  Times are the device's own
+(profiling), the best of several.
 
-The caches of a CPU are known.  What a GPU's driver tells is not the cache that all units share (NVIDIA's names that of the
-single units), so there the bandwidth is measured over spans of data, and the cache ends where it falls towards memory's.
+The caches of a CPU are known.  What a GPU's driver tells is not the cache that all units share (NVIDIA's
+names that of the single units), so there the bandwidth is measured over spans of data, and the cache ends
+where it falls towards memory's.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ REPEATS = 7
 LAUNCH_SECONDS = 0.004
 #: The largest arrays together, and a cache where the device does not tell.
 MOST_BYTES, UNKNOWN_CACHE = 3 * 2**29, 32 * 2**20
-#: On a GPU: the largest arrays together, work items of a unit and of a group, and spans in which a cache is looked for.
+#: On a GPU: the largest arrays together, work items of a unit and of a group, and spans in which a cache is
+#: looked for.
 GPU_MOST_BYTES, UNIT_ITEMS, GROUP = 3 * 2**30, 2048, 256
 GPU_SPANS = tuple(part * 2**power for power in range(20, 27) for part in (4, 6))
 #: A cache is at least so many times as fast as memory.
@@ -77,7 +81,7 @@ __kernel void triad(__global const VECTOR *a, __global const VECTOR *b, __global
         for (int n = 0; n < part; ++n) c[first + n] = a[first + n] + (REAL)(r) * b[first + n];
     }
 }
-"""
+"""  # noqa: E501
 GPU_STREAM = """
 #if defined(cl_khr_fp64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -111,7 +115,7 @@ __kernel void triad(ARRAYS, const int part, const int repeats)
         at = at + hop < size ? at + hop : at + hop - size;
     }
 }
-"""
+"""  # noqa: E501
 #: Work items between two repeats: a prime number of groups, which no number of units divides.
 HOP = 37 * GROUP
 ARRAYS = {"copy": 2, "triad": 3}
@@ -119,7 +123,9 @@ ARRAYS = {"copy": 2, "triad": 3}
 
 @dataclass(frozen=True)
 class Level:
-    """Memory that holds up to ``size`` bytes at ``bandwidth`` bytes a second; the last one holds everything."""
+    """Memory that holds up to ``size`` bytes at ``bandwidth`` bytes a second; the last one holds
+    everything.
+    """
 
     name: str
     size: int
@@ -161,16 +167,22 @@ class Peaks:
 
 
 def measure(dtypes: Sequence[str], device: str | None = None) -> list[Peaks]:
-    """The peaks of a device (see ``runtime.opencl.device.device.choose``) for every dtype that it computes in."""
+    """The peaks of a device (see ``runtime.opencl.device.device.choose``) for every dtype that it
+    computes in.
+    """
     chosen = devices.choose(device)
     meter = _Meter(chosen)
     return [meter.peaks(dtype) for dtype in dtypes if dtype == "float32" or devices.has_fp64(chosen)]
 
 
 def caches(device: Any) -> list[tuple[str, int]]:
-    """Names and bytes of a CPU's cache levels, all cores' together: the system's, else what the device tells."""
+    """Names and bytes of a CPU's cache levels, all cores' together: the system's, else what the device
+    tells.
+    """
     units = max(1, int(device.max_compute_units))
-    found = [(f"L{each.level}", each.bytes * (1 if each.shared else units)) for each in levels() if each.level >= 2]
+    found = [
+        (f"L{each.level}", each.bytes * (1 if each.shared else units)) for each in levels() if each.level >= 2
+    ]
     return found or [("cache", int(device.global_mem_cache_size) or UNKNOWN_CACHE)]
 
 
@@ -196,7 +208,8 @@ class _Meter:
         self.device, self.context = device, devices.context(device)
         self.queue = cl.CommandQueue(self.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
         self.cpu = devices.kind(device) == "cpu"
-        # Enough work items to fill the device; on a CPU some more than threads, so that none waits long for the last.
+        # Enough work items to fill the device; on a CPU some more than threads, so that none waits long for
+        # the last.
         self.items = int(device.max_compute_units) * (8 if self.cpu else UNIT_ITEMS)
         self.group = (1 if self.cpu else min(GROUP, int(device.max_work_group_size)),)
 
@@ -205,19 +218,25 @@ class _Meter:
         for width in (WIDTHS if self.cpu else GPU_WIDTHS)[dtype]:
             for count in ACCUMULATORS:
                 tried[width, count] = self._flops(dtype, width, count)
-        for key in sorted(tried, key=lambda key: -tried[key])[:3]:  # the others in the machine may have slowed one down
+        for key in sorted(tried, key=lambda key: -tried[key])[
+            :3
+        ]:  # the others in the machine may have slowed one down
             tried[key] = max(tried[key], *(self._flops(dtype, *key) for _ in range(2)))
         width, count = max(tried, key=lambda key: tried[key])
         widest = max((WIDTHS if self.cpu else GPU_WIDTHS)[dtype])
         levels = self._levels(dtype, widest) if self.cpu else self._gpu_levels(dtype, widest)
         printed = {f"{w} x {n}": flops for (w, n), flops in tried.items()}
         flops = tried[width, count]
-        return Peaks(self.device.name.strip(), dtype, flops, width, count, levels, self._launch_seconds(), printed)
+        return Peaks(
+            self.device.name.strip(), dtype, flops, width, count, levels, self._launch_seconds(), printed
+        )
 
     def _flops(self, dtype: str, width: int, count: int) -> float:
         real = REAL[dtype]
         vector = real if width == 1 else f"{real}{width}"
-        program = cl.Program(self.context, PEAK).build([f"-DVECTOR={vector}", f"-DREAL={real}", f"-DCOUNT={count}"])
+        program = cl.Program(self.context, PEAK).build(
+            [f"-DVECTOR={vector}", f"-DREAL={real}", f"-DCOUNT={count}"]
+        )
         kernel = cl.Kernel(program, "peak")
         number = np.dtype(dtype).type
         out = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, self.items * width * np.dtype(dtype).itemsize)
@@ -232,7 +251,9 @@ class _Meter:
     def _levels(self, dtype: str, width: int) -> tuple[Level, ...]:
         sizes, below = [], 0
         for name, size in caches(self.device):
-            if size > 2 * below:  # half full at most, so that nothing else drives it out, and well above the level below
+            if (
+                size > 2 * below
+            ):  # half full at most, so that nothing else drives it out, and well above the level below
                 sizes.append((name, size, int((below * size) ** 0.5) if below else size // 2))
                 below = size
         whole = min(MOST_BYTES, int(self.device.global_mem_size) // 4)
@@ -254,7 +275,10 @@ class _Meter:
 
     def _faster(self, dtype: str, width: int, span: int) -> tuple[float, str]:
         """Bandwidth on arrays that together take ``span`` bytes, and the kernel that reaches it."""
-        return max(((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS), key=lambda pair: pair[0])
+        return max(
+            ((self._bandwidth(dtype, width, kernel, span), kernel) for kernel in ARRAYS),
+            key=lambda pair: pair[0],
+        )
 
     def _pieces(self, elements: int) -> tuple[int, int]:
         """Work items, and vectors of each, for arrays of about ``elements`` vectors.
@@ -298,7 +322,9 @@ class _Meter:
         kernel.set_args(out)
         return self._best(kernel, (64,), (4,), 50, middle=True)
 
-    def _best(self, kernel: Any, size: tuple[int, ...], group: tuple[int, ...], repeats: int, middle: bool = False) -> float:
+    def _best(
+        self, kernel: Any, size: tuple[int, ...], group: tuple[int, ...], repeats: int, middle: bool = False
+    ) -> float:
         times = []
         for _ in range(repeats + 1):
             event = cl.enqueue_nd_range_kernel(self.queue, kernel, size, group)
@@ -319,7 +345,9 @@ def _grow(seconds: Any, steps: int) -> int:
 
 def processor() -> str:
     """The processor's name and how many cores the process may use."""
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")
+    ]
     return f"{names[0] if names else 'unknown processor'}, {os.cpu_count()} cores"
 
 

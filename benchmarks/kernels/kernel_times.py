@@ -53,7 +53,14 @@ from ...runtime.tuner.trials.timer import out_of_step
 
 Array = npt.NDArray[Any]
 Numbers = int | Array
-COMPARE = {"==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+COMPARE = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 DIVIDE: dict[str, Callable[..., Any]] = {
     "floordiv": np.floor_divide,
     "ceildiv": lambda a, b: -(-a // b),
@@ -91,11 +98,15 @@ class KernelTime:
         return self.operations / self.seconds / 1e9
 
 
-# ------------------------------------------------------------------------------------------------------ measuring
+# -------------------------------------------------------------------------------------------------- measuring
 def profile(
-    network: Network, inputs: Array, targets: Array, repeats: int = 20, delta: Array | None = None,
+    network: Network,
+    inputs: Array,
+    targets: Array,
+    repeats: int = 20,
+    delta: Array | None = None,
     families: Sequence[Family] = (),
-) -> list[KernelTime]:  # fmt: skip
+) -> list[KernelTime]:
     """Times every kernel of one gradient over one micro-batch, in order and one at a time.
 
     The device's own clock measures.  If passes are fused, launching one kernel often costs more than the
@@ -124,7 +135,10 @@ def profile(
     found = []
     for single, median in zip(singles, medians, strict=True):
         step, unit = single.step, network.program.units[single.step.unit]
-        counted = operations(step, unit, network, len(placed), families), moved_bytes(step, unit, network, len(placed))
+        counted = (
+            operations(step, unit, network, len(placed), families),
+            moved_bytes(step, unit, network, len(placed)),
+        )
         launches = 0 if single.repeats else len(single.events(queue))
         found.append(KernelTime(unit.label, step.kernel.name, median, *counted, launches))
     queue.finish()
@@ -151,7 +165,7 @@ def _elapsed(events: Sequence[Any]) -> float:
     return max(NOTHING, sum(float(event.profile.end - event.profile.start) * 1e-9 for event in events))
 
 
-# ------------------------------------------------------------------------------------------------------- counting
+# --------------------------------------------------------------------------------------------------- counting
 def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
     """Bytes that one kernel must move for ``samples`` samples.
 
@@ -163,18 +177,24 @@ def moved_bytes(step: Step, unit: Unit, network: Network, samples: int) -> int:
     extents = {a.key: a.extent.units * (samples if a.samples else 1) for a in arguments}
     if step.z is not None:
         extents[step.z] = extents[step.writes.key]
-    tables = 4 * sum(len(r.columns) * r.count for r in unit.connection_tables.values()) if step.kernel.index else 0
+    tables = (
+        4 * sum(len(r.columns) * r.count for r in unit.connection_tables.values()) if step.kernel.index else 0
+    )
     return sum(extents.values()) * np.dtype(network.dtype).itemsize + tables
 
 
-def operations(step: Step, unit: Unit, network: Network, samples: int, families: Sequence[Family] = ()) -> int:
+def operations(
+    step: Step, unit: Unit, network: Network, samples: int, families: Sequence[Family] = ()
+) -> int:
     """Floating-point operations of one kernel for ``samples`` samples.
 
     families: definitions of layers besides the built-in ones.
     """
     kernel = _kernel(step, network, (*families, *BUILT_IN.families))
     bodies = [_body(nest.body, nest.temporaries) - _shared(nest.body) + 1 for nest in kernel.nests]
-    count = sum(_points(kernel.axes, nest, unit) * each for nest, each in zip(kernel.nests, bodies, strict=True))
+    count = sum(
+        _points(kernel.axes, nest, unit) * each for nest, each in zip(kernel.nests, bodies, strict=True)
+    )
     per_output = _body(kernel.result, kernel.temporaries)
     outputs = _points(kernel.axes, None, unit)
     if kernel.sums_samples:
@@ -185,7 +205,9 @@ def operations(step: Step, unit: Unit, network: Network, samples: int, families:
 def _kernel(step: Step, network: Network, families: Sequence[Family]) -> Kernel:
     if step.unit < len(network.layers):
         info = network.layers[step.unit].info
-        kernels = _layer_kernels(next(f for f in families if f.name == info.family), tuple(info.options.items()))
+        kernels = _layer_kernels(
+            next(f for f in families if f.name == info.family), tuple(info.options.items())
+        )
     else:
         kernels = _loss_kernels(network.loss.name)
     return next(kernel for kernel in kernels if kernel.name == step.kernel.name)
@@ -200,7 +222,9 @@ def _layer_kernels(family: Family, options: tuple[tuple[str, Any], ...]) -> tupl
 
 @cache
 def _loss_kernels(name: str) -> tuple[Kernel, ...]:
-    return derive_loss(next(loss for loss in BUILT_IN.losses if loss.name == name), BUILT_IN.activations).kernels
+    return derive_loss(
+        next(loss for loss in BUILT_IN.losses if loss.name == name), BUILT_IN.activations
+    ).kernels
 
 
 def _shared(body: Expr) -> int:
@@ -269,7 +293,9 @@ class _Space:
     @staticmethod
     def _operation(op: str, args: list[Numbers]) -> Numbers:
         if op == "inverse":
-            return np.vectorize(lambda a, m: pow(int(a), -1, int(m)) if m > 1 else 0, otypes=[np.int64])(*args)
+            return np.vectorize(lambda a, m: pow(int(a), -1, int(m)) if m > 1 else 0, otypes=[np.int64])(
+                *args
+            )
         many = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
         if op not in many:
             divided: Numbers = DIVIDE[op](*args)
@@ -284,7 +310,9 @@ class _Space:
         found = COMPARE[condition.op](self.value(condition.left), self.value(condition.right))
         return np.broadcast_to(found, self.times.shape)
 
-    def extend(self, name: str, counts: Numbers, needed: bool, start: Numbers = 0, step: Numbers = 1) -> Array:
+    def extend(
+        self, name: str, counts: Numbers, needed: bool, start: Numbers = 0, step: Numbers = 1
+    ) -> Array:
         """Repeats every point ``counts`` times.
 
         needed: whether the new variable gets a column.  If so, the number of each repetition is returned,

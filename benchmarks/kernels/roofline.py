@@ -1,8 +1,9 @@
 """Kernels beside the device's roof: how much of the peak, or of the bandwidth, each one reaches.
 
-A kernel with at least ``INTENSITY`` operations a byte counts as bound by arithmetic, and is held against the multiply-add peak;
-any other is bound by memory, and is held against the bandwidth of the level that holds what it touches.  Operations are counted
-from the derived loops, bytes from the tensors: each is read or written once at least.
+A kernel with at least ``INTENSITY`` operations a byte counts as bound by arithmetic, and is held against the
+multiply-add peak; any other is bound by memory, and is held against the bandwidth of the level that holds
+what it touches.  Operations are counted from the derived loops, bytes from the tensors: each is read or
+written once at least.
 """
 
 from __future__ import annotations
@@ -66,9 +67,17 @@ def points(case: str, kernels: Sequence[KernelTime], peaks: Peaks) -> list[Roofl
     for k in kernels:
         bound = "compute" if k.operations >= INTENSITY * k.bytes else "memory"
         level = peaks.level(k.bytes)
-        share = k.operations / k.seconds / peaks.flops if bound == "compute" else k.bytes / k.seconds / level.bandwidth
+        share = (
+            k.operations / k.seconds / peaks.flops
+            if bound == "compute"
+            else k.bytes / k.seconds / level.bandwidth
+        )
         part = k.seconds / total
-        found.append(RooflinePoint(case, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share))
+        found.append(
+            RooflinePoint(
+                case, k.layer, k.kernel, k.seconds, part, k.operations, k.bytes, bound, level.name, share
+            )
+        )
     return found
 
 
@@ -86,7 +95,9 @@ def profiled(cases: Sequence[Case]) -> list[Case]:
     return list(first.values())
 
 
-def profile_case(case: Case, folders: Sequence[str], repeats: int, device: str | None = None) -> list[KernelTime]:
+def profile_case(
+    case: Case, folders: Sequence[str], repeats: int, device: str | None = None
+) -> list[KernelTime]:
     """Every kernel of ``case`` on OpenCL; in the child process, whose threads are limited."""
     problem = Problem.of(case, folders, "opencl", device)
     families = ()

@@ -39,7 +39,9 @@ def fit_objective(inputs: int, hidden: int, seed: int) -> NetworkObjective:
 
 
 def function_fits(quick: bool, repeats: int) -> list[Row]:
-    """Per network and start: LM to where MINPACK stands after 100 evaluations, then L-BFGS with ten times LM's."""
+    """Per network and start: LM to where MINPACK stands after 100 evaluations, then L-BFGS with ten
+    times LM's.
+    """
     rows = []
     for inputs, hidden in ((1, 10), (2, 20)):
         for seed in range(1 if quick else 5):
@@ -71,21 +73,31 @@ def function_fit(inputs: int, hidden: int, seed: int, budget: int, repeats: int)
         found: dict[str, Any] = {}
         for name, (residual, jacobian) in jacobians.items():
             started = time.perf_counter()
-            found[name] = scipy.optimize.least_squares(residual, x0, jac=jacobian, method="lm", x_scale="jac", max_nfev=budget)
+            found[name] = scipy.optimize.least_squares(
+                residual, x0, jac=jacobian, method="lm", x_scale="jac", max_nfev=budget
+            )
             seconds[name].append(time.perf_counter() - started)
         target = found["by hand"].cost
         ours = minimize(goal, x0, "lm", target=target, maxfev=50 * budget)
         seconds["ours"].append(ours.seconds)
-    ten_times = minimize(goal, x0, "lbfgs", target=target, maxfev=10 * evaluations(ours), maxiter=10**6, gtol=0.0)
+    ten_times = minimize(
+        goal, x0, "lbfgs", target=target, maxfev=10 * evaluations(ours), maxiter=10**6, gtol=0.0
+    )
     return {
-        "problem": f"{inputs}-{hidden}-1", "seed": seed, "loss": target, "reached": ours.fun, "evaluations": evaluations(ours),
+        "problem": f"{inputs}-{hidden}-1",
+        "seed": seed,
+        "loss": target,
+        "reached": ours.fun,
+        "evaluations": evaluations(ours),
         "minpack_evaluations": int(found["by hand"].nfev + found["by hand"].njev),
-        "lbfgs_with_ten_times": ten_times.fun, "lbfgs_evaluations": ten_times.nfev,
-        "seconds": statistics.median(seconds["ours"]), "minpack_derived_seconds": statistics.median(seconds["derived"]),
+        "lbfgs_with_ten_times": ten_times.fun,
+        "lbfgs_evaluations": ten_times.nfev,
+        "seconds": statistics.median(seconds["ours"]),
+        "minpack_derived_seconds": statistics.median(seconds["derived"]),
         "minpack_by_hand_seconds": statistics.median(seconds["by hand"]),
         "ms_per_evaluation": 1e3 * min(seconds["ours"]) / evaluations(ours),
         "minpack_by_hand_ms": 1e3 * min(seconds["by hand"]) / (found["by hand"].nfev + found["by hand"].njev),
-    }  # fmt: skip
+    }
 
 
 def evaluations(result: OptimizeResult) -> int:

@@ -1,10 +1,12 @@
-"""Our optimizers against SciPy's (and PyTorch's LBFGS where installed), on the same functions from the same starts.
+"""Our optimizers against SciPy's (and PyTorch's LBFGS where installed), on the same functions from the same
+starts.
 
     python -m phiz.benchmarks.optimizers.functions [--repeats N] [--json FILE]
 
-Prints, per method: problems solved, evaluations (median ratio ours / theirs) and time; then Levenberg-Marquardt on two
-function fits, to the loss that SciPy ends at; then the share of a run that L-BFGS spends on its own vectors; then NIST's
-regressions, CUTE functions for conjugate gradients, and Levenberg-Marquardt's dampings on small networks.
+Prints, per method: problems solved, evaluations (median ratio ours / theirs) and time; then
+Levenberg-Marquardt on two function fits, to the loss that SciPy ends at; then the share of a run that L-BFGS
+spends on its own vectors; then NIST's regressions, CUTE functions for conjugate gradients, and
+Levenberg-Marquardt's dampings on small networks.
 """
 
 from __future__ import annotations
@@ -67,7 +69,12 @@ def gradient_methods(repeats: int) -> list[Row]:
         ours, seconds = timed(partial(minimize, problem, problem.x0, "lm", maxfev=2000), repeats)
         theirs, their_seconds = timed(
             partial(
-                scipy.optimize.least_squares, problem.residual, problem.x0, jac=problem.jacobian, method="lm", x_scale="jac",
+                scipy.optimize.least_squares,
+                problem.residual,
+                problem.x0,
+                jac=problem.jacobian,
+                method="lm",
+                x_scale="jac",
                 max_nfev=2000,
             ),
             repeats,
@@ -78,8 +85,14 @@ def gradient_methods(repeats: int) -> list[Row]:
 
 
 def row(
-    method: str, problem: str, ours: OptimizeResult, seconds: float, fun: float, evaluations: int, their_seconds: float
-) -> Row:  # fmt: skip
+    method: str,
+    problem: str,
+    ours: OptimizeResult,
+    seconds: float,
+    fun: float,
+    evaluations: int,
+    their_seconds: float,
+) -> Row:
     """One line of the table."""
     count = ours.nfev + (ours.njev if method == "lm" else 0)
     return {
@@ -89,7 +102,9 @@ def row(
 
 
 def function_fits(repeats: int) -> list[Row]:
-    """LM to the loss at which SciPy's MINPACK stands after 100 evaluations; L-BFGS with ten times LM's evaluations."""
+    """LM to the loss at which SciPy's MINPACK stands after 100 evaluations; L-BFGS with ten times LM's
+    evaluations.
+    """
     rows = []
     for sizes in ([1, 10, 1], [2, 20, 1]):
         rng = np.random.default_rng(0)
@@ -116,10 +131,15 @@ def function_fit(net: Network, x0: np.ndarray, name: str, repeats: int) -> Row:
     budget = 10 * (ours.nfev + ours.njev)
     lbfgs = minimize(net, x0, "lbfgs", maxfev=budget, maxiter=10**6, gtol=1e-14)
     return {
-        "problem": name, "loss": theirs.cost, "scipy_evaluations": theirs.nfev + theirs.njev,
-        "scipy_seconds": their_seconds, "evaluations": ours.nfev + ours.njev, "seconds": seconds, "reached": ours.fun,
+        "problem": name,
+        "loss": theirs.cost,
+        "scipy_evaluations": theirs.nfev + theirs.njev,
+        "scipy_seconds": their_seconds,
+        "evaluations": ours.nfev + ours.njev,
+        "seconds": seconds,
+        "reached": ours.fun,
         "lbfgs_with_ten_times": lbfgs.fun,
-    }  # fmt: skip
+    }
 
 
 def own_work(repeats: int) -> list[Row]:
@@ -129,12 +149,19 @@ def own_work(repeats: int) -> list[Row]:
         for dtype in (np.float32, np.float64):
             weights = np.linspace(1, 100, size).astype(dtype)
             results = [
-                minimize(lambda x, w=weights: (0.5 * float(x @ (w * x)), w * x), np.ones(size, dtype), "lbfgs",
-                         maxiter=60, gtol=0)
+                minimize(
+                    lambda x, w=weights: (0.5 * float(x @ (w * x)), w * x),
+                    np.ones(size, dtype),
+                    "lbfgs",
+                    maxiter=60,
+                    gtol=0,
+                )
                 for _ in range(repeats)
-            ]  # fmt: skip
+            ]
             each = [1e6 * (r.seconds - r.objective_seconds) / max(r.nit, 1) for r in results]
-            rows.append({"parameters": size, "dtype": np.dtype(dtype).name, "microseconds": statistics.median(each)})
+            rows.append(
+                {"parameters": size, "dtype": np.dtype(dtype).name, "microseconds": statistics.median(each)}
+            )
     return rows
 
 
@@ -151,9 +178,14 @@ def torch_lbfgs(repeats: int) -> list[Row]:
         def run(x0: np.ndarray = x0) -> tuple[float, int]:
             x = torch.tensor(x0, requires_grad=True)
             optimizer = torch.optim.LBFGS(
-                [x], max_iter=5000, max_eval=20000, history_size=10, tolerance_grad=1e-5, tolerance_change=0.0,
+                [x],
+                max_iter=5000,
+                max_eval=20000,
+                history_size=10,
+                tolerance_grad=1e-5,
+                tolerance_change=0.0,
                 line_search_fn="strong_wolfe",
-            )  # fmt: skip
+            )
             calls = [0]
 
             def closure() -> Any:
@@ -169,8 +201,17 @@ def torch_lbfgs(repeats: int) -> list[Row]:
         ours, seconds = timed(
             partial(minimize, scipy.optimize.rosen, x0, "lbfgs", jac=scipy.optimize.rosen_der), repeats
         )
-        rows.append({"problem": f"rosenbrock-{size}", "fun": ours.fun, "evaluations": ours.nfev, "seconds": seconds,
-                     "torch_fun": fun, "torch_evaluations": calls, "torch_seconds": their_seconds})  # fmt: skip
+        rows.append(
+            {
+                "problem": f"rosenbrock-{size}",
+                "fun": ours.fun,
+                "evaluations": ours.nfev,
+                "seconds": seconds,
+                "torch_fun": fun,
+                "torch_evaluations": calls,
+                "torch_seconds": their_seconds,
+            }
+        )
     return rows
 
 
@@ -184,7 +225,8 @@ def summary(rows: list[Row]) -> list[str]:
         evaluations = statistics.median(r["evaluations"] / r["scipy_evaluations"] for r in mine)
         seconds = statistics.median(r["seconds"] / r["scipy_seconds"] for r in mine)
         lines.append(
-            f"{method:6s} {len(mine)} problems, ours / SciPy: evaluations {evaluations:.2f}, time {seconds:.2f}; "
+            f"{method:6s} {len(mine)} problems, ours / SciPy: evaluations {evaluations:.2f}, time "
+            f"{seconds:.2f}; "
             f"ours higher on {higher or 'none'}, SciPy's on {lower or 'none'}"
         )
     return lines
@@ -192,7 +234,9 @@ def summary(rows: list[Row]) -> list[str]:
 
 def main() -> None:
     """Runs all parts and prints them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -211,7 +255,10 @@ def main() -> None:
     for part in ("function fits", "own work", "torch"):
         print(f"\n{part}")
         for line in parts[part]:
-            print("  " + "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items()))
+            print(
+                "  "
+                + "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items())
+            )
     if arguments.json:
         temporary = arguments.json.with_suffix(".tmp")
         temporary.write_text(json.dumps(parts, indent=1))

@@ -1,10 +1,11 @@
-"""Optimizers on networks: ours against SciPy, scikit-learn and PyTorch, on the same objective from the same start.
+"""Optimizers on networks: ours against SciPy, scikit-learn and PyTorch, on the same objective from the same
+start.
 
     python -m phiz.benchmarks.optimizers.networks [--repeats N] [--quick] [--only PART] [--json FILE]
 
-Who is compared evaluates the very same phiz network.  Every evaluation is recorded with its time, and both are asked when they
-first were as low as the higher of their two last losses.  BLAS runs on one thread, which is faster at these sizes.  Runs of the
-two sides alternate; seconds are medians, in brackets the least.
+Who is compared evaluates the very same phiz network.  Every evaluation is recorded with its time, and both
+are asked when they first were as low as the higher of their two last losses.  BLAS runs on one thread, which
+is faster at these sizes.  Runs of the two sides alternate; seconds are medians, in brackets the least.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ ALPHA = 3e-4
 
 @dataclass
 class Recorded:
-    """An objective that keeps the value and the time of each of its evaluations; a Jacobian counts as one more."""
+    """An objective that keeps the value and the time of each of its evaluations; a Jacobian counts as
+    one more.
+    """
 
     objective: NetworkObjective
     started: float = field(default_factory=time.perf_counter)
@@ -81,13 +84,17 @@ class Recorded:
         raise RuntimeError(f"{self.lowest} is above {target}")
 
 
-def objective(data: str, name: str, dtype: str, seed: int, alpha: float) -> tuple[NetworkObjective, EvaluationSet]:
+def objective(
+    data: str, name: str, dtype: str, seed: int, alpha: float
+) -> tuple[NetworkObjective, EvaluationSet]:
     """The named network on three quarters of the data; the part with the rest."""
     parts = load_split(data, dtype, seed)
     chosen = architecture(name, parts.train)
     network = Network(chosen.layers, chosen.input_shape, chosen.loss, "auto", dtype, seed)
     assert parts.test is not None
-    return NetworkObjective(EvaluationSet(network, parts.train), alpha), EvaluationSet(network, parts.test, parts.scaling)
+    return NetworkObjective(EvaluationSet(network, parts.train), alpha), EvaluationSet(
+        network, parts.test, parts.scaling
+    )
 
 
 def scipy_run(method: str, iterations: int) -> Callable[[Recorded, np.ndarray], None]:
@@ -111,9 +118,14 @@ def torch_run(method: str, iterations: int) -> Callable[[Recorded, np.ndarray], 
     def run(recorded: Recorded, x0: np.ndarray) -> None:
         x = torch.tensor(x0, requires_grad=True)
         optimizer = torch.optim.LBFGS(
-            [x], max_iter=iterations, max_eval=10**6, history_size=10, tolerance_grad=0.0, tolerance_change=0.0,
+            [x],
+            max_iter=iterations,
+            max_eval=10**6,
+            history_size=10,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
             line_search_fn="strong_wolfe",
-        )  # fmt: skip
+        )
 
         def closure() -> Any:
             value, gradient = recorded.value_and_gradient(x.detach().numpy())
@@ -144,8 +156,10 @@ def to_the_same_loss(quick: bool, repeats: int) -> list[Row]:
                 for rival, build in rivals.items():
                     if rival == "SciPy" or method == "lbfgs":
                         run = build(method, iterations)
-                        rows.append({"problem": f"{data} {network}", "seed": seed, "method": method, "rival": rival}
-                                    | duel(goal, method, iterations, run, repeats))  # fmt: skip
+                        rows.append(
+                            {"problem": f"{data} {network}", "seed": seed, "method": method, "rival": rival}
+                            | duel(goal, method, iterations, run, repeats)
+                        )
     return rows
 
 
@@ -169,7 +183,9 @@ def duel(goal: NetworkObjective, method: str, iterations: int, rival: Any, repea
 
 
 def digits_accuracy(quick: bool) -> list[Row]:
-    """L-BFGS, 150 iterations in float32, and Levenberg-Marquardt, a few; test accuracy on the stratified quarter kept back."""
+    """L-BFGS, 150 iterations in float32, and Levenberg-Marquardt, a few; test accuracy on the
+    stratified quarter kept back.
+    """
     rows = []
     for method, iterations in (("lbfgs", 10 if quick else 150), ("lm", 1 if quick else 8)):
         for seed in range(1 if quick or method == "lm" else 3):
@@ -177,19 +193,28 @@ def digits_accuracy(quick: bool) -> list[Row]:
             x0 = goal.network.parameters
             goal.value_and_gradient(x0)
             result = minimize(goal, x0, method, maxiter=iterations)
-            rows.append({
-                "method": method, "seed": seed, "parameters": x0.size, "iterations": result.nit, "loss": result.fun,
-                "accuracy": test.score(result.x).accuracy, "seconds": result.seconds, "memory_bytes": result.memory_bytes,
-                "method_share": 1 - result.objective_seconds / result.seconds,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "method": method,
+                    "seed": seed,
+                    "parameters": x0.size,
+                    "iterations": result.nit,
+                    "loss": result.fun,
+                    "accuracy": test.score(result.x).accuracy,
+                    "seconds": result.seconds,
+                    "memory_bytes": result.memory_bytes,
+                    "method_share": 1 - result.objective_seconds / result.seconds,
+                }
+            )
     return rows
 
 
 def own_work(quick: bool, repeats: int) -> list[Row]:
-    """What an iteration of L-BFGS adds to its gradients, beside the same gradients in a bare loop, in milliseconds.
+    """What an iteration of L-BFGS adds to its gradients, beside the same gradients in a bare loop, in
+    milliseconds.
 
-    A difference of two runs would drown in noise on a busy machine: the seconds outside the objective are what is counted,
-    and the least of the runs.
+    A difference of two runs would drown in noise on a busy machine: the seconds outside the objective are
+    what is counted, and the least of the runs.
     """
     goal, _ = objective("digits", "lenet-digits-small", "float32", 0, ALPHA)
     x0 = goal.network.parameters
@@ -199,8 +224,15 @@ def own_work(quick: bool, repeats: int) -> list[Row]:
         result = minimize(goal, x0, "lbfgs", maxiter=20 if quick else 100, gtol=0.0)
         own.append(1e3 * (result.seconds - result.objective_seconds) / result.nit)
         gradient.append(1e3 * result.objective_seconds / result.nfev)
-    return [{"parameters": x0.size, "own_ms": min(own), "gradient_ms": min(gradient), "share": min(own) / min(gradient),
-             "median_share": statistics.median(o / g for o, g in zip(own, gradient, strict=True))}]  # fmt: skip
+    return [
+        {
+            "parameters": x0.size,
+            "own_ms": min(own),
+            "gradient_ms": min(gradient),
+            "share": min(own) / min(gradient),
+            "median_share": statistics.median(o / g for o, g in zip(own, gradient, strict=True)),
+        }
+    ]
 
 
 def installed(module: str) -> bool:
@@ -224,9 +256,13 @@ def ratios(rows: list[Row]) -> list[str]:
 
 def main() -> None:
     """Runs the parts and prints them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="few iterations, one seed: only to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="few iterations, one seed: only to see that it runs"
+    )
     parts: dict[str, Callable[[bool, int], list[Row]]] = {
         "same loss": to_the_same_loss,
         "digits": lambda quick, _: digits_accuracy(quick),
@@ -255,7 +291,10 @@ def show(name: str, rows: list[Row]) -> None:
     """The rows of a part, one a line."""
     print(f"\n{name}")
     for row in rows:
-        cells = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+        cells = (
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in row.items()
+        )
         print("  " + "  ".join(cells))
     if name == "same loss":
         print("\n".join(ratios(rows)))

@@ -1,4 +1,6 @@
-"""Problems that the optimizers were not made with: NIST's certified regressions, CUTE functions, starts of small networks."""
+"""Problems that the optimizers were not made with: NIST's certified regressions, CUTE functions, starts
+of small networks.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ DAMPINGS: dict[str, dict[str, Any]] = {
 
 
 def nist() -> list[Row]:
-    """Per regression and start: calls of residuals and Jacobian, and correct digits, at default tolerances."""
+    """Per regression and start: calls of residuals and Jacobian, and correct digits, at default
+    tolerances.
+    """
     rows = []
     for problem in REGRESSIONS:
         ours = minimize(LeastSquares(problem.residual, problem.jacobian), problem.x0, "lm", maxiter=5000)
@@ -39,9 +43,14 @@ def nist() -> list[Row]:
             problem.residual, problem.x0, jac=problem.jacobian, method="lm", x_scale="jac", max_nfev=5000
         )
         rows.append(
-            {"problem": problem.name, "calls": ours.nfev + ours.njev, "minpack_calls": int(theirs.nfev + theirs.njev),
-             "digits": problem.digits(ours.x), "minpack_digits": problem.digits(theirs.x)}
-        )  # fmt: skip
+            {
+                "problem": problem.name,
+                "calls": ours.nfev + ours.njev,
+                "minpack_calls": int(theirs.nfev + theirs.njev),
+                "digits": problem.digits(ours.x),
+                "minpack_digits": problem.digits(theirs.x),
+            }
+        )
     return rows
 
 
@@ -50,14 +59,24 @@ def conjugate_gradients() -> list[Row]:
     rows = []
     for problem in OUTSIDE:
         run: dict[str, Any] = {"maxiter": 5000}
-        theirs = scipy.optimize.minimize(problem.value_and_gradient, problem.x0, jac=True, method="CG", options=run)
+        theirs = scipy.optimize.minimize(
+            problem.value_and_gradient, problem.x0, jac=True, method="CG", options=run
+        )
         for beta in ("hestenes-stiefel", "polak-ribiere"):
             ours = minimize(problem.value_and_gradient, problem.x0, "cg", beta=beta, **run)
             rows.append(
-                {"beta": beta, "problem": problem.name, "size": problem.x0.size, "evaluations": ours.nfev, "fun": ours.fun,
-                 "success": ours.success, "scipy_evaluations": int(theirs.nfev), "scipy_fun": float(theirs.fun),
-                 "scipy_success": bool(theirs.success)}
-            )  # fmt: skip
+                {
+                    "beta": beta,
+                    "problem": problem.name,
+                    "size": problem.x0.size,
+                    "evaluations": ours.nfev,
+                    "fun": ours.fun,
+                    "success": ours.success,
+                    "scipy_evaluations": int(theirs.nfev),
+                    "scipy_fun": float(theirs.fun),
+                    "scipy_success": bool(theirs.success),
+                }
+            )
     return rows
 
 
@@ -81,7 +100,9 @@ def _regression(x: np.ndarray, y: np.ndarray, hidden: int, seed: int) -> Network
 
 
 def network_starts(starts: int = 30, fits: int = 5, iterations: int = 100) -> list[Row]:
-    """Per form of damping: starts from which exclusive or is solved, and the mean (geometric) loss of the Friedman fit."""
+    """Per form of damping: starts from which exclusive or is solved, and the mean (geometric) loss of
+    the Friedman fit.
+    """
     rows = []
     for name, options in DAMPINGS.items():
         ends = []
@@ -103,14 +124,18 @@ def summary(parts: dict[str, list[Row]]) -> list[str]:
     solved, theirs = (sum(row[key] >= DIGITS for row in regressions) for key in ("digits", "minpack_digits"))
     calls, their_calls = (sum(row[key] for row in regressions) for key in ("calls", "minpack_calls"))
     lines = [
-        f"NIST: solved {solved} of {len(regressions)}, MINPACK {theirs}; calls {calls}, MINPACK {their_calls}: "
+        f"NIST: solved {solved} of {len(regressions)}, MINPACK {theirs}; calls {calls}, MINPACK "
+        f"{their_calls}: "
         f"{calls / their_calls:.2f}"
     ]
     for beta in ("hestenes-stiefel", "polak-ribiere"):
         rows = [row for row in parts["conjugate gradients"] if row["beta"] == beta and row["scipy_success"]]
         ratio = np.exp(np.mean([np.log(row["evaluations"] / row["scipy_evaluations"]) for row in rows]))
         failed = [row["problem"] for row in rows if not row["success"]]
-        lines.append(f"cg, {beta}: {len(rows)} CUTE problems, evaluations ours / SciPy {ratio:.2f}; failed: {failed or 'none'}")
+        lines.append(
+            f"cg, {beta}: {len(rows)} CUTE problems, evaluations ours / SciPy {ratio:.2f}; failed: "
+            f"{failed or 'none'}"
+        )
     for row in parts["network starts"]:
         lines.append(
             f"lm, {row['damping']}: exclusive or {row['exclusive_or_solved']} of {row['of']} starts, "

@@ -1,4 +1,6 @@
-"""Digits, one hidden layer of 64: L-BFGS in float32 to the training loss where scikit-learn's, and PyTorch's, stand."""
+"""Digits, one hidden layer of 64: L-BFGS in float32 to the training loss where scikit-learn's, and
+PyTorch's, stand.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def one_hidden_layer(quick: bool, repeats: int) -> list[Row]:
         rivals["PyTorch"] = pytorch
     rows = []
     for alpha in (1e-4, 1.0):
-        exact = NetworkObjective(EvaluationSet(reference, load_split("digits", "float64", 0).train), alpha / len(parts.train))
+        exact = NetworkObjective(
+            EvaluationSet(reference, load_split("digits", "float64", 0).train), alpha / len(parts.train)
+        )
         for iterations in (10,) if quick else (25, 50, 100):
             for rival, run in rivals.items():
                 rows.append({"rival": rival, "alpha": alpha, "rival_iterations": iterations}
@@ -56,7 +60,9 @@ def one_hidden_layer(quick: bool, repeats: int) -> list[Row]:
     return rows
 
 
-def compare(parts: Split, exact: NetworkObjective, alpha: float, iterations: int, run: Any, repeats: int) -> Row:
+def compare(
+    parts: Split, exact: NetworkObjective, alpha: float, iterations: int, run: Any, repeats: int
+) -> Row:
     """Ours in float32 stops where f is as low as the rival's end, which is evaluated in double precision."""
     network = perceptron(parts, "auto", "float32")
     goal = NetworkObjective(EvaluationSet(network, parts.train), alpha / len(parts.train))
@@ -70,18 +76,28 @@ def compare(parts: Split, exact: NetworkObjective, alpha: float, iterations: int
         result = minimize(goal, x0, "lbfgs", target=target, maxiter=50 * iterations, gtol=0.0)
         ours.append(result.seconds)
     return {
-        "loss": target, "our_loss": exact.value(result.x.astype(np.float64)), "our_iterations": result.nit,
-        "our_evaluations": result.nfev, "seconds": statistics.median(ours), "rival_seconds": statistics.median(theirs),
-        "least_seconds": min(ours), "rival_least_seconds": min(theirs), "ratio": min(ours) / min(theirs),
-    }  # fmt: skip
+        "loss": target,
+        "our_loss": exact.value(result.x.astype(np.float64)),
+        "our_iterations": result.nit,
+        "our_evaluations": result.nfev,
+        "seconds": statistics.median(ours),
+        "rival_seconds": statistics.median(theirs),
+        "least_seconds": min(ours),
+        "rival_least_seconds": min(theirs),
+        "ratio": min(ours) / min(theirs),
+    }
 
 
 def scikit_learn(parts: Split, network: Network, alpha: float, iterations: int) -> tuple[float, np.ndarray]:
-    """Seconds and end of MLPClassifier(solver="lbfgs") on float32 samples, from the network's initial parameters."""
+    """Seconds and end of MLPClassifier(solver="lbfgs") on float32 samples, from the network's initial
+    parameters.
+    """
     from sklearn.neural_network import MLPClassifier
 
     samples, labels = parts.train.inputs.reshape(len(parts.train), -1), parts.train.labels
-    model = MLPClassifier((64,), activation="tanh", solver="lbfgs", alpha=alpha, max_iter=1, warm_start=True, tol=0.0)
+    model = MLPClassifier(
+        (64,), activation="tanh", solver="lbfgs", alpha=alpha, max_iter=1, warm_start=True, tol=0.0
+    )
     model.fit(samples, labels)  # makes what a warm start needs; its weights are replaced
     matrices, biases = weights(network)
     model.coefs_, model.intercepts_ = [w.copy() for w in matrices], [b.copy() for b in biases]
@@ -103,9 +119,14 @@ def pytorch(parts: Split, network: Network, alpha: float, iterations: int) -> tu
     matrices, biases = weights(network)
     tensors = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in (*matrices, *biases)]
     optimizer = torch.optim.LBFGS(
-        tensors, max_iter=iterations, max_eval=10**6, history_size=10, tolerance_grad=0.0, tolerance_change=0.0,
+        tensors,
+        max_iter=iterations,
+        max_eval=10**6,
+        history_size=10,
+        tolerance_grad=0.0,
+        tolerance_change=0.0,
         line_search_fn="strong_wolfe",
-    )  # fmt: skip
+    )
 
     def closure() -> Any:
         optimizer.zero_grad()

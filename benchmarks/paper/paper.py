@@ -1,9 +1,11 @@
 """The paper's claims of section 9, each measured on the device at hand: ``phiz bench --paper``.
 
-    python -m phiz.benchmarks.paper.paper [--paper SECTION ...] [--rounds N] [--device PLATFORM:DEVICE] [--out DIR] [--json FILE]
+    python -m phiz.benchmarks.paper.paper [--paper SECTION ...] [--rounds N] [--device PLATFORM:DEVICE] [--out
+    DIR] [--json FILE]
 
-Prints a Markdown report: per claim the paper's words, the figures and a verdict that is computed from them.  ``--out`` writes it
-as paper.md with its pictures.  The kernels that phiz does not generate are texts in ``rig/kernels/``.
+Prints a Markdown report: per claim the paper's words, the figures and a verdict that is computed from them.
+``--out`` writes it as paper.md with its pictures.  The kernels that phiz does not generate are texts in
+``rig/kernels/``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,13 @@ def configure_sections(parser: argparse.ArgumentParser) -> None:
 def configure(parser: argparse.ArgumentParser) -> None:
     """All options of the report."""
     configure_sections(parser)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"alternations of the variants (default {ROUNDS})")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        metavar="N",
+        help=f"alternations of the variants (default {ROUNDS})",
+    )
     parser.add_argument("--device", metavar="PLATFORM:DEVICE", help="the OpenCL device (see phiz doctor)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"write {REPORT} and the pictures into DIR")
@@ -99,7 +107,11 @@ def load(before: float, after: float, cores: int) -> str:
     """
     text = f"load average {before:.1f} before, {after:.1f} after, on {cores} cores"
     busy = before > 0.75 * cores or after > 1.5 * cores
-    return f"{text}: others computed at the same time, so that the figures below compare little" if busy else text
+    return (
+        f"{text}: others computed at the same time, so that the figures below compare little"
+        if busy
+        else text
+    )
 
 
 def measure(rig: Rig, sections: Sequence[str], rounds: int) -> list[Claim]:

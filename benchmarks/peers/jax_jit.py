@@ -85,7 +85,10 @@ FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
 def versions(device: str | None = None) -> str:
     """Names what runs; Unsupported as ``prepare``."""
     place = _place(device)
-    return f"JAX {jax.__version__}, {place.platform if device is None else f'{place.platform}, {place.device_kind}'}"
+    return (
+        f"JAX {jax.__version__}, "
+        f"{place.platform if device is None else f'{place.platform}, {place.device_kind}'}"
+    )
 
 
 def _place(device: str | None) -> Any:
@@ -97,7 +100,9 @@ def _place(device: str | None) -> Any:
 
 
 def whole(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with products of whole float32 numbers (not TF32), its derivatives too where it takes them."""
+    """``function`` with products of whole float32 numbers (not TF32), its derivatives too where it
+    takes them.
+    """
 
     def run(*arguments: Any) -> Any:
         with jax.default_matmul_precision("highest"):
@@ -106,7 +111,9 @@ def whole(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
+def prepare(
+    case: Case, folders: Sequence[str], threads: int, device: str | None = None
+) -> dict[str, PeerForm]:
     """One form.  ``device``: "gpu", or None for the CPU.  Unsupported where JAX has none."""
     place = _place(device)
     problem = Problem.of(case, folders)

@@ -20,7 +20,9 @@ def versions(device: str | None = None) -> str:
     return f"phiz {version('phiz')}, PyOpenCL {version('pyopencl')}"
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
+def prepare(
+    case: Case, folders: Sequence[str], threads: int, device: str | None = None
+) -> dict[str, PeerForm]:
     """Prepares a case in two forms.
 
     "placed": samples (and the delta) lie on the device.
@@ -122,7 +124,7 @@ def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> Peer
     return PeerForm(call, results)
 
 
-# ---------------------------------------------------------------------------------------------------------- reference
+# -------------------------------------------------------------------------------------------------- reference
 class Reference:
     """phiz's NumPy kernels as a peer of their own."""
 

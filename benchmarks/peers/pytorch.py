@@ -15,7 +15,18 @@ import torch.nn.functional as F
 
 from ...runtime.program.layer import Layer
 from ..cases.cases import Case
-from ..cases.problem import Array, PeerForm, Problem, Results, Step, Unsupported, gathered, geometry, passed, window
+from ..cases.problem import (
+    Array,
+    PeerForm,
+    Problem,
+    Results,
+    Step,
+    Unsupported,
+    gathered,
+    geometry,
+    passed,
+    window,
+)
 
 Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 GRAPHS = "reduce-overhead"
@@ -23,10 +34,12 @@ GRAPHS = "reduce-overhead"
 
 @dataclass(frozen=True)
 class Way:
-    """How a function runs: eagerly, or compiled in a ``mode`` of ``torch.compile``, of which ``GRAPHS`` records CUDA graphs.
+    """How a function runs: eagerly, or compiled in a ``mode`` of ``torch.compile``, of which ``GRAPHS``
+    records CUDA graphs.
 
-    ``fixed``: leaves are ``nn.Parameter``, as in a module, which graphs read where they are instead of copying them in every call.
-    A form of its own, as PyTorch 2.13 compiles wrong gradients of convolutions with them on CPUs: what is wrong is refused.
+    ``fixed``: leaves are ``nn.Parameter``, as in a module, which graphs read where they are instead of
+    copying them in every call.  A form of its own, as PyTorch 2.13 compiles wrong gradients of convolutions
+    with them on CPUs: what is wrong is refused.
     """
 
     name: str = ""
@@ -36,7 +49,11 @@ class Way:
 
 EAGER = (Way(),)
 COMPILED = (Way(mode="default"),)
-COMPILED_ON_GPU = (*COMPILED, Way("CUDA graphs", GRAPHS), Way("CUDA graphs, fixed parameters", GRAPHS, fixed=True))
+COMPILED_ON_GPU = (
+    *COMPILED,
+    Way("CUDA graphs", GRAPHS),
+    Way("CUDA graphs, fixed parameters", GRAPHS, fixed=True),
+)
 
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "linear": lambda z: z,
@@ -47,7 +64,7 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-# -------------------------------------------------------------------------------------------------------------- layers
+# ----------------------------------------------------------------------------------------------------- layers
 def _convolution(one: Layer) -> Step:
     stride, padding, dilation = geometry(one)
     return lambda p, y: F.conv2d(y, p["w"], p.get("b"), stride, padding, dilation)
@@ -97,7 +114,9 @@ def _locally_connected_einsum(one: Layer) -> Step:
 
 def _places(w: Array) -> Array:
     maps, below, *axes = w.shape
-    return np.ascontiguousarray(w.transpose(2, 3, 1, 4, 5, 0).reshape(axes[0] * axes[1], below * axes[2] * axes[3], maps))
+    return np.ascontiguousarray(
+        w.transpose(2, 3, 1, 4, 5, 0).reshape(axes[0] * axes[1], below * axes[2] * axes[3], maps)
+    )
 
 
 def _from_places(shape: tuple[int, ...]) -> Callable[[Array], Array]:
@@ -158,11 +177,14 @@ STYLES: Mapping[str, Mapping[str, Style]] = {
         "outer product, linear": Style(_bilinear_outer),
         "linear, product, sum": Style(_bilinear_two_steps),
     },
-    "convolution": {"": Style(_convolution), "channels last": Style(_convolution, compiled=False, channels_last=True)},
+    "convolution": {
+        "": Style(_convolution),
+        "channels last": Style(_convolution, compiled=False, channels_last=True),
+    },
 }
 
 
-# --------------------------------------------------------------------------------------------------------------- forms
+# ------------------------------------------------------------------------------------------------------ forms
 def versions(device: str | None = None) -> str:
     """What runs; Unsupported where ``device`` is "cuda" and there is none."""
     _check(device)
@@ -183,13 +205,16 @@ def prepare(
     else:
         _full_precision()
     if compiled:
-        torch.compiler.reset()  # all cases share the code of a few functions, which may be compiled for so many only
+        # all cases share the code of a few functions, which may be compiled for so many only
+        torch.compiler.reset()
     problem = Problem.of(case, folders)
     family = problem.network.layers[0].spec.family
     styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
     return {
-        ", ".join(filter(None, (name, way.name))): _Computation(problem, family, style, way, device or "cpu").form()
+        ", ".join(filter(None, (name, way.name))): _Computation(
+            problem, family, style, way, device or "cpu"
+        ).form()
         for way in ways
         for name, style in styles.items()
         if style.compiled or not compiled
@@ -206,14 +231,18 @@ def _is_cuda(device: str | None) -> bool:
 
 
 def _full_precision() -> None:
-    """On GPUs: products of whole float32 numbers (not TF32), and the fastest of cuDNN's algorithms for these shapes."""
+    """On GPUs: products of whole float32 numbers (not TF32), and the fastest of cuDNN's algorithms for
+    these shapes.
+    """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
 
 
 class Compiled:
-    """``torch.compile`` with its default backend (inductor), which needs a C++ compiler on CPUs and Triton on GPUs."""
+    """``torch.compile`` with its default backend (inductor), which needs a C++ compiler on CPUs and
+    Triton on GPUs.
+    """
 
     @staticmethod
     def versions(device: str | None = None) -> str:
@@ -226,7 +255,9 @@ class Compiled:
         return f"{known}, inductor, Triton {version('triton')}"
 
     @staticmethod
-    def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
+    def prepare(
+        case: Case, folders: Sequence[str], threads: int, device: str | None = None
+    ) -> dict[str, PeerForm]:
         """As ``prepare``, compiled for exactly these shapes."""
         return prepare(case, folders, threads, device, compiled=True)
 
@@ -264,11 +295,15 @@ class _Computation:
             return torch.softmax(y, 1) if softmax else y
 
         function: Callable[..., Any] = value if problem.case.mode == "gradient" else outputs
-        self.function = function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
+        self.function = (
+            function if way.mode is None else torch.compile(function, dynamic=False, mode=way.mode)
+        )
         self.found: tuple[Any, ...] = ()
 
     def _leaf(self, style: Style, owner: int, name: str, value: Array) -> Any:
-        pack, unpack = style.packs[name](value.shape) if owner == 0 and name in style.packs else (np.array, lambda g: g)
+        pack, unpack = (
+            style.packs[name](value.shape) if owner == 0 and name in style.packs else (np.array, lambda g: g)
+        )
         self.unpack.append(unpack)
         leaf = torch.from_numpy(pack(value)).to(self.device)
         if style.channels_last and leaf.dim() == 4:
@@ -291,7 +326,9 @@ class _Computation:
 
     def _gradient(self) -> None:
         value = self.function(self.leaves, self.inputs, self.targets)
-        gradients = torch.autograd.grad(value, self.leaves)  # before the value is asked for, which waits for it
+        gradients = torch.autograd.grad(
+            value, self.leaves
+        )  # before the value is asked for, which waits for it
         self.found = (value.item(), gradients)
 
     def _forward(self) -> None:

@@ -18,7 +18,8 @@ class Peer:
 
     name: what the command line calls it.
     title: what reports call it.
-    module: has ``versions()`` and ``prepare(case, folders, threads)``; both also take ``device``, phiz's OpenCL device or
+    module: has ``versions()`` and ``prepare(case, folders, threads)``; both also take ``device``, phiz's
+    OpenCL device or
         what the library calls a GPU.
     attribute: the object of the module that has them, where several peers share a module.
     package: what must be installed.
@@ -61,7 +62,16 @@ PEERS: Mapping[str, Peer] = {
     peer.name: peer
     for peer in (
         Peer("torch", "PyTorch eager", ".pytorch", package="torch", gpu="cuda"),
-        Peer("torch-compile", "PyTorch compiled", ".pytorch", "Compiled", "torch", CXX, gpu="cuda", gpu_programs=CC),
+        Peer(
+            "torch-compile",
+            "PyTorch compiled",
+            ".pytorch",
+            "Compiled",
+            "torch",
+            CXX,
+            gpu="cuda",
+            gpu_programs=CC,
+        ),
         Peer("jax", "JAX jit", ".jax_jit", package="jax", gpu="gpu"),
         Peer("tinygrad", "tinygrad", ".tinygrad_jit", package="tinygrad", programs=("clang",), gpu="CUDA"),
         Peer("sklearn", "scikit-learn", ".scikit_learn", package="sklearn"),

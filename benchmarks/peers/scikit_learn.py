@@ -1,4 +1,6 @@
-"""scikit-learn as a peer: the loss and gradient inside ``MLPClassifier``, for fully connected networks with a softmax."""
+"""scikit-learn as a peer: the loss and gradient inside ``MLPClassifier``, for fully connected networks
+with a softmax.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,18 @@ def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerF
     layers = problem.network.layers
     hidden = {one.activation.name for one in layers[:-1]}
     families = [one.spec.family for one in layers]
-    if case.mode != "gradient" or families != ["dense"] * (len(layers) - 1) + ["softmax"] or hidden not in ({"tanh"}, {"relu"}):
+    if (
+        case.mode != "gradient"
+        or families != ["dense"] * (len(layers) - 1) + ["softmax"]
+        or hidden not in ({"tanh"}, {"relu"})
+    ):
         raise Unsupported("no counterpart: gradients of dense layers with a softmax only")
     samples = problem.inputs.reshape(case.batch, -1)
     labels = np.arange(case.batch) % case.model.outputs
     units = tuple(one.output.units for one in layers[:-1])
-    model = MLPClassifier(units, activation=hidden.pop(), alpha=0.0, max_iter=1, solver="lbfgs", random_state=0)
+    model = MLPClassifier(
+        units, activation=hidden.pop(), alpha=0.0, max_iter=1, solver="lbfgs", random_state=0
+    )
     _make(model, samples, labels)
     values = [value for _, _, value in problem.leaves()]
     model.coefs_ = [np.ascontiguousarray(w.T) for w in values[0::2]]
@@ -41,11 +49,18 @@ def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerF
     activations = [samples, *(np.empty((case.batch, n), np.float32) for n in sizes[1:])]
     deltas: list[Any] = [np.empty_like(a) for a in activations[1:]]
     weights, biases = [np.empty_like(w) for w in model.coefs_], [np.empty_like(b) for b in model.intercepts_]
-    weighted = {"sample_weight": None} if "sample_weight" in inspect.signature(model._backprop).parameters else {}
+    weighted = (
+        {"sample_weight": None} if "sample_weight" in inspect.signature(model._backprop).parameters else {}
+    )
     found: list[Any] = [None]
 
     def call() -> None:
-        arguments = {"activations": activations, "deltas": deltas, "coef_grads": weights, "intercept_grads": biases}
+        arguments = {
+            "activations": activations,
+            "deltas": deltas,
+            "coef_grads": weights,
+            "intercept_grads": biases,
+        }
         found[0] = model._backprop(samples, problem.targets, **weighted, **arguments)
 
     def results() -> Results:

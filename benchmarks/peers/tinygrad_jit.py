@@ -43,8 +43,12 @@ def _radial_basis(one: Layer) -> Step:
 
 
 FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
-    "convolution": _convolution, "max_pooling": _max_pooling, "dense": _affine, "softmax": _affine, "radial_basis": _radial_basis,
-}  # fmt: skip
+    "convolution": _convolution,
+    "max_pooling": _max_pooling,
+    "dense": _affine,
+    "softmax": _affine,
+    "radial_basis": _radial_basis,
+}
 
 
 def versions(device: str | None = None) -> str:
@@ -55,18 +59,25 @@ def versions(device: str | None = None) -> str:
 
 
 def _opened(device: str | None) -> str:
-    """tinygrad's name of the device.  A GPU is asked to compute something, as only that tells whether it can."""
+    """tinygrad's name of the device.
+
+    A GPU is asked to compute something, as only that tells whether it can.
+    """
     if device is None:
         return CPU
     try:
         (Tensor([1.0], device=device) + 1).realize()
     except Exception as error:  # whatever a driver or a compiler that is not there leads to
         lines = str(error).strip().splitlines() or [""]
-        raise Unsupported(f"tinygrad cannot use {device} ({type(error).__name__}: {lines[0][:200]})") from None
+        raise Unsupported(
+            f"tinygrad cannot use {device} ({type(error).__name__}: {lines[0][:200]})"
+        ) from None
     return device
 
 
-def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> dict[str, PeerForm]:
+def prepare(
+    case: Case, folders: Sequence[str], threads: int, device: str | None = None
+) -> dict[str, PeerForm]:
     """One form.  ``device``: "CUDA", or None for the CPU.  Unsupported where tinygrad cannot use it."""
     place = _opened(device)
     problem = Problem.of(case, folders)
@@ -79,7 +90,11 @@ def prepare(case: Case, folders: Sequence[str], threads: int, device: str | None
     def step() -> tuple[Any, ...]:
         y = chain(leaves, x)
         if mode == "gradient":
-            value = -(t * y.log_softmax(axis=1)).sum() if loss == "ce" else 0.5 * (y.flatten(1) - t).square().sum()
+            value = (
+                -(t * y.log_softmax(axis=1)).sum()
+                if loss == "ce"
+                else 0.5 * (y.flatten(1) - t).square().sum()
+            )
             gradients = value.gradient(*leaves)
             return value.realize(*gradients), *gradients
         if mode == "pass":

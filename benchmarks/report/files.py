@@ -24,7 +24,9 @@ def check(folder: Path | None, file: Path | None) -> None:
 
 
 def write(record: Record, folder: Path | None, file: Path | None) -> None:
-    """``bench.md``, ``bench.json``, ``peers.png`` and (with kernels) ``roofline.png`` into ``folder``; the JSON to ``file``."""
+    """``bench.md``, ``bench.json``, ``peers.png`` and (with kernels) ``roofline.png`` into ``folder``;
+    the JSON to ``file``.
+    """
     data = (json.dumps(record, indent=1) + "\n").encode()
     if file is not None:
         write_atomically(file, data)
@@ -32,7 +34,11 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
         return
     write_atomically(folder / "bench.json", data)
     write_atomically(folder / "bench.md", markdown(record, pictures=True).encode())
-    if any(entrant["ratio"] and entrant["peer"] != "phiz" for case in record["cases"] for entrant in case["entrants"]):
+    if any(
+        entrant["ratio"] and entrant["peer"] != "phiz"
+        for case in record["cases"]
+        for entrant in case["entrants"]
+    ):
         _picture(folder / "peers.png", lambda path: save_peers(record, path))
     if record.get("kernels"):
         _picture(folder / "roofline.png", lambda path: save_roofline(record, path))

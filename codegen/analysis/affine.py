@@ -84,7 +84,8 @@ def sign(e: IntExpr) -> int:
 
 
 def extreme(e: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExpr | None:
-    """The largest (or smallest) value of ``e`` where every variable n runs over 0..extents[n]-1; None where it is unknown.
+    """The largest (or smallest) value of ``e`` where every variable n runs over 0..extents[n]-1; None where
+    it is unknown.
 
     Division by sizes is monotone, so it commutes with taking the extreme.
     """
@@ -102,7 +103,9 @@ def _divides(e: IntExpr) -> bool:
     return isinstance(e, IntOp) and e.op in ("floordiv", "ceildiv")
 
 
-def _corner(factors: Mapping[str, IntExpr], offset: IntExpr, extents: Mapping[str, IntExpr], largest: bool) -> IntExpr | None:
+def _corner(
+    factors: Mapping[str, IntExpr], offset: IntExpr, extents: Mapping[str, IntExpr], largest: bool
+) -> IntExpr | None:
     """``extreme`` of an affine expression."""
     terms: list[IntExpr] = [offset]
     for name, coefficient in factors.items():

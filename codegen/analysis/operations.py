@@ -9,7 +9,8 @@ from .expression_text import text
 
 
 def operations(kernel: Kernel) -> str:
-    """A line for the kernel's comment: additions, products, divisions, comparisons and calls, with whole loops.
+    """A line for the kernel's comment: additions, products, divisions, comparisons and calls, with whole
+    loops.
 
     Tight bounds and conditions leave some of them out; phi and phi' count as one.
     """
@@ -28,7 +29,10 @@ def _nest(kernel: Kernel, nest: Nest) -> str:
     keys = {name for loop in nest.loops if not isinstance(loop, Loop) and loop.by for name in names(loop.key)}
     # the rows of all keys together are all rows
     over = [(axis.name, axis.extent) for axis in kernel.axes if axis.name not in keys]
-    over += [(loop.name, loop.extent if isinstance(loop, Loop) else Size(f"{loop.relation}_rows")) for loop in nest.loops]
+    over += [
+        (loop.name, loop.extent if isinstance(loop, Loop) else Size(f"{loop.relation}_rows"))
+        for loop in nest.loops
+    ]
     return _term(over, each)
 
 

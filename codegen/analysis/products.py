@@ -9,7 +9,9 @@ from ...derive.ir import Call, Expr, Load, Number
 
 @dataclass
 class Product:
-    """``sign * above * factors / below``: ``above`` and ``below`` are literals, a divisor among ``factors`` is ``1 / divisor``."""
+    """``sign * above * factors / below``: ``above`` and ``below`` are literals, a divisor among
+    ``factors`` is ``1 / divisor``.
+    """
 
     negative: bool = False
     above: list[Number] = field(default_factory=list)
@@ -48,7 +50,9 @@ def _collect(body: Expr, found: Product) -> None:
 
 
 def unguarded(body: Expr) -> Expr:
-    """``body`` with ``inside`` removed from the loads that are factors of the whole: their conditions restrict the nest instead."""
+    """``body`` with ``inside`` removed from the loads that are factors of the whole: their conditions
+    restrict the nest instead.
+    """
     match body:
         case Load():
             return replace(body, inside=())

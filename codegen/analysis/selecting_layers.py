@@ -22,7 +22,9 @@ def selects(kernels: Sequence[Kernel], source: str, output: str) -> Selection:
     """
     forward = [kernel for kernel in kernels if kernel.role == "forward"]
     others = [kernel for kernel in kernels if kernel.role != "forward"]
-    if len(forward) != 1 or any(load.tensor in (source, output) for kernel in others for load in loads(kernel)):
+    if len(forward) != 1 or any(
+        load.tensor in (source, output) for kernel in others for load in loads(kernel)
+    ):
         return ""
     found, value = _selected(forward[0])
     return found if isinstance(value, Load) and value.tensor == source and not value.inside else ""

@@ -17,7 +17,9 @@ def arguments(kernel: Kernel, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def sizes(kernel: Kernel, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The sizes (scalars and tables) in the kernel and in the shapes of the tensors that it touches, sorted."""
+    """The sizes (scalars and tables) in the kernel and in the shapes of the tensors that it touches,
+    sorted.
+    """
     nodes = [kernel, *(tensors[name] for name in arguments(kernel, tensors))]
     return tuple(sorted({i.name for node in nodes for i in integers(node) if isinstance(i, Size)}))
 

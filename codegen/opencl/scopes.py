@@ -14,23 +14,40 @@ _AGAIN = frozenset(("edge",))
 _DEFINED = re.compile(r"\s*#\s*define\s+(\w+)")
 _TYPES = frozenset(("int", "integer", "realv", "REAL", "void", "loosev"))
 _QUALIFIERS = frozenset(
-    ("const", "static", "restrict", "WIDE", "inline", "__kernel", "__global", "__local", "__constant", "__private")
+    (
+        "const",
+        "static",
+        "restrict",
+        "WIDE",
+        "inline",
+        "__kernel",
+        "__global",
+        "__local",
+        "__constant",
+        "__private",
+    )
 )
 
 
 def check_scopes(where: str, text: str) -> None:
-    """IRError, naming ``where`` and the function, where the OpenCL ``text`` declares a name twice in nested scopes.
+    """IRError, naming ``where`` and the function, where the OpenCL ``text`` declares a name twice in nested
+    scopes.
 
-    Alternatives of the preprocessor do not see each other.  A kernel's name may be that of what it writes: nothing calls it.
+    Alternatives of the preprocessor do not see each other.  A kernel's name may be that of what it writes:
+    nothing calls it.
     """
     found = next(_Reader(text).faults(), None)
     if found is not None:
         function, name = found
-        raise IRError(f"{where}: {function} declares {name} twice, which would hide one of them: {shown(name)}")
+        raise IRError(
+            f"{where}: {function} declares {name} twice, which would hide one of them: {shown(name)}"
+        )
 
 
 class _Reader:
-    """Reads a file token by token; ``scopes``: the names that each open scope has declared, the file's first."""
+    """Reads a file token by token; ``scopes``: the names that each open scope has declared, the file's
+    first.
+    """
 
     def __init__(self, text: str) -> None:
         self.tokens = [t for t in _TOKEN.findall(text) if not t.startswith(("//", '"'))]
@@ -63,7 +80,9 @@ class _Reader:
             self.scopes = [set(scope) for scope in start]
         elif re.match(r"#\s*endif", text) and self.branches:
             _, union = self.branches.pop()
-            self.scopes = [a | b for a, b in zip(union, self.scopes, strict=False)] + self.scopes[len(union) :]
+            self.scopes = [a | b for a, b in zip(union, self.scopes, strict=False)] + self.scopes[
+                len(union) :
+            ]
 
     def _closing(self, at: int, opening: str, closing: str, depth: int = 0) -> int:
         """The place after ``at`` where what is open is closed."""
@@ -76,7 +95,9 @@ class _Reader:
     def _at_file_scope(self) -> Iterator[tuple[str, str]]:
         """A type, an enumeration, or a function."""
         end = self.at
-        while end < len(self.tokens) and self.tokens[end] not in "({;" and not self.tokens[end].startswith("#"):
+        while (
+            end < len(self.tokens) and self.tokens[end] not in "({;" and not self.tokens[end].startswith("#")
+        ):
             end += 1
         words = self.tokens[self.at : end]
         if words and words[0] == "typedef":
@@ -175,7 +196,9 @@ class _Reader:
 
 
 def _declarators(words: Sequence[str]) -> Iterator[str]:
-    """The names that a declaration declares: the first word, and the first behind each comma outside brackets."""
+    """The names that a declaration declares: the first word, and the first behind each comma outside
+    brackets.
+    """
     depth, wanted = 0, True
     for word in words:
         depth += (word in "([") - (word in ")]")

@@ -40,9 +40,12 @@ SAMPLE_INNER = Layout(
     "sample_inner",
     "opencl",
     (
-        "Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, coordinates..., vector];",
-        "a realv holds V samples.  An item that writes samples works on one block; one that sums them walks all blocks",
-        "where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an",
+        "Tensors with samples are stored in blocks of VECTORS_PER_BLOCK sample vectors, each [map, "
+        "coordinates..., vector];",
+        "a realv holds V samples.  An item that writes samples works on one block; one that sums them "
+        "walks all blocks",
+        "where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single "
+        "one.  Blocks lie an",
         "odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.",
     ),
     lambda tiled, tensors: KernelWriter(tiled.kernel, tensors, tiled.tiling).text(),
@@ -51,8 +54,10 @@ SAMPLE_OUTER = Layout(
     "sample_outer",
     "opencl_rows",
     (
-        "Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv holds V neighbouring",
-        "points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point function computes one",
+        "Tensors with samples are stored sample after sample, [sample, map, coordinates...].  A realv "
+        "holds V neighbouring",
+        "points of one axis, or V parts of a sum.  Where lanes would differ in their bounds, a point "
+        "function computes one",
         "point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.",
     ),
     lambda tiled, tensors: LaneWriter(tiled, tensors).text(),
@@ -63,7 +68,9 @@ LAYOUTS = (SAMPLE_INNER, SAMPLE_OUTER)
 
 @dataclass(frozen=True)
 class OpenCLModule:
-    """The text of a ``.cl`` file, its kernels' launch data, the macros that it requires, and what it includes."""
+    """The text of a ``.cl`` file, its kernels' launch data, the macros that it requires, and what it
+    includes.
+    """
 
     text: str
     kernels: Mapping[str, KernelText]
@@ -72,9 +79,12 @@ class OpenCLModule:
 
 
 def opencl_source(
-    kernels: Sequence[TiledKernel], tensors: Mapping[str, Tensor], header: Sequence[str],
-    activations: Sequence[FrozenActivation], layout: Layout = SAMPLE_INNER,
-) -> OpenCLModule:  # fmt: skip
+    kernels: Sequence[TiledKernel],
+    tensors: Mapping[str, Tensor],
+    header: Sequence[str],
+    activations: Sequence[FrozenActivation],
+    layout: Layout = SAMPLE_INNER,
+) -> OpenCLModule:
     """The module of ``kernels``, which includes ``activations`` where one of them applies phi or phi'.
 
     Raises ValueError or IRError for what OpenCL C cannot express.
@@ -87,11 +97,19 @@ def opencl_source(
     includes = (prelude(layout.by_sample), *([activation_functions(activations)] if applies else []))
     text = render(
         "opencl/module.cl.mako",
-        header=header, note=layout.note, includes=includes, defined=_defined(groups), names=names, kernels=texts,
-        layout=indented, initial=initial,
-    )  # fmt: skip
+        header=header,
+        note=layout.note,
+        includes=includes,
+        defined=_defined(groups),
+        names=names,
+        kernels=texts,
+        layout=indented,
+        initial=initial,
+    )
     check_scopes(f"{layout.folder}, {header[0] if header else ''}", text)
-    return OpenCLModule(text, {t.name: t for t in texts}, tuple(macro for group in groups for macro in group), includes)
+    return OpenCLModule(
+        text, {t.name: t for t in texts}, tuple(macro for group in groups for macro in group), includes
+    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +150,9 @@ def _tables(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor]) -> list[st
     found = set()
     for kernel in kernels:
         nodes: list[object] = [kernel, *(t for t in tensors.values() if t.ragged)]
-        found |= {i.name for node in nodes for i in integers(node) if isinstance(i, Size) and i.index is not None}
+        found |= {
+            i.name for node in nodes for i in integers(node) if isinstance(i, Size) and i.index is not None
+        }
         found |= {f"{t.layout}_at" for t in (*tensors.values(), kernel.output) if t.ragged}
     return sorted(found)
 
@@ -150,5 +170,11 @@ def _relations(kernels: Sequence[Kernel]) -> list[str]:
 
 
 def _whole_relations(kernels: Sequence[Kernel]) -> list[str]:
-    loops = [loop for k in kernels for n in k.nests for loop in n.loops if isinstance(loop, TableLoop) and not loop.by]
+    loops = [
+        loop
+        for k in kernels
+        for n in k.nests
+        for loop in n.loops
+        if isinstance(loop, TableLoop) and not loop.by
+    ]
     return sorted({loop.relation for loop in loops})

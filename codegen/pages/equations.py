@@ -19,7 +19,15 @@ _HEADINGS = {
 
 def layer_page(derivation: Derivation) -> str:
     """The page of one layer variant."""
-    lines = [f"# {derivation.name}", "", derivation.family.doc, "", *_definition(derivation), "## Symbols", ""]
+    lines = [
+        f"# {derivation.name}",
+        "",
+        derivation.family.doc,
+        "",
+        *_definition(derivation),
+        "## Symbols",
+        "",
+    ]
     lines += [f"- `{symbol}`: {meaning}" for symbol, meaning in symbols(derivation)] + [""]
     for role, heading in _HEADINGS.items():
         kernels = [k for k in derivation.kernels if k.role == role]
@@ -47,9 +55,20 @@ def _definition(derivation: Derivation) -> list[str]:
 
 def loss_page(derived: LossDerivation) -> str:
     """The page of one loss with every activation."""
-    lines = [f"# loss_{derived.loss.name}", "", "Value and output delta (equation 6) for every activation.", ""]
-    lines += ["For each of the outputs n: `T` is the target, `Y` the output and `Z` what phi was applied to.", ""]
+    lines = [
+        f"# loss_{derived.loss.name}",
+        "",
+        "Value and output delta (equation 6) for every activation.",
+        "",
+    ]
+    lines += [
+        "For each of the outputs n: `T` is the target, `Y` the output and `Z` what phi was applied to.",
+        "",
+    ]
     for name in derived.pairs:
-        value, delta = (next(k for k in derived.kernels if k.name == f"{part}_{of_function(name)}") for part in ("value", "delta"))
+        value, delta = (
+            next(k for k in derived.kernels if k.name == f"{part}_{of_function(name)}")
+            for part in ("value", "delta")
+        )
         lines += [f"## {name}", "", "$$", value.latex, "$$", "", "$$", delta.latex, "$$", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,4 +1,6 @@
-"""``manifest.json``: everything that the runtime needs to know about the generated kernels, and a digest of every file."""
+"""``manifest.json``: everything that the runtime needs to know about the generated kernels, and a
+digest of every file.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ from ..tiling.local_memory import numbers
 from ..tiling.tiling import Tile, bounded
 
 VERSION = 2
-#: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a launch.
+#: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a
+#: launch.
 LINE, RECORD = 240, 6
 
 
@@ -38,8 +41,12 @@ def sha256(data: str | bytes) -> str:
 
 
 def ir_digest(kernels: Sequence[Kernel], extra: object = "") -> str:
-    """The digest of a derivation: equal if and only if the derived kernels are, their printed equations aside."""
-    return sha256(repr(tuple(dataclasses.replace(kernel, latex="", text="") for kernel in kernels)) + repr(extra))
+    """The digest of a derivation: equal if and only if the derived kernels are, their printed equations
+    aside.
+    """
+    return sha256(
+        repr(tuple(dataclasses.replace(kernel, latex="", text="") for kernel in kernels)) + repr(extra)
+    )
 
 
 def _freezer(derivation: Derivation) -> IntegerFreezer:
@@ -70,7 +77,13 @@ def _size(info: SizeInfo, freeze: IntegerFreezer) -> dict[str, Any]:
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
     shape = [text(e) for e in tensor.shape]
-    return {"kind": tensor.kind, "shape": shape, "samples": tensor.samples, "ragged": tensor.ragged, "layout": tensor.layout}
+    return {
+        "kind": tensor.kind,
+        "shape": shape,
+        "samples": tensor.samples,
+        "ragged": tensor.ragged,
+        "layout": tensor.layout,
+    }
 
 
 def _work(kernel: Kernel) -> IntExpr:
@@ -81,7 +94,11 @@ def _work(kernel: Kernel) -> IntExpr:
     nests = []
     for nest in kernel.nests:
         extents = [loop.extent for loop in nest.loops if isinstance(loop, Loop)]
-        plain = [e for e in extents if not names(e) and not any(isinstance(i, Size) and i.index is not None for i in integers(e))]
+        plain = [
+            e
+            for e in extents
+            if not names(e) and not any(isinstance(i, Size) and i.index is not None for i in integers(e))
+        ]
         nests.append(multiply(*plain))
     return add(*nests)
 
@@ -92,7 +109,9 @@ def _bounds(kernel: Kernel, axis: str) -> list[list[str]]:
     for nest in kernel.nests:
         for loop in bounded(nest, axis):
             if names(loop.lower) | names(loop.upper) == {axis} and not names(loop.extent):
-                found[loop.lower, loop.upper, loop.extent] = [text(e) for e in (loop.lower, loop.upper, loop.extent)]
+                found[loop.lower, loop.upper, loop.extent] = [
+                    text(e) for e in (loop.lower, loop.upper, loop.extent)
+                ]
     return list(found.values())
 
 
@@ -115,11 +134,17 @@ def _launch(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
 
 
 def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
-    """What only some kernels have: bounds that depend on a tile, split loops, invariants, further sums, a cache tile, lanes."""
+    """What only some kernels have: bounds that depend on a tile, split loops, invariants, further sums,
+    a cache tile, lanes.
+    """
     tiling, lanes = launch.tiling, launch.lanes
     macros = {t.axis: t.macro for t in tiling.tiles}
     bounds = {t.macro: found for t in tiling.tiles if (found := _bounds(kernel, t.axis))}
-    split = {"macro": tiling.loop_split, "iterations": [text(e) for e in tiling.iterations]} if tiling.loop_split else None
+    split = (
+        {"macro": tiling.loop_split, "iterations": [text(e) for e in tiling.iterations]}
+        if tiling.loop_split
+        else None
+    )
     invariant = [operand.invariant for operand in tiling.operands]
     record: dict[str, Any] = {
         "bounds": bounds,
@@ -127,17 +152,24 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "invariant": invariant if any(invariant) else None,
         "sums": [[macros[a] for a in axes] for axes in tiling.sums],
         "cache_tile": _cache(tiling.cache_tile),
-        "lanes": lanes and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
+        "lanes": lanes
+        and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
     }
     return {key: value for key, value in record.items() if value}
 
 
 def _cache(tile: Tile | None) -> dict[str, Any] | None:
     """The tile whose points follow one another in so many iterations."""
-    return None if tile is None or tile.iterations is None else {"macro": tile.macro, "iterations": text(tile.iterations)}
+    return (
+        None
+        if tile is None or tile.iterations is None
+        else {"macro": tile.macro, "iterations": text(tile.iterations)}
+    )
 
 
-def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
+def _kernel(
+    kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]
+) -> dict[str, Any]:
     everything = {**tensors, kernel.output.name: kernel.output}
     record: dict[str, Any] = {
         "name": kernel.name,
@@ -156,16 +188,26 @@ def _kernel(kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str,
 
 
 def _constant(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
-    """Parameters by units, those with an entry for each output map apart; and how the maps lie in the launch."""
+    """Parameters by units, those with an entry for each output map apart; and how the maps lie in the
+    launch.
+    """
     found = launch.tiling.constant_parameters
     if found is None:
         return None
-    record: dict[str, Any] = {"macro": found.macro, "whole": {name: text(e) for name, e in found.whole.items()}}
+    record: dict[str, Any] = {
+        "macro": found.macro,
+        "whole": {name: text(e) for name, e in found.whole.items()},
+    }
     if found.sliced:
         first = kernel.axes[0]
         tile = next((t.macro for t in launch.tiling.tiles if t.axis == first.name), "")
         record["sliced"] = {name: text(e) for name, e in found.sliced.items()}
-        record |= {"split": found.slicing, "maps": text(first.extent), "tile": tile, "dimension": 2 if tile else 1}
+        record |= {
+            "split": found.slicing,
+            "maps": text(first.extent),
+            "tile": tile,
+            "dimension": 2 if tile else 1,
+        }
     return record
 
 
@@ -200,7 +242,9 @@ def _macros(modules: Mapping[str, OpenCLModule]) -> dict[str, Any]:
     return {"macros": {layout: list(module.macros) for layout, module in modules.items()}}
 
 
-def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], made: Mapping[str, IntExpr]) -> dict[str, Any]:
+def layer_record(
+    derivation: Derivation, modules: Mapping[str, OpenCLModule], made: Mapping[str, IntExpr]
+) -> dict[str, Any]:
     """The manifest entry of one layer variant; ``made``: the sizes that passes made."""
     definition, freeze = derivation.definition, _freezer(derivation)
     records = [_size(info, freeze) for info in definition.sizes.values()]
@@ -208,24 +252,37 @@ def layer_record(derivation: Derivation, modules: Mapping[str, OpenCLModule], ma
         {"name": name, "source": "derived", "value": text(value), "minimum": 0}
         for name, value in made.items()
     ]
-    return {
-        "family": derivation.family.name,
-        "options": dict(derivation.options),
-        "choices": {k: list(v) for k, v in derivation.family.options.items()},
-        "doc": derivation.family.doc,
-        "digest": ir_digest(derivation.kernels, [dataclasses.astuple(s) for s in definition.sizes.values()]),
-        "sizes": records,
-        "relations": {r.name: {"columns": dict(r.columns)} for r in definition.relations.values()},
-        "input": definition.input.name,
-        "output": "Z",
-        "selects": selects(derivation.kernels, definition.input.name, "Z"),
-        "parameters": [p.name for p in definition.parameters],
-        "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
-        "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
-        "checks": [{"condition": f"{text(freeze(c.value))} >= 0", "message": shown(c.message)} for c in range_checks(definition)],
-        "kernels": [_kernel(k, derivation.tensors, modules) for k in derivation.kernels],
-        "heads": {loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta} for loss, h in derivation.heads.items()},
-    } | _macros(modules) | _called(definition.names) | _file(derivation.name)
+    return (
+        {
+            "family": derivation.family.name,
+            "options": dict(derivation.options),
+            "choices": {k: list(v) for k, v in derivation.family.options.items()},
+            "doc": derivation.family.doc,
+            "digest": ir_digest(
+                derivation.kernels, [dataclasses.astuple(s) for s in definition.sizes.values()]
+            ),
+            "sizes": records,
+            "relations": {r.name: {"columns": dict(r.columns)} for r in definition.relations.values()},
+            "input": definition.input.name,
+            "output": "Z",
+            "selects": selects(derivation.kernels, definition.input.name, "Z"),
+            "parameters": [p.name for p in definition.parameters],
+            "tensors": {name: _tensor(t) for name, t in derivation.tensors.items()},
+            "initial": {p.name: _initial(derivation, p.name) for p in definition.parameters},
+            "checks": [
+                {"condition": f"{text(freeze(c.value))} >= 0", "message": shown(c.message)}
+                for c in range_checks(definition)
+            ],
+            "kernels": [_kernel(k, derivation.tensors, modules) for k in derivation.kernels],
+            "heads": {
+                loss: {"tensor": h.tensor, "value": h.value, "delta": h.delta}
+                for loss, h in derivation.heads.items()
+            },
+        }
+        | _macros(modules)
+        | _called(definition.names)
+        | _file(derivation.name)
+    )
 
 
 def _called(names: Mapping[str, str]) -> dict[str, Any]:
@@ -248,7 +305,9 @@ def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) ->
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
         "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],
-        "pairs": {a: {"value": f"value_{of_function(a)}", "delta": f"delta_{of_function(a)}"} for a in derived.pairs},
+        "pairs": {
+            a: {"value": f"value_{of_function(a)}", "delta": f"delta_{of_function(a)}"} for a in derived.pairs
+        },
     } | _macros(modules)
 
 
@@ -284,6 +343,8 @@ def _lines(value: Any, depth: int = 0) -> str:
         return flat
     pad = "\n" + " " * (depth + 1)
     if isinstance(value, dict):
-        body = f",{pad}".join(f"{json.dumps(key)}: {_lines(entry, depth + 1)}" for key, entry in value.items())
+        body = f",{pad}".join(
+            f"{json.dumps(key)}: {_lines(entry, depth + 1)}" for key, entry in value.items()
+        )
         return f"{{{pad}{body}{pad[:-1]}}}"
     return f"[{pad}" + f",{pad}".join(_lines(entry, depth + 1) for entry in inner) + f"{pad[:-1]}]"

@@ -28,10 +28,11 @@ _ATOM, _UNARY, _MUL, _ADD = 3, 2, 1, 0
 
 
 def pseudocode(kernel: Kernel) -> str:
-    """Output axes, loops with their tight bounds, what the index solver found (``let``), guards, body and result.
+    """Output axes, loops with their tight bounds, what the index solver found (``let``), guards, body and
+    result.
 
-    Tensors with samples are meant at the sample t, which is left out of their indices.  A kernel that sums the samples has
-    its loop over t innermost.
+    Tensors with samples are meant at the sample t, which is left out of their indices.  A kernel that sums
+    the samples has its loop over t innermost.
     """
     lines = list(_axes(kernel))
     pad = "    " * len(lines)
@@ -77,7 +78,10 @@ def _loop(loop: Axis | Loop | TableLoop) -> str:
             return f"for {name} in rows of {relation}{which}:"
         case Loop(name=name, lower=lower, upper=upper, step=step):
             stride = integer_text(step)
-            return f"for {name} in {integer_text(lower)} .. {integer_text(upper)}{'' if stride == '1' else f' step {stride}'}:"
+            return (
+                f"for {name} in {integer_text(lower)} .. "
+                f"{integer_text(upper)}{'' if stride == '1' else f' step {stride}'}:"
+            )
     raise IRError(f"no loop: {loop}")
 
 

@@ -2,12 +2,12 @@
 
 The sum of p (a + b) becomes a (sum of p) + sum of p b.
 
-A step of the reduction then has one operation less, and nothing needs a register for a.  The sum of p costs next to nothing where
-it does not depend on one of the output axes: points along that axis have it in common, and it shares the loops of the other sum.
-Elsewhere the product stays as it was written.
+A step of the reduction then has one operation less, and nothing needs a register for a.  The sum of p costs
+next to nothing where it does not depend on one of the output axes: points along that axis have it in common,
+and it shares the loops of the other sum.  Elsewhere the product stays as it was written.
 
-What is rounded changes: a (sum of p) and the sum of p b may cancel where every b is close to -a, relative to a.  The NumPy kernels
-keep the sum as it was derived.
+What is rounded changes: a (sum of p) and the sum of p b may cancel where every b is close to -a, relative to
+a.  The NumPy kernels keep the sum as it was derived.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def distributed(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Kernel:
     for number, nest in enumerate(kernel.nests):
         found = _parts(kernel, nest, tensors)
         if found is not None:
-            values[number] = Call("add", (Call("mul", (found.fixed, Accumulator(len(nests)))), Accumulator(number)))
+            values[number] = Call(
+                "add", (Call("mul", (found.fixed, Accumulator(len(nests)))), Accumulator(number))
+            )
             nests[number] = replace(nest, body=found.rest)
             nests.append(replace(nest, body=found.factor))
     if not values:
@@ -86,7 +88,9 @@ def _fixed(e: Expr, kernel: Kernel, nest: Nest, tensors: Mapping[str, Tensor]) -
 
 
 def _in_common(kernel: Kernel, nest: Nest, factors: list[Expr], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether points along some output axis, or all samples, have the sum of the product of ``factors`` in common."""
+    """Whether points along some output axis, or all samples, have the sum of the product of ``factors``
+    in common.
+    """
     used = frozenset().union(*(names(part) for part in (*factors, *nest.loops, *nest.lets, *nest.guards)))
     sampled = any(tensors[load.tensor].samples for factor in factors for load in loads(factor))
     return any(axis.name not in used for axis in kernel.axes) or not (kernel.sums_samples or sampled)

@@ -1,4 +1,6 @@
-"""Sums of a single term, written where their value is used: nothing is added up, so nothing needs an accumulator."""
+"""Sums of a single term, written where their value is used: nothing is added up, so nothing needs an
+accumulator.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from .rewrite import rewritten
 
 
 def inlined(kernel: Kernel) -> Kernel:
-    """``kernel`` without nests that have no loop, condition or temporary; one that sums samples keeps all of its nests."""
+    """``kernel`` without nests that have no loop, condition or temporary; one that sums samples keeps
+    all of its nests.
+    """
     if kernel.sums_samples:
         return kernel
     kept = [number for number, nest in enumerate(kernel.nests) if not _single(nest)]
@@ -27,4 +31,6 @@ def inlined(kernel: Kernel) -> Kernel:
 
 
 def _single(nest: Nest) -> bool:
-    return nest.combine == "sum" and not (nest.loops or nest.lets or nest.conditions or nest.guards or nest.temporaries)
+    return nest.combine == "sum" and not (
+        nest.loops or nest.lets or nest.conditions or nest.guards or nest.temporaries
+    )

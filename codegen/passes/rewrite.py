@@ -10,7 +10,9 @@ Node = TypeVar("Node")
 
 
 def rewritten(node: Node, change: Callable[[Any], Any]) -> Node:
-    """``node`` with ``change`` applied to every node below it and then to itself; what does not change is not copied."""
+    """``node`` with ``change`` applied to every node below it and then to itself; what does not change
+    is not copied.
+    """
     if isinstance(node, tuple):
         return tuple(rewritten(n, change) for n in node)  # type: ignore[return-value]
     if not is_dataclass(node) or isinstance(node, type):

@@ -1,7 +1,8 @@
 """Which axes of a kernel become Python loops in NumPy code, and which become array axes.
 
-Python loops: windows, the rows of a relation, the entries of a ragged tensor, and whatever an array axis cannot express.  All other
-axes are array axes, the sample axis t last.  A loop whose tight bounds depend on array axes runs over offsets from its lower bound.
+Python loops: windows, the rows of a relation, the entries of a ragged tensor, and whatever an array axis
+cannot express.  All other axes are array axes, the sample axis t last.  A loop whose tight bounds depend on
+array axes runs over offsets from its lower bound.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class PrintError(ValueError):
 
 @dataclass(frozen=True)
 class Domain:
-    """An array axis: ``range(start, stop, step)``, or the rows of ``rows``; ``whole`` where that is the full extent."""
+    """An array axis: ``range(start, stop, step)``, or the rows of ``rows``; ``whole`` where that is the
+    full extent.
+    """
 
     name: str
     start: IntExpr = ZERO
@@ -67,7 +70,9 @@ class PythonLoop:
 
 @dataclass(frozen=True)
 class NestPlan:
-    """A nest with its axes chosen: ``domains`` are the array axes in mesh order, outputs first, then ``reduced`` ones."""
+    """A nest with its axes chosen: ``domains`` are the array axes in mesh order, outputs first, then
+    ``reduced`` ones.
+    """
 
     nest: Nest
     loops: tuple[PythonLoop, ...]
@@ -110,7 +115,9 @@ class _Chooser:
         self.inner: list[set[str]] = [set() for _ in kernel.nests]
         for nest, chosen in zip(kernel.nests, self.inner, strict=True):
             everything = nest.position is not None and not is_argmax(nest)
-            chosen.update(loop.name for loop in nest.loops if everything or not self._may_be_array(nest, loop))
+            chosen.update(
+                loop.name for loop in nest.loops if everything or not self._may_be_array(nest, loop)
+            )
 
     def _may_be_array(self, nest: Nest, loop: Loop | TableLoop) -> bool:
         if isinstance(loop, Loop):
@@ -119,7 +126,7 @@ class _Chooser:
         axes |= {other.name for other in nest.loops if isinstance(other, Loop)}
         return not axes and not any(self.tensors[load.tensor].ragged for load in loads(nest))
 
-    # ------------------------------------------------------------------------------------------------ what depends
+    # ------------------------------------------------------------------------------------------- what depends
     def mode(self, nest: int, loop: Loop) -> Mode:
         """How ``loop`` gets its range: its tight bounds as far as they are Python numbers."""
         if not self.vectors(nest, loop.lower, loop.upper, loop.step):
@@ -166,14 +173,16 @@ class _Chooser:
         sampled = frozenset({SAMPLE}) if self.tensors[load.tensor].samples else frozenset()
         return self.vectors(nest, *load.index) | sampled
 
-    # ------------------------------------------------------------------------------------------------- what demands
+    # ------------------------------------------------------------------------------------------- what demands
     def demand(self) -> bool:
         """Turn one array axis into a Python loop where something needs it; False where all is well."""
         return any(self._serve(nest, axes) for nest, axes in self._demands())
 
     def _serve(self, nest: int, axes: frozenset[str]) -> bool:
         """Take the first reduction among ``axes``, or else the first output axis."""
-        inner = [loop.name for loop in self.kernel.nests[nest].loops if loop.name in axes] if nest >= 0 else []
+        inner = (
+            [loop.name for loop in self.kernel.nests[nest].loops if loop.name in axes] if nest >= 0 else []
+        )
         if inner:
             self.inner[nest].add(inner[0])
             return True
@@ -213,7 +222,9 @@ class _Chooser:
                 yield nest, frozenset({loop.name})
 
     def _mesh_demands(self, nest: int, content: Nest) -> Iterator[tuple[int, frozenset[str]]]:
-        """The output axes to loop over, until no array is larger than the output or an access of this nest."""
+        """The output axes to loop over, until no array is larger than the output or an access of this
+        nest.
+        """
         temporaries = dict(content.temporaries)
         output = frozenset(a.name for a in self.kernel.axes if a.name not in self.outer)
         covers = [self.access(nest, load) for load in loads(content)]
@@ -236,7 +247,7 @@ class _Chooser:
         """What is multiplied in the nest's body."""
         return tuple(product(self.kernel.nests[nest].body).factors)
 
-    # -------------------------------------------------------------------------------------------------------- result
+    # ------------------------------------------------------------------------------------------------- result
     def conditions(self, nest: int) -> tuple[Condition, ...]:
         """What restricts the points of a nest, given how its loops run."""
         content = self.kernel.nests[nest]
@@ -254,7 +265,9 @@ class _Chooser:
         content = self.kernel.nests[nest]
         loops: list[PythonLoop] = []
         lets: list[Let] = []
-        domains = [Domain(a.name, stop=a.extent, whole=True) for a in self.kernel.axes if a.name not in self.outer]
+        domains = [
+            Domain(a.name, stop=a.extent, whole=True) for a in self.kernel.axes if a.name not in self.outer
+        ]
         outputs = len(domains)
         for loop in content.loops:
             if isinstance(loop, Loop) and self.mode(nest, loop) == "offset":
@@ -297,15 +310,28 @@ def _check_order(kernel: Kernel, nest: Nest) -> None:
     for let in nest.lets:
         early = sorted(names(let.value) & set(late))
         if early:
-            raise PrintError(f"kernel {kernel.name}: {let.name} is computed from {early[0]} before {early[0]} is known")
+            raise PrintError(
+                f"kernel {kernel.name}: {let.name} is computed from {early[0]} before {early[0]} is known"
+            )
         late.remove(let.name)
 
 
 def is_argmax(nest: Nest) -> bool:
     """True for the largest of one whole axis, numbered by that axis."""
     match nest.loops:
-        case (Loop(name=name, kind=kind, extent=extent, lower=Integer(value=0), upper=upper, step=Integer(value=1)),):
-            return kind != "window" and upper == extent and nest.position == Name(name) and not nest.conditions
+        case (
+            Loop(
+                name=name,
+                kind=kind,
+                extent=extent,
+                lower=Integer(value=0),
+                upper=upper,
+                step=Integer(value=1),
+            ),
+        ):
+            return (
+                kind != "window" and upper == extent and nest.position == Name(name) and not nest.conditions
+            )
     return False
 
 

@@ -65,7 +65,13 @@ class NestCode:
 
 
 def print_nest(
-    where: str, plan: NestPlan, number: str, tensors: Mapping[str, Tensor], own: OwnNames, samples: bool, sum_samples: bool
+    where: str,
+    plan: NestPlan,
+    number: str,
+    tensors: Mapping[str, Tensor],
+    own: OwnNames,
+    samples: bool,
+    sum_samples: bool,
 ) -> NestCode:
     """The statements of ``plan``.
 
@@ -105,12 +111,17 @@ class _Nest:
         self.expression: Value | None = None
         self.defined: set[str] = set()
 
-    # ------------------------------------------------------------------------------------------------------- levels
+    # ------------------------------------------------------------------------------------------------- levels
     def _scalar_level(self, *nodes: object) -> int:
         """How many of the nest's Python loops ``nodes`` are inside of, array axes aside."""
         found = 0
         for name in {n for node in nodes for n in names(node)}:
-            found = max(found, self._scalar_level(self.scope.lets[name]) if name in self.scope.lets else self.levels.get(name, 0))
+            found = max(
+                found,
+                self._scalar_level(self.scope.lets[name])
+                if name in self.scope.lets
+                else self.levels.get(name, 0),
+            )
         return found
 
     def _array_level(self, axis: str) -> int:
@@ -121,7 +132,7 @@ class _Nest:
     def _level(self, node: object) -> int:
         return max([self._scalar_level(node), *(self._array_level(a) for a in self.scope.axes(node))])
 
-    # --------------------------------------------------------------------------------------------------- definitions
+    # -------------------------------------------------------------------------------------------- definitions
     def _define(self, level: int) -> list[Condition]:
         """Define what is known inside of ``level`` loops; returns the scalar tests of that level."""
         self._define_lets(self._lets_of(level, arrays=False))
@@ -211,7 +222,9 @@ class _Nest:
         count: IntExpr = IntOp("add", (loop.stop, IntOp("mul", (Integer(-1), loop.start))))
         if loop.step != Integer(1):
             count = IntOp("ceildiv", (count, loop.step))
-        whole = self._closure(count) - self.defined  # arrays over the whole axis: inside, the loop narrows them
+        whole = (
+            self._closure(count) - self.defined
+        )  # arrays over the whole axis: inside, the loop narrows them
         for domain in self.plan.domains:
             if domain.name in whole:
                 self.code.add(f"{domain.name} = {self._values(domain)}")
@@ -220,14 +233,19 @@ class _Nest:
                 self.code.add(f"{let.name} = {self.scope.integer(let.value)}")
         return f"for {loop.name} in range(int(np.max({self.scope.integer(count)}, initial=0))):"
 
-    # -------------------------------------------------------------------------------------------------------- text
+    # --------------------------------------------------------------------------------------------------- text
     def write(self) -> NestCode:
         """Print everything once, with what ``used`` says is needed."""
         body = Code()
         self.code, outside = body, self.code
         tests = self._define(0)
         narrowed = self.scope.restricted & set(self.outputs)
-        plain = not tests and not self.plan.loops and not narrowed and (self.plan.nest.position is None or bool(self.plan.reduced))
+        plain = (
+            not tests
+            and not self.plan.loops
+            and not narrowed
+            and (self.plan.nest.position is None or bool(self.plan.reduced))
+        )
         value, position = self._accumulators(outside, plain)
         self._loops(0, tests, value, position, plain)
         self.code = outside
@@ -236,7 +254,9 @@ class _Nest:
             value = self.direct
         return NestCode(self.code, value, position, self.scalars.guarded, self.expression)
 
-    def _loops(self, level: int, tests: Sequence[Condition], value: Value, position: Value | None, plain: bool) -> None:
+    def _loops(
+        self, level: int, tests: Sequence[Condition], value: Value, position: Value | None, plain: bool
+    ) -> None:
         if tests and not level:
             with self.code.block(f"if {self.scope.together(tests, array=False)}:"):
                 self._loops(0, (), value, position, plain)
@@ -259,7 +279,11 @@ class _Nest:
         if plain:
             return value, where
         shape = self.shape(axes)
-        start = f"np.zeros({shape}, {self.own.dtype})" if nest.combine == "sum" else f"np.full({shape}, -np.inf, {self.own.dtype})"
+        start = (
+            f"np.zeros({shape}, {self.own.dtype})"
+            if nest.combine == "sum"
+            else f"np.full({shape}, -np.inf, {self.own.dtype})"
+        )
         code.add(f"{value.text} = {start}")
         if where is not None:
             code.add(f"{where.text} = np.full({shape}, -1, {self.own.dtype})")
@@ -267,7 +291,9 @@ class _Nest:
 
     def shape(self, axes: Sequence[str]) -> str:
         """The text of the shape of an array over ``axes``."""
-        sizes = [self.own.samples if a == SAMPLE else self.scope.integer(self.scope.domains[a].stop) for a in axes]
+        sizes = [
+            self.own.samples if a == SAMPLE else self.scope.integer(self.scope.domains[a].stop) for a in axes
+        ]
         return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
     def _point(self, value: Value, position: Value | None, plain: bool) -> None:
@@ -290,7 +316,9 @@ class _Nest:
         else:
             here = self.scope.reached(value.text, self.outputs, self.samples)
             text = aligned(term, value.axes).text
-            self.code.add(f"{here} += {text}" if nest.combine == "sum" else f"{here} = np.maximum({here}, {text})")
+            self.code.add(
+                f"{here} += {text}" if nest.combine == "sum" else f"{here} = np.maximum({here}, {text})"
+            )
 
     def _sum(self) -> Value:
         body = self.plan.nest.body
@@ -329,16 +357,22 @@ class _Nest:
         return Value(f"{term.within(ATOM)}.max(axis={axis}, initial=-np.inf)", left)
 
     def _argmax(self, largest: Value, position: Value) -> None:
-        """The largest along one axis and where it is; the first maximiser wins, and a NaN before any number."""
+        """The largest along one axis and where it is; the first maximiser wins, and a NaN before any
+        number.
+        """
         (axis,) = self.plan.reduced
         term = self.scalars(self.plan.nest.body)
         term = aligned(term, ordered(term.axes, self.scope.order))
         if (*self.outputs, SAMPLE) != tuple(a for a in term.axes if a != axis):
-            raise PrintError(f"{self.where}: a maximum whose body does not depend on every output axis cannot be printed")
+            raise PrintError(
+                f"{self.where}: a maximum whose body does not depend on every output axis cannot be printed"
+            )
         where = term.axes.index(axis)
         self.code.add(f"{position.text} = {term.within(ATOM)}.argmax(axis={where})")
         index = f"np.expand_dims({position.text}, {where})"
-        self.code.add(f"{largest.text} = np.take_along_axis({term.text}, {index}, axis={where}).squeeze({where})")
+        self.code.add(
+            f"{largest.text} = np.take_along_axis({term.text}, {index}, axis={where}).squeeze({where})"
+        )
         self.code.add(f"{position.text} = {position.text}.astype({self.own.dtype})")
         self.direct = largest
 

@@ -54,20 +54,27 @@ class Function:
 def numpy_source(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
     """The module with one function for each of ``kernels``.
 
-    ``tensors`` holds every tensor that a kernel reads, in the order in which functions take them.  ``header`` becomes
-    comments.  A kernel without an argument that tells the number of samples or the dtype takes them as keywords, ``samples`` and
-    ``dtype``.  Raises PrintError, naming the kernel, for what NumPy text cannot express.
+    ``tensors`` holds every tensor that a kernel reads, in the order in which functions take them.  ``header``
+    becomes comments.  A kernel without an argument that tells the number of samples or the dtype takes them
+    as keywords, ``samples`` and ``dtype``.  Raises PrintError, naming the kernel, for what NumPy text cannot
+    express.
     """
     functions = [_KernelPrinter(kernel, tensors).function() for kernel in kernels]
     return _module("module.py.mako", functions, header)
 
 
-def numpy_activations_source(activations: Sequence[PrintedActivation], header: Mapping[str, str] | None = None) -> str:
+def numpy_activations_source(
+    activations: Sequence[PrintedActivation], header: Mapping[str, str] | None = None
+) -> str:
     """The module with ``phi_NAME(z)`` and ``dphi_NAME(y or z)`` for each activation."""
     functions = []
     for activation in activations:
         argument, function = activation.derivative_in, of_function(activation.name)
-        about = f"phi(z) of {activation.name}: {activation.latex}" if activation.latex else f"phi(z) of {activation.name}."
+        about = (
+            f"phi(z) of {activation.name}: {activation.latex}"
+            if activation.latex
+            else f"phi(z) of {activation.name}."
+        )
         functions.append(_elementwise(f"phi_{function}", "z", activation.phi, about))
         about = f"phi'(z) of {activation.name}, from {argument}{' = phi(z)' if argument == 'y' else ''}."
         functions.append(_elementwise(f"dphi_{function}", argument, activation.dphi, about))
@@ -114,7 +121,9 @@ class _KernelPrinter:
         if unknown:
             raise PrintError(f"{self.where}: reads the undeclared tensor {unknown[0]}")
         if len(kernel.axes) != len(kernel.output.shape):
-            raise PrintError(f"{self.where}: {len(kernel.axes)} axes for {len(kernel.output.shape)} indices of the output")
+            raise PrintError(
+                f"{self.where}: {len(kernel.axes)} axes for {len(kernel.output.shape)} indices of the output"
+            )
         self.arguments = arguments(kernel, tensors)
         self.keywords = (*sizes(kernel, tensors), *relations(kernel))
         taken = {*self.arguments, *self.keywords, kernel.output.name, "dphi", *self._variables()}
@@ -138,7 +147,11 @@ class _KernelPrinter:
         kernel = self.kernel
         bound = {a.name for a in kernel.axes} | {name for name, _ in kernel.temporaries}
         for nest in kernel.nests:
-            bound |= {loop.name for loop in nest.loops} | {let.name for let in nest.lets} | {n for n, _ in nest.temporaries}
+            bound |= (
+                {loop.name for loop in nest.loops}
+                | {let.name for let in nest.lets}
+                | {n for n, _ in nest.temporaries}
+            )
         free = {n for nest in kernel.nests for n in names(nest)} | set(names(kernel.result))
         if free - bound:
             raise PrintError(f"{self.where}: the name {sorted(free - bound)[0]} is not bound")
@@ -158,12 +171,16 @@ class _KernelPrinter:
         keywords = f", *, {', '.join([*self.keywords, *unknown])}" if self.keywords or unknown else ""
         guarded = guarded or any(n.guarded for n in nests)
         body = tuple(piece for line in lines for piece in wrapped(line))
-        return Function(kernel.name, f"{parameters}{keywords}".removeprefix(", "), self._document(), body, guarded)
+        return Function(
+            kernel.name, f"{parameters}{keywords}".removeprefix(", "), self._document(), body, guarded
+        )
 
     def _samples_at_the_end(self) -> bool:
         """True where t is summed last because the result itself reads tensors with samples."""
         result = [self.kernel.result, *(value for _, value in self.kernel.temporaries)]
-        return self.kernel.sums_samples and any(self.tensors[x.tensor].samples for part in result for x in loads(part))
+        return self.kernel.sums_samples and any(
+            self.tensors[x.tensor].samples for part in result for x in loads(part)
+        )
 
     def _nest(self, n: int, late: bool) -> NestCode:
         number = str(n) if len(self.kernel.nests) > 1 else ""
@@ -177,12 +194,17 @@ class _KernelPrinter:
         """
         result = [self.kernel.result, *(value for _, value in self.kernel.temporaries)]
         uses = sum(node == Accumulator(n) for part in result for node in scalars(part))
-        return uses == 1 and (len(nest.code.lines) == 1 or (len(self.kernel.nests) == 1 and self.kernel.result == Accumulator(n)))
+        return uses == 1 and (
+            len(nest.code.lines) == 1
+            or (len(self.kernel.nests) == 1 and self.kernel.result == Accumulator(n))
+        )
 
     def _result(self, nests: Sequence[NestCode], late: bool) -> tuple[Code, Value, bool]:
         """The statements after the nests, and the value of the output at the current entries."""
         code = Code()
-        scope = Scope(self.where, self.tensors, [Domain(a.name, stop=a.extent, whole=True) for a in self.plan.arrays])
+        scope = Scope(
+            self.where, self.tensors, [Domain(a.name, stop=a.extent, whole=True) for a in self.plan.arrays]
+        )
         printer = Scalars(scope, self.own.dtype, {n: nest.value for n, nest in enumerate(nests)})
         for name, expression in self.kernel.temporaries:
             bound = printer(expression)
@@ -205,9 +227,11 @@ class _KernelPrinter:
             base = f"dphi[{index.pop(0)}]"
         while index and index[-1] == ":":
             index.pop()
-        return Value(f"{base}[{', '.join(index)}]" if index else base, (*self.arrays, *self.sampled), view=True)
+        return Value(
+            f"{base}[{', '.join(index)}]" if index else base, (*self.arrays, *self.sampled), view=True
+        )
 
-    # -------------------------------------------------------------------------------------------------------- frame
+    # -------------------------------------------------------------------------------------------------- frame
     def _frame(self, nests: Sequence[NestCode], tail: Code, value: Value) -> None:
         """The loops over output entries around the nests, and where the values go."""
         outputs = [(self.kernel.output, value)]
@@ -239,9 +263,13 @@ class _KernelPrinter:
             else:
                 self._filled(outputs, inner, nests, tail)
             for tensor, value in outputs:
-                self.code.add(f"{tensor.name}.append({self._own_array(value) if complete else self._entry(tensor)})")
+                self.code.add(
+                    f"{tensor.name}.append({self._own_array(value) if complete else self._entry(tensor)})"
+                )
 
-    def _filled(self, outputs: _Outputs, loops: Sequence[Axis], nests: Sequence[NestCode], tail: Code) -> None:
+    def _filled(
+        self, outputs: _Outputs, loops: Sequence[Axis], nests: Sequence[NestCode], tail: Code
+    ) -> None:
         """Arrays that the Python loops ``loops`` fill."""
         skip = 1 if self.kernel.output.ragged else 0
         for tensor, _ in outputs:
@@ -263,7 +291,9 @@ class _KernelPrinter:
         self.code.extend(tail)
 
     def _entry(self, tensor: Tensor) -> str:
-        return self.fresh(f"{tensor.name}_entry") if tensor.ragged or self.kernel.output.ragged else tensor.name
+        return (
+            self.fresh(f"{tensor.name}_entry") if tensor.ragged or self.kernel.output.ragged else tensor.name
+        )
 
     def _complete(self, value: Value) -> bool:
         return not value.literal and value.axes == (*self.arrays, *self.sampled)
@@ -289,12 +319,17 @@ class _KernelPrinter:
         return f"({extents[0]},)" if len(extents) == 1 else f"({', '.join(extents)})"
 
     def _preamble(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
-        """``samples`` and ``dtype`` where the body mentions them: statements, and parameters for what no argument tells."""
+        """``samples`` and ``dtype`` where the body mentions them: statements, and parameters for what
+        no argument tells.
+        """
         body = "\n".join(lines)
         sources = [*self.arguments, *(["dphi"] if self.kernel.finish == "dphi" else [])]
         sampled = [a for a in sources if a == "dphi" or self.tensors[a].samples]
         statements, parameters = [], []
-        for name, found, attribute in ((self.own.samples, sampled, "shape[-1]"), (self.own.dtype, sources, "dtype")):
+        for name, found, attribute in (
+            (self.own.samples, sampled, "shape[-1]"),
+            (self.own.dtype, sources, "dtype"),
+        ):
             if re.search(rf"\b{name}\b", body) and found:
                 statements.append(f"    {name} = {self._sample(found[0])}.{attribute}")
             elif re.search(rf"\b{name}\b", body):
@@ -308,8 +343,13 @@ class _KernelPrinter:
     def _document(self) -> str:
         tensors = [self.tensors[a] for a in self.arguments]
         outputs = [self.kernel.output] + ([self.kernel.position] if self.kernel.position else [])
-        shapes = f"{', '.join(self._described(t) for t in tensors)} -> {', '.join(self._described(t) for t in outputs)}"
-        return f"{self.kernel.text.strip()}\n\n{shapes.strip()}" if self.kernel.text.strip() else shapes.strip()
+        shapes = (
+            f"{', '.join(self._described(t) for t in tensors)} -> "
+            f"{', '.join(self._described(t) for t in outputs)}"
+        )
+        return (
+            f"{self.kernel.text.strip()}\n\n{shapes.strip()}" if self.kernel.text.strip() else shapes.strip()
+        )
 
     def _described(self, tensor: Tensor) -> str:
         sizes_ = [self._integer(s) for s in tensor.shape] + (["samples"] if tensor.samples else [])

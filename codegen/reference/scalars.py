@@ -11,17 +11,33 @@ from .scope import Scope
 from .values import ADD, ATOM, COMPARE, MULTIPLY, NEGATE, POWER, Value, aligned, ordered
 
 _FUNCTIONS = {
-    "exp": "np.exp", "log": "np.log", "sqrt": "np.sqrt", "sin": "np.sin", "cos": "np.cos", "tan": "np.tan",
-    "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan", "sinh": "np.sinh", "cosh": "np.cosh",
-    "tanh": "np.tanh", "erf": "erf", "fabs": "np.abs", "sigmoid": "expit", "xlogy": "xlogy", "fmax": "np.fmax",
+    "exp": "np.exp",
+    "log": "np.log",
+    "sqrt": "np.sqrt",
+    "sin": "np.sin",
+    "cos": "np.cos",
+    "tan": "np.tan",
+    "asin": "np.arcsin",
+    "acos": "np.arccos",
+    "atan": "np.arctan",
+    "sinh": "np.sinh",
+    "cosh": "np.cosh",
+    "tanh": "np.tanh",
+    "erf": "erf",
+    "fabs": "np.abs",
+    "sigmoid": "expit",
+    "xlogy": "xlogy",
+    "fmax": "np.fmax",
     "fmin": "np.fmin",
-}  # fmt: skip
+}
 _LITERAL = ("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
 _OF_NUMBERS = {_FUNCTIONS[name]: f"math.{name}" for name in _LITERAL}
 
 
 class Scalars:
-    """Prints the scalar expressions of one scope; ``dtype`` is the text of the dtype that arrays of literals take."""
+    """Prints the scalar expressions of one scope; ``dtype`` is the text of the dtype that arrays of
+    literals take.
+    """
 
     def __init__(
         self,
@@ -41,7 +57,9 @@ class Scalars:
             return self.scope.load(e)
         target = self.axes(e)
         value = self._print(e, target)
-        return value if value.literal or isinstance(e, Accumulator | Temporary) else replace(value, axes=target)
+        return (
+            value if value.literal or isinstance(e, Accumulator | Temporary) else replace(value, axes=target)
+        )
 
     def axes(self, *expressions: Expr) -> tuple[str, ...]:
         """The joint array axes of ``expressions``, t included, in mesh order."""
@@ -53,7 +71,11 @@ class Scalars:
                         found.update(self.scope.axes(value))
                     case Load(tensor=tensor, index=index, inside=inside):
                         found.update(self.scope.axes(*index, *inside))
-                        found.update((SAMPLE,) if tensor in self.scope.tensors and self.scope.tensors[tensor].samples else ())
+                        found.update(
+                            (SAMPLE,)
+                            if tensor in self.scope.tensors and self.scope.tensors[tensor].samples
+                            else ()
+                        )
                     case Accumulator(nest=nest) if nest in self.accumulators:
                         found.update(self.accumulators[nest].axes)
                     case Temporary(name=name) if name in self.temporaries:
@@ -98,7 +120,9 @@ class Scalars:
 
     def _select(self, e: Select, target: tuple[str, ...]) -> Value:
         self.guarded |= any(_risky(node) for branch in (e.yes, e.no) for node in scalars(branch))
-        left, right, yes, no = (self._print(part, target) for part in (e.test.left, e.test.right, e.yes, e.no))
+        left, right, yes, no = (
+            self._print(part, target) for part in (e.test.left, e.test.right, e.yes, e.no)
+        )
         test = f"{left.within(COMPARE + 1)} {e.test.op} {right.within(COMPARE + 1)}"
         text = f"np.where({test}, {yes.text}, {no.text})"
         return Value(f"{text}.astype({self.dtype})" if yes.literal and no.literal else text)
@@ -114,7 +138,9 @@ class Scalars:
             case "neg", [part]:
                 return replace(_negative(part), literal=literal)
             case "div", [above, below]:
-                return Value(f"{above.within(MULTIPLY)} / {below.within(NEGATE)}", rank=MULTIPLY, literal=literal)
+                return Value(
+                    f"{above.within(MULTIPLY)} / {below.within(NEGATE)}", rank=MULTIPLY, literal=literal
+                )
             case "pow", [base, exponent]:
                 return Value(f"{base.within(ATOM)} ** {exponent.within(NEGATE)}", rank=POWER, literal=literal)
         return self._named(e, operands, literal)
@@ -172,4 +198,8 @@ def _call_text(function: str, operands: list[Value], literal: bool) -> str:
     arguments = ", ".join(p.text for p in operands)
     if not literal:
         return f"{function}({arguments})"
-    return f"{_OF_NUMBERS[function]}({arguments})" if function in _OF_NUMBERS else f"float({function}({arguments}))"
+    return (
+        f"{_OF_NUMBERS[function]}({arguments})"
+        if function in _OF_NUMBERS
+        else f"float({function}({arguments}))"
+    )

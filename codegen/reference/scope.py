@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...derive.ir import Column, Condition, Integer, IntExpr, IntOp, Let, Load, Name, Size, Tensor, integers, names
+from ...derive.ir import (
+    Column,
+    Condition,
+    Integer,
+    IntExpr,
+    IntOp,
+    Let,
+    Load,
+    Name,
+    Size,
+    Tensor,
+    integers,
+    names,
+)
 from .axes import SAMPLE, Domain, PrintError
 from .values import ADD, ATOM, COMPARE, LOGICAL, MULTIPLY, NEGATE, Value, access, aligned, ordered, subscript
 
@@ -12,8 +25,8 @@ from .values import ADD, ATOM, COMPARE, LOGICAL, MULTIPLY, NEGATE, Value, access
 class Scope:
     """The names that are in scope in one nest.
 
-    ``domains`` are its array axes in mesh order, ``conditions`` what restricts them.  ``used`` collects the names that the printed
-    text mentions, so that only those are defined.
+    ``domains`` are its array axes in mesh order, ``conditions`` what restricts them.  ``used`` collects the
+    names that the printed text mentions, so that only those are defined.
     """
 
     def __init__(
@@ -34,7 +47,7 @@ class Scope:
         self.restricted = {v for c in conditions for v in self.axes(c)}
         self.even = {name for name in self.domains if self._even_domain(name)}
 
-    # -------------------------------------------------------------------------------------------------- dependence
+    # --------------------------------------------------------------------------------------------- dependence
     def axes(self, *nodes: object) -> tuple[str, ...]:
         """The array axes that ``nodes`` depend on, in mesh order."""
         return ordered({a for node in nodes for n in names(node) for a in self._axes_of(n)}, self.order)
@@ -55,9 +68,11 @@ class Scope:
                 return False
         return True
 
-    # ---------------------------------------------------------------------------------------------------- integers
+    # ----------------------------------------------------------------------------------------------- integers
     def integer(self, e: IntExpr, target: tuple[str, ...] | None = None, rank: int = LOGICAL) -> str:
-        """``e`` as text; where it depends on array axes, an array that broadcasts against ``target`` (default: its own axes)."""
+        """``e`` as text; where it depends on array axes, an array that broadcasts against ``target``
+        (default: its own axes).
+        """
         return self._integer(e, self.axes(e) if target is None else target).within(rank)
 
     def _integer(self, e: IntExpr, target: tuple[str, ...]) -> Value:
@@ -101,7 +116,9 @@ class Scope:
                 return Value(f"pow({part(0)}, -1, {part(1)})")
             case "inverse" if not array:
                 return Value(f"pow(int({part(0)}), -1, int({part(1)}))")
-        raise PrintError(f"{self.where}: cannot print the integer operation {e.op} over the array axes {self.axes(e)}")
+        raise PrintError(
+            f"{self.where}: cannot print the integer operation {e.op} over the array axes {self.axes(e)}"
+        )
 
     def _sum(self, args: Sequence[IntExpr], target: tuple[str, ...]) -> Value:
         text = ""
@@ -133,14 +150,18 @@ class Scope:
             return " & ".join(f"({t})" for t in texts)
         return " and ".join(texts)
 
-    # ---------------------------------------------------------------------------------------------------- accesses
+    # ----------------------------------------------------------------------------------------------- accesses
     def load(self, load: Load) -> Value:
-        """An access as an array: a view where its indices are evenly spaced, 0 where ``inside`` does not hold."""
+        """An access as an array: a view where its indices are evenly spaced, 0 where ``inside`` does
+        not hold.
+        """
         tensor = self.tensors.get(load.tensor)
         if tensor is None:
             raise PrintError(f"{self.where}: reads the undeclared tensor {load.tensor}")
         if len(tensor.shape) != len(load.index):
-            raise PrintError(f"{self.where}: {tensor.name} has {len(tensor.shape)} indices, not {len(load.index)}")
+            raise PrintError(
+                f"{self.where}: {tensor.name} has {len(tensor.shape)} indices, not {len(load.index)}"
+            )
         base, index, shape = tensor.name, load.index, tensor.shape
         if tensor.ragged:
             base = f"{base}[{self.integer(index[0], ())}]"
@@ -153,13 +174,19 @@ class Scope:
     def _zero_extended(self, value: Value, masks: Sequence[Condition], tests: Sequence[Condition]) -> Value:
         if masks:
             axes = ordered({*value.axes, *self.axes(*masks)}, self.order)
-            parts = [aligned(Value(self.condition(c), self.axes(c), COMPARE), axes).within(ATOM) for c in masks]
+            parts = [
+                aligned(Value(self.condition(c), self.axes(c), COMPARE), axes).within(ATOM) for c in masks
+            ]
             value = Value(f"np.where({' & '.join(parts)}, {aligned(value, axes).text}, 0)", axes)
         if tests:
-            value = Value(f"({value.text} if {self.together(tests, array=False)} else {_zero(value)})", value.axes)
+            value = Value(
+                f"({value.text} if {self.together(tests, array=False)} else {_zero(value)})", value.axes
+            )
         return value
 
-    def read(self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False) -> Value:
+    def read(
+        self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False
+    ) -> Value:
         """``base[index]``, with ``clip`` limited to the range of each index."""
         axes = [self.axes(e) for e in index]
         if self._separate(axes):
@@ -167,11 +194,15 @@ class Scope:
                 None if clip or len(group) != 1 else self._slice(e, group[0], size)
                 for e, size, group in zip(index, shape, axes, strict=True)
             ]
-            texts = [s or self._entry(e, size, None, clip) for e, size, s in zip(index, shape, slices, strict=True)]
+            texts = [
+                s or self._entry(e, size, None, clip) for e, size, s in zip(index, shape, slices, strict=True)
+            ]
             return _chained(base, list(zip(texts, axes, slices, strict=True)), samples)
         return self._gather(base, index, shape, samples, clip)
 
-    def _gather(self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool) -> Value:
+    def _gather(
+        self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool
+    ) -> Value:
         """``base`` at index arrays that broadcast against each other."""
         target = self.axes(*index)
         texts = [self._entry(e, size, target, clip) for e, size in zip(index, shape, strict=True)]
@@ -195,7 +226,7 @@ class Scope:
             return self._gather(name, index, shape, samples, clip=False).text
         return subscript(name, [s or a for s, a in zip(slices, axes, strict=True)])
 
-    # ---------------------------------------------------------------------------------------------- even spacing
+    # ------------------------------------------------------------------------------------------- even spacing
     def _slice(self, e: IntExpr, axis: str, size: IntExpr) -> str | None:
         """``e`` as a slice along ``axis``; None where its values are not evenly spaced."""
         domain = self.domains[axis]
@@ -271,7 +302,12 @@ class Scope:
         if c.op != "==":
             return self._monotone(moving[0], axis)
         side = self._value(moving[0])
-        return isinstance(side, IntOp) and side.op == "mod" and not self.axes(side.args[1]) and self._even(side.args[0], axis)
+        return (
+            isinstance(side, IntOp)
+            and side.op == "mod"
+            and not self.axes(side.args[1])
+            and self._even(side.args[0], axis)
+        )
 
     def _monotone(self, e: IntExpr, axis: str) -> bool:
         """True where ``e`` never turns along ``axis``, so that what is below a bound is a range."""
@@ -281,7 +317,11 @@ class Scope:
         if not isinstance(e, IntOp) or e.op not in ("add", "mul", "min", "max", "floordiv", "ceildiv"):
             return False
         moving = [a for a in e.args if self.axes(a)]
-        return len(moving) == 1 and (not e.op.endswith("div") or moving[0] == e.args[0]) and self._monotone(moving[0], axis)
+        return (
+            len(moving) == 1
+            and (not e.op.endswith("div") or moving[0] == e.args[0])
+            and self._monotone(moving[0], axis)
+        )
 
     def _value(self, e: IntExpr) -> IntExpr:
         return self._value(self.lets[e.name]) if isinstance(e, Name) and e.name in self.lets else e

@@ -30,7 +30,12 @@ def _in_parentheses(line: str) -> str:
 def _bracketed(line: str) -> bool:
     """True if the outermost brackets hold so much of the line that it can be broken there."""
     start = line.find("(")
-    return start >= 0 and len(line) - start > WIDTH // 2 and line.endswith(")") and _depths(line)[start + 1 : -1].count(0) == 0
+    return (
+        start >= 0
+        and len(line) - start > WIDTH // 2
+        and line.endswith(")")
+        and _depths(line)[start + 1 : -1].count(0) == 0
+    )
 
 
 def _depths(line: str) -> list[int]:
@@ -85,5 +90,8 @@ def comments(header: Mapping[str, str]) -> list[str]:
     for key, value in header.items():
         for line in f"{key}: {value}".splitlines():
             indent = "" if line.startswith(f"{key}:") else "    "
-            lines += [f"# {part}" for part in textwrap.wrap(line, WIDTH - 2, initial_indent=indent, subsequent_indent="    ")]
+            lines += [
+                f"# {part}"
+                for part in textwrap.wrap(line, WIDTH - 2, initial_indent=indent, subsequent_indent="    ")
+            ]
     return lines

@@ -14,8 +14,8 @@ class Value:
     """``text`` is an array with the axes ``axes``, in that order.
 
     ``rank`` is the precedence of its outermost operator.  ``literal`` marks a Python number of no dtype.
-    ``items`` are the entries of a basic subscript of ``base``, each with the axis that it keeps; ``view`` marks text that may share
-    memory with an argument.
+    ``items`` are the entries of a basic subscript of ``base``, each with the axis that it keeps; ``view``
+    marks text that may share memory with an argument.
     """
 
     text: str
@@ -68,7 +68,11 @@ def aligned(value: Value, target: tuple[str, ...]) -> Value:
     wanted = target[target.index(value.axes[0]) :]
     if value.axes == wanted:
         return value
-    base, items = (value.base, value.items) if value.items is not None else (value.within(ATOM), [(":", a) for a in value.axes])
+    base, items = (
+        (value.base, value.items)
+        if value.items is not None
+        else (value.within(ATOM), [(":", a) for a in value.axes])
+    )
     pieces: list[str] = []
     position = 0
     for text, axis in items:
@@ -108,7 +112,9 @@ def letters(axes: Iterable[str]) -> dict[str, str]:
 
 
 def contract(factors: Sequence[Value], reduced: frozenset[str], order: Sequence[str]) -> Value:
-    """The product of ``factors`` summed over ``reduced``; every reduced axis must be an axis of some factor."""
+    """The product of ``factors`` summed over ``reduced``; every reduced axis must be an axis of some
+    factor.
+    """
     outside = [v for v in factors if not reduced & set(v.axes)]
     inside = _merged([v for v in factors if reduced & set(v.axes)], order)
     if not inside:
@@ -116,7 +122,9 @@ def contract(factors: Sequence[Value], reduced: frozenset[str], order: Sequence[
     if len(inside) == 1:
         total = _total(inside[0], reduced)
     else:
-        total = (_matmul(inside[0], inside[1], reduced, order) if len(inside) == 2 else None) or _einsum(inside, reduced, order)
+        total = (_matmul(inside[0], inside[1], reduced, order) if len(inside) == 2 else None) or _einsum(
+            inside, reduced, order
+        )
     return multiply([*outside, total], order)
 
 
@@ -163,15 +171,21 @@ def _einsum(values: list[Value], reduced: frozenset[str], order: Sequence[str]) 
     left = tuple(a for a in axes if a not in reduced)
     inputs = ",".join("".join(letter[a] for a in v.axes) for v in values)
     outputs = "".join(letter[a] for a in left)
-    return Value(f'np.einsum("{inputs}->{outputs}", {", ".join(v.text for v in values)}, optimize=True)', left)
+    return Value(
+        f'np.einsum("{inputs}->{outputs}", {", ".join(v.text for v in values)}, optimize=True)', left
+    )
 
 
 def scaled(value: Value, negative: bool, above: Sequence[str], below: Sequence[str]) -> Value:
     """``value`` times and divided by literals."""
     if above:
-        value = replace(value, text=" * ".join([*above, value.within(NEGATE)]), rank=MULTIPLY, items=None, view=False)
+        value = replace(
+            value, text=" * ".join([*above, value.within(NEGATE)]), rank=MULTIPLY, items=None, view=False
+        )
     for divisor in below:
-        value = replace(value, text=f"{value.within(MULTIPLY)} / {divisor}", rank=MULTIPLY, items=None, view=False)
+        value = replace(
+            value, text=f"{value.within(MULTIPLY)} / {divisor}", rank=MULTIPLY, items=None, view=False
+        )
     if negative:
         value = replace(value, text=f"-{value.within(NEGATE)}", rank=NEGATE, items=None, view=False)
     return value

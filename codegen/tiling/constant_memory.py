@@ -18,8 +18,10 @@ from ..analysis.signature import arguments
 class ConstantParameters:
     """The parameters of one kernel.
 
-    ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the units of an entry;
-    ``whole``: the others, with all of their units.  ``slicing``: the macro that says whether a launch is given slices.
+    ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the
+    units of an entry;
+    ``whole``: the others, with all of their units.  ``slicing``: the macro that says whether a launch is
+    given slices.
     """
 
     macro: str
@@ -33,9 +35,15 @@ def constant_parameters(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Consta
     names = [name for name in arguments(kernel, tensors) if not tensors[name].samples]
     if not names:
         return None
-    sliced = {name: multiply(*tensors[name].shape[1:], Integer(1)) for name in names if _by_map(kernel, tensors[name])}
+    sliced = {
+        name: multiply(*tensors[name].shape[1:], Integer(1))
+        for name in names
+        if _by_map(kernel, tensors[name])
+    }
     whole = {name: units(tensors[name]) for name in names if name not in sliced}
-    return ConstantParameters(f"SPACE_{kernel.name}", sliced, whole, f"SLICED_{kernel.name}" if sliced else "")
+    return ConstantParameters(
+        f"SPACE_{kernel.name}", sliced, whole, f"SLICED_{kernel.name}" if sliced else ""
+    )
 
 
 def _by_map(kernel: Kernel, tensor: Tensor) -> bool:

@@ -2,10 +2,11 @@
 
 That is so for a few samples, and for tensors that lie sample after sample.
 
-The choice follows from the access maps alone.  Along an output axis every lane computes its own point; along the innermost
-reduction axis the lanes are accumulators of one point, summed at the end.  A value that does not depend on the axis is the same
-in all lanes, one that moves with it by one number is a vector in memory, any other is gathered.  An axis that enters conditions,
-solved indices or numbers cannot be one of lanes: control flow is scalar.  Windows are too short for it.
+The choice follows from the access maps alone.  Along an output axis every lane computes its own point; along
+the innermost reduction axis the lanes are accumulators of one point, summed at the end.  A value that does
+not depend on the axis is the same in all lanes, one that moves with it by one number is a vector in memory,
+any other is gathered.  An axis that enters conditions, solved indices or numbers cannot be one of lanes:
+control flow is scalar.  Windows are too short for it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from ...derive.ir import (
 from ..analysis.addresses import stride
 from ..analysis.affine import ZERO
 
-#: What a vector costs beside one load: a stride that may be one, a gather, and the sum of the lanes at the end.
+#: What a vector costs beside one load: a stride that may be one, a gather, and the sum of the lanes at the
+#: end.
 MAYBE, GATHER, LANE_SUM = 2, 8, 3
 #: More than this, and the same number of scalars is as fast.
 MOST = 16
@@ -112,7 +114,9 @@ def _output_cost(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> in
     for nest in kernel.nests:
         for loop in nest.loops:
             bounds = names(loop.lower) | names(loop.upper) if isinstance(loop, Loop) else set()
-            if axis in bounds and not bounds <= outer:  # lanes must agree on the bounds, which is seen before all loops
+            if (
+                axis in bounds and not bounds <= outer
+            ):  # lanes must agree on the bounds, which is seen before all loops
                 return None
     index: tuple[IntExpr, ...] = tuple(Name(a.name) for a in kernel.axes)
     points = [(kernel.output, index)]
@@ -136,14 +140,18 @@ def _last_loop(kernel: Kernel) -> Loop | None:
 
 
 def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Lanes | None:
-    """The axis whose lanes need the fewest gathers; None where scalars are as good.  Of equals the innermost output axis."""
+    """The axis whose lanes need the fewest gathers; None where scalars are as good.
+
+    Of equals the innermost output axis.
+    """
     scalar, found = scalar_names(kernel), []
     for axis in reversed(kernel.axes):
         if axis.name not in scalar and axis.kind != "window" and not _varies(axis.extent):
             found.append((_output_cost(kernel, tensors, axis.name), Lanes(axis.name, "output", axis.extent)))
     loop = _last_loop(kernel)
     if loop is not None and loop.name not in scalar and loop.kind != "window" and loop.step == Integer(1):
-        found.append((_reduction_cost(kernel.nests[0], tensors, loop.name), Lanes(loop.name, "reduction", loop.extent)))
+        found.append(
+            (_reduction_cost(kernel.nests[0], tensors, loop.name), Lanes(loop.name, "reduction", loop.extent))
+        )
     usable = [(cost, lanes) for cost, lanes in found if cost is not None and cost <= MOST]
     return min(usable, key=lambda entry: entry[0])[1] if usable else None
-

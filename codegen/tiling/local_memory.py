@@ -2,10 +2,11 @@
 
 They are those that all of its work items, which differ in their samples alone, read at the same points.
 
-The outermost loop of a kernel's nest runs over its whole range.  For some iterations of it at a time the group copies what its tile
-reads in all of them: every value of the inner loops, every point of the tile.  All indices are plain loops and axes over whole
-axes of the tensor, so that nothing outside it is read; control flow does not depend on the samples, so that all items meet at the
-barriers.
+The outermost loop of a kernel's nest runs over its whole range.  For some iterations of it at a time the
+group copies what its tile
+reads in all of them: every value of the inner loops, every point of the tile.  All indices are plain loops
+and axes over whole axes of the tensor, so that nothing outside it is read; control flow does not depend on
+the samples, so that all items meet at the barriers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from ..passes.factor_out_invariants import together
 
 @dataclass(frozen=True)
 class Copy:
-    """One operand: ``variable`` is its array ``[iteration, points of tiled axes..., inner loops...]``, ``inner`` with extents."""
+    """One operand: ``variable`` is its array ``[iteration, points of tiled axes..., inner loops...]``,
+    ``inner`` with extents.
+    """
 
     load: Load
     variable: str
@@ -38,7 +41,9 @@ class Local:
 
 
 def local(kernel: Kernel, tensors: Mapping[str, Tensor], tiled: Sequence[str]) -> Local | None:
-    """What a group of ``kernel`` may copy under tiles over the axes ``tiled``; None where there is nothing."""
+    """What a group of ``kernel`` may copy under tiles over the axes ``tiled``; None where there is
+    nothing.
+    """
     loops = _whole_loops(kernel)
     if not loops:
         return None

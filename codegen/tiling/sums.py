@@ -38,4 +38,8 @@ def _of_call(function: str, degrees: Sequence[int]) -> int | None:
 
 def sums_in_parts(kernel: Kernel) -> bool:
     """True where partial sums over the samples add up to the whole: the result is linear in its nests."""
-    return kernel.sums_samples and all(n.combine == "sum" for n in kernel.nests) and _degree(kernel.result, kernel) == 1
+    return (
+        kernel.sums_samples
+        and all(n.combine == "sum" for n in kernel.nests)
+        and _degree(kernel.result, kernel) == 1
+    )

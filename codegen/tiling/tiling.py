@@ -17,7 +17,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from ...derive.ir import Axis, Integer, IntExpr, IntOp, Kernel, Load, Loop, Nest, Size, Tensor, integers, loads, names
+from ...derive.ir import (
+    Axis,
+    Integer,
+    IntExpr,
+    IntOp,
+    Kernel,
+    Load,
+    Loop,
+    Nest,
+    Size,
+    Tensor,
+    integers,
+    loads,
+    names,
+)
 from ..passes.factor_out_invariants import together
 from .constant_memory import ConstantParameters, constant_parameters
 from .lanes import Lanes
@@ -108,7 +122,9 @@ class Tiling:
     @property
     def choices(self) -> tuple[str, ...]:
         """The macros that concern neither tiles nor memory spaces."""
-        return tuple(macro for macro in (self.partial_sums, self.group, self.loop_split, self.unroll) if macro)
+        return tuple(
+            macro for macro in (self.partial_sums, self.group, self.loop_split, self.unroll) if macro
+        )
 
     @property
     def cache_tile(self) -> Tile | None:
@@ -159,7 +175,11 @@ def _monotone(e: IntExpr) -> bool:
 
 def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
     """The loops of ``nest`` whose bounds depend on ``axis``."""
-    return tuple(loop for loop in nest.loops if isinstance(loop, Loop) and axis in names(loop.lower) | names(loop.upper))
+    return tuple(
+        loop
+        for loop in nest.loops
+        if isinstance(loop, Loop) and axis in names(loop.lower) | names(loop.upper)
+    )
 
 
 def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
@@ -185,7 +205,9 @@ def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
 
 def _free(kernel: Kernel, fixed: Set[str]) -> list[Axis]:
     """The axes that no bound depends on, without those in ``fixed``."""
-    return [a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)]
+    return [
+        a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)
+    ]
 
 
 def _operands(kernel: Kernel) -> list[Load]:
@@ -263,21 +285,33 @@ def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], p
     if not isinstance(first, Loop):
         return []
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors) | tiled
-    found = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0 and _tileable(first, a.name, tiled)]
+    found = [
+        a
+        for a in kernel.axes
+        if a.name not in fixed and _reuse(a, kernel) > 0 and _tileable(first, a.name, tiled)
+    ]
     return [Tile(a.name, f"{prefix}{a.name}", a.extent, first.extent) for a in found[:1]]
 
 
 def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     """Chooses the tiles of ``kernel``; the runtime picks their sizes."""
     prefix = f"TILE_{kernel.name}_"
-    parts, group = (f"PARTIAL_SUMS_{kernel.name}", f"GROUP_{kernel.name}") if sums_in_parts(kernel) else ("", "")
+    parts, group = (
+        (f"PARTIAL_SUMS_{kernel.name}", f"GROUP_{kernel.name}") if sums_in_parts(kernel) else ("", "")
+    )
     iterations = _outermost_iterations(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
     tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
     found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
     split = f"LOOP_SPLIT_{kernel.name}" if group and iterations else ""
-    found = replace(found, partial_sums=parts, group=group, loop_split=split, iterations=iterations, unroll=unroll)
-    return replace(found, constant_parameters=constant_parameters(kernel, tensors), local=local(kernel, tensors, found.axes))
+    found = replace(
+        found, partial_sums=parts, group=group, loop_split=split, iterations=iterations, unroll=unroll
+    )
+    return replace(
+        found,
+        constant_parameters=constant_parameters(kernel, tensors),
+        local=local(kernel, tensors, found.axes),
+    )
 
 
 def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
@@ -287,7 +321,11 @@ def _outermost_iterations(kernel: Kernel) -> tuple[IntExpr, ...]:
     extent that varies.
     """
     found = [nest.loops[0] for nest in kernel.nests if nest.loops]
-    plain = [loop.extent for loop in found if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)]
+    plain = [
+        loop.extent
+        for loop in found
+        if isinstance(loop, Loop) and not names(loop.extent) and not _reads_table(loop.extent)
+    ]
     return tuple(plain) if len(plain) == len(kernel.nests) else ()
 
 
@@ -353,12 +391,17 @@ def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Ti
     found = [_operand(load, kernel, tensors, tiles) for load in _operands(kernel)]
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
     inner = [t.axis for t in tiles if not t.in_cache]
-    return Tiling(tuple(tiles), tuple(found), sums=tuple(depends_on(nest, tensors, inner) for nest in further))
+    return Tiling(
+        tuple(tiles), tuple(found), sums=tuple(depends_on(nest, tensors, inner) for nest in further)
+    )
 
 
 def _operand(load: Load, kernel: Kernel, tensors: Mapping[str, Tensor], tiles: Sequence[Tile]) -> Operand:
     """``load`` as an operand of a body under ``tiles``."""
-    samples, iterations = tensors[load.tensor].samples, {loop.name for nest in kernel.nests for loop in nest.loops}
+    samples, iterations = (
+        tensors[load.tensor].samples,
+        {loop.name for nest in kernel.nests for loop in nest.loops},
+    )
     used = names(load) | ({SAMPLES} if samples else set())
     axes = tuple(t.axis for t in tiles if t.axis in used)
     invariant = not used & iterations and not (kernel.sums_samples and samples)

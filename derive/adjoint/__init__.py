@@ -1,4 +1,4 @@
-"""From a definition to its derivatives: fundamental equations, index solver, nests of loops, loss heads, proofs.
+"""From a definition to its derivatives: fundamental equations, solver, nests, loss heads, proofs.
 May import the language, the symbols and the IR.
 Never a printer of equations, and no layer by name.
 """

@@ -1,4 +1,6 @@
-"""What the sizes of a definition decide: whether accesses stay inside, and how many terms a parameter's sums have."""
+"""What the sizes of a definition decide: whether accesses stay inside, and how many terms a parameter's
+sums have.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ from ..symbols.indices import AxisVariable
 
 @dataclass(frozen=True)
 class RangeCheck:
-    """A condition on the sizes of a network: where ``value >= 0`` does not hold, it is refused with ``message``."""
+    """A condition on the sizes of a network: where ``value >= 0`` does not hold, it is refused with
+    ``message``.
+    """
 
     value: sp.Expr
     message: str
 
 
-def _occurrences(definition: Definition) -> Iterator[tuple[Stage, sp.Symbol, Access, dict[sp.Symbol, sp.Expr]]]:
+def _occurrences(
+    definition: Definition,
+) -> Iterator[tuple[Stage, sp.Symbol, Access, dict[sp.Symbol, sp.Expr]]]:
     """Every access with the extents of the variables in its scope."""
     for stage in definition.stages:
         scopes: list[tuple[sp.Expr, tuple[sp.Symbol, ...]]] = [(stage.expression, ())]
@@ -53,12 +59,16 @@ def range_checks(definition: Definition) -> list[RangeCheck]:
             extent = sp.sympify(axis.extent).subs(first)
             for value in _extremes(definition, symbol, entry, extent, extents):
                 if not (value.is_nonnegative and not value.is_Symbol) and value not in checks:
-                    checks[value] = RangeCheck(value, f"the access {symbol} in {stage.name} leaves {access.tensor}")
+                    checks[value] = RangeCheck(
+                        value, f"the access {symbol} in {stage.name} leaves {access.tensor}"
+                    )
     return list(checks.values())
 
 
 def _is_tied(definition: Definition, stage: Stage) -> bool:
-    """True where a where= condition may keep an index inside; the index solver then adds the bounds itself."""
+    """True where a where= condition may keep an index inside; the index solver then adds the bounds
+    itself.
+    """
     rows = {c for _, r in stage.reductions for c in r.constraints if not c.atoms(AppliedUndef)}
     return bool(rows)
 
@@ -69,17 +79,22 @@ def _extremes(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extent:
 
     It is empty where the index is the tensor's own axis or the entry of a relation.
     """
-    if isinstance(entry, AppliedUndef) or (entry.is_Symbol and sp.expand(extents.get(entry, sp.S.NaN) - extent) == 0):
+    if isinstance(entry, AppliedUndef) or (
+        entry.is_Symbol and sp.expand(extents.get(entry, sp.S.NaN) - extent) == 0
+    ):
         return []
     low, high = (_extreme(definition, symbol, entry, extents, side) for side in (-1, 1))
     if any(e.atoms(AppliedUndef) or e.free_symbols & set(extents) for e in (low, high, extent)):
         raise DefinitionError(
-            f"layer {definition.name}: whether the access {symbol} stays inside depends on the maps; write .padded or .clipped"
+            f"layer {definition.name}: whether the access {symbol} stays inside depends on the maps; "
+            "write .padded or .clipped"
         )
     return [low, sp.expand(extent - 1 - high)]
 
 
-def _extreme(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extents: dict[sp.Symbol, sp.Expr], side: int) -> sp.Expr:
+def _extreme(
+    definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extents: dict[sp.Symbol, sp.Expr], side: int
+) -> sp.Expr:
     """The largest (side 1) or smallest (-1) value of an affine index.
 
     The range of a variable may depend on others, so the innermost variable is replaced first.
@@ -100,20 +115,27 @@ def _extreme(definition: Definition, symbol: sp.Symbol, entry: sp.Expr, extents:
 
 @dataclass(frozen=True)
 class FanIn:
-    """The number of terms ``numerator / denominator`` that the sums over a parameter have, on average over the units."""
+    """The number of terms ``numerator / denominator`` that the sums over a parameter have, on average
+    over the units.
+    """
 
     numerator: sp.Expr
     denominator: sp.Expr
 
 
 def fan_in(definition: Definition, parameter: str) -> FanIn | None:
-    """The number of terms that the sums over ``parameter`` have; None where the parameter stands under no sum.
+    """The number of terms that the sums over ``parameter`` have; None where the parameter stands under no
+    sum.
 
-    A sum over the connections of a unit counts their mean number.  A window that differs per kernel counts with its largest size.
+    A sum over the connections of a unit counts their mean number.  A window that differs per kernel counts
+    with its largest size.
     """
     for stage in definition.stages:
         for _, reduction in stage.reductions:
-            if any(s in definition.accesses and definition.accesses[s].tensor == parameter for s in reduction.body.free_symbols):
+            if any(
+                s in definition.accesses and definition.accesses[s].tensor == parameter
+                for s in reduction.body.free_symbols
+            ):
                 return _terms(definition, reduction.variables)
     return None
 
@@ -125,7 +147,9 @@ def _terms(definition: Definition, variables: tuple[sp.Symbol, ...]) -> FanIn:
         variable = definition.variables[symbol]
         if isinstance(variable, AxisVariable):
             extent = sp.sympify(variable.extent)
-            for table in sorted((f for f in extent.atoms(AppliedUndef) if f.func.__name__ in definition.sizes), key=str):
+            for table in sorted(
+                (f for f in extent.atoms(AppliedUndef) if f.func.__name__ in definition.sizes), key=str
+            ):
                 extent = extent.subs(table, sp.Symbol(f"{table.func.__name__}_max"))
             numerator *= extent
         else:

@@ -92,10 +92,17 @@ class Adjoint:
         Equation 1 holds for every stage, 7 for every stage below Z and for the input, 8 for every parameter.
         """
         definition = self.definition
-        differentiated = [definition.tensors[s.name] for s in reversed(definition.stages[:-1]) if s.name not in definition.shifts]
+        differentiated = [
+            definition.tensors[s.name]
+            for s in reversed(definition.stages[:-1])
+            if s.name not in definition.shifts
+        ]
         return [
             *(self._forward(stage) for stage in definition.stages),
-            *(Equation("delta", info, tuple(self.contributions(info))) for info in [*differentiated, definition.input]),
+            *(
+                Equation("delta", info, tuple(self.contributions(info)))
+                for info in [*differentiated, definition.input]
+            ),
             *(Equation("gradient", info, tuple(self.contributions(info))) for info in definition.parameters),
         ]
 
@@ -106,7 +113,9 @@ class Adjoint:
                 self.builder.solve(contribution.term)
 
     def _forward(self, stage: Stage) -> Equation:
-        terms = tuple(Contribution(stage, self.forward_term(stage, r), symbol) for symbol, r in stage.reductions)
+        terms = tuple(
+            Contribution(stage, self.forward_term(stage, r), symbol) for symbol, r in stage.reductions
+        )
         return Equation("forward", self.definition.tensors[stage.name], terms, stage)
 
     def contributions(self, target: TensorInfo) -> list[Contribution]:
@@ -131,7 +140,9 @@ class Adjoint:
 
     def _occurrences(self, e: sp.Expr, target: TensorInfo) -> list[sp.Symbol]:
         accesses = self.definition.accesses
-        return sorted((s for s in e.free_symbols if s in accesses and accesses[s].tensor == target.name), key=str)
+        return sorted(
+            (s for s in e.free_symbols if s in accesses and accesses[s].tensor == target.name), key=str
+        )
 
     def position_number(self, reduction: Reduction) -> sp.Expr:
         """The row-major number of a point in the window of a maximum (ledger D8)."""
@@ -149,13 +160,23 @@ class Adjoint:
         rename = {v: sp.Symbol(f"{v}_", integer=True, nonnegative=True) for v in variables if v in taken}
         access = self.definition.accesses[symbol]
         equations = [
-            e.subs(rename, simultaneous=True) - axis.symbol for e, axis in zip(access.index, target.axes, strict=True)
+            e.subs(rename, simultaneous=True) - axis.symbol
+            for e, axis in zip(access.index, target.axes, strict=True)
         ]
         equations += [c.subs(rename, simultaneous=True) for c in (reduction.constraints if reduction else ())]
         bounds = tuple(b.subs(rename, simultaneous=True) for b in (reduction.bounds if reduction else ()))
         skipping = self._skipping(reduction)
-        term = Term(tuple(self.builder.unknown(v, rename) for v in variables), tuple(equations), numbers_first(body), rename,
-                    target.axes, "sum", None, skipping, bounds)  # fmt: skip
+        term = Term(
+            tuple(self.builder.unknown(v, rename) for v in variables),
+            tuple(equations),
+            numbers_first(body),
+            rename,
+            target.axes,
+            "sum",
+            None,
+            skipping,
+            bounds,
+        )
         return Contribution(stage, term, symbol)
 
     def _skipping(self, reduction: Reduction | None) -> tuple[Access, ...]:
@@ -174,8 +195,17 @@ class Adjoint:
     def _forward_term(self, stage: Stage, reduction: Reduction) -> Term:
         position = self.position_number(reduction) if reduction.combine == "max" else None
         unknowns = tuple(self.builder.unknown(v, {}) for v in reduction.variables)
-        return Term(unknowns, reduction.constraints, reduction.body, {}, stage.axes, reduction.combine, position,
-                    self._skipping(reduction), reduction.bounds)  # fmt: skip
+        return Term(
+            unknowns,
+            reduction.constraints,
+            reduction.body,
+            {},
+            stage.axes,
+            reduction.combine,
+            position,
+            self._skipping(reduction),
+            reduction.bounds,
+        )
 
 
 def numbers_first(body: sp.Expr) -> sp.Expr:

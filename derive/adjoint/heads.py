@@ -1,8 +1,8 @@
 """Loss heads: a loss composed with a layer's coupled tail, such as cross-entropy with softmax (equation 30).
 
-The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail couples units,
-equation 6 cannot be applied unit by unit.  Then the composition of tail and loss is differentiated, and its terms cancel.  The
-result is proved by writing every sum out for a small index set.
+The *tail* of a layer are the stages after the last one that reads the input or a parameter.  Where the tail
+couples units, equation 6 cannot be applied unit by unit.  Then the composition of tail and loss is
+differentiated, and its terms cancel.  The result is proved by writing every sum out for a small index set.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class _Form:
 def coupled_tail(definition: Definition) -> tuple[Stage, tuple[Stage, ...]] | None:
     """The stage below the tail, and the tail, where it contains a sum over units; None for other layers."""
     stages = definition.stages
-    reads = [{definition.accesses[s].tensor for s in stage.symbols if s in definition.accesses} for stage in stages]
+    reads = [
+        {definition.accesses[s].tensor for s in stage.symbols if s in definition.accesses} for stage in stages
+    ]
     for n, base in enumerate(stages[:-1]):
         allowed = {s.name for s in stages[n:]}
         tail = [s for s in stages[n + 1 :] if s.name not in definition.shifts]
@@ -71,12 +73,19 @@ def _is_elementwise(definition: Definition, stage: Stage) -> bool:
     if not stage.reductions:
         return True
     (accumulator, reduction), *more = stage.reductions
-    whole = stage.expression == accumulator and not stage.axes and not reduction.constraints and not reduction.bounds
+    whole = (
+        stage.expression == accumulator
+        and not stage.axes
+        and not reduction.constraints
+        and not reduction.bounds
+    )
     return whole and not more and reduction.combine == "sum"
 
 
 class _Composer:
-    """Differentiates a loss composed with a tail; every tensor with the base's axes is written at the same index i."""
+    """Differentiates a loss composed with a tail; every tensor with the base's axes is written at the
+    same index i.
+    """
 
     def __init__(self, definition: Definition, base: Stage, tail: tuple[Stage, ...], loss: Loss) -> None:
         self.definition, self.base, self.tail, self.loss = definition, base, tail, loss
@@ -88,7 +97,9 @@ class _Composer:
         return sp.Symbol(f"{stage.name}[{', '.join(str(a.symbol) for a in stage.axes)}]", real=True)
 
     def at_index(self, e: sp.Expr) -> sp.Expr:
-        """``e`` with every access of a full tensor written at index i, whatever its bound index was called."""
+        """``e`` with every access of a full tensor written at index i, whatever its bound index was
+        called.
+        """
         replace = {}
         for symbol in e.free_symbols:
             access = self.definition.accesses.get(symbol)
@@ -126,7 +137,9 @@ class _Composer:
         return rho if expanded.has(sp.exp) else sp.factor_terms(expanded)
 
     def through_outputs(self, e: sp.Expr) -> sp.Expr:
-        """``e`` with the tail's maps named instead of written out, and the map that Z divides replaced by Z."""
+        """``e`` with the tail's maps named instead of written out, and the map that Z divides replaced
+        by Z.
+        """
         maps = [s for s in self.tail if not s.reductions and s.name != "Z"]
         for stage in maps:
             e = e.subs(self.body(stage), self.full[stage.name])
@@ -170,7 +183,9 @@ class _Composer:
 
         r = total(self.loss.rho.subs({t_symbol: self.target, y_symbol: self.full["Z"]}, simultaneous=True))
         difference = sp.expand_log((r - total(form.summand)).subs(exponentials), force=True)
-        if not vanishes(sp.expand(difference.subs({a[k]: sp.log(q[k]) for k in range(points)}))) and not vanishes(difference):
+        if not vanishes(
+            sp.expand(difference.subs({a[k]: sp.log(q[k]) for k in range(points)}))
+        ) and not vanishes(difference):
             return False
         sums = {s: total(e) for s, e in form.sums}
         derived = (form.delta.subs(sums).subs(values[k]) for k in range(points))
@@ -179,9 +194,14 @@ class _Composer:
     def _written_out(self, a: list[sp.Symbol]) -> list[dict[sp.Symbol, sp.Expr]]:
         """For every unit k the value of every tensor of the tail, where the base has the value a[k]."""
         targets = sp.symbols(f"t0:{len(a)}", real=True)
-        shifts = {s: sp.S.Zero for s in self.definition.accesses if self.definition.accesses[s].tensor in self.definition.shifts}
+        shifts = {
+            s: sp.S.Zero
+            for s in self.definition.accesses
+            if self.definition.accesses[s].tensor in self.definition.shifts
+        }
         values: list[dict[sp.Symbol, sp.Expr]] = [
-            {self.full[self.base.name]: value, self.target: target, **shifts} for value, target in zip(a, targets, strict=True)
+            {self.full[self.base.name]: value, self.target: target, **shifts}
+            for value, target in zip(a, targets, strict=True)
         ]
         for stage in self.tail:
             bodies = [self.body(stage).subs(known) for known in values]
@@ -190,7 +210,9 @@ class _Composer:
         return values
 
 
-def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str, Head], tuple[Kernel, ...], dict[str, Tensor]]:
+def derive_heads(
+    definition: Definition, builder: NestBuilder
+) -> tuple[dict[str, Head], tuple[Kernel, ...], dict[str, Tensor]]:
     """The fused loss kernels of a layer with a coupled tail, for every loss with which its terms cancel.
 
     A fused form that cannot be proved equal to the composition is not offered.
@@ -207,7 +229,8 @@ def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str
     }
     shape = tuple(builder.integer(sp.sympify(a.extent)) for a in info.axes)
     tensors = {
-        k: Tensor(k, i.kind, shape if i.axes else (), True, i.ragged) for k, i in extra.items()  # type: ignore[arg-type]
+        k: Tensor(k, i.kind, shape if i.axes else (), True, i.ragged)  # type: ignore[arg-type]
+        for k, i in extra.items()
     }
     heads: dict[str, Head] = {}
     kernels: list[Kernel] = []
@@ -226,12 +249,20 @@ def derive_heads(definition: Definition, builder: NestBuilder) -> tuple[dict[str
 class _HeadWriter:
     """Writes the two kernels of one loss that was proved to cancel with the tail."""
 
-    def __init__(self, definition: Definition, builder: NestBuilder, composer: _Composer, form: _Form) -> None:
+    def __init__(
+        self, definition: Definition, builder: NestBuilder, composer: _Composer, form: _Form
+    ) -> None:
         self.composer, self.form, self.base, self.loss = composer, form, composer.base, composer.loss
         self.weight = sp.Symbol("weight[]", real=True)
-        self.accesses = {**builder.accesses, composer.target: Access("T", composer.index), self.weight: Access("weight", ())}
+        self.accesses = {
+            **builder.accesses,
+            composer.target: Access("T", composer.index),
+            self.weight: Access("weight", ()),
+        }
         for stage in (self.base, *composer.tail):
-            self.accesses.setdefault(composer.full[stage.name], Access(stage.name, tuple(a.symbol for a in stage.axes)))
+            self.accesses.setdefault(
+                composer.full[stage.name], Access(stage.name, tuple(a.symbol for a in stage.axes))
+            )
         self.builder = NestBuilder(definition, self.accesses)
         weight = TensorInfo("weight", "input", (), False, True)
         self.builder.extents = {**builder.extents, "T": definition.tensors["Z"], "weight": weight}
@@ -255,7 +286,9 @@ class _HeadWriter:
         form, base, integer = self.form, self.base, self.builder.integer
         axes = tuple(Axis(a.symbol.name, a.kind, integer(sp.sympify(a.extent))) for a in base.axes)
         nests = tuple(_sum_nest(self.builder, base.axes, e) for _, e in form.sums)
-        temporaries, result = self.builder.scalar(form.delta * self.weight, {s: n for n, (s, _) in enumerate(form.sums)})
+        temporaries, result = self.builder.scalar(
+            form.delta * self.weight, {s: n for n, (s, _) in enumerate(form.sums)}
+        )
         sums = {s: rf"\left({self.over}{latex(e, names=self.names)}\right)" for s, e in form.sums}
         below = ",".join(latex(s) for s in self.composer.index)
         left = rf"\delta^{{{shown_latex(base.name)}}}_{{{below}}}"

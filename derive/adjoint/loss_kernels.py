@@ -26,7 +26,9 @@ UNIT = AxisVariable(n, "unit", N)
 
 @dataclass(frozen=True)
 class LossDerivation:
-    """A loss with its kernels ``value_<activation>`` and ``delta_<activation>``; N counts the output units, flattened."""
+    """A loss with its kernels ``value_<activation>`` and ``delta_<activation>``; N counts the output
+    units, flattened.
+    """
 
     loss: Loss
     pairs: Mapping[str, LossPair]
@@ -40,7 +42,8 @@ def loss_definition(name: str) -> Definition:
     kinds = {"T": "target", "Y": "stage", "Z": "stage", "delta": "delta", "weight": "input", "r": "loss"}
     tensors = {k: TensorInfo(k, kinds[k], a, False, True) for k, a in axes.items()}
     accesses = {
-        sp.Symbol(f"{k}[{'n' if a else ''}]", real=True): Access(k, tuple(v.symbol for v in a)) for k, a in axes.items()
+        sp.Symbol(f"{k}[{'n' if a else ''}]", real=True): Access(k, tuple(v.symbol for v in a))
+        for k, a in axes.items()
     }
     sizes = {"N": SizeInfo("N", "input", axis=0, minimum=1)}
     return Definition(name, sizes, {}, tensors, (), accesses, {n: UNIT}, {})
@@ -54,7 +57,9 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
         k: Tensor(k, info.kind, tuple(Size("N") for _ in info.axes), True)  # type: ignore[arg-type]
         for k, info in definition.tensors.items()
     }
-    places = {s: sp.Symbol(f"{k}[n]", real=True) for s, k in ((t_symbol, "T"), (y_symbol, "Y"), (z_symbol, "Z"))}
+    places = {
+        s: sp.Symbol(f"{k}[n]", real=True) for s, k in ((t_symbol, "T"), (y_symbol, "Y"), (z_symbol, "Z"))
+    }
     weight = sp.Symbol("weight[]", real=True)
     axis = Axis("n", "unit", Size("N"))
     pairs: dict[str, LossPair] = {}
@@ -66,10 +71,35 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
         body = pair.value.subs(places, simultaneous=True)
         term = Term((builder.unknown(n, {}),), (), body, {}, ())
         _, result = builder.scalar(total * weight, {total: 0})
-        kernels.append(Kernel(f"value_{function}", "loss", "r", tensors["r"], (), (builder.nest(term),), result,
-                              latex=rf"r = \sum_{{n}} {sp.latex(pair.value)}", text=f"r = sum over n of {pair.value}"))  # fmt: skip
+        kernels.append(
+            Kernel(
+                f"value_{function}",
+                "loss",
+                "r",
+                tensors["r"],
+                (),
+                (builder.nest(term),),
+                result,
+                latex=rf"r = \sum_{{n}} {sp.latex(pair.value)}",
+                text=f"r = sum over n of {pair.value}",
+            )
+        )
         delta = pair.delta.subs(places, simultaneous=True)
         temporaries, value = builder.scalar(delta * weight, {})
-        kernels.append(Kernel(f"delta_{function}", "loss", "delta", tensors["delta"], (axis,), (), value, "", None,
-                              temporaries, rf"\delta_n = {sp.latex(pair.delta)}", f"delta[n] = {pair.delta}"))  # fmt: skip
+        kernels.append(
+            Kernel(
+                f"delta_{function}",
+                "loss",
+                "delta",
+                tensors["delta"],
+                (axis,),
+                (),
+                value,
+                "",
+                None,
+                temporaries,
+                rf"\delta_n = {sp.latex(pair.delta)}",
+                f"delta[n] = {pair.delta}",
+            )
+        )
     return LossDerivation(loss, pairs, tensors, tuple(kernels))

@@ -37,17 +37,23 @@ class Term:
 
 
 class NestBuilder:
-    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the definition's, such as deltas."""
+    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the
+    definition's, such as deltas.
+    """
 
     def __init__(self, definition: Definition, accesses: Mapping[sp.Symbol, Access]) -> None:
         self.definition = definition
         self.accesses = accesses
         relations = {
-            f"{r.name}_{column}": (r.name, column) for r in definition.relations.values() for column, _ in r.columns
+            f"{r.name}_{column}": (r.name, column)
+            for r in definition.relations.values()
+            for column, _ in r.columns
         }
         self.integer = IntegerFreezer(frozenset(definition.sizes), relations)
         self.extents = {t.name: t for t in definition.tensors.values()}
-        self._solved: dict[int, tuple[Term, tuple[Solution, dict[sp.Symbol, Access], sp.Expr]]] = {}  # keeps its terms alive
+        self._solved: dict[
+            int, tuple[Term, tuple[Solution, dict[sp.Symbol, Access], sp.Expr]]
+        ] = {}  # keeps its terms alive
 
     def unknown(self, symbol: sp.Symbol, rename: Mapping[sp.Symbol, sp.Symbol]) -> Unknown:
         """``symbol`` as an unknown of the index solver, under its new name."""
@@ -63,7 +69,7 @@ class NestBuilder:
         first = {axes[0].symbol: index[0]} if axes else {}
         return [sp.sympify(a.extent).subs(first) for a in axes]
 
-    # ------------------------------------------------------------------------------------------------------ nests
+    # -------------------------------------------------------------------------------------------------- nests
     def solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         """The solution, the accesses at the solution's indices, and the body with solved indices."""
         if id(term) not in self._solved:
@@ -94,7 +100,9 @@ class NestBuilder:
         return solution, located, body
 
     @staticmethod
-    def _at(e: sp.Expr, rename: Mapping[sp.Symbol, sp.Symbol], solution: Solution, expand: bool = True) -> sp.Expr:
+    def _at(
+        e: sp.Expr, rename: Mapping[sp.Symbol, sp.Symbol], solution: Solution, expand: bool = True
+    ) -> sp.Expr:
         result = e.subs(rename, simultaneous=True).subs(solution.values, simultaneous=True)
         return sp.expand(result) if expand else result
 
@@ -122,19 +130,25 @@ class NestBuilder:
             temporaries=temporaries,
         )
 
-    def scalar(self, e: sp.Expr, accumulators: Mapping[sp.Symbol, int]) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
+    def scalar(
+        self, e: sp.Expr, accumulators: Mapping[sp.Symbol, int]
+    ) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A map expression over the output axes, frozen, with its temporaries."""
         located = {s: self.accesses[s] for s in e.free_symbols if s in self.accesses}
         return self._freeze(e, self._lookup(located, accumulators))
 
-    def _freeze(self, e: sp.Expr, lookup: Callable[[sp.Symbol], Expr | None]) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
+    def _freeze(
+        self, e: sp.Expr, lookup: Callable[[sp.Symbol], Expr | None]
+    ) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A scalar body as temporaries, in order, and the expression that uses them."""
         where = f"layer {self.definition.name}"
         replacements, inner = with_temporaries(e)
         names: set[sp.Symbol] = set()
         temporaries: list[tuple[str, Expr]] = []
         for symbol, value in replacements:
-            temporaries.append((symbol.name, ScalarFreezer(self.integer, temporary_lookup(set(names), lookup), where)(value)))
+            temporaries.append(
+                (symbol.name, ScalarFreezer(self.integer, temporary_lookup(set(names), lookup), where)(value))
+            )
             names.add(symbol)
         return tuple(temporaries), ScalarFreezer(self.integer, temporary_lookup(names, lookup), where)(inner)
 

@@ -1,8 +1,9 @@
 """Proof that Z does not change with a definition's shifts, such as the maximum that keeps a softmax finite.
 
-The tangent d/dm of a shift m is propagated through the stages.  The shift itself has the tangent 1.  The tangent of every stage
-that m reaches must be a constant multiple of the stage's value: -1 times for exp(A - m) and for a sum of such terms, 0 times for
-a quotient of two such sums.  An indexed shift m[i] must keep its index on the way, since every entry is proved by itself.
+The tangent d/dm of a shift m is propagated through the stages.  The shift itself has the tangent 1.  The
+tangent of every stage that m reaches must be a constant multiple of the stage's value: -1 times for exp(A -
+m) and for a sum of such terms, 0 times for a quotient of two such sums.  An indexed shift m[i] must keep its
+index on the way, since every entry is proved by itself.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class _Proof:
             if carrier is not None:
                 self.carriers[stage.name] = carrier
         if "Z" in self.carriers:
-            raise DefinitionError(f"layer {self.definition.name}: Z depends on {self.shift}, which is declared as a shift")
+            raise DefinitionError(
+                f"layer {self.definition.name}: Z depends on {self.shift}, which is declared as a shift"
+            )
 
     def _stage(self, stage: Stage) -> _Carrier | None:
         kept = self._indices(stage)
@@ -83,12 +86,15 @@ class _Proof:
 
     def _reached(self, e: sp.Expr) -> list[sp.Symbol]:
         accesses = self.definition.accesses
-        return sorted((s for s in e.free_symbols if s in accesses and accesses[s].tensor in self.carriers), key=str)
+        return sorted(
+            (s for s in e.free_symbols if s in accesses and accesses[s].tensor in self.carriers), key=str
+        )
 
     def _indices(self, stage: Stage) -> tuple[sp.Symbol, ...] | None:
         """The indices under which ``stage`` reads the shift, None where it does not.
 
-        They must be the stage's own and the same in every access, so that each entry of the shift moves alone.
+        They must be the stage's own and the same in every access, so that each entry of the shift moves
+        alone.
         """
         found = set()
         for e in (stage.expression, *(r.body for _, r in stage.reductions)):
@@ -100,11 +106,16 @@ class _Proof:
         axes = {a.symbol for a in stage.axes}
         (kept, *others) = sorted(found, key=str)
         if others or not set(kept) <= axes or len(set(kept)) < len(kept):
-            raise self.refuse(stage, f"it is read at {sorted(found, key=str)}, which are not the stage's own indices")
+            raise self.refuse(
+                stage, f"it is read at {sorted(found, key=str)}, which are not the stage's own indices"
+            )
         return kept
 
 
 def prove_shifts(definition: Definition) -> None:
-    """Prove dZ/dm = 0 for every shift m of ``definition``.  Raises DefinitionError where the proof does not succeed."""
+    """Prove dZ/dm = 0 for every shift m of ``definition``.
+
+    Raises DefinitionError where the proof does not succeed.
+    """
     for shift in sorted(definition.shifts):
         _Proof(definition, shift).run()

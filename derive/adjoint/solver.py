@@ -131,12 +131,14 @@ def _sign(e: sp.Expr) -> int:
 class IndexSolver:
     """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given."""
 
-    def __init__(self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]) -> None:
+    def __init__(
+        self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]
+    ) -> None:
         self.where = where
         self.state = _State({u.symbol: u for u in unknowns})
         self.known_extents = known_extents
 
-    # ------------------------------------------------------------------------------------------------ equations
+    # ---------------------------------------------------------------------------------------------- equations
     def substitute(self, expression: sp.Expr) -> sp.Expr:
         """``expression`` with every solved variable replaced."""
         return sp.expand(expression.subs(self.state.values)) if self.state.values else sp.expand(expression)
@@ -222,7 +224,9 @@ class IndexSolver:
             if grouped is not None:
                 pending.remove(grouped)
                 continue
-            candidates = sorted((c for e in pending for c in self._candidates(e, pending)), key=lambda c: c[0])
+            candidates = sorted(
+                (c for e in pending for c in self._candidates(e, pending)), key=lambda c: c[0]
+            )
             if candidates:
                 _, symbol, coefficient, equation = candidates[0]
                 pending.remove(equation)
@@ -231,7 +235,7 @@ class IndexSolver:
             self.state.residual.extend(Relational(e, "==", sp.S.Zero) for e in pending)
             break
 
-    # --------------------------------------------------------------------------------------------------- bounds
+    # ------------------------------------------------------------------------------------------------- bounds
     def _in_range(self, value: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
         """Expressions that must be >= 0 so that 0 <= value < extent, without those that always are."""
         value, extent = self.substitute(value), self.substitute(extent)
@@ -266,12 +270,16 @@ class IndexSolver:
         inequalities = self._collapse(inequalities)
         self._sort_quotients()
         loops = self._ordered_loops()
-        conditions = [Relational(Modulo(q.numerator, q.divisor), "==", sp.S.Zero) for q in state.quotients if q.exact]
+        conditions = [
+            Relational(Modulo(q.numerator, q.divisor), "==", sp.S.Zero) for q in state.quotients if q.exact
+        ]
         conditions += [Relational(e, ">=", sp.S.Zero) for e in inequalities]
         conditions += state.residual
         tight, guards = self._tighten(loops, inequalities)
         quotients = tuple((q.symbol, FloorDiv(q.numerator, q.divisor)) for q in state.quotients)
-        return Solution(tuple(tight), dict(state.values), quotients, tuple(conditions), tuple(guards + state.residual))
+        return Solution(
+            tuple(tight), dict(state.values), quotients, tuple(conditions), tuple(guards + state.residual)
+        )
 
     def _always(self, e: sp.Expr) -> bool:
         """True if e >= 0 follows from the signs of its symbols.
@@ -337,7 +345,9 @@ class IndexSolver:
                     if symbol in self._reached(numerator):
                         continue  # its value would depend on itself
                     kept = [e for e in inequalities if e is not upper and e is not lower]
-                    return self._collapse(self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept))
+                    return self._collapse(
+                        self._pin(unknown, _Quotient(symbol, numerator, positive, exact=False), kept)
+                    )
         return inequalities
 
     def _pin(self, unknown: Unknown, pinned: _Quotient, inequalities: list[sp.Expr]) -> list[sp.Expr]:
@@ -356,7 +366,9 @@ class IndexSolver:
         unknowns = [self.state.unknowns[s] for s in self.state.unknowns if s not in self.state.values]
         return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
-    def _tighten(self, loops: list[Unknown], inequalities: list[sp.Expr]) -> tuple[list[SolvedLoop], list[Relational]]:
+    def _tighten(
+        self, loops: list[Unknown], inequalities: list[sp.Expr]
+    ) -> tuple[list[SolvedLoop], list[Relational]]:
         """The loops with tight bounds and steps, and guards for the conditions that no bound can express."""
         order = {u.symbol: n for n, u in enumerate(loops)}
         bounds = {u.symbol: _Bounds() for u in loops}
@@ -388,7 +400,9 @@ class IndexSolver:
         bounded = inner not in rest.free_symbols and self.state.unknowns[inner].kind != "row"
         return inner if bounded else None, coefficient, rest
 
-    def _bounded(self, unknown: Unknown, bounds: _Bounds, stride: tuple[sp.Expr, sp.Expr] | None) -> SolvedLoop:
+    def _bounded(
+        self, unknown: Unknown, bounds: _Bounds, stride: tuple[sp.Expr, sp.Expr] | None
+    ) -> SolvedLoop:
         """The loop over ``unknown``.
 
         It runs over the rows of its group, or between its bounds in steps of its stride.
@@ -406,7 +420,9 @@ class IndexSolver:
             low = low + Modulo(first - low, step)  # the first member of the residue class from the bound on
         return SolvedLoop(replace(unknown, extent=extent), low, high, step)
 
-    def _strides(self, order: Mapping[sp.Symbol, int], guards: list[Relational]) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
+    def _strides(
+        self, order: Mapping[sp.Symbol, int], guards: list[Relational]
+    ) -> dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]:
         """The first value and the step of every loop with a stride (form F2).
 
         Let k divide c - d u, and g = gcd(k, d).  Then every (k / g)-th u is left, and a guard keeps "g

@@ -1,4 +1,4 @@
-"""The definition language: layers, tensors, connections, stages, activations and losses, as a person writes them.
+"""The definition language: layers, tensors, connections, stages, activations and losses.
 May import the symbols and the IR.
 Never the adjoint: a definition knows nothing of its derivatives.
 """

@@ -1,6 +1,7 @@
 """Activations, of which only phi is written.
 
-The derivative phi' comes from ``diff``.  Where possible it is rewritten in terms of y = phi(z), so that z need not be stored.
+The derivative phi' comes from ``diff``.  Where possible it is rewritten in terms of y = phi(z), so that z
+need not be stored.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Activation:
 
     @cached_property
     def increasing(self) -> bool:
-        """True where it is proved that phi never falls, so that the largest phi(z) is phi of the largest z."""
+        """True where it is proved that phi never falls, so that the largest phi(z) is phi of the
+        largest z.
+        """
         if not isinstance(self.phi, sp.Piecewise):
             return _never_negative(self.derivative)
         if not _kinked_at_zero(self.phi):
@@ -69,7 +72,9 @@ def _exponential_form(e: sp.Expr) -> sp.Expr:
 
 def _unit_rate(e: sp.Expr) -> sp.Expr | None:
     """The largest c of which every exponent in ``e`` is a multiple c z; None where there is none."""
-    rates = sorted({sp.cancel(a.args[0] / z) for a in _exponential_form(e).atoms(sp.exp) if a.has(z)}, key=str)
+    rates = sorted(
+        {sp.cancel(a.args[0] / z) for a in _exponential_form(e).atoms(sp.exp) if a.has(z)}, key=str
+    )
     if not rates or not all(r.is_rational for r in rates):
         return None
     unit = abs(rates[0])
@@ -84,7 +89,9 @@ def _in_powers(e: sp.Expr, unit: sp.Expr, q: sp.Symbol) -> sp.Expr:
 
 
 def _never_negative(e: sp.Expr) -> bool:
-    """True where SymPy knows it, or where ``e`` is a quotient of polynomials in exp(c z) without negative coefficients."""
+    """True where SymPy knows it, or where ``e`` is a quotient of polynomials in exp(c z) without
+    negative coefficients.
+    """
     if e.is_nonnegative or sp.together(e).is_nonnegative:
         return True
     q = sp.Symbol("q", positive=True)
@@ -103,7 +110,10 @@ def _kinked_at_zero(phi: sp.Piecewise) -> bool:
 
 
 def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
-    """phi' of one smooth branch as a function of y, or None where none is found.  It is proved by substituting back."""
+    """phi' of one smooth branch as a function of y, or None where none is found.
+
+    It is proved by substituting back.
+    """
     if not derivative.has(z):
         return derivative
     if not phi.has(z):
@@ -140,7 +150,9 @@ def _linear_fractional(phi: sp.Expr, derivative: sp.Expr, q: sp.Symbol) -> sp.Ex
         return None
     over, under = sp.fraction(sp.cancel(inner))
     power = math.gcd(*(degree for (degree,) in sp.Poly(over - value * under, q).monoms())) or 1
-    over, under, derivative = (e.subs(q, q ** sp.Rational(1, power)) for e in (over, under, sp.cancel(derivative)))
+    over, under, derivative = (
+        e.subs(q, q ** sp.Rational(1, power)) for e in (over, under, sp.cancel(derivative))
+    )
     equation = sp.Poly(over - value * under, q)
     if equation.degree() != 1 or not derivative.is_rational_function(q):
         return None
@@ -160,7 +172,8 @@ def _shorter(e: sp.Expr) -> sp.Expr:
 def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     """phi' in terms of y, or None.
 
-    A kink at z = 0 is allowed where phi is 0 there and increases above it, since then z > 0 exactly where y > 0.
+    A kink at z = 0 is allowed where phi is 0 there and increases above it, since then z > 0 exactly where y >
+    0.
     """
     if not isinstance(phi, sp.Piecewise):
         return _inverse_derivative(phi, derivative)
@@ -183,7 +196,10 @@ def activation(function: Callable[[sp.Symbol], sp.Expr]) -> Activation:
     phi = without_kinks(sp.sympify(function(z)))
     unknown = phi.free_symbols - {z}
     if unknown:
-        raise DefinitionError(f"activation {function.__name__}: phi depends on {min(map(str, unknown))}; it may depend on z alone")
+        raise DefinitionError(
+            f"activation {function.__name__}: phi depends on {min(map(str, unknown))}; it may depend "
+            "on z alone"
+        )
     return Activation(function.__name__, phi)
 
 

@@ -16,7 +16,10 @@ from .declarations import Declarations
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row.  ``names``: of columns in kernels."""
+    """The rows of a relation, to sum over; ``rows.x`` is column x of the current row.
+
+    ``names``: of columns in kernels.
+    """
 
     symbol: sp.Symbol
     relation: str
@@ -31,13 +34,19 @@ class Rows:
         if column.startswith("_") or column == "constraints":
             raise AttributeError(column)
         if column not in self.names:
-            raise DefinitionError(f"relation {self.relation} has no column {column}; its columns are {', '.join(self.names)}")
-        return sp.Function(f"{self.relation}_{self.names[column]}", integer=True, nonnegative=True)(self.symbol)
+            raise DefinitionError(
+                f"relation {self.relation} has no column {column}; its columns are {', '.join(self.names)}"
+            )
+        return sp.Function(f"{self.relation}_{self.names[column]}", integer=True, nonnegative=True)(
+            self.symbol
+        )
 
 
 @dataclass(frozen=True)
 class Connections:
-    """The connections of a layer: map ``j`` feeds map ``i`` through kernel ``q``.  ``Sum(..., c)`` sums over those of map i.
+    """The connections of a layer: map ``j`` feeds map ``i`` through kernel ``q``.
+
+    ``Sum(..., c)`` sums over those of map i.
 
     Kinds:
 
@@ -65,9 +74,18 @@ class Connections:
             return Vector(sizes)
         entries = []
         for r, value in enumerate(sizes):
-            size = self.declared.declare_size(SizeInfo(
-                f"X{r}", "derived", keyword="size", entry=r, value=value, table="I", index=self.i.name, minimum=1,
-                smallest=("D", "i", str(self.loops[0])),
-            ))  # fmt: skip
+            size = self.declared.declare_size(
+                SizeInfo(
+                    f"X{r}",
+                    "derived",
+                    keyword="size",
+                    entry=r,
+                    value=value,
+                    table="I",
+                    index=self.i.name,
+                    minimum=1,
+                    smallest=("D", "i", str(self.loops[0])),
+                )
+            )
             entries.append(sp.Function(size.name, integer=True, positive=True)(self.i))
         return Vector(entries)

@@ -1,4 +1,6 @@
-"""The plain records that a definition is written into: tensors, accesses, reductions, stages, and one layer's together."""
+"""The plain records that a definition is written into: tensors, accesses, reductions, stages, and one
+layer's together.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Stage:
-    """``name[axes] = expression``; the symbols of ``reductions`` stand for their reductions in ``expression``."""
+    """``name[axes] = expression``; the symbols of ``reductions`` stand for their reductions in
+    ``expression``.
+    """
 
     name: str
     axes: tuple[AxisVariable, ...]
@@ -72,9 +76,11 @@ class Stage:
 
 @dataclass
 class Declarations:
-    """Everything that one layer has declared so far; its ``Layer`` fills it while the definition function runs.
+    """Everything that one layer has declared so far; its ``Layer`` fills it while the definition function
+    runs.
 
-    All is kept under its name in kernels (``symbols/names.py``), from which messages and equations make the user's again.
+    All is kept under its name in kernels (``symbols/names.py``), from which messages and equations make the
+    user's again.
 
     * ``kinds``: what each of the user's names is.
     * ``columns``: names in kernels of the relations' columns.
@@ -103,7 +109,9 @@ class Declarations:
             raise self.refuse(f"{kind} {name!r}: {reason}")
         if name in self.kinds:
             other = self.kinds[name]
-            raise self.refuse(f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}"))
+            raise self.refuse(
+                f"{kind} {name} " + ("is declared twice" if other == kind else f"has the name of a {other}")
+            )
         self.kinds[name] = kind
         return self.names.add(name, "size" if kind == "relation" else kind)
 

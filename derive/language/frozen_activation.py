@@ -34,12 +34,20 @@ class FrozenActivation:
 
 def freeze_activation(activation: Activation) -> FrozenActivation:
     """Freeze phi and phi'.  Raises IRError, naming the activation, for a function that the IR lacks."""
-    freeze = ScalarFreezer(IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}")
+    freeze = ScalarFreezer(
+        IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}"
+    )
     in_y = activation.derivative_of_output
     derivative = activation.derivative if in_y is None else in_y
     latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
     text = f"phi(z) = {activation.phi}, phi' = {derivative}"
     return FrozenActivation(
-        activation.name, freeze(activation.phi), freeze(derivative), activation.derivative_in, activation.value_range,
-        activation.increasing, latex, text,
-    )  # fmt: skip
+        activation.name,
+        freeze(activation.phi),
+        freeze(derivative),
+        activation.derivative_in,
+        activation.value_range,
+        activation.increasing,
+        latex,
+        text,
+    )

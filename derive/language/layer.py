@@ -1,7 +1,7 @@
 """The definition language: what a layer's equation is written with.
 
-A definition is a function of a ``Layer``, and of static options such as the rank.  It declares sizes, index variables and
-tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
+A definition is a function of a ``Layer``, and of static options such as the rank.  It declares sizes, index
+variables and tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by hand::
 
     @layer(rank=(1, 2, 3))
     def max_pooling(L, rank):
@@ -22,17 +22,58 @@ import sympy as sp
 
 from ..symbols import names
 from ..symbols.errors import DefinitionError
-from ..symbols.functions import cos, erf, exp, log, maximum, minimum, piecewise, root, sigmoid, sin, softplus, sqrt, tanh
-from ..symbols.indices import AxisKind, AxisVariable, RelationInfo, RowVariable, SizeInfo, SizeTable, Vector, size_expression
+from ..symbols.functions import (
+    cos,
+    erf,
+    exp,
+    log,
+    maximum,
+    minimum,
+    piecewise,
+    root,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+)
+from ..symbols.indices import (
+    AxisKind,
+    AxisVariable,
+    RelationInfo,
+    RowVariable,
+    SizeInfo,
+    SizeTable,
+    Vector,
+    size_expression,
+)
 from .connections import Connections, Rows
 from .declarations import Declarations, Stage, TensorInfo
 from .stages import Definition, normalise
 from .tensors import Eq, InputHandle, Max, Sum, TensorHandle, flatten
 
 __all__ = [
-    "Definition", "Eq", "Family", "Layer", "Max", "Sum", "cos", "erf", "exp", "layer", "log", "maximum", "minimum",
-    "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
-]  # fmt: skip
+    "Definition",
+    "Eq",
+    "Family",
+    "Layer",
+    "Max",
+    "Sum",
+    "cos",
+    "erf",
+    "exp",
+    "layer",
+    "log",
+    "maximum",
+    "minimum",
+    "piecewise",
+    "root",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "sqrt",
+    "tanh",
+]
 
 Option = int | str | bool
 #: Keywords of every layer of a network.
@@ -68,23 +109,51 @@ class Layer:
         """The variant's name."""
         return self.declared.name
 
-    # ------------------------------------------------------------------------------------------------------ sizes
-    def size(self, symbol: str, keyword: str, default: int | None = None, minimum: int = 1,
-             random: tuple[int, int] = (1, 3)) -> sp.Symbol:  # fmt: skip
-        """A size that the user of the layer gives as ``keyword=``; ``random`` bounds what ``phiz verify`` draws."""
+    # -------------------------------------------------------------------------------------------------- sizes
+    def size(
+        self,
+        symbol: str,
+        keyword: str,
+        default: int | None = None,
+        minimum: int = 1,
+        random: tuple[int, int] = (1, 3),
+    ) -> sp.Symbol:
+        """A size that the user of the layer gives as ``keyword=``; ``random`` bounds what ``phiz
+        verify`` draws.
+        """
         return self.declare_size(
             SizeInfo(symbol, "keyword", keyword=keyword, default=default, minimum=minimum, random=random)
         )
 
-    def sizes(self, symbol: str, keyword: str, rank: int, default: int | None = None, minimum: int = 1,
-              random: tuple[int, int] = (1, 3), per: Connections | None = None) -> Vector:  # fmt: skip
-        """One size per coordinate; ``per=c`` lets every kernel c.q of a connection table have its own (Remark 3)."""
+    def sizes(
+        self,
+        symbol: str,
+        keyword: str,
+        rank: int,
+        default: int | None = None,
+        minimum: int = 1,
+        random: tuple[int, int] = (1, 3),
+        per: Connections | None = None,
+    ) -> Vector:
+        """One size per coordinate; ``per=c`` lets every kernel c.q of a connection table have its own
+        (Remark 3).
+        """
         table = per.kernel_count if per is not None and per.kind == "table" else None
         found = [
-            self.declare_size(SizeInfo(f"{symbol}{r}", "keyword", keyword=keyword, entry=r, default=default,
-                                        minimum=minimum, random=random, table=table))
+            self.declare_size(
+                SizeInfo(
+                    f"{symbol}{r}",
+                    "keyword",
+                    keyword=keyword,
+                    entry=r,
+                    default=default,
+                    minimum=minimum,
+                    random=random,
+                    table=table,
+                )
+            )
             for r in range(rank)
-        ]  # fmt: skip
+        ]
         if table is not None:
             return SizeTable([sp.Function(size.name, integer=True, positive=True) for size in found], symbol)
         return Vector(found)
@@ -93,7 +162,9 @@ class Layer:
         """A size computed from others."""
         expression = size_expression(value)
         if not expression.is_integer:
-            raise self._refuse(f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes")
+            raise self._refuse(
+                f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes"
+            )
         return self.declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
 
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
@@ -104,7 +175,7 @@ class Layer:
             self.sizes(high, "padding_high", rank, default=0, minimum=0, random=(0, 2)),
         )
 
-    # -------------------------------------------------------------------------------------------------- variables
+    # ---------------------------------------------------------------------------------------------- variables
     def _axis(self, name: str, kind: AxisKind, extent: sp.Expr) -> sp.Symbol:
         known = self.declared
         if known.kinds.get(name) == "index":
@@ -130,7 +201,9 @@ class Layer:
             raise self._refuse(f"{symbol} runs over connections and cannot be copied")
         return self._axis(name, variable.kind, variable.extent)
 
-    def maps(self, name: str = "i", size: str = "I", keyword: str = "maps", random: tuple[int, int] = (1, 4)) -> sp.Symbol:
+    def maps(
+        self, name: str = "i", size: str = "I", keyword: str = "maps", random: tuple[int, int] = (1, 4)
+    ) -> sp.Symbol:
         """The maps of this layer, as many as the user says with ``keyword=``."""
         return self._axis(name, "map", self.size(size, keyword, random=random))
 
@@ -143,7 +216,9 @@ class Layer:
         return Vector(self._axis(f"{name}{r}", "window", s) for r, s in enumerate(sizes))
 
     def coordinates(self, name: str, sizes: Vector) -> Vector:
-        """Coordinates of this layer's maps; ``sizes`` is what the input leaves room for and may be any expression."""
+        """Coordinates of this layer's maps; ``sizes`` is what the input leaves room for and may be any
+        expression.
+        """
         symbols = []
         for r, extent in enumerate(sizes):
             plain = extent.is_Symbol or isinstance(extent, sp.core.function.AppliedUndef)
@@ -157,25 +232,37 @@ class Layer:
 
         Where that is not free or would be spelled, the size gets a name that no user can give.
         """
-        if names.fault(name) or name in self.declared.names or name == axis or not names.kept(name, size=True):
+        if (
+            names.fault(name)
+            or name in self.declared.names
+            or name == axis
+            or not names.kept(name, size=True)
+        ):
             if reason := names.fault(axis):
                 raise self._refuse(f"index {axis!r}: {reason}")
             own = self.declared.names.add(axis, "index")
-            return self.declared.add_size(SizeInfo(f"extent_{own}", "derived", value=size_expression(extent), minimum=1))
+            return self.declared.add_size(
+                SizeInfo(f"extent_{own}", "derived", value=size_expression(extent), minimum=1)
+            )
         return self.derived_size(name, extent)
 
-    # ---------------------------------------------------------------------------------------------------- tensors
+    # ------------------------------------------------------------------------------------------------ tensors
     def _declare(self, handle: TensorHandle) -> None:
         handle.info = replace(handle.info, name=self._name("tensor", handle.name))
         symbols = [a.symbol for a in handle.info.axes]
         if len(set(symbols)) < len(symbols):
             again = next(s for s in symbols if symbols.count(s) > 1)
-            raise self._refuse(f"{handle.name} has the index {again} twice; L.copy({again}, ...) makes another with its range")
+            raise self._refuse(
+                f"{handle.name} has the index {again} twice; L.copy({again}, ...) makes another with "
+                "its range"
+            )
         self.declared.tensors[handle.name] = handle.info
         self.handles[handle.name] = handle
 
     def input(self, rank: int | None = None, ragged: bool = False, name: str = "Y") -> InputHandle:
-        """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all units."""
+        """The maps below: ``Y[j, y]`` with ``rank`` coordinates; without a rank one flat axis over all
+        units.
+        """
         if any(t.kind == "input" for t in self.declared.tensors.values()):
             raise self._refuse(f"a second input {name}: a layer has exactly one input")
         count = self.declare_size(SizeInfo("J", "input", axis=0, minimum=1, random=(1, 4 if rank else 12)))
@@ -185,7 +272,9 @@ class Layer:
         if rank:
             table = count.name if ragged else None
             sizes = [
-                self.declare_size(SizeInfo(f"H{r}", "input", axis=r + 1, minimum=1, random=(1, 8), table=table))
+                self.declare_size(
+                    SizeInfo(f"H{r}", "input", axis=r + 1, minimum=1, random=(1, 8), table=table)
+                )
                 for r in range(rank)
             ]
             functions = [sp.Function(size.name, integer=True, positive=True) for size in sizes]
@@ -204,8 +293,8 @@ class Layer:
     def parameter(self, name: str, *axes: object, initial: float | str = "fan_in") -> TensorHandle:
         """A learned tensor over index variables.
 
-        ``initial``: ``"fan_in"`` draws uniformly with variance 1/fan_in where the parameter stands under a sum and is 0 where
-        it is only added; a number is a constant; ``"normal"`` draws from N(0, 1).
+        ``initial``: ``"fan_in"`` draws uniformly with variance 1/fan_in where the parameter stands under a
+        sum and is 0 where it is only added; a number is a constant; ``"normal"`` draws from N(0, 1).
         """
         variables = []
         for symbol in flatten(axes):
@@ -237,7 +326,9 @@ class Layer:
                     if function == symbol.func.__name__:
                         size = dict(relation.columns)[column]
                         return AxisVariable(index_symbol(column), "parameter", _size_symbol(size))
-        raise self._refuse(f"a parameter's axis is an index variable or a column of a connection; got {symbol}")
+        raise self._refuse(
+            f"a parameter's axis is an index variable or a column of a connection; got {symbol}"
+        )
 
     @staticmethod
     def _column_functions(relation: RelationInfo) -> list[tuple[str, str]]:
@@ -247,10 +338,12 @@ class Layer:
         """The declared tensor ``name``."""
         found = self.handles.get(self.declared.names.of(name))
         if found is None:
-            raise self._refuse(f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.handles))}")
+            raise self._refuse(
+                f"access to the undeclared tensor {name}; declared are {', '.join(sorted(self.handles))}"
+            )
         return found
 
-    # ------------------------------------------------------------------------------------------------ connections
+    # -------------------------------------------------------------------------------------------- connections
     def connections(self, kind: str, Y: InputHandle, keyword: str = "maps") -> Connections:
         """Declare which maps j below feed map i (the paper's D_i), and the kernel q of each connection."""
         if kind == "own":
@@ -268,8 +361,9 @@ class Layer:
     def relation(self, name: str, **columns: str) -> Rows:
         """An explicit list of rows; each keyword names a column and the size that bounds it.
 
-        ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e, where=Eq(e.x, x))`` sums
-        over the rows whose column x is x.  A size that no one declared is one more than the column's largest entry.
+        ``e = L.relation("E", x="H0", y="H0")`` has columns ``e.x`` and ``e.y``; ``Sum(Y[j, e.y], e,
+        where=Eq(e.x, x))`` sums over the rows whose column x is x.  A size that no one declared is one more
+        than the column's largest entry.
         """
         known = self.declared
         own, inner = self._name("relation", name), {}
@@ -277,14 +371,18 @@ class Layer:
             taken = column.startswith("_") or column in Rows.__annotations__ or hasattr(Rows, column)
             if reason := names.fault(column) or ("rows have an attribute of that name" if taken else ""):
                 raise self._refuse(f"column {column!r} of relation {name}: {reason}")
-            inner[column] = column if names.kept(column) and column not in _COLUMN_WORDS else names.spelled(column)
+            inner[column] = (
+                column if names.kept(column) and column not in _COLUMN_WORDS else names.spelled(column)
+            )
         known.columns |= inner
         row = RowVariable(index_symbol(self._row(own)), own)
         known.variables[row.symbol] = row
         for column, size in columns.items():
             if size not in known.names:
                 self.declare_size(SizeInfo(size, "relation", relation=own, column=inner[column], minimum=0))
-        info = RelationInfo(own, tuple((inner[column], known.names.of(size)) for column, size in columns.items()))
+        info = RelationInfo(
+            own, tuple((inner[column], known.names.of(size)) for column, size in columns.items())
+        )
         known.relations[own] = info
         return Rows(row.symbol, own, inner)
 
@@ -292,12 +390,14 @@ class Layer:
         lower = f"{relation.lower()}_row"
         return f"{relation}_row" if index_symbol(lower) in self.declared.variables else lower
 
-    # ----------------------------------------------------------------------------------------------------- stages
+    # ------------------------------------------------------------------------------------------------- stages
     def stage(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:
         """``S = L.stage("S", i)(expression)``: a value that later stages read as ``S[i]``."""
         return self._stage(name, axes)
 
-    def _stage(self, name: str, axes: tuple[object, ...], shift: bool = False) -> Callable[[object], TensorHandle]:
+    def _stage(
+        self, name: str, axes: tuple[object, ...], shift: bool = False
+    ) -> Callable[[object], TensorHandle]:
         def define(expression: object) -> TensorHandle:
             symbols = flatten(axes)
             for symbol in symbols:
@@ -317,7 +417,8 @@ class Layer:
     def shift(self, name: str, *axes: object) -> Callable[[object], TensorHandle]:
         """A stage that Z does not depend on mathematically, such as the maximum that keeps a softmax finite.
 
-        The derivation proves dZ/dshift = 0 (and refuses the definition otherwise), then leaves it out of the deltas.
+        The derivation proves dZ/dshift = 0 (and refuses the definition otherwise), then leaves it out of the
+        deltas.
         """
         return self._stage(name, axes, shift=True)
 
@@ -367,18 +468,26 @@ class Family:
             definition = self.function(layer, **options)
         except DefinitionError as error:
             reason = names.shown(str(error))
-            raise DefinitionError(reason if reason.startswith("layer ") else f"layer {layer.name}: {reason}") from error
+            raise DefinitionError(
+                reason if reason.startswith("layer ") else f"layer {layer.name}: {reason}"
+            ) from error
         if not isinstance(definition, Definition):
-            raise DefinitionError(f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}")
+            raise DefinitionError(
+                f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}"
+            )
         return definition
 
 
 def layer(**options: tuple[Option, ...]) -> Callable[[Callable[..., Any]], Family]:
-    """Make a definition function a layer; each keyword lists the values of a static option, the default first."""
+    """Make a definition function a layer; each keyword lists the values of a static option, the default
+    first.
+    """
 
     def decorate(function: Callable[..., Any]) -> Family:
         for key in sorted(set(options) & _KEYWORDS):
-            raise DefinitionError(f"layer {function.__name__}: option {key}: this keyword has a meaning for every layer")
+            raise DefinitionError(
+                f"layer {function.__name__}: option {key}: this keyword has a meaning for every layer"
+            )
         doc = " ".join((function.__doc__ or function.__name__).split())
         return Family(function.__name__, function, options, doc)
 

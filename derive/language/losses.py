@@ -1,7 +1,7 @@
 """Error functions (Table 2) and, with every activation, the output delta of equation 6 (Table 3).
 
-A loss is one term rho(t, y) per output unit; r is their sum.  Composed with an activation phi it has a value in a form that does
-not overflow, and a delta d rho(t, phi(z))/dz.  Both are proved equal to the composition.
+A loss is one term rho(t, y) per output unit; r is their sum.  Composed with an activation phi it has a value
+in a form that does not overflow, and a delta d rho(t, phi(z))/dz.  Both are proved equal to the composition.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def expand_logarithms(e: sp.Expr) -> sp.Expr:
 def vanishes(e: sp.Expr) -> bool:
     """True where it is proved that ``e`` is 0.
 
-    ``cancel`` decides what is rational in its functions; ``simplify`` is slow, and only tried where that leaves something.
+    ``cancel`` decides what is rational in its functions; ``simplify`` is slow, and only tried where that
+    leaves something.
     """
     return bool(sp.cancel(e) == 0 or sp.simplify(e) == 0)
 
@@ -83,7 +84,10 @@ def is_zero(e: sp.Expr) -> bool:
 
 
 def derive_pair(loss: Loss, activation: Activation) -> LossPair:
-    """Equation 6 for one pair.  Raises DefinitionError when the stable form cannot be proved equal to the definition."""
+    """Equation 6 for one pair.
+
+    Raises DefinitionError when the stable form cannot be proved equal to the definition.
+    """
     outer = sp.diff(loss.rho, y)
     in_y = activation.derivative_of_output
     delta = _tidy(outer.subs(y, activation.phi) * activation.derivative if in_y is None else outer * in_y)
@@ -102,14 +106,20 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
 
 
 def _zero_at_origin(difference: sp.Expr) -> bool:
-    """True where ``difference`` is 0 at z = 0 for every t; functions with equal derivatives are then equal."""
+    """True where ``difference`` is 0 at z = 0 for every t; functions with equal derivatives are then
+    equal.
+    """
     return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
 
 
 def _tidy(e: sp.Expr) -> sp.Expr:
     if isinstance(e, sp.Piecewise) or e.has(sp.Piecewise):
         folded = sp.piecewise_fold(e)
-        return sp.Piecewise(*((_tidy(v), c) for v, c in folded.args)) if isinstance(folded, sp.Piecewise) else folded
+        return (
+            sp.Piecewise(*((_tidy(v), c) for v, c in folded.args))
+            if isinstance(folded, sp.Piecewise)
+            else folded
+        )
     cancelled = sp.cancel(sp.together(e)) if e.is_rational_function(y, t) else e
     forms = [e, cancelled, sp.factor(cancelled) if cancelled.is_rational_function(y, t) else cancelled]
     return min(forms, key=lambda f: (sp.count_ops(f), str(f)))

@@ -1,8 +1,8 @@
 """Stages of a definition, checked and brought to a normal form.
 
-A stage is a map or a reduction over earlier tensors.  In normal form it is *linear* in its reductions, with coefficients that
-hold no tensor.  Any other reduction, as in exp(-beta * Sum(...)), becomes a stage of its own, so that the four equations apply to
-every stage alike.
+A stage is a map or a reduction over earlier tensors.  In normal form it is *linear* in its reductions, with
+coefficients that hold no tensor.  Any other reduction, as in exp(-beta * Sum(...)), becomes a stage of its
+own, so that the four equations apply to every stage alike.
 """
 
 from __future__ import annotations
@@ -84,8 +84,12 @@ def reduction_variables(definition: Definition | Declarations, reduction: Reduct
     return found - set(reduction.variables)
 
 
-def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr] | None:
-    """The coefficients of index variables and relation columns in ``expression``, and its constant; None when not affine."""
+def affine_terms(
+    expression: sp.Expr, variables: set[sp.Symbol]
+) -> tuple[dict[sp.Expr, sp.Expr], sp.Expr] | None:
+    """The coefficients of index variables and relation columns in ``expression``, and its constant;
+    None when not affine.
+    """
     expression = sp.expand(expression)
     atoms = {f for f in expression.atoms(AppliedUndef) if f.free_symbols & variables}
     coefficients: dict[sp.Expr, sp.Expr] = {}
@@ -98,7 +102,9 @@ def affine_terms(expression: sp.Expr, variables: set[sp.Symbol]) -> tuple[dict[s
             return None
         coefficients[atom] = coefficient
         remainder = sp.expand(remainder - coefficient * atom)
-    return (coefficients, remainder) if remainder.is_integer and not remainder.free_symbols & variables else None
+    return (
+        (coefficients, remainder) if remainder.is_integer and not remainder.free_symbols & variables else None
+    )
 
 
 class _Normaliser:
@@ -115,18 +121,24 @@ class _Normaliser:
         for symbol in sorted(expression.free_symbols, key=str):
             if symbol in declared.variables:
                 if symbol not in scope:
-                    raise self.refuse(f"index {symbol} in {where} is neither an index of {where} nor reduced over")
+                    raise self.refuse(
+                        f"index {symbol} in {where} is neither an index of {where} nor reduced over"
+                    )
             elif symbol in declared.accesses:
                 self._check_access(where, symbol, scope)
             elif reduction_of(symbol) is None and symbol not in self.sizes:
-                raise self.refuse(f"unknown symbol {symbol} in {where}: it is no access, no index and no size")
+                raise self.refuse(
+                    f"unknown symbol {symbol} in {where}: it is no access, no index and no size"
+                )
 
     def _check_functions(self, where: str, expression: sp.Expr) -> None:
         for part in sp.preorder_traversal(expression):
             if type(part) in _SYMPY_LOOPS:
                 raise self.refuse(f"SymPy's {type(part).__name__} in {where}: {_SYMPY_LOOPS[type(part)]}")
             if not is_scalar_part(part):
-                raise self.refuse(f"{where} uses {part}, and the kernels have no function {type(part).__name__}")
+                raise self.refuse(
+                    f"{where} uses {part}, and the kernels have no function {type(part).__name__}"
+                )
 
     def _check_access(self, where: str, symbol: sp.Symbol, scope: set[sp.Symbol]) -> None:
         access = self.declared.accesses[symbol]
@@ -134,13 +146,17 @@ class _Normaliser:
             unbound = {s for s in entry.free_symbols if s in self.declared.variables} - scope
             if unbound:
                 name = min(map(str, unbound))
-                raise self.refuse(f"index {name} of the access {symbol} in {where} is neither an index of {where} nor reduced over")
+                raise self.refuse(
+                    f"index {name} of the access {symbol} in {where} is neither an index of {where} nor "
+                    "reduced over"
+                )
             unknown = entry.free_symbols - set(self.declared.variables) - self.sizes
             if unknown:
                 raise self.refuse(f"unknown symbol {min(map(str, unknown))} in the access {symbol}")
             if affine_terms(entry, scope) is None:
                 raise self.refuse(
-                    f"the access {symbol} in {where} is not affine in the index variables with integer factors; write the index as "
+                    f"the access {symbol} in {where} is not affine in the index variables with integer "
+                    "factors; write the index as "
                     "another variable and tie it with where=Eq(...), or read it from a relation"
                 )
 
@@ -149,11 +165,15 @@ class _Normaliser:
             if symbol in self.declared.variables:
                 raise self.refuse(f"index {symbol} in the condition {text} of {where} is not bound there")
             if symbol not in self.sizes:
-                raise self.refuse(f"unknown symbol {symbol} in the condition {text} of {where}: it is no index and no size")
+                raise self.refuse(
+                    f"unknown symbol {symbol} in the condition {text} of {where}: it is no index and no size"
+                )
         if affine_terms(condition, scope) is None:
             raise self.refuse(f"the condition {text} in {where} is not affine in the index variables")
 
-    def split(self, base: str, combine: str, reduction_symbol: sp.Symbol, axes: tuple[AxisVariable, ...]) -> sp.Symbol:
+    def split(
+        self, base: str, combine: str, reduction_symbol: sp.Symbol, axes: tuple[AxisVariable, ...]
+    ) -> sp.Symbol:
         """Give a reduction a stage of its own and return the access to it."""
         reduction = reduction_of(reduction_symbol)
         assert reduction is not None
@@ -162,7 +182,9 @@ class _Normaliser:
         missing = needed - {a.symbol for a in own}
         if missing:
             name = min(map(str, missing))
-            raise self.refuse(f"index {name} of a reduction in {base} is neither an index of {base} nor reduced over")
+            raise self.refuse(
+                f"index {name} of a reduction in {base} is neither an index of {base} nor reduced over"
+            )
         number = 1 + sum(s.name.startswith(f"{base}_{combine}") for s in self.stages)
         name = f"{base}_{combine}{number}"
         ragged = any(a.extent.atoms(AppliedUndef) for a in own)
@@ -176,7 +198,9 @@ class _Normaliser:
         reduction = self.merged(base, reduction)
         expression = without_kinks(reduction.body)
         inner_axes = axes + tuple(
-            v for s in reduction.variables if isinstance(v := self.declared.variables.get(s), AxisVariable) and v not in axes
+            v
+            for s in reduction.variables
+            if isinstance(v := self.declared.variables.get(s), AxisVariable) and v not in axes
         )
         for symbol in sorted((s for s in expression.free_symbols if reduction_of(s) is not None), key=str):
             inner = reduction_of(symbol)
@@ -184,7 +208,9 @@ class _Normaliser:
             expression = expression.subs(symbol, self.split(base, inner.combine, symbol, inner_axes))
         scope = {a.symbol for a in axes} | set(reduction.variables)
         self.check(base, expression, scope)
-        for condition, sign in [(c, "=") for c in reduction.constraints] + [(c, ">=") for c in reduction.bounds]:
+        for condition, sign in [(c, "=") for c in reduction.constraints] + [
+            (c, ">=") for c in reduction.bounds
+        ]:
             self._check_condition(base, condition, f"{condition} {sign} 0", scope)
         return replace(reduction, body=expression)
 
@@ -194,7 +220,10 @@ class _Normaliser:
             if symbol not in self.declared.variables:
                 raise self.refuse(f"{symbol} in a reduction of {base} is no declared index variable")
             if symbol in {a.symbol for a in axes}:
-                raise self.refuse(f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) makes another")
+                raise self.refuse(
+                    f"{symbol} is an index of {base} and is reduced over in it; L.copy({symbol}, ...) "
+                    "makes another"
+                )
 
     def merged(self, base: str, reduction: Reduction) -> Reduction:
         """The reduction with every sum that depends on one of its rows merged into it.
@@ -202,7 +231,9 @@ class _Normaliser:
         Such a sum cannot become a stage, since the rows of a relation cannot index one.
         """
         rows = {s for s in reduction.variables if isinstance(self.declared.variables[s], RowVariable)}
-        for symbol in sorted((s for s in reduction.body.free_symbols if reduction_of(s) is not None), key=str):
+        for symbol in sorted(
+            (s for s in reduction.body.free_symbols if reduction_of(s) is not None), key=str
+        ):
             inner = reduction_of(symbol)
             assert inner is not None
             if not rows & reduction_variables(self.declared, inner):
@@ -211,10 +242,17 @@ class _Normaliser:
             linear = sp.expand(reduction.body - factor * symbol) == 0 and symbol not in factor.free_symbols
             if not (linear and inner.combine == reduction.combine == "sum"):
                 row = min(map(str, rows))
-                raise self.refuse(f"an inner reduction in {base} depends on {row} and is no factor of the sum over {row}; "
-                                  "a stage cannot be indexed by the rows of a relation")  # fmt: skip
-            combined = Reduction("sum", factor * inner.body, reduction.variables + inner.variables,
-                                 reduction.constraints + inner.constraints, reduction.bounds + inner.bounds)  # fmt: skip
+                raise self.refuse(
+                    f"an inner reduction in {base} depends on {row} and is no factor of the sum over {row}; "
+                    "a stage cannot be indexed by the rows of a relation"
+                )
+            combined = Reduction(
+                "sum",
+                factor * inner.body,
+                reduction.variables + inner.variables,
+                reduction.constraints + inner.constraints,
+                reduction.bounds + inner.bounds,
+            )
             return self.merged(base, combined)
         return reduction
 
@@ -226,15 +264,22 @@ class _Normaliser:
             reduction = reduction_of(symbol)
             assert reduction is not None
             coefficient = sp.diff(expression, symbol)
-            constant = not any(reduction_of(s) is not None or s in self.declared.accesses for s in coefficient.free_symbols)
+            constant = not any(
+                reduction_of(s) is not None or s in self.declared.accesses for s in coefficient.free_symbols
+            )
             if not constant or (reduction.combine == "max" and expression != symbol):
-                expression = expression.subs(symbol, self.split(stage.name, reduction.combine, symbol, stage.axes))
+                expression = expression.subs(
+                    symbol, self.split(stage.name, reduction.combine, symbol, stage.axes)
+                )
             else:
                 kept.append((symbol, self.body(stage.name, reduction, stage.axes)))
         self.check(stage.name, expression, {a.symbol for a in stage.axes})
         for symbol in sorted(expression.free_symbols & set(self.declared.accesses), key=str):
             if self.declared.accesses[symbol].outside == "skip":
-                raise self.refuse(f"the clipped access {symbol} in {stage.name} stands under no reduction that could leave it out")
+                raise self.refuse(
+                    f"the clipped access {symbol} in {stage.name} stands under no reduction that could "
+                    "leave it out"
+                )
         return Stage(stage.name, stage.axes, expression, tuple(kept))
 
 
@@ -255,6 +300,15 @@ def normalise(declared: Declarations) -> Definition:
             raise declared.refuse(f"{name} is declared but Z does not depend on it")
     if sum(t.kind == "input" for t in declared.tensors.values()) != 1:
         raise declared.refuse("a layer has exactly one input, declared with L.input(...)")
-    return Definition(declared.name, dict(declared.sizes), dict(declared.relations), dict(declared.tensors),
-                      tuple(normaliser.stages), dict(declared.accesses), dict(declared.variables), dict(declared.initial),
-                      frozenset(declared.shifts), declared.called())  # fmt: skip
+    return Definition(
+        declared.name,
+        dict(declared.sizes),
+        dict(declared.relations),
+        dict(declared.tensors),
+        tuple(normaliser.stages),
+        dict(declared.accesses),
+        dict(declared.variables),
+        dict(declared.initial),
+        frozenset(declared.shifts),
+        declared.called(),
+    )

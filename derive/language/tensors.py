@@ -31,14 +31,18 @@ def flatten(parts: tuple[object, ...]) -> list[object]:
     return result
 
 
-def _reduce(combine: Literal["sum", "max"], body: object, variables: tuple[object, ...], where: object) -> sp.Symbol:
+def _reduce(
+    combine: Literal["sum", "max"], body: object, variables: tuple[object, ...], where: object
+) -> sp.Symbol:
     constraints: list[sp.Expr] = []
     bounds: list[sp.Expr] = []
     for part in variables:
         constraints.extend(getattr(part, "constraints", ()))
     symbols = flatten(variables)
     if not variables:
-        raise DefinitionError(f"a reduction needs an index variable to run over; {combine} of {body} has none")
+        raise DefinitionError(
+            f"a reduction needs an index variable to run over; {combine} of {body} has none"
+        )
     wrong = [v for v in symbols if not isinstance(v, sp.Symbol)]
     if wrong:
         raise DefinitionError(f"a reduction runs over index variables; got {wrong[0]!r}")
@@ -61,12 +65,15 @@ def _sort_condition(condition: object, constraints: list[sp.Expr], bounds: list[
     if isinstance(condition, sp.Equality):
         constraints.append(condition.lhs - condition.rhs)
     elif isinstance(condition, sp.GreaterThan | sp.StrictGreaterThan):
-        bounds.append(condition.lhs - condition.rhs - (1 if isinstance(condition, sp.StrictGreaterThan) else 0))
+        bounds.append(
+            condition.lhs - condition.rhs - (1 if isinstance(condition, sp.StrictGreaterThan) else 0)
+        )
     elif isinstance(condition, sp.LessThan | sp.StrictLessThan):
         bounds.append(condition.rhs - condition.lhs - (1 if isinstance(condition, sp.StrictLessThan) else 0))
     else:
         raise DefinitionError(
-            f"where= takes Eq, <=, <, >= and > between affine index expressions, any number of them; got {condition!r}"
+            "where= takes Eq, <=, <, >= and > between affine index expressions, any number of them; got "
+            f"{condition!r}"
         )
 
 
@@ -125,7 +132,9 @@ class TensorHandle:
         index = flatten(key if isinstance(key, tuple) else (key,))
         count = len(self.info.axes)
         if len(index) != count:
-            raise self.declared.refuse(f"{self.name} has {count} indices, the access {self.name}{index} has {len(index)}")
+            raise self.declared.refuse(
+                f"{self.name} has {count} indices, the access {self.name}{index} has {len(index)}"
+            )
         return self.declared.access(self.name, tuple(sp.expand(sp.sympify(e)) for e in index), self.outside)
 
     def __call__(self) -> sp.Symbol:

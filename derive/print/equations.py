@@ -86,18 +86,24 @@ class EquationPrinter:
 
     def __init__(self, definition: Definition, adjoint: Adjoint) -> None:
         self.definition, self.derived = definition, adjoint
-        self.columns = {f"{r.name}_{column}": column for r in definition.relations.values() for column, _ in r.columns}
+        self.columns = {
+            f"{r.name}_{column}": column for r in definition.relations.values() for column, _ in r.columns
+        }
 
     # ------------------------------------------------------------------------------------------------ tensors
     def tensor(self, name: str, index: Sequence[sp.Expr]) -> str:
-        """A tensor at an index: the map as a subscript, the coordinates outside brackets, as in equation 1."""
+        """A tensor at an index: the map as a subscript, the coordinates outside brackets, as in
+        equation 1.
+        """
         symbol, level = self._symbol(name)
         parts = [self.latex(e) for e in index]
         base = f"{{{symbol}}}" if "_" in symbol else symbol  # LaTeX refuses a second subscript
         plain = f"{base}{'' if not level else f'^{{{level}}}'}"
         if not parts:
             return plain
-        info = self.derived.builder.extents.get(name) or self.definition.tensors.get(name.removeprefix("delta_"))
+        info = self.derived.builder.extents.get(name) or self.definition.tensors.get(
+            name.removeprefix("delta_")
+        )
         kinds = [a.kind for a in info.axes] if info is not None else []
         outside = [p for p, k in zip(parts, kinds, strict=False) if k in ("coordinate", "window")]
         below = [p for p, k in zip(parts, kinds, strict=False) if k not in ("coordinate", "window")]
@@ -152,7 +158,10 @@ class EquationPrinter:
         parts = []
         for terms, operators in comparisons(s.solution.conditions):
             pairs = zip(operators, terms[1:], strict=True)
-            parts.append(self.latex(terms[0]) + "".join(f" {_SIGNS[operator]} {self.latex(term)}" for operator, term in pairs))
+            parts.append(
+                self.latex(terms[0])
+                + "".join(f" {_SIGNS[operator]} {self.latex(term)}" for operator, term in pairs)
+            )
         return rf"\, \mathbb{{1}}\left\{{{', '.join(parts)}\right\}}"
 
     def _body(self, s: Sum) -> str:
@@ -173,7 +182,7 @@ class EquationPrinter:
         unique = list(dict.fromkeys(parts))
         return rf", \qquad {', '.join(unique)}" if unique else ""
 
-    # -------------------------------------------------------------------------------------------------- equations
+    # ---------------------------------------------------------------------------------------------- equations
     def forward(self, stage: Stage) -> tuple[str, str]:
         """LaTeX and plain text of ``stage = expression`` with its reductions written as sums."""
         names: dict[sp.Symbol, str] = {}
@@ -240,7 +249,9 @@ class EquationPrinter:
         if loop.unknown.kind != "row":
             return str(loop.unknown.symbol)
         column = self.columns[loop.by] if loop.by else ""
-        return f"{ROW} in {loop.unknown.relation}" + (f" with {column}({ROW}) = {plain(loop.key)}" if column else "")
+        return f"{ROW} in {loop.unknown.relation}" + (
+            f" with {column}({ROW}) = {plain(loop.key)}" if column else ""
+        )
 
 
 def _left(name: str, axes: Sequence[AxisVariable]) -> str:

@@ -46,10 +46,17 @@ def _meaning(info: SizeInfo) -> str:
     which = f" of {info.index}" if info.index else ""
     if info.smallest is not None and info.value is not None:
         relation, by, _ = info.smallest
-        return f"the least of {plain(info.value)} over the rows {ROW} of {relation} with {by}({ROW}) = {info.index or by}"
+        return (
+            f"the least of {plain(info.value)} over the rows {ROW} of {relation} with {by}({ROW}) = "
+            f"{info.index or by}"
+        )
     match info.source:
         case "input":
-            return f"the extent of the input{along}{which}" if along else "the number of units or maps of the input"
+            return (
+                f"the extent of the input{along}{which}"
+                if along
+                else "the number of units or maps of the input"
+            )
         case "keyword":
             default = "" if info.default is None else f", {info.default} by default"
             return f"given as {info.keyword}{along}{which}{default}"

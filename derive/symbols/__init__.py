@@ -1,4 +1,4 @@
-"""What definitions are written with: scalar functions, index variables, integer arithmetic, and how the IR holds them.
+"""What definitions are written with: functions, index variables, integers, names, and the way into the IR.
 May import SymPy and the IR.
 Never the language, the adjoint or a printer of equations.
 """

@@ -46,10 +46,22 @@ _INTEGER_FUNCTIONS: Mapping[type, str] = {
     integers.Smallest: "min",
 }
 _SCALAR_FUNCTIONS: Mapping[type, str] = {
-    sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.asin: "asin", sp.acos: "acos",
-    sp.atan: "atan", sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.erf: "erf", sigmoid: "sigmoid",
-    softplus: "softplus", root: "sqrt",
-}  # fmt: skip
+    sp.exp: "exp",
+    sp.log: "log",
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.tan: "tan",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.atan: "atan",
+    sp.sinh: "sinh",
+    sp.cosh: "cosh",
+    sp.tanh: "tanh",
+    sp.erf: "erf",
+    sigmoid: "sigmoid",
+    softplus: "softplus",
+    root: "sqrt",
+}
 _Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 _OPERATORS: Mapping[type, _Operator] = {
     sp.Eq: "==", sp.Ne: "!=", sp.Lt: "<", sp.Le: "<=", sp.Gt: ">", sp.Ge: ">=",
@@ -133,10 +145,16 @@ def _is_constant(e: sp.Expr) -> bool:
 def is_scalar_part(part: sp.Basic) -> bool:
     """True if a scalar body can hold ``part``, whatever its arguments are."""
     if part.is_Atom:
-        return part.is_Symbol or part in (sp.pi, sp.E, sp.true, sp.false) or bool(part.is_Number and part.is_finite)
+        return (
+            part.is_Symbol
+            or part in (sp.pi, sp.E, sp.true, sp.false)
+            or bool(part.is_Number and part.is_finite)
+        )
     known = (sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, SymPyRelational)
     size = isinstance(part, AppliedUndef) and part.is_integer
-    return size or isinstance(part, known) or type(part) in _SCALAR_FUNCTIONS or type(part) in _INTEGER_FUNCTIONS
+    return (
+        size or isinstance(part, known) or type(part) in _SCALAR_FUNCTIONS or type(part) in _INTEGER_FUNCTIONS
+    )
 
 
 class ScalarFreezer:
@@ -147,7 +165,9 @@ class ScalarFreezer:
     * ``where``: names the place in error messages.
     """
 
-    def __init__(self, integer: IntegerFreezer, lookup: Callable[[sp.Symbol], Expr | None], where: str) -> None:
+    def __init__(
+        self, integer: IntegerFreezer, lookup: Callable[[sp.Symbol], Expr | None], where: str
+    ) -> None:
         self.integer, self.lookup, self.where = integer, lookup, where
 
     def __call__(self, e: sp.Expr) -> Expr:
@@ -218,7 +238,9 @@ class ScalarFreezer:
                 no = self._select(part, yes, no)
             return no
         if isinstance(condition, SymPyRelational) and type(condition) in _OPERATORS:
-            return Select(Compare(self(condition.lhs), _OPERATORS[type(condition)], self(condition.rhs)), yes, no)
+            return Select(
+                Compare(self(condition.lhs), _OPERATORS[type(condition)], self(condition.rhs)), yes, no
+            )
         raise IRError(f"{self.where}: the IR has no condition {condition}")
 
 

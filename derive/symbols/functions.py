@@ -1,7 +1,8 @@
 """Scalar functions of the definition language, with the derivative conventions of the paper's ledger.
 
-SymPy's own ``Max`` and ``Abs`` differentiate to ``Heaviside`` and ``sign``, whose values at 0 are not the convention here
-(ledger D9: phi'(0) = 0), and ``sqrt`` has no derivative at 0 (ledger D5: subgradient 0 at the centre).
+SymPy's own ``Max`` and ``Abs`` differentiate to ``Heaviside`` and ``sign``, whose values at 0 are not the
+convention here (ledger D9: phi'(0) = 0), and ``sqrt`` has no derivative at 0 (ledger D5: subgradient 0 at the
+centre).
 """
 
 from __future__ import annotations
@@ -10,8 +11,20 @@ import sympy as sp
 from sympy import cos, erf, exp, log, sin, sqrt, tanh
 
 __all__ = [
-    "cos", "erf", "exp", "log", "maximum", "minimum", "piecewise", "root", "sigmoid", "sin", "softplus", "sqrt", "tanh",
-]  # fmt: skip
+    "cos",
+    "erf",
+    "exp",
+    "log",
+    "maximum",
+    "minimum",
+    "piecewise",
+    "root",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "sqrt",
+    "tanh",
+]
 
 
 class sigmoid(sp.Function):

@@ -35,7 +35,9 @@ class Vector:
     def _with(self, other: object, operation: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> Vector:
         if isinstance(other, Vector):
             if len(other) != len(self):
-                raise DefinitionError(f"vectors of {len(self)} and {len(other)} coordinates in one expression")
+                raise DefinitionError(
+                    f"vectors of {len(self)} and {len(other)} coordinates in one expression"
+                )
             return Vector(operation(a, b) for a, b in zip(self.entries, other.entries, strict=True))
         return Vector(operation(a, sp.sympify(other)) for a in self.entries)
 
@@ -59,7 +61,9 @@ class Vector:
         return Vector(-a for a in self.entries)
 
     def __truediv__(self, other: object) -> Vector:
-        raise DefinitionError("indices and sizes are integers: // and ceildiv divide sizes, where=Eq(...) ties indices")
+        raise DefinitionError(
+            "indices and sizes are integers: // and ceildiv divide sizes, where=Eq(...) ties indices"
+        )
 
     def __floordiv__(self, other: object) -> Vector:
         return self._with(other, lambda a, b: quotient(a, b))
@@ -76,7 +80,9 @@ class Vector:
     def __gt__(self, other: object) -> tuple[sp.Basic, ...]:
         return self._compare(other, sp.Gt)
 
-    def _compare(self, other: object, relation: Callable[[sp.Expr, sp.Expr], sp.Basic]) -> tuple[sp.Basic, ...]:
+    def _compare(
+        self, other: object, relation: Callable[[sp.Expr, sp.Expr], sp.Basic]
+    ) -> tuple[sp.Basic, ...]:
         others = other if isinstance(other, Vector) else [sp.sympify(other)] * len(self)
         if len(others) != len(self):
             raise DefinitionError(f"vectors of {len(self)} and {len(others)} coordinates in one condition")
@@ -112,7 +118,9 @@ class SizeTable(Vector):
         return Vector(f(index) for f in self.functions)
 
     def _with(self, other: object, operation: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> Vector:
-        raise DefinitionError(f"size {self.owner} differs from entry to entry: index it, for example {self.owner}[c.q]")
+        raise DefinitionError(
+            f"size {self.owner} differs from entry to entry: index it, for example {self.owner}[c.q]"
+        )
 
 
 def quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
@@ -121,7 +129,9 @@ def quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 
 
 def size_expression(value: object) -> sp.Expr:
-    """A size as the index algebra holds it: SymPy's floor and ceiling of quotients become exact integer divisions."""
+    """A size as the index algebra holds it: SymPy's floor and ceiling of quotients become exact integer
+    divisions.
+    """
     e = sp.sympify(value)
     e = e.replace(sp.floor, lambda a: FloorDiv(*a.as_numer_denom()))
     return e.replace(sp.ceiling, lambda a: CeilDiv(*a.as_numer_denom()))
@@ -150,13 +160,15 @@ class SizeInfo:
 
     * ``source``: where it comes from: the input's shape, a keyword, other sizes, or the rows of a relation.
     * ``axis``: of the input, which of its sizes.
-    * ``keyword``, ``entry``, ``default``: what the user gives, which coordinate's entry of it, and what stands for nothing.
+    * ``keyword``, ``entry``, ``default``: what the user gives, which coordinate's entry of it, and what
+      stands for nothing.
     * ``minimum``: no smaller size is accepted.
     * ``random``: the range that ``phiz verify`` draws from.
     * ``value``: the expression of a derived size.
     * ``table``: of a size that differs from entry to entry, the size that counts the entries.
     * ``index``: the variable of ``value`` that runs over the entries of the table.
-    * ``smallest``: (relation, by, row): the minimum of ``value`` over the rows whose column ``by`` is the index.
+    * ``smallest``: (relation, by, row): the minimum of ``value`` over the rows whose column ``by`` is the
+      index.
     * ``relation``, ``column``: of a relation's size, the column that it bounds.
     """
 
@@ -178,7 +190,9 @@ class SizeInfo:
 
 @dataclass(frozen=True)
 class RelationInfo:
-    """A relation: rows of indices, one column per variable; ``columns`` maps a column to the size that bounds it."""
+    """A relation: rows of indices, one column per variable; ``columns`` maps a column to the size that
+    bounds it.
+    """
 
     name: str
     columns: tuple[tuple[str, str], ...]

@@ -1,11 +1,12 @@
 """Names in generated text: what a user calls things, and what kernels call them.
 
-A user's name that is a plain word, letters and digits with no special meaning in OpenCL C, Python or the kernels' own text, is
-kept.  Any other is *spelled*: ``read_only`` becomes ``name9_read_only`` and ``é`` ``name5_0_xe9_``, with the length of what
-follows.  So kept names have no underscore, and a spelled one says where it ends: whatever the derivation and the printers make of a
-name by a prefix or a suffix with an underscore (``delta_w``, ``i_first``, ``TILE_forward_Z_i``) is never another name, and no name
-of a user's is ever one of these.  Names that are made without an underscore are words or patterns of words below; ``i0``, where a
-tile of axis i begins, is why a name is spelled beside a name that it continues by a 0.
+A user's name that is a plain word, letters and digits with no special meaning in OpenCL C, Python or the
+kernels' own text, is kept.  Any other is *spelled*: ``read_only`` becomes ``name9_read_only`` and ``é``
+``name5_0_xe9_``, with the length of what follows.  So kept names have no underscore, and a spelled one says
+where it ends: whatever the derivation and the printers make of a name by a prefix or a suffix with an
+underscore (``delta_w``, ``i_first``, ``TILE_forward_Z_i``) is never another name, and no name of a user's is
+ever one of these.  Names that are made without an underscore are words or patterns of words below; ``i0``,
+where a tile of axis i begins, is why a name is spelled beside a name that it continues by a 0.
 
 ``shown`` turns text back into what the user wrote.
 """
@@ -23,34 +24,44 @@ from typing import Any
 import sympy as sp
 
 _KERNELS = """
-    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put odd index vectors below result
-    block blocks count id tile chunk begin first step group team span run edge others place places point points rest at differ
-    part parts unit units total sum n t floordiv ceildiv modulo imin imax sigmoid softplus xlogy above bounded most power
-    shifted square from to size steps strip samples used item clock
+    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put odd index
+    vectors below result block blocks count id tile chunk begin first step group team span run edge others
+    place places point points rest at differ part parts unit units total sum n t floordiv ceildiv modulo
+    imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps strip
+    samples used item clock
 """
 _C = """
-    auto break case char const constant continue default do double else enum extern float for global goto half if inline int
-    kernel local long private register restrict return short signed sizeof static struct switch typedef union unsigned void
-    volatile while bool uchar uint ulong ushort quad complex imaginary generic pipe uniform asm typeof true false vector pixel
-    catch class constexpr delete explicit export friend mutable namespace new noexcept nullptr operator protected public
-    template this throw try typename using virtual decltype alignas alignof and or not xor bitand bitor compl NULL NAN
-    INFINITY MAXFLOAT EOF unix linux i386 PPC defined define include pragma ifdef ifndef elif endif undef error line main errno
+    auto break case char const constant continue default do double else enum extern float for global goto
+    half if inline int kernel local long private register restrict return short signed sizeof static struct
+    switch typedef union unsigned void volatile while bool uchar uint ulong ushort quad complex imaginary
+    generic pipe uniform asm typeof true false vector pixel catch class constexpr delete explicit export
+    friend mutable namespace new noexcept nullptr operator protected public template this throw try typename
+    using virtual decltype alignas alignof and or not xor bitand bitor compl NULL NAN INFINITY MAXFLOAT EOF
+    unix linux i386 PPC defined define include pragma ifdef ifndef elif endif undef error line main errno
 """
 _FUNCTIONS = """
-    abs acos acosh acospi all any asin asinh asinpi atan atan2 atan2pi atanh atanpi barrier bitselect cbrt ceil clamp clz
-    copysign cos cosh cospi cross ctz degrees distance dot erf erfc exp exp2 exp10 expm1 fabs fdim floor fma fmax fmin fmod
-    fract frexp gamma hadd hypot ilogb isequal isfinite isgreater isgreaterequal isinf isless islessequal islessgreater isnan
-    isnormal isnotequal isordered isunordered ldexp length lgamma log log2 log10 log1p logb mad mad24 max maxmag min minmag
-    mix modf mul24 nan nextafter normalize popcount pow pown powr prefetch printf radians remainder remquo rhadd rint rootn
-    rotate round rsqrt select shuffle shuffle2 sign signbit sin sincos sinh sinpi smoothstep sqrt step tan tanh tanpi tgamma
-    trunc upsample vload vstore workDimension
+    abs acos acosh acospi all any asin asinh asinpi atan atan2 atan2pi atanh atanpi barrier bitselect cbrt
+    ceil clamp clz copysign cos cosh cospi cross ctz degrees distance dot erf erfc exp exp2 exp10 expm1 fabs
+    fdim floor fma fmax fmin fmod fract frexp gamma hadd hypot ilogb isequal isfinite isgreater
+    isgreaterequal isinf isless islessequal islessgreater isnan isnormal isnotequal isordered isunordered
+    ldexp length lgamma log log2 log10 log1p logb mad mad24 max maxmag min minmag mix modf mul24 nan
+    nextafter normalize popcount pow pown powr prefetch printf radians remainder remquo rhadd rint rootn
+    rotate round rsqrt select shuffle shuffle2 sign signbit sin sincos sinh sinpi smoothstep sqrt step tan
+    tanh tanpi tgamma trunc upsample vload vstore workDimension
 """
-_NUMPY = "np math span erf expit xlogy dtype samples dphi array total largest position keep value better where axis initial"
+_NUMPY = (
+    "np math span erf expit xlogy dtype samples dphi array total largest position keep value better "
+    "where axis initial"
+)
 #: Names of the derivation: what a fused loss reads, the sample.
 _DERIVED = "T weight r t"
 #: The tensor of every layer's output, which has this name everywhere.
 OUTPUT = "Z"
-RESERVED = frozenset(f"{_KERNELS} {_C} {_FUNCTIONS} {_NUMPY} {_DERIVED}".split()) | set(dir(builtins)) | set(keyword.kwlist)
+RESERVED = (
+    frozenset(f"{_KERNELS} {_C} {_FUNCTIONS} {_NUMPY} {_DERIVED}".split())
+    | set(dir(builtins))
+    | set(keyword.kwlist)
+)
 #: Words with a number: accumulators, temporaries, places of a work item, hoisted numbers, vector types.
 _NUMBERED = re.compile(
     r"(acc|value|position|sum|strip|cached|total|largest|s|g|t|gcd|inverse|index|teams?|launch|name)\d+"
@@ -77,7 +88,9 @@ def fault(name: object) -> str:
 
 
 def spelled(name: str) -> str:
-    """``name`` in letters, digits and underscores, under a prefix that no other name in a kernel has; one to one."""
+    """``name`` in letters, digits and underscores, under a prefix that no other name in a kernel has;
+    one to one.
+    """
     if _WORD.fullmatch(name):
         return f"name{len(name)}_{name}"
     text = "".join(c if c.isascii() and c.isalnum() else "__" if c == "_" else f"_x{ord(c):x}_" for c in name)
@@ -105,7 +118,9 @@ def is_spelled(name: str) -> bool:
 
 
 def column(function: str) -> str:
-    """The column that the ``function`` of a relation and its column gives; of another function its whole name."""
+    """The column that the ``function`` of a relation and its column gives; of another function its
+    whole name.
+    """
     found = _SPELLED.match(function)
     end = found.end() + function.startswith("0", found.end()) + int(found[1]) if found else function.find("_")
     return function[end + 1 :] or function if end >= 0 else function
@@ -133,7 +148,11 @@ def of_file(name: str) -> str:
     if _WORD.fullmatch(name) and not _FILES.fullmatch(name) and len(name) <= _LONGEST:
         return name
     found = spelled(name)
-    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return (
+        found
+        if len(found) <= _LONGEST
+        else f"{found[:_LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    )
 
 
 class Names:

@@ -1,4 +1,6 @@
-"""Data sets: checked arrays of samples and targets, from scikit-learn's bundled data or from the user's files."""
+"""Data sets: checked arrays of samples and targets, from scikit-learn's bundled data or from the user's
+files.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ MOST_GUESSED_CLASSES = 100
 class Dataset:
     """Samples with targets, checked once here so that nothing downstream has to.
 
-    name: where it came from.  inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64, finite.
-    targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in 0..k-1, None for
-    a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for that of the inputs.  A table
-    stays in float64, whatever the run's dtype, until it was centred (`Scaling.apply`) or reaches a network (`cast`).
+    name: where it came from.  inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64,
+    finite.
+    targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in
+    0..k-1, None for a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for
+    that of the inputs.  A table stays in float64, whatever the run's dtype, until it was centred
+    (`Scaling.apply`) or reaches a network (`cast`).
     source: what all of it was read from.
 
     Raises: DataError for 0 samples, shapes or dtypes that do not fit, NaN or infinity, labels out of range.
@@ -51,13 +55,20 @@ class Dataset:
     def __post_init__(self) -> None:
         _check_task(self.task, self.name)
         if any(np.ma.isMaskedArray(array) for array in (self.inputs, self.targets)):
-            raise DataError(f"{self.name}: expected arrays of numbers, got a masked one: fill it, or leave out what is masked")
+            raise DataError(
+                f"{self.name}: expected arrays of numbers, got a masked one: fill it, or leave out what "
+                "is masked"
+            )
         if len(self.inputs) == 0:
             raise DataError(f"{self.name}: expected at least one sample, got 0")
         if self.inputs.ndim < 2 or 0 in self.inputs.shape:
-            raise DataError(f"{self.name}: expected inputs (N, maps, coordinates...), got shape {self.inputs.shape}")
+            raise DataError(
+                f"{self.name}: expected inputs (N, maps, coordinates...), got shape {self.inputs.shape}"
+            )
         if self.targets.ndim != 2 or len(self.targets) != len(self.inputs) or self.targets.shape[1] == 0:
-            raise DataError(f"{self.name}: expected targets ({len(self.inputs)}, k), got shape {self.targets.shape}")
+            raise DataError(
+                f"{self.name}: expected targets ({len(self.inputs)}, k), got shape {self.targets.shape}"
+            )
         _float_dtype(self.inputs.dtype, self.name)
         if self.targets.dtype != self.inputs.dtype:
             raise DataError(f"{self.name}: expected targets of {self.inputs.dtype}, got {self.targets.dtype}")
@@ -73,12 +84,18 @@ class Dataset:
         count = self.targets.shape[1]
         if self.labels is None or self.labels.shape != (len(self.inputs),):
             got = "none" if self.labels is None else f"shape {self.labels.shape}"
-            raise DataError(f"{self.name}: expected labels ({len(self.inputs)},) for a classification, got {got}")
+            raise DataError(
+                f"{self.name}: expected labels ({len(self.inputs)},) for a classification, got {got}"
+            )
         if len(self.classes) != count:
-            raise DataError(f"{self.name}: expected {count} class names, one for each target, got {len(self.classes)}")
+            raise DataError(
+                f"{self.name}: expected {count} class names, one for each target, got {len(self.classes)}"
+            )
         if self.labels.min() < 0 or self.labels.max() >= count:
             bad = int(np.argmax((self.labels < 0) | (self.labels >= count)))
-            raise DataError(f"{self.name}: expected labels in 0..{count - 1}, got {self.labels[bad]} at sample {bad}")
+            raise DataError(
+                f"{self.name}: expected labels in 0..{count - 1}, got {self.labels[bad]} at sample {bad}"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -90,7 +107,9 @@ class Dataset:
 
     @property
     def tabular(self) -> bool:
-        """Whether a sample is a list of features of different kinds, which is standardised before training."""
+        """Whether a sample is a list of features of different kinds, which is standardised before
+        training.
+        """
         return self.inputs.ndim == 2
 
     @property
@@ -118,9 +137,13 @@ class Dataset:
         problem = _other_columns(columns, self.columns)
         if problem:
             header = "" if self.source.header else " (it has no header)"
-            raise DataError(f"{self.name}: expected the columns {listing(columns)} as in training; {problem}{header}")
+            raise DataError(
+                f"{self.name}: expected the columns {listing(columns)} as in training; {problem}{header}"
+            )
         order = [self.columns.index(name) for name in columns]
-        return replace(self, inputs=self.inputs[:, order], source=replace(self.source, columns=tuple(columns)))
+        return replace(
+            self, inputs=self.inputs[:, order], source=replace(self.source, columns=tuple(columns))
+        )
 
     def cast(self, dtype: npt.DTypeLike | None = None) -> Dataset:
         """Bring the samples into `dtype`, by default the run's; itself where they have it.
@@ -132,7 +155,9 @@ class Dataset:
         if chosen == self.inputs.dtype:
             return self
         inputs = _cast(self.inputs, chosen, f"{self.name}: inputs")
-        return replace(self, inputs=inputs, targets=_cast(self.targets, chosen, f"{self.name}: targets"), dtype=chosen)
+        return replace(
+            self, inputs=inputs, targets=_cast(self.targets, chosen, f"{self.name}: targets"), dtype=chosen
+        )
 
     def subset(self, samples: npt.ArrayLike) -> Dataset:
         """The samples at the given indices, copied, in that order."""
@@ -145,7 +170,9 @@ def _other_columns(expected: Sequence[str], there: Sequence[str]) -> str:
     """What keeps the columns that are there from being put in the expected order; "" where nothing does."""
     missing = [name for name in expected if name not in there]
     more = [name for name in there if name not in expected]
-    found = "; ".join(f"{what} {listing(names)}" for what, names in (("missing", missing), ("additional", more)) if names)
+    found = "; ".join(
+        f"{what} {listing(names)}" for what, names in (("missing", missing), ("additional", more)) if names
+    )
     twice = len(there) != len(set(there)) or len(expected) != len(there)
     return found or ("a name stands above more than one column" if twice else "")
 
@@ -162,18 +189,20 @@ def load(
 ) -> Dataset:
     """A built-in data set by name, or a file or folder by what it holds.
 
-    source: "digits" (1797 images (1, 8, 8), pixels 0..16 divided by 16), "diabetes" (442 patients, 10 features,
-    regression), "breast-cancer" (569 tumours, 30 features, 2 classes); a folder of IDX files or one of its files; an
-    `.npz` file; a `.csv`, `.tsv`, `.data` or `.txt` table.  A file is told by its first bytes, a table by its name.
+    source: "digits" (1797 images (1, 8, 8), pixels 0..16 divided by 16), "diabetes" (442 patients, 10
+    features, regression), "breast-cancer" (569 tumours, 30 features, 2 classes); a folder of IDX files or one
+    of its files; an `.npz` file; a `.csv`, `.tsv`, `.data` or `.txt` table.  A file is told by its first
+    bytes, a table by its name.
     dtype: float32 or float64, of the run: images have it at once, tables once they are standardised or cast.
     seed: shuffles the samples; None keeps the order of the source.
-    target: name of the target column or array.  task: overrides the guess (text, and whole numbers of at most 100
-    distinct values, are classes; a float array of an NPZ file is a regression, unless its rows are one-hot).
+    target: name of the target column or array.  task: overrides the guess (text, and whole numbers of at most
+    100 distinct values, are classes; a float array of an NPZ file is a regression, unless its rows are
+    one-hot).
     classes: their number or their names; labels must then be among them.  part: of a source that has several.
 
     Images of bytes (IDX, and uint8 arrays of rank 3 or more) are divided by 255; `(N, h, w)` images become
-    `(N, 1, h, w)`.  Tables stay in their units: `runtime.data.split` standardises them with the statistics of the training
-    part alone.
+    `(N, 1, h, w)`.  Tables stay in their units: `runtime.data.split` standardises them with the statistics of
+    the training part alone.
 
     Raises: DataError with one line that names the file, what was expected and what came.
     """
@@ -184,7 +213,10 @@ def load(
 
 
 def has_test_part(source: str | os.PathLike[str]) -> bool:
-    """Whether the source itself says which samples are for testing, as MNIST does.  Raises: DataError as `load`."""
+    """Whether the source itself says which samples are for testing, as MNIST does.
+
+    Raises: DataError as `load`.
+    """
     path = Path(source)
     if str(source) in BUILT_IN or not path.exists():
         return False
@@ -214,11 +246,18 @@ def _load(
         return _from_pair(_pair_of(path), dtype, classes)
     if path.suffix.lower() in (".csv", ".tsv", ".data", ".txt"):
         return _from_csv(path, dtype, target, task, classes)
-    raise DataError(f"{source}: expected IDX (by its first bytes), .npz, .csv, .tsv, .data or .txt, got another format")
+    raise DataError(
+        f"{source}: expected IDX (by its first bytes), .npz, .csv, .tsv, .data or .txt, got another format"
+    )
 
 
 def _from_npz(
-    path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes, part: DatasetPart | None
+    path: Path,
+    dtype: np.dtype,
+    target: str | None,
+    task: Task | None,
+    classes: Classes,
+    part: DatasetPart | None,
 ) -> Dataset:
     table = tables.read_npz(path, target, part)
     data = from_arrays(table.inputs, table.targets, dtype, task=task, classes=classes, name=str(path))
@@ -237,14 +276,16 @@ def from_arrays(
 ) -> Dataset:
     """A data set from arrays in memory: the rules and scalings that `load` has for an NPZ file.
 
-    inputs: `(N, maps, coordinates...)`, `(N, features)`, `(N,)`, or uint8 images `(N, h, w)`.  targets: `(N,)` class
-    numbers or names, `(N, k)` one-hot rows, `(N,)` or `(N, k)` quantities.  Raises: DataError.
+    inputs: `(N, maps, coordinates...)`, `(N, features)`, `(N,)`, or uint8 images `(N, h, w)`.  targets:
+    `(N,)` class numbers or names, `(N, k)` one-hot rows, `(N,)` or `(N, k)` quantities.  Raises: DataError.
     """
     float_dtype = _float_dtype(dtype, name)
     _check_task(task, name)
     given, values = as_array(inputs, f"{name}: inputs"), as_array(targets, f"{name}: targets")
     if given.ndim == 0 or values.ndim == 0:
-        raise DataError(f"{name}: expected arrays with one row a sample, got shapes {given.shape} and {values.shape}")
+        raise DataError(
+            f"{name}: expected arrays with one row a sample, got shapes {given.shape} and {values.shape}"
+        )
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     samples = _samples(given, float_dtype, name)
@@ -253,13 +294,20 @@ def from_arrays(
 
 
 def _with_source(data: Dataset, inputs: npt.NDArray, values: npt.NDArray) -> Dataset:
-    """Note in `data` the digest of what was read: images as they were given, tables and targets in float64."""
+    """Note in `data` the digest of what was read: images as they were given, tables and targets in
+    float64.
+    """
     targets = values.astype(np.float64) if values.dtype.kind in "iufb" else values
     return replace(data, source=Source(len(data), digest_of_arrays(inputs, targets)))
 
 
 def _from_values(
-    name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, float_dtype: np.dtype, task: Task | None, classes: Classes
+    name: str,
+    samples: npt.NDArray[np.floating],
+    values: npt.NDArray,
+    float_dtype: np.dtype,
+    task: Task | None,
+    classes: Classes,
 ) -> Dataset:
     if task is None:
         task = "classification" if _holds_classes(values) else "regression"
@@ -267,7 +315,9 @@ def _from_values(
         return _regression(name, samples, values, float_dtype)
     if values.ndim == 2:
         if not _is_one_hot(values):
-            raise DataError(f"{name}: expected labels (N,) or one-hot rows, got targets of shape {values.shape}")
+            raise DataError(
+                f"{name}: expected labels (N,) or one-hot rows, got targets of shape {values.shape}"
+            )
         classes = values.shape[1] if classes is None else classes
         values = np.argmax(values, axis=1)
     labels, names = (named if values.dtype.kind == "U" else numbered)(values, classes, name)
@@ -312,18 +362,27 @@ def _cast(values: npt.NDArray, dtype: np.dtype, place: str) -> npt.NDArray[np.fl
     if not np.isfinite(cast).all():
         lost = np.isinf(cast) & np.isfinite(values)
         if lost.any():
-            raise DataError(f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}{_where(lost)}")
+            raise DataError(
+                f"{place}: expected numbers that {dtype} can hold, got {values[lost][0]}{_where(lost)}"
+            )
     return cast
 
 
 def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
-    """Bring a table into float64; a whole number that would be rounded there, beyond 2^53, is refused by name."""
+    """Bring a table into float64; a whole number that would be rounded there, beyond 2^53, is refused
+    by name.
+    """
     cast = _cast(values, np.dtype(np.float64), place)
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-        lost = cast.astype(object) != values.astype(object) if np.abs(cast).max(initial=0) >= 2**53 else np.zeros(1, bool)
+        lost = (
+            cast.astype(object) != values.astype(object)
+            if np.abs(cast).max(initial=0) >= 2**53
+            else np.zeros(1, bool)
+        )
         if lost.any():
             raise DataError(
-                f"{place}: expected whole numbers that float64 holds exactly, got {values[lost][0]}{_where(lost)}: "
+                f"{place}: expected whole numbers that float64 holds exactly, got "
+                f"{values[lost][0]}{_where(lost)}: "
                 "subtract an offset first"
             )
     return cast
@@ -332,20 +391,36 @@ def _exact(values: npt.NDArray, place: str) -> npt.NDArray[np.floating]:
 def _where(marked: npt.NDArray[np.bool_]) -> str:
     """Say where a sample-first array is first marked."""
     sample, *index = np.unravel_index(int(np.argmax(marked)), marked.shape)
-    at = f", column {index[0]}" if len(index) == 1 else f", index {tuple(int(i) for i in index)}" if index else ""
+    at = (
+        f", column {index[0]}"
+        if len(index) == 1
+        else f", index {tuple(int(i) for i in index)}"
+        if index
+        else ""
+    )
     return f" at sample {sample}{at}"
 
 
-def _regression(name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, dtype: np.dtype) -> Dataset:
+def _regression(
+    name: str, samples: npt.NDArray[np.floating], values: npt.NDArray, dtype: np.dtype
+) -> Dataset:
     if values.dtype.kind not in "iufb":
-        raise DataError(f"{name}: expected targets that are numbers for a regression, got dtype {values.dtype}")
+        raise DataError(
+            f"{name}: expected targets that are numbers for a regression, got dtype {values.dtype}"
+        )
     place = f"{name}: targets"
     targets = _exact(values, place) if samples.ndim == 2 else _cast(values, samples.dtype, place)
-    return Dataset(name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression", dtype=dtype)
+    return Dataset(
+        name, samples, targets[:, None] if targets.ndim == 1 else targets, None, "regression", dtype=dtype
+    )
 
 
 def _classification(
-    name: str, samples: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], classes: Sequence[str], dtype: np.dtype
+    name: str,
+    samples: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    dtype: np.dtype,
 ) -> Dataset:
     targets = one_hot(labels, len(classes), samples.dtype, name)
     return Dataset(name, samples, targets, labels, "classification", tuple(classes), dtype)
@@ -361,28 +436,40 @@ def _built_in(name: str, dtype: np.dtype) -> Dataset:
     if name == "breast-cancer":
         tumours = bundled.load_breast_cancer()
         classes = [str(label) for label in tumours.target_names]
-        data = _classification(name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype)
+        data = _classification(
+            name, tumours.data.astype(np.float64), tumours.target.astype(np.int64), classes, dtype
+        )
         return _bundled(data, tumours.data, tumours.target, tumours.feature_names, "diagnosis")
     digits = bundled.load_digits()
     pixels = (digits.images[:, None] / 16).astype(dtype)
-    data = _classification(name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype)
+    data = _classification(
+        name, pixels, digits.target.astype(np.int64), [str(digit) for digit in range(10)], dtype
+    )
     return _with_source(data, digits.images, digits.target)
 
 
-def _bundled(data: Dataset, inputs: npt.NDArray, targets: npt.NDArray, columns: Sequence[str], target: str) -> Dataset:
+def _bundled(
+    data: Dataset, inputs: npt.NDArray, targets: npt.NDArray, columns: Sequence[str], target: str
+) -> Dataset:
     names = tuple(str(name) for name in columns)
     digest = digest_of_table(names, inputs.astype(np.float64), targets.astype(np.float64))
     return replace(data, source=Source(len(data), digest, names, target))
 
 
-def _from_csv(path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes) -> Dataset:
+def _from_csv(
+    path: Path, dtype: np.dtype, target: str | None, task: Task | None, classes: Classes
+) -> Dataset:
     table = tables.read_csv(path, target)
     names, values = table.names, table.targets
-    source = Source(len(values), digest_of_table(names, table.inputs, values), names, table.target, table.header)
+    source = Source(
+        len(values), digest_of_table(names, table.inputs, values), names, table.target, table.header
+    )
     return replace(_from_table(path, table, dtype, task, classes), source=source)
 
 
-def _from_table(path: Path, table: tables.Table, dtype: np.dtype, task: Task | None, classes: Classes) -> Dataset:
+def _from_table(
+    path: Path, table: tables.Table, dtype: np.dtype, task: Task | None, classes: Classes
+) -> Dataset:
     samples, values = table.inputs, table.targets
     if task is None:
         whole = values.dtype.kind == "U" or bool((values == np.round(values)).all())
@@ -423,9 +510,16 @@ def _pair_of(path: Path) -> idx.Pair:
     except DataError:
         pairs = ()
     for pair in pairs:
-        if path.name in (pair.images.name, pair.labels.name, pair.images.name + ".gz", pair.labels.name + ".gz"):
+        if path.name in (
+            pair.images.name,
+            pair.labels.name,
+            pair.images.name + ".gz",
+            pair.labels.name + ".gz",
+        ):
             return pair
-    raise DataError(f"{path}: expected a pair such as train-images-idx3-ubyte and train-labels-idx1-ubyte, got no partner")
+    raise DataError(
+        f"{path}: expected a pair such as train-images-idx3-ubyte and train-labels-idx1-ubyte, got no partner"
+    )
 
 
 def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:

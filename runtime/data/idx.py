@@ -1,7 +1,7 @@
 """IDX files, the format of MNIST: http://yann.lecun.com/exdb/mnist, plain or compressed with gzip.
 
-Two zero bytes, one byte for the element type, one for the rank, one big-endian 32-bit size a dimension, then the
-elements in row-major order, big-endian.
+Two zero bytes, one byte for the element type, one for the rank, one big-endian 32-bit size a dimension, then
+the elements in row-major order, big-endian.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def read(path: str | os.PathLike[str]) -> npt.NDArray:
 def read_pair(pair: Pair) -> tuple[npt.NDArray, npt.NDArray]:
     """Images `(N, coords...)` and labels `(N,)` of a pair, as stored.
 
-    Raises: DataError for a damaged file, another rank, other element types, no samples, or counts that differ.
+    Raises: DataError for a damaged file, another rank, other element types, no samples, or counts that
+    differ.
     """
     images, labels = read(pair.images), read(pair.labels)
     if images.ndim < 2:
@@ -75,20 +76,26 @@ def read_pair(pair: Pair) -> tuple[npt.NDArray, npt.NDArray]:
     if labels.dtype.kind == "f":
         raise DataError(f"{pair.labels}: expected labels of an integer type, got {labels.dtype}")
     if len(images) != len(labels):
-        raise DataError(f"{pair.labels}: expected {len(images)} labels for {pair.images.name}, got {len(labels)}")
+        raise DataError(
+            f"{pair.labels}: expected {len(images)} labels for {pair.images.name}, got {len(labels)}"
+        )
     if len(images) == 0:
         raise DataError(f"{pair.images}: expected at least one sample, got 0")
     return images, labels
 
 
 def find_pairs(folder: str | os.PathLike[str]) -> tuple[Pair, ...]:
-    """The pairs of images and labels in a folder, by name: `train-images-idx3-ubyte` with `train-labels-idx1-ubyte`.
+    """The pairs of images and labels in a folder, by name: `train-images-idx3-ubyte` with
+    `train-labels-idx1-ubyte`.
 
     Where a file lies there both plain and compressed, the plain one is taken.
-    Raises: DataError when the folder is unreadable, or an images file has no labels file, or there is no pair.
+    Raises: DataError when the folder is unreadable, or an images file has no labels file, or there is no
+    pair.
     """
     try:
-        files = sorted((file for file in Path(folder).iterdir() if file.is_file()), key=lambda file: file.name)
+        files = sorted(
+            (file for file in Path(folder).iterdir() if file.is_file()), key=lambda file: file.name
+        )
     except OSError as error:
         raise DataError(f"{folder}: expected a readable folder, got: {reason(error)}") from error
     images = _by_key(files, "images")
@@ -102,7 +109,9 @@ def find_pairs(folder: str | os.PathLike[str]) -> tuple[Pair, ...]:
 
 
 def _by_key(files: list[Path], kind: str) -> dict[str, Path]:
-    """Files of a kind by what remains of their names without the words that differ between images and labels."""
+    """Files of a kind by what remains of their names without the words that differ between images and
+    labels.
+    """
     found: dict[str, Path] = {}
     for file in files:  # sorted, so the plain file comes before its .gz
         name = file.name.lower()
@@ -112,7 +121,9 @@ def _by_key(files: list[Path], kind: str) -> dict[str, Path]:
 
 
 def is_idx_name(name: str) -> bool:
-    """Whether a file name is one that IDX files have: `...idx3-ubyte`, `....idx`, `...ubyte`, perhaps with `.gz`."""
+    """Whether a file name is one that IDX files have: `...idx3-ubyte`, `....idx`, `...ubyte`, perhaps
+    with `.gz`.
+    """
     return re.search(r"(idx\d?|ubyte)(\.gz)?$", name.lower()) is not None
 
 
@@ -136,32 +147,46 @@ def _open(path: Path) -> Iterator[_Stream]:
 
 
 def _parse(stream: _Stream, path: str | os.PathLike[str], size: int) -> npt.NDArray:
-    """Read the array of a file of `size` bytes; what its header declares is checked before any element is read."""
+    """Read the array of a file of `size` bytes; what its header declares is checked before any element
+    is read.
+    """
     head = stream.read(4)
     if len(head) < 4:
         raise DataError(f"{path}: expected an IDX header of 4 bytes, got {len(head)}: the file is truncated")
     if head[:2] != b"\0\0" or head[2] not in ELEMENT_TYPES:
-        raise DataError(f"{path}: expected IDX (two zero bytes and an element type), got magic 0x{head.hex()}")
+        raise DataError(
+            f"{path}: expected IDX (two zero bytes and an element type), got magic 0x{head.hex()}"
+        )
     rank = head[3]
     if not 1 <= rank <= 8:
         raise DataError(f"{path}: expected an IDX rank of 1 to 8, got {rank}")
     sizes = stream.read(4 * rank)
     if len(sizes) < 4 * rank:
-        raise DataError(f"{path}: expected {4 * rank} bytes of IDX sizes, got {len(sizes)}: the file is truncated")
+        raise DataError(
+            f"{path}: expected {4 * rank} bytes of IDX sizes, got {len(sizes)}: the file is truncated"
+        )
     shape = struct.unpack(f">{rank}I", sizes)
     dtype = np.dtype(ELEMENT_TYPES[head[2]])
     expected = math.prod(shape) * dtype.itemsize
-    require_room(f"{path}: shape {shape}", expected, size * MOST_DEFLATED if isinstance(stream, gzip.GzipFile) else size)
+    require_room(
+        f"{path}: shape {shape}",
+        expected,
+        size * MOST_DEFLATED if isinstance(stream, gzip.GzipFile) else size,
+    )
     data = _read_at_most(stream, expected + 1)
     if len(data) < expected:
-        raise DataError(f"{path}: expected {expected} bytes for shape {shape}, got {len(data)}: the file is truncated")
+        raise DataError(
+            f"{path}: expected {expected} bytes for shape {shape}, got {len(data)}: the file is truncated"
+        )
     if len(data) > expected:
         raise DataError(f"{path}: expected {expected} bytes for shape {shape}, got more")
     return np.frombuffer(bytes(data), dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _read_at_most(stream: _Stream, limit: int) -> bytearray:
-    """By chunks: a header that declares terabytes must not allocate them before the file has shown that it has them."""
+    """By chunks: a header that declares terabytes must not allocate them before the file has shown that
+    it has them.
+    """
     data = bytearray()
     while len(data) < limit:
         chunk = stream.read(min(_CHUNK, limit - len(data)))

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from ..errors import DataError
 
 Classes = int | Sequence[str] | None
-"""What the caller knows of the classes: their number, their names in order, or nothing (then the data decides)."""
+"""What the caller knows of the classes: their number, their names in order, or nothing (then the data
+decides).
+"""
 
 
 def one_hot(
@@ -19,7 +21,8 @@ def one_hot(
     """Targets `(N, count)` of `dtype`: 1 at the label of each sample, 0 elsewhere.
 
     labels: `(N,)` whole numbers in 0..count-1.  `source` names the data in the error.
-    Raises: DataError for another rank, a number that is not whole, or a label out of range (the first one is named).
+    Raises: DataError for another rank, a number that is not whole, or a label out of range (the first one is
+    named).
     """
     numbers = check_labels(labels, count, source)
     targets = np.zeros((numbers.size, count), dtype=dtype)
@@ -46,11 +49,13 @@ def check_labels(labels: npt.ArrayLike, count: int | None, source: str) -> npt.N
     return values.astype(np.int64)
 
 
-def numbered(values: npt.ArrayLike, classes: Classes, source: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def numbered(
+    values: npt.ArrayLike, classes: Classes, source: str
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Labels that are class numbers already (IDX and NPZ files): `(labels (N,), names of the k classes)`.
 
-    k is what `classes` says, or the largest label + 1.  Raises: DataError for labels out of range, and for a largest
-    label so far beyond the number of samples that the array cannot hold class numbers.
+    k is what `classes` says, or the largest label + 1.  Raises: DataError for labels out of range, and for a
+    largest label so far beyond the number of samples that the array cannot hold class numbers.
     """
     names = classes if isinstance(classes, Sequence) else None
     count = len(names) if names is not None else classes if isinstance(classes, int) else None
@@ -65,18 +70,23 @@ def numbered(values: npt.ArrayLike, classes: Classes, source: str) -> tuple[npt.
     return labels, tuple(names) if names is not None else tuple(str(k) for k in range(count))
 
 
-def named(values: npt.NDArray, classes: Classes, source: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Labels that are names (a column of a CSV file): `(labels (N,), names)`, the classes numbered in sorted order.
+def named(
+    values: npt.NDArray, classes: Classes, source: str
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Labels that are names (a column of a CSV file): `(labels (N,), names)`, the classes numbered in sorted
+    order.
 
-    Whole numbers are names too, sorted by value: 1, 2, 3 become the classes 0, 1, 2 named "1", "2", "3".  With
-    `classes` a number k the values must be 0..k-1; with names, each value must be one of them.
+    Whole numbers are names too, sorted by value: 1, 2, 3 become the classes 0, 1, 2 named "1", "2", "3".
+    With `classes` a number k the values must be 0..k-1; with names, each value must be one of them.
     Raises: DataError for a value that is none of these.
     """
     if isinstance(classes, int):
         return numbered(values, classes, source)
     if values.dtype.kind in "iufb":
         if values.dtype.kind == "f":
-            _refuse_first(values, ~np.isfinite(values) | (values != np.round(values)), "a whole number", source)
+            _refuse_first(
+                values, ~np.isfinite(values) | (values != np.round(values)), "a whole number", source
+            )
         distinct, inverse = np.unique(values, return_inverse=True)
         names = tuple(str(int(value)) for value in distinct)
     else:

@@ -15,8 +15,12 @@ def as_array(given: Any, what: str) -> npt.NDArray[Any]:
 
     Raises: DataError for a masked array, whose mask would be lost, and for rows of different lengths.
     """
-    if np.ma.isMaskedArray(given) or (isinstance(given, list | tuple) and any(np.ma.isMaskedArray(one) for one in given)):
-        raise DataError(f"{what}: expected an array of numbers, got a masked one: fill it, or leave out what is masked")
+    if np.ma.isMaskedArray(given) or (
+        isinstance(given, list | tuple) and any(np.ma.isMaskedArray(one) for one in given)
+    ):
+        raise DataError(
+            f"{what}: expected an array of numbers, got a masked one: fill it, or leave out what is masked"
+        )
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:
@@ -47,4 +51,7 @@ def _refuse_overflow(values: npt.NDArray[Any], cast: npt.NDArray[Any], what: str
         number = int(np.argmax(lost))
         sample, unit = divmod(number, max(1, values[:1].size)) if values.ndim else (0, 0)
         place = f"sample {sample}, unit {unit}" if values.ndim > 1 else f"place {number}"
-        raise NotFiniteError(f"{what}: expected numbers that {cast.dtype} can hold, got {values.reshape(-1)[number]} at {place}")
+        raise NotFiniteError(
+            f"{what}: expected numbers that {cast.dtype} can hold, got {values.reshape(-1)[number]} "
+            f"at {place}"
+        )

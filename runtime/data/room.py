@@ -20,15 +20,23 @@ def require_room(place: str, needed: int, there: int) -> None:
     Raises: DataError with both figures.
     """
     if needed > there:
-        raise DataError(f"{place}: expected {needed} bytes, the file can hold at most {there}: the file is truncated")
+        raise DataError(
+            f"{place}: expected {needed} bytes, the file can hold at most {there}: the file is truncated"
+        )
     free = available()
     if needed > free:
-        raise DataError(f"{place}: expected an array that the memory can hold, {free} bytes, got {needed} bytes")
+        raise DataError(
+            f"{place}: expected an array that the memory can hold, {free} bytes, got {needed} bytes"
+        )
 
 
 def available() -> int:
     """Count the bytes of memory that are free: the machine's, or its container's where that is less."""
-    free = int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 2**62
+    free = (
+        int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
+        if hasattr(os, "sysconf")
+        else 2**62
+    )
     for line in _text(_MEMINFO).splitlines():
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024

@@ -1,4 +1,6 @@
-"""Standardisation of tables: each feature to mean 0 and deviation 1, by statistics of the training samples alone."""
+"""Standardisation of tables: each feature to mean 0 and deviation 1, by statistics of the training
+samples alone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from .datasets import Dataset
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Means and deviations, float64: of the features `(f,)`, and of the targets `(k,)` of a regression (else None).
+    """Means and deviations, float64: of the features `(f,)`, and of the targets `(k,)` of a regression (else
+    None).
 
     A column that is constant in the training samples has deviation 1, so it becomes 0 and not NaN.
     """
@@ -27,7 +30,9 @@ class Scaling:
     def of(cls, training: Dataset) -> Scaling:
         """The statistics of tabular training samples.  Raises: DataError when the samples are not a table."""
         if not training.tabular:
-            raise DataError(f"{training.name}: expected a table (N, features), got shape {training.inputs.shape}")
+            raise DataError(
+                f"{training.name}: expected a table (N, features), got shape {training.inputs.shape}"
+            )
         features = _statistics(training.inputs, f"{training.name}: inputs")
         if training.task == "classification":
             return cls(*features)
@@ -36,7 +41,8 @@ class Scaling:
     def apply(self, data: Dataset) -> Dataset:
         """Bring `data` into standard units, computed in float64 and then cast to the run's dtype.
 
-        Raises: DataError when it has another number of features or targets, or a number that overflows in that dtype.
+        Raises: DataError when it has another number of features or targets, or a number that overflows in
+        that dtype.
         """
         dtype = data.inputs.dtype if data.dtype is None else data.dtype
         inputs = _standardise(data.inputs, self.mean, self.deviation, f"{data.name}: inputs")
@@ -46,7 +52,9 @@ class Scaling:
         return replace(data, inputs=inputs, targets=targets, dtype=dtype).cast()
 
     def restore_targets(self, outputs: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Bring outputs `(N, k)` of a network trained on standardised targets into the units of the source, in float64."""
+        """Bring outputs `(N, k)` of a network trained on standardised targets into the units of the
+        source, in float64.
+        """
         if self.target_mean is None or self.target_deviation is None:
             return outputs.astype(np.float64)
         return outputs.astype(np.float64) * self.target_deviation + self.target_mean
@@ -68,9 +76,11 @@ class Scaling:
 
 def _statistics(
     columns: npt.NDArray[np.floating], place: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:  # fmt: skip
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     values = columns.astype(np.float64, copy=False)
-    constant = (values == values[0]).all(axis=0)  # exact: a deviation by rounding alone is not one to divide by
+    constant = (values == values[0]).all(
+        axis=0
+    )  # exact: a deviation by rounding alone is not one to divide by
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.where(constant, values[0], values.mean(axis=0))
         deviation = np.where(constant, 1.0, values.std(axis=0))
@@ -78,13 +88,17 @@ def _statistics(
     if wrong.any():
         column = int(np.argmax(wrong))
         raise DataError(
-            f"{place}: expected numbers whose squares float64 can hold, got {np.abs(values[:, column]).max()} in column {column}"
+            f"{place}: expected numbers whose squares float64 can hold, got "
+            f"{np.abs(values[:, column]).max()} in column {column}"
         )
     return mean, deviation
 
 
 def _standardise(
-    values: npt.NDArray[np.floating], mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64], place: str
+    values: npt.NDArray[np.floating],
+    mean: npt.NDArray[np.float64],
+    deviation: npt.NDArray[np.float64],
+    place: str,
 ) -> npt.NDArray[np.float64]:
     if values.shape[1:] != mean.shape:
         raise DataError(f"{place}: expected {mean.size} columns as in training, got {values.shape[1:]}")

@@ -23,10 +23,11 @@ _NAMES = 6
 class Source:
     """Describes a whole source as read: nothing was drawn, scaled or cast yet.
 
-    samples: how many.  digest: of all inputs and targets in the order of the samples, which the parts are drawn by; the
-    same in another dtype of the run, and for a table with its named columns in another order.  columns: names of the
-    inputs of a table, empty for arrays.  target: name of the target column or array, empty for arrays in memory.  header:
-    False where a table gives no names and its columns are numbered.  array: name of an NPZ file's array of inputs.
+    samples: how many.  digest: of all inputs and targets in the order of the samples, which the parts are
+    drawn by; the same in another dtype of the run, and for a table with its named columns in another order.
+    columns: names of the inputs of a table, empty for arrays.  target: name of the target column or array,
+    empty for arrays in memory.  header: False where a table gives no names and its columns are numbered.
+    array: name of an NPZ file's array of inputs.
     """
 
     samples: int
@@ -82,10 +83,14 @@ def describe(
     elif source.columns:
         inputs = f"{len(source.columns)} input columns ({listing(source.columns)})"
     else:
-        inputs = f"inputs {tuple(sample_shape)}" + (f" in array {shown(source.array)}" if source.array else "")
+        inputs = f"inputs {tuple(sample_shape)}" + (
+            f" in array {shown(source.array)}" if source.array else ""
+        )
     kind = "array " if source.array else "" if source.header else "column "
     target = f", target {kind}{shown(source.target)}" if source.target else ""
-    task = f"classification, {len(classes)} classes ({listing(classes)})" if classes else _quantities(quantities)
+    task = (
+        f"classification, {len(classes)} classes ({listing(classes)})" if classes else _quantities(quantities)
+    )
     return f"{place}: {source.samples} samples, {inputs}{target}: {task}"
 
 

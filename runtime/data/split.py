@@ -1,4 +1,6 @@
-"""Seeded splits into training, validation and test samples, stratified by class; tables standardised without leaks."""
+"""Seeded splits into training, validation and test samples, stratified by class; tables standardised
+without leaks.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +30,33 @@ class Split:
     scaling: Scaling | None = None
 
     def standardised(self) -> Split:
-        """All parts in the standard units of the training part; images, which are no table, stay as they are."""
+        """All parts in the standard units of the training part; images, which are no table, stay as
+        they are.
+        """
         if not self.train.tabular or self.scaling is not None:
             return self
         scaling = Scaling.of(self.train)
-        validation, test = (None if part is None else scaling.apply(part) for part in (self.validation, self.test))
+        validation, test = (
+            None if part is None else scaling.apply(part) for part in (self.validation, self.test)
+        )
         return Split(scaling.apply(self.train), validation, test, scaling)
 
 
 def split(data: Dataset, *, test: float = 0.25, validation: float = 0.0, seed: int = 0) -> Split:
     """Parts of `round(test·N)` and `round(validation·N)` samples, the rest for training, drawn with `seed`.
 
-    test, validation: fractions of all N samples, each in [0, 1), together below 1; 0 leaves that part out.  Classes
-    keep their proportions in every part (scikit-learn's stratified draw).  The same seed gives the same samples.
+    test, validation: fractions of all N samples, each in [0, 1), together below 1; 0 leaves that part out.
+    Classes keep their proportions in every part (scikit-learn's stratified draw).  The same seed gives the
+    same samples.
 
-    Raises: DataError when a fraction is out of range or leaves a part without samples, or when a class has too few
-    samples to appear in every part.
+    Raises: DataError when a fraction is out of range or leaves a part without samples, or when a class has
+    too few samples to appear in every part.
     """
     sizes = {"test": _size(data, "test", test), "validation": _size(data, "validation", validation)}
     if test + validation >= 1 or sum(sizes.values()) >= len(data):
         raise DataError(
-            f"{data.name}: expected samples left for training, got test {test:g} and validation {validation:g} "
+            f"{data.name}: expected samples left for training, got test {test:g} and validation "
+            f"{validation:g} "
             f"of {len(data)} samples"
         )
     rest = np.arange(len(data))
@@ -72,15 +80,19 @@ def load_split(
 ) -> Split:
     """`load` and `split` in one, tables standardised: what training wants.
 
-    A source that says itself which samples are for testing (an MNIST folder, an NPZ file with `x_test`) keeps them as
-    the test part, and `test` is not used; validation is then a fraction of its training part.  Raises: DataError.
+    A source that says itself which samples are for testing (an MNIST folder, an NPZ file with `x_test`) keeps
+    them as the test part, and `test` is not used; validation is then a fraction of its training part.
+    Raises: DataError.
     """
     data, held_out = load_whole(source, dtype, target=target, task=task, classes=classes)
     return draw(data, held_out, test=test, validation=validation, seed=seed).standardised()
 
 
 def draw(data: Dataset, held_out: Dataset | None, *, test: float, validation: float, seed: int) -> Split:
-    """Draw the parts of what `load_whole` gave: `held_out` is the test part where there is one.  Raises: DataError."""
+    """Draw the parts of what `load_whole` gave: `held_out` is the test part where there is one.
+
+    Raises: DataError.
+    """
     if held_out is None:
         return split(data, test=test, validation=validation, seed=seed)
     return replace(split(data, test=0, validation=validation, seed=seed), test=held_out)
@@ -104,7 +116,10 @@ def load_whole(
     known = train.classes if train.task == "classification" else None
     held_out = load(source, dtype, target=target, task=train.task, classes=known, part="test")
     if held_out.sample_shape != train.sample_shape:
-        raise DataError(f"{held_out.name}: expected samples {train.sample_shape} as for training, got {held_out.sample_shape}")
+        raise DataError(
+            f"{held_out.name}: expected samples {train.sample_shape} as for training, got "
+            f"{held_out.sample_shape}"
+        )
     assert train.source is not None and held_out.source is not None
     digest = digest_of_parts((train.source.digest, held_out.source.digest))
     whole = replace(train.source, samples=len(train) + len(held_out), digest=digest)
@@ -116,7 +131,9 @@ def _size(data: Dataset, name: str, fraction: float) -> int:
         raise DataError(f"{data.name}: expected a {name} fraction in [0, 1), got {fraction}")
     size = round(fraction * len(data))
     if fraction > 0 and size == 0:
-        raise DataError(f"{data.name}: expected a {name} sample or more, got 0 from {fraction:g} of {len(data)} samples")
+        raise DataError(
+            f"{data.name}: expected a {name} sample or more, got 0 from {fraction:g} of {len(data)} samples"
+        )
     return size
 
 
@@ -139,9 +156,12 @@ def _refuse_rare(data: Dataset, labels: npt.NDArray[np.int64], size: int, name: 
     present, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
         rare = data.classes[present[int(np.argmin(counts))]]
-        raise DataError(f"{data.name}: expected two samples or more of class {rare!r} to draw the {name} part, got one")
+        raise DataError(
+            f"{data.name}: expected two samples or more of class {rare!r} to draw the {name} part, got one"
+        )
     if min(size, labels.size - size) < present.size:
         raise DataError(
-            f"{data.name}: expected {present.size} samples or more, one a class, in the {name} part and beside it, "
+            f"{data.name}: expected {present.size} samples or more, one a class, in the {name} part and "
+            "beside it, "
             f"got {size} and {labels.size - size}"
         )

@@ -58,8 +58,9 @@ _NPZ_ERRORS = (
 class Table:
     """What a file holds, not yet a data set.
 
-    inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns of inputs
-    (empty for arrays).  target: name of the target column or array.  header: False where the columns are only numbered.
+    inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns
+    of inputs (empty for arrays).  target: name of the target column or array.  header: False where the
+    columns are only numbered.
     array: name of the array of inputs, empty for a table.
     """
 
@@ -79,22 +80,28 @@ class _Row:
 
 
 def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
-    """One sample a row, separated by comma, semicolon or tab (the one that the first line has most of), UTF-8.
+    """One sample a row, separated by comma, semicolon or tab (the one that the first line has most of),
+    UTF-8.
 
-    The first row is a header if none of its cells is a number; or if one is text above a column of numbers alone (years
-    beside a name); or if its numbers are distinct integers, none above another integer (years above measurements).
-    Without a header the columns are named "1", "2", ....  `target` names the target column; by default it is the only
-    one named target, label, class or y, else the last.  The targets are text where no cell of that column is a number,
-    numbers otherwise.
+    The first row is a header if none of its cells is a number; or if one is text above a column of numbers
+    alone (years beside a name); or if its numbers are distinct integers, none above another integer (years
+    above measurements).  Without a header the columns are named "1", "2", ....  `target` names the target
+    column; by default it is the only one named target, label, class or y, else the last.  The targets are
+    text where no cell of that column is a number, numbers otherwise.
 
-    Raises: DataError naming row, line and column for a cell that is empty, not a number, NaN or infinite, for a row of
-    another length, for an unknown target, and for a file that is unreadable, not text, or without samples.
+    Raises: DataError naming row, line and column for a cell that is empty, not a number, NaN or infinite, for
+    a row of another length, for an unknown target, and for a file that is unreadable, not text, or without
+    samples.
     """
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path}: expected a table of numbers, got an empty file")
     header = _has_header(rows)
-    names, rows = _split_header(path, rows) if header else ([str(index + 1) for index in range(len(rows[0].cells))], rows)
+    names, rows = (
+        _split_header(path, rows)
+        if header
+        else ([str(index + 1) for index in range(len(rows[0].cells))], rows)
+    )
     if not rows:
         raise DataError(f"{path}: expected at least one sample, got a header and 0 rows")
     if len(names) < 2:
@@ -105,8 +112,8 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> Table:
     for sample, row in enumerate(rows):
         if len(row.cells) != len(names):
             raise DataError(
-                f"{path}: row {row.number} (line {row.line}): expected {len(names)} cells, got {len(row.cells)}"
-                + (": the file may be truncated" if sample == len(rows) - 1 else "")
+                f"{path}: row {row.number} (line {row.line}): expected {len(names)} cells, got "
+                f"{len(row.cells)}" + (": the file may be truncated" if sample == len(rows) - 1 else "")
             )
         inputs[sample] = [_number(path, row, index, names) for index in features]
     targets = _target_values(path, rows, column, names)
@@ -127,7 +134,9 @@ def _rows(path: str | os.PathLike[str]) -> Iterator[_Row]:
     if text and not text.endswith(("\n", "\r")):
         log.warning("%s: the last line does not end; if the file was cut, its last number may be too", path)
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     number = 0
     try:
         for cells in reader:
@@ -144,10 +153,12 @@ def _has_header(rows: list[_Row]) -> bool:
     if not numbers:
         return True
     columns = [[row.cells[index] for row in below if index < len(row.cells)] for index in range(len(first))]
-    names = [index for index, cell in enumerate(first) if not _is_number(cell) and cell.lower() not in _MISSING]
-    return _above_numbers([columns[index] for index in names]) or (bool(below) and _whole_above_others(
-        [(first[index], columns[index]) for index in numbers]
-    ))
+    names = [
+        index for index, cell in enumerate(first) if not _is_number(cell) and cell.lower() not in _MISSING
+    ]
+    return _above_numbers([columns[index] for index in names]) or (
+        bool(below) and _whole_above_others([(first[index], columns[index]) for index in numbers])
+    )
 
 
 def _above_numbers(columns: list[list[str]]) -> bool:
@@ -167,7 +178,8 @@ def _split_header(path: str | os.PathLike[str], rows: list[_Row]) -> tuple[list[
     first = rows[0].cells
     if "" in first:
         raise DataError(
-            f"{path}: column {first.index('') + 1} has no name in the header (row numbers that were saved too?): "
+            f"{path}: column {first.index('') + 1} has no name in the header (row numbers that were "
+            "saved too?): "
             "name it or remove it"
         )
     return first, [_Row(row.cells, row.number - 1, row.line) for row in rows[1:]]
@@ -179,11 +191,15 @@ def _target_column(path: str | os.PathLike[str], names: list[str], target: str |
         return usual[0] if len(usual) == 1 else len(names) - 1
     if names.count(target) == 1:
         return names.index(target)
-    problem = "more than one column has this name" if target in names else f"the columns are {_listing(names)}"
+    problem = (
+        "more than one column has this name" if target in names else f"the columns are {_listing(names)}"
+    )
     raise DataError(f"{path}: expected a target column {target!r}, but {problem}")
 
 
-def _target_values(path: str | os.PathLike[str], rows: list[_Row], column: int, names: list[str]) -> npt.NDArray:
+def _target_values(
+    path: str | os.PathLike[str], rows: list[_Row], column: int, names: list[str]
+) -> npt.NDArray:
     cells = [row.cells[column] for row in rows]
     if any(_is_number(cell) for cell in cells):
         return np.array([_number(path, row, column, names) for row in rows])
@@ -211,7 +227,8 @@ def _number(path: str | os.PathLike[str], row: _Row, column: int, names: list[st
         raise DataError(f"{_place(path, row, column, names)}: expected a finite number, got {cell!r}")
     if abs(value) >= 2**53 and _is_whole(cell) and int(cell) != int(value):
         raise DataError(
-            f"{_place(path, row, column, names)}: expected a whole number that float64 holds exactly, got {cell!r}: "
+            f"{_place(path, row, column, names)}: expected a whole number that float64 holds exactly, got "
+            f"{cell!r}: "
             "subtract an offset first"
         )
     return value
@@ -229,12 +246,13 @@ def _place(path: str | os.PathLike[str], row: _Row, column: int, names: list[str
 def read_npz(path: str | os.PathLike[str], target: str | None = None, part: str | None = None) -> Table:
     """Inputs and targets of an NPZ file, as stored (names are compared without case).
 
-    The inputs are the array named inputs, x, data, images or features; the targets the one named `target`, or targets,
-    y, labels, target or label.  With `part` ("train" or "test") the names end in `_train` or `_test`; without it
-    they may end in `_train`.  An array of floats must be finite; the first sample and index that are not are named.
+    The inputs are the array named inputs, x, data, images or features; the targets the one named `target`, or
+    targets, y, labels, target or label.  With `part` ("train" or "test") the names end in `_train` or
+    `_test`; without it they may end in `_train`.  An array of floats must be finite; the first sample and
+    index that are not are named.
 
-    Raises: DataError for a file that is unreadable, damaged or not NPZ, for a missing array (those that are there are
-    listed), for pickled objects, for counts that differ, and for 0 samples.
+    Raises: DataError for a file that is unreadable, damaged or not NPZ, for a missing array (those that are
+    there are listed), for pickled objects, for counts that differ, and for 0 samples.
     """
     with _archive(path) as archive:
         return _from_archive(path, archive, target, part)
@@ -252,7 +270,9 @@ def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with open_regular(path) as stream:  # opened here, because np.load leaves a damaged file open
             if not zipfile.is_zipfile(stream):
-                raise DataError(f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file")
+                raise DataError(
+                    f"{path}: expected an NPZ file (a ZIP archive of arrays), got another or a truncated file"
+                )
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
                 yield archive
@@ -260,7 +280,9 @@ def _archive(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
         raise DataError(f"{path}: expected a readable NPZ file, got: {reason(error)}") from error
 
 
-def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, target: str | None, part: str | None) -> Table:
+def _from_archive(
+    path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, target: str | None, part: str | None
+) -> Table:
     endings = (f"_{part}",) if part else ("", "_train")
     inputs_name = _array_name(path, archive.files, INPUT_ARRAYS, endings, "inputs")
     if target is not None and part is not None:
@@ -269,10 +291,13 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
     targets_name = _array_name(path, archive.files, wanted, endings, "targets")
     inputs, targets = (_member(path, archive, name) for name in (inputs_name, targets_name))
     if inputs.ndim == 0 or targets.ndim == 0:
-        raise DataError(f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}")
+        raise DataError(
+            f"{path}: expected arrays with one row a sample, got {inputs.shape} and {targets.shape}"
+        )
     if len(inputs) != len(targets):
         raise DataError(
-            f"{path}: expected as many rows in {targets_name!r} as in {inputs_name!r}, got {len(targets)} and {len(inputs)}"
+            f"{path}: expected as many rows in {targets_name!r} as in {inputs_name!r}, got {len(targets)} "
+            f"and {len(inputs)}"
         )
     if len(inputs) == 0:
         raise DataError(f"{path}: expected at least one sample, got 0")
@@ -282,7 +307,9 @@ def _from_archive(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, t
 
 
 def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:
-    """Read one array behind its header: neither a long header nor more data than it declares is decompressed."""
+    """Read one array behind its header: neither a long header nor more data than it declares is
+    decompressed.
+    """
     members = archive.zip
     assert members is not None  # it is open
     info = members.getinfo(name if name in members.namelist() else f"{name}.npy")
@@ -299,9 +326,12 @@ def _member(path: str | os.PathLike[str], archive: np.lib.npyio.NpzFile, name: s
     declared = _declared(header)
     if 8 + width + length + declared != info.file_size:
         raise DataError(
-            f"{place}: expected {declared} bytes after the header, as it declares, got {info.file_size - 8 - width - length}"
+            f"{place}: expected {declared} bytes after the header, as it declares, got "
+            f"{info.file_size - 8 - width - length}"
         )
-    most = info.compress_size * MOST_DEFLATED if info.compress_type == zipfile.ZIP_DEFLATED else info.file_size
+    most = (
+        info.compress_size * MOST_DEFLATED if info.compress_type == zipfile.ZIP_DEFLATED else info.file_size
+    )
     require_room(place, declared, most)
     return np.asarray(archive[name])
 
@@ -319,7 +349,11 @@ def _declared(header: IO[bytes]) -> int:
 
 
 def _array_name(
-    path: str | os.PathLike[str], there: list[str], wanted: tuple[str, ...], endings: tuple[str, ...], role: str
+    path: str | os.PathLike[str],
+    there: list[str],
+    wanted: tuple[str, ...],
+    endings: tuple[str, ...],
+    role: str,
 ) -> str:
     by_lower = {name.lower(): name for name in there}
     for ending in endings:

@@ -1,7 +1,7 @@
 """Integer expressions of the manifest, evaluated over a whitelist of syntax (never ``eval``).
 
-A manifest is data: it may name sizes and combine them, and nothing else.  Syntax: integers, names, ``NAME[index]``,
-``+ - * // %``, comparisons, ``and or not``, and calls of ``min max gcd inverse``.
+A manifest is data: it may name sizes and combine them, and nothing else.  Syntax: integers, names,
+``NAME[index]``, ``+ - * // %``, comparisons, ``and or not``, and calls of ``min max gcd inverse``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _build(node: ast.expr, text: str) -> Evaluate:
             return lambda environment: value
         case ast.Name(id=name):
             return lambda environment: environment[name]
-        case ast.Subscript(value=ast.Name(id=name), slice=index) if not isinstance(index, ast.Slice | ast.Tuple):
+        case ast.Subscript(value=ast.Name(id=name), slice=index) if not isinstance(
+            index, ast.Slice | ast.Tuple
+        ):
             return _subscript(name, _build(index, text))
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
             return _unary(_UNARY[type(op)], _build(operand, text))

@@ -22,7 +22,9 @@ class Folder:
     ``activations``: digests of those that its kernels were generated with.
     """
 
-    def __init__(self, path: Path, digests: Mapping[str, str], activations: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, path: Path, digests: Mapping[str, str], activations: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self.digests = dict(digests)
         self.activations = dict(activations or {})
@@ -35,7 +37,9 @@ class Folder:
         return name in self.digests
 
     def read(self, name: str) -> bytes:
-        """The bytes of file ``name`` (``"opencl/dense.cl"``); ManifestError where it is missing or was edited."""
+        """The bytes of file ``name`` (``"opencl/dense.cl"``); ManifestError where it is missing or was
+        edited.
+        """
         path = self.path / name
         if name not in self.digests:
             raise ManifestError(f"{path}: not listed in the manifest; run: phiz generate")
@@ -62,7 +66,9 @@ class Folder:
             self.read(name)
 
     def module(self, name: str) -> ModuleType:
-        """The Python module in file ``name``, imported from the bytes that were verified (no stale bytecode)."""
+        """The Python module in file ``name``, imported from the bytes that were verified (no stale
+        bytecode).
+        """
         if name not in self._modules:
             source = self.read(name)
             path = self.path / name

@@ -31,25 +31,32 @@ def builtin_path() -> Path:
 def load_folder(path: PathLike) -> Manifest:
     """The manifest of one generated folder, all its files verified.
 
-    Raises ManifestError naming the file: missing, not JSON, of another version, malformed, or a listed file that was edited.
+    Raises ManifestError naming the file: missing, not JSON, of another version, malformed, or a listed file
+    that was edited.
     """
     root = Path(path)
     where = root / "manifest.json"
     try:
         data = json.loads(read_regular(where))
     except OSError as error:
-        raise ManifestError(f"{where}: cannot be read ({error.strerror}); run: phiz generate --out {root}") from None
+        raise ManifestError(
+            f"{where}: cannot be read ({error.strerror}); run: phiz generate --out {root}"
+        ) from None
     except ValueError as error:
         raise ManifestError(f"{where}: not a JSON file ({error}); run: phiz generate") from None
     version = data.get("version") if isinstance(data, dict) else None
     if version != VERSION:
-        raise ManifestError(f"{where}: version {version!r}, this phiz reads version {VERSION}; run: phiz generate")
+        raise ManifestError(
+            f"{where}: version {version!r}, this phiz reads version {VERSION}; run: phiz generate"
+        )
     try:
         known = {name: str(record["digest"]) for name, record in data.get("activations", {}).items()}
         folder = Folder(root, _digests(data["files"]), known)
         manifest = parse(data, folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(f"{where}: malformed ({type(error).__name__}: {error}); run: phiz generate") from None
+        raise ManifestError(
+            f"{where}: malformed ({type(error).__name__}: {error}); run: phiz generate"
+        ) from None
     folder.verify()
     return manifest
 

@@ -47,7 +47,11 @@ def _interval(record: Any) -> tuple[float | None, float | None]:
 
 
 def _size(record: Mapping[str, Any]) -> SizeInfo:
-    known = {k: v for k, v in record.items() if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None}
+    known = {
+        k: v
+        for k, v in record.items()
+        if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None
+    }
     smallest = record.get("smallest")
     return SizeInfo(**known, smallest=None if smallest is None else SmallestOfRows(**smallest))
 
@@ -71,7 +75,9 @@ def _kernels(records: Any) -> tuple[KernelInfo, ...]:
 
 
 def _lanes(record: Mapping[str, Any]) -> LaneInfo:
-    return LaneInfo(str(record["over"]), str(record["extent"]), tuple(str(stride) for stride in record["strides"]))
+    return LaneInfo(
+        str(record["over"]), str(record["extent"]), tuple(str(stride) for stride in record["strides"])
+    )
 
 
 def _launch(record: Mapping[str, Any]) -> LaunchInfo:
@@ -85,12 +91,21 @@ def _launch(record: Mapping[str, Any]) -> LaunchInfo:
         tuple(tuple(axes) for axes in record.get("sliding", ())),
         str(record.get("partial_sums", "")),
         str(record.get("reduction_group", "")),
-        None if loop_split is None else LoopSplitInfo(str(loop_split["macro"]), tuple(loop_split["iterations"])),
-        {macro: tuple(BoundsInfo(*found) for found in loops) for macro, loops in record.get("bounds", {}).items()},
+        None
+        if loop_split is None
+        else LoopSplitInfo(str(loop_split["macro"]), tuple(loop_split["iterations"])),
+        {
+            macro: tuple(BoundsInfo(*found) for found in loops)
+            for macro, loops in record.get("bounds", {}).items()
+        },
         str(record.get("unroll", "")),
         _constant(record.get("constant")),
-        None if local is None else LocalInfo(str(local["macro"]), str(local["iterations"]), str(local["each"])),
-        None if cache_tile is None else CacheTileInfo(str(cache_tile["macro"]), str(cache_tile["iterations"])),
+        None
+        if local is None
+        else LocalInfo(str(local["macro"]), str(local["iterations"]), str(local["each"])),
+        None
+        if cache_tile is None
+        else CacheTileInfo(str(cache_tile["macro"]), str(cache_tile["iterations"])),
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
         tuple(tuple(axes) for axes in record.get("sums", ())),
     )
@@ -143,7 +158,10 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         record["initial"],
         tuple((check["condition"], check["message"]) for check in record["checks"]),
         _kernels(record["kernels"]),
-        {loss: HeadInfo(head["tensor"], head["value"], head["delta"]) for loss, head in record["heads"].items()},
+        {
+            loss: HeadInfo(head["tensor"], head["value"], head["delta"])
+            for loss, head in record["heads"].items()
+        },
         tuple(record["macros"][SAMPLE_INNER]),
         folder,
         _interval(record.get("range", (None, None))),
@@ -157,7 +175,15 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
 def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> ActivationInfo:
     increasing = bool(record.get("increasing", False))
     function = str(record.get("function", name))
-    return ActivationInfo(name, record["derivative_in"], _interval(record["range"]), record["digest"], folder, increasing, function)
+    return ActivationInfo(
+        name,
+        record["derivative_in"],
+        _interval(record["range"]),
+        record["digest"],
+        folder,
+        increasing,
+        function,
+    )
 
 
 def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:

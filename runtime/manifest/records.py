@@ -22,7 +22,9 @@ SAMPLE_INNER, SAMPLE_OUTER = "sample_inner", "sample_outer"
 
 @dataclass(frozen=True)
 class SmallestOfRows:
-    """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row`` names the row."""
+    """The value is the minimum over the rows of ``relation`` whose column ``by`` is the entry; ``row``
+    names the row.
+    """
 
     relation: str
     by: str
@@ -55,7 +57,9 @@ class SizeInfo:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of a layer; ``shape`` are expressions without the sample axis, ``_`` the entry of a ragged first axis."""
+    """A tensor of a layer; ``shape`` are expressions without the sample axis, ``_`` the entry of a
+    ragged first axis.
+    """
 
     name: str
     kind: str
@@ -74,7 +78,8 @@ class TileInfo:
 
 @dataclass(frozen=True)
 class LaneInfo:
-    """What fills the lanes of a vector: "samples", an "output" or "reduction" axis of ``extent``; "": nothing, place by place.
+    """What fills the lanes of a vector: "samples", an "output" or "reduction" axis of ``extent``; "":
+    nothing, place by place.
 
     ``strides``: of the vectors that are loaded, where they need not be one.  Expressions in the sizes.
     """
@@ -93,8 +98,10 @@ DERIVATIVES = ("delta_", "gradient_", "samplegradient_")
 class ConstantInfo:
     """The parameters that a kernel reads, by tensor: ``macro`` is their address space.
 
-    Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all of their units.
-    ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of the macro ``tile``.
+    Of those in ``sliced`` output map m reads entry m alone, of so many units; ``whole``: the others, with all
+    of their units.
+    ``maps``: how many output maps there are; they go along the global ``dimension``, outermost, in tiles of
+    the macro ``tile``.
     ``slicing``: the macro that says whether launches are given slices.
     """
 
@@ -166,7 +173,8 @@ class LaunchInfo:
     ``operands``: for each value that the innermost body loads, the tiles that it depends on.
     ``sliding``: for each operand, the tiles along which it moves as it does from one iteration to the next.
     ``invariant``: for each operand, whether it is the same in every iteration.
-    ``partial_sums``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there are none.
+    ``partial_sums``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there
+    are none.
     ``reduction_group``: the macro with the size of a reduction group; "" where work items cannot share a sum.
     ``loop_split``: how the items of a group may share iterations of its loops.
     ``bounds``: for each tile, the loops whose bounds depend on its axis.
@@ -325,7 +333,8 @@ class HeadInfo:
 class LayerInfo:
     """A variant of a layer family.
 
-    ``selects``: whether each output before phi is an input, "one" at a fixed place or the "largest" of some; "" where it is not.
+    ``selects``: whether each output before phi is an input, "one" at a fixed place or the "largest" of some;
+    "" where it is not.
     ``names``: what the user calls sizes, tensors, relations and columns that have another name in kernels.
     ``file``: the name of its files.
     """
@@ -355,7 +364,9 @@ class LayerInfo:
     file: str = ""
 
     def shown(self, name: str) -> str:
-        """What the user calls the size, tensor, relation or column ``name`` of the kernels, or its delta or gradient."""
+        """What the user calls the size, tensor, relation or column ``name`` of the kernels, or its
+        delta or gradient.
+        """
         for prefix in ("", *DERIVATIVES):
             if name.startswith(prefix) and name[len(prefix) :] in self.names:
                 return prefix + self.names[name[len(prefix) :]]
@@ -390,7 +401,9 @@ class ActivationInfo:
 
 @dataclass(frozen=True)
 class LossInfo:
-    """An error function: the targets and outputs it admits, its kernels, and the pair of kernels per activation."""
+    """An error function: the targets and outputs it admits, its kernels, and the pair of kernels per
+    activation.
+    """
 
     name: str
     file: str
@@ -432,7 +445,9 @@ class Manifest:
         return tuple(sorted({layer.family for layer in self.layers.values()}))
 
     def variants(self, family: str) -> tuple[LayerInfo, ...]:
-        """The variants of a family, the default options first; ShapeError with the known families otherwise."""
+        """The variants of a family, the default options first; ShapeError with the known families
+        otherwise.
+        """
         found = [layer for layer in self.layers.values() if family in (layer.family, layer.name)]
         if not found:
             raise ShapeError(f"unknown layer {family!r}, known are {', '.join(self.families)}")
@@ -452,7 +467,9 @@ class Manifest:
 
 
 def _distance_from_default(layer: LayerInfo) -> tuple[int, ...]:
-    return tuple(layer.choices[key].index(value) for key, value in layer.options.items() if key in layer.choices)
+    return tuple(
+        layer.choices[key].index(value) for key, value in layer.options.items() if key in layer.choices
+    )
 
 
 def _kernel(where: str, kernels: tuple[KernelInfo, ...], name: str) -> KernelInfo:

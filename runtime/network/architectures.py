@@ -19,7 +19,14 @@ LARGEST_SMALL_IMAGE = 15
 """If no network is named, images of up to this many pixels a side get the network for 8x8 digits."""
 
 _KEYS = ("name", "format", "dtype", "input_shape", "layers", "loss")
-_WHAT = {dict: "a table", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
+_WHAT = {
+    dict: "a table",
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,21 @@ def _lenet(outputs: int, classification: bool) -> tuple[LayerSpec, ...]:
 
 
 def _mlp(hidden: int, activation: str) -> Callable[[int, bool], tuple[LayerSpec, ...]]:
-    return lambda outputs, classification: (layer("dense", maps=hidden, activation=activation), _head(outputs, classification))
+    return lambda outputs, classification: (
+        layer("dense", maps=hidden, activation=activation),
+        _head(outputs, classification),
+    )
 
 
 NAMED: dict[str, Named] = {
-    "lenet-digits": Named("two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes", _lenet_digits, True),
-    "lenet-digits-small": Named("the same with eight maps twice, 1,954 parameters", _lenet_digits_small, True),
+    "lenet-digits": Named(
+        "two convolutions and max pooling for 8x8 images, 2,046 parameters with 10 classes",
+        _lenet_digits,
+        True,
+    ),
+    "lenet-digits-small": Named(
+        "the same with eight maps twice, 1,954 parameters", _lenet_digits_small, True
+    ),
     "lenet": Named("the classical LeNet for 28x28 images, 61,750 parameters with 10 classes", _lenet, True),
     "mlp-digits": Named("one hidden layer of 64, 4,810 parameters on 8x8 digits", _mlp(64, "tanh")),
     "mlp": Named("one hidden layer of 16 tanh units", _mlp(16, "tanh")),
@@ -129,7 +145,9 @@ def stated_shape(path: Path) -> tuple[Any, ...] | None:
     Raises: PhizError if the file cannot be read.
     """
     if path.suffix.lower() not in (".json", ".toml") and not path.exists():
-        raise PhizError(f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+        raise PhizError(
+            f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
+        )
     shape = _read(path).get("input_shape")
     if shape is None:
         return None
@@ -140,7 +158,10 @@ def stated_shape(path: Path) -> tuple[Any, ...] | None:
 def _named(name: str, data: Dataset) -> Architecture:
     entry = NAMED[name]
     if entry.images and len(data.sample_shape) != 3:
-        raise PhizError(f"network {name}: expected images (maps, height, width), {data.name} has samples {data.sample_shape}")
+        raise PhizError(
+            f"network {name}: expected images (maps, height, width), {data.name} has samples "
+            f"{data.sample_shape}"
+        )
     classification = data.task == "classification"
     layers = entry.build(data.targets.shape[1], classification)
     return Architecture(name, layers, "ce" if classification else "mse", data.sample_shape)
@@ -148,7 +169,9 @@ def _named(name: str, data: Dataset) -> Architecture:
 
 def _read(path: Path) -> Mapping[str, Any]:
     if path.suffix.lower() not in (".json", ".toml"):
-        raise PhizError(f"{path}: expected a network in a .json or .toml file, got {path.suffix or 'no suffix'}")
+        raise PhizError(
+            f"{path}: expected a network in a .json or .toml file, got {path.suffix or 'no suffix'}"
+        )
     try:
         text = read_regular(path).decode("utf-8")
         record = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)

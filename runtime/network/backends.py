@@ -8,7 +8,8 @@ from ..reference.backend import NumpyBackend
 
 
 def make_backend(name: str, device: str | None = None) -> Backend:
-    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError otherwise.
+    """The backend ``name``: "numpy", "opencl", or "auto" for OpenCL where there is a device; PhizError
+    otherwise.
 
     OpenCL runs with the configurations that were tuned for the device (``phiz tune``).
     """
@@ -26,7 +27,9 @@ def make_backend(name: str, device: str | None = None) -> Backend:
     except ImportError as error:
         if name == "auto":
             return NumpyBackend()
-        raise DeviceError(f'PyOpenCL cannot be imported ({error}); run: pip install "pyopencl[pocl]"') from None
+        raise DeviceError(
+            f'PyOpenCL cannot be imported ({error}); run: pip install "pyopencl[pocl]"'
+        ) from None
     except DeviceError:
         if name == "auto" and device is None:  # a device that was asked for and is not there is an error
             return NumpyBackend()

@@ -60,8 +60,9 @@ def even_parts(samples: int, size: int, most: int = 0) -> int:
 def rows(array: Any, shape: Shape, dtype: str, what: str) -> Array:
     """``array`` as ``(N, units)`` of ``dtype``.
 
-    Accepts one sample a row, flattened or in the shape of a sample.  Raises ShapeError naming both shapes, DataError for
-    0 samples or values that are no numbers, NotFiniteError naming sample and unit of the first NaN or infinity.
+    Accepts one sample a row, flattened or in the shape of a sample.  Raises ShapeError naming both shapes,
+    DataError for 0 samples or values that are no numbers, NotFiniteError naming sample and unit of the first
+    NaN or infinity.
     """
     values = as_numbers(array, dtype, what)
     given = values.shape
@@ -109,7 +110,9 @@ def admissible(targets: Array, loss: LossInfo) -> None:
 
 
 def _pieces(values: Array) -> Iterator[tuple[int, Array]]:
-    """Consecutive rows with their first number, few enough that checking them takes little memory and stays in the cache."""
+    """Consecutive rows with their first number, few enough that checking them takes little memory and
+    stays in the cache.
+    """
     step = max(1, PIECE // max(1, values[:1].size))
     for start in range(0, len(values), step):
         yield start, values[start : start + step]

@@ -20,8 +20,8 @@ SPARE = 8
 class Executors(threading.local):
     """Executors of one program by the number of samples and what is asked for.
 
-    An executor is the memory of one pass at a time, so no two threads share one: a thread that first asks builds its own, from
-    programs that all threads share, and its memory goes with the thread.
+    An executor is the memory of one pass at a time, so no two threads share one: a thread that first asks
+    builds its own, from programs that all threads share, and its memory goes with the thread.
     """
 
     def __init__(self, backend: Backend, program: Program, dtype: str) -> None:
@@ -30,9 +30,11 @@ class Executors(threading.local):
         self._fitting: dict[tuple[int, Request], Executor] = {}
 
     def find(self, samples: int, request: Request) -> Executor:
-        """Buffers and kernels for passes of ``samples`` samples; reuses an executor of up to 8 times the needed capacity.
+        """Buffers and kernels for passes of ``samples`` samples; reuses an executor of up to 8 times the
+        needed capacity.
 
-        Building kernels takes longer than any pass, and an executor that adds in the same order changes no bit of a result.
+        Building kernels takes longer than any pass, and an executor that adds in the same order changes no
+        bit of a result.
         """
         if (samples, request) not in self._fitting:
             self._fitting[samples, request] = self._find(samples, request)
@@ -49,8 +51,12 @@ class Executors(threading.local):
         most = SPARE * capacity
         if request.gradients == "sample":
             most = min(most, self.rows_within_bounds())
-        at_hand = [c for c, outer in self.built if outer == sample_outer and capacity <= c <= max(most, capacity)]
-        fitting = [c for c in at_hand if backend.same_sums(program, dtype, capacity, c, request, sample_outer)]
+        at_hand = [
+            c for c, outer in self.built if outer == sample_outer and capacity <= c <= max(most, capacity)
+        ]
+        fitting = [
+            c for c in at_hand if backend.same_sums(program, dtype, capacity, c, request, sample_outer)
+        ]
         if not fitting:
             self.built[capacity, sample_outer] = backend.executor(program, dtype, capacity, sample_outer)
             return self.built[capacity, sample_outer]
@@ -58,8 +64,12 @@ class Executors(threading.local):
 
 
 class Residents(threading.local):
-    """Samples on the device, for one thread: ``parts`` of at most ``size`` samples, in the memory of its ``executor``."""
+    """Samples on the device, for one thread: ``parts`` of at most ``size`` samples, in the memory of
+    its ``executor``.
+    """
 
     def __init__(self, batch: Batch, size: int, executor: Callable[[], Executor]) -> None:
         self.executor = own = executor()
-        self.parts = tuple((part, own.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size))
+        self.parts = tuple(
+            (part, own.upload(cut.inputs, cut.targets, cut.weights)) for part, cut in batch.cut(size)
+        )

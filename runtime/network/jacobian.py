@@ -42,7 +42,9 @@ def jacobian_chunks(
             delta[unit] = slope[unit]
             pending.append((unit, executor.seeded(resident, delta, Request(gradients="sample"))))
             delta[unit] = 0
-            if len(pending) == 2 or unit == units - 1:  # the device works on one row while the last one is transposed
+            if (
+                len(pending) == 2 or unit == units - 1
+            ):  # the device works on one row while the last one is transposed
                 _drain(pending, rows, 1 if unit < units - 1 else 0)
         yield (outputs - part.targets).reshape(-1), rows.reshape(-1, program.parameter_count)
 

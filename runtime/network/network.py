@@ -88,7 +88,7 @@ class Network:
         self.parameters = self._initial(self.backend.vector(self.parameter_count, dtype), seed)
         self._executors = Executors(self.backend, self.program, dtype)
 
-    # ------------------------------------------------------------------------------------------------- description
+    # -------------------------------------------------------------------------------------------- description
     @property
     def parameter_count(self) -> int:
         """Length of the flat parameter vector."""
@@ -151,14 +151,16 @@ class Network:
         """
         try:
             if record["format"] != FORMAT:
-                raise PhizError(f"architecture of format {record['format']!r}, this phiz reads format {FORMAT}")
+                raise PhizError(
+                    f"architecture of format {record['format']!r}, this phiz reads format {FORMAT}"
+                )
             layers = [LayerSpec.from_dict(entry) for entry in record["layers"]]
             values = {"input_shape": record["input_shape"], "loss": record["loss"], "dtype": record["dtype"]}
         except (KeyError, TypeError) as error:
             raise PhizError(f"architecture record is malformed ({type(error).__name__}: {error})") from None
         return cls(layers, **{**values, **options})
 
-    # -------------------------------------------------------------------------------------------------- evaluation
+    # --------------------------------------------------------------------------------------------- evaluation
     def place(self, inputs: Any, targets: Any = None, weights: Any = None) -> Placed:
         """Checks samples and brings them to the device once; the result is passed instead of ``inputs``.
 
@@ -190,10 +192,15 @@ class Network:
             losses[part] = result.losses
         return losses
 
-    def outputs_and_losses(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> tuple[Floats, Floats]:
+    def outputs_and_losses(
+        self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
+    ) -> tuple[Floats, Floats]:
         """The results of ``forward`` and ``losses``, from one pass."""
         batch = self._samples(inputs, targets, weights, True)
-        outputs, losses = np.empty((len(batch), self.output_shape.units), self.dtype), np.empty(len(batch), self.dtype)
+        outputs, losses = (
+            np.empty((len(batch), self.output_shape.units), self.dtype),
+            np.empty(len(batch), self.dtype),
+        )
         for part, result in self._passes(parameters, batch, Request(outputs=True, losses=True)):
             outputs[part], losses[part] = result.outputs, result.losses
         return outputs.reshape(len(outputs), *self.output_shape.axes), losses
@@ -221,15 +228,21 @@ class Network:
             error += _sum(result)
         return error, gradient.astype(self.dtype, copy=False)
 
-    def per_sample_gradients(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
+    def per_sample_gradients(
+        self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
+    ) -> Floats:
         """The gradient of every sample's error, ``(N, parameters)``."""
         batch = self._host(self._samples(inputs, targets, weights, True))
         gradients = np.empty((len(batch), self.parameter_count), self.dtype)
-        for _ in self._passes(parameters, batch, Request(gradients="sample"), self.row_chunk(), rows_into=gradients):
+        for _ in self._passes(
+            parameters, batch, Request(gradients="sample"), self.row_chunk(), rows_into=gradients
+        ):
             pass
         return gradients
 
-    def input_gradient(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> Floats:
+    def input_gradient(
+        self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
+    ) -> Floats:
         """dE/d input, ``(N, *input shape)``."""
         batch = self._samples(inputs, targets, weights, True)
         gradients = np.empty((len(batch), self.input_shape.units), self.dtype)
@@ -253,7 +266,9 @@ class Network:
         executor = self.executor(min(chunk, len(batch)), Request(gradients="sample"))
         return jacobian_chunks(self.program, executor, fixed, batch, chunk)
 
-    def first_nonfinite(self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None) -> NotFinite | None:
+    def first_nonfinite(
+        self, parameters: Any, inputs: Any, targets: Any = None, weights: Any = None
+    ) -> NotFinite | None:
         """Finds where a NaN or an infinity first appears; None if there is none.
 
         It searches the parameters, then kernel by kernel the forward pass, the loss, deltas and gradients.
@@ -268,7 +283,7 @@ class Network:
         size = self.part_length(len(batch))
         return first_nonfinite(self.program, self.executor(size), values, batch, size)
 
-    # ---------------------------------------------------------------------------------------------------- internal
+    # ----------------------------------------------------------------------------------------------- internal
     def part_length(self, samples: int) -> int:
         """The samples of each pass if ``samples`` are cut into micro-batches; the last one may be shorter."""
         return even_parts(samples, self.micro_batch, self._longest)
@@ -291,9 +306,13 @@ class Network:
         if len(wanted) != len(samples):
             raise ShapeError(f"targets: expected {len(samples)} samples like the inputs, got {len(wanted)}")
         admissible(wanted, self.loss)
-        return Batch(samples, wanted, None if weights is None else weight_row(weights, len(samples), self.dtype))
+        return Batch(
+            samples, wanted, None if weights is None else weight_row(weights, len(samples), self.dtype)
+        )
 
-    def _samples(self, inputs: Any, targets: Any = None, weights: Any = None, with_targets: bool = False) -> Batch | Placed:
+    def _samples(
+        self, inputs: Any, targets: Any = None, weights: Any = None, with_targets: bool = False
+    ) -> Batch | Placed:
         if not isinstance(inputs, Placed):
             return self._batch(inputs, targets, weights, with_targets)
         if inputs.network is not self:
@@ -414,7 +433,9 @@ def _shaped(flat: Floats, piece: Slice) -> Any:
     if piece.extent.entries is None:
         return flat.reshape(piece.extent.shape)
     sizes = np.cumsum([int(np.prod(entry)) for entry in piece.extent.entries])[:-1]
-    return [part.reshape(entry) for part, entry in zip(np.split(flat, sizes), piece.extent.entries, strict=True)]
+    return [
+        part.reshape(entry) for part, entry in zip(np.split(flat, sizes), piece.extent.entries, strict=True)
+    ]
 
 
 __all__ = ["Network", "NotFinite", "Placed", "finite"]

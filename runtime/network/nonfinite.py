@@ -16,8 +16,8 @@ from .batch import Batch
 class NotFinite:
     """The first tensor that holds a NaN or an infinity; ``str`` says it in one line.
 
-    ``role``: parameter, forward, loss, delta or gradient.  ``sample`` counts over all samples, None for parameters and
-    their gradients; ``unit`` is the flat number of the entry in its tensor.
+    ``role``: parameter, forward, loss, delta or gradient.  ``sample`` counts over all samples, None for
+    parameters and their gradients; ``unit`` is the flat number of the entry in its tensor.
     """
 
     layer: int
@@ -34,16 +34,28 @@ class NotFinite:
 
 
 def nonfinite_parameter(slices: Sequence[Slice], values: Array) -> NotFinite | None:
-    """The first number of the flat vector ``values`` that is NaN or infinite, by the parameter that it belongs to."""
+    """The first number of the flat vector ``values`` that is NaN or infinite, by the parameter that it
+    belongs to.
+    """
     wrong = np.flatnonzero(~np.isfinite(values))
     if not wrong.size:
         return None
     position = int(wrong[0])
     piece = next(piece for piece in slices if piece.offset <= position < piece.stop)
-    return NotFinite(piece.layer, piece.label, piece.name, "parameter", None, position - piece.offset, float(values[position]))
+    return NotFinite(
+        piece.layer,
+        piece.label,
+        piece.name,
+        "parameter",
+        None,
+        position - piece.offset,
+        float(values[position]),
+    )
 
 
-def first_nonfinite(program: Program, executor: Executor, parameters: Array, batch: Batch, size: int) -> NotFinite | None:
+def first_nonfinite(
+    program: Program, executor: Executor, parameters: Array, batch: Batch, size: int
+) -> NotFinite | None:
     """The first tensor of a pass over ``batch`` that is not finite.
 
     It is looked for kernel by kernel, ``size`` samples at a time.
@@ -62,5 +74,7 @@ def first_nonfinite(program: Program, executor: Executor, parameters: Array, bat
             place = tuple(int(n) for n in wrong[0])
             label = program.units[step.unit].label
             sample = part.start + place[1] if len(place) > 1 else None
-            return NotFinite(step.unit, label, step.kernel.output, step.kernel.role, sample, place[0], float(array[place]))
+            return NotFinite(
+                step.unit, label, step.kernel.output, step.kernel.role, sample, place[0], float(array[place])
+            )
     return None

@@ -38,14 +38,19 @@ LEAST, MOST = 32, 16_384
 class OpenCLBackend:
     """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
 
-    ``configs``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel on a CPU as well.
+    ``configs``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel
+    on a CPU as well.
     ``lanes``: floats of a vector register (4, 8 or 16), to make a CPU narrower than it is.
     """
 
     name = "opencl"
 
     def __init__(
-        self, device: str | None = None, configs: KernelConfigs | None = None, fuse: bool = True, lanes: int | None = None
+        self,
+        device: str | None = None,
+        configs: KernelConfigs | None = None,
+        fuse: bool = True,
+        lanes: int | None = None,
     ) -> None:
         self.device = devices.choose(device, lanes)
         self.configs = configs or Defaults()
@@ -61,9 +66,9 @@ class OpenCLBackend:
 
         This is the cores' own caches or ``CACHE_BYTES`` on a CPU, ``DEVICE_BYTES`` on another device.
 
-        Measured, LeNet at batch 1,024: on two cores of a Zen 4 (1 MiB each) 256 samples are the fastest, 128 take 1.03, 512 1.05,
-        1,024 1.18 times as long; on two cores of a Xeon (2 MiB each) 128 are the fastest, 256 take 1.06, 1,024 1.4 times as
-        long.  64 and fewer pay for their launches on both.
+        Measured, LeNet at batch 1,024: on two cores of a Zen 4 (1 MiB each) 256 samples are the fastest, 128
+        take 1.03, 512 1.05, 1,024 1.18 times as long; on two cores of a Xeon (2 MiB each) 128 are the
+        fastest, 256 take 1.06, 1,024 1.4 times as long.  64 and fewer pay for their launches on both.
         """
         room = DEVICE_BYTES
         if self.kind == "cpu":
@@ -78,15 +83,19 @@ class OpenCLBackend:
         """
         if sample_outer:
             return max(1, samples)
-        return self._blocking(dtype, samples).whole(samples) if self.fuses else self.plan(program.units, dtype, samples).capacity
+        return (
+            self._blocking(dtype, samples).whole(samples)
+            if self.fuses
+            else self.plan(program.units, dtype, samples).capacity
+        )
 
     def prefers_sample_outer(self, program: Program, dtype: str, samples: int, request: Request) -> bool:
         """Whether passes are fused, and predicted to be clearly faster with samples outer.
 
         What was tuned plays no part.
 
-        A value and its gradient are always computed in the same form, so that they agree to the last bit; inference on a few
-        samples may differ.
+        A value and its gradient are always computed in the same form, so that they agree to the last bit;
+        inference on a few samples may differ.
         """
         if not self.fuses or not all(unit.has_sample_outer for unit in program.units):
             return False
@@ -114,19 +123,26 @@ class OpenCLBackend:
         machine = devices.machine(self.device, self.kind)
         return Grouping(Plan(units, InGroups(self.configs), dtype, self.width(dtype), capacity, machine))
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
+    def same_sums(
+        self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False
+    ) -> bool:
         """Whether executors of these capacities add samples in the same order.
 
         This is one by one, or by lanes and blocks, or by reduction groups and partial sums.
         """
         if self.kind == "gpu":
-            return request.gradients != "sum" or self._shared_out(program, dtype, one) == self._shared_out(program, dtype, other)
+            return request.gradients != "sum" or self._shared_out(program, dtype, one) == self._shared_out(
+                program, dtype, other
+            )
         return sample_outer or not self.fuses or self._blocking(dtype, one) == self._blocking(dtype, other)
 
     def _shared_out(self, program: Program, dtype: str, capacity: int) -> list[tuple[int, int, int, int]]:
         """Lanes, work items, runs and partial sums of each sum over the samples."""
         kernels = self.plan(program.units, dtype, capacity).kernels
-        return [(plan.width, plan.reduction_group, plan.loop_split, plan.partial_sums) for plan in kernels.values()]
+        return [
+            (plan.width, plan.reduction_group, plan.loop_split, plan.partial_sums)
+            for plan in kernels.values()
+        ]
 
     def _sample_outer_blocking(self, dtype: str, capacity: int) -> Blocking:
         return sample_outer_blocking(capacity, self.width(dtype), int(self.device.max_compute_units))
@@ -145,10 +161,14 @@ class OpenCLBackend:
 
     def plan(self, units: Sequence[Unit], dtype: str, samples: int) -> Plan:
         """How the kernels of ``units`` run in passes of up to ``samples`` samples."""
-        return Plan(units, self.configs, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind))
+        return Plan(
+            units, self.configs, dtype, self.width(dtype), samples, devices.machine(self.device, self.kind)
+        )
 
     def vector(self, count: int, dtype: str) -> Array:
-        """Memory that host and kernels share, or else that the device copies from without the processor's help."""
+        """Memory that host and kernels share, or else that the device copies from without the
+        processor's help.
+        """
         if not shares_memory(self.device):
             return staged_numbers(self._queue, count, dtype)[:count]
         return shared_numbers(self.device, devices.context(self.device), count, dtype)[:count]
@@ -157,12 +177,16 @@ class OpenCLBackend:
     def _queue(self) -> Any:
         return cl.CommandQueue(devices.context(self.device))
 
-    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> OpenCLExecutor:
+    def executor(
+        self, program: Program, dtype: str, capacity: int, sample_outer: bool = False
+    ) -> OpenCLExecutor:
         """Buffers and kernels for passes over up to ``capacity`` samples."""
         launcher = self.launcher(program.units, dtype, capacity, sample_outer)
         return OpenCLExecutor(program, dtype, launcher.room(capacity), self.device, launcher)
 
-    def launcher(self, units: Sequence[Unit], dtype: str, capacity: int, sample_outer: bool = False) -> Launcher:
+    def launcher(
+        self, units: Sequence[Unit], dtype: str, capacity: int, sample_outer: bool = False
+    ) -> Launcher:
         """How kernels are put into launches.
 
         They are fused on a CPU, grouped on a device of many work items, and else launched one by one.
@@ -183,16 +207,23 @@ class OpenCLBackend:
         """How passes over up to ``capacity`` samples are fused."""
         machine = devices.machine(self.device, self.kind)
         blocks = self._blocking(dtype, capacity)
-        plan = Plan(units, InBlocks(self.configs, blocks), dtype, blocks.width, blocks.samples, machine.fused())
+        plan = Plan(
+            units, InBlocks(self.configs, blocks), dtype, blocks.width, blocks.samples, machine.fused()
+        )
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
     def sample_outer_fusion(self, units: Sequence[Unit], dtype: str, capacity: int) -> Fusion:
         """How passes are fused where samples lie one after the other."""
-        machine, blocks = devices.machine(self.device, self.kind), self._sample_outer_blocking(dtype, capacity)
+        machine, blocks = (
+            devices.machine(self.device, self.kind),
+            self._sample_outer_blocking(dtype, capacity),
+        )
         plan = self.sample_outer_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
 
-    def sample_outer_plan(self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs) -> Plan:
+    def sample_outer_plan(
+        self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs
+    ) -> Plan:
         """How the kernels run by one core on blocks of ``samples`` samples that lie one after the other."""
         one = devices.machine(self.device, self.kind).fused()
         outer = [unit if unit.is_sample_outer else unit.as_sample_outer() for unit in units]

@@ -43,7 +43,9 @@ Start = Literal["loss", "delta"]
 
 
 class OpenCLExecutor:
-    """Runs one program at one capacity.  Kernels are built and memory is allocated when they are first needed.
+    """Runs one program at one capacity.
+
+    Kernels are built and memory is allocated when they are first needed.
 
     ``launcher`` puts the kernels of a pass into launches.
     """
@@ -67,8 +69,10 @@ class OpenCLExecutor:
         self._indices: dict[int, Any] = {}
         self.flying: deque[OpenCLPending] = deque()  # keeps the memory alive that queued passes use
 
-    # -------------------------------------------------------------------------------------------------------- data
-    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> OpenCLResident:
+    # --------------------------------------------------------------------------------------------------- data
+    def upload(
+        self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None
+    ) -> OpenCLResident:
         """Brings samples to the device in its layout; padding repeats the last sample with weight 0."""
         devices.refuse_inherited()
         samples = len(inputs)
@@ -86,7 +90,11 @@ class OpenCLExecutor:
     def _slot(self, slot: int | None, targets: bool) -> OpenCLResident:
         if slot is not None and (slot, targets) in self._slots:
             return self._slots[slot, targets]
-        units = {"input": self.program.layers[0].input.units, "target": self.program.layers[-1].output.units, "weight": 1}
+        units = {
+            "input": self.program.layers[0].input.units,
+            "target": self.program.layers[-1].output.units,
+            "weight": 1,
+        }
         resident = OpenCLResident(self.memory.region(self._batch_layout(targets)), self.layout, units)
         if slot is not None:
             self._slots[slot, targets] = resident
@@ -98,7 +106,10 @@ class OpenCLExecutor:
         self._settle()
         if self._vectors and self.memory.reads(parameters):
             if parameters is not self._vector:
-                self._vector, self._region = parameters, self.memory.region(MemoryLayout.packed(self._lengths, 1), parameters)
+                self._vector, self._region = (
+                    parameters,
+                    self.memory.region(MemoryLayout.packed(self._lengths, 1), parameters),
+                )
             return
         if self._vector is not None:
             self._vector = self._region = None
@@ -137,7 +148,7 @@ class OpenCLExecutor:
         if hasattr(self, "flying"):
             self._settle()
 
-    # -------------------------------------------------------------------------------------------------------- runs
+    # --------------------------------------------------------------------------------------------------- runs
     def start(self, resident: OpenCLResident, request: Request) -> OpenCLPending:
         """Queues the pass that ``request`` needs."""
         return self._queue_up(self._pass("loss", request), resident, request)
@@ -156,7 +167,9 @@ class OpenCLExecutor:
         to_blocks(seed, delta.T, resident.samples)
         frame.send([key])
 
-    def _queue_up(self, kind: PassKind, resident: OpenCLResident, request: Request, frame: Region | None = None) -> OpenCLPending:
+    def _queue_up(
+        self, kind: PassKind, resident: OpenCLResident, request: Request, frame: Region | None = None
+    ) -> OpenCLPending:
         frame = kind.frame() if frame is None else frame
         kind.launches.fit((resident.region, frame, self._parameters), resident)
         try:
@@ -165,7 +178,9 @@ class OpenCLExecutor:
             self.queue.flush()
         except cl.Error as error:
             self.queue.finish()
-            raise DeviceError(f"{self.device.name.strip()}: a kernel could not be launched ({error})") from None
+            raise DeviceError(
+                f"{self.device.name.strip()}: a kernel could not be launched ({error})"
+            ) from None
         self.flying.append(pending)
         return pending
 
@@ -187,9 +202,14 @@ class OpenCLExecutor:
             if event is not None:
                 event.wait()
             values = region.host(key)[part].copy()
-            yield one.step, self.columns(region, argument.key, resident.samples) if argument.samples else values
+            yield (
+                one.step,
+                self.columns(region, argument.key, resident.samples) if argument.samples else values,
+            )
 
-    def single(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> list[SingleStep]:
+    def single(
+        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
+    ) -> list[SingleStep]:
         """The steps of a pass, in order, each of which can be queued by itself.
 
         ``start``: "loss" for the pass of ``start()``, "delta" for that of ``seeded()`` from ``delta``.
@@ -199,7 +219,10 @@ class OpenCLExecutor:
         if delta is not None:
             self._seed(frame, resident, delta)
         kind.launches.fit((resident.region, frame, self._parameters), resident)
-        return [SingleStep(step, kind.launches, number, kind.where, frame, self.queue) for number, step in enumerate(kind.steps)]
+        return [
+            SingleStep(step, kind.launches, number, kind.where, frame, self.queue)
+            for number, step in enumerate(kind.steps)
+        ]
 
     def blocks(self, region: Region, key: str) -> Array:
         """A tensor with samples on the host, ``(blocks, units, lanes)``."""
@@ -212,7 +235,9 @@ class OpenCLExecutor:
         to_rows(blocks, rows)
         return rows.T
 
-    def bound(self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None) -> BoundPass:
+    def bound(
+        self, start: Start, resident: OpenCLResident, request: Request, delta: Array | None = None
+    ) -> BoundPass:
         """The kernels of a pass, which can be queued without reading results.
 
         ``start``: "loss" for the pass of ``start()``, "delta" for that of ``seeded()`` from ``delta``.
@@ -224,7 +249,7 @@ class OpenCLExecutor:
         kind.launches.fit((resident.region, frame, self._parameters), resident)
         return BoundPass(self, kind, frame, resident, self.queue)
 
-    # ------------------------------------------------------------------------------------------------------ passes
+    # ------------------------------------------------------------------------------------------------- passes
     def _pass(self, start: Start, request: Request) -> PassKind:
         found = self._passes.get((start, request))
         if found is None:
@@ -245,8 +270,12 @@ class OpenCLExecutor:
         frame = self.memory.packed({key: self._count(key) for key in (*results, *seeds) if key not in where})
         counts = self._scratch_counts(steps, {*where, *results, *seeds})
         where |= self._in_scratch(self.launcher.scratch(steps, counts, self.memory.align, apart))
-        launches = self.launcher.compose(steps, self.device, self._vectors, self._offsets(where, frame), apart)
-        launches.bind(where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}})
+        launches = self.launcher.compose(
+            steps, self.device, self._vectors, self._offsets(where, frame), apart
+        )
+        launches.bind(
+            where, {unit: self._index(unit) for unit in {step.unit for step in steps if step.kernel.index}}
+        )
         return PassKind(steps, launches, where, frame, results, gradients)
 
     def _steps(self, start: Start, request: Request) -> tuple[Step, ...]:
@@ -275,14 +304,19 @@ class OpenCLExecutor:
         counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in known}
         split = [(step, self.launcher.partial_sums(step)) for step in steps]
         return counts | {
-            partial_sums_key(step): partial_sums * step.writes.extent.units for step, partial_sums in split if partial_sums > 1
+            partial_sums_key(step): partial_sums * step.writes.extent.units
+            for step, partial_sums in split
+            if partial_sums > 1
         }
 
     def _offsets(self, where: Mapping[str, Region], frame: Region) -> dict[str, int]:
         """The byte at which each tensor begins in its argument; tensors that are left out begin at byte 0."""
         if self.memory.shared:
             return {}
-        regions = {**where, **{key: region for region in (frame, self._parameters) for key in region.layout.offsets}}
+        regions = {
+            **where,
+            **{key: region for region in (frame, self._parameters) for key in region.layout.offsets},
+        }
         batch = {key: start * self.dtype.itemsize for key, start in self._batch_layout(True).offsets.items()}
         return {key: region.place(key)[1] for key, region in regions.items()} | batch
 
@@ -306,7 +340,10 @@ class OpenCLExecutor:
         return self._kept
 
     def _in_scratch(self, layout: MemoryLayout) -> dict[str, Region]:
-        """Where the tensors of ``layout`` lie.  Scratch memory that is too small is replaced, and passes over it are forgotten."""
+        """Where the tensors of ``layout`` lie.
+
+        Scratch memory that is too small is replaced, and passes over it are forgotten.
+        """
         if self.memory.apart or not self.memory.fits(layout.total):
             return {key: self.memory.packed({key: count}) for key, count in layout.counts.items()}
         if layout.total > self._scratch[1]:

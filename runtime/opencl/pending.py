@@ -52,7 +52,13 @@ class OpenCLPending:
     """The results of a pass, on their way into its frame."""
 
     def __init__(
-        self, owner: PassOwner, kind: PassKind, frame: Region, resident: OpenCLResident, request: Request, event: Any
+        self,
+        owner: PassOwner,
+        kind: PassKind,
+        frame: Region,
+        resident: OpenCLResident,
+        request: Request,
+        event: Any,
     ) -> None:
         self.owner, self.kind, self.frame, self.resident, self.request = owner, kind, frame, resident, request
         self.samples = resident.samples
@@ -73,7 +79,11 @@ class OpenCLPending:
     def result(self, rows: Array | None = None, total: Array | None = None, add: bool = False) -> Result:
         """Wait, bring the results into sample-first order, and give the frame back."""
         self.wait()
-        request, last, borrowed = self.request, self.owner.program.last, BorrowedFrame(self.frame, self.kind.frames)
+        request, last, borrowed = (
+            self.request,
+            self.owner.program.last,
+            BorrowedFrame(self.frame, self.kind.frames),
+        )
         outputs = self._sample_first(f"output:{last}") if request.outputs else None
         losses = self._region("loss").host("loss")[: self.samples].copy() if request.losses else None
         below = self._sample_first("delta:-1") if request.input_gradient else None
@@ -81,7 +91,11 @@ class OpenCLPending:
         if request.gradients == "sum":
             gradient = self._sum(borrowed, total, add)
         elif request.gradients == "sample":
-            rows = np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype) if rows is None else rows
+            rows = (
+                np.empty((self.samples, self.owner.program.parameter_count), self.owner.dtype)
+                if rows is None
+                else rows
+            )
             for key, part in self.kind.gradients:
                 to_rows(self.owner.blocks(self._region(key), key), rows[:, part])
         return Result(outputs, losses, gradient, rows, below)

@@ -31,7 +31,10 @@ class SingleStep:
         return self.launches.launch(self.number, self.queue)
 
     def events(self, queue: Any, times: int = 1) -> list[Any]:
-        """Queue it; the event of each of its launches.  ``times``: where it ``repeats``, so often in one launch."""
+        """Queue it; the event of each of its launches.
+
+        ``times``: where it ``repeats``, so often in one launch.
+        """
         return self.launches.events(self.number, queue, times)
 
     @property

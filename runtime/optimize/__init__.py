@@ -1,6 +1,6 @@
 """The paper's optimizers on one flat parameter vector: methods, line searches, stop rules, the driver.
 May import NumPy, SciPy's linear algebra, errors and files.
-Never networks, kernels, data: ``minimize(fun, x0, method="lbfgs")`` takes any function ``fun(x) -> (f, gradient)``.
+Never networks, kernels or data: ``minimize`` takes any function ``fun(x) -> (f, gradient)``.
 """
 
 from .base.objective import FunctionObjective, LeastSquares, Objective, ResidualObjective, SampledObjective

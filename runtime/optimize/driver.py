@@ -28,9 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavePlan:
-    """Where the state goes: written every `every` iterations (0: never) and at the end; `resume` reads it first.
+    """Where the state goes: written every `every` iterations (0: never) and at the end; `resume` reads it
+    first.
 
-    `state`, a snapshot of another run, is where this one begins; for callers that keep it in a file of their own.
+    `state`, a snapshot of another run, is where this one begins; for callers that keep it in a file of their
+    own.
     """
 
     file: str | os.PathLike[str] | None = None
@@ -46,9 +48,13 @@ class SavePlan:
         if path.is_dir():
             raise CheckpointError(f"state_file: expected the name of a file, {path} is a folder")
         if not path.parent.is_dir():
-            raise CheckpointError(f"state_file: expected {path} in a folder that exists, there is no {path.parent}")
+            raise CheckpointError(
+                f"state_file: expected {path} in a folder that exists, there is no {path.parent}"
+            )
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise CheckpointError(f"state_file: expected {path} in a folder that can be written, {path.parent} cannot")
+            raise CheckpointError(
+                f"state_file: expected {path} in a folder that can be written, {path.parent} cannot"
+            )
 
 
 class Run:
@@ -79,10 +85,15 @@ class Run:
         self.memory = method.memory_bytes(evaluator.size, evaluator.dtype)
         self.memory += method.objective_bytes(evaluator.objective)
         require_memory(method.name, evaluator.size, self.memory, memory_limit)
-        log.info("%s: %d parameters, %s for the method itself", method.name, evaluator.size, readable(self.memory))
+        log.info(
+            "%s: %d parameters, %s for the method itself", method.name, evaluator.size, readable(self.memory)
+        )
 
     def minimize(self, x0: Vector) -> OptimizeResult:
-        """Runs to the first rule that holds.  Exceptions at the very start pass through: there is nothing to keep."""
+        """Runs to the first rule that holds.
+
+        Exceptions at the very start pass through: there is nothing to keep.
+        """
         with self.gate:
             return self._minimize(np.array(x0, copy=True))
 
@@ -147,7 +158,9 @@ class Run:
     _raised_in_callback = False
 
     def _raised(self, error: Exception) -> Stop:
-        """The end of a run whose objective raised; the result carries the exception, for `minimize` to raise it."""
+        """The end of a run whose objective raised; the result carries the exception, for `minimize` to
+        raise it.
+        """
         self.error = error
         return Status.RAISED, f"the objective raised {type(error).__name__}: {error}"
 
@@ -179,9 +192,16 @@ class Run:
             return False
         record = self.history[-1]
         progress = Progress(
-            self.nit, self.method.point.x.copy(), record.fun, gradient_of(self.method.point).copy(), record.step,
-            record.nfev, record.njev, record.seconds, move.note,
-        )  # fmt: skip
+            self.nit,
+            self.method.point.x.copy(),
+            record.fun,
+            gradient_of(self.method.point).copy(),
+            record.step,
+            record.nfev,
+            record.njev,
+            record.seconds,
+            move.note,
+        )
         self._raised_in_callback = True
         try:
             stop = self.callback(progress)
@@ -194,7 +214,9 @@ class Run:
         point = self.method.point
         steepest = math.nan if point.gradient is None else max_norm(point.gradient)
         counts = self.evaluator.nfev, self.evaluator.njev
-        self.history.records.append(Record(self.nit, point.value, steepest, step, *counts, self._seconds(), note))
+        self.history.records.append(
+            Record(self.nit, point.value, steepest, step, *counts, self._seconds(), note)
+        )
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -237,7 +259,9 @@ class Run:
         return self._complete(best)
 
     def _honest(self, stop: Stop, chosen: Point) -> Stop:
-        """LOST instead of a success at the current point that does not hold for the lower one that is returned."""
+        """LOST instead of a success at the current point that does not hold for the lower one that is
+        returned.
+        """
         current, status = self.method.point, stop[0]
         if chosen is current or self.method.stochastic or not status.converged or status is Status.TARGET:
             return stop
@@ -247,7 +271,9 @@ class Run:
         return Status.LOST, f"{stop[1]}; but f = {current.value:.6g} there, {earlier}"
 
     def _complete(self, point: Point) -> Point:
-        """The point with its full value and gradient; as it is where that fails, which must not cost the result."""
+        """The point with its full value and gradient; as it is where that fails, which must not cost
+        the result.
+        """
         self.evaluator.deadline = self.evaluator.max_evaluations = math.inf
         try:
             complete = self.evaluator.value_and_gradient(point.x)
@@ -266,12 +292,19 @@ class Run:
         """Arrays, numbers and texts that, as `SavePlan.state` of a new run, continue this one bit for bit."""
         point, best, counts = self.method.point, self.evaluator.best, self.evaluator
         state: dict[str, Any] = {
-            "method": self.method.name, "size": counts.size, "dtype": str(counts.dtype), "nit": self.nit,
-            "nfev": counts.nfev, "njev": counts.njev, "seconds": self._seconds(),
-            "objective_seconds": counts.seconds, "history": self.history.to_json(),
-            "failed_searches": self.patience.failed, "useless_searches": self.patience.useless,
+            "method": self.method.name,
+            "size": counts.size,
+            "dtype": str(counts.dtype),
+            "nit": self.nit,
+            "nfev": counts.nfev,
+            "njev": counts.njev,
+            "seconds": self._seconds(),
+            "objective_seconds": counts.seconds,
+            "history": self.history.to_json(),
+            "failed_searches": self.patience.failed,
+            "useless_searches": self.patience.useless,
             "endless_searches": self.patience.endless,
-        }  # fmt: skip
+        }
         state.update(_fields(point, ""))
         if best is not None:
             state.update(_fields(best, "best_"))
@@ -293,15 +326,21 @@ class Run:
         expected = {"method": self.method.name, "size": counts.size, "dtype": str(counts.dtype)}
         for key, wanted in expected.items():
             if state.get(key) != wanted:
-                raise CheckpointError(f"{self.save.file}: expected a state of {key} {wanted}, got {state.get(key)}")
+                raise CheckpointError(
+                    f"{self.save.file}: expected a state of {key} {wanted}, got {state.get(key)}"
+                )
         self.method.evaluator = counts
         self.method.point = _point(state, "")
         counts.best = _point(state, "best_") if "best_x" in state else None
         counts.nfev, counts.njev, counts.seconds = state["nfev"], state["njev"], state["objective_seconds"]
-        self.patience = Patience(*(int(state.get(f"{kind}_searches", 0)) for kind in ("failed", "useless", "endless")))
+        self.patience = Patience(
+            *(int(state.get(f"{kind}_searches", 0)) for kind in ("failed", "useless", "endless"))
+        )
         self.nit, self.seconds_before = state["nit"], state["seconds"]
         self.history = History.from_json(state["history"])
-        own = {key.removeprefix("method_"): value for key, value in state.items() if key.startswith("method_")}
+        own = {
+            key.removeprefix("method_"): value for key, value in state.items() if key.startswith("method_")
+        }
         self.method.restore(own)
 
 

@@ -34,7 +34,9 @@ class ErrorCurve:
         return float(self.alphas[np.nanargmin(self.values)])
 
     def plot(self, axes: Any = None, slopes: bool = True) -> Any:
-        """Draws the curve, with its tangents as short strokes, into Matplotlib axes (new ones if None); returns them."""
+        """Draws the curve, with its tangents as short strokes, into Matplotlib axes (new ones if None);
+        returns them.
+        """
         if axes is None:
             from matplotlib import pyplot
 
@@ -43,7 +45,9 @@ class ErrorCurve:
         if slopes and self.alphas.size > 1:
             half = 0.3 * np.median(np.diff(self.alphas))
             for alpha, value, slope in zip(self.alphas, self.values, self.slopes, strict=True):
-                axes.plot([alpha - half, alpha + half], [value - half * slope, value + half * slope], "k-", lw=0.8)
+                axes.plot(
+                    [alpha - half, alpha + half], [value - half * slope, value + half * slope], "k-", lw=0.8
+                )
         axes.axvline(self.lowest, ls=":", lw=0.8, label=f"lowest at α = {self.lowest:.3g}")
         axes.set_xlabel("α")
         axes.set_ylabel("f")
@@ -70,17 +74,24 @@ def error_curve(
 ) -> ErrorCurve:
     """Samples f and its slope along `direction` (default: the negative gradient) at x.
 
-    Without `alphas`: `points` evenly spaced ones from 0 to `span` times the step at which the curve first turns up.
+    Without `alphas`: `points` evenly spaced ones from 0 to `span` times the step at which the curve first
+    turns up.
     """
     start = as_parameters(x)
     if direction is None:
-        along = -as_vector("gradient", objective.value_and_gradient(start.copy())[1], start.size).astype(start.dtype)
+        along = -as_vector("gradient", objective.value_and_gradient(start.copy())[1], start.size).astype(
+            start.dtype
+        )
     else:
         along = as_parameters(direction).astype(start.dtype)
     if norm(along) == 0.0:
         raise OptionError("error_curve: the direction is zero (at a stationary point, pass one)")
     ray = ray_from(objective, start, along)
-    steps = np.linspace(0.0, span * _turning_step(ray), points) if alphas is None else np.asarray(alphas, dtype=float)
+    steps = (
+        np.linspace(0.0, span * _turning_step(ray), points)
+        if alphas is None
+        else np.asarray(alphas, dtype=float)
+    )
     trials = [ray.value_and_slope(float(alpha)) for alpha in steps]
     values = np.array([trial.value for trial in trials])
     return ErrorCurve(steps, values, np.array([trial.slope for trial in trials]), norm(along))

@@ -11,7 +11,8 @@ from typing import Any
 
 
 class InterruptGate:
-    """Within the gate's `with` block, Ctrl-C passes at once, except inside `closed()`, where it waits for its end.
+    """Within the gate's `with` block, Ctrl-C passes at once, except inside `closed()`, where it waits for its
+    end.
 
     Outside the main thread, or where SIGINT is ignored, the gate does nothing.
     """

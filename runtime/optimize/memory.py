@@ -22,7 +22,9 @@ def available_memory() -> int:
 
 
 def require_memory(method: str, size: int, needed: int, limit: int | None = None) -> None:
-    """Raises MemoryRefusedError, with both figures, when `needed` bytes exceed `limit` (default: what is available)."""
+    """Raises MemoryRefusedError, with both figures, when `needed` bytes exceed `limit` (default: what
+    is available).
+    """
     allowed = available_memory() if limit is None else limit
     if needed > allowed:
         raise MemoryRefusedError(

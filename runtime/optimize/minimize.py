@@ -37,10 +37,14 @@ class MethodEntry:
 
 
 METHODS: dict[str, MethodEntry] = {
-    "gd": MethodEntry(GradientDescent, 10_000, "armijo", "gradient descent: a step, a schedule or a line search"),
+    "gd": MethodEntry(
+        GradientDescent, 10_000, "armijo", "gradient descent: a step, a schedule or a line search"
+    ),
     "sgd": MethodEntry(StochasticGradientDescent, 10_000, None, "mini-batch gradient descent"),
     "momentum": MethodEntry(Momentum, 10_000, None, "heavy-ball momentum"),
-    "cg": MethodEntry(ConjugateGradient, 5_000, "strong-wolfe", "conjugate gradients, Hestenes-Stiefel+ or Polak-Ribière+"),
+    "cg": MethodEntry(
+        ConjugateGradient, 5_000, "strong-wolfe", "conjugate gradients, Hestenes-Stiefel+ or Polak-Ribière+"
+    ),
     "bfgs": MethodEntry(BFGS, 2_000, "strong-wolfe", "BFGS; memory n²"),
     "lbfgs": MethodEntry(LBFGS, 5_000, "strong-wolfe", "L-BFGS; memory 2 m n"),
     "lm": MethodEntry(LevenbergMarquardt, 1_000, None, "Levenberg-Marquardt on residuals; memory n²"),
@@ -65,27 +69,29 @@ def minimize(
 ) -> OptimizeResult:
     """Minimises an objective from x0 (n,), float32 or float64, whose dtype is kept.
 
-    objective: an object with `value_and_gradient`, or `fun(x, *args) -> (f, g)`, or `fun -> f` with jac= its gradient
-    function; for method "lm" also `fun -> r` with jac= its Jacobian function, or `fun -> (r, J)`.
-    method: one of METHODS, or a Method made by hand.  options: the rules of `StopRules` (gtol, ftol, xtol, target,
-    maxiter, maxfev, time_limit) and the method's own fields; with a named line search also its c1, c2, xtol, ...
-    prefixed by `search_` (search_c2=0.1).
-    callback(progress) after every iteration; True or StopIteration ends the run.
-    state_file: the state, written every `save_every` iterations and at the end; resume=True continues from it if it
-    exists, bit for bit as if there had been no break (limits count the whole run).
+    objective: an object with `value_and_gradient`, or `fun(x, *args) -> (f, g)`, or `fun -> f` with jac= its
+    gradient function; for method "lm" also `fun -> r` with jac= its Jacobian function, or `fun -> (r, J)`.
+    method: one of METHODS, or a Method made by hand.  options: the rules of `StopRules` (gtol, ftol, xtol,
+    target, maxiter, maxfev, time_limit) and the method's own fields; with a named line search also its c1,
+    c2, xtol, ...  prefixed by `search_` (search_c2=0.1).  callback(progress) after every iteration; True or
+    StopIteration ends the run.
+    state_file: the state, written every `save_every` iterations and at the end; resume=True continues from it
+    if it exists, bit for bit as if there had been no break (limits count the whole run).
     memory_limit: bytes for the method itself, default what the machine has.
 
-    Ctrl-C ends the run with the best point.  A NaN, an infinity, an ArithmeticError or a LinAlgError of the objective
-    makes the step shorter (at x0 it passes through).  Any other exception of the objective is raised again with its
-    traceback, after the state was saved; keep_errors=True returns the best point instead, the exception in
-    `result.error`.  A state that cannot be saved is said in the message.
-    Raises OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
+    Ctrl-C ends the run with the best point.  A NaN, an infinity, an ArithmeticError or a LinAlgError of the
+    objective makes the step shorter (at x0 it passes through).  Any other exception of the objective is
+    raised again with its traceback, after the state was saved; keep_errors=True returns the best point
+    instead, the exception in `result.error`.  A state that cannot be saved is said in the message.  Raises
+    OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
     """
     x = as_parameters(x0)
     rules, rest = _split(options, method)
     chosen = method if isinstance(method, Method) else make_method(method, line_search=line_search, **rest)
     if isinstance(method, Method) and (rest or line_search is not None):
-        raise OptionError(f"minimize: a ready-made method takes no options, got {', '.join(rest) or 'line_search'}")
+        raise OptionError(
+            f"minimize: a ready-made method takes no options, got {', '.join(rest) or 'line_search'}"
+        )
     target = as_objective(objective, jac, args, residuals=isinstance(chosen, LevenbergMarquardt))
     evaluator = Evaluator(target, x.size, x.dtype)
     plan = SavePlan(state_file, save_every, resume)
@@ -93,7 +99,9 @@ def minimize(
         raise OptionError("minimize: resume=True expects state_file=")
     result = Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
     if result.error is not None and not keep_errors:
-        result.error.add_note(f"{result.method}: raised after {result.nit} iterations, the best f was {result.fun:.10g}")
+        result.error.add_note(
+            f"{result.method}: raised after {result.nit} iterations, the best f was {result.fun:.10g}"
+        )
         raise result.error
     return result
 
@@ -102,7 +110,9 @@ def make_method(name: str, line_search: str | LineSearch | None = None, **option
     """A method from its name and options; raises OptionError that names the options it has."""
     entry = _entry(name)
     known = {f.name for f in fields(entry.factory)}  # type: ignore[arg-type]
-    searching = {key.removeprefix("search_"): options.pop(key) for key in list(options) if key.startswith("search_")}
+    searching = {
+        key.removeprefix("search_"): options.pop(key) for key in list(options) if key.startswith("search_")
+    }
     _refuse_unknown(name, known, options)
     if line_search is not None and "line_search" not in known:
         raise OptionError(f"{name}: has no line search, got line_search={line_search!r}")
@@ -112,14 +122,18 @@ def make_method(name: str, line_search: str | LineSearch | None = None, **option
     elif line_search is not None and "step" in known:
         settings.setdefault("step", None)
     if line_search is not None:
-        settings["line_search"] = make_line_search(line_search, **{**_usual_search(name, line_search), **searching})
+        settings["line_search"] = make_line_search(
+            line_search, **{**_usual_search(name, line_search), **searching}
+        )
     elif searching:
         raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
     return entry.factory(**settings)
 
 
 def _usual_search(name: str, line_search: str | LineSearch) -> dict[str, float]:
-    """Options of a line search where the method needs others than the search's own: CG wants it nearly exact."""
+    """Options of a line search where the method needs others than the search's own: CG wants it nearly
+    exact.
+    """
     return {"c2": 0.1} if name == "cg" and line_search in ("strong-wolfe", "wolfe") else {}
 
 
@@ -127,21 +141,29 @@ def _refuse_unknown(name: str, known: set[str], options: Mapping[str, Any]) -> N
     unknown = sorted(set(options) - known)
     if unknown:
         rules = {f.name for f in fields(StopRules)}
-        raise OptionError(f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}")
+        raise OptionError(
+            f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}"
+        )
 
 
 def as_objective(objective: Any, jac: Any = None, args: tuple[Any, ...] = (), residuals: bool = False) -> Any:
     """The object itself, or a function (pair) wrapped as an objective."""
     if hasattr(objective, "value_and_gradient") or hasattr(objective, "residuals_and_jacobian_chunks"):
         if jac is not None or args:
-            raise OptionError("minimize: jac and args go with plain functions, the objective has its own gradient")
+            raise OptionError(
+                "minimize: jac and args go with plain functions, the objective has its own gradient"
+            )
         return objective
     if not callable(objective):
-        raise OptionError(f"objective: expected value_and_gradient or a function, got {type(objective).__name__}")
+        raise OptionError(
+            f"objective: expected value_and_gradient or a function, got {type(objective).__name__}"
+        )
     gradient = jac if callable(jac) else None
     if jac is False:
         raise OptionError("jac: expected a gradient function, or fun returning (f, gradient); got False")
-    return LeastSquares(objective, gradient, args) if residuals else FunctionObjective(objective, gradient, args)
+    return (
+        LeastSquares(objective, gradient, args) if residuals else FunctionObjective(objective, gradient, args)
+    )
 
 
 def predict_memory(method: str, size: int, dtype: Any = np.float64, **options: Any) -> int:

@@ -1,4 +1,6 @@
-"""Which weights move (section 8): statistics over a run, and optimising the moving ones alone by an expensive method."""
+"""Which weights move (section 8): statistics over a run, and optimising the moving ones alone by an
+expensive method.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from .minimize import minimize
 
 
 class MovementStatistics:
-    """A callback that follows every parameter: path length sum |dx|, net displacement, sum dx^2, all (n,) float64."""
+    """A callback that follows every parameter: path length sum |dx|, net displacement, sum dx^2, all
+    (n,) float64.
+    """
 
     def __init__(self, x0: ArrayLike):
         self.first = as_parameters(x0)
@@ -42,13 +46,20 @@ class MovementStatistics:
 
     @property
     def straightness(self) -> Vector:
-        """|displacement| / path, (n,): 1 for a weight that only went one way, near 0 for one that oscillates."""
-        return np.divide(np.abs(self.displacement), self.path, out=np.zeros_like(self.path), where=self.path > 0.0)
+        """|displacement| / path, (n,): 1 for a weight that only went one way, near 0 for one that
+        oscillates.
+        """
+        return np.divide(
+            np.abs(self.displacement), self.path, out=np.zeros_like(self.path), where=self.path > 0.0
+        )
 
-    def moving(self, *, share: float | None = None, count: int | None = None, at_least: float | None = None) -> Vector:
+    def moving(
+        self, *, share: float | None = None, count: int | None = None, at_least: float | None = None
+    ) -> Vector:
         """Sorted indices of the weights that move most, by path length.
 
-        share: the fewest weights that hold this share of the whole path; count: so many; at_least: path >= this.
+        share: the fewest weights that hold this share of the whole path; count: so many; at_least: path >=
+        this.
         """
         if [share, count, at_least].count(None) != 2:
             raise OptionError("moving: expected exactly one of share, count, at_least")
@@ -73,7 +84,9 @@ class SubsetObjective:
         unique = np.unique(self.indices)
         inside = unique.size and unique[0] >= 0 and unique[-1] < self._x.size
         if self.indices.ndim != 1 or unique.size != self.indices.size or not inside:
-            raise ShapeError(f"subset: expected distinct indices within 0..{self._x.size - 1}, got {self.indices}")
+            raise ShapeError(
+                f"subset: expected distinct indices within 0..{self._x.size - 1}, got {self.indices}"
+            )
         if hasattr(objective, "value"):
             self.value = self._value
         if hasattr(objective, "residuals"):

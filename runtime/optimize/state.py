@@ -34,14 +34,19 @@ def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save_state` wrote; scalars come back as Python values.  Raises CheckpointError for any other file."""
+    """What `save_state` wrote; scalars come back as Python values.
+
+    Raises CheckpointError for any other file.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise CheckpointError(f"{path}: expected a saved optimizer state, there is no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise CheckpointError(f"{path}: expected a saved optimizer state, the file is damaged ({error})") from None
+        raise CheckpointError(
+            f"{path}: expected a saved optimizer state, the file is damaged ({error})"
+        ) from None
     found = str(arrays.pop("format", "another format"))
     if found != _FORMAT:
         raise CheckpointError(f"{path}: expected {_FORMAT}, got {found}")

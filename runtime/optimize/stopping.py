@@ -18,7 +18,8 @@ from .methods.method import Move, Stop, gradient_of
 Callback = Callable[[Progress], bool | None]
 
 
-#: Failing line searches in a row that end a run: in all, with falls too small to count, and at the longest step allowed.
+#: Failing line searches in a row that end a run: in all, with falls too small to count, and at the longest
+#: step allowed.
 FAILED, USELESS, ENDLESS = 10, 3, 2
 
 
@@ -29,9 +30,11 @@ def rounding(point: Point) -> float:
 
 @dataclass(frozen=True)
 class Patience:
-    """Line searches in a row that moved without meeting their conditions; they do not count as progress for ever.
+    """Line searches in a row that moved without meeting their conditions; they do not count as progress for
+    ever.
 
-    useless: those that lowered f by no more than the root of its precision; endless: those at the longest step allowed.
+    useless: those that lowered f by no more than the root of its precision; endless: those at the longest
+    step allowed.
     """
 
     failed: int = 0
@@ -48,11 +51,19 @@ class Patience:
         small = math.sqrt(float(np.finfo(before.x.dtype).eps)) * abs(before.value)
         useless = before.value - move.point.value <= small
         endless = failure.reason is LineSearchReason.STEP_LIMIT
-        now = Patience(self.failed + 1, self.useless + 1 if useless else 0, self.endless + 1 if endless else 0)
+        now = Patience(
+            self.failed + 1, self.useless + 1 if useless else 0, self.endless + 1 if endless else 0
+        )
         if now.endless >= ENDLESS:
-            return now, (Status.UNBOUNDED, f"f falls without bound: {failure.reason.value}, {now.endless} times in a row")
+            return now, (
+                Status.UNBOUNDED,
+                f"f falls without bound: {failure.reason.value}, {now.endless} times in a row",
+            )
         if now.useless >= USELESS or now.failed >= FAILED:
-            return now, (Status.LINE_SEARCH, f"line search: {failure.reason.value}, {now.failed} times in a row")
+            return now, (
+                Status.LINE_SEARCH,
+                f"line search: {failure.reason.value}, {now.failed} times in a row",
+            )
         return now, None
 
 
@@ -60,9 +71,11 @@ class Patience:
 class StopRules:
     """Tolerances and limits.
 
-    gtol: stop when max|g_i| <= gtol.  ftol: when f falls by no more than ftol max(|f|, |f'|, 1) in one iteration.
-    xtol: when ||dx|| <= xtol (xtol + ||x||).  target: when f <= target.  Zero (or None) turns a rule off, except
-    gtol = 0, which still stops at an exactly vanishing gradient.  time_limit in seconds.  LM scales its own tests.
+    gtol: stop when max|g_i| <= gtol.  ftol: when f falls by no more than ftol max(|f|, |f'|, 1) in one
+    iteration.
+    xtol: when ||dx|| <= xtol (xtol + ||x||).  target: when f <= target.  Zero (or None) turns a rule off,
+    except gtol = 0, which still stops at an exactly vanishing gradient.  time_limit in seconds.  LM scales
+    its own tests.
     """
 
     gtol: float = 1e-5
@@ -98,7 +111,7 @@ class StopRules:
     def undecided(self, current: Point, lower: Point) -> float:
         """How far above a lower point the tests may stop.
 
-    It is what gtol leaves open on the way there if f is convex between."""
+        It is what gtol leaves open on the way there if f is convex between."""
         distance = norm(current.x.astype(np.float64) - lower.x)
         by_gradient = self.gtol * math.sqrt(current.x.size) * distance
         return by_gradient + self.ftol * max(abs(current.value), 1.0) + rounding(current)

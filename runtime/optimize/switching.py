@@ -63,11 +63,23 @@ class OptimizerStage:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-_FINAL = (Status.TARGET, Status.GRADIENT, Status.ZERO_RESIDUAL, Status.INTERRUPTED, Status.TIME_LIMIT, Status.RAISED)
+_FINAL = (
+    Status.TARGET,
+    Status.GRADIENT,
+    Status.ZERO_RESIDUAL,
+    Status.INTERRUPTED,
+    Status.TIME_LIMIT,
+    Status.RAISED,
+)
 
 
 def minimize_in_stages(
-    objective: Any, x0: ArrayLike, stages: Sequence[OptimizerStage], *, rounds: int = 1, callback: Callback | None = None
+    objective: Any,
+    x0: ArrayLike,
+    stages: Sequence[OptimizerStage],
+    *,
+    rounds: int = 1,
+    callback: Callback | None = None,
 ) -> OptimizeResult:
     """Runs the stages in order, `rounds` times over.
 
@@ -118,8 +130,16 @@ def _join(first: OptimizeResult, second: OptimizeResult) -> OptimizeResult:
         )  # fmt: skip
     best = second if second.fun <= first.fun else first
     return replace(
-        second, x=best.x, fun=best.fun, jac=best.jac, nit=first.nit + second.nit, nfev=first.nfev + second.nfev,
-        njev=first.njev + second.njev, history=History(records), seconds=first.seconds + second.seconds,
+        second,
+        x=best.x,
+        fun=best.fun,
+        jac=best.jac,
+        nit=first.nit + second.nit,
+        nfev=first.nfev + second.nfev,
+        njev=first.njev + second.njev,
+        history=History(records),
+        seconds=first.seconds + second.seconds,
         objective_seconds=first.objective_seconds + second.objective_seconds,
-        memory_bytes=max(first.memory_bytes, second.memory_bytes), method=f"{first.method}+{second.method}",
-    )  # fmt: skip
+        memory_bytes=max(first.memory_bytes, second.memory_bytes),
+        method=f"{first.method}+{second.method}",
+    )

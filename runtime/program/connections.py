@@ -1,8 +1,9 @@
-"""Connection tables: which map of a layer is connected to which, and through which parameters (the paper's D_i and C_j).
+"""Connection tables: which map of a layer is connected to which, and through which parameters (the paper's
+D_i and C_j).
 
 It has integer columns, and one row per connection.  Rows keep the order in which they were given; no
-row order is assumed, and any group of rows may be empty.  The transpose (C from D, Remark 4) is a grouping by another
-column.
+row order is assumed, and any group of rows may be empty.  The transpose (C from D, Remark 4) is a grouping by
+another column.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class ConnectionTable:
     """Connections as integer columns of equal length.
 
     ``table.i`` is column i as an int array; ``table.rows("i", 3)`` are the numbers of the rows whose column i
-    is 3, ascending; ``table.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column < size``.
-    Raises ShapeError for columns of unequal length and for entries out of range.
+    is 3, ascending; ``table.rows("", 0)`` are all rows.  ``sizes`` bounds each column: ``0 <= column <
+    size``.  Raises ShapeError for columns of unequal length and for entries out of range.
     """
 
     def __init__(self, name: str, columns: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -51,7 +52,8 @@ class ConnectionTable:
         return f"ConnectionTable({self.name}: {self.count} rows of {', '.join(self.columns)})"
 
     def group(self, by: str) -> tuple[IntArray, IntArray]:
-        """``(pointers, rows)``: rows ``rows[pointers[k]:pointers[k + 1]]`` have column ``by`` equal to k, ascending.
+        """``(pointers, rows)``: rows ``rows[pointers[k]:pointers[k + 1]]`` have column ``by`` equal to k,
+        ascending.
 
         ``pointers`` has ``sizes[by] + 1`` entries.
         """
@@ -63,7 +65,9 @@ class ConnectionTable:
         return self._groups[by]
 
     def rows(self, by: str, key: int) -> IntArray:
-        """Numbers of the rows whose column ``by`` equals ``key``, ascending; all rows where ``by`` is empty."""
+        """Numbers of the rows whose column ``by`` equals ``key``, ascending; all rows where ``by`` is
+        empty.
+        """
         if not by:
             return self._all
         pointers, rows = self.group(by)
@@ -73,7 +77,9 @@ class ConnectionTable:
 def _integers(name: str, column: str, values: Any) -> IntArray:
     array = np.asarray(values)
     if array.ndim != 1:
-        raise ShapeError(f"relation {name}: column {column} must be a list of integers, has {array.ndim} axes")
+        raise ShapeError(
+            f"relation {name}: column {column} must be a list of integers, has {array.ndim} axes"
+        )
     if array.size and array.dtype.kind not in "iu":
         raise ShapeError(f"relation {name}: column {column} must hold integers, holds {array.dtype}")
     return array.astype(np.int64)
@@ -83,7 +89,10 @@ def _in_range(name: str, column: str, values: IntArray, size: int) -> None:
     wrong = np.flatnonzero((values < 0) | (values >= size))
     if wrong.size:
         row = int(wrong[0])
-        raise ShapeError(f"relation {name}: connection {row} has {column} = {int(values[row])}, expected 0 <= {column} < {size}")
+        raise ShapeError(
+            f"relation {name}: connection {row} has {column} = {int(values[row])}, expected 0 <= {column} "
+            f"< {size}"
+        )
 
 
 def connection_table(
@@ -94,11 +103,11 @@ def connection_table(
 ) -> ConnectionTable:
     """A connection table from what a user writes.
 
-    ``columns`` maps column -> size in the order (output, input[, parameter id]); a size of None is one more than the
-    column's largest entry.  ``connections`` is ``"full"``, ``"one-to-one"``, a list with the list D_i of inputs for
-    every output i, or a mapping column -> list for explicit rows (the parameter column may be left to ``sharing``).
-    ``sharing`` gives the parameter ids: ``"pair"`` one per connection, ``"map"`` id = i (Remark 2), or a list with one
-    id per connection (flat, or nested like D_i).  Raises ShapeError.
+    ``columns`` maps column -> size in the order (output, input[, parameter id]); a size of None is one more
+    than the column's largest entry.  ``connections`` is ``"full"``, ``"one-to-one"``, a list with the list
+    D_i of inputs for every output i, or a mapping column -> list for explicit rows (the parameter column may
+    be left to ``sharing``).  ``sharing`` gives the parameter ids: ``"pair"`` one per connection, ``"map"`` id
+    = i (Remark 2), or a list with one id per connection (flat, or nested like D_i).  Raises ShapeError.
     """
     names = list(columns)
     explicit = isinstance(connections, Mapping)
@@ -126,10 +135,14 @@ def _listed(name: str, columns: Mapping[str, int | None], connections: Any) -> d
         return dict(zip(names[:2], _named(name, outputs, inputs, connections), strict=True))
     lists = list(connections)
     if outputs is not None and len(lists) != outputs:
-        raise ShapeError(f"relation {name}: {len(lists)} lists of connections, expected {outputs}, one per output map")
+        raise ShapeError(
+            f"relation {name}: {len(lists)} lists of connections, expected {outputs}, one per output map"
+        )
     for number, entry in enumerate(lists):
         if np.ndim(entry) != 1:
-            raise ShapeError(f"relation {name}: connections of output map {number} must be a list, got {entry!r}")
+            raise ShapeError(
+                f"relation {name}: connections of output map {number} must be a list, got {entry!r}"
+            )
     firsts = np.repeat(np.arange(len(lists)), [len(entry) for entry in lists])
     seconds = [j for entry in lists for j in entry]
     return {names[0]: firsts, names[1]: np.asarray(seconds) if seconds else np.zeros(0, dtype=np.int64)}
@@ -141,9 +154,13 @@ def _named(name: str, outputs: int | None, inputs: int | None, connections: str)
     if connections == "full":
         return np.repeat(np.arange(outputs), inputs), np.tile(np.arange(inputs), outputs)
     if connections != "one-to-one":
-        raise ShapeError(f"relation {name}: connections {connections!r}, expected 'full', 'one-to-one' or lists")
+        raise ShapeError(
+            f"relation {name}: connections {connections!r}, expected 'full', 'one-to-one' or lists"
+        )
     if outputs != inputs:
-        raise ShapeError(f"relation {name}: 'one-to-one' needs as many output as input maps, got {outputs} and {inputs}")
+        raise ShapeError(
+            f"relation {name}: 'one-to-one' needs as many output as input maps, got {outputs} and {inputs}"
+        )
     return np.arange(outputs), np.arange(inputs)
 
 
@@ -153,11 +170,15 @@ def _shared(name: str, column: str, outputs: Any, sharing: Any) -> Any:
             return np.arange(len(outputs))
         if sharing == "map":
             return outputs
-        raise ShapeError(f"relation {name}: sharing {sharing!r}, expected 'pair', 'map' or one {column} per connection")
+        raise ShapeError(
+            f"relation {name}: sharing {sharing!r}, expected 'pair', 'map' or one {column} per connection"
+        )
     entries = list(sharing)
     flat = [q for entry in entries for q in entry] if entries and np.ndim(entries[0]) else entries
     if len(flat) != len(outputs):
-        raise ShapeError(f"relation {name}: sharing gives {len(flat)} ids, expected {len(outputs)}, one per connection")
+        raise ShapeError(
+            f"relation {name}: sharing gives {len(flat)} ids, expected {len(outputs)}, one per connection"
+        )
     return np.asarray(flat) if flat else np.zeros(0, dtype=np.int64)
 
 

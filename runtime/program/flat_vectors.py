@@ -1,4 +1,6 @@
-"""The two flat vectors of a program, its parameters and their gradient, and where each parameter lies in them."""
+"""The two flat vectors of a program, its parameters and their gradient, and where each parameter lies
+in them.
+"""
 
 from __future__ import annotations
 

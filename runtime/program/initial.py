@@ -8,7 +8,7 @@ The generator of tensor number p (in the layer's parameter order) of layer numbe
 | uniform | U(-a, a), a = scale·sqrt(3/fan_in): variance scale²/fan_in, so that sums over fan_in inputs keep unit variance |
 | normal | N(0, (scale/sqrt(fan_in))²); fan_in is 1 where the rule gives none |
 | constant | value |
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -27,16 +27,26 @@ RULES = ("constant", "normal", "uniform")
 
 
 def initial_values(
-    label: str, name: str, rule: Mapping[str, Any], extent: Extent, sizes: Mapping[str, Any], seed: tuple[int, int, int]
+    label: str,
+    name: str,
+    rule: Mapping[str, Any],
+    extent: Extent,
+    sizes: Mapping[str, Any],
+    seed: tuple[int, int, int],
 ) -> npt.NDArray[np.float64]:
-    """The flat initial values, ``(extent.units,)`` float64, of parameter ``name``; ShapeError for an unknown rule."""
+    """The flat initial values, ``(extent.units,)`` float64, of parameter ``name``; ShapeError for an
+    unknown rule.
+    """
     if rule.get("rule") not in RULES:
-        raise ShapeError(f"{label}: initial {name}: unknown rule {rule.get('rule')!r}, known are {', '.join(RULES)}")
+        raise ShapeError(
+            f"{label}: initial {name}: unknown rule {rule.get('rule')!r}, known are {', '.join(RULES)}"
+        )
     generator = np.random.default_rng(list(seed))
     if extent.entries is None:
         return _draw(rule, extent.units, _fan_in(rule, sizes), generator)
     parts = [
-        _draw(rule, prod(entry), _fan_in(rule, {**sizes, "_": number}), generator) for number, entry in enumerate(extent.entries)
+        _draw(rule, prod(entry), _fan_in(rule, {**sizes, "_": number}), generator)
+        for number, entry in enumerate(extent.entries)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -46,7 +56,9 @@ def _fan_in(rule: Mapping[str, Any], sizes: Mapping[str, Any]) -> int:
     return 1 if text is None else max(1, expression(str(text))(sizes))
 
 
-def _draw(rule: Mapping[str, Any], count: int, fan_in: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+def _draw(
+    rule: Mapping[str, Any], count: int, fan_in: int, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
     scale = float(rule.get("scale", 1.0))
     match rule["rule"]:
         case "uniform":

@@ -59,10 +59,11 @@ def layer(
 ) -> LayerSpec:
     """A layer of ``family``, e.g. ``layer("convolution", maps=6, kernel=5, stride=2, activation="tanh")``.
 
-    ``keywords`` are the family's sizes (a number, a list with one number per coordinate, or a list of such lists with
-    one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing``: as in ``connections.connection_table``.
-    ``initial`` replaces initialisation rules by parameter name: ``{"w": {"rule": "normal", "scale": 0.1}}``.
-    Everything is checked when the layer is put on an input, by ``instantiate``.
+    ``keywords`` are the family's sizes (a number, a list with one number per coordinate, or a list of such
+    lists with one per kernel id) and its options (``bias=False``).  ``connections`` and ``sharing``: as in
+    ``connections.connection_table``.  ``initial`` replaces initialisation rules by parameter name: ``{"w":
+    {"rule": "normal", "scale": 0.1}}``.  Everything is checked when the layer is put on an input, by
+    ``instantiate``.
     """
     return LayerSpec(
         family,
@@ -116,7 +117,9 @@ class Layer:
 
     @property
     def parameters(self) -> tuple[tuple[str, int], ...]:
-        """Names and numbers of entries of the parameters, in the order in which they stand in the flat vector."""
+        """Names and numbers of entries of the parameters, in the order in which they stand in the flat
+        vector.
+        """
         return tuple((name, self.tensors[name].units) for name in self.info.parameters)
 
     def initial(self, seed: int) -> npt.NDArray[np.float64]:
@@ -138,9 +141,9 @@ def label(index: int, spec: LayerSpec) -> str:
 def instantiate(manifest: Manifest, spec: LayerSpec, index: int, below: Shape) -> Layer:
     """Put ``spec`` on an input of shape ``below``.
 
-    The variant follows from the rank of the input, from whether connections are listed, and from the options among the
-    keywords.  Raises ShapeError naming the layer: unknown layer, activation or keyword, missing keyword, sizes or
-    connections that do not fit.
+    The variant follows from the rank of the input, from whether connections are listed, and from the options
+    among the keywords.  Raises ShapeError naming the layer: unknown layer, activation or keyword, missing
+    keyword, sizes or connections that do not fit.
     """
     where = label(index, spec)
     try:
@@ -159,13 +162,23 @@ def instantiate(manifest: Manifest, spec: LayerSpec, index: int, below: Shape) -
     sizes = resolve(info, where, shape, keywords, connections, spec.sharing)
     _known_initial(where, info, spec)
     return Layer(
-        index, spec, info, activation, below, shape, _output(where, info, sizes),
-        sizes.values, sizes.connection_tables, sizes.tensors,
-    )  # fmt: skip
+        index,
+        spec,
+        info,
+        activation,
+        below,
+        shape,
+        _output(where, info, sizes),
+        sizes.values,
+        sizes.connection_tables,
+        sizes.tensors,
+    )
 
 
 def _connections(variants: Sequence[LayerInfo], spec: LayerSpec, below: Shape) -> tuple[Any, str | None]:
-    """The connections to build a connection table from, and the value of the option "connections" where the family has one."""
+    """The connections to build a connection table from, and the value of the option "connections" where
+    the family has one.
+    """
     values = list(dict.fromkeys(v.options["connections"] for v in variants if "connections" in v.options))
     given = spec.connections
     if not values:
@@ -182,12 +195,16 @@ def _irregular(spec: LayerSpec, below: Shape) -> bool:
     return not below.uniform or any(depth(value) > 1 for value in spec.keywords.values())
 
 
-def _variant(where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connections: str | None, below: Shape) -> LayerInfo:
+def _variant(
+    where: str, variants: Sequence[LayerInfo], spec: LayerSpec, connections: str | None, below: Shape
+) -> LayerInfo:
     fitting = _with_options(where, variants, spec, connections)
     ranked = [v for v in fitting if v.flat or _rank(v) == below.rank]
     if not ranked:
         ranks = " or ".join(map(str, sorted({_rank(v) for v in fitting})))
-        raise ShapeError(f"{where}: takes maps with {ranks} coordinates, the input is {below} ({below.rank} coordinates)")
+        raise ShapeError(
+            f"{where}: takes maps with {ranks} coordinates, the input is {below} ({below.rank} coordinates)"
+        )
     exact = [v for v in ranked if not v.flat or below.rank == 0]
     return (exact or ranked)[0]
 
@@ -215,7 +232,9 @@ def _with_options(
             raise ShapeError(f"{where}: {key} = {value!r}, expected {' or '.join(repr(k) for k in known)}")
     fitting = [v for v in variants if all(v.options.get(key) == value for key, value in asked.items())]
     if not fitting:
-        raise ShapeError(f"{where}: no variant has {', '.join(f'{k} = {v!r}' for k, v in asked.items())} together")
+        raise ShapeError(
+            f"{where}: no variant has {', '.join(f'{k} = {v!r}' for k, v in asked.items())} together"
+        )
     return fitting
 
 
@@ -229,7 +248,9 @@ def _keywords(where: str, info: LayerInfo, spec: LayerSpec) -> dict[str, Any]:
         elif {f"{key}_low", f"{key}_high"} <= known:
             keywords.update({f"{key}_low": value, f"{key}_high": value})
         elif key not in info.options:
-            raise ShapeError(f"{where}: unknown keyword {key!r}, known are {', '.join(_all_keywords(info, known))}")
+            raise ShapeError(
+                f"{where}: unknown keyword {key!r}, known are {', '.join(_all_keywords(info, known))}"
+            )
     return keywords
 
 

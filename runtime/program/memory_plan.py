@@ -1,7 +1,8 @@
 """Which tensors of a pass may share memory: a pure function from what each step reads and writes to offsets.
 
-A tensor lives from the first step that writes it to the last step that touches it; two tensors may overlap where no step has
-both alive.  Steps run one after the other, so what a step reads and what it writes are alive together.
+A tensor lives from the first step that writes it to the last step that touches it; two tensors may overlap
+where no step has both alive.  Steps run one after the other, so what a step reads and what it writes are
+alive together.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Use:
 
 @dataclass(frozen=True)
 class MemoryLayout:
-    """Tensors in one stretch of memory: where each starts, how long it is, and the whole; counted in numbers."""
+    """Tensors in one stretch of memory: where each starts, how long it is, and the whole; counted in
+    numbers.
+    """
 
     offsets: Mapping[str, int]
     counts: Mapping[str, int]
@@ -33,7 +36,9 @@ class MemoryLayout:
 
     @classmethod
     def packed(cls, counts: Mapping[str, int], align: int) -> MemoryLayout:
-        """One after the other, each at a multiple of ``align``; a tensor without numbers still has room for one."""
+        """One after the other, each at a multiple of ``align``; a tensor without numbers still has room
+        for one.
+        """
         offsets, end = {}, 0
         for key, count in counts.items():
             offsets[key] = end
@@ -42,7 +47,9 @@ class MemoryLayout:
 
 
 def lifetimes(uses: Sequence[Use], keep: Collection[str] = ()) -> dict[str, tuple[int, int]]:
-    """First and last step of every tensor that a step writes; those of ``keep`` live on after the last step."""
+    """First and last step of every tensor that a step writes; those of ``keep`` live on after the last
+    step.
+    """
     found: dict[str, tuple[int, int]] = {}
     for number, use in enumerate(uses):
         for key in use.writes:
@@ -53,15 +60,17 @@ def lifetimes(uses: Sequence[Use], keep: Collection[str] = ()) -> dict[str, tupl
     return {key: (first, len(uses) if key in keep else last) for key, (first, last) in found.items()}
 
 
-def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()) -> MemoryLayout:
+def plan_memory(
+    uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()
+) -> MemoryLayout:
     """Offsets for the tensors of ``counts`` that a step writes, in as little memory as a greedy search finds.
 
     ``counts``: numbers in each tensor; tensors that it does not name lie elsewhere.
     ``align``: what offsets are multiples of.
     ``keep``: tensors that must outlive the last step.
 
-    Each tensor goes into the smallest gap that it fits between those placed before that live at the same time.  The largest come
-    first, or the first to live, whichever needs less.
+    Each tensor goes into the smallest gap that it fits between those placed before that live at the same
+    time.  The largest come first, or the first to live, whichever needs less.
     """
     lives = {key: life for key, life in lifetimes(uses, keep).items() if key in counts}
     rooms = {key: _room(counts[key], align) for key in lives}
@@ -73,7 +82,9 @@ def plan_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep
     return MemoryLayout(offsets, {key: counts[key] for key in offsets}, total)
 
 
-def _placed(order: Sequence[str], lives: Mapping[str, tuple[int, int]], rooms: Mapping[str, int]) -> tuple[dict[str, int], int]:
+def _placed(
+    order: Sequence[str], lives: Mapping[str, tuple[int, int]], rooms: Mapping[str, int]
+) -> tuple[dict[str, int], int]:
     offsets: dict[str, int] = {}
     for key in order:
         taken = sorted((offsets[k], offsets[k] + rooms[k]) for k in offsets if _meet(lives[k], lives[key]))
@@ -81,16 +92,24 @@ def _placed(order: Sequence[str], lives: Mapping[str, tuple[int, int]], rooms: M
     return offsets, max((offsets[key] + rooms[key] for key in order), default=0)
 
 
-def least_memory(uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()) -> int:
+def least_memory(
+    uses: Sequence[Use], counts: Mapping[str, int], align: int, keep: Collection[str] = ()
+) -> int:
     """What no plan can be below: the largest sum of tensors that live at the same step."""
     lives = {key: life for key, life in lifetimes(uses, keep).items() if key in counts}
     return max(
-        (sum(_room(counts[k], align) for k, (a, b) in lives.items() if a <= n <= b) for n in range(len(uses) + 1)), default=0
+        (
+            sum(_room(counts[k], align) for k, (a, b) in lives.items() if a <= n <= b)
+            for n in range(len(uses) + 1)
+        ),
+        default=0,
     )
 
 
 def _best_gap(taken: Sequence[tuple[int, int]], room: int) -> int:
-    """The start of the smallest gap between the stretches ``taken`` (sorted) that holds ``room``; else their end."""
+    """The start of the smallest gap between the stretches ``taken`` (sorted) that holds ``room``; else
+    their end.
+    """
     best, end = None, 0
     for start, stop in taken:
         gap = start - end

@@ -1,8 +1,9 @@
 """Stages: steps of a pass that need no wait for one another.
 
-A kernel that writes samples reads, of every tensor with samples, only the sample that it writes.  So a block of samples can go
-through all such kernels at once, whatever the other blocks do; this is a stage of kind "samples".  A kernel that sums over the
-samples must wait until all blocks have come so far; such kernels, which do not read one another, are a stage of kind "sums".
+A kernel that writes samples reads, of every tensor with samples, only the sample that it writes.  So a block
+of samples can go through all such kernels at once, whatever the other blocks do; this is a stage of kind
+"samples".  A kernel that sums over the samples must wait until all blocks have come so far; such kernels,
+which do not read one another, are a stage of kind "sums".
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class PassStage:
 def pass_stages(steps: Sequence[Step]) -> list[PassStage]:
     """The steps in as few stages as their data allow; within a stage they keep their order.
 
-    Even levels hold steps that write samples, odd ones those that sum them.  A step goes to the first level of its kind that is
-    not before any of the steps whose results it reads; one that sums cannot share the level of a sum that it reads.
+    Even levels hold steps that write samples, odd ones those that sum them.  A step goes to the first level
+    of its kind that is not before any of the steps whose results it reads; one that sums cannot share the
+    level of a sum that it reads.
     """
     level_of: dict[str, int] = {}
     found: dict[int, list[Step]] = {}

@@ -107,7 +107,9 @@ class Step:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The buffers in the order of the kernel's arguments; Z's place takes the output where Z is not stored."""
+        """The buffers in the order of the kernel's arguments; Z's place takes the output where Z is not
+        stored.
+        """
         keys = [argument.key for argument in self.reads] + [self.writes.key]
         if self.position is not None:
             keys.append(self.position.key)
@@ -156,7 +158,8 @@ class Slice:
 class Program:
     """The kernel calls of ``layers`` under ``loss``; PhizError where the loss cannot follow the last layer.
 
-    ``layers`` of the program are those that it computes: activations may have moved behind layers that select.
+    ``layers`` of the program are those that it computes: activations may have moved behind layers that
+    select.
     """
 
     def __init__(self, layers: Sequence[Layer], loss: LossInfo) -> None:
@@ -173,11 +176,13 @@ class Program:
         self.value = self._loss_step("value")
         self._backward: dict[tuple[Seed, Gradients, bool], tuple[Step, ...]] = {}
 
-    # ---------------------------------------------------------------------------------------------------- public
+    # ------------------------------------------------------------------------------------------------- public
     def backward(self, seed: Seed, gradients: Gradients, input_gradient: bool) -> tuple[Step, ...]:
-        """The calls after ``forward`` (and after ``delta:last`` is set, for seed "delta") that give the gradients asked for.
+        """The calls after ``forward`` (and after ``delta:last`` is set, for seed "delta") that give the
+        gradients asked for.
 
-        Deltas that nothing needs are left out, so the first layer's input delta runs only for ``input_gradient``.
+        Deltas that nothing needs are left out, so the first layer's input delta runs only for
+        ``input_gradient``.
         """
         wanted = (seed, gradients, input_gradient)
         if wanted not in self._backward:
@@ -193,12 +198,16 @@ class Program:
 
     @property
     def units_per_sample(self) -> int:
-        """Numbers that a gradient computes per sample: activations, stages and deltas, and the sample itself."""
+        """Numbers that a gradient computes per sample: activations, stages and deltas, and the sample
+        itself.
+        """
         return sum(self._per_sample().values())
 
     @property
     def planned_units(self) -> int:
-        """Numbers per sample that a gradient needs room for where tensors that do not live together share it."""
+        """Numbers per sample that a gradient needs room for where tensors that do not live together
+        share it.
+        """
         counts = self._per_sample()
         uses = [step.use for step in (*self.forward, self.value, *self.backward("loss", "sum", False))]
         given = sum(count for key, count in counts.items() if not any(key in use.writes for use in uses))
@@ -209,21 +218,39 @@ class Program:
         keys = dict.fromkeys(key for step in steps for key in step.use.keys)
         return {key: self.buffers[key].units for key in keys if self.buffers[key].samples}
 
-    # ----------------------------------------------------------------------------------------------------- units
+    # -------------------------------------------------------------------------------------------------- units
     def _unit(self, layer: Layer) -> Unit:
         info = layer.info
         lower = self.layers[layer.index - 1].activation.function if layer.index else "linear"
         return Unit(
-            layer.label, info.file, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
-            layer.activation.function, lower, self._stores_z(layer.index), info.rows_macros,
-        )  # fmt: skip
+            layer.label,
+            info.file,
+            info.folder,
+            info.kernels,
+            info.macros,
+            layer.sizes,
+            layer.connection_tables,
+            layer.activation.function,
+            lower,
+            self._stores_z(layer.index),
+            info.rows_macros,
+        )
 
     def _loss_unit(self) -> Unit:
         loss, count = self.loss, self.layers[-1].output.units
         return Unit(
-            f"loss {loss.name}", loss.file, loss.folder, loss.kernels, loss.macros, {"N": count}, {}, "linear", "linear",
-            False, loss.rows_macros,
-        )  # fmt: skip
+            f"loss {loss.name}",
+            loss.file,
+            loss.folder,
+            loss.kernels,
+            loss.macros,
+            {"N": count},
+            {},
+            "linear",
+            "linear",
+            False,
+            loss.rows_macros,
+        )
 
     def _stores_z(self, index: int) -> bool:
         layer = self.layers[index]
@@ -231,7 +258,9 @@ class Program:
             return False
         output = layer.info.output
         read = any(output in k.arguments for k in layer.info.kernels if k.role != "forward")
-        read_by_loss = index == self.last and self.pair is not None and any("Z" in k.arguments for k in self.pair)
+        read_by_loss = (
+            index == self.last and self.pair is not None and any("Z" in k.arguments for k in self.pair)
+        )
         return layer.activation.derivative_in == "z" or read or read_by_loss
 
     def _slices(self) -> tuple[Slice, ...]:
@@ -239,11 +268,13 @@ class Program:
         offset = 0
         for layer in self.layers:
             for name, units in layer.parameters:
-                slices.append(Slice(layer.index, layer.label, layer.info.shown(name), offset, layer.tensors[name], name))
+                slices.append(
+                    Slice(layer.index, layer.label, layer.info.shown(name), offset, layer.tensors[name], name)
+                )
                 offset += units
         return tuple(slices)
 
-    # ------------------------------------------------------------------------------------------------------ loss
+    # --------------------------------------------------------------------------------------------------- loss
     def _usable_head(self) -> HeadInfo | None:
         """The fused loss of the last layer: only without an activation after it."""
         layer = self.layers[-1]
@@ -251,14 +282,19 @@ class Program:
         if head is None or not layer.linear:
             return None
         start = f"delta_{head.tensor}"
-        return head if _chain(layer.info, start, "sum", True).isdisjoint({f"delta_{layer.info.output}"}) else None
+        return (
+            head
+            if _chain(layer.info, start, "sum", True).isdisjoint({f"delta_{layer.info.output}"})
+            else None
+        )
 
     def _pair(self) -> tuple[KernelInfo, KernelInfo]:
         activation = self.layers[-1].activation.name
         if activation not in self.loss.pairs:
             known = ", ".join(sorted(self.loss.pairs))
             raise PhizError(
-                f"{self.layers[-1].label}: loss {self.loss.name} has no kernels for activation {activation}, it has {known}"
+                f"{self.layers[-1].label}: loss {self.loss.name} has no kernels for activation "
+                f"{activation}, it has {known}"
             )
         value, delta = self.loss.pairs[activation]
         return self.loss.kernel(value), self.loss.kernel(delta)
@@ -288,11 +324,13 @@ class Program:
         if kind == "target" or name == "T":
             return self._argument("target", "batch", name, vector)
         if kind == "delta" or name.startswith("delta"):
-            return self._argument(f"delta:{self.last}", self.layers[-1].label, f"delta_{self.layers[-1].info.output}", vector)
+            return self._argument(
+                f"delta:{self.last}", self.layers[-1].label, f"delta_{self.layers[-1].info.output}", vector
+            )
         key = self._z_key(self.last) if name == "Z" else f"output:{self.last}"
         return self._argument(key, self.layers[-1].label, name, vector)
 
-    # --------------------------------------------------------------------------------------------------- backward
+    # ----------------------------------------------------------------------------------------------- backward
     def _backward_steps(self, seed: Seed, gradients: Gradients, input_gradient: bool) -> list[Step]:
         last = self.layers[-1].info
         start = f"delta_{last.output}"
@@ -301,7 +339,9 @@ class Program:
             steps.append(self._loss_step("delta"))
             start = f"delta_{self.head.tensor}" if self.head is not None else start
         for layer in reversed(self.layers):
-            below = input_gradient or (gradients != "none" and any(lower.info.parameters for lower in self.layers[: layer.index]))
+            below = input_gradient or (
+                gradients != "none" and any(lower.info.parameters for lower in self.layers[: layer.index])
+            )
             kernels = self._needed(layer, start, gradients, below)
             steps += [self._step(layer, kernel) for kernel in kernels]
             if not below:
@@ -311,17 +351,21 @@ class Program:
         return steps
 
     def _needed(self, layer: Layer, start: str, gradients: Gradients, below: bool) -> list[KernelInfo]:
-        """Kernels of ``layer`` that lead from the delta ``start`` to its gradients and its input's delta, in order."""
+        """Kernels of ``layer`` that lead from the delta ``start`` to its gradients and its input's
+        delta, in order.
+        """
         info = layer.info
         needed = _chain(info, start, gradients, below)
         role = {"sum": "gradient", "sample": "sample_gradient", "none": ""}[gradients]
         kernels = [k for k in info.kernels if k.role in ("delta", role) and k.output in needed]
         missing = sorted(needed - {k.output for k in kernels})
         if missing:
-            raise ManifestError(f"{layer.label}: no kernel of {info.name} computes {missing[0]}; run: phiz generate")
+            raise ManifestError(
+                f"{layer.label}: no kernel of {info.name} computes {missing[0]}; run: phiz generate"
+            )
         return kernels
 
-    # ------------------------------------------------------------------------------------------------------ steps
+    # -------------------------------------------------------------------------------------------------- steps
     def _step(self, layer: Layer, kernel: KernelInfo) -> Step:
         info, index = layer.info, layer.index
         z = factor = None
@@ -330,7 +374,9 @@ class Program:
             if z is not None:
                 self._argument(z, layer.label, info.output, layer.tensors[info.output])
         if kernel.finish == "dphi":
-            factor = self._argument(self.factor_key(index - 1), layer.label, info.input, layer.tensors[info.input])
+            factor = self._argument(
+                self.factor_key(index - 1), layer.label, info.input, layer.tensors[info.input]
+            )
         return Step(
             index,
             kernel,
@@ -345,7 +391,9 @@ class Program:
         """What a kernel of ``layer`` calls ``name``.  ``written``: by a kernel that finishes with phi."""
         info, index = layer.info, layer.index
         if name == info.input:
-            return self._argument(f"output:{index - 1}" if index else "input", layer.label, name, layer.tensors[name])
+            return self._argument(
+                f"output:{index - 1}" if index else "input", layer.label, name, layer.tensors[name]
+            )
         if name == info.output:
             key = f"output:{index}" if written else self._z_key(index)
             return self._argument(key, layer.label, name, layer.tensors[name])
@@ -354,7 +402,9 @@ class Program:
             return found
         if name not in info.tensors:
             raise ManifestError(f"{layer.label}: {info.name} declares no tensor {name}; run: phiz generate")
-        return self._argument(f"{index}:{name}", layer.label, name, layer.tensors[name], info.tensors[name].samples)
+        return self._argument(
+            f"{index}:{name}", layer.label, name, layer.tensors[name], info.tensors[name].samples
+        )
 
     def _batch_argument(self, layer: Layer, name: str) -> Argument | None:
         """A tensor that comes with the batch, or the loss; None for others."""
@@ -372,7 +422,9 @@ class Program:
         for prefix, samples in (("delta_", True), ("samplegradient_", True), ("gradient_", False)):
             base = name[len(prefix) :]
             if name.startswith(prefix) and base in info.tensors:
-                boundary = {info.input: f"delta:{index - 1}", info.output: f"delta:{index}"} if samples else {}
+                boundary = (
+                    {info.input: f"delta:{index - 1}", info.output: f"delta:{index}"} if samples else {}
+                )
                 key = boundary.get(base, f"{index}:{name}")
                 return self._argument(key, layer.label, name, layer.tensors[base], samples)
         return None
@@ -386,10 +438,14 @@ class Program:
 
 
 def _chain(info: LayerInfo, start: str, gradients: Gradients, below: bool) -> set[str]:
-    """Deltas and gradients that must be computed, given the delta ``start``, for the gradients and the input's delta."""
+    """Deltas and gradients that must be computed, given the delta ``start``, for the gradients and the
+    input's delta.
+    """
     role = {"sum": "gradient", "sample": "sample_gradient", "none": ""}[gradients]
     producers = {k.output: k for k in info.kernels if k.role in ("delta", role)}
-    wanted = [f"{PREFIX[gradients]}{name}" for name in info.parameters if role] + ([f"delta_{info.input}"] if below else [])
+    wanted = [f"{PREFIX[gradients]}{name}" for name in info.parameters if role] + (
+        [f"delta_{info.input}"] if below else []
+    )
     needed: set[str] = set()
     while wanted:
         name = wanted.pop()

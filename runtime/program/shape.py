@@ -13,13 +13,17 @@ from ..errors import ShapeError
 
 @dataclass(frozen=True)
 class Shape:
-    """``maps[m]`` are the coordinate sizes of map m; ``()`` for a single unit.  All maps have the same rank."""
+    """``maps[m]`` are the coordinate sizes of map m; ``()`` for a single unit.
+
+    All maps have the same rank.
+    """
 
     maps: tuple[tuple[int, ...], ...]
 
     @staticmethod
     def of(value: Any) -> Shape:
-        """A shape from ``units``, ``(maps, H, ...)`` or, for maps of different sizes, ``((H, W), (H', W'), ...)``.
+        """A shape from ``units``, ``(maps, H, ...)`` or, for maps of different sizes, ``((H, W), (H', W'),
+        ...)``.
 
         Raises ShapeError where it is empty, has a size below 1, or maps of different ranks.
         """
@@ -54,7 +58,9 @@ class Shape:
 
     @cached_property
     def axes(self) -> tuple[int, ...]:
-        """``(maps, sizes...)`` of a uniform shape, ``(units,)`` of another: what one sample of an array looks like."""
+        """``(maps, sizes...)`` of a uniform shape, ``(units,)`` of another: what one sample of an array
+        looks like.
+        """
         return (self.count, *self.maps[0]) if self.uniform else (self.units,)
 
     def flat(self) -> Shape:
@@ -74,7 +80,9 @@ class Shape:
 def _entries(value: Any) -> list[Any]:
     """What ``value`` lists: sizes, or a tuple of sizes for each map."""
     entries = [value] if _is_int(value) else list(value) if isinstance(value, Sequence) else None
-    if not entries or not all(_is_int(n) for entry in entries for n in (entry if isinstance(entry, Sequence) else [entry])):
+    if not entries or not all(
+        _is_int(n) for entry in entries for n in (entry if isinstance(entry, Sequence) else [entry])
+    ):
         raise ShapeError(f"shape {value!r}: expected (maps, sizes...) or a size tuple per map")
     return entries
 

@@ -20,7 +20,9 @@ from .shape import Shape
 
 @dataclass(frozen=True)
 class Extent:
-    """The resolved shape of a tensor without its sample axis; ``entries`` are the sizes of each ragged entry."""
+    """The resolved shape of a tensor without its sample axis; ``entries`` are the sizes of each ragged
+    entry.
+    """
 
     shape: tuple[int, ...]
     entries: tuple[tuple[int, ...], ...] | None
@@ -31,7 +33,8 @@ class Extent:
 class Sizes:
     """Everything that a layer's kernels take besides tensors.
 
-    ``values``: scalar sizes (int) and tables (1-D int64 arrays), with ``D_rows``, ``D_i``... and the offsets ``..._at``.
+    ``values``: scalar sizes (int) and tables (1-D int64 arrays), with ``D_rows``, ``D_i``... and the offsets
+    ``..._at``.
     """
 
     values: Mapping[str, Any]
@@ -47,13 +50,21 @@ def resolve(
     connections: Any = None,
     sharing: Any = None,
 ) -> Sizes:
-    """Evaluate the sizes of ``info`` in their order; ShapeError naming the layer ``label`` where something does not fit."""
+    """Evaluate the sizes of ``info`` in their order; ShapeError naming the layer ``label`` where
+    something does not fit.
+    """
     return _Resolver(info, label, shape, keywords, connections, sharing).run()
 
 
 class _Resolver:
     def __init__(
-        self, info: LayerInfo, label: str, shape: Shape, keywords: Mapping[str, Any], connections: Any, sharing: Any
+        self,
+        info: LayerInfo,
+        label: str,
+        shape: Shape,
+        keywords: Mapping[str, Any],
+        connections: Any,
+        sharing: Any,
     ) -> None:
         self.info, self.label, self.shape, self.keywords = info, label, shape, keywords
         self.connections, self.sharing = connections, sharing
@@ -81,7 +92,7 @@ class _Resolver:
     def _fail(self, reason: str) -> ShapeError:
         return ShapeError(f"{self.label}: {reason}")
 
-    # ------------------------------------------------------------------------------------------------- one size
+    # ----------------------------------------------------------------------------------------------- one size
     def _value(self, size: SizeInfo) -> Any:
         match size.source:
             case "input":
@@ -109,7 +120,9 @@ class _Resolver:
         try:
             values = _spread(given, size.entry, count, length)
         except (TypeError, ValueError, IndexError):
-            raise self._fail(f"{size.keyword} = {given!r}, expected {_expected(size, count, length)}") from None
+            raise self._fail(
+                f"{size.keyword} = {given!r}, expected {_expected(size, count, length)}"
+            ) from None
         return values
 
     def _default(self, size: SizeInfo) -> Any:
@@ -156,7 +169,10 @@ class _Resolver:
         """The size of a map that no connection determines, from the keyword that gives it."""
         given = self.keywords.get(size.keyword)
         if given is None:
-            raise self._fail(f"map {number} has no connections, so its size is not determined: give it with {size.keyword}=")
+            raise self._fail(
+                f"map {number} has no connections, so its size is not determined: give it with "
+                f"{size.keyword}="
+            )
         count = sum(other.keyword == size.keyword for other in self.info.sizes)
         try:
             return int(_spread(given, size.entry, count, None))
@@ -193,7 +209,7 @@ class _Resolver:
             parts.append(f"{keyword + ' ' if keyword else ''}{self.info.shown(name)} = {shown}")
         return ", ".join(parts)
 
-    # ------------------------------------------------------------------------------------------------ connection tables
+    # -------------------------------------------------------------------------------------- connection tables
     def _given(self, name: str) -> Any:
         return _of_table(self.connections, name, self.info)
 
@@ -216,11 +232,15 @@ class _Resolver:
     def _column_size(self, relation: str, column: str, size: str) -> int | None:
         """The size of a column, None where the column itself decides it, -1 where it is not known yet."""
         info = self.by_name.get(size)
-        if info is not None and info.source == "relation" and (info.relation, info.column) == (relation, column):
+        if (
+            info is not None
+            and info.source == "relation"
+            and (info.relation, info.column) == (relation, column)
+        ):
             return None
         return int(self.values[size]) if size in self.values else -1
 
-    # -------------------------------------------------------------------------------------------------- results
+    # ------------------------------------------------------------------------------------------------ results
     def _check(self) -> None:
         for condition, message in self.info.checks:
             if not expression(condition)(self.values):
@@ -232,7 +252,8 @@ class _Resolver:
             return Extent(shape, None, prod(shape))
         count = expression(tensor.shape[0])(self.values)
         entries = tuple(
-            tuple(expression(size)({**self.values, "_": number}) for size in tensor.shape[1:]) for number in range(count)
+            tuple(expression(size)({**self.values, "_": number}) for size in tensor.shape[1:])
+            for number in range(count)
         )
         return Extent((count,), entries, sum(prod(entry) for entry in entries))
 
@@ -242,7 +263,9 @@ def _entries(sizes: Sequence[SizeInfo]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for size in sizes:
         if size.source == "keyword":
-            counts[size.keyword] = max(counts.get(size.keyword, 0), 0 if size.entry is None else size.entry + 1)
+            counts[size.keyword] = max(
+                counts.get(size.keyword, 0), 0 if size.entry is None else size.entry + 1
+            )
     return counts
 
 
@@ -254,7 +277,11 @@ def _of_table(value: Any, name: str, info: LayerInfo) -> Any:
     own = {called: name for name, called in info.names.items()}
 
     def renamed(given: Any) -> Any:
-        return {own.get(key, key): entry for key, entry in given.items()} if isinstance(given, Mapping) else given
+        return (
+            {own.get(key, key): entry for key, entry in given.items()}
+            if isinstance(given, Mapping)
+            else given
+        )
 
     found = renamed(value)
     if isinstance(found, Mapping) and set(found) & set(info.relations):
@@ -270,13 +297,16 @@ def depth(value: Any) -> int:
 
 
 def _spread(value: Any, entry: int | None, count: int, length: int | None) -> Any:
-    """The number for coordinate ``entry``, or the table of ``length`` of them; ValueError where the form does not fit.
+    """The number for coordinate ``entry``, or the table of ``length`` of them; ValueError where the form does
+    not fit.
 
-    A number serves every coordinate and every entry.  A list has one number per coordinate (or per table entry where the
-    keyword has no coordinates), a list of lists one such list per table entry.
+    A number serves every coordinate and every entry.  A list has one number per coordinate (or per table
+    entry where the keyword has no coordinates), a list of lists one such list per table entry.
     """
     level = depth(value)
-    per_entry = level == 2 or (level == 1 and length is not None and (entry is None or (count == 1 != len(value))))
+    per_entry = level == 2 or (
+        level == 1 and length is not None and (entry is None or (count == 1 != len(value)))
+    )
     if per_entry and length is not None:
         if len(value) != length:
             raise ValueError(value)

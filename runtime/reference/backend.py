@@ -1,7 +1,7 @@
 """The reference backend: the generated NumPy kernels, run in order.
 
-Buffers are ``(units, n)`` arrays, sample last; kernels see them reshaped (``[map, coordinates..., sample]``) or, for maps
-of different sizes, as a list with one array per map.
+Buffers are ``(units, n)`` arrays, sample last; kernels see them reshaped (``[map, coordinates..., sample]``)
+or, for maps of different sizes, as a list with one array per map.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class NumpyBackend:
         """False: samples are inner."""
         return False
 
-    def same_sums(self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False) -> bool:
+    def same_sums(
+        self, program: Program, dtype: str, one: int, other: int, request: Request, sample_outer: bool = False
+    ) -> bool:
         """Every capacity gives the same bits."""
         return True
 
@@ -52,7 +54,9 @@ class NumpyBackend:
         """An array."""
         return np.empty(count, dtype)
 
-    def executor(self, program: Program, dtype: str, capacity: int, sample_outer: bool = False) -> NumpyExecutor:
+    def executor(
+        self, program: Program, dtype: str, capacity: int, sample_outer: bool = False
+    ) -> NumpyExecutor:
         """An executor; micro-batches of any size."""
         return NumpyExecutor(program, dtype, capacity)
 
@@ -95,7 +99,9 @@ class NumpyExecutor:
         self.buffers: dict[str, Array] = {}
         self._parameters: dict[str, Array] = {}
 
-    def upload(self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None) -> NumpyResident:
+    def upload(
+        self, inputs: Array, targets: Array | None, weights: Array | None, slot: int | None = None
+    ) -> NumpyResident:
         """Transpose to sample-last."""
         samples = len(inputs)
         buffers = {"input": np.array(inputs.T, dtype=self.dtype, order="C")}
@@ -135,7 +141,7 @@ class NumpyExecutor:
             self._call(step)
             yield step, self.buffers[step.writes.key]
 
-    # ------------------------------------------------------------------------------------------------------ calls
+    # -------------------------------------------------------------------------------------------------- calls
     def _call(self, step: Step) -> None:
         unit = self.program.units[step.unit]
         function = _function(unit, step.kernel.name)
@@ -166,7 +172,9 @@ class NumpyExecutor:
     def _dphi(self, factor: Argument, lower: int) -> Any:
         value = self._view(factor)
         if lower < 0 or self.program.layers[lower].linear:
-            return [np.ones_like(entry) for entry in value] if isinstance(value, list) else np.ones_like(value)
+            return (
+                [np.ones_like(entry) for entry in value] if isinstance(value, list) else np.ones_like(value)
+            )
         activation = self.program.layers[lower].activation
         dphi = activation_function(activation.folder, f"dphi_{activation.function}")
         return [dphi(entry) for entry in value] if isinstance(value, list) else dphi(value)
@@ -189,7 +197,9 @@ class NumpyExecutor:
         samples = self.buffers["input"].shape[1]
         tail = (samples,) if argument.samples else ()
         flat = [np.asarray(part, dtype=self.dtype).reshape(-1, *tail) for part in parts]
-        self.buffers[argument.key] = flat[0] if len(flat) == 1 else np.concatenate(flat or [np.zeros((0, *tail))])
+        self.buffers[argument.key] = (
+            flat[0] if len(flat) == 1 else np.concatenate(flat or [np.zeros((0, *tail))])
+        )
 
     def _collect(self, request: Request) -> Result:
         buffers, program = self.buffers, self.program

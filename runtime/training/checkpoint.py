@@ -1,8 +1,8 @@
 """One safetensors file for a trained network: its parameters, what they belong to, and what resuming needs.
 
 The file holds the flat parameter vector, any other named arrays, and JSON in the metadata: format version,
-architecture, digests of the layer definitions, training state.  A SHA-256 over all of it tells damage that the format
-alone does not.  Nothing read from a file is ever executed.
+architecture, digests of the layer definitions, training state.  A SHA-256 over all of it tells damage that
+the format alone does not.  Nothing read from a file is ever executed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,19 @@ FORMAT = "phiz checkpoint"
 VERSION = "1"
 _PARAMETERS = "parameters"
 _PREFIX = "array."
-_STORED = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+_STORED = (
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+)
 _FIELDS = ("architecture", "digests", "training")
 
 
@@ -36,9 +48,9 @@ _FIELDS = ("architecture", "digests", "training")
 class Checkpoint:
     """What one file holds.
 
-    path: the file.  parameters: `(count,)` float32 or float64, bit for bit as saved.  architecture: JSON of the
-    network.  digests: layer definition name to digest of the definition.  arrays: other arrays by name (optimizer
-    state, scaling).  training: JSON of the run.  JSON makes lists of tuples and strings of keys.
+    path: the file.  parameters: `(count,)` float32 or float64, bit for bit as saved.  architecture: JSON of
+    the network.  digests: layer definition name to digest of the definition.  arrays: other arrays by name
+    (optimizer state, scaling).  training: JSON of the run.  JSON makes lists of tuples and strings of keys.
     """
 
     path: Path
@@ -54,10 +66,11 @@ class Checkpoint:
         return str(self.parameters.dtype)
 
     def require(self, architecture: Mapping[str, Any], digests: Mapping[str, str], count: int) -> None:
-        """Refuse, unless the file belongs to the network with this architecture, definitions and parameter count.
+        """Refuse, unless the file belongs to the network with this architecture, definitions and parameter
+        count.
 
-        Raises: CheckpointError with one line that names the first difference: its place, what the file has, what the
-        network has.
+        Raises: CheckpointError with one line that names the first difference: its place, what the file has,
+        what the network has.
         """
         wanted = json.loads(_json(architecture, "architecture", self.path))
         difference = _difference(self.architecture, wanted, "architecture")
@@ -70,7 +83,10 @@ class Checkpoint:
                     f"the file has {_short(self.digests.get(name))}, the network {_short(digests.get(name))}"
                 )
         if self.parameters.size != count:
-            raise CheckpointError(f"{self.path}: expected {count} parameters for this network, the file has {self.parameters.size}")
+            raise CheckpointError(
+                f"{self.path}: expected {count} parameters for this network, the file has "
+                f"{self.parameters.size}"
+            )
 
 
 def save(
@@ -85,17 +101,22 @@ def save(
 
     A kill at any moment leaves the old file or the new one.
 
-    parameters: `(count,)` float32 or float64, finite: a file with good weights is never replaced by NaN.  arrays: any
-    shape, real numbers or bool; infinities and NaN keep their bits.  architecture, training: JSON.
+    parameters: `(count,)` float32 or float64, finite: a file with good weights is never replaced by NaN.
+    arrays: any shape, real numbers or bool; infinities and NaN keep their bits.  architecture, training:
+    JSON.
     Raises: CheckpointError when something cannot be stored or the file cannot be written.
     """
     vector = np.asarray(parameters)
     if vector.ndim != 1 or vector.dtype not in (np.float32, np.float64):
-        raise CheckpointError(f"{path}: expected a flat float32 or float64 vector, got {vector.dtype} {vector.shape}")
+        raise CheckpointError(
+            f"{path}: expected a flat float32 or float64 vector, got {vector.dtype} {vector.shape}"
+        )
     bad = ~np.isfinite(vector)
     if bad.any():
         where = int(np.argmax(bad))
-        raise CheckpointError(f"{path}: not saved: parameter {where} is {vector[where]}; the file there stays as it was")
+        raise CheckpointError(
+            f"{path}: not saved: parameter {where} is {vector[where]}; the file there stays as it was"
+        )
     tensors = {_PARAMETERS: _storable(path, _PARAMETERS, vector)}
     for name, array in (arrays or {}).items():
         tensors[_PREFIX + name] = _storable(path, name, np.asarray(array))
@@ -114,8 +135,8 @@ def save(
 def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint that `save` wrote.
 
-    Raises: CheckpointError with one line when the file is unreadable, truncated, damaged (its checksum differs), from
-    another program, or of another version.
+    Raises: CheckpointError with one line when the file is unreadable, truncated, damaged (its checksum
+    differs), from another program, or of another version.
     """
     try:
         data = read_regular(path)
@@ -129,28 +150,44 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
             f"{path}: expected a safetensors file, got a truncated, damaged or other one: {reason(error)}"
         ) from error
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: expected a file that phiz saved, got a safetensors file of another program")
+        raise CheckpointError(
+            f"{path}: expected a file that phiz saved, got a safetensors file of another program"
+        )
     if metadata.get("version") != VERSION:
-        raise CheckpointError(f"{path}: expected checkpoint version {VERSION}, got {metadata.get('version')!r}")
+        raise CheckpointError(
+            f"{path}: expected checkpoint version {VERSION}, got {metadata.get('version')!r}"
+        )
     if metadata.get("sha256") != _checksum(metadata, tensors):
-        raise CheckpointError(f"{path}: the content does not have the checksum that was saved with it: damaged")
+        raise CheckpointError(
+            f"{path}: the content does not have the checksum that was saved with it: damaged"
+        )
     return _checked(path, metadata, tensors)
 
 
-def _checked(path: str | os.PathLike[str], metadata: dict[str, str], tensors: dict[str, npt.NDArray]) -> Checkpoint:
+def _checked(
+    path: str | os.PathLike[str], metadata: dict[str, str], tensors: dict[str, npt.NDArray]
+) -> Checkpoint:
     """Check the content of a file, whose checksum is no seal: a file made by hand can have one."""
     documents = {}
     for name in _FIELDS:
         try:
             documents[name] = json.loads(metadata[name])
         except (KeyError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path}: expected JSON in {name!r} of the metadata, got: {reason(error)}") from error
+            raise CheckpointError(
+                f"{path}: expected JSON in {name!r} of the metadata, got: {reason(error)}"
+            ) from error
         if not isinstance(documents[name], dict):
-            raise CheckpointError(f"{path}: expected a JSON object in {name!r} of the metadata, got another value")
+            raise CheckpointError(
+                f"{path}: expected a JSON object in {name!r} of the metadata, got another value"
+            )
     if not all(isinstance(digest, str) for digest in documents["digests"].values()):
         raise CheckpointError(f"{path}: expected digests that are text")
     # Copies: what the parser returns are read-only views into the whole file's bytes.
-    arrays = {name.removeprefix(_PREFIX): array.copy() for name, array in tensors.items() if name.startswith(_PREFIX)}
+    arrays = {
+        name.removeprefix(_PREFIX): array.copy()
+        for name, array in tensors.items()
+        if name.startswith(_PREFIX)
+    }
     parameters = tensors.get(_PARAMETERS)
     if parameters is None or parameters.ndim != 1 or parameters.dtype not in (np.float32, np.float64):
         raise CheckpointError(f"{path}: expected a flat float32 or float64 array {_PARAMETERS!r}")
@@ -187,7 +224,9 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 
 def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, npt.NDArray]) -> str:
-    """SHA-256 over every metadata entry but itself and every array with its name, dtype and shape, in sorted order."""
+    """SHA-256 over every metadata entry but itself and every array with its name, dtype and shape, in
+    sorted order.
+    """
     digest = hashlib.sha256()
     for name in sorted(metadata):
         if name != "sha256":
@@ -214,7 +253,10 @@ def _difference(saved: Any, wanted: Any, place: str) -> str | None:
     elif isinstance(saved, list) and isinstance(wanted, list):
         if len(saved) != len(wanted):
             return f"{place}: the file has {len(saved)} entries, the network {len(wanted)}"
-        pairs = ((one, other, f"{place}[{index}]") for index, (one, other) in enumerate(zip(saved, wanted, strict=True)))
+        pairs = (
+            (one, other, f"{place}[{index}]")
+            for index, (one, other) in enumerate(zip(saved, wanted, strict=True))
+        )
     else:
         same = type(saved) is type(wanted) and saved == wanted
         return None if same else f"{place}: the file has {_brief(saved)}, the network {_brief(wanted)}"

@@ -14,7 +14,8 @@ from ..errors import CheckpointError, PhizError
 class EarlyStop:
     """Counts the epochs since the measure (validation loss, or training loss) last fell below its best.
 
-    patience: epochs without a new best after which ``exhausted`` holds; None never.  The measure must be finite.
+    patience: epochs without a new best after which ``exhausted`` holds; None never.  The measure must be
+    finite.
     """
 
     patience: int | None = None
@@ -51,4 +52,6 @@ class EarlyStop:
             self.best = math.inf if best is None else float(best)
             self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"early stop: the saved state is malformed ({type(error).__name__}: {error})") from None
+            raise CheckpointError(
+                f"early stop: the saved state is malformed ({type(error).__name__}: {error})"
+            ) from None

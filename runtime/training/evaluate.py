@@ -47,11 +47,13 @@ def evaluate(
 ) -> Evaluation:
     """The score of the weights in ``file``, in the dtype that they were trained in.
 
-    data: what to evaluate on; None for the built-in data set that it was trained on (a path must be named).  part: by
-    default the test samples of the data of the training, drawn again as then, and all samples of other data.  A table has
-    its columns brought into the order of the training by name, and is put in the standard units of its samples.
-    Raises: CheckpointError, DataError or ShapeError in one line where file, definitions and data do not fit together; so
-    too where a part is to be drawn from data that are not those of the training: it would hold samples trained on.
+    data: what to evaluate on; None for the built-in data set that it was trained on (a path must be named).
+    part: by default the test samples of the data of the training, drawn again as then, and all samples of
+    other data.  A table has its columns brought into the order of the training by name, and is put in the
+    standard units of its samples.
+    Raises: CheckpointError, DataError or ShapeError in one line where file, definitions and data do not fit
+    together; so too where a part is to be drawn from data that are not those of the training: it would hold
+    samples trained on.
     """
     if part is not None and part not in get_args(Which):
         raise PhizError(f"part: expected one of {', '.join(get_args(Which))}, got {part!r}")
@@ -61,13 +63,24 @@ def evaluate(
     network = _network(checkpoint, backend=backend, device=device, manifests=manifests)
     whole, held_out = _read(source, known, target, checkpoint.dtype)
     if whole.sample_shape != network.input_shape.axes:
-        raise DataError(f"{source}: samples of shape {whole.sample_shape}, {file} was trained on {network.input_shape.axes}")
+        raise DataError(
+            f"{source}: samples of shape {whole.sample_shape}, {file} was trained on "
+            f"{network.input_shape.axes}"
+        )
     own = known.is_at(source) or (known.read is not None and known.read == whole.source)
     chosen: Which = part or ("test" if own else "all")
-    note = _compared(file, source, known, whole, own, drawn=chosen != "all" and not (chosen == "test" and held_out))
+    note = _compared(
+        file, source, known, whole, own, drawn=chosen != "all" and not (chosen == "test" and held_out)
+    )
     samples = _samples(source, chosen, known, whole, held_out)
     samples = samples if saved.scaling is None else saved.scaling.apply(samples)
-    return Evaluation(EvaluationSet(network, samples, saved.scaling).score(network.parameters), source, chosen, network, note)
+    return Evaluation(
+        EvaluationSet(network, samples, saved.scaling).score(network.parameters),
+        source,
+        chosen,
+        network,
+        note,
+    )
 
 
 def _network(saved: Checkpoint, **options: Any) -> Network:
@@ -83,17 +96,25 @@ def _read(source: str, known: TrainedOn, target: str | None, dtype: str) -> tupl
     )  # fmt: skip
     if known.read is None:
         return whole, held_out
-    return whole.arranged(known.read.columns), None if held_out is None else held_out.arranged(known.read.columns)
+    return whole.arranged(known.read.columns), None if held_out is None else held_out.arranged(
+        known.read.columns
+    )
 
 
-def _compared(file: str | os.PathLike[str], source: str, known: TrainedOn, whole: Dataset, own: bool, drawn: bool) -> str:
-    """Note how data that should be those of the training differ.  Raises: DataError where a part is drawn from others."""
+def _compared(
+    file: str | os.PathLike[str], source: str, known: TrainedOn, whole: Dataset, own: bool, drawn: bool
+) -> str:
+    """Note how data that should be those of the training differ.
+
+    Raises: DataError where a part is drawn from others.
+    """
     if known.read is None:
         return f"nothing can be compared: {file} does not say what its data were" if own else ""
     found = differences(known.read, known.classes, whole)
     if drawn and whole.source is not None and whole.source.digest != known.read.digest:
         raise DataError(
-            f"{source}: not the samples that {file} was trained on: {found}; no part can be drawn from them that is free of "
+            f"{source}: not the samples that {file} was trained on: {found}; no part can be drawn from "
+            "them that is free of "
             "training samples; --part all takes all of them"
         )
     return f"{source} changed since the training: {found}" if found and own else ""
@@ -111,5 +132,7 @@ def _samples(source: str, part: Which, known: TrainedOn, whole: Dataset, held_ou
 
 def _joined(one: Dataset, other: Dataset) -> Dataset:
     inputs, targets = np.concatenate([one.inputs, other.inputs]), np.concatenate([one.targets, other.targets])
-    labels = None if one.labels is None or other.labels is None else np.concatenate([one.labels, other.labels])
+    labels = (
+        None if one.labels is None or other.labels is None else np.concatenate([one.labels, other.labels])
+    )
     return replace(one, inputs=inputs, targets=targets, labels=labels)

@@ -15,15 +15,18 @@ from ..errors import NotFiniteError, ShapeError
 from ..network.network import Network
 
 RESIDENT_BYTES = 256 * 2**20
-"""Data sets up to this size stay on the device between evaluations; larger ones are sent micro-batch by micro-batch."""
+"""Data sets up to this size stay on the device between evaluations; larger ones are sent micro-batch by
+micro-batch.
+"""
 
 
 @dataclass(frozen=True)
 class Score:
     """How well parameters do on some samples.
 
-    loss: mean error per sample, without regularisation.  accuracy: share of samples whose largest output is their class,
-    None for a regression.  deviation: root mean square error in the units of the source, None for a classification.
+    loss: mean error per sample, without regularisation.  accuracy: share of samples whose largest output is
+    their class, None for a regression.  deviation: root mean square error in the units of the source, None
+    for a classification.
     """
 
     loss: float
@@ -33,13 +36,18 @@ class Score:
 
 
 class EvaluationSet:
-    """Holds samples of ``data`` for ``network``, in its dtype.  Raises: ShapeError, DataError where they do not fit it."""
+    """Holds samples of ``data`` for ``network``, in its dtype.
+
+    Raises: ShapeError, DataError where they do not fit it.
+    """
 
     def __init__(self, network: Network, data: Dataset, scaling: Scaling | None = None) -> None:
         units = network.output_shape.units
         if data.targets.shape[1] != units:
             what = "classes" if data.task == "classification" else "targets"
-            raise ShapeError(f"{data.name}: {data.targets.shape[1]} {what}, but the network has {units} outputs")
+            raise ShapeError(
+                f"{data.name}: {data.targets.shape[1]} {what}, but the network has {units} outputs"
+            )
         self.network, self.data, self.scaling = network, data.cast(network.dtype), scaling
 
     def __len__(self) -> int:
@@ -53,7 +61,10 @@ class EvaluationSet:
         return (self.network.place(self.data.inputs, self.data.targets),)
 
     def score(self, parameters: npt.NDArray[Any]) -> Score:
-        """One forward pass.  Raises: NotFiniteError naming the layer where a NaN or an infinity first appears."""
+        """One forward pass.
+
+        Raises: NotFiniteError naming the layer where a NaN or an infinity first appears.
+        """
         with np.errstate(all="ignore"):
             outputs, losses = self.network.outputs_and_losses(parameters, *self.samples)
         loss = float(np.mean(losses, dtype=np.float64))
@@ -63,7 +74,11 @@ class EvaluationSet:
         if self.data.labels is not None:
             right = float(np.mean(outputs.argmax(axis=1) == self.data.labels))
             return Score(loss, accuracy=right, samples=len(self))
-        restore = (lambda values: values.astype(np.float64)) if self.scaling is None else self.scaling.restore_targets
+        restore = (
+            (lambda values: values.astype(np.float64))
+            if self.scaling is None
+            else self.scaling.restore_targets
+        )
         errors = restore(outputs) - restore(self.data.targets)
         return Score(loss, deviation=float(np.sqrt(np.mean(errors**2))), samples=len(self))
 

@@ -23,10 +23,13 @@ from ..network.network import Network
 Floats = npt.NDArray[Any]
 
 
-def whitened(network: Network, parameters: Floats, inputs: Any, targets: Any) -> Iterator[tuple[Floats, Floats]]:
+def whitened(
+    network: Network, parameters: Floats, inputs: Any, targets: Any
+) -> Iterator[tuple[Floats, Floats]]:
     """Chunks of residuals ``(m,)`` and rows ``(m, n)``, in the samples' order.
 
-    Targets of a softmax must sum to 1 per sample for J^T r to be the gradient.  Raises: PhizError for another loss.
+    Targets of a softmax must sum to 1 per sample for J^T r to be the gradient.  Raises: PhizError for another
+    loss.
     """
     weight = _weight(network)
     wanted = np.asarray(targets, network.dtype).reshape(len(targets), -1)
@@ -49,4 +52,6 @@ def _weight(network: Network) -> Any:
         return lambda y: 1.0 / np.maximum(y, np.finfo(y.dtype).tiny)
     if name == "binary_ce":
         return lambda y: 1.0 / np.maximum(y * (1 - y), np.finfo(y.dtype).tiny)
-    raise PhizError(f"lm: expected the loss mse, binary_ce, or ce after a softmax layer, the network has {name}")
+    raise PhizError(
+        f"lm: expected the loss mse, binary_ce, or ce after a softmax layer, the network has {name}"
+    )

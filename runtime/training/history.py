@@ -21,9 +21,10 @@ _REQUIRED = (*_WHOLE, "loss", "seconds")
 class Epoch:
     """One epoch, or one iteration of an optimizer that uses all samples.
 
-    number: from 1; 0 for the start.  loss, validation_loss: means over samples.  accuracy, validation_accuracy: in
-    [0, 1], None for a regression.  seconds, evaluations: wall time and evaluations of value and gradient since the
-    start of the run (a resumed run continues the count).  rate: learning rate or step length.
+    number: from 1; 0 for the start.  loss, validation_loss: means over samples.  accuracy,
+    validation_accuracy: in [0, 1], None for a regression.  seconds, evaluations: wall time and evaluations of
+    value and gradient since the start of the run (a resumed run continues the count).  rate: learning rate or
+    step length.
     """
 
     number: int
@@ -40,8 +41,8 @@ class Epoch:
 class TrainingHistory:
     """All epochs of a run in order.
 
-    about: free text entries (network, data, optimizer, backend, dtype, seed).  unit: what one entry is, "epoch" or
-    "iteration".  stopped: why the run ended, "" while it runs.
+    about: free text entries (network, data, optimizer, backend, dtype, seed).  unit: what one entry is,
+    "epoch" or "iteration".  stopped: why the run ended, "" while it runs.
     """
 
     epochs: tuple[Epoch, ...] = ()
@@ -56,7 +57,9 @@ class TrainingHistory:
         return replace(self, epochs=(*self.epochs, epoch))
 
     def best(self) -> Epoch | None:
-        """The first epoch of lowest validation loss (of loss, where there is no validation); None if none is finite."""
+        """The first epoch of lowest validation loss (of loss, where there is no validation); None if
+        none is finite.
+        """
         finite = [epoch for epoch in self.epochs if math.isfinite(_measure(epoch))]
         return min(finite, key=_measure, default=None)
 
@@ -72,7 +75,9 @@ def save(history: TrainingHistory, path: str | os.PathLike[str]) -> None:
     """
     document = {"format": FORMAT, "version": VERSION, **asdict(history)}
     document["about"] = {str(name): str(text) for name, text in history.about.items()}
-    document["epochs"] = [{name: _to_json(name, value) for name, value in asdict(epoch).items()} for epoch in history.epochs]
+    document["epochs"] = [
+        {name: _to_json(name, value) for name, value in asdict(epoch).items()} for epoch in history.epochs
+    ]
     write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 

@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 class TrainingJob:
     """What ``phiz train`` is told.
 
-    data: a source of ``datasets.load``; target, task, classes as there.  network: a name or file of ``architectures``,
-    None for the one that fits the data.  test, validation: fractions of the samples.  backend, dtype, device: of
-    ``Network``; manifests: generated folders on top of the built-in one.  out: the folder for weights and pictures.
+    data: a source of ``datasets.load``; target, task, classes as there.  network: a name or file of
+    ``architectures``, None for the one that fits the data.  test, validation: fractions of the samples.
+    backend, dtype, device: of ``Network``; manifests: generated folders on top of the built-in one.  out: the
+    folder for weights and pictures.
     seed: of the split, the initial parameters and the mini-batches.
     """
 
@@ -75,14 +76,21 @@ def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None
     }  # fmt: skip
     log.info("%s", parts.train.describe(job.data))  # behind all that could still be refused, in one line
     log.info(
-        "%s: %d parameters, %d training samples%s, %s on %s", name, network.parameter_count, len(parts.train),
-        "" if parts.validation is None else f" and {len(parts.validation)} for validation", job.dtype, about["device"],
-    )  # fmt: skip
+        "%s: %d parameters, %d training samples%s, %s on %s",
+        name,
+        network.parameter_count,
+        len(parts.train),
+        "" if parts.validation is None else f" and {len(parts.validation)} for validation",
+        job.dtype,
+        about["device"],
+    )
     source = {
         "source": str(job.data), "seed": job.seed, "test": job.test, "validation": job.validation,
         "target": job.target, "sample_shape": list(parts.train.sample_shape),
     }  # fmt: skip
-    outcome = train(network, parts, settings, file=file, resume=resume, about=about, data=source, observer=observer)
+    outcome = train(
+        network, parts, settings, file=file, resume=resume, about=about, data=source, observer=observer
+    )
     written = pictures.write(folder, network, outcome.history)
     return Trained(network, outcome, tuple([file] if file.exists() else []) + tuple(written))
 

@@ -25,18 +25,22 @@ Floats = npt.NDArray[Any]
 class NetworkObjective:
     """f(x) = (1/N) sum of the errors + alpha/2 sum of the squared weights, and its gradient.
 
-    part: the samples.  alpha: the penalty; it applies to the parameters that start from random values, not to those that
-    start from a constant (biases).  batch_size: of the mini-batches that ``batch`` will be asked for.
-    strict: a NaN or an infinity ends the run (descent with fixed steps, which it would never leave) and names the layer;
-    otherwise it raises NotFiniteError, which makes line searches and Levenberg-Marquardt shorten their step.
-    Mini-batches are always strict.
+    part: the samples.  alpha: the penalty; it applies to the parameters that start from random values, not to
+    those that start from a constant (biases).  batch_size: of the mini-batches that ``batch`` will be asked
+    for.
+    strict: a NaN or an infinity ends the run (descent with fixed steps, which it would never leave) and names
+    the layer; otherwise it raises NotFiniteError, which makes line searches and Levenberg-Marquardt shorten
+    their step.  Mini-batches are always strict.
     """
 
     reduction = "mean"
-    #: Weights share one scale: D = 1 keeps columns of saturated units, which are nearly zero, from taking all the step.
+    #: Weights share one scale: D = 1 keeps columns of saturated units, which are nearly zero, from taking all
+    #: the step.
     damping_defaults: ClassVar[Mapping[str, Any]] = {"damping": 1e-2, "scaling": "identity"}
 
-    def __init__(self, part: EvaluationSet, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False) -> None:
+    def __init__(
+        self, part: EvaluationSet, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False
+    ) -> None:
         if not 0.0 <= alpha < np.inf:
             raise PhizError(f"alpha: expected a penalty >= 0, got {alpha}")
         self.part, self.network = part, part.network
@@ -57,18 +61,20 @@ class NetworkObjective:
         """f(x) and its gradient, ``(n,)``, in the network's dtype."""
         error, gradient = self._evaluate(x, gradient=True)
         self._finite(x, error + float(gradient.sum(dtype=np.float64)))
-        return error / self.sample_count + self._penalty(x), self._with_penalty(gradient / self.sample_count, x)
+        return error / self.sample_count + self._penalty(x), self._with_penalty(
+            gradient / self.sample_count, x
+        )
 
     def batch(self, indices: npt.NDArray[np.int64]) -> MiniBatch:
         """The objective of these samples alone: their mean."""
         return MiniBatch(self, indices)
 
-    # ---------------------------------------------------------------------------------------- Levenberg-Marquardt
+    # ------------------------------------------------------------------------------------ Levenberg-Marquardt
     def residuals_and_jacobian_chunks(self, x: Floats) -> Iterator[tuple[Floats, Floats]]:
         """Residuals and Jacobian rows with J^T r = the gradient and J^T J = the Gauss-Newton matrix of f.
 
-        For the squared error f = 1/2 ||r||^2 itself; see ``gauss_newton`` for cross-entropy.  The penalty adds one row per
-        penalised parameter.
+        For the squared error f = 1/2 ||r||^2 itself; see ``gauss_newton`` for cross-entropy.  The penalty
+        adds one row per penalised parameter.
         """
         scale = 1.0 / np.sqrt(self.sample_count)
         for residual, rows in whitened(self.network, x, self.part.data.inputs, self.part.data.targets):
@@ -90,7 +96,7 @@ class NetworkObjective:
         row = self.network.parameter_count * np.dtype(self.network.dtype).itemsize
         return 3 * self.network.row_chunk(units) * units * row
 
-    # --------------------------------------------------------------------------------------------------- internal
+    # ----------------------------------------------------------------------------------------------- internal
     def _evaluate(self, x: Floats, gradient: bool) -> tuple[float, Floats]:
         try:
             with np.errstate(all="ignore"):
@@ -124,8 +130,8 @@ class NetworkObjective:
 class MiniBatch:
     """Some samples of an objective; what ``NetworkObjective.batch`` gives.
 
-    A batch shorter than ``batch_size`` is filled up with its last sample at weight 0, so that one set of kernels and
-    buffers serves every batch.
+    A batch shorter than ``batch_size`` is filled up with its last sample at weight 0, so that one set of
+    kernels and buffers serves every batch.
     """
 
     def __init__(self, whole: NetworkObjective, indices: npt.NDArray[np.int64]) -> None:
@@ -149,9 +155,11 @@ class MiniBatch:
         try:
             with np.errstate(all="ignore"):
                 error, gradient = whole.network.value_and_gradient(x, inputs, targets, weights)
-                found = None if np.isfinite(error + float(gradient.sum(dtype=np.float64))) else whole.network.first_nonfinite(
-                    x, inputs, targets, weights
-                )  # fmt: skip
+                found = (
+                    None
+                    if np.isfinite(error + float(gradient.sum(dtype=np.float64)))
+                    else whole.network.first_nonfinite(x, inputs, targets, weights)
+                )
         except NotFiniteError as problem:
             raise StopRun(Status.NOT_FINITE, str(problem)) from None
         if found is not None or not np.isfinite(error):

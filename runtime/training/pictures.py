@@ -45,10 +45,11 @@ def write(folder: Path, network: Network, history: TrainingHistory) -> list[Path
 
 
 def first_filters(network: Network) -> npt.NDArray[Any] | None:
-    """The weights of the first layer that has any, as ``plots.filters`` draws them: ``(I, J, h, w)`` or ``(I, n)``.
+    """The weights of the first layer that has any, as ``plots.filters`` draws them: ``(I, J, h, w)`` or ``(I,
+    n)``.
 
-    The weights of a layer that takes images flattened get the image's shape.  None where no parameter is a filter:
-    kernels of different sizes, or one number per map.
+    The weights of a layer that takes images flattened get the image's shape.  None where no parameter is a
+    filter: kernels of different sizes, or one number per map.
     """
     for piece in network.slices:
         layer = network.layers[piece.layer]

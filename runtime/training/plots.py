@@ -32,13 +32,18 @@ _DPI = 150
 def loss_curve(history: TrainingHistory, path: str | os.PathLike[str]) -> None:
     """PNG of loss over epochs on a logarithmic axis and, for a classification, accuracy beside it.
 
-    Training and validation are drawn where the history has them; the best epoch is marked.  Values that are not finite
-    leave gaps.  Raises: PhizError when there is no finite loss to draw, or the file cannot be written.
+    Training and validation are drawn where the history has them; the best epoch is marked.  Values that are
+    not finite leave gaps.  Raises: PhizError when there is no finite loss to draw, or the file cannot be
+    written.
     """
     losses = [epoch.loss for epoch in history.epochs]
     if not any(math.isfinite(loss) for loss in losses):
-        raise PhizError(f"{path}: expected a history with a finite loss to draw, got {len(losses)} epochs without one")
-    accurate = any(epoch.accuracy is not None or epoch.validation_accuracy is not None for epoch in history.epochs)
+        raise PhizError(
+            f"{path}: expected a history with a finite loss to draw, got {len(losses)} epochs without one"
+        )
+    accurate = any(
+        epoch.accuracy is not None or epoch.validation_accuracy is not None for epoch in history.epochs
+    )
     figure = Figure(figsize=(10.5 if accurate else 6.5, 4.2), dpi=_DPI, layout="constrained")
     panels = figure.subplots(1, 2 if accurate else 1, squeeze=False)[0]
     numbers = [epoch.number for epoch in history.epochs]
@@ -57,7 +62,9 @@ def loss_curve(history: TrainingHistory, path: str | os.PathLike[str]) -> None:
 
 def _head(figure: Figure, history: TrainingHistory) -> None:
     """Network, data and optimizer above the panels, as far as the history knows them."""
-    heading = " · ".join(history.about[name] for name in ("network", "data", "optimizer") if history.about.get(name))
+    heading = " · ".join(
+        history.about[name] for name in ("network", "data", "optimizer") if history.about.get(name)
+    )
     if heading:
         figure.suptitle(heading, fontsize=12)
 
@@ -65,8 +72,9 @@ def _head(figure: Figure, history: TrainingHistory) -> None:
 def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "first-layer filters") -> None:
     """PNG of filters as a grid on one diverging colour scale, symmetric about 0 (white).
 
-    weights: `(I, J, h, w)`, one row of the grid for each input map j where J > 1; `(I, J, w)` as rows of height 1;
-    `(I, J, d, h, w)` slice by slice; `(I, n)` as squares when n is a square number, else as one matrix I by n.
+    weights: `(I, J, h, w)`, one row of the grid for each input map j where J > 1; `(I, J, w)` as rows of
+    height 1; `(I, J, d, h, w)` slice by slice; `(I, n)` as squares when n is a square number, else as one
+    matrix I by n.
     Raises: PhizError for another rank, nothing to draw, NaN or infinity, or a file that cannot be written.
     """
     array = np.asarray(weights, dtype=np.float64)
@@ -82,12 +90,16 @@ def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "
     _draw(shown, limit, title + _count_note(len(shown), len(grid)), labels, path)
 
 
-def _curves(axes: Axes, numbers: list[int], training: Sequence[float | None], validation: Sequence[float | None]) -> None:
+def _curves(
+    axes: Axes, numbers: list[int], training: Sequence[float | None], validation: Sequence[float | None]
+) -> None:
     for values, name, colour in ((training, "training", _TRAIN), (validation, "validation", _VALIDATION)):
         heights = [math.nan if value is None or not math.isfinite(value) else value for value in values]
         if not all(math.isnan(height) for height in heights):
             marker = "o" if len(numbers) <= 30 else ""
-            axes.plot(numbers, heights, color=colour, label=name, linewidth=1.8, marker=marker, markersize=3.5)
+            axes.plot(
+                numbers, heights, color=colour, label=name, linewidth=1.8, marker=marker, markersize=3.5
+            )
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -109,7 +121,9 @@ def _logarithmic(axes: Axes) -> None:
 def _finish(axes: Axes, history: TrainingHistory, label: str) -> None:
     best = history.best()
     if best is not None and len(history.epochs) > 1:
-        axes.axvline(best.number, color="0.6", linewidth=1, linestyle=":", label=f"best: {history.unit} {best.number}")
+        axes.axvline(
+            best.number, color="0.6", linewidth=1, linestyle=":", label=f"best: {history.unit} {best.number}"
+        )
     axes.set_xlabel(history.unit)
     axes.set_ylabel(label)
     if len(history.epochs) == 1:
@@ -170,8 +184,16 @@ def _arrange(count: int, maps: int, height: int, width: int) -> _Mosaic:
     return _Mosaic(columns, -(-count // columns), height, width)
 
 
-def _draw(grid: npt.NDArray[np.float64], limit: float, title: str, labels: tuple[str, str], path: str | os.PathLike[str]) -> None:
-    """Measures in inches: the picture fills the figure but for title, scale and (where there are any) axis labels."""
+def _draw(
+    grid: npt.NDArray[np.float64],
+    limit: float,
+    title: str,
+    labels: tuple[str, str],
+    path: str | os.PathLike[str],
+) -> None:
+    """Measures in inches: the picture fills the figure but for title, scale and (where there are any)
+    axis labels.
+    """
     count, maps = grid.shape[:2]
     mosaic = _arrange(*grid.shape)
     width, height = mosaic.extent
@@ -187,11 +209,17 @@ def _draw(grid: npt.NDArray[np.float64], limit: float, title: str, labels: tuple
         x, y = mosaic.corner(column, row)
         box = (x, x + mosaic.width, y + mosaic.height, y)
         image = axes.imshow(tile, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", extent=box)
-        axes.add_patch(Rectangle((x, y), mosaic.width, mosaic.height, fill=False, edgecolor="0.7", linewidth=0.6, clip_on=False))
+        axes.add_patch(
+            Rectangle(
+                (x, y), mosaic.width, mosaic.height, fill=False, edgecolor="0.7", linewidth=0.6, clip_on=False
+            )
+        )
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     _label(axes, mosaic, labels)
-    bar = figure.add_axes(((left + size[0] + 0.12) / total[0], bottom / total[1], 0.14 / total[0], size[1] / total[1]))
+    bar = figure.add_axes(
+        ((left + size[0] + 0.12) / total[0], bottom / total[1], 0.14 / total[0], size[1] / total[1])
+    )
     figure.colorbar(image, cax=bar).outline.set_visible(False)
     figure.text(left / total[0], 1 - 0.13 / total[1], title, fontsize=10, va="top")
     _save(figure, path)

@@ -34,8 +34,10 @@ class Settings:
     epochs: passes over the samples for mini-batches, iterations of the method otherwise.
     batch: samples of a mini-batch (gd, sgd, momentum); 0 for all samples at once.
     rate: learning rate of the mean error; schedule: how it changes over the run, one of SCHEDULES.
-    momentum: of the heavy ball (equation 121), in [0, 1).  alpha: L2 penalty (``objective.NetworkObjective``).
-    patience: epochs without a new best before the run stops; until: mean training loss that ends it; time_limit: seconds.
+    momentum: of the heavy ball (equation 121), in [0, 1).  alpha: L2 penalty
+    (``objective.NetworkObjective``).
+    patience: epochs without a new best before the run stops; until: mean training loss that ends it;
+    time_limit: seconds.
     options: fields of the method by name, tolerances included.
     """
 
@@ -54,7 +56,10 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self, samples: int) -> Settings:
-        """These settings with every default filled in, for ``samples`` training samples.  Raises: PhizError."""
+        """These settings with every default filled in, for ``samples`` training samples.
+
+        Raises: PhizError.
+        """
         if self.optimizer not in METHODS:
             raise PhizError(f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}")
         _at_least(1, "epochs", self.epochs)
@@ -64,7 +69,10 @@ class Settings:
             raise PhizError(f"alpha: expected a penalty >= 0, got {self.alpha:g}")
         for name in self.options:
             if name in _SET_BY_NAME:
-                raise PhizError(f"option {name}: has a setting of its own: rate, batch, momentum, seed, line search, epochs")
+                raise PhizError(
+                    f"option {name}: has a setting of its own: rate, batch, momentum, seed, line "
+                    "search, epochs"
+                )
         epochs = self.epochs or _LONG[self.optimizer]
         if self.optimizer not in DESCENT:
             self._refuse("batch", "rate", "schedule", "momentum")
@@ -85,9 +93,13 @@ class Settings:
 
     def _with_a_line_search(self) -> Settings:
         if self.rate is not None or self.schedule is not None:
-            raise PhizError(f"{self.optimizer}: expected a rate with its schedule, or a line search; got both")
+            raise PhizError(
+                f"{self.optimizer}: expected a rate with its schedule, or a line search; got both"
+            )
         if self.batch or self.optimizer == "sgd":
-            raise PhizError(f"{self.optimizer}: a line search needs all samples at once, it does not go with mini-batches")
+            raise PhizError(
+                f"{self.optimizer}: a line search needs all samples at once, it does not go with mini-batches"
+            )
         return replace(self, batch=0, momentum=self._momentum())
 
     def _batch_of(self, samples: int) -> int:
@@ -110,9 +122,11 @@ class Settings:
     def _refuse(self, *names: str) -> None:
         for name in names:
             if getattr(self, name) is not None:
-                raise PhizError(f"{self.optimizer}: takes no {name}, it chooses its steps itself on all samples")
+                raise PhizError(
+                    f"{self.optimizer}: takes no {name}, it chooses its steps itself on all samples"
+                )
 
-    # ------------------------------------------------------------------------------------- of resolved settings only
+    # ------------------------------------------------------------------------------ of resolved settings only
     @property
     def fixed_step(self) -> bool:
         """True for descent whose step does not come from a line search."""
@@ -130,7 +144,9 @@ class Settings:
     def method(self, samples: int) -> Method:
         """The method, ready to run.  Raises: OptionError naming the options that it has."""
         rules = {rule.name for rule in fields(StopRules)}
-        options = {name: value for name, value in self.options.items() if name not in rules or self.optimizer == "lm"}
+        options = {
+            name: value for name, value in self.options.items() if name not in rules or self.optimizer == "lm"
+        }
         if self.optimizer in DESCENT:
             options |= {"batch_size": self.batch or None, "momentum": self.momentum, "seed": self.seed}
             if self.fixed_step:
@@ -153,8 +169,13 @@ class Settings:
     def rules(self, samples: int) -> StopRules:
         """Tolerances from the options, and the limits."""
         named = {rule.name for rule in fields(StopRules)}
-        chosen = {name: value for name, value in self.options.items() if name in named and self.optimizer != "lm"}
-        limits = {"maxiter": (self.epochs or 1) * self.steps_per_epoch(samples), "time_limit": self.time_limit}
+        chosen = {
+            name: value for name, value in self.options.items() if name in named and self.optimizer != "lm"
+        }
+        limits = {
+            "maxiter": (self.epochs or 1) * self.steps_per_epoch(samples),
+            "time_limit": self.time_limit,
+        }
         return StopRules(**{**chosen, **limits})
 
     def record(self) -> dict[str, Any]:
@@ -162,7 +183,8 @@ class Settings:
         return asdict(self) | {"options": dict(self.options)}
 
     def require_same(self, saved: Mapping[str, Any], file: Any) -> None:
-        """Refuse to go on with other settings than ``saved``, but for limits that the steps taken do not depend on.
+        """Refuse to go on with other settings than ``saved``, but for limits that the steps taken do not
+        depend on.
 
         Raises: CheckpointError naming the first difference.
         """
@@ -170,7 +192,9 @@ class Settings:
         for name, value in self.record().items():
             if name not in free and saved.get(name) != value:
                 hint = "; its schedule is as long as the run" if name == "epochs" else ""
-                raise CheckpointError(f"{file}: cannot resume: {name} was {saved.get(name)}, now {value}{hint}")
+                raise CheckpointError(
+                    f"{file}: cannot resume: {name} was {saved.get(name)}, now {value}{hint}"
+                )
 
     @property
     def _length_matters(self) -> bool:

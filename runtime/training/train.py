@@ -1,4 +1,6 @@
-"""Training: one method on one network, epoch by epoch, saved so that a kill, a NaN or Ctrl-C loses nothing."""
+"""Training: one method on one network, epoch by epoch, saved so that a kill, a NaN or Ctrl-C loses
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,9 @@ class Ended(Enum):
 class Outcome:
     """What training gave.
 
-    parameters: the best seen, by validation loss where there is a validation part, else by training loss; the network
-    has them too.  best: their epoch.  reason: why training ended, in words.  train, validation, test: scores at
-    ``parameters``.  seconds: of training, resumed runs included.
+    parameters: the best seen, by validation loss where there is a validation part, else by training loss; the
+    network has them too.  best: their epoch.  reason: why training ended, in words.  train, validation, test:
+    scores at ``parameters``.  seconds: of training, resumed runs included.
     """
 
     parameters: Floats
@@ -112,13 +114,15 @@ def train(
 ) -> Outcome:
     """Train ``network`` on ``split.train``; same seed and device, same result bit for bit.
 
-    file: one safetensors file with the best parameters and the whole state, written after every epoch (and on Ctrl-C).
-    resume: go on from it, with the same result as if there had been no break.  about: for the history and its plot.
+    file: one safetensors file with the best parameters and the whole state, written after every epoch (and on
+    Ctrl-C).
+    resume: go on from it, with the same result as if there had been no break.  about: for the history and its
+    plot.
     data: free JSON entries about the data, kept in the file.
 
-    A NaN or an infinity that the method cannot step back from ends the run, names the layer, and leaves the best
-    parameters in place.  Ctrl-C likewise.  Raises: PhizError for settings, data or files that do not fit, and for a NaN at
-    the very start.
+    A NaN or an infinity that the method cannot step back from ends the run, names the layer, and leaves the
+    best parameters in place.  Ctrl-C likewise.  Raises: PhizError for settings, data or files that do not
+    fit, and for a NaN at the very start.
     """
     chosen = (settings or Settings()).resolved(len(split.train))
     return _Trainer(network, split, chosen, file, about or {}, data or {}, observer or Silent()).run(resume)
@@ -126,13 +130,21 @@ def train(
 
 class _Trainer:
     def __init__(
-        self, network: Network, split: Split, settings: Settings, file: Any, about: Mapping[str, str], data: Mapping[str, Any],
+        self,
+        network: Network,
+        split: Split,
+        settings: Settings,
+        file: Any,
+        about: Mapping[str, str],
+        data: Mapping[str, Any],
         observer: Observer,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.network, self.settings, self.file, self.observer = network, settings, file, observer
         self.split = split
         self.part = EvaluationSet(network, split.train, split.scaling)
-        self.validation = None if split.validation is None else EvaluationSet(network, split.validation, split.scaling)
+        self.validation = (
+            None if split.validation is None else EvaluationSet(network, split.validation, split.scaling)
+        )
         self.test = None if split.test is None else EvaluationSet(network, split.test, split.scaling)
         self.per_epoch = settings.steps_per_epoch(len(self.part))
         self.data = {**training_file.describe_data(split.train), **data}
@@ -145,7 +157,7 @@ class _Trainer:
         self.started = time.perf_counter()
         self.next_write = 0.0
 
-    # ---------------------------------------------------------------------------------------------------------- run
+    # ---------------------------------------------------------------------------------------------------- run
     def run(self, resume: bool) -> Outcome:
         with self.gate:
             return self._run(resume)
@@ -173,7 +185,9 @@ class _Trainer:
         fixed_on_all = settings.fixed_step and not settings.batch
         objective = NetworkObjective(self.part, settings.alpha, settings.batch or None, strict=fixed_on_all)
         evaluator = Evaluator(objective, self.network.parameter_count, np.dtype(self.network.dtype))
-        return Run(settings.method(count), evaluator, settings.rules(count), self._after_step, SavePlan(state=state))
+        return Run(
+            settings.method(count), evaluator, settings.rules(count), self._after_step, SavePlan(state=state)
+        )
 
     def _first(self, state: Mapping[str, Any] | None) -> None:
         """Score the start; or the epoch whose end a resumed run was stopped in."""
@@ -192,7 +206,9 @@ class _Trainer:
         del self.optimizer.history.records[:-1]  # the training's own history has what is worth keeping
         number, rest = divmod(progress.nit, self.per_epoch)
         self.observer.step(progress.nit / self.per_epoch)
-        if rest == 0 and number > self._epochs_done():  # a method that stays where it is reports its last iteration again
+        if (
+            rest == 0 and number > self._epochs_done()
+        ):  # a method that stays where it is reports its last iteration again
             self._close_epoch(number, progress.x, progress.nfev, progress.step)
             if self.ended is None and time.perf_counter() >= self.next_write:
                 with self.gate.closed():
@@ -224,7 +240,10 @@ class _Trainer:
 
     def _out_of_patience(self) -> None:
         unit = self.settings.unit
-        self._end(Ended.PATIENCE, f"no improvement for {self.early.waited} {unit}s; the best is {unit} {self.early.best_epoch}")
+        self._end(
+            Ended.PATIENCE,
+            f"no improvement for {self.early.waited} {unit}s; the best is {unit} {self.early.best_epoch}",
+        )
 
     def _conclude(self, result: OptimizeResult) -> None:
         """Why the optimizer stopped, where the training did not end it itself."""
@@ -251,13 +270,15 @@ class _Trainer:
         self.network.parameters = self.best
         assert self.ended is not None
         seconds, evaluations = self._seconds(), self.optimizer.evaluator.nfev
-        held_out, test = (None if part is None else part.score(self.best) for part in (self.validation, self.test))
+        held_out, test = (
+            None if part is None else part.score(self.best) for part in (self.validation, self.test)
+        )
         return Outcome(
             self.best, self.history, self.early.best_epoch, self.ended, self.reason, seconds, evaluations,
             self.part.score(self.best), held_out, test,
         )  # fmt: skip
 
-    # --------------------------------------------------------------------------------------------------------- state
+    # -------------------------------------------------------------------------------------------------- state
     def _write(self) -> None:
         """The checkpoint.  Nothing is written before the first step: there would be nothing to lose."""
         run = self.optimizer
@@ -265,9 +286,14 @@ class _Trainer:
             return
         begun = time.perf_counter()
         saved = training_file.Saved(
-            self.best, run.snapshot() | {"training_seconds": self._seconds()}, self.history, self.early.state(),
-            self.settings.record(), self.data, self.split.scaling,
-        )  # fmt: skip
+            self.best,
+            run.snapshot() | {"training_seconds": self._seconds()},
+            self.history,
+            self.early.state(),
+            self.settings.record(),
+            self.data,
+            self.split.scaling,
+        )
         training_file.save(self.file, self.network, saved)
         now = time.perf_counter()
         self.next_write = now + (now - begun) * (1 / WRITING_SHARE - 1)
@@ -291,7 +317,10 @@ class _Trainer:
         if then.read is not None and (found := differences(then.read, then.classes, self.split.train)):
             raise CheckpointError(f"{self.file}: cannot resume: {name} is not what it was: {found}")
         if saved.data.get("digest") != self.data["digest"]:
-            raise CheckpointError(f"{self.file}: cannot resume: the training samples are not those of {name} that were used before")
+            raise CheckpointError(
+                f"{self.file}: cannot resume: the training samples are not those of {name} that were "
+                "used before"
+            )
 
     def _epochs_done(self) -> int:
         return self.history.epochs[-1].number if self.history.epochs else 0

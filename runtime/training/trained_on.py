@@ -23,8 +23,9 @@ _SHORT = 12
 class TrainedOn:
     """Describes the data of a training run, from its file.
 
-    source: name or path, None where the file does not say.  asked: the target that was asked for.  read: what was there,
-    None in files of older versions, which cannot be compared.  seed, test, validation: what the parts were drawn with.
+    source: name or path, None where the file does not say.  asked: the target that was asked for.  read: what
+    was there, None in files of older versions, which cannot be compared.  seed, test, validation: what the
+    parts were drawn with.
     """
 
     source: str | None
@@ -44,12 +45,19 @@ class TrainedOn:
                 raise ValueError(f"task {record['task']!r}")
             source, asked = record.get("source"), record.get("target")
             return cls(
-                None if source is None else str(source), record["task"], tuple(str(name) for name in record["classes"]),
-                None if asked is None else str(asked), _seed(record.get("seed", 0)), float(record.get("test", 0.25)),
-                float(record.get("validation", 0.0)), source_of(record),
-            )  # fmt: skip
+                None if source is None else str(source),
+                record["task"],
+                tuple(str(name) for name in record["classes"]),
+                None if asked is None else str(asked),
+                _seed(record.get("seed", 0)),
+                float(record.get("test", 0.25)),
+                float(record.get("validation", 0.0)),
+                source_of(record),
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{file}: expected a description of the data, got none that is whole ({error})") from None
+            raise CheckpointError(
+                f"{file}: expected a description of the data, got none that is whole ({error})"
+            ) from None
 
     def is_at(self, source: str) -> bool:
         """Tell whether ``source`` is the name or path that was trained on."""
@@ -61,20 +69,24 @@ class TrainedOn:
         """Choose the target column or array: as given, as asked for then, or by the name found then."""
         if given is not None or self.asked is not None:
             return self.asked if given is None else given
-        named = self.read is not None and self.read.columns and self.read.header and self.source not in BUILT_IN
+        named = (
+            self.read is not None and self.read.columns and self.read.header and self.source not in BUILT_IN
+        )
         return self.read.target if named and self.read is not None else None
 
     def source_to_open(self, file: str | os.PathLike[str]) -> str:
         """Give the built-in data set that was trained on.
 
-        Raises: CheckpointError for a path, with what to type: a file of weights does not choose what is opened.
+        Raises: CheckpointError for a path, with what to type: a file of weights does not choose what is
+        opened.
         """
         if self.source is None:
             raise CheckpointError(f"{file}: does not say what it was trained on, name the data")
         if self.source not in BUILT_IN:
             quoted = shlex.quote(self.source) if self.source.isprintable() else "PATH"
             raise CheckpointError(
-                f"{file}: was trained on a file or folder, and a path in a file of weights is not opened unasked, so name it: "
+                f"{file}: was trained on a file or folder, and a path in a file of weights is not opened "
+                "unasked, so name it: "
                 f"phiz evaluate {shlex.quote(os.fspath(file))} --data {quoted}"
             )
         return self.source
@@ -93,7 +105,10 @@ def record_of(data: Dataset) -> dict[str, Any]:
 
 
 def source_of(record: Mapping[str, Any]) -> Source | None:
-    """Read the source that ``record_of`` wrote, or None.  Raises: KeyError, TypeError, ValueError where it is malformed."""
+    """Read the source that ``record_of`` wrote, or None.
+
+    Raises: KeyError, TypeError, ValueError where it is malformed.
+    """
     read = record.get("read")
     if read is None:
         return None
@@ -101,11 +116,20 @@ def source_of(record: Mapping[str, Any]) -> Source | None:
     if not isinstance(columns, list) or not isinstance(read["header"], bool):
         raise TypeError("columns")
     names = tuple(str(name) for name in columns)
-    return Source(int(read["samples"]), str(read["digest"]), names, str(read["target"]), read["header"], str(read["array"]))
+    return Source(
+        int(read["samples"]),
+        str(read["digest"]),
+        names,
+        str(read["target"]),
+        read["header"],
+        str(read["array"]),
+    )
 
 
 def differences(then: Source, classes: Sequence[str], now: Dataset) -> str:
-    """Say what ``now`` has other than the source ``then`` with its ``classes``; empty where nothing differs."""
+    """Say what ``now`` has other than the source ``then`` with its ``classes``; empty where nothing
+    differs.
+    """
     source = now.source
     if source is None:
         return ""
@@ -113,7 +137,9 @@ def differences(then: Source, classes: Sequence[str], now: Dataset) -> str:
     if source.samples != then.samples:
         found.append(f"samples were {then.samples}, now {source.samples}")
     if source.columns != then.columns:
-        found.append(f"columns were {listing(then.columns) or 'none'}, now {listing(source.columns) or 'none'}")
+        found.append(
+            f"columns were {listing(then.columns) or 'none'}, now {listing(source.columns) or 'none'}"
+        )
     if source.target != then.target:
         found.append(f"target was {shown(then.target) or 'none'}, now {shown(source.target) or 'none'}")
     found += _class_differences(tuple(classes), now)

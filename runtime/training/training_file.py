@@ -25,7 +25,8 @@ _STATE = "state."
 class Saved:
     """A run as it was saved.
 
-    parameters: the best so far.  state: the optimizer's snapshot.  history: its epochs.  early_stop: ``EarlyStop.state``.
+    parameters: the best so far.  state: the optimizer's snapshot.  history: its epochs.  early_stop:
+    ``EarlyStop.state``.
     settings: ``Settings.record``.  data: what the samples were (``describe_data``).  scaling: of the samples.
     """
 
@@ -47,7 +48,12 @@ def describe_data(training: Dataset) -> dict[str, Any]:
     for array in (training.inputs, training.targets):
         digest.update(str(array.shape).encode() + str(array.dtype).encode())
         digest.update(np.ascontiguousarray(array).data)
-    described = {"name": training.name, "task": training.task, "classes": list(training.classes), "digest": digest.hexdigest()}
+    described = {
+        "name": training.name,
+        "task": training.task,
+        "classes": list(training.classes),
+        "digest": digest.hexdigest(),
+    }
     return described | trained_on.record_of(training)
 
 
@@ -68,19 +74,32 @@ def save(path: str | os.PathLike[str], network: Network, run: Saved) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> tuple[checkpoint.Checkpoint, Saved]:
-    """The checkpoint, and the run that it holds.  Raises: CheckpointError for a damaged file or one without a run."""
+    """The checkpoint, and the run that it holds.
+
+    Raises: CheckpointError for a damaged file or one without a run.
+    """
     file = checkpoint.load(path)
     training = file.training
     try:
-        state = {name.removeprefix(_STATE): array for name, array in file.arrays.items() if name.startswith(_STATE)}
+        state = {
+            name.removeprefix(_STATE): array for name, array in file.arrays.items() if name.startswith(_STATE)
+        }
         epochs = tuple(Epoch(**epoch) for epoch in training["history"]["epochs"])
         history = TrainingHistory(**{**training["history"], "epochs": epochs})
         settings, data, early = (dict(training[key]) for key in ("settings", "data", "early_stop"))
         saved = Saved(
-            file.parameters, {**state, **training["state"]}, history, early, settings, data, Scaling.from_arrays(file.arrays)
+            file.parameters,
+            {**state, **training["state"]},
+            history,
+            early,
+            settings,
+            data,
+            Scaling.from_arrays(file.arrays),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected a training run in the file, got none that is whole ({error})") from None
+        raise CheckpointError(
+            f"{path}: expected a training run in the file, got none that is whole ({error})"
+        ) from None
     return file, saved
 
 

@@ -41,7 +41,8 @@ def named_network(
 
     It stands on inputs of ``shape``, or on the samples of ``data``.
 
-    Without both, a file says its ``input_shape`` itself, and a name is tried on images of 8x8 and 28x28.  Raises PhizError.
+    Without both, a file says its ``input_shape`` itself, and a name is tried on images of 8x8 and 28x28.
+    Raises PhizError.
     """
     name = str(source or DEFAULT_NETWORK)
     if data is not None:
@@ -70,9 +71,16 @@ def _blank(shape: Any, outputs: int, dtype: str) -> Dataset:
 
 
 def layer_network(
-    text: str, shape: tuple[int, ...], backend: Backend, dtype: str = "float32", manifests: Sequence[PathLike] = ()
+    text: str,
+    shape: tuple[int, ...],
+    backend: Backend,
+    dtype: str = "float32",
+    manifests: Sequence[PathLike] = (),
 ) -> Network:
-    """One layer alone, ``"convolution maps=64 kernel=3 padding=1"``, on inputs of ``shape``.  Raises PhizError."""
+    """One layer alone, ``"convolution maps=64 kernel=3 padding=1"``, on inputs of ``shape``.
+
+    Raises PhizError.
+    """
     return Network([parsed_layer(text)], shape, "mse", backend, dtype, manifests=manifests)
 
 
@@ -93,4 +101,8 @@ def parsed_layer(text: str) -> LayerSpec:
 
 def request(network: Network, sample_gradients: bool = False) -> Request:
     """What is tuned: a gradient with its value; of a single layer the delta of its input as well."""
-    return Request(losses=True, gradients="sample" if sample_gradients else "sum", input_gradient=len(network.layers) == 1)
+    return Request(
+        losses=True,
+        gradients="sample" if sample_gradients else "sum",
+        input_gradient=len(network.layers) == 1,
+    )

@@ -73,9 +73,13 @@ class Bar:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
-            TextColumn("{task.fields[words]}"), console=Console(file=out), transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+            TextColumn("{task.fields[words]}"),
+            console=Console(file=out),
+            transient=True,
+        )
         self.count = _Count()
 
     def begin(self, kernels: int, budget: float) -> None:
@@ -92,7 +96,9 @@ class Bar:
         self._show(name, f"{self.count}; {words(trial.config)}")
 
     def _show(self, name: str, text: str) -> None:
-        self.progress.update(self.task, completed=time.monotonic() - self.started, description=name, words=text)
+        self.progress.update(
+            self.task, completed=time.monotonic() - self.started, description=name, words=text
+        )
 
     def end(self) -> None:
         self.progress.stop()

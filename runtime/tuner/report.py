@@ -71,7 +71,9 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
     groups: dict[str, list[int]] = {}
     for name, value in sizes.items():
         groups.setdefault(name.rstrip("0123456789"), []).append(int(value))
-    plain = {letter: values for letter, values in groups.items() if any(v > 1 for v in values) and len(letter) == 1}
+    plain = {
+        letter: values for letter, values in groups.items() if any(v > 1 for v in values) and len(letter) == 1
+    }
     return ", ".join(f"{letter} {'×'.join(map(str, values))}" for letter, values in plain.items())
 
 
@@ -80,7 +82,9 @@ def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         where = entry.place
-        found.setdefault(f"{where.get('platform')}: {where.get('cpu') or where.get('device')}", []).append(entry)
+        found.setdefault(f"{where.get('platform')}: {where.get('cpu') or where.get('device')}", []).append(
+            entry
+        )
     return found
 
 

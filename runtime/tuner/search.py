@@ -26,8 +26,8 @@ Judge = Callable[[KernelConfig, float], Trialled]
 class Search:
     """The candidates of one kernel.
 
-    ``judge(config, best ratio)`` tries one; ``known``: what was tried before, by ``canonical``, and is not tried again.
-    ``proceed()`` is asked before every trial; once False, the search is not ``complete``.
+    ``judge(config, best ratio)`` tries one; ``known``: what was tried before, by ``canonical``, and is not
+    tried again. ``proceed()`` is asked before every trial; once False, the search is not ``complete``.
     """
 
     space: Space

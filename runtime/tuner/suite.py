@@ -16,7 +16,10 @@ from .problem import named_network
 
 @dataclass(frozen=True)
 class SuiteCase:
-    """A network, and the numbers of samples of a pass that it is measured at.  ``micro_batch``: None for the backend's own."""
+    """A network, and the numbers of samples of a pass that it is measured at.
+
+    ``micro_batch``: None for the backend's own.
+    """
 
     name: str
     input: tuple[int, ...]
@@ -41,6 +44,10 @@ def suite() -> tuple[SuiteCase, ...]:
 
 def _case(record: Mapping[str, Any]) -> SuiteCase:
     return SuiteCase(
-        record.get("network") or record["name"], tuple(record["input"]), tuple(record["batches"]), tuple(record.get("layers", ())),
-        record.get("loss", "mse"), record.get("micro_batch"),
-    )  # fmt: skip
+        record.get("network") or record["name"],
+        tuple(record["input"]),
+        tuple(record["batches"]),
+        tuple(record.get("layers", ())),
+        record.get("loss", "mse"),
+        record.get("micro_batch"),
+    )

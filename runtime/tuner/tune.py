@@ -92,9 +92,12 @@ class Silent:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a run found.  ``entries`` by the kernels' names in the network, in its order, those of earlier runs included.
+    """What a run found.
 
-    ``broken``: kernels whose default is wrong, and how.  ``left``: kernels whose search is not complete.  ``seconds``: it took.
+    ``entries`` by the kernels' names in the network, in its order, those of earlier runs included.
+
+    ``broken``: kernels whose default is wrong, and how.  ``left``: kernels whose search is not complete.
+    ``seconds``: it took.
     """
 
     entries: tuple[tuple[str, Entry], ...]
@@ -155,7 +158,8 @@ def tune(
     observer: Observer | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Tuning:
-    """Search the configurations of ``jobs`` for about ``budget`` seconds (the trial in hand is finished); keep them in ``cache``.
+    """Search the configurations of ``jobs`` for about ``budget`` seconds (the trial in hand is finished);
+    keep them in ``cache``.
 
     What the cache has is not tried again, unless ``again``.  Ctrl-C ends the run and keeps what was found.
     """
@@ -164,7 +168,13 @@ def tune(
 
 class _Run:
     def __init__(
-        self, laboratory: Laboratory, cache: Cache, budget: float, again: bool, observer: Observer, clock: Callable[[], float]
+        self,
+        laboratory: Laboratory,
+        cache: Cache,
+        budget: float,
+        again: bool,
+        observer: Observer,
+        clock: Callable[[], float],
     ) -> None:
         self.laboratory, self.cache, self.budget, self.again = laboratory, cache, budget, again
         self.observer, self.clock, self.started = observer, clock, clock()
@@ -195,7 +205,8 @@ class _Run:
     def _search(self, jobs: Sequence[Job]) -> None:
         """Each kernel's share of what is left is its share of the time that the kernels left over take.
 
-        Measuring the defaults takes at most half of what is left; what was not reached comes after the kernels that were.
+        Measuring the defaults takes at most half of what is left; what was not reached comes after the
+        kernels that were.
         """
         unmeasured = [job for job in jobs if not self._done(job)]
         seconds: dict[str, float] = {}
@@ -213,7 +224,9 @@ class _Run:
                 return
 
     def _measure(self, jobs: Sequence[Job], seconds: dict[str, float]) -> list[Job]:
-        """The defaults of ``jobs``, for half of the time that is left; returns those that were not reached."""
+        """The defaults of ``jobs``, for half of the time that is left; returns those that were not
+        reached.
+        """
         enough = self.remaining / 2
         for number, job in enumerate(jobs):
             if number and self.remaining <= enough:
@@ -247,8 +260,12 @@ class _Run:
         if stopped is not None:
             raise stopped
 
-    def _entry(self, job: Job, bench: Workbench, search: Search, seconds: float, old: Entry | None, hurry: bool) -> Entry:
-        """The best that stands a second measurement, in a hurry the first; the default where none is ``ENOUGH`` faster."""
+    def _entry(
+        self, job: Job, bench: Workbench, search: Search, seconds: float, old: Entry | None, hurry: bool
+    ) -> Entry:
+        """The best that stands a second measurement, in a hurry the first; the default where none is
+        ``ENOUGH`` faster.
+        """
         record = kernel_record(job.unit, job.kernel, job.dtype, power_above(bench.space.samples))
         where = self.laboratory.place.record()
         best = search.best
@@ -260,7 +277,9 @@ class _Run:
                 chosen, own = DEFAULT, default
         return Entry(record, where, chosen, default, own, search.trials, search.complete)
 
-    def _confirmed(self, bench: Workbench, best: Trialled, old: Entry | None, seconds: float, hurry: bool) -> tuple[float, float]:
+    def _confirmed(
+        self, bench: Workbench, best: Trialled, old: Entry | None, seconds: float, hurry: bool
+    ) -> tuple[float, float]:
         if old is not None and old.config == best.config:
             return old.default_seconds, old.seconds
         if hurry:

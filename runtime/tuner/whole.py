@@ -34,7 +34,11 @@ class Gradient:
 
 
 def gradient_seconds(
-    network: Network, samples: int, cache: Cache, shipped: Mapping[str, Entry] | None = None, timer: Timer | None = None
+    network: Network,
+    samples: int,
+    cache: Cache,
+    shipped: Mapping[str, Entry] | None = None,
+    timer: Timer | None = None,
 ) -> tuple[float, float]:
     """Seconds of one gradient over ``samples`` placed samples: (default, tuned)."""
     backend = network.backend
@@ -47,14 +51,21 @@ def gradient_seconds(
     return timing.default, timing.default * timing.ratio
 
 
-def _prepared(network: Network, backend: OpenCLBackend, samples: int, configs: KernelConfigs) -> Callable[[], object]:
+def _prepared(
+    network: Network, backend: OpenCLBackend, samples: int, configs: KernelConfigs
+) -> Callable[[], object]:
     """A gradient that is built and warm."""
     own = copy(backend)
     own.configs = configs
     twin = Network(
-        [layer.spec for layer in network.layers], network.input_shape.listed(), network.loss.name, own, network.dtype,
-        network.seed, network.manifest,
-    )  # fmt: skip
+        [layer.spec for layer in network.layers],
+        network.input_shape.listed(),
+        network.loss.name,
+        own,
+        network.dtype,
+        network.seed,
+        network.manifest,
+    )
     generator = np.random.default_rng(0)
     inputs = generator.normal(size=(samples, network.input_shape.units))
     targets = drawn_targets(network.loss, (samples, network.output_shape.units), generator)

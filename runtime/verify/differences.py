@@ -1,7 +1,7 @@
 """Derivatives from function values alone: what derived gradients are held against.
 
-A function under test takes (entry, offset) and gives one number per sample: the value when that entry of its argument is
-moved by the offset.
+A function under test takes (entry, offset) and gives one number per sample: the value when that entry of its
+argument is moved by the offset.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Moved = Callable[[int, float], Floats]
 
-#: Tried in order: a smaller step where a kink lies within reach of a larger one.  Five points keep the truncation error at
-#: step**4 and so allow steps at which rounding, about 1e-16/step, is far below what is asked for.
+#: Tried in order: a smaller step where a kink lies within reach of a larger one.  Five points keep the
+#: truncation error at step**4 and so allow steps at which rounding, about 1e-16/step, is far below what is
+#: asked for.
 STEPS = (1e-4, 1e-5, 1e-6)
 #: One-sided derivatives that differ by more than this (relative) show a kink at the point itself.
 KINK = 1e-3
@@ -41,7 +42,8 @@ class Differences:
     """Derivatives ``(entries, samples)`` that belong to given ones, with the steps that they were taken at.
 
     ``kinks``: where only a one-sided derivative exists, and the given one is it.
-    ``scale``: the least denominator of a relative error, from the differences and never from the values that they
+    ``scale``: the least denominator of a relative error, from the differences and never from the values that
+    they
         judge.
     """
 
@@ -59,9 +61,12 @@ class Differences:
 def compare(moved: Moved, values: Floats, floor: float, tolerance: float) -> Differences:
     """Differences for every entry of ``values`` ``(entries, samples)``.
 
-    Where the first step does not agree, smaller ones are tried, then the two sides of a kink.  The tolerance stays the same.
+    Where the first step does not agree, smaller ones are tried, then the two sides of a kink.  The tolerance
+    stays the same.
     """
-    numeric = np.array([central(moved, entry, STEPS[0]) for entry in range(len(values))]).reshape(values.shape)
+    numeric = np.array([central(moved, entry, STEPS[0]) for entry in range(len(values))]).reshape(
+        values.shape
+    )
     steps = np.full(values.shape, STEPS[0])
     kinks = np.zeros(values.shape, bool)
     scale = max(float(np.max(np.abs(numeric), initial=0.0)), floor) or 1.0  # 1 where all is 0: then absolute
@@ -94,13 +99,16 @@ def _refine(comparison: Differences, moved: Moved, entry: int, values: Floats, t
         open_ &= ~settled
 
 
-def taylor_slope(remainder: Callable[[float], float], rounding: Callable[[float], float], steps: Sequence[float]) -> float:
+def taylor_slope(
+    remainder: Callable[[float], float], rounding: Callable[[float], float], steps: Sequence[float]
+) -> float:
     """Order at which the Taylor remainder vanishes: 2 for the right gradient, 1 for a wrong one.
 
     The remainder is ``|f(x + e v) - f(x) - e <g, v>|``.
 
-    ``steps`` halve from one to the next.  The order is read at the smallest step whose remainder stands clear of
-    ``rounding(e)``, where kinks that a larger step crosses no longer matter; infinite where no remainder does (f is linear).
+    ``steps`` halve from one to the next.  The order is read at the smallest step whose remainder stands clear
+    of ``rounding(e)``, where kinks that a larger step crosses no longer matter; infinite where no remainder
+    does (f is linear).
     """
     remainders = np.array([remainder(step) for step in steps])
     lost = np.flatnonzero(~np.isfinite(remainders))

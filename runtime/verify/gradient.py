@@ -58,7 +58,7 @@ class Gradients:
         else:
             self.layer.place_below(values)
 
-    # -------------------------------------------------------------------------------------------------- differences
+    # -------------------------------------------------------------------------------------------- differences
     def differences(self) -> Iterator[CheckRow]:
         """Every entry of the input's delta, of every sample gradient, and of every gradient."""
         floor = FLOOR * self.size
@@ -68,7 +68,14 @@ class Gradients:
             tensor = f"samplegradient_{name}" if name else f"delta_{self.layer.info.input}"
             note = "one-sided at a kink" if found.kinks.any() else ""
             row = self.about.row(
-                "differences", self._kernel(tensor), tensor, values, found.numeric, found.errors(values), DIFFERENCES, found.steps
+                "differences",
+                self._kernel(tensor),
+                tensor,
+                values,
+                found.numeric,
+                found.errors(values),
+                DIFFERENCES,
+                found.steps,
             )
             yield row.noted(note)
             if name:
@@ -76,7 +83,9 @@ class Gradients:
                 errors = relative(slope, total, found.scale)
                 tensor = f"gradient_{name}"
                 steps = found.steps.min(axis=1, initial=STEPS[0])
-                row = self.about.row("differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES, steps)
+                row = self.about.row(
+                    "differences", self._kernel(tensor), tensor, slope, total, errors, DIFFERENCES, steps
+                )
                 yield row.noted(note)
 
     def _moved(self, name: str) -> Moved:
@@ -92,7 +101,7 @@ class Gradients:
 
         return moved
 
-    # -------------------------------------------------------------------------------------------------- along a line
+    # ------------------------------------------------------------------------------------------- along a line
     def _direction(self, names: Sequence[str]) -> dict[str, Array]:
         drawn = {name: self.generator.normal(size=self._start(name).shape) for name in names}
         length = np.sqrt(sum(float(np.sum(v * v)) for v in drawn.values()))
@@ -117,7 +126,8 @@ class Gradients:
     def taylor(self) -> Iterator[CheckRow]:
         """The order of the remainder, tensor by tensor.
 
-        Further directions are tried where kinks that one crosses blur the order; a wrong gradient gives 1 along all.
+        Further directions are tried where kinks that one crosses blur the order; a wrong gradient gives 1
+        along all.
         """
         dtype = self.layer.run.dtype.name
         for name in self.slopes:
@@ -151,7 +161,9 @@ class Gradients:
         return worst
 
     def adjoint(self) -> Iterator[CheckRow]:
-        """<c phi'(Z), J v> by differences along v against <J^T c phi'(Z), v>, over input and parameters together."""
+        """<c phi'(Z), J v> by differences along v against <J^T c phi'(Z), v>, over input and parameters
+        together.
+        """
         direction = self._direction(list(self.slopes))
         right = sum(float(np.sum(self.slopes[name] * v)) for name, v in direction.items())
 
@@ -168,5 +180,12 @@ class Gradients:
                 break
         error, left, step = min(found, key=lambda f: f[0])
         yield self.about.row(
-            "adjoint", "", "<delta, J v>", np.array([right]), np.array([left]), np.array([error]), ADJOINT, step,
-        )  # fmt: skip
+            "adjoint",
+            "",
+            "<delta, J v>",
+            np.array([right]),
+            np.array([left]),
+            np.array([error]),
+            ADJOINT,
+            step,
+        )

@@ -2,9 +2,10 @@
 
 NumPy or OpenCL runs it; verification and the tuner look at what comes out.
 
-The texts, macros and calling conventions are those that networks use; only the order of the calls and the arguments are the
-caller's.  Tensors go by their names in the definition.  Extra names: ``phi`` is the activation's output, ``factor`` holds what
-phi' of the layer below is computed from.  Arrays are ``(units, samples)``, or ``(units,)`` without samples.
+The texts, macros and calling conventions are those that networks use; only the order of the calls and the
+arguments are the caller's.  Tensors go by their names in the definition.  Extra names: ``phi`` is the
+activation's output, ``factor`` holds what phi' of the layer below is computed from.  Arrays are ``(units,
+samples)``, or ``(units,)`` without samples.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
 
 PHI, FACTOR = "phi(Z)", "phi of the layer below"  # no names of tensors
 #: What wrong kernel text raises when it is called.
-RAISED = (ArithmeticError, ValueError, IndexError, TypeError, KeyError, NameError, AttributeError, SyntaxError, ImportError)
+RAISED = (
+    ArithmeticError,
+    ValueError,
+    IndexError,
+    TypeError,
+    KeyError,
+    NameError,
+    AttributeError,
+    SyntaxError,
+    ImportError,
+)
 
 
 class KernelError(PhizError):
@@ -43,7 +54,9 @@ class KernelError(PhizError):
 
 @dataclass(frozen=True)
 class KernelFixture:
-    """A unit to be run: its tensors (extent, has samples), the name of its output, the activations around it."""
+    """A unit to be run: its tensors (extent, has samples), the name of its output, the activations
+    around it.
+    """
 
     unit: Unit
     tensors: Mapping[str, tuple[Extent, bool]]
@@ -60,14 +73,25 @@ class KernelFixture:
 
 
 def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelFixture:
-    """A layer above an activation ``lower``; Z is kept where something reads it, and where ``store_z`` asks for it."""
+    """A layer above an activation ``lower``; Z is kept where something reads it, and where ``store_z``
+    asks for it.
+    """
     info = layer.info
     read = any(info.output in kernel.arguments for kernel in info.kernels if kernel.role != "forward")
     stored = not layer.linear and (store_z or read or layer.activation.derivative_in == "z")
     unit = Unit(
-        info.name, info.file, info.folder, info.kernels, info.macros, layer.sizes, layer.connection_tables,
-        layer.activation.function, lower.function, stored, info.rows_macros,
-    )  # fmt: skip
+        info.name,
+        info.file,
+        info.folder,
+        info.kernels,
+        info.macros,
+        layer.sizes,
+        layer.connection_tables,
+        layer.activation.function,
+        lower.function,
+        stored,
+        info.rows_macros,
+    )
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}
     return KernelFixture(unit, tensors, info.output, layer.activation, lower)
@@ -76,11 +100,22 @@ def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelF
 def loss_fixture(loss: LossInfo, units: int) -> KernelFixture:
     """A loss of ``units`` output units."""
     unit = Unit(
-        loss.file, loss.file, loss.folder, loss.kernels, loss.macros, {"N": units}, {}, "linear", "linear", False,
+        loss.file,
+        loss.file,
+        loss.folder,
+        loss.kernels,
+        loss.macros,
+        {"N": units},
+        {},
+        "linear",
+        "linear",
+        False,
         loss.rows_macros,
-    )  # fmt: skip
+    )
     whole, single = Extent((units,), None, units), Extent((), None, 1)
-    tensors = {name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()}
+    tensors = {
+        name: (whole if tensor.shape else single, tensor.samples) for name, tensor in loss.tensors.items()
+    }
     return KernelFixture(unit, tensors, "")
 
 
@@ -149,11 +184,16 @@ class NumpyRun:
         if extent.entries is None:
             return flat.reshape(extent.shape + tail)
         bounds = np.cumsum([prod(entry) for entry in extent.entries])[:-1]
-        return [part.reshape(entry + tail) for part, entry in zip(np.split(flat, bounds), extent.entries, strict=True)]
+        return [
+            part.reshape(entry + tail)
+            for part, entry in zip(np.split(flat, bounds), extent.entries, strict=True)
+        ]
 
     def _store(self, name: str, result: Any) -> None:
         tail = (self.samples,) if self.fixture.extent(name)[1] else ()
-        partial_sums = [np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])]
+        partial_sums = [
+            np.asarray(part).reshape(-1, *tail) for part in (result if isinstance(result, list) else [result])
+        ]
         self.arrays[name] = np.concatenate(partial_sums) if partial_sums else np.zeros((0, *tail), self.dtype)
 
 
@@ -181,7 +221,12 @@ class OpenCLRun:
     """
 
     def __init__(
-        self, fixture: KernelFixture, dtype: str, samples: int, backend: OpenCLBackend, sample_outer: bool = False
+        self,
+        fixture: KernelFixture,
+        dtype: str,
+        samples: int,
+        backend: OpenCLBackend,
+        sample_outer: bool = False,
     ) -> None:
         import pyopencl as cl
 
@@ -189,11 +234,18 @@ class OpenCLRun:
 
         backend.require(dtype)
         self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
-        self._cl, self._device, self._grouped, self._sample_outer = cl, backend.device, backend.kind == "cpu", sample_outer
+        self._cl, self._device, self._grouped, self._sample_outer = (
+            cl,
+            backend.device,
+            backend.kind == "cpu",
+            sample_outer,
+        )
         if sample_outer:
             self._plan = backend.sample_outer_plan((fixture.unit,), dtype, samples + 1, backend.configs)
         else:
-            self._plan = backend.plan((fixture.unit,), dtype, backend.plan((fixture.unit,), dtype, samples).capacity + 1)
+            self._plan = backend.plan(
+                (fixture.unit,), dtype, backend.plan((fixture.unit,), dtype, samples).capacity + 1
+            )
         self._used, self._lanes = self._plan.padded(samples), self._plan.capacity
         self._context = devices.context(backend.device)
         self._queue = cl.CommandQueue(self._context)
@@ -208,12 +260,16 @@ class OpenCLRun:
         host = np.empty((units, self._lanes) if samples else (units,), self.dtype)
         if samples:
             host[:, : self.samples] = value
-            host[:, self.samples : self._used] = 0 if name.startswith("delta") or name == "weight" else value[:, -1:]
+            host[:, self.samples : self._used] = (
+                0 if name.startswith("delta") or name == "weight" else value[:, -1:]
+            )
             host[:, self._used :] = np.nan
         else:
             host[:] = value
         if host.size:
-            self._cl.enqueue_copy(self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._sample_outer else host)
+            self._cl.enqueue_copy(
+                self._queue, self._buffer(name), np.ascontiguousarray(host.T) if self._sample_outer else host
+            )
 
     def get(self, name: str) -> Array:
         """The value of a tensor."""
@@ -263,7 +319,9 @@ class OpenCLRun:
             size, offset = call.work(binding, vectors)
             if 0 in size:
                 continue
-            one = bound(call, binding, self._device, tensor, self._index if kernel.index else None, self._lanes)
+            one = bound(
+                call, binding, self._device, tensor, self._index if kernel.index else None, self._lanes
+            )
             if one.last is not None:
                 set_number(one.kernel, one.last, vectors)
             group = local_size(size, plan.group if call.counts else None, self._grouped, call.copies)
@@ -274,7 +332,9 @@ class OpenCLRun:
         """Memory for the parts of a kernel's sum."""
         key = f"parts:{name}"
         if key not in self._buffers:
-            self._buffers[key] = self._cl.Buffer(self._context, self._cl.mem_flags.READ_WRITE, count * self.dtype.itemsize)
+            self._buffers[key] = self._cl.Buffer(
+                self._context, self._cl.mem_flags.READ_WRITE, count * self.dtype.itemsize
+            )
         return self._buffers[key]
 
     def _names(self, kernel: KernelInfo) -> list[str]:

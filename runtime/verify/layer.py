@@ -79,12 +79,15 @@ class LayerCheck:
         if backend == "numpy":
             return NumpyRun(self.fixture, dtype, self.configuration.samples)
         assert self.opencl is not None
-        return OpenCLRun(self.fixture, dtype, self.configuration.samples, self.opencl, backend == SAMPLE_OUTER)
+        return OpenCLRun(
+            self.fixture, dtype, self.configuration.samples, self.opencl, backend == SAMPLE_OUTER
+        )
 
-    # ---------------------------------------------------------------------------------------------------- the point
+    # ---------------------------------------------------------------------------------------------- the point
     @cached_property
     def point(self) -> LayerPoint:
-        """Drawn again while a value is not finite, float32 does not determine it, or a gradient all but vanishes.
+        """Drawn again while a value is not finite, float32 does not determine it, or a gradient all but
+        vanishes.
 
         What cannot be had in ``DRAWS`` draws (a gradient that is 0 by nature) is left as it is.
         """
@@ -101,13 +104,19 @@ class LayerCheck:
 
         def normal(*shape: int) -> Array:
             drawn = spread * generator.normal(size=shape)
-            return np.abs(drawn) + 0.1 if attempt >= DRAWS // 2 else drawn  # roots and logarithms want positive values
+            return (
+                np.abs(drawn) + 0.1 if attempt >= DRAWS // 2 else drawn
+            )  # roots and logarithms want positive values
 
         parameters = {}
         for name, units in layer.parameters:
             rule = self.info.initial.get(name, {})
             parameters[name] = float(rule.get("value", 0.0)) + 0.5 * normal(units)
-        return LayerPoint(normal(layer.input.units, samples), parameters, generator.normal(size=(layer.output.units, samples)))
+        return LayerPoint(
+            normal(layer.input.units, samples),
+            parameters,
+            generator.normal(size=(layer.output.units, samples)),
+        )
 
     def _well_conditioned(self, point: LayerPoint) -> bool:
         kernels = [kernel for kernel in self.info.kernels if kernel.role in ("forward", "delta", "gradient")]
@@ -123,10 +132,15 @@ class LayerCheck:
         wide, narrow = found["float64"], found["float32"]
         if not all(np.isfinite(array).all() for array in wide.values()):
             return False
-        if any((relative(narrow[name], wide[name], terms[name]) > BACKENDS["float32"] / 5).any() for name in names):
+        if any(
+            (relative(narrow[name], wide[name], terms[name]) > BACKENDS["float32"] / 5).any()
+            for name in names
+        ):
             return False
         size = float(np.max(sizes_of(point, wide[PHI]), initial=0.0))
-        return all(np.max(np.abs(wide[name]), initial=0.0) >= FLOOR * size for name in wanted if wide[name].size)
+        return all(
+            np.max(np.abs(wide[name]), initial=0.0) >= FLOOR * size for name in wanted if wide[name].size
+        )
 
     @property
     def undefined(self) -> bool:
@@ -152,7 +166,7 @@ class LayerCheck:
         layer = self._placed(point, dtype)
         return {name: layer.got(name) for name in (*names, PHI)}
 
-    # ------------------------------------------------------------------------------------------------ both backends
+    # ------------------------------------------------------------------------------------------ both backends
     def _against_numpy(self, opencl: LayerRun, dtype: str, about: RowLabels) -> Iterator[CheckRow]:
         """Kernel by kernel, each on the arguments that NumPy's kernels gave."""
         numpy = LayerRun(self._run("numpy", dtype), self.info)
@@ -193,10 +207,11 @@ class LayerCheck:
         return names + ([kernel.position] if kernel.position is not None else [])
 
     def _terms(self, run: KernelRun, kernel: KernelInfo) -> dict[str, float]:
-        """How large the terms are that make up a kernel's output: its change under relative changes of its arguments.
+        """How large the terms are that make up a kernel's output: its change under relative changes of its
+        arguments.
 
-        Sums that cancel to 0 (the derivative by a mean) have no other scale.  The lesser of two random changes counts,
-        so that a jump that one of them crosses does not.
+        Sums that cancel to 0 (the derivative by a mean) have no other scale.  The lesser of two random
+        changes counts, so that a jump that one of them crosses does not.
         """
         assert isinstance(run, NumpyRun)
         fresh = NumpyRun(self.fixture, "float64", run.samples)

@@ -1,7 +1,9 @@
 """A layer's kernels in the order of its equations, at a point: what the gradient check evaluates.
 
-E = <c, phi(Z)> with random c per sample: its delta at the layer is c phi'(Z).  The activation below is part of the layer's
-check: what is perturbed is its Z, so that the input's delta must contain phi' of the layer below (equations 6 and 7).
+E = <c, phi(Z)> with random c per sample: its delta at the layer is c phi'(Z).  The activation below is part
+of the layer's
+check: what is perturbed is its Z, so that the input's delta must contain phi' of the layer below (equations 6
+and 7).
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from .kernel_run import FACTOR, PHI, KernelRun, derivative, value
 
 #: Differences are relative to at least this part of the sum of |c Y|.
 FLOOR = 1e-3
-#: Outputs count as at least this large: what cancels to 0 exactly (a normalised single value) leaves rounding of its parts.
+#: Outputs count as at least this large: what cancels to 0 exactly (a normalised single value) leaves rounding
+#: of its parts.
 LEAST = 0.1
 
 

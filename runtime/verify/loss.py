@@ -1,4 +1,6 @@
-"""The checks of activations, of every (loss, activation) pair, and of losses fused with a layer (equation 6, Table 3)."""
+"""The checks of activations, of every (loss, activation) pair, and of losses fused with a layer
+(equation 6, Table 3).
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,15 @@ from .verdict import BACKENDS, DIFFERENCES, FUSED, SAMPLE_OUTER, CheckRow, RowLa
 if TYPE_CHECKING:
     from ..opencl.backend import OpenCLBackend
 
-#: How far from a closed or open end of the admitted outputs values are drawn: rounding grows as 1/distance towards it.
+#: How far from a closed or open end of the admitted outputs values are drawn: rounding grows as 1/distance
+#: towards it.
 MARGIN = 0.05
 
 
 def activation_rows(activation: ActivationInfo, generator: np.random.Generator) -> Iterator[CheckRow]:
-    """phi' against differences of phi at random z, with NumPy (OpenCL's phi and phi' are checked inside the layers)."""
+    """phi' against differences of phi at random z, with NumPy (OpenCL's phi and phi' are checked inside
+    the layers).
+    """
     z = generator.normal(0.0, 2.0, (1, 200))
     about = RowLabels(activation.name, f"{z.size} random z", "numpy", "float64")
     try:
@@ -47,8 +52,15 @@ def activation_rows(activation: ActivationInfo, generator: np.random.Generator) 
 
         found = compare(moved, slopes, 1e-3, DIFFERENCES)
         yield about.row(
-            "differences", f"dphi_{activation.name}", "phi'", slopes, found.numeric, found.errors(slopes), DIFFERENCES, found.steps,
-        )  # fmt: skip
+            "differences",
+            f"dphi_{activation.name}",
+            "phi'",
+            slopes,
+            found.numeric,
+            found.errors(slopes),
+            DIFFERENCES,
+            found.steps,
+        )
     except RAISED as error:
         yield about.error(f"dphi_{activation.name}", "phi'", f"{type(error).__name__}: {error}")
 
@@ -68,7 +80,9 @@ def drawn_targets(loss: LossInfo, shape: tuple[int, ...], generator: np.random.G
     return drawn
 
 
-def admitted(loss: LossInfo, activation: ActivationInfo, count: int, generator: np.random.Generator) -> Array | None:
+def admitted(
+    loss: LossInfo, activation: ActivationInfo, count: int, generator: np.random.Generator
+) -> Array | None:
     """Random z whose phi(z) the loss admits, clear of the bounds; None where there are none."""
     z = generator.normal(0.0, 1.5, 200 * count)
     y = value(activation)(z)
@@ -92,7 +106,9 @@ class PairCheck:
     tensors: Mapping[str, Array] = field(default_factory=dict)
 
     def rows(self, opencl: OpenCLBackend | None, numpy: bool = True) -> Iterator[CheckRow]:
-        """All comparisons; none where no output of the activation is admitted, so that no network can use the pair."""
+        """All comparisons; none where no output of the activation is admitted, so that no network can
+        use the pair.
+        """
         z = admitted(self.loss, self.activation, self.units * self.samples, self.generator)
         if z is None:
             return
@@ -106,7 +122,10 @@ class PairCheck:
         runs = _runs(opencl is not None, numpy)
         for backend, dtype in runs:
             about = RowLabels(
-                f"loss {self.loss.name}", f"{self.activation.name}, {self.units} units, {self.samples} samples", backend, dtype
+                f"loss {self.loss.name}",
+                f"{self.activation.name}, {self.units} units, {self.samples} samples",
+                backend,
+                dtype,
             )
             try:
                 yield from self._one(about, opencl)
@@ -140,14 +159,24 @@ class PairCheck:
         run.put("T", self.tensors["T"])
         run.put("weight", self.tensors["weight"])
 
-    def _against_numpy(self, about: RowLabels, kernels: list[KernelInfo], found: Mapping[str, Array]) -> Iterator[CheckRow]:
+    def _against_numpy(
+        self, about: RowLabels, kernels: list[KernelInfo], found: Mapping[str, Array]
+    ) -> Iterator[CheckRow]:
         numpy = self._run("numpy", about.dtype, None)
         self._place(numpy, self.tensors["Z"])
         for kernel in kernels:
             numpy.run(kernel)
             theirs = numpy.get(kernel.output).astype(np.float64)
             errors = relative(found[kernel.name], theirs)
-            yield about.row("backends", kernel.name, kernel.output, found[kernel.name], theirs, errors, BACKENDS[about.dtype])
+            yield about.row(
+                "backends",
+                kernel.name,
+                kernel.output,
+                found[kernel.name],
+                theirs,
+                errors,
+                BACKENDS[about.dtype],
+            )
 
     def _against_differences(
         self, about: RowLabels, run: KernelRun, kernels: list[KernelInfo], found: Mapping[str, Array]
@@ -165,11 +194,22 @@ class PairCheck:
         differences = compare(moved, delta, 1e-3 * size, DIFFERENCES)
         errors = differences.errors(delta)
         yield about.row(
-            "differences", kernels[1].name, kernels[1].output, delta, differences.numeric, errors, DIFFERENCES, differences.steps
+            "differences",
+            kernels[1].name,
+            kernels[1].output,
+            delta,
+            differences.numeric,
+            errors,
+            DIFFERENCES,
+            differences.steps,
         )
 
     def _against_plain(
-        self, about: RowLabels, opencl: OpenCLBackend | None, kernels: list[KernelInfo], found: Mapping[str, Array]
+        self,
+        about: RowLabels,
+        opencl: OpenCLBackend | None,
+        kernels: list[KernelInfo],
+        found: Mapping[str, Array],
     ) -> Iterator[CheckRow]:
         """rho(t, y) and its derivative times phi'(z): the loss of the linear activation at y = phi(z)."""
         if self.plain.name not in self.loss.pairs or self.activation.name == self.plain.name:
@@ -240,18 +280,28 @@ class HeadCheck:
             for name, values in found.items():
                 theirs = numpy.get(name).astype(np.float64)
                 errors = relative(values, theirs)
-                yield about.row("backends", names[name].name, name, values, theirs, errors, BACKENDS[about.dtype])
+                yield about.row(
+                    "backends", names[name].name, name, values, theirs, errors, BACKENDS[about.dtype]
+                )
         if about.dtype != "float64":
             return
         for name, reference in self._unfused(run, about, opencl).items():
             errors = relative(found[name], reference)
             yield about.row("fused", names[name].name, name, found[name], reference, errors, FUSED)
         delta = found[kernels[1].output]
-        differences = compare(self._moved(run, kernels[0]), delta, 1e-3 * float(np.abs(found["r"]).max()), DIFFERENCES)
+        differences = compare(
+            self._moved(run, kernels[0]), delta, 1e-3 * float(np.abs(found["r"]).max()), DIFFERENCES
+        )
         yield about.row(
-            "differences", kernels[1].name, kernels[1].output, delta, differences.numeric, differences.errors(delta),
-            DIFFERENCES, differences.steps,
-        )  # fmt: skip
+            "differences",
+            kernels[1].name,
+            kernels[1].output,
+            delta,
+            differences.numeric,
+            differences.errors(delta),
+            DIFFERENCES,
+            differences.steps,
+        )
 
     def _run(self, about: RowLabels, opencl: OpenCLBackend | None) -> KernelRun:
         run: KernelRun
@@ -259,7 +309,9 @@ class HeadCheck:
             run = NumpyRun(self.fixture, about.dtype, self.configuration.samples)
         else:
             assert opencl is not None
-            run = OpenCLRun(self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == SAMPLE_OUTER)
+            run = OpenCLRun(
+                self.fixture, about.dtype, self.configuration.samples, opencl, about.backend == SAMPLE_OUTER
+            )
         for name, array in self.tensors.items():
             run.put(name, array)
         run.put(FACTOR, self.tensors[self.info.input])
@@ -269,7 +321,9 @@ class HeadCheck:
         return [kernel for kernel in self.info.kernels if kernel.role == "forward"]
 
     def _moved(self, run: KernelRun, error: KernelInfo) -> Moved:
-        """The fused error with one entry of the stage moved, and everything after the stage computed again."""
+        """The fused error with one entry of the stage moved, and everything after the stage computed
+        again.
+        """
         forward = self._forward()
         after = 1 + max(n for n, kernel in enumerate(forward) if kernel.output == self.head.tensor)
         stage = run.get(self.head.tensor).astype(np.float64)
@@ -285,13 +339,26 @@ class HeadCheck:
         return moved
 
     def _unfused(self, run: KernelRun, about: RowLabels, opencl: OpenCLBackend | None) -> dict[str, Array]:
-        """The error after the layer's output, and its delta brought to the stage by the layer's own delta kernels."""
+        """The error after the layer's output, and its delta brought to the stage by the layer's own
+        delta kernels.
+        """
         pair = [self.loss.kernel(name) for name in self.loss.pairs[self.linear.name]]
-        fixture, samples = loss_fixture(self.loss, self.configuration.layer.output.units), self.configuration.samples
-        after: KernelRun = NumpyRun(fixture, "float64", samples) if opencl is None or about.backend == "numpy" else OpenCLRun(
-            fixture, "float64", samples, opencl)  # fmt: skip
+        fixture, samples = (
+            loss_fixture(self.loss, self.configuration.layer.output.units),
+            self.configuration.samples,
+        )
+        after: KernelRun = (
+            NumpyRun(fixture, "float64", samples)
+            if opencl is None or about.backend == "numpy"
+            else OpenCLRun(fixture, "float64", samples, opencl)
+        )
         output = run.get(self.info.output)
-        for name, array in (("Y", output), ("Z", output), ("T", self.tensors["T"]), ("weight", self.tensors["weight"])):
+        for name, array in (
+            ("Y", output),
+            ("Z", output),
+            ("T", self.tensors["T"]),
+            ("weight", self.tensors["weight"]),
+        ):
             after.put(name, array)
         for kernel in pair:
             after.run(kernel)

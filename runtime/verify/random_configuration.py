@@ -17,7 +17,8 @@ from ..program.layer import Layer, LayerSpec, instantiate, layer
 from ..program.shape import Shape
 
 DRAWS = 3000
-#: Entries of input and parameters together, and of the output, of a configuration that is checked entry by entry.
+#: Entries of input and parameters together, and of the output, of a configuration that is checked entry by
+#: entry.
 MOST_ENTRIES = 200
 
 
@@ -33,10 +34,14 @@ class Configuration:
 
     def __str__(self) -> str:
         """One line: enough to build the layer again."""
-        given = {key: value for key, value in self.spec.to_dict().items() if key not in ("layer", "activation")}
+        given = {
+            key: value for key, value in self.spec.to_dict().items() if key not in ("layer", "activation")
+        }
         words = [f"{key} {_short(value)}" for key, value in given.items()]
         around = f"{self.spec.activation} above {self.lower}"
-        return ", ".join([f"input {self.shape}", *words, around, f"{self.samples} sample{'s' if self.samples > 1 else ''}"])
+        return ", ".join(
+            [f"input {self.shape}", *words, around, f"{self.samples} sample{'s' if self.samples > 1 else ''}"]
+        )
 
 
 def _short(value: Any) -> str:
@@ -59,7 +64,10 @@ def random_configuration(
         parameters = sum(units for _, units in found.parameters)
         if max(found.input.units + parameters, found.output.units) <= most:
             return Configuration(found, spec, shape, lower, int(generator.integers(1, 12)))
-    raise PhizError(f"layer {info.name}: no legal configuration among {DRAWS} random ones; the last was refused: {refused}")
+    raise PhizError(
+        f"layer {info.name}: no legal configuration among {DRAWS} random ones; the last was refused: "
+        f"{refused}"
+    )
 
 
 def _draw(info: LayerInfo, activation: str, generator: np.random.Generator) -> tuple[LayerSpec, Shape]:
@@ -67,11 +75,18 @@ def _draw(info: LayerInfo, activation: str, generator: np.random.Generator) -> t
     keywords, counts = _keywords(info, generator, None)
     if info.flat and generator.random() < 0.2 and shape.count % 2 == 0:
         shape = Shape(((2,),) * (shape.count // 2))  # maps that the layer flattens
-    counts |= {size.name: _count(info, shape) for size in info.sizes if size.source == "input" and size.axis == 0}
+    counts |= {
+        size.name: _count(info, shape) for size in info.sizes if size.source == "input" and size.axis == 0
+    }
     connections, sharing, ids = _connections(info, counts, generator)
     tables, _ = _keywords(info, generator, {**counts, **ids})
     spec = layer(
-        info.name, activation=activation, connections=connections or None, sharing=sharing or None, **keywords, **tables
+        info.name,
+        activation=activation,
+        connections=connections or None,
+        sharing=sharing or None,
+        **keywords,
+        **tables,
     )
     return spec, shape
 
@@ -142,7 +157,9 @@ def _connections(
         outputs, count = next(iter(rows.values())), len(next(iter(rows.values())))
         if free and generator.random() < 0.35:
             sharing[name] = str(generator.choice(["pair", "map"]))
-            ids |= {columns[c]: count if sharing[name] == "pair" else max(outputs, default=-1) + 1 for c in free}
+            ids |= {
+                columns[c]: count if sharing[name] == "pair" else max(outputs, default=-1) + 1 for c in free
+            }
         else:
             for column in free:
                 rows[column] = generator.integers(0, max(1, count), count).tolist()
@@ -152,16 +169,23 @@ def _connections(
 
 
 def _rows(known: Mapping[str, int], generator: np.random.Generator) -> dict[str, list[int]] | None:
-    """Columns of known sizes, rows in no order; some entries without any row.  None where a column admits no entry."""
+    """Columns of known sizes, rows in no order; some entries without any row.
+
+    None where a column admits no entry.
+    """
     if not known or min(known.values()) < 1:
         return None
     most = int(np.prod(list(known.values())))
     kind = generator.random()
     density = 1.0 if kind < 0.15 else generator.uniform(0.2, 0.9)
-    grid = np.stack(np.meshgrid(*[np.arange(size) for size in known.values()], indexing="ij"), axis=-1).reshape(most, -1)
+    grid = np.stack(
+        np.meshgrid(*[np.arange(size) for size in known.values()], indexing="ij"), axis=-1
+    ).reshape(most, -1)
     chosen = grid[generator.random(most) < density]
     if kind > 0.85 and len(chosen):
-        chosen = np.concatenate([chosen, chosen[generator.integers(0, len(chosen), 1)]])  # a connection given twice
+        chosen = np.concatenate(
+            [chosen, chosen[generator.integers(0, len(chosen), 1)]]
+        )  # a connection given twice
     if kind > 0.3:
         chosen = chosen[generator.permutation(len(chosen))]
     return {column: chosen[:, number].tolist() for number, column in enumerate(known)}

@@ -28,10 +28,11 @@ SAMPLE_OUTER = "opencl-rows"
 class CheckRow:
     """One comparison, its worst entry, and whether it holds.
 
-    ``check``: differences, taylor, adjoint, backends, fused or error.  ``value`` is what the kernels gave and ``reference``
-    what it is held against, at ``index`` of ``tensor`` (the entry, then the sample where there are samples).  ``error`` is
-    compared with ``tolerance``; for taylor both are orders, and the order must reach the tolerance.  ``step`` is that of
-    the differences, 0 where there is none.  ``note`` says what numbers cannot.
+    ``check``: differences, taylor, adjoint, backends, fused or error.  ``value`` is what the kernels gave and
+    ``reference`` what it is held against, at ``index`` of ``tensor`` (the entry, then the sample where there
+    are samples).  ``error`` is compared with ``tolerance``; for taylor both are orders, and the order must
+    reach the tolerance.  ``step`` is that of the differences, 0 where there is none.  ``note`` says what
+    numbers cannot.
     """
 
     check: str
@@ -60,7 +61,11 @@ class CheckRow:
         """How near to failing: above 1 it fails."""
         if not np.isfinite(self.error):
             return 0.0 if self.passed else float("inf")
-        return self.tolerance / max(self.error, 1e-300) if self.check == "taylor" else self.error / self.tolerance
+        return (
+            self.tolerance / max(self.error, 1e-300)
+            if self.check == "taylor"
+            else self.error / self.tolerance
+        )
 
     def noted(self, note: str) -> CheckRow:
         """The row with ``note``, where there is one."""
@@ -69,7 +74,10 @@ class CheckRow:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; numbers that JSON cannot hold become text."""
         record = {**asdict(self), "index": list(self.index), "verdict": self.verdict}
-        return {key: str(value) if isinstance(value, float) and not np.isfinite(value) else value for key, value in record.items()}
+        return {
+            key: str(value) if isinstance(value, float) and not np.isfinite(value) else value
+            for key, value in record.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -123,27 +131,42 @@ class RowLabels:
         return self.layer, self.configuration, self.backend, self.dtype
 
     def row(
-        self, check: str, kernel: str, tensor: str, values: Array, references: Array, errors: Array, tolerance: float,
+        self,
+        check: str,
+        kernel: str,
+        tensor: str,
+        values: Array,
+        references: Array,
+        errors: Array,
+        tolerance: float,
         steps: Array | float = 0.0,
-    ) -> CheckRow:  # fmt: skip
+    ) -> CheckRow:
         """A row of ``values`` held against ``references`` entry by entry; an empty tensor agrees."""
         if not errors.size:
-            return CheckRow(check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty")
+            return CheckRow(
+                check, *self._labels, kernel, tensor, (), 0.0, 0.0, 0.0, 0.0, tolerance, True, "empty"
+            )
         index = tuple(int(n) for n in np.unravel_index(int(np.argmax(errors)), errors.shape))
         value, reference, error = float(values[index]), float(references[index]), float(errors[index])
         step = float(np.broadcast_to(steps, errors.shape)[index])
         passed = error <= tolerance
-        return CheckRow(check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed)
+        return CheckRow(
+            check, *self._labels, kernel, tensor, index, value, reference, error, step, tolerance, passed
+        )
 
     def order(self, kernel: str, tensor: str, order: float) -> CheckRow:
         """A row for a Taylor remainder that vanishes with ``order``."""
         note = "no remainder above rounding: linear" if np.isinf(order) else ""
-        return CheckRow("taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note)
+        return CheckRow(
+            "taylor", *self._labels, kernel, tensor, (), order, 2.0, order, 0.0, ORDER, order >= ORDER, note
+        )
 
     def error(self, kernel: str, tensor: str, message: str) -> CheckRow:
         """A row for a kernel that could not be run."""
         nan = float("nan")
-        return CheckRow("error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message)
+        return CheckRow(
+            "error", *self._labels, kernel, tensor, (), nan, nan, float("inf"), 0.0, 0.0, False, message
+        )
 
 
 def relative(values: Array, references: Array, floor: float = 0.0) -> Array:

@@ -1,7 +1,8 @@
-"""``phiz verify``: every kernel of a generated folder against differences, against itself, and backend against backend.
+"""``phiz verify``: every kernel of a generated folder against differences, against itself, and backend
+against backend.
 
-Layers are drawn in random legal configurations, losses with every activation that they admit, activations at random points.
-A seed and a number of cases always give the same configurations.
+Layers are drawn in random legal configurations, losses with every activation that they admit, activations at
+random points. A seed and a number of cases always give the same configurations.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 Backends = Literal["numpy", "opencl", "all"]
 BACKENDS = ("numpy", "opencl", "all")
 LINEAR = "linear"
-#: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built for it.
+#: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built
+#: for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
 LOSS_SIZE_OPENCL = (3, 5)
 #: How often a configuration is drawn again whose stages are not finite.
@@ -75,17 +77,20 @@ def verify(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Check layers (families or variants), losses and activations by name; everything where ``names`` is empty.
+    """Check layers (families or variants), losses and activations by name; everything where ``names`` is
+    empty.
 
     ``folder``: a generated folder (default: the built-in kernels).
-    ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a variant is
+    ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a
+    variant is
         named.
     ``workers``: processes.
     ``progress(done, all)``: called after every configuration.
 
     A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
-    Raises PhizError for an unknown name, ManifestError for an unreadable folder, DeviceError without OpenCL (or its float64).
+    Raises PhizError for an unknown name, ManifestError for an unreadable folder, DeviceError without OpenCL
+    (or its float64).
     """
     started = time.perf_counter()
     if cases < 1:
@@ -101,12 +106,13 @@ def verify(
             _opencl().require(dtype)
     found = _pooled(setting, tasks, workers, progress) if workers > 1 else _in_turn(setting, tasks, progress)
     changed = [
-        RowLabels(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate") for name in edited
+        RowLabels(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate")
+        for name in edited
     ]
     return Report((*changed, *concatenated(found)), seed, time.perf_counter() - started)
 
 
-# ---------------------------------------------------------------------------------------------------------- the folder
+# ------------------------------------------------------------------------------------------------- the folder
 @lru_cache(maxsize=8)
 def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest of a folder, and the files that differ from what it says of them."""
@@ -115,7 +121,9 @@ def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
     except ManifestError:
         try:
             data = json.loads((path / "manifest.json").read_bytes())
-            digests = {str(name): hashlib.sha256((path / name).read_bytes()).hexdigest() for name in data["files"]}
+            digests = {
+                str(name): hashlib.sha256((path / name).read_bytes()).hexdigest() for name in data["files"]
+            }
             edited = tuple(name for name, digest in digests.items() if digest != data["files"][name])
             manifest = parse(data, Folder(path, digests))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -125,7 +133,7 @@ def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
         return manifest, edited
 
 
-# ------------------------------------------------------------------------------------------------------------ the plan
+# --------------------------------------------------------------------------------------------------- the plan
 def plan(manifest: Manifest, names: Sequence[str], cases: int) -> list[Task]:
     """What is checked, in order."""
     known = {*manifest.families, *manifest.layers, *manifest.losses, *manifest.activations}
@@ -170,7 +178,7 @@ def _inside_layers(manifest: Manifest, activation: str, cases: int) -> Iterator[
             yield Task("loss", loss, case)
 
 
-# --------------------------------------------------------------------------------------------------------- the running
+# ------------------------------------------------------------------------------------------------ the running
 @lru_cache(maxsize=1)
 def _opencl() -> OpenCLBackend:
     from ..opencl.backend import OpenCLBackend
@@ -222,7 +230,9 @@ def _loss_rows(
     return rows
 
 
-def _in_turn(setting: Setting, tasks: Sequence[Task], progress: Callable[[int, int], None] | None) -> list[list[CheckRow]]:
+def _in_turn(
+    setting: Setting, tasks: Sequence[Task], progress: Callable[[int, int], None] | None
+) -> list[list[CheckRow]]:
     found = []
     for number, task in enumerate(tasks):
         found.append(perform(setting, task))
@@ -243,7 +253,11 @@ def _pooled(
                 if progress is not None:
                     progress(done + 1, len(tasks))
         except BrokenProcessPool:
-            left = [task.name for task, future in zip(tasks, futures, strict=True) if future.cancelled() or future.exception()]
+            left = [
+                task.name
+                for task, future in zip(tasks, futures, strict=True)
+                if future.cancelled() or future.exception()
+            ]
             raise PhizError(
                 f"a process ended abruptly while checking {' or '.join(dict.fromkeys(left[:workers]))} "
                 "(an OpenCL driver may abort on a kernel); try: --backend numpy"

@@ -19,7 +19,9 @@ def build(given: dict[str, Any], backend: str) -> Worked:
     for number, (_, units) in enumerate(pairwise(sizes)):
         softmax = given["error"] == "softmax_ce" and number == last
         activation = ACTIVATIONS[given["activations"][number]]
-        specs.append(layer("softmax", maps=units) if softmax else layer("dense", maps=units, activation=activation))
+        specs.append(
+            layer("softmax", maps=units) if softmax else layer("dense", maps=units, activation=activation)
+        )
     parameters = [part for pair in zip(given["W"], given["b"], strict=True) for part in pair]
     return Worked(specs, sizes[0], LOSSES[given["error"]], backend, parameters, given["X"], given["T"])
 
@@ -46,9 +48,14 @@ def test_residuals_and_jacobian_of_levenberg_marquardt(name: str, backend: str) 
     """Equations 104-110: r and J, one row per component or (residual "norm") per sample."""
     given, expected = cases()[name]["inputs"], cases()[name]["expected"]
     sizes = given["sizes"]
-    specs = [layer("dense", maps=n, activation=ACTIVATIONS[a]) for n, a in zip(sizes[1:], given["activations"], strict=True)]
+    specs = [
+        layer("dense", maps=n, activation=ACTIVATIONS[a])
+        for n, a in zip(sizes[1:], given["activations"], strict=True)
+    ]
     network = Network(specs, sizes[0], loss="mse", backend=backend, dtype="float64")
-    parameters = np.array(given["omega"])  # the paper's order, unit by unit and then biases, is that of the flat vector
+    parameters = np.array(
+        given["omega"]
+    )  # the paper's order, unit by unit and then biases, is that of the flat vector
     inputs, targets = np.array(given["X"]), np.array(given["T"])
     chunks = list(network.jacobian_chunks(parameters, inputs, targets, chunk=3))
     residuals = np.concatenate([r for r, _ in chunks])
@@ -67,4 +74,3 @@ def test_residuals_and_jacobian_of_levenberg_marquardt(name: str, backend: str) 
     error, gradient = network.value_and_gradient(parameters, inputs, targets)
     agree(error, expected["E_before"], "E")
     agree(gradient, expected["grad"], "dE/d omega")
-

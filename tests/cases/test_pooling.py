@@ -20,7 +20,9 @@ def above_tanh(spec: LayerSpec, given: dict[str, Any], parameters: list[Any], ba
 @pytest.mark.parametrize("name", named("subsample_"))
 def test_weighted_subsampling(name: str, backend: str) -> None:
     given, expected = cases()[name]["inputs"], cases()[name]["expected"]
-    specs = [layer("subsampling", window=given["K"], connections=given["D"], sharing="map", activation="tanh")]
+    specs = [
+        layer("subsampling", window=given["K"], connections=given["D"], sharing="map", activation="tanh")
+    ]
     if given["D"] == [[i] for i in range(len(np.array(given["Z0"])))]:
         specs.append(layer("subsampling", window=given["K"], activation="tanh"))  # equation 87: j = i
     for spec in specs:

@@ -24,14 +24,20 @@ def test_radial_basis_network(name: str, backend: str) -> None:
     y = Worked([below], units, "mse", backend, [identity], [given["z1"]], [given["z1"]]).outputs[0].tolist()
     centres = [y if np.allclose(c, y, rtol=0, atol=1e-12) else c for c in given["C"]]
     parameters = [centres, given["beta"], weights]
-    found = Worked([below, *above], units, "mse", backend, [identity, *parameters], [given["z1"]], [given["t"]])
+    found = Worked(
+        [below, *above], units, "mse", backend, [identity, *parameters], [given["z1"]], [given["t"]]
+    )
     agree(found.value, expected["E"], "E")
     agree(found.outputs[0], expected["y_out"], "y")
     agree(found.delta(2)[0], expected["delta_out"], "delta of the combination")
     agree(found.delta(1)[0], expected["delta_rbf"], "delta of the functions")
     agree(found.slope(1, "c"), expected["dC"], "dC")
     agree(found.slope(1, "beta"), expected["dbeta"], "dbeta")
-    agree(found.slope(2, "a"), [expected["da"][i][j] for i, inputs in enumerate(given["D"]) for j in inputs], "da")
+    agree(
+        found.slope(2, "a"),
+        [expected["da"][i][j] for i, inputs in enumerate(given["D"]) for j in inputs],
+        "da",
+    )
     agree(found.delta(0)[0], expected["delta_1"], "delta below")
     alone = Worked(above, units, "mse", backend, parameters, [y], [given["t"]])
     agree(alone.input_gradient[0], expected["dy1"], "dE/dy below")

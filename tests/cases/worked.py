@@ -1,4 +1,6 @@
-"""The worked cases of the paper's equations, and networks evaluated so that every delta can be held against them."""
+"""The worked cases of the paper's equations, and networks evaluated so that every delta can be held
+against them.
+"""
 
 from __future__ import annotations
 
@@ -44,18 +46,28 @@ def agree(found: Any, expected: Any, what: str) -> None:
     left, right = flat(found if not isinstance(found, np.ndarray) else found.tolist()), flat(expected)
     assert left.shape == right.shape, f"{what}: {left.shape} for {right.shape}"
     wrong = ~(np.abs(left - right) <= 1e-11 * np.maximum(1, np.abs(right)))
-    assert not wrong.any(), f"{what}: entry {np.argmax(wrong)} is {left[np.argmax(wrong)]}, expected {right[np.argmax(wrong)]}"
+    assert not wrong.any(), (
+        f"{what}: entry {np.argmax(wrong)} is {left[np.argmax(wrong)]}, expected {right[np.argmax(wrong)]}"
+    )
 
 
 class Worked:
     """A network with given parameters on given samples: everything that one gradient computes.
 
-    The gradient as training takes it, in fused passes; the rest, which is traced kernel by kernel as well, one launch per kernel,
-    so that each kernel is built once (``test_opencl_fused`` holds the two ways against one another, pass by pass).
+    The gradient as training takes it, in fused passes; the rest, which is traced kernel by kernel as well,
+    one launch per kernel, so that each kernel is built once (``test_opencl_fused`` holds the two ways against
+    one another, pass by pass).
     """
 
     def __init__(
-        self, layers: Sequence[LayerSpec], shape: Any, loss: str, backend: str, parameters: Sequence[Any], inputs: Any, targets: Any
+        self,
+        layers: Sequence[LayerSpec],
+        shape: Any,
+        loss: str,
+        backend: str,
+        parameters: Sequence[Any],
+        inputs: Any,
+        targets: Any,
     ) -> None:
         def network(kind: str | Backend) -> Network:
             return Network(layers, shape, loss=loss, backend=kind, dtype="float64")
@@ -74,7 +86,11 @@ class Worked:
         """dE/d parameter, flat; the sum of the per-sample gradients is held against it on the way."""
         piece = next(piece for piece in self.network.slices if (piece.layer, piece.name) == (layer, name))
         part = slice(piece.offset, piece.stop)
-        agree(self.sample_gradients[:, part].sum(axis=0), self.gradient[part], f"{name}: sum of the sample gradients")
+        agree(
+            self.sample_gradients[:, part].sum(axis=0),
+            self.gradient[part],
+            f"{name}: sum of the sample gradients",
+        )
         return self.gradient[part]
 
     def delta(self, layer: int, stage: str | None = None) -> np.ndarray:
@@ -85,6 +101,8 @@ class Worked:
         resident = executor.upload(self.inputs, self.targets, None)
         written = {
             step.writes.key: np.array(array)
-            for step, array in executor.trace(resident, Request(losses=True, gradients="sum", input_gradient=True))
+            for step, array in executor.trace(
+                resident, Request(losses=True, gradients="sum", input_gradient=True)
+            )
         }
         return written[key].T

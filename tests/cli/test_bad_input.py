@@ -44,7 +44,7 @@ def npz(path: Path, x: np.ndarray, y: np.ndarray) -> str:
     return str(path)
 
 
-# ------------------------------------------------------------------------------------------------------------- options
+# ---------------------------------------------------------------------------------------------------- options
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,25 +56,36 @@ def npz(path: Path, x: np.ndarray, y: np.ndarray) -> str:
         (["train", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["train", "--option", "memory"], "expected NAME=VALUE, got 'memory'"),
         (["evaluate"], "the following arguments are required: WEIGHTS"),
-        ([*FAST, "--optimizer", "adam"], "optimizer: expected one of gd, sgd, momentum, cg, bfgs, lbfgs, lm, got 'adam'"),
+        (
+            [*FAST, "--optimizer", "adam"],
+            "optimizer: expected one of gd, sgd, momentum, cg, bfgs, lbfgs, lm, got 'adam'",
+        ),
         ([*FAST, "--optimizer", "lbfgs", "--rate", "0.1"], "lbfgs: takes no rate"),
         ([*FAST, "--line-search", "newton", "--batch", "0"], "line_search: expected one of strong-wolfe"),
         ([*FAST, "--seed", "-1"], "seed"),
         ([*FAST, "--epochs", "0"], "epochs: expected at least 1, got 0"),
         ([*FAST, "--validation", "1.5"], "expected a validation fraction in [0, 1), got 1.5"),
         ([*FAST, "--network", "lenett"], "network 'lenett': expected one of lenet-digits"),
-        ([*FAST, "--data", "digit"], "digit: expected one of digits, diabetes, breast-cancer, or an existing file"),
+        (
+            [*FAST, "--data", "digit"],
+            "digit: expected one of digits, diabetes, breast-cancer, or an existing file",
+        ),
         ([*FAST, "--data", "diabetes", "--network", "lenet-digits"], "network lenet-digits: expected images"),
         ([*FAST, "--resume"], "weights.safetensors: there is no run to resume"),
-        ([*FAST, "--optimizer", "lm", "--network", "mlp-digits", "--option", "damping=-1"], "lm: expected damping > 0"),
+        (
+            [*FAST, "--optimizer", "lm", "--network", "mlp-digits", "--option", "damping=-1"],
+            "lm: expected damping > 0",
+        ),
     ],
 )
-def test_arguments(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = ["--out", str(tmp_path / "out")] if arguments[:3] == FAST[:3] else []
     assert message in refused(capsys, *arguments, *out)
 
 
-# ---------------------------------------------------------------------------------------------------------------- data
+# ------------------------------------------------------------------------------------------------------- data
 def test_data_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     bad = x.copy()
@@ -83,7 +94,9 @@ def test_data_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[
         npz(tmp_path / "nan.npz", bad, y): "nan",
         npz(tmp_path / "empty.npz", x[:0], y[:0]): "0",
         npz(tmp_path / "unequal.npz", x, y[:-1]): "39",
-        npz(tmp_path / "label.npz", x, np.where(y == 1, -3, 0)): "expected a label of at least 0, got -3 at sample 1",
+        npz(
+            tmp_path / "label.npz", x, np.where(y == 1, -3, 0)
+        ): "expected a label of at least 0, got -3 at sample 1",
         npz(tmp_path / "inf.npz", x, np.where(y == 1, np.inf, 0.5)): "inf",
     }
     whole = (tmp_path / "unequal.npz").read_bytes()
@@ -117,18 +130,34 @@ def test_truncated_idx_files(cut: int, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_targets_that_the_loss_does_not_admit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = npz(tmp_path / "d.npz", np.ones((40, 2)), np.linspace(-1, 1, 40))
-    (tmp_path / "net.toml").write_text('loss = "binary_ce"\n[[layers]]\nlayer = "dense"\nmaps = 1\nactivation = "sigmoid"\n')
-    arguments = [*FAST, "--data", file, "--network", str(tmp_path / "net.toml"), "--out", str(tmp_path / "out")]
+    (tmp_path / "net.toml").write_text(
+        'loss = "binary_ce"\n[[layers]]\nlayer = "dense"\nmaps = 1\nactivation = "sigmoid"\n'
+    )
+    arguments = [
+        *FAST,
+        "--data",
+        file,
+        "--network",
+        str(tmp_path / "net.toml"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert "loss binary_ce admits [0, 1]" in refused(capsys, *arguments)
 
 
-# ------------------------------------------------------------------------------------------------------------ networks
+# --------------------------------------------------------------------------------------------------- networks
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ('[{"layer": "convolution", "maps": 2, "kernel": 9}, {"layer": "softmax", "maps": 10}]', "layer 0 (convolution)"),
+        (
+            '[{"layer": "convolution", "maps": 2, "kernel": 9}, {"layer": "softmax", "maps": 10}]',
+            "layer 0 (convolution)",
+        ),
         ('[{"layer": "convolution", "maps": 2, "kernel": 3, "stride": 0}]', "layer 0 (convolution): stride"),
-        ('[{"layer": "dense", "maps": 10, "activation": "swish"}]', "layer 0 (dense): unknown activation 'swish'"),
+        (
+            '[{"layer": "dense", "maps": 10, "activation": "swish"}]',
+            "layer 0 (dense): unknown activation 'swish'",
+        ),
         ('[{"layer": "convolution", "kernel": 3, "connections": [[1]]}]', "layer 0 (convolution)"),
         ('[{"layer": "dense", "maps": 5}, {"layer": "max_pooling"}]', "layer 1 (max_pooling)"),
         ('[{"layer": "softmax", "maps": 7}]', "10 classes, but the network has 7 outputs"),
@@ -136,13 +165,15 @@ def test_targets_that_the_loss_does_not_admit(tmp_path: Path, capsys: pytest.Cap
         ("3", "expected a list of layers, got a number"),
     ],
 )
-def test_networks_that_do_not_fit(layers: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_networks_that_do_not_fit(
+    layers: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "net.json").write_text('{"layers": ' + layers + "}")
     line = refused(capsys, *FAST, "--network", str(tmp_path / "net.json"), "--out", str(tmp_path / "out"))
     assert message in line
 
 
-# ------------------------------------------------------------------------------------------------- kernels and devices
+# ---------------------------------------------------------------------------------------- kernels and devices
 def test_kernels_of_another_version_or_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "generated"
     shutil.copytree(builtin_path(), folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -158,7 +189,9 @@ def test_kernels_of_another_version_or_edited(tmp_path: Path, capsys: pytest.Cap
     assert "manifest.json: cannot be read" in refused(capsys, *arguments)
 
 
-def test_no_opencl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_opencl(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none() -> list[object]:
         raise DeviceError('no OpenCL platform found; install one with: pip install "pyopencl[pocl]"')
 
@@ -168,16 +201,31 @@ def test_no_opencl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert main(arguments) == 0  # auto: NumPy serves
 
 
-def test_no_double_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_double_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("phiz.runtime.opencl.device.device.has_fp64", lambda device: False)
-    arguments = ["train", "--network", "linear", "--epochs", "1", "--quiet", "--out", str(tmp_path / "out"), "--dtype", "float64"]
+    arguments = [
+        "train",
+        "--network",
+        "linear",
+        "--epochs",
+        "1",
+        "--quiet",
+        "--out",
+        str(tmp_path / "out"),
+        "--dtype",
+        "float64",
+    ]
     assert "has no double precision" in refused(capsys, *arguments, "--backend", "opencl")
     assert main(["doctor"]) == 1
 
 
 def test_a_device_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for backend in ("opencl", "auto"):
-        line = refused(capsys, "train", "--backend", backend, "--device", "9:9", "--out", str(tmp_path / "out"))
+        line = refused(
+            capsys, "train", "--backend", backend, "--device", "9:9", "--out", str(tmp_path / "out")
+        )
         assert "no OpenCL device matches '9:9'" in line
 
 
@@ -188,22 +236,34 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_memory_that_the_method_would_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wide = '{"layers": [{"layer": "dense", "maps": 5000, "activation": "tanh"}, {"layer": "softmax", "maps": 10}]}'
+    wide = (
+        '{"layers": [{"layer": "dense", "maps": 5000, "activation": "tanh"}, {"layer": "softmax", '
+        '"maps": 10}]}'
+    )
     (tmp_path / "net.json").write_text(wide)
     line = refused(
-        capsys, *FAST, "--optimizer", "bfgs", "--network", str(tmp_path / "net.json"), "--out", str(tmp_path / "out")
-    )  # fmt: skip
+        capsys,
+        *FAST,
+        "--optimizer",
+        "bfgs",
+        "--network",
+        str(tmp_path / "net.json"),
+        "--out",
+        str(tmp_path / "out"),
+    )
     assert "bfgs: 375,010 parameters need" in line and "GiB" in line
 
 
-# ------------------------------------------------------------------------------------------------------------- weights
+# ---------------------------------------------------------------------------------------------------- weights
 def test_weights_that_do_not_fit(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate = ["evaluate", "--backend", "numpy"]
     assert "expected a readable checkpoint" in refused(capsys, *evaluate, str(tmp_path / "none.safetensors"))
     wide = npz(tmp_path / "wide.npz", np.zeros((20, 1, 9, 9)), np.arange(20) % 10)
     assert "wide.npz: samples of shape (1, 9, 9)" in refused(capsys, *evaluate, str(weights), "--data", wide)
     labels = npz(tmp_path / "labels.npz", np.zeros((20, 1, 8, 8)), np.arange(20) % 12)
-    assert "expected a label in 0..9, got 10 at sample 10" in refused(capsys, *evaluate, str(weights), "--data", labels)
+    assert "expected a label in 0..9, got 10 at sample 10" in refused(
+        capsys, *evaluate, str(weights), "--data", labels
+    )
     whole = weights.read_bytes()
     for cut in (0, 7, 100, len(whole) - 1):
         weights.write_bytes(whole[:cut])

@@ -1,4 +1,6 @@
-"""Data that are not those of the training: said, put in order by name, or refused; no part of them passes for a test."""
+"""Data that are not those of the training: said, put in order by name, or refused; no part of them
+passes for a test.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,27 @@ from phiz.runtime.training.train import train
 from tests.cli.test_bad_input import refused
 from tests.runtime.training.training_data import network
 
-TRAIN = ["train", "--backend", "numpy", "--network", "linear", "--optimizer", "lbfgs", "--epochs", "20", "--quiet"]
+TRAIN = [
+    "train",
+    "--backend",
+    "numpy",
+    "--network",
+    "linear",
+    "--optimizer",
+    "lbfgs",
+    "--epochs",
+    "20",
+    "--quiet",
+]
 COLUMNS = ("width", "height", "depth", "kind")
 
 
 def table(path: Path, rows: list[list[str]], columns: tuple[str, ...] = COLUMNS) -> str:
     """The named columns of ``rows``, in that order."""
     order = [COLUMNS.index(name) for name in columns]
-    path.write_text("".join(",".join(row) + "\n" for row in [list(columns), *([row[i] for i in order] for row in rows)]))
+    path.write_text(
+        "".join(",".join(row) + "\n" for row in [list(columns), *([row[i] for i in order] for row in rows)])
+    )
     return str(path)
 
 
@@ -41,7 +56,10 @@ def rows() -> list[list[str]]:
     kinds = np.arange(80) % 3
     values = random.normal(size=(80, 3)) * 0.3 + 2 * np.eye(3)[kinds]
     scaled = values * [1, 100, 0.01]
-    return [[*(f"{value:.5g}" for value in row), ("oak", "ash", "elm")[kind]] for row, kind in zip(scaled, kinds, strict=True)]
+    return [
+        [*(f"{value:.5g}" for value in row), ("oak", "ash", "elm")[kind]]
+        for row, kind in zip(scaled, kinds, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -62,7 +80,9 @@ def scored(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
 def test_the_file_keeps_what_was_read(trained: tuple[str, str]) -> None:
     data, weights = trained
     read = checkpoint.load(weights).training["data"]["read"]
-    assert read["samples"] == 80 and read["columns"] == ["width", "height", "depth"] and read["target"] == "kind"
+    assert (
+        read["samples"] == 80 and read["columns"] == ["width", "height", "depth"] and read["target"] == "kind"
+    )
     for dtype in ("float32", "float64"):
         source = load(data, dtype).source
         assert source is not None and source.digest == read["digest"]
@@ -100,7 +120,9 @@ def test_every_change_is_seen(
     if change != "renamed":
         table(Path(data), rows)
     line = refused(capsys, "evaluate", "--backend", "numpy", weights, "--data", data)
-    assert {"class": "no samples of elm", "renamed": "expected a target column 'kind'"}.get(change, "digest was") in line
+    assert {"class": "no samples of elm", "renamed": "expected a target column 'kind'"}.get(
+        change, "digest was"
+    ) in line
 
 
 def test_a_copy_elsewhere_is_the_same_data_and_a_changed_copy_is_not(
@@ -108,11 +130,16 @@ def test_a_copy_elsewhere_is_the_same_data_and_a_changed_copy_is_not(
 ) -> None:
     data, weights = trained
     own = scored(capsys, weights, "--data", data)
-    assert scored(capsys, weights, "--data", table(tmp_path / "copy.csv", rows)) == {**own, "data": str(tmp_path / "copy.csv")}
+    assert scored(capsys, weights, "--data", table(tmp_path / "copy.csv", rows)) == {
+        **own,
+        "data": str(tmp_path / "copy.csv"),
+    }
     other = table(tmp_path / "other.csv", rows[:40])
     found = scored(capsys, weights, "--data", other)
     assert (found["part"], found["samples"]) == ("all", 40) and "note" not in found
-    assert "not the samples that" in refused(capsys, "evaluate", "--backend", "numpy", weights, "--data", other, "--part", "test")
+    assert "not the samples that" in refused(
+        capsys, "evaluate", "--backend", "numpy", weights, "--data", other, "--part", "test"
+    )
 
 
 def test_columns_are_put_in_the_order_of_the_training(
@@ -124,7 +151,9 @@ def test_columns_are_put_in_the_order_of_the_training(
     turned = table(tmp_path / "turned.csv", rows, ("kind", "depth", "width", "height"))
     assert scored(capsys, weights, "--data", turned) == {**own, "data": turned}
     everything = scored(capsys, weights, "--data", turned, "--part", "all")
-    assert everything["accuracy"] == scored(capsys, weights, "--data", data, "--part", "all")["accuracy"] > 0.9
+    assert (
+        everything["accuracy"] == scored(capsys, weights, "--data", data, "--part", "all")["accuracy"] > 0.9
+    )
 
 
 def test_missing_and_additional_columns_are_named(
@@ -133,7 +162,9 @@ def test_missing_and_additional_columns_are_named(
     weights = trained[1]
     arguments = ["evaluate", "--backend", "numpy", weights, "--data"]
     fewer = table(tmp_path / "fewer.csv", rows, ("width", "depth", "kind"))
-    assert "expected the columns width, height, depth as in training; missing height" in refused(capsys, *arguments, fewer)
+    assert "expected the columns width, height, depth as in training; missing height" in refused(
+        capsys, *arguments, fewer
+    )
     renamed = tmp_path / "renamed.csv"
     renamed.write_text(Path(trained[0]).read_text().replace("height", "tall"))
     assert "missing height; additional tall" in refused(capsys, *arguments, str(renamed))
@@ -147,7 +178,10 @@ def test_missing_and_additional_columns_are_named(
 
 def test_arrays_and_images_have_a_digest_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
-    for name, x in (("table", random.normal(size=(60, 3))), ("images", random.integers(0, 255, (60, 4, 4)).astype(np.uint8))):
+    for name, x in (
+        ("table", random.normal(size=(60, 3))),
+        ("images", random.integers(0, 255, (60, 4, 4)).astype(np.uint8)),
+    ):
         data = tmp_path / f"{name}.npz"
         np.savez(data, x=x, y=np.arange(60) % 2)
         assert main([*TRAIN, "--data", str(data), "--out", str(tmp_path / name)]) == 0
@@ -156,7 +190,9 @@ def test_arrays_and_images_have_a_digest_too(tmp_path: Path, capsys: pytest.Capt
         assert scored(capsys, weights, "--data", str(data))["part"] == "test"
         x[7] = x[8]
         np.savez(data, x=x, y=np.arange(60) % 2)
-        assert "npz: not the samples that" in refused(capsys, "evaluate", "--backend", "numpy", weights, "--data", str(data))
+        assert "npz: not the samples that" in refused(
+            capsys, "evaluate", "--backend", "numpy", weights, "--data", str(data)
+        )
 
 
 def test_a_source_with_its_own_test_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +210,9 @@ def test_a_source_with_its_own_test_part(tmp_path: Path, capsys: pytest.CaptureF
     assert scored(capsys, weights, "--data", str(tmp_path / "d.npz"))["samples"] == 10
     assert scored(capsys, weights, "--data", str(tmp_path / "d.npz"), "--part", "all")["samples"] == 50
     np.savez(tmp_path / "d.npz", **{**parts, "x_test": np.zeros((10, 3))})
-    found = scored(capsys, weights, "--data", str(tmp_path / "d.npz"))  # not drawn: these were never trained on
+    found = scored(
+        capsys, weights, "--data", str(tmp_path / "d.npz")
+    )  # not drawn: these were never trained on
     assert found["samples"] == 10 and "changed since the training: digest was" in found["note"]
 
 
@@ -204,8 +242,12 @@ def test_a_run_is_not_resumed_on_data_that_changed(
     assert Path(weights).read_bytes() == before
 
 
-def test_large_numbers_are_evaluated_as_they_were_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Time stamps 1700000000 + i in float32, and a target that is linear in them, in equally large numbers."""
+def test_large_numbers_are_evaluated_as_they_were_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Time stamps 1700000000 + i in float32, and a target that is linear in them, in equally large
+    numbers.
+    """
     text = "".join(f"{1_700_000_000 + i},{1_600_000_000 + 3 * i + (i % 7) / 8}\n" for i in range(400))
     (tmp_path / "t.csv").write_text("t,q\n" + text)
     data = ["--data", str(tmp_path / "t.csv")]
@@ -216,8 +258,10 @@ def test_large_numbers_are_evaluated_as_they_were_trained_on(tmp_path: Path, cap
     assert found["deviation"] == trained["test"]["deviation"] < 0.4  # of the steps of eighths, 0.25
 
 
-# ------------------------------------------------------------------------------------------------------- what is opened
-def test_a_recorded_path_is_opened_only_when_it_is_named(trained: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+# --------------------------------------------------------------------------------------------- what is opened
+def test_a_recorded_path_is_opened_only_when_it_is_named(
+    trained: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     data, weights = trained
     line = refused(capsys, "evaluate", weights, "--backend", "numpy")
     typed = shlex.split(line.partition("so name it: phiz ")[2])
@@ -226,19 +270,23 @@ def test_a_recorded_path_is_opened_only_when_it_is_named(trained: tuple[str, str
     assert "data.csv, test, 20 samples" in capsys.readouterr().out
 
 
-def test_a_weights_file_does_not_choose_what_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weights_file_does_not_choose_what_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("phiz.runtime.training.evaluate.load_whole", lambda *_, **__: pytest.fail("opened"))
     os.mkfifo(tmp_path / "pipe.csv")
     parts = split(load("digits"), seed=0)
     file = tmp_path / "weights.safetensors"
     for source in (str(tmp_path / "pipe.csv"), "a\nb\0.csv"):
         train(network(parts), parts, Settings("lbfgs", epochs=2), file=file, data={"source": source})
-        with pytest.raises(PhizError, match=r"is not opened unasked, so name it: phiz evaluate .* --data") as caught:
+        with pytest.raises(
+            PhizError, match=r"is not opened unasked, so name it: phiz evaluate .* --data"
+        ) as caught:
             evaluate(file, backend="numpy")
         assert "\n" not in str(caught.value)
 
 
-# ----------------------------------------------------------------------------------------------------------- old files
+# -------------------------------------------------------------------------------------------------- old files
 def test_a_file_that_says_nothing_of_its_data_is_evaluated_with_a_note(
     trained: tuple[str, str], rows: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,7 +316,9 @@ def test_a_file_that_says_nothing_of_its_data_is_evaluated_with_a_note(
         {"test": []},
     ],
 )
-def test_a_malformed_description_of_the_data_is_one_line(change: dict[str, Any], trained: tuple[str, str]) -> None:
+def test_a_malformed_description_of_the_data_is_one_line(
+    change: dict[str, Any], trained: tuple[str, str]
+) -> None:
     data, weights = trained
     _, saved = training_file.load(weights)
     net = evaluate(weights, data, backend="numpy").network

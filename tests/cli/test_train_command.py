@@ -24,24 +24,37 @@ def train(out: Path, *more: str, quiet: bool = True) -> list[str]:
     return ["train", *FAST, "--out", str(out), *(["--quiet"] if quiet else []), *more]
 
 
-def test_train_leaves_weights_history_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_leaves_weights_history_and_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(train(tmp_path / "a" / "b", quiet=False)) == 0
     out, err = capsys.readouterr()
     rows = [line[:22].strip() for line in out.splitlines()]
     assert rows[:2] == ["ended", "best"] and rows[-5:] == ["seconds", "wrote", "wrote", "wrote", "wrote"]
     assert {"train loss", "validation accuracy", "test loss", "test accuracy"} < set(rows)
     assert "digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, 2, 3, 4, 5, …)" in err
-    assert "epoch 5/5" in err and "linear: 650 parameters, 1168 training samples and 180 for validation" in err
+    assert (
+        "epoch 5/5" in err and "linear: 650 parameters, 1168 training samples and 180 for validation" in err
+    )
     folder = tmp_path / "a" / "b"
-    assert sorted(file.name for file in folder.iterdir()) == ["filters.png", "history.json", "loss.png", "weights.safetensors"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "filters.png",
+        "history.json",
+        "loss.png",
+        "weights.safetensors",
+    ]
     for picture in ("filters.png", "loss.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
     found = history.load(folder / "history.json")
-    assert len(found.epochs) == 6 and found.about["optimizer"] == "momentum" and found.stopped == "5 epochs done"
+    assert (
+        len(found.epochs) == 6 and found.about["optimizer"] == "momentum" and found.stopped == "5 epochs done"
+    )
     assert checkpoint.load(folder / "weights.safetensors").parameters.shape == (650,)
 
 
-def test_json_says_what_the_text_says_and_evaluate_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_what_the_text_says_and_evaluate_agrees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(train(tmp_path, "--json", "--seed", "3")) == 0
     out, err = capsys.readouterr()
     document = json.loads(out)
@@ -74,27 +87,56 @@ def test_every_optimizer_trains(optimizer: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_options_reach_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--optimizer", "lbfgs", "--line-search", "brent", "--option", "memory=4", "--option", "gtol=1.5", "--json"]
+    options = [
+        "--optimizer",
+        "lbfgs",
+        "--line-search",
+        "brent",
+        "--option",
+        "memory=4",
+        "--option",
+        "gtol=1.5",
+        "--json",
+    ]
     assert main(train(tmp_path, *options)) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["ended"] == "converged" and "gtol = 1.5" in document["reason"]
 
 
-def test_a_table_is_evaluated_in_the_units_of_its_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_evaluated_in_the_units_of_its_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     random = np.random.default_rng(0)
-    rows = [f"{a:.4f},{b:.4f},{'big' if a + b > 1000 else 'small'}" for a, b in random.normal(500, 40, size=(80, 2))]
+    rows = [
+        f"{a:.4f},{b:.4f},{'big' if a + b > 1000 else 'small'}"
+        for a, b in random.normal(500, 40, size=(80, 2))
+    ]
     (tmp_path / "data.csv").write_text("a,b,size\n" + "\n".join(rows) + "\n")
     (tmp_path / "new.csv").write_text("a,b,size\n" + "\n".join(rows[:20]) + "\n")
-    arguments = ["--data", str(tmp_path / "data.csv"), "--target", "size", "--optimizer", "lbfgs", "--json", "--epochs", "30"]
+    arguments = [
+        "--data",
+        str(tmp_path / "data.csv"),
+        "--target",
+        "size",
+        "--optimizer",
+        "lbfgs",
+        "--json",
+        "--epochs",
+        "30",
+    ]
     assert main(train(tmp_path / "out", *arguments)) == 0
     assert json.loads(capsys.readouterr().out)["train"]["accuracy"] > 0.9
     weights = str(tmp_path / "out" / "weights.safetensors")
-    assert main(["evaluate", weights, "--data", str(tmp_path / "new.csv"), "--backend", "numpy", "--json"]) == 0
+    assert (
+        main(["evaluate", weights, "--data", str(tmp_path / "new.csv"), "--backend", "numpy", "--json"]) == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == 20 and found["accuracy"] > 0.8
 
 
-def test_a_diverged_run_exits_1_and_keeps_good_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_diverged_run_exits_1_and_keeps_good_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(train(tmp_path, "--rate", "1e37", "--momentum", "0.99")) == 1
     out, err = capsys.readouterr()
     assert "layer 0 (softmax)" in err and len(err.splitlines()) == 1
@@ -102,10 +144,15 @@ def test_a_diverged_run_exits_1_and_keeps_good_weights(tmp_path: Path, capsys: p
     assert "not finite" not in out.splitlines()[-1]
 
 
-# --------------------------------------------------------------------------------------------------- real interruptions
+# ----------------------------------------------------------------------------------------- real interruptions
 def start(out: Path, *more: str) -> subprocess.Popen[str]:
     """A long run in a process of its own, with one checkpoint at least."""
-    command = [sys.executable, "-m", "phiz.cli.main", *train(out, "--epochs", "400", "--schedule", "constant", *more)]
+    command = [
+        sys.executable,
+        "-m",
+        "phiz.cli.main",
+        *train(out, "--epochs", "400", "--schedule", "constant", *more),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (out / "weights.safetensors").exists():
@@ -152,27 +199,39 @@ def test_training_imports_neither_sympy_nor_mako(tmp_path: Path) -> None:
     program = (
         "import sys; from phiz.cli.main import main; "
         f"status = main({train(tmp_path)!r}); "
-        "print([m for m in ('sympy', 'mako', 'phiz.derive', 'phiz.codegen') if m in sys.modules], file=sys.stderr); "
+        "print([m for m in ('sympy', 'mako', 'phiz.derive', 'phiz.codegen') if m in sys.modules], "
+        "file=sys.stderr); "
         "sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "[]")
 
 
-# ----------------------------------------------------------------------------------------------------- doctor, the frame
+# ------------------------------------------------------------------------------------------ doctor, the frame
 def test_doctor_finds_a_device_that_runs_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "self-test" in out and "ok   threads " in out and "fp64" in out and "cache pocl" in out and "FAIL" not in out
+    assert (
+        "self-test" in out
+        and "ok   threads " in out
+        and "fp64" in out
+        and "cache pocl" in out
+        and "FAIL" not in out
+    )
     if devices.kind(device := devices.choose()) == "cpu":
         found = devices.registers(device)
-        assert f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers ({found.found})" in out
+        assert (
+            f"{found.lanes} floats or {found.doubles} doubles in each of {found.count} registers "
+            f"({found.found})" in out
+        )
         assert "ok   caches " in out and "says OpenCL" in out
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["well"] is True
 
 
-def test_doctor_without_a_platform_names_the_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_without_a_platform_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def none() -> list[object]:
         raise DeviceError('no OpenCL platform found; install one with: pip install "pyopencl[pocl]"')
 
@@ -189,7 +248,11 @@ def test_the_commands_that_exist_are_listed(capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     there = {name for name in COMMANDS if (Path(__file__).parents[2] / "cli" / f"{name}.py").exists()}
     assert {"doctor", "train", "evaluate"} <= there
-    listed = {line.split()[0] for line in out.splitlines() if line.startswith("    ") and not line.startswith("     ")}
+    listed = {
+        line.split()[0]
+        for line in out.splitlines()
+        if line.startswith("    ") and not line.startswith("     ")
+    }
     assert there == listed
 
 
@@ -204,5 +267,7 @@ def test_a_fault_of_the_program_is_not_passed_off_as_bad_input(monkeypatch: pyte
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m phiz.cli.main doctor | head -n 1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=os.environ)
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env=os.environ
+    )
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr

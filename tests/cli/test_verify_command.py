@@ -42,14 +42,37 @@ def definition(tmp_path: Path) -> Path:
 
 def test_a_passing_layer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "report.json"
-    assert main(["verify", "dense", "--backend", "numpy", "--cases", "4", "--jobs", "1", "--json", str(out)]) == 0
+    assert (
+        main(["verify", "dense", "--backend", "numpy", "--cases", "4", "--jobs", "1", "--json", str(out)])
+        == 0
+    )
     printed = capsys.readouterr().out
-    for word in ("dense_no_bias", "differences", "taylor", "delta_Y", "tolerance", "verdict", "7 samples", "0 failed"):
+    for word in (
+        "dense_no_bias",
+        "differences",
+        "taylor",
+        "delta_Y",
+        "tolerance",
+        "verdict",
+        "7 samples",
+        "0 failed",
+    ):
         assert word in printed
     report = json.loads(out.read_text())
     assert report["passed"] is True and report["comparisons"] == len(report["rows"]) > 20
     row = report["rows"][0]
-    wanted = {"layer", "configuration", "backend", "tensor", "index", "value", "reference", "step", "tolerance", "verdict"}
+    wanted = {
+        "layer",
+        "configuration",
+        "backend",
+        "tensor",
+        "index",
+        "value",
+        "reference",
+        "step",
+        "tolerance",
+        "verdict",
+    }
     assert wanted <= set(row)
 
 
@@ -57,21 +80,45 @@ def test_an_edited_kernel_fails_and_is_named(capsys: pytest.CaptureFixture[str],
     folder = shutil.copytree(builtin_path(), tmp_path / "generated")
     file = folder / "numpy" / "dense.py"
     file.write_text(file.read_text().replace("delta_Z @ Y.T", "-delta_Z @ Y.T"))
-    assert main(["verify", "dense", "--kernels", str(folder), "--backend", "numpy", "--cases", "2", "--jobs", "1"]) == 1
+    assert (
+        main(
+            ["verify", "dense", "--kernels", str(folder), "--backend", "numpy", "--cases", "2", "--jobs", "1"]
+        )
+        == 1
+    )
     printed = capsys.readouterr().out
     assert "FAIL dense: kernel gradient_w differences" in printed
     assert "numpy/dense.py: error: was edited" in printed
 
 
 def test_a_definition_file(capsys: pytest.CaptureFixture[str], definition: Path) -> None:
-    assert main(["verify", "--definition", str(definition), "--backend", "numpy", "--cases", "3", "--jobs", "1"]) == 0
+    assert (
+        main(["verify", "--definition", str(definition), "--backend", "numpy", "--cases", "3", "--jobs", "1"])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "energy" in printed and "gentle" in printed
     assert "convolution" not in printed
 
 
 def test_a_layer_of_a_definition_file_on_opencl(definition: Path) -> None:
-    assert main(["verify", "energy", "--definition", str(definition), "--backend", "opencl", "--cases", "1", "--jobs", "1"]) == 0
+    assert (
+        main(
+            [
+                "verify",
+                "energy",
+                "--definition",
+                str(definition),
+                "--backend",
+                "opencl",
+                "--cases",
+                "1",
+                "--jobs",
+                "1",
+            ]
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

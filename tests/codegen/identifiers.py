@@ -1,6 +1,8 @@
-"""One small definition whose every name can be chosen, its value and gradients by brute force, and names that collide.
+"""One small definition whose every name can be chosen, its value and gradients by brute force, and names that
+collide.
 
-``python -m tests.codegen.identifiers 10000`` tries so many definitions with NumPy, every n-th of them with OpenCL (``--opencl n``).
+``python -m tests.codegen.identifiers 10000`` tries so many definitions with NumPy, every n-th of them with
+OpenCL (``--opencl n``).
 """
 
 from __future__ import annotations
@@ -69,14 +71,18 @@ class Chosen:
 
     @property
     def distinct(self) -> bool:
-        """Whether no name has two meanings for the user himself; the extent of coordinates is called by them in capitals."""
+        """Whether no name has two meanings for the user himself; the extent of coordinates is called by
+        them in capitals.
+        """
         capitals = f"{self.coordinates.upper()}0"
         found = [*self.declared, *([] if capitals == f"{self.coordinates}0" else [capitals]), *LANGUAGE]
         return len(set(found)) == len(found) and self.activation != "linear" and self.option not in KEYWORDS
 
 
 def family(names: Chosen) -> Family:
-    """``Z[i, x] = tanh(sum over p, j, u of w[i, p, j, u] * Y[j, x + u]**(1 + p)) + b[i]``, the last one as an option."""
+    """``Z[i, x] = tanh(sum over p, j, u of w[i, p, j, u] * Y[j, x + u]**(1 + p)) + b[i]``, the last one
+    as an option.
+    """
 
     def define(L: Layer, /, **options: bool) -> Any:
         Y = L.input(1)
@@ -98,7 +104,12 @@ def brute_force(w: Array, b: Array, Y: Array, delta: Array) -> dict[str, Array]:
     S = np.zeros((I, X, T))
     for i, p, j, u, x in product(range(I), range(P), range(J), range(K), range(X)):
         S[i, x] += w[i, p, j, u] * Y[j, x + u] ** (1 + p)
-    found = {"Z": np.tanh(S) + b[:, None, None], "b": delta.sum(axis=(1, 2)), "w": np.zeros(w.shape), "Y": np.zeros(Y.shape)}
+    found = {
+        "Z": np.tanh(S) + b[:, None, None],
+        "b": delta.sum(axis=(1, 2)),
+        "w": np.zeros(w.shape),
+        "Y": np.zeros(Y.shape),
+    }
     back = delta * (1 - np.tanh(S) ** 2)
     for i, p, j, u, x in product(range(I), range(P), range(J), range(K), range(X)):
         found["w"][i, p, j, u] += float((back[i, x] * Y[j, x + u] ** (1 + p)).sum())
@@ -107,14 +118,20 @@ def brute_force(w: Array, b: Array, Y: Array, delta: Array) -> dict[str, Array]:
 
 
 def check(names: Chosen, backends: Sequence[str] = ("numpy",)) -> None:
-    """Generate the definition, run all its kernels, and hold them against ``brute_force``; AssertionError where they differ."""
+    """Generate the definition, run all its kernels, and hold them against ``brute_force``;
+    AssertionError where they differ.
+    """
     activation = Activation(names.activation, z * sigmoid(z))
     loss = Loss(names.loss, (t - y) ** 2 / 2)
     with tempfile.TemporaryDirectory(prefix="phiz_names_") as folder:
-        files = generate([family(names)], [Activation("linear", z), activation], [loss] if "loss" in backends else []).files
+        files = generate(
+            [family(names)], [Activation("linear", z), activation], [loss] if "loss" in backends else []
+        ).files
         write(Path(folder), files)
         manifest = load_folder(Path(folder))
-        spec = layer(names.family, activation=names.activation, **{names.option: True, "maps": 3, "window": 2})
+        spec = layer(
+            names.family, activation=names.activation, **{names.option: True, "maps": 3, "window": 2}
+        )
         found = instantiate(manifest, spec, 0, Shape(((5,),) * 2))
         assert {found.info.shown(name) for name in found.info.parameters} == {names.parameter, names.other}
         random_ = np.random.default_rng(5)
@@ -137,10 +154,14 @@ def check(names: Chosen, backends: Sequence[str] = ("numpy",)) -> None:
             arrays["samples"] = got(f"samplegradient_{w_}").sum(axis=-1)
             for key, array in arrays.items():
                 right = expected[key].reshape(array.shape)
-                assert np.allclose(array, right, rtol=1e-10, atol=1e-12), f"{backend}: {key} is {array}, not {right}: {names}"
+                assert np.allclose(array, right, rtol=1e-10, atol=1e-12), (
+                    f"{backend}: {key} is {array}, not {right}: {names}"
+                )
 
 
-def computed(fixture: Any, info: Any, backend: str, point: LayerPoint, delta: np.ndarray) -> Callable[[str], np.ndarray]:
+def computed(
+    fixture: Any, info: Any, backend: str, point: LayerPoint, delta: np.ndarray
+) -> Callable[[str], np.ndarray]:
     """What the kernels of one layer give at ``point``, tensor by tensor."""
     run: Any = NumpyRun(fixture, "float64", SAMPLES)
     if backend != "numpy":
@@ -161,7 +182,7 @@ def _opencl() -> Any:
     return OpenCLBackend()
 
 
-# ------------------------------------------------------------------------------------------------------------ the names
+# -------------------------------------------------------------------------------------------------- the names
 @cache
 def words() -> tuple[str, ...]:
     """Words with a meaning somewhere: C, OpenCL C, Python, NumPy, every name in the committed kernels."""
@@ -173,14 +194,15 @@ def words() -> tuple[str, ...]:
 
 
 C = """
-    auto break case char const continue default do double else enum extern float for goto if inline int long register restrict
-    return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex _Imaginary
-    _Alignas _Atomic _Generic _Noreturn _Static_assert _Thread_local typeof asm bool true false NULL NAN INFINITY M_PI M_E
-    FLT_MAX DBL_EPSILON CHAR_BIT HUGE_VAL MAXFLOAT EOF __FILE__ __LINE__ __func__ __OPENCL_VERSION__ __kernel __global __local
-    __constant __private kernel global local constant private generic pipe read_only write_only read_write uniform vec_step
-    as_float convert_int image2d_t sampler_t event_t size_t ptrdiff_t intptr_t uchar ushort uint ulong half half4 float2
-    float16 double3 uchar8 quad complex imaginary unix linux i386 main errno __debug__ __name__ __class__ __builtins__
-    cl_khr_fp64 CLK_LOCAL_MEM_FENCE
+    auto break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile
+    while _Bool _Complex _Imaginary _Alignas _Atomic _Generic _Noreturn _Static_assert _Thread_local typeof
+    asm bool true false NULL NAN INFINITY M_PI M_E FLT_MAX DBL_EPSILON CHAR_BIT HUGE_VAL MAXFLOAT EOF
+    __FILE__ __LINE__ __func__ __OPENCL_VERSION__ __kernel __global __local __constant __private kernel
+    global local constant private generic pipe read_only write_only read_write uniform vec_step as_float
+    convert_int image2d_t sampler_t event_t size_t ptrdiff_t intptr_t uchar ushort uint ulong half half4
+    float2 float16 double3 uchar8 quad complex imaginary unix linux i386 main errno __debug__ __name__
+    __class__ __builtins__ cl_khr_fp64 CLK_LOCAL_MEM_FENCE
 """
 
 
@@ -192,21 +214,95 @@ def opencl_words() -> frozenset[str]:
         for path in root.glob("pocl_binary_distribution/.libs/share/pocl/include/opencl-c*.h"):
             text = re.sub(r"//.*|/\*.*?\*/", "", path.read_text(encoding="utf-8"))
             found |= set(re.findall(r"__(?:ovld|cnfn|purefn|conv)\b[^;(]*?\b(\w+)\s*\(", text))
-            found |= set(re.findall(r"#define\s+(\w+)", text)) | set(re.findall(r"^\s+(\w+)\s*=", text, re.MULTILINE))
+            found |= set(re.findall(r"#define\s+(\w+)", text)) | set(
+                re.findall(r"^\s+(\w+)\s*=", text, re.MULTILINE)
+            )
             found |= set(re.findall(r"typedef\s[^;]*?\b(\w+)\s*(?:__attribute__\s*\(\(.*?\)\))?\s*;", text))
     return frozenset(found)
 
 
 PREFIXES = (
-    "n_", "SIZE_", "TILE_forward_Z_", "delta_", "gradient_", "samplegradient_", "position_", "acc", "value", "u0_", "name1_",
-    "name2_", "_", "__", "forward_", "phi_", "dphi_", "sum", "extent_", "loss_", "PARTS_gradient_", "head_", "t", "s", "g",
-)  # fmt: skip
+    "n_",
+    "SIZE_",
+    "TILE_forward_Z_",
+    "delta_",
+    "gradient_",
+    "samplegradient_",
+    "position_",
+    "acc",
+    "value",
+    "u0_",
+    "name1_",
+    "name2_",
+    "_",
+    "__",
+    "forward_",
+    "phi_",
+    "dphi_",
+    "sum",
+    "extent_",
+    "loss_",
+    "PARTS_gradient_",
+    "head_",
+    "t",
+    "s",
+    "g",
+)
 SUFFIXES = (
-    "0", "1", "00", "_0", "_1", "_first", "_n", "_begin", "_end", "_all", "_all_end", "_stop", "_block", "_from", "_local",
-    "_local1", "_r0", "_max", "_rows", "_at", "_AT", "_", "__", "_item", "_place", "_store", "_row", "_by_i", "_sum1",
-    "_max1", "_entry", "_offset", "_x303_",
-)  # fmt: skip
-STRANGE = ("w̃", "é", "α", "β0", "名", "ñ_", "_é", "Ж", "ß", "ı", "ŉ", "xͣ", "क्ष", "ابجد", "変数", "𐐀", "ΐ", "ǰ")
+    "0",
+    "1",
+    "00",
+    "_0",
+    "_1",
+    "_first",
+    "_n",
+    "_begin",
+    "_end",
+    "_all",
+    "_all_end",
+    "_stop",
+    "_block",
+    "_from",
+    "_local",
+    "_local1",
+    "_r0",
+    "_max",
+    "_rows",
+    "_at",
+    "_AT",
+    "_",
+    "__",
+    "_item",
+    "_place",
+    "_store",
+    "_row",
+    "_by_i",
+    "_sum1",
+    "_max1",
+    "_entry",
+    "_offset",
+    "_x303_",
+)
+STRANGE = (
+    "w̃",
+    "é",
+    "α",
+    "β0",
+    "名",
+    "ñ_",
+    "_é",
+    "Ж",
+    "ß",
+    "ı",
+    "ŉ",
+    "xͣ",
+    "क्ष",
+    "ابجد",
+    "変数",
+    "𐐀",
+    "ΐ",
+    "ǰ",
+)
 
 
 def possible(name: str) -> bool:
@@ -220,12 +316,22 @@ def drawn(generator: random.Random, before: Sequence[str]) -> str:
     if kind < 0.35:
         return generator.choice(words())
     if kind < 0.8:
-        base = generator.choice(before) if before and generator.random() < 0.7 else generator.choice((*words(), *"ijxuwKS"))
+        base = (
+            generator.choice(before)
+            if before and generator.random() < 0.7
+            else generator.choice((*words(), *"ijxuwKS"))
+        )
         for _ in range(generator.choice((1, 1, 2))):
-            base = f"{generator.choice(PREFIXES)}{base}" if generator.random() < 0.35 else f"{base}{generator.choice(SUFFIXES)}"
+            base = (
+                f"{generator.choice(PREFIXES)}{base}"
+                if generator.random() < 0.35
+                else f"{base}{generator.choice(SUFFIXES)}"
+            )
         return base
     if kind < 0.9:
-        return generator.choice(tuple(filter(possible, STRANGE))) + generator.choice(("", "", "0", "_", "_first"))
+        return generator.choice(tuple(filter(possible, STRANGE))) + generator.choice(
+            ("", "", "0", "_", "_first")
+        )
     return "".join(generator.choice("ijxuwtsgnaYZ_01éλ") for _ in range(generator.randint(1, 4)))
 
 

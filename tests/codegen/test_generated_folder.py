@@ -1,4 +1,6 @@
-"""The committed folder is what the generator emits now, whatever the hash seed; nothing foreign is touched when it writes."""
+"""The committed folder is what the generator emits now, whatever the hash seed; nothing foreign is
+touched when it writes.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,20 @@ def test_a_stale_kernel_shows_as_a_diff(generated: Generated, tmp_path: Path) ->
 
 def test_output_does_not_depend_on_the_hash_seed(generated: Generated) -> None:
     program = (
-        "import hashlib, json; from phiz.codegen.generate import generate; from phiz.codegen.user_file import BUILT_IN as b;"
+        "import hashlib, json; from phiz.codegen.generate import generate; from phiz.codegen.user_file "
+        "import BUILT_IN as b;"
         "f = generate(b.families, b.activations, b.losses).files;"
         "print(hashlib.sha256(json.dumps(f, sort_keys=True).encode()).hexdigest())"
     )
     expected = hashlib.sha256(json.dumps(generated.files, sort_keys=True).encode()).hexdigest()
     for seed in ("1", "20261"):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                              env={**os.environ, "PYTHONHASHSEED": seed})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
         assert done.stdout.strip() == expected
 
 
@@ -107,14 +115,20 @@ def test_a_missing_macro_stops_the_build(generated: Generated) -> None:
     for folder in ("opencl", "opencl_rows"):
         text = generated.files[f"{folder}/dense.cl"]
         check = text[text.index("#if !(") : text.index("#error")]
-        used = set(re.findall(r"\b(?:TILE|PARTS|TEAM|UNROLL|LOCAL|SPACE|SLICED|SIZE)_\w+", text)) - {"PARTIAL_SUMS_"}
+        used = set(re.findall(r"\b(?:TILE|PARTS|TEAM|UNROLL|LOCAL|SPACE|SLICED|SIZE)_\w+", text)) - {
+            "PARTIAL_SUMS_"
+        }
         assert used <= set(re.findall(r"defined\((\w+)\)", check))
 
 
 def test_conditions_are_short_and_the_folder_is_small(generated: Generated) -> None:
     for path, text in generated.files.items():
         if path.endswith(".cl"):
-            long = [line for line in text.splitlines() if line.lstrip().startswith(("if (", "} else if (")) and len(line) > 140]
+            long = [
+                line
+                for line in text.splitlines()
+                if line.lstrip().startswith(("if (", "} else if (")) and len(line) > 140
+            ]
             assert not long, path
     assert len(generated.files["manifest.json"].splitlines()) <= 8_000
     assert sum(len(text.splitlines()) for text in generated.files.values()) <= 50_000

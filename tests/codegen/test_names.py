@@ -1,4 +1,6 @@
-"""Any Python identifier works for whatever a user names: kernels give the right numbers, pages and messages the user's name."""
+"""Any Python identifier works for whatever a user names: kernels give the right numbers, pages and
+messages the user's name.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,19 @@ EXAMPLES = int(os.environ.get("PHIZ_NAMES", "60"))
 
 IDENTIFIERS = st.one_of(
     st.sampled_from(identifiers.words()),
-    st.builds("".join, st.lists(st.sampled_from((*identifiers.PREFIXES, *identifiers.SUFFIXES, *"ijwxuY")), min_size=1)),
+    st.builds(
+        "".join,
+        st.lists(st.sampled_from((*identifiers.PREFIXES, *identifiers.SUFFIXES, *"ijwxuY")), min_size=1),
+    ),
     st.text(st.characters(categories=("L", "M", "N", "Pc")), min_size=1, max_size=6),
 ).filter(identifiers.possible)
 
 
-# ------------------------------------------------------------------------------------------------------------ spelling
-@given(st.lists(IDENTIFIERS, unique=True, max_size=8), st.lists(st.sampled_from(("index", "size", "tensor")), min_size=8))
+# --------------------------------------------------------------------------------------------------- spelling
+@given(
+    st.lists(IDENTIFIERS, unique=True, max_size=8),
+    st.lists(st.sampled_from(("index", "size", "tensor")), min_size=8),
+)
 @example_settings(max_examples=400, deadline=None)
 def test_names_in_kernels_are_apart_whatever_is_made_of_them(found: list[str], kinds: list[str]) -> None:
     names = Names()
@@ -85,7 +93,10 @@ def test_names_of_functions_and_files_are_apart(found: list[str]) -> None:
 @given(IDENTIFIERS)
 @example_settings(max_examples=300, deadline=None)
 def test_text_shows_what_the_user_wrote(name: str) -> None:
-    assert shown(f"delta_{spelled(name)}[i, {spelled('x_')}_] + surname3_max") == f"delta_{name}[i, x__] + surname3_max"
+    assert (
+        shown(f"delta_{spelled(name)}[i, {spelled('x_')}_] + surname3_max")
+        == f"delta_{name}[i, x__] + surname3_max"
+    )
 
 
 def test_no_word_of_opencl_is_kept() -> None:
@@ -98,17 +109,34 @@ def test_no_word_of_the_templates_is_kept() -> None:
     manifest = json.loads((GENERATED / "manifest.json").read_text())
     for path in sorted(GENERATED.glob("opencl*/*.cl")):
         text = re.sub(r'//.*|"[^"]*"|#pragma.*|\d[\d.]*e[-+]?\d+', "", path.read_text())
-        record = manifest["layers"].get(path.stem) or manifest["losses"].get(path.stem.removeprefix("loss_"), {})
+        record = manifest["layers"].get(path.stem) or manifest["losses"].get(
+            path.stem.removeprefix("loss_"), {}
+        )
         own = {size["name"] for size in record.get("sizes", ())} | set(record.get("tensors", ()))
-        axes = set(re.findall(r"\bTILE_\w+_([a-z]\w*)", text)) | set(re.findall(r"for \(integer (\w+) =", text))
+        axes = set(re.findall(r"\bTILE_\w+_([a-z]\w*)", text)) | set(
+            re.findall(r"for \(integer (\w+) =", text)
+        )
         axes |= set(re.findall(r"const integer (\w+)", text)) | {"N", "T"}
         found = {w for w in re.findall(r"[A-Za-z]\w*", text) if "_" not in w and kept(w)}
         left = {w for w in found - own - axes if not (w.endswith("0") and w[:-1] in axes)}
-        inside = {"a", "b", "p", "v", "x", "y", "z", "r", "e", "hi", "lo", "aligned"}  # of functions of the prelude, of vectors
+        inside = {
+            "a",
+            "b",
+            "p",
+            "v",
+            "x",
+            "y",
+            "z",
+            "r",
+            "e",
+            "hi",
+            "lo",
+            "aligned",
+        }  # of functions of the prelude, of vectors
         assert left <= (inside if path.stem in ("prelude", "activations") else set()), f"{path.name}: {left}"
 
 
-# ------------------------------------------------------------------------------------------- the rows that went wrong
+# ----------------------------------------------------------------------------------- the rows that went wrong
 def powers(parameter: str, axis: str, maps: str = "i", size: str = "I") -> Family:
     """``Z[i] = sum over p, j of w[i, p, j] * Y[j]**(1 + p)``."""
 
@@ -147,25 +175,39 @@ def run(folder: Path, family: Family, backend: str, dtype: str = "float64") -> N
 @pytest.mark.parametrize("backend", BOTH)
 @pytest.mark.parametrize(
     "family",
-    [powers("w", "i0"), powers("w", "n_i"), powers("w", "p", maps="g"), powers("w", "p", size="V"), powers("w", "p", size="half")],
+    [
+        powers("w", "i0"),
+        powers("w", "n_i"),
+        powers("w", "p", maps="g"),
+        powers("w", "p", size="V"),
+        powers("w", "p", size="half"),
+    ],
     ids=["i0", "n_i", "g", "V", "half"],
 )
-def test_axes_and_sizes_that_were_taken_for_the_kernels_own(tmp_path: Path, family: Family, backend: str) -> None:
+def test_axes_and_sizes_that_were_taken_for_the_kernels_own(
+    tmp_path: Path, family: Family, backend: str
+) -> None:
     run(tmp_path, family, backend)
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        Chosen(maps="x", coordinates="x"), Chosen(parameter="NULL", other="NAN"), Chosen(parameter="INFINITY", other="M_PI"),
-        Chosen(parameter="true", other="pipe"), Chosen(parameter="w̃", other="read_only"),
+        Chosen(maps="x", coordinates="x"),
+        Chosen(parameter="NULL", other="NAN"),
+        Chosen(parameter="INFINITY", other="M_PI"),
+        Chosen(parameter="true", other="pipe"),
+        Chosen(parameter="w̃", other="read_only"),
         Chosen(parameter="SIZE_J", size="SIZE_J0"),
-        Chosen(parameter="dphi", other="np", stage="span"), Chosen(maps="t", axis="s0", stage="T", other="weight", parameter="r"),
-        Chosen(parameter="delta_Y", stage="gradient_w", other="position_Z"), Chosen(maps="i_", axis="_", coordinates="X"),
-        Chosen(family="activations", activation="tanh_item", option="self"), Chosen(family="名", activation="é", option="class_"),
+        Chosen(parameter="dphi", other="np", stage="span"),
+        Chosen(maps="t", axis="s0", stage="T", other="weight", parameter="r"),
+        Chosen(parameter="delta_Y", stage="gradient_w", other="position_Z"),
+        Chosen(maps="i_", axis="_", coordinates="X"),
+        Chosen(family="activations", activation="tanh_item", option="self"),
+        Chosen(family="名", activation="é", option="class_"),
     ],
     ids=lambda names: ",".join(v for v in vars(names).values() if v not in vars(Chosen()).values()),
-)  # fmt: skip
+)
 def test_names_that_failed(names: Chosen) -> None:
     check(names, BOTH)
 
@@ -178,8 +220,13 @@ def test_files_of_layers_and_losses_are_apart(tmp_path: Path) -> None:
         i = L.maps()
         return L.output(i)(Sum(L.parameter("w", i, Y.j)[i, Y.j] * Y[Y.j], Y.j))
 
-    families = [Family(name, define, {}, "Dense.") for name in ("loss_é", "prelude", "activations", "__init__", "manifest")]
-    files = generate(families, [*ACTIVATIONS[:1], Activation("ñ_place", tanh(z))], [Loss("é", (t - y) ** 2 / 2)]).files
+    families = [
+        Family(name, define, {}, "Dense.")
+        for name in ("loss_é", "prelude", "activations", "__init__", "manifest")
+    ]
+    files = generate(
+        families, [*ACTIVATIONS[:1], Activation("ñ_place", tanh(z))], [Loss("é", (t - y) ** 2 / 2)]
+    ).files
     assert all(name.isascii() for name in files)
     write(tmp_path, files)
     for family in families:
@@ -192,7 +239,7 @@ def test_files_of_layers_and_losses_are_apart(tmp_path: Path) -> None:
         assert np.allclose(gradient.reshape(2, 3), ((y_ - [0.25, 0.5]) * (1 - y_**2)).T @ x)
 
 
-# ------------------------------------------------------------------------------------------------ what the user sees
+# ----------------------------------------------------------------------------------------- what the user sees
 def test_pages_messages_and_the_interface_keep_the_users_names(tmp_path: Path) -> None:
     family = powers("read_only", "n_i", maps="größe", size="half")
     derivation = derive_definition(family, {})
@@ -200,18 +247,34 @@ def test_pages_messages_and_the_interface_keep_the_users_names(tmp_path: Path) -
     assert "Z[größe] = " in text and "read_only[größe, n_i, j]" in text and "half: given as maps" in text
     assert r"\mathit{read\_only}" in latex and "name" not in text + latex
     files = generate([family], ACTIVATIONS[:1], [Loss("square", (t - y) ** 2 / 2)]).files
-    assert r"\mathit{read\_only}" in files["equations/powers.md"] and "name9" not in files["equations/powers.md"]
+    assert (
+        r"\mathit{read\_only}" in files["equations/powers.md"] and "name9" not in files["equations/powers.md"]
+    )
     comments = [line for line in files["opencl/powers.cl"].splitlines() if line.startswith("// Z[")]
     assert len(comments) == 1 and "read_only[größe, n_i, j]" in comments[0]
     write(tmp_path, files)
     info = load_folder(tmp_path).layers["powers"]
     assert set(info.names.values()) == {"größe", "half", "n_i", "read_only"}
-    network = Network([placed("powers", maps=2, initial={"read_only": {"rule": "constant", "value": 2.0}})], (3,), loss="square",
-                      manifests=[tmp_path], backend="numpy")  # fmt: skip
+    network = Network(
+        [placed("powers", maps=2, initial={"read_only": {"rule": "constant", "value": 2.0}})],
+        (3,),
+        loss="square",
+        manifests=[tmp_path],
+        backend="numpy",
+    )
     assert [piece.name for piece in network.slices] == ["read_only"]
-    assert (network.parameter(0, "read_only") == 2).all() and network.parameter(0, "read_only").shape == (2, 2, 3)
+    assert (network.parameter(0, "read_only") == 2).all() and network.parameter(0, "read_only").shape == (
+        2,
+        2,
+        3,
+    )
     with pytest.raises(ShapeError, match="unknown parameter 'w', known are read_only"):
-        Network([placed("powers", maps=2, initial={"w": {"rule": "constant"}})], (3,), loss="square", manifests=[tmp_path])
+        Network(
+            [placed("powers", maps=2, initial={"w": {"rule": "constant"}})],
+            (3,),
+            loss="square",
+            manifests=[tmp_path],
+        )
 
 
 def refused(define: Callable[[Layer], Any]) -> str:
@@ -247,7 +310,7 @@ def test_keywords_of_every_layer_are_no_options() -> None:
         layer(activation=(1, 2))(lambda L, activation: None)
 
 
-# --------------------------------------------------------------------------------------------------------------- many
+# ------------------------------------------------------------------------------------------------------- many
 @given(st.integers(0, 2**40))
 @example_settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 1000)
 def test_any_names_with_numpy(seed: int) -> None:

@@ -1,4 +1,6 @@
-"""The page of passes: what is on it, in order, is all that happens to a kernel, and ``phiz show --passes`` prints it."""
+"""The page of passes: what is on it, in order, is all that happens to a kernel, and ``phiz show
+--passes`` prints it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ FAMILIES = [(family, options) for family in LAYERS for options in family.variant
 
 def derived(rank: int = 2) -> Derivation:
     """Some layer whose kernels every pass changes."""
-    found = (derive_definition(family, options) for family, options in FAMILIES if options.get("rank") == rank)
-    return next(d for d in found if any(i for i in pipeline.lowered(d.kernels, d.tensors, SAMPLE_INNER).sizes))
+    found = (
+        derive_definition(family, options) for family, options in FAMILIES if options.get("rank") == rank
+    )
+    return next(
+        d for d in found if any(i for i in pipeline.lowered(d.kernels, d.tensors, SAMPLE_INNER).sizes)
+    )
 
 
 def test_every_pass_is_on_the_page() -> None:
@@ -45,7 +51,9 @@ def test_no_writer_changes_a_kernel() -> None:
     root = Path(pipeline.__file__).parent
     for folder in ("opencl", "tiling", "reference", "pages"):
         for path in (root / folder).rglob("*.py"):
-            found = re.search(r"(?<!def )(?<![.\w])(rewritten|distributed|hoisted|inlined)\(", path.read_text())
+            found = re.search(
+                r"(?<!def )(?<![.\w])(rewritten|distributed|hoisted|inlined)\(", path.read_text()
+            )
             assert found is None, f"{path} changes kernels: {found and found[0]}"
 
 

@@ -1,4 +1,6 @@
-"""What holds for every function of the generator: short sentences first, no layer by name, C text in templates."""
+"""What holds for every function of the generator: short sentences first, no layer by name, C text in
+templates.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ MOST_LINES, MOST_ARGUMENTS, MOST_WORDS = 40, 8, 20
 
 def documented(path: Path) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef]:
     """Modules, classes and functions of a file."""
-    yield from (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef))
+    yield from (
+        n
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -34,8 +40,16 @@ def test_functions_are_short_and_their_first_sentences_too(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_long_c_text_lies_in_templates(path: Path) -> None:
-    strings = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    assert not [s for s in strings if s.count("\n") > 3 and re.search(r"^(static|__kernel|typedef|#define)\b", s, re.MULTILINE)]
+    strings = [
+        n.value
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
+    assert not [
+        s
+        for s in strings
+        if s.count("\n") > 3 and re.search(r"^(static|__kernel|typedef|#define)\b", s, re.MULTILINE)
+    ]
 
 
 def test_no_layer_is_known_by_name() -> None:

@@ -1,14 +1,19 @@
-"""The hand-written Python of the project as data: files, functions, what they import and which names they define."""
+"""The hand-written Python of the project as data: files, functions, what they import and which names
+they define.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: Characters of a line.
+WIDTH = 110
 ROOMS = ("derive", "codegen", "runtime", "cli", "benchmarks")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -39,21 +44,27 @@ class Routine:
 
     @property
     def lines(self) -> int:
-        """Lines from ``def`` to the last, those of the docstring not counted."""
-        node = self.node
-        first = node.body[0]
-        documented = ast.get_docstring(node) is not None
-        return (node.end_lineno or 0) - node.lineno + 1 - (((first.end_lineno or 0) - first.lineno + 1) if documented else 0)
+        """Lines of ``WIDTH`` characters that the code fills, without docstring and comments.
+
+        How it is laid out does not count: a call with an argument a line is as long as its text.
+        """
+        node = copy(self.node)
+        node.body = node.body[ast.get_docstring(node) is not None :] or [ast.Pass()]
+        return sum(-(-len(line) // WIDTH) for line in ast.unparse(node).splitlines())
 
     @property
     def arguments(self) -> int:
         """Arguments that a caller gives: all but ``self`` and ``cls``."""
-        given = [a.arg for a in (*self.node.args.posonlyargs, *self.node.args.args, *self.node.args.kwonlyargs)]
+        given = [
+            a.arg for a in (*self.node.args.posonlyargs, *self.node.args.args, *self.node.args.kwonlyargs)
+        ]
         return len(given) - (given[:1] in (["self"], ["cls"]))
 
     @property
     def complexity(self) -> int:
-        """McCabe's number as radon counts it: one more than the decisions, those of inner functions not included."""
+        """McCabe's number as radon counts it: one more than the decisions, those of inner functions not
+        included.
+        """
         return 1 + sum(_decisions(node) for node in self.node.body)
 
 
@@ -77,7 +88,9 @@ def _own_decisions(node: ast.AST) -> int:
         case ast.comprehension(ifs=ifs):
             return 1 + len(ifs)
         case ast.Match(cases=cases):
-            return len(cases) - any(isinstance(c.pattern, ast.MatchAs) and c.pattern.pattern is None for c in cases)
+            return len(cases) - any(
+                isinstance(c.pattern, ast.MatchAs) and c.pattern.pattern is None for c in cases
+            )
     return 0
 
 
@@ -98,13 +111,17 @@ def _routines(path: Path, node: ast.AST, prefix: str) -> Iterator[Routine]:
 
 
 def module_name(path: Path) -> str:
-    """``derive.adjoint.solver`` of ``derive/adjoint/solver.py``; a folder's own module ends in ``__init__``."""
+    """``derive.adjoint.solver`` of ``derive/adjoint/solver.py``; a folder's own module ends in
+    ``__init__``.
+    """
     return ".".join(path.with_suffix("").parts)
 
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """The modules of the rooms that a file imports, wherever in it, those under ``TYPE_CHECKING`` included."""
+    """The modules of the rooms that a file imports, wherever in it, those under ``TYPE_CHECKING``
+    included.
+    """
     found: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
@@ -120,7 +137,9 @@ def imports(path: Path) -> frozenset[str]:
 
 
 def _module(parts: list[str]) -> str | None:
-    """The name of the module or folder that ``parts`` name, ``phiz`` in front or not; None for what is none of ours."""
+    """The name of the module or folder that ``parts`` name, ``phiz`` in front or not; None for what is
+    none of ours.
+    """
     parts = parts[1:] if parts[:1] == ["phiz"] else parts
     if not parts or parts[0] not in ROOMS:
         return None
@@ -132,7 +151,9 @@ def _module(parts: list[str]) -> str | None:
 
 @cache
 def defined(path: Path) -> set[str]:
-    """The names that a file gives to modules, classes, functions, arguments, fields and what it assigns at its top."""
+    """The names that a file gives to modules, classes, functions, arguments, fields and what it assigns
+    at its top.
+    """
     found = {path.parent.name, path.stem}
     for node in ast.walk(tree(path)):
         if isinstance(node, Function | ast.ClassDef):
@@ -152,6 +173,8 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def words(name: str) -> set[str]:
-    """The words of an identifier, in small letters: those between underscores, and those that begin with a capital."""
+    """The words of an identifier, in small letters: those between underscores, and those that begin
+    with a capital.
+    """
     spaced = "".join(f" {c}" if c.isupper() else " " if c == "_" else c for c in name)
     return set(spaced.lower().split())

@@ -1,4 +1,6 @@
-"""The shelves of the house: how full a folder is, what its names share, what it says of itself, which room a test mirrors."""
+"""The shelves of the house: how full a folder is, what its names share, what it says of itself, which
+room a test mirrors.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ def by_folder() -> dict[Path, list[Path]]:
 def test_no_folder_holds_more_than_sixteen_files() -> None:
     found = by_folder()
     assert len(found) > 50 and all((ROOT / folder).is_dir() for folder in APART)
-    settled({folder.as_posix() for folder, paths in found.items() if len(paths) > MOST_FILES}, todo.FULL_FOLDERS)
+    settled(
+        {folder.as_posix() for folder, paths in found.items() if len(paths) > MOST_FILES}, todo.FULL_FOLDERS
+    )
 
 
 def test_a_prefix_that_three_files_share_is_a_folder() -> None:
     crowded = set()
     for folder, paths in by_folder().items():
-        prefixes = Counter(p.stem.removeprefix("test_").split("_")[0] for p in paths if not p.stem.startswith("__"))
+        prefixes = Counter(
+            p.stem.removeprefix("test_").split("_")[0] for p in paths if not p.stem.startswith("__")
+        )
         crowded |= {f"{folder.as_posix()}/{prefix}_" for prefix, count in prefixes.items() if count >= SHARED}
     settled(crowded, todo.SHARED_PREFIXES)
 

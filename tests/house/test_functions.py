@@ -15,13 +15,12 @@ MOST_LINES, MOST_COMPLEXITY, MOST_ARGUMENTS, MOST_WORDS = 40, 15, 8, 20
 
 TABLES = {
     "tests/codegen/reference/test_printer.py::test_convolution": "the whole text that is expected",
-    "tests/runtime/conftest.py::manifest": "a manifest, record by record",
-    "tests/runtime/program/test_layer.py::convolution": "a manifest's layer, record by record",
 }
 """Functions that are tables of data, with what the table holds."""
 
 WIDE = {
-    "runtime/network/network.py::Network.__init__": "the public constructor: everything that a network is made of",
+    "runtime/network/network.py::Network.__init__": "the public constructor: everything that a network "
+    "is made of",
     "runtime/optimize/minimize.py::minimize": "the public function: everything that a run is made of",
 }
 """Functions whose callers give more than eight arguments, with the reason."""
@@ -58,7 +57,10 @@ def test_no_function_decides_more_than_fifteen_times() -> None:
 
 
 def test_no_function_has_more_than_eight_arguments() -> None:
-    settled({str(r) for r in routines(*ROOMS, "tests") if r.arguments > MOST_ARGUMENTS}, set(WIDE) | todo.MANY_ARGUMENTS)
+    settled(
+        {str(r) for r in routines(*ROOMS, "tests") if r.arguments > MOST_ARGUMENTS},
+        set(WIDE) | todo.MANY_ARGUMENTS,
+    )
 
 
 def first_sentence(docstring: str) -> str:
@@ -86,4 +88,6 @@ def test_where_a_first_sentence_ends() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_first_sentence_of_a_docstring_has_at_most_twenty_words(room: str) -> None:
-    settled(long_first_sentences(room), {entry for entry in todo.LONG_SENTENCES if entry.startswith(f"{room}/")})
+    settled(
+        long_first_sentences(room), {entry for entry in todo.LONG_SENTENCES if entry.startswith(f"{room}/")}
+    )

@@ -1,7 +1,7 @@
 """Imports go down: at no level of the house do two neighbours import each other, over whatever way round.
 
-The neighbours of a folder are its files and its folders, each folder taken as one.  Imports under ``TYPE_CHECKING`` and within
-functions count like all others.
+The neighbours of a folder are its files and its folders, each folder taken as one.  Imports under
+``TYPE_CHECKING`` and within functions count like all others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def neighbours() -> Graph:
 def circles(graph: Mapping[str, set[str]]) -> set[str]:
     """Every largest set of nodes that all reach one another, named by its members."""
     reached = {node: _below(graph, node) for node in graph}
-    rings = {frozenset(b for b in below if a in reached.get(b, ())) for a, below in reached.items() if a in below}
+    rings = {
+        frozenset(b for b in below if a in reached.get(b, ())) for a, below in reached.items() if a in below
+    }
     return {" ".join(sorted(ring)) for ring in rings}
 
 
@@ -56,4 +58,6 @@ def test_imports_go_down() -> None:
     graph = neighbours()
     assert "language" in graph["derive"]["adjoint"] and "tensors" in graph["derive/language"]["stages"]
     assert graph[""]["cli"] >= {"codegen", "runtime"}
-    settled({f"{folder}: {circle}" for folder, edges in graph.items() for circle in circles(edges)}, todo.CIRCLES)
+    settled(
+        {f"{folder}: {circle}" for folder, edges in graph.items() for circle in circles(edges)}, todo.CIRCLES
+    )

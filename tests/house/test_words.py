@@ -1,4 +1,6 @@
-"""One word, one meaning: class names that occur once, names that were given up, and C text that stands in templates."""
+"""One word, one meaning: class names that occur once, names that were given up, and C text that stands
+in templates.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ MIRRORED = {
     "SizeInfo": "runtime reads from the manifest what derive declared",
     "TensorInfo": "runtime reads from the manifest what derive declared",
 }
-"""Class names that stand twice, for the same thing on both sides of ``generated/``, or at both kinds of long runs."""
+"""Class names that stand twice, for the same thing on both sides of ``generated/``, or at both kinds of
+long runs.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,23 @@ RETIRED = (
     retired(KERNELS, "strip strips", "cache tile", within=True),
     retired("codegen", "place places round rounds", "point of a tile, iteration"),
     retired("derive codegen runtime", "RowLoop", "TableLoop"),
-    retired("codegen", "distribute constants constant selection moved_activations", "what the pass does to what"),
+    retired(
+        "codegen", "distribute constants constant selection moved_activations", "what the pass does to what"
+    ),
     retired("runtime", "register_tiles warp_tiles", "cpu_cost_model, gpu_cost_model"),
-    retired("runtime/network runtime/program", "chain admit phases Part", "connect, check_loss_range, pass_stages, EvaluationSet"),
+    retired(
+        "runtime/network runtime/program",
+        "chain admit phases Part",
+        "connect, check_loss_range, pass_stages, EvaluationSet",
+    ),
     retired("runtime/training runtime/data", "Part", "EvaluationSet"),
     retired("runtime", "Bench Joint Loan", "KernelFixture, LaunchGroup, BorrowedFrame"),
     retired("runtime/training", "recipe carry_out", "TrainingJob, run"),
-    retired("benchmarks", "subject works contest side Subject Work Contest Side", "problem, cases, comparison, worker"),
+    retired(
+        "benchmarks",
+        "subject works contest side Subject Work Contest Side",
+        "problem, cases, comparison, worker",
+    ),
 )
 RETIRED_IN_C = {"TV": "VECTORS_PER_BLOCK", "odd": "padded_units", "lesser": "imin", "greater": "imax"}
 MOST_LINES_OF_C = 3
@@ -87,7 +101,10 @@ def test_names_that_were_given_up_are_gone() -> None:
 def test_names_that_were_given_up_are_gone_from_opencl() -> None:
     texts = [(p, p.read_text(encoding="utf-8")) for p in sorted((ROOT / "generated/opencl").glob("*.cl"))]
     assert len(texts) > 20
-    settled({n for n in RETIRED_IN_C if any(re.search(rf"\b{n}\b", _code(text)) for _, text in texts)}, todo.RETIRED_IN_C)
+    settled(
+        {n for n in RETIRED_IN_C if any(re.search(rf"\b{n}\b", _code(text)) for _, text in texts)},
+        todo.RETIRED_IN_C,
+    )
 
 
 def _code(text: str) -> str:
@@ -98,7 +115,9 @@ def _code(text: str) -> str:
 def c_texts(path: Path) -> Iterator[int]:
     """The lines of a file at which strings of more than three lines hold what looks like C."""
     nodes = list(ast.walk(tree(path)))
-    first = [n.body[0] for n in nodes if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef) and n.body]
+    first = [
+        n.body[0] for n in nodes if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef) and n.body
+    ]
     apart = {id(n.value) for n in first if isinstance(n, ast.Expr)}  # docstrings
     apart |= {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in n.values}
     for node in nodes:

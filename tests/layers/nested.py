@@ -41,7 +41,9 @@ def min_max_pooling(L: Layer) -> Definition:
 
 @layer()
 def network_in_network(L: Layer) -> Definition:
-    """A small network slides over the map: a convolution of rectified units, mixed and squashed, then pooled."""
+    """A small network slides over the map: a convolution of rectified units, mixed and squashed, then
+    pooled.
+    """
     Y = L.input(1)
     i, j, h, (M,) = L.maps("i"), Y.j, L.maps("h", "R", "hidden"), L.sizes("M", "kernel", 1)
     u, (x,) = L.axis("u", M, "window"), L.coordinates("x", Y.H - M + 1)

@@ -18,7 +18,9 @@ def linear_upsampling(L: Layer) -> Definition:
     Y = L.input(1)
     i, (K,), (y,) = L.own(Y), L.sizes("K", "factor", 1, default=2), Y.y
     r, x = L.axis("r", K, "window"), L.coordinates("x", K * (Y.H - 1))
-    return L.output(i, x)(Sum((Y.padded[i, y] * (K - r) + Y.padded[i, y + 1] * r) / K, y, r, where=Eq(K * y + r, *x)))
+    return L.output(i, x)(
+        Sum((Y.padded[i, y] * (K - r) + Y.padded[i, y + 1] * r) / K, y, r, where=Eq(K * y + r, *x))
+    )
 
 
 @layer()
@@ -35,7 +37,12 @@ def pixel_shuffle(L: Layer) -> Definition:
     """R x R maps become one map, R times larger in both directions."""
     Y = L.input(2)
     R = L.size("R", "factor", default=2)
-    i, y, r, x = L.axis("i", L.derived_size("I", Y.J // (R * R))), Y.y, L.window("r", (R, R)), L.coordinates("x", Y.H * R)
+    i, y, r, x = (
+        L.axis("i", L.derived_size("I", Y.J // (R * R))),
+        Y.y,
+        L.window("r", (R, R)),
+        L.coordinates("x", Y.H * R),
+    )
     return L.output(i, x)(Sum(Y[R * R * i + R * r[0] + r[1], y], y, r, where=Eq(R * y + r, x)))
 
 

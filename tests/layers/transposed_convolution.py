@@ -12,4 +12,6 @@ def transposed_convolution(L: Layer, rank: int) -> Definition:
     p = L.sizes("p", "crop", rank, default=0, minimum=0, random=(0, 0))
     u, x = L.window("u", M), L.coordinates("x", k * (Y.H - 1) + d * (M - 1) + 1 - 2 * p)
     w, b = L.parameter("w", i, Y.j, u), L.parameter("b", i)
-    return L.output(i, x)(Sum(Y[Y.j, Y.y] * w[i, Y.j, u], Y.j, Y.y, u, where=Eq(k * Y.y + d * u - p, x)) + b[i])
+    return L.output(i, x)(
+        Sum(Y[Y.j, Y.y] * w[i, Y.j, u], Y.j, Y.y, u, where=Eq(k * Y.y + d * u - p, x)) + b[i]
+    )

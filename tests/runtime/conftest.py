@@ -1,7 +1,7 @@
 """A small generated folder written by hand: a dense layer, three activations, the squared error.
 
-Independent of the code generators, so that the runtime's own conventions (layout, arguments, macros, digests) are tested
-against text that a person wrote from the contract.
+Independent of the code generators, so that the runtime's own conventions (layout, arguments, macros, digests)
+are tested against text that a person wrote from the contract.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ __kernel void samplegradient_b(__global const vec *delta, __global vec *out, int
     const int t = get_global_id(0), i = get_global_id(1);
     out[i * TV + t] = delta[i * TV + t];
 }
-"""
+"""  # noqa: E501
 )
 
 CL_MSE = (
@@ -166,7 +166,7 @@ VALUE(value_square, (v * v))
 DELTA(delta_linear, v, 1)
 DELTA(delta_tanh, v, (1 - v * v))
 DELTA(delta_square, (v * v), (2 * v))
-"""
+"""  # noqa: E501
 )
 
 
@@ -200,7 +200,15 @@ def manifest() -> dict[str, Any]:
         "digest": "dense-digest",
         "sizes": [
             {"name": "J", "source": "input", "axis": 0, "random": [1, 9]},
-            {"name": "I", "source": "keyword", "keyword": "units", "entry": None, "default": None, "minimum": 1, "random": [1, 9]},
+            {
+                "name": "I",
+                "source": "keyword",
+                "keyword": "units",
+                "entry": None,
+                "default": None,
+                "minimum": 1,
+                "random": [1, 9],
+            },
         ],
         "relations": {},
         "input": "Y",
@@ -219,8 +227,26 @@ def manifest() -> dict[str, Any]:
             _kernel("delta_Y", "delta", "Y", "delta_Z w", "delta_Y", "dphi", "I J", ["vectors", "J"]),
             _kernel("gradient_w", "gradient", "w", "delta_Z Y", "gradient_w", "", "I J", ["I", "J"]),
             _kernel("gradient_b", "gradient", "b", "delta_Z", "gradient_b", "", "I J", ["I"]),
-            _kernel("samplegradient_w", "sample_gradient", "w", "delta_Z Y", "samplegradient_w", "", "I J", ["vectors", "I", "J"]),
-            _kernel("samplegradient_b", "sample_gradient", "b", "delta_Z", "samplegradient_b", "", "I J", ["vectors", "I"]),
+            _kernel(
+                "samplegradient_w",
+                "sample_gradient",
+                "w",
+                "delta_Z Y",
+                "samplegradient_w",
+                "",
+                "I J",
+                ["vectors", "I", "J"],
+            ),
+            _kernel(
+                "samplegradient_b",
+                "sample_gradient",
+                "b",
+                "delta_Z",
+                "samplegradient_b",
+                "",
+                "I J",
+                ["vectors", "I"],
+            ),
         ],
         "heads": {},
         "macros": {"sample_inner": ["DPHI", "PHI", "REAL", "SIZE_I", "SIZE_J", "STORE_Z", "V"]},
@@ -257,7 +283,13 @@ def manifest() -> dict[str, Any]:
         },
         "macros": {"sample_inner": ["REAL", "SIZE_N", "V"]},
     }
-    positive = {**mse, "targets": [0.0, None], "outputs": [0.0, 1.0], "open": [True, False], "digest": "positive-digest"}
+    positive = {
+        **mse,
+        "targets": [0.0, None],
+        "outputs": [0.0, 1.0],
+        "open": [True, False],
+        "digest": "positive-digest",
+    }
     return {
         "version": 2,
         "files": {},
@@ -276,7 +308,10 @@ def write_folder(path: Path, data: dict[str, Any], files: dict[str, str]) -> Pat
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
-    data = {**data, "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}}
+    data = {
+        **data,
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
+    }
     (path / "manifest.json").write_text(json.dumps(data))
     return path
 

@@ -25,13 +25,19 @@ def constant(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cla
     """The same text with the filters in either address space."""
     ratios, rows = {}, []
     for taps in filters:
-        sides = {space: Convolution(rig, INPUTS, OUTPUTS, image, image, taps, space=space) for space in ("__global", "__constant")}
+        sides = {
+            space: Convolution(rig, INPUTS, OUTPUTS, image, image, taps, space=space)
+            for space in ("__global", "__constant")
+        }
         found = race({space: maps.full().checked(rig) for space, maps in sides.items()}, rounds)
         ratios[taps] = found.ratio("__constant", "__global")
-        rows.append((f"{taps}×{taps}", *(microseconds(found.median(space)) for space in sides), str(ratios[taps])))
+        rows.append(
+            (f"{taps}×{taps}", *(microseconds(found.median(space)) for space in sides), str(ratios[taps]))
+        )
     return Claim(
         "Filters in constant memory",
-        "A very simple way to make sure we don't access global memory for the filters is to put them onto the constant memory.",
+        "A very simple way to make sure we don't access global memory for the filters is to put them onto "
+        "the constant memory.",
         f"The naive full convolution, {INPUTS} to {OUTPUTS} maps of {image}×{image}.",
         verdicts.constant(ratios),
         (ClaimTable(("filter", "global, µs", "constant, µs", "constant / global"), tuple(rows)),),
@@ -39,7 +45,9 @@ def constant(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cla
 
 
 def split(rig: Rig, rounds: int, limit: int = LEAST_LIMIT) -> Claim:
-    """A layer whose filters exceed ``limit`` bytes: in several launches, and, where the device allows it, in one."""
+    """A layer whose filters exceed ``limit`` bytes: in several launches, and, where the device allows
+    it, in one.
+    """
     shape = (SPLIT_INPUTS, SPLIT_OUTPUTS, SPLIT_IMAGE, SPLIT_IMAGE, SPLIT_TAPS)
     plain, maps = Convolution(rig, *shape), Convolution(rig, *shape, space="__constant")
     plan = maps.constant_plan(limit)
@@ -51,8 +59,10 @@ def split(rig: Rig, rounds: int, limit: int = LEAST_LIMIT) -> Claim:
     return Claim(
         "Splitting a layer whose filters do not fit",
         "In this case, it would be acceptable to split the problem into two kernel calls (or more).",
-        f"{SPLIT_INPUTS} to {SPLIT_OUTPUTS} maps of {SPLIT_IMAGE}×{SPLIT_IMAGE}, {SPLIT_TAPS}×{SPLIT_TAPS} filters: "
-        f"{4 * maps.filters.size} bytes of them; split for {limit} bytes, the least that the full profile guarantees (this device: "
+        f"{SPLIT_INPUTS} to {SPLIT_OUTPUTS} maps of {SPLIT_IMAGE}×{SPLIT_IMAGE}, "
+        f"{SPLIT_TAPS}×{SPLIT_TAPS} filters: "
+        f"{4 * maps.filters.size} bytes of them; split for {limit} bytes, the least that the full profile "
+        "guarantees (this device: "
         f"{int(rig.device.max_constant_buffer_size)}).",
         verdicts.splitting(found.ratio(SPLIT, GLOBAL), len(plan.launches)),
         (ClaimTable(("filters", "µs", "over global"), rows),),

@@ -1,4 +1,7 @@
-"""Claim (b) of section 9: local memory pays on a GPU from a filter width on, never on a CPU.  Counts beside times."""
+"""Claim (b) of section 9: local memory pays on a GPU from a filter width on, never on a CPU.
+
+Counts beside times.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,26 @@ IMAGE, MAPS = 160, 4
 FILTERS = (1, 2, 3, 5, 7, 9, 13, 17, 21)
 COUNTED_FILTER = 5
 #: Local sizes (x, y) whose counted accesses are set beside their times.
-GROUPS = ((1, 1), (2, 2), (4, 4), (8, 2), (8, 8), (16, 4), (32, 1), (16, 16), (64, 1), (64, 4), (4, 64), (32, 32))
-NAIVE, NAIVE_SAME, TILED, TILED_BEST = "global 32×4", "global, Algorithm 4's size", "local 32×4", "local, Algorithm 4's size"
+GROUPS = (
+    (1, 1),
+    (2, 2),
+    (4, 4),
+    (8, 2),
+    (8, 8),
+    (16, 4),
+    (32, 1),
+    (16, 16),
+    (64, 1),
+    (64, 4),
+    (4, 64),
+    (32, 32),
+)
+NAIVE, NAIVE_SAME, TILED, TILED_BEST = (
+    "global 32×4",
+    "global, Algorithm 4's size",
+    "local 32×4",
+    "local, Algorithm 4's size",
+)
 
 
 def measure(rig: Rig, rounds: int, image: int = IMAGE, filters: tuple[int, ...] = FILTERS) -> list[Claim]:
@@ -39,29 +60,57 @@ def by_filter(rig: Rig, rounds: int, image: int, filters: tuple[int, ...]) -> Cl
             times[name].append(found.median(name))
         ratios[taps] = _best_over_best(found)
         naive = naive_reads(problem.outputs, problem.taps, MAPS) + output_writes(problem.outputs, MAPS)
-        rows.append((
-            f"{taps}×{taps}", f"{naive / best.accesses:.1f}", "×".join(map(str, best.local)), "+".join(map(str, best.padding)),
-            *(microseconds(found.median(name)) for name in times), str(ratios[taps]),
-        ))  # fmt: skip
-    header = ("filter", "counted accesses: global / local", "Algorithm 4's size", "padding", *(f"{n}, µs" for n in times))
-    quote = "Local memory when using an Intel CPU, there's no local configuration that will speed up the convolution kernel."
+        rows.append(
+            (
+                f"{taps}×{taps}",
+                f"{naive / best.accesses:.1f}",
+                "×".join(map(str, best.local)),
+                "+".join(map(str, best.padding)),
+                *(microseconds(found.median(name)) for name in times),
+                str(ratios[taps]),
+            )
+        )
+    header = (
+        "filter",
+        "counted accesses: global / local",
+        "Algorithm 4's size",
+        "padding",
+        *(f"{n}, µs" for n in times),
+    )
+    quote = (
+        "Local memory when using an Intel CPU, there's no local configuration that will speed up the "
+        "convolution kernel."
+    )
     gpu = "For convolution, the improvements start to apply for filters greater than 2 for the Nvidia GPU."
     how = (
-        f"{MAPS} maps of {image}×{image}, each with its own filter, one work item per output, ragged edges tested. The local "
+        f"{MAPS} maps of {image}×{image}, each with its own filter, one work item per output, ragged "
+        "edges tested. The local "
         "kernel loads S_l + R inputs per group behind a barrier; its local size is Algorithm 4's, or 32×4."
     )
     panel = Panel(
-        f"Convolution of {MAPS} maps of {image}×{image}", "filter width", "time per launch, ms",
-        tuple(Series(name, filters, tuple(1e3 * t for t in values)) for name, values in times.items()), "y", None, filters,
-    )  # fmt: skip
+        f"Convolution of {MAPS} maps of {image}×{image}",
+        "filter width",
+        "time per launch, ms",
+        tuple(Series(name, filters, tuple(1e3 * t for t in values)) for name, values in times.items()),
+        "y",
+        None,
+        filters,
+    )
     ratio = Panel(
-        "Local memory over global memory alone", "filter width", "best local time / best global time",
-        (Series("ratio", filters, tuple(ratios[taps].median for taps in filters)),), "", 1.0, filters,
-    )  # fmt: skip
+        "Local memory over global memory alone",
+        "filter width",
+        "best local time / best global time",
+        (Series("ratio", filters, tuple(ratios[taps].median for taps in filters)),),
+        "",
+        1.0,
+        filters,
+    )
     table = ClaimTable((*header, "best local / best global"), tuple(rows))
     title = "Local memory does not pay on a CPU" if rig.cpu else "Local memory pays from a filter width on"
     verdict = verdicts.local_memory(rig.kind, ratios)
-    return Claim(title, quote if rig.cpu else gpu, how, verdict, (table,), Plot("local_memory", (panel, ratio)))
+    return Claim(
+        title, quote if rig.cpu else gpu, how, verdict, (table,), Plot("local_memory", (panel, ratio))
+    )
 
 
 def _best_over_best(found: Race[str]) -> Ratio:
@@ -72,7 +121,11 @@ def by_count(rig: Rig, rounds: int, image: int) -> Claim:
     """The kernel with local memory at many local sizes: counted accesses beside times."""
     maps = Convolution(rig, MAPS, MAPS, image, image, COUNTED_FILTER, single=True)
     best, problem = maps.best_local()
-    allowed = [g for g in GROUPS if g[0] * g[1] <= problem.work_group and problem.tile_bytes(g) <= problem.local_memory]
+    allowed = [
+        g
+        for g in GROUPS
+        if g[0] * g[1] <= problem.work_group and problem.tile_bytes(g) <= problem.local_memory
+    ]
     groups = list(dict.fromkeys([*allowed, best.local]))
     found = race({group: maps.tiled(group).checked(rig) for group in groups}, rounds)
     counts = {}
@@ -84,20 +137,37 @@ def by_count(rig: Rig, rounds: int, image: int) -> Claim:
     correlation = float(spearmanr([counts[g] for g in groups], [times[g] for g in groups]).statistic)
     fastest = found.fastest()
     rows = tuple(
-        (f"{g[0]}×{g[1]}{' (Algorithm 4)' if g == best.local else ''}", str(counts[g]), microseconds(times[g]),
-         str(found.ratio(g, fastest))) for g in groups
-    )  # fmt: skip
+        (
+            f"{g[0]}×{g[1]}{' (Algorithm 4)' if g == best.local else ''}",
+            str(counts[g]),
+            microseconds(times[g]),
+            str(found.ratio(g, fastest)),
+        )
+        for g in groups
+    )
     others = [g for g in groups if g != best.local]
     panel = Panel(
-        f"{COUNTED_FILTER}×{COUNTED_FILTER} filter, by local size", "counted global accesses, millions", "time per launch, ms",
-        (Series("local sizes", tuple(counts[g] / 1e6 for g in others), tuple(1e3 * times[g] for g in others), True),
-         Series("Algorithm 4's", (counts[best.local] / 1e6,), (1e3 * times[best.local],), True)), "xy",
-    )  # fmt: skip
+        f"{COUNTED_FILTER}×{COUNTED_FILTER} filter, by local size",
+        "counted global accesses, millions",
+        "time per launch, ms",
+        (
+            Series(
+                "local sizes",
+                tuple(counts[g] / 1e6 for g in others),
+                tuple(1e3 * times[g] for g in others),
+                True,
+            ),
+            Series("Algorithm 4's", (counts[best.local] / 1e6,), (1e3 * times[best.local],), True),
+        ),
+        "xy",
+    )
     return Claim(
         "Fewer counted accesses are faster (Algorithm 4)",
-        "One significant performance improvement can be obtained by explicitly using local memory and reducing the amount of "
+        "One significant performance improvement can be obtained by explicitly using local memory and "
+        "reducing the amount of "
         "global memory fetches.",
-        f"The local-memory kernel of {COUNTED_FILTER}×{COUNTED_FILTER} filters at several local sizes, by counted accesses.",
+        f"The local-memory kernel of {COUNTED_FILTER}×{COUNTED_FILTER} filters at several local sizes, by "
+        "counted accesses.",
         verdicts.counted(
             correlation,
             len(groups),

@@ -34,7 +34,9 @@ def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
     large[DRIVER] = long.many(EACH, None).checked(rig)
     wide[DRIVER] = images.each(None).checked(rig)
     generated = GeneratedKernel(rig.selector)
-    tiles: dict[int, Repeat] = {n: generated.candidate(schedule).launch for n, schedule in generated.groups().items()}
+    tiles: dict[int, Repeat] = {
+        n: generated.candidate(schedule).launch for n, schedule in generated.groups().items()
+    }
     return {TINY: tiny, LARGE: large, CONVOLUTION: wide, GENERATED: tiles}
 
 
@@ -51,11 +53,16 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
     times = {name: {n: t for n, t in found.medians().items() if n != DRIVER} for name, found in races.items()}
     best = {name: races[name].fastest(list(times[name])) for name in races}
     ratios = {name: {n: races[name].ratio(n, best[name]) for n in times[name]} for name in races}
-    quote = "The CPU is relatively insensitive to local work group sizes. One could let the runtime determine the local work size."
+    quote = (
+        "The CPU is relatively insensitive to local work group sizes. One could let the runtime "
+        "determine the local work size."
+    )
     gpu = "The local work size can have a significant impact."
     how = (
-        f"One product per work item over {COUNT} floats; {EACH} products per work item over as many floats or more; a naive 5×5 "
-        f"convolution of {MAPS} maps of {IMAGE}×{IMAGE}; phiz's generated kernel of LeNet's second convolution (batch 128). "
+        f"One product per work item over {COUNT} floats; {EACH} products per work item over as many "
+        "floats or more; a naive 5×5 "
+        f"convolution of {MAPS} maps of {IMAGE}×{IMAGE}; phiz's generated kernel of LeNet's second "
+        "convolution (batch 128). "
         "Times in µs."
     )
     verdict = verdicts.insensitive(rig.kind, ratios)
@@ -70,8 +77,12 @@ def _insensitive(rig: Rig, races: dict[str, Race[int]]) -> Claim:
 def _table(races: dict[str, Race[int]], times: dict[str, dict[int, float]]) -> ClaimTable:
     """A line for each local size, and one for the driver's own choice."""
     sizes = sorted(set().union(*times.values()))
-    rows = [(str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes]
-    driver = (microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values())
+    rows = [
+        (str(n), *(microseconds(times[name][n]) if n in times[name] else "" for name in races)) for n in sizes
+    ]
+    driver = (
+        microseconds(found.median(DRIVER)) if DRIVER in found.seconds else "" for found in races.values()
+    )
     return ClaimTable(("work items of a group", *races), (*rows, ("driver's", *driver)))
 
 
@@ -89,7 +100,8 @@ def _size_one(races: dict[str, Race[int]]) -> Claim:
     found = {name: races[name].ratio(1, races[name].fastest()) for name in (TINY, LARGE)}
     return Claim(
         "Groups of one with tiny work are bad",
-        "Work group sizes of 1 with very small work loads in every iteration can in some cases be extremely bad for performance.",
+        "Work group sizes of 1 with very small work loads in every iteration can in some cases be "
+        "extremely bad for performance.",
         "The figures of the table above.",
         verdicts.size_one(found[TINY], found[LARGE], EACH),
     )

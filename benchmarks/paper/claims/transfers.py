@@ -1,4 +1,6 @@
-"""Claim (f) of section 9: on the host device map and unmap buffers instead of copying them (ledger I9-HOST, X50)."""
+"""Claim (f) of section 9: on the host device map and unmap buffers instead of copying them (ledger
+I9-HOST, X50).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Transfer:
 
     def mapped(self, flags: Any) -> Array:
         """The buffer as a host array; ``unmap`` gives it back."""
-        values, _ = cl.enqueue_map_buffer(self.rig.queue, self.buffer, flags, 0, (self.count,), FLOAT, is_blocking=True)
+        values, _ = cl.enqueue_map_buffer(
+            self.rig.queue, self.buffer, flags, 0, (self.count,), FLOAT, is_blocking=True
+        )
         return values
 
     def unmap(self, values: Array) -> None:
@@ -82,7 +86,10 @@ class Transfer:
             for way in (COPY, MAP):
                 self.read(way, True)
                 if self.total != float(self.source.sum()):
-                    raise WrongError(f"written by {written} and read by {way}: the sum is {self.total}, not {self.source.sum()}")
+                    raise WrongError(
+                        f"written by {written} and read by {way}: the sum is {self.total}, not "
+                        f"{self.source.sum()}"
+                    )
 
 
 def measure(rig: Rig, rounds: int, sizes: tuple[int, ...] = BYTES) -> list[Claim]:
@@ -93,30 +100,47 @@ def measure(rig: Rig, rounds: int, sizes: tuple[int, ...] = BYTES) -> list[Claim
         transfer.check()
         for what, found in races.items():
             found[size] = race(transfer.runs(what), rounds)
-    header = ("bytes", *(f"{what}: {text}" for what in races for text in ("copy, µs", "map, µs", "map / copy")))
+    header = (
+        "bytes",
+        *(f"{what}: {text}" for what in races for text in ("copy, µs", "map, µs", "map / copy")),
+    )
     rows = []
     for size in sizes:
         cells = []
         for found in races.values():
             one = found[size]
-            cells += [microseconds(one.median(COPY)), microseconds(one.median(MAP)), str(one.ratio(MAP, COPY))]
+            cells += [
+                microseconds(one.median(COPY)),
+                microseconds(one.median(MAP)),
+                str(one.ratio(MAP, COPY)),
+            ]
         rows.append((f"{size // 1024} KB", *cells))
     panels = tuple(
         Panel(
-            what[0].upper() + what[1:], "buffer, bytes", "time, µs",
-            tuple(Series(way, sizes, tuple(1e6 * found[n].median(way) for n in sizes)) for way in (COPY, MAP)),
-            "xy", None, sizes,
+            what[0].upper() + what[1:],
+            "buffer, bytes",
+            "time, µs",
+            tuple(
+                Series(way, sizes, tuple(1e6 * found[n].median(way) for n in sizes)) for way in (COPY, MAP)
+            ),
+            "xy",
+            None,
+            sizes,
         )
         for what, found in races.items()
-    )  # fmt: skip
+    )
     return [
         Claim(
             "Map instead of copying on the host",
-            "If you run OpenCL on the host (the CPU), then use calls to clEnqueueMapBuffer and clEnqueueUnmapBuffer … This will "
+            "If you run OpenCL on the host (the CPU), then use calls to clEnqueueMapBuffer and "
+            "clEnqueueUnmapBuffer … This will "
             "avoid unnecessary copying within the framework.",
-            "Blocking calls into arrays that exist already; written data lie in a host array at first. The second function is "
+            "Blocking calls into arrays that exist already; written data lie in a host array at first. "
+            "The second function is "
             "really called clEnqueueUnmapMemObject.",
-            verdicts.mapping({what: {n: r.ratio(MAP, COPY) for n, r in found.items()} for what, found in races.items()}),
+            verdicts.mapping(
+                {what: {n: r.ratio(MAP, COPY) for n, r in found.items()} for what, found in races.items()}
+            ),
             (ClaimTable(header, tuple(rows)),),
             Plot("transfers", panels, 3),
         )

@@ -16,7 +16,12 @@ IMAGE, MAPS, TAPS = 260, 4, 5
 WIDTHS = (1, 2, 4, 8, 16)
 
 UNROLLED = (2, 3, 5, 7, 9)
-PRODUCT, POLYNOMIAL, CONVOLUTION, GENERATED = "product", "32 multiply-adds", "5×5 convolution", "generated 5×5 convolution"
+PRODUCT, POLYNOMIAL, CONVOLUTION, GENERATED = (
+    "product",
+    "32 multiply-adds",
+    "5×5 convolution",
+    "generated 5×5 convolution",
+)
 
 
 def widths(rig: Rig) -> tuple[int, ...]:
@@ -34,7 +39,9 @@ def variants(rig: Rig) -> dict[str, dict[int, Repeat]]:
         PRODUCT: {v: numbers.vectors("multiply", v).checked(rig) for v in widths(rig)},
         POLYNOMIAL: {v: numbers.vectors("polynomial", v).checked(rig) for v in widths(rig)},
         CONVOLUTION: {v: images.each_vector(v).checked(rig) for v in widths(rig)},
-        GENERATED: {v: generated.candidate(KernelConfig(dict(tiles), v)).launch for v in generated.space.device.widths},
+        GENERATED: {
+            v: generated.candidate(KernelConfig(dict(tiles), v)).launch for v in generated.space.device.widths
+        },
     }
 
 
@@ -50,14 +57,21 @@ def _vectors(rig: Rig, races: dict[str, Race[int]]) -> list[Claim]:
     rows = [(str(n), *(microseconds(found.median(n)) for found in races.values())) for n in tried]
     table = ClaimTable(("floats per vector", *races), tuple(rows))
     panel = Panel(
-        "Time against explicit vector width", "floats per vector (1: scalar code)", "time / time of scalar code",
+        "Time against explicit vector width",
+        "floats per vector (1: scalar code)",
+        "time / time of scalar code",
         tuple(Series(n, tried, tuple(found.ratio(v, 1).median for v in tried)) for n, found in races.items()),
-        "xy", 1.0, tried,
-    )  # fmt: skip
+        "xy",
+        1.0,
+        tried,
+    )
     how = (
-        f"Products and polynomials of {COUNT} floats, a naive 5×5 convolution of {MAPS} maps of {IMAGE}×{IMAGE} (neighbouring "
-        "outputs per vector), and phiz's generated kernel of LeNet's second convolution, batch 128 (neighbouring samples per "
-        "vector, same tiles). Width 1 is scalar code over neighbouring work items, which the driver may turn into vectors. Native "
+        f"Products and polynomials of {COUNT} floats, a naive 5×5 convolution of {MAPS} maps of "
+        f"{IMAGE}×{IMAGE} (neighbouring "
+        "outputs per vector), and phiz's generated kernel of LeNet's second convolution, batch 128 "
+        "(neighbouring samples per "
+        "vector, same tiles). Width 1 is scalar code over neighbouring work items, which the driver may "
+        "turn into vectors. Native "
         f"width: {native}. Times in µs."
     )
     implicit = verdicts.implicit_vectors({name: races[name].ratio(1, best[name]) for name in races}, best)
@@ -65,18 +79,32 @@ def _vectors(rig: Rig, races: dict[str, Race[int]]) -> list[Claim]:
         {name: {v: found.ratio(v, 1) for v in tried if v > 1} for name, found in races.items()}, native
     )
     return [
-        Claim("Implicit vectors suffice", "Explicit vectorization is often not needed.", how, implicit, (table,),
-              Plot("vectors", (panel,))),
-        Claim("Explicit vectors do no harm", "There's usually no performance penalty to use OpenCL vectors.",
-              "The figures of the table above.", harmless),
-    ]  # fmt: skip
+        Claim(
+            "Implicit vectors suffice",
+            "Explicit vectorization is often not needed.",
+            how,
+            implicit,
+            (table,),
+            Plot("vectors", (panel,)),
+        ),
+        Claim(
+            "Explicit vectors do no harm",
+            "There's usually no performance penalty to use OpenCL vectors.",
+            "The figures of the table above.",
+            harmless,
+        ),
+    ]
 
 
 def layout(rig: Rig, rounds: int, count: int = 4 * COUNT) -> Claim:
     """Structures of arrays against arrays of structures, scalar code."""
     numbers = Elementwise(rig, count)
     apart, alone, together = f"SoA, groups of {NORMS}", "SoA, groups of 1", f"AoS, groups of {NORMS}"
-    schemes = {apart: numbers.norms(False, NORMS), alone: numbers.norms(False, 1), together: numbers.norms(True, NORMS)}
+    schemes = {
+        apart: numbers.norms(False, NORMS),
+        alone: numbers.norms(False, 1),
+        together: numbers.norms(True, NORMS),
+    }
     found = race({name: scheme.checked(rig) for name, scheme in schemes.items()}, rounds)
     rows = tuple((name, microseconds(found.median(name)), str(found.ratio(name, apart))) for name in schemes)
     return Claim(
@@ -96,14 +124,32 @@ def unrolling(rig: Rig, rounds: int, image: int = IMAGE, filters: tuple[int, ...
         found = race({flag: maps.each(GROUP, flag).checked(rig) for flag in (0, 1, -1)}, rounds)
         ratios[taps] = found.ratio(1, 0)
         free = found.ratio(-1, 0)
-        rows.append((f"{taps}×{taps}", *(microseconds(found.median(n)) for n in (0, 1, -1)), str(ratios[taps]), str(free)))
-    header = ("filter", "kept, µs", "unrolled, µs", "compiler's choice, µs", "unrolled / kept", "compiler's / kept")
-    cpu = "Do not bother unrolling loops. Loops can even be helpful since it can make implicit vectorization easier."
+        rows.append(
+            (
+                f"{taps}×{taps}",
+                *(microseconds(found.median(n)) for n in (0, 1, -1)),
+                str(ratios[taps]),
+                str(free),
+            )
+        )
+    header = (
+        "filter",
+        "kept, µs",
+        "unrolled, µs",
+        "compiler's choice, µs",
+        "unrolled / kept",
+        "compiler's / kept",
+    )
+    cpu = (
+        "Do not bother unrolling loops. Loops can even be helpful since it can make implicit "
+        "vectorization easier."
+    )
     gpu = "Small loops can degrade performance. Unrolling them can in some cases improve performance."
     return Claim(
         "Do not bother unrolling loops" if rig.cpu else "Unrolling small loops can improve performance",
         cpu if rig.cpu else gpu,
-        f"The naive convolution of {MAPS} maps of {image}×{image}, its loops over the taps kept by a pragma, and unrolled by one.",
+        f"The naive convolution of {MAPS} maps of {image}×{image}, its loops over the taps kept by a "
+        "pragma, and unrolled by one.",
         verdicts.unrolling(rig.kind, ratios),
         (ClaimTable(header, tuple(rows)),),
     )

@@ -26,22 +26,38 @@ def products(rig: Rig, rounds: int, count: int) -> Claim:
     grouped = race({n: numbers.many(n, GROUP).checked(rig) for n in sizes if count // n >= GROUP}, rounds)
     columns = {"the driver's local size": driver, "groups of 1": single, f"groups of {GROUP}": grouped}
     rows = tuple(
-        (str(n), str(count // n), *(microseconds(found.median(n)) if n in found.seconds else "" for found in columns.values()))
+        (
+            str(n),
+            str(count // n),
+            *(microseconds(found.median(n)) if n in found.seconds else "" for found in columns.values()),
+        )
         for n in sizes
     )
     panel = Panel(
-        f"{count} products", "elements per work item", "time, µs",
+        f"{count} products",
+        "elements per work item",
+        "time, µs",
         tuple(
-            Series(name, tuple(found.seconds), tuple(1e6 * t for t in found.medians().values())) for name, found in columns.items()
+            Series(name, tuple(found.seconds), tuple(1e6 * t for t in found.medians().values()))
+            for name, found in columns.items()
         ),
-        "xy", None, tuple(sizes[::3]),
-    )  # fmt: skip
-    cpu = "For the CPU, the best result was obtained when accumulating a work size of 1000 inside a single work-item."
-    gpu = "Trying to put large chunks of work into every work-item always yield worse performance in the vector multiplication."
+        "xy",
+        None,
+        tuple(sizes[::3]),
+    )
+    cpu = (
+        "For the CPU, the best result was obtained when accumulating a work size of 1000 inside a single "
+        "work-item."
+    )
+    gpu = (
+        "Trying to put large chunks of work into every work-item always yield worse performance in the "
+        "vector multiplication."
+    )
     return Claim(
         "About 1000 elements per work item" if rig.cpu else "Large chunks per work item are slower",
         cpu if rig.cpu else gpu,
-        f"c = a b over {count} floats, neighbouring elements per work item. The verdict is on the driver's local size. Times: µs.",
+        f"c = a b over {count} floats, neighbouring elements per work item. The verdict is on the "
+        "driver's local size. Times: µs.",
         verdicts.work_per_item(rig.kind, {n: driver.ratio(n, driver.fastest()) for n in sizes}),
         (ClaimTable(("elements per work item", "work items", *columns), rows),),
         Plot("work_per_item", (panel,)),
@@ -57,18 +73,36 @@ def tiles(rig: Rig, rounds: int) -> Claim:
     best = found.fastest()
     lanes = space.device.width
     rows = tuple(
-        (str(n), str(n * lanes), " ".join(map(str, config.tiles.values())), microseconds(found.median(n)), f"{rate[n]:.1f}",
-         str(found.ratio(n, best))) for n, config in chosen.items()
-    )  # fmt: skip
+        (
+            str(n),
+            str(n * lanes),
+            " ".join(map(str, config.tiles.values())),
+            microseconds(found.median(n)),
+            f"{rate[n]:.1f}",
+            str(found.ratio(n, best)),
+        )
+        for n, config in chosen.items()
+    )
     panel = Panel(
-        "Generated 5×5 convolution, 6 to 16 maps, batch 128", f"vectors of {lanes} outputs per work item", "GFLOP/s",
-        (Series("best predicted tile", tuple(rate), tuple(rate.values()), True),), "x", None, tuple(n for n in powers(1, 64)),
-    )  # fmt: skip
+        "Generated 5×5 convolution, 6 to 16 maps, batch 128",
+        f"vectors of {lanes} outputs per work item",
+        "GFLOP/s",
+        (Series("best predicted tile", tuple(rate), tuple(rate.values()), True),),
+        "x",
+        None,
+        tuple(n for n in powers(1, 64)),
+    )
     return Claim(
         "Work per item of a generated kernel: register tiles",
-        "This is typically testing the native / preferred vectorization width of the device and modifying the local work size.",
-        "phiz's generated kernel of LeNet's second convolution; for each number of accumulators the tile of least predicted cost.",
+        "This is typically testing the native / preferred vectorization width of the device and modifying "
+        "the local work size.",
+        "phiz's generated kernel of LeNet's second convolution; for each number of accumulators the tile "
+        "of least predicted cost.",
         verdicts.register_tiles({n: found.ratio(1, n) for n in chosen}, lanes),
-        (ClaimTable(("accumulators", "outputs per work item", "tile", "µs", "GFLOP/s", "over the best"), rows),),
+        (
+            ClaimTable(
+                ("accumulators", "outputs per work item", "tile", "µs", "GFLOP/s", "over the best"), rows
+            ),
+        ),
         Plot("register_tiles", (panel,)),
     )

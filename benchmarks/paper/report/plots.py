@@ -50,7 +50,14 @@ def draw(panel: Panel, axes: Any, styles: Mapping[str, tuple[str, str]]) -> None
         colour, marker = styles[series.label]
         line, size = ("none", 6.0) if series.points else ("-", 4.5)
         axes.plot(
-            series.x, series.y, color=colour, marker=marker, markersize=size, linewidth=1.6, linestyle=line, label=series.label
+            series.x,
+            series.y,
+            color=colour,
+            marker=marker,
+            markersize=size,
+            linewidth=1.6,
+            linestyle=line,
+            label=series.label,
         )
     if panel.ticks:
         axes.xaxis.set_major_locator(FixedLocator(list(panel.ticks)))

@@ -91,10 +91,14 @@ class Claim:
 
 def markdown(device: str, claims: Sequence[Claim]) -> str:
     """The report: a summary, then every claim with its tables and its picture."""
-    summary = ClaimTable(("claim", "verdict", "figures"), tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims))
+    summary = ClaimTable(
+        ("claim", "verdict", "figures"),
+        tuple((c.title, c.verdict.outcome, c.verdict.sentence) for c in claims),
+    )
     lines = [
         "# The paper's claims of section 9, re-measured",
-        f"Device: {device}. float32. Medians of alternating runs; a ratio is the median of the rounds' ratios, with its "
+        f"Device: {device}. float32. Medians of alternating runs; a ratio is the median of the rounds' "
+        "ratios, with its "
         "quartiles in brackets. Every variant's numbers are compared with brute force before it is timed.",
         summary.markdown().replace("| --- | ---: | ---: |", "| --- | --- | --- |"),
     ]

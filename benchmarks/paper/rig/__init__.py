@@ -1,4 +1,4 @@
-"""A device, kernels written by hand and one generated kernel, run and timed under configurations of one's choice.
+"""A device, and kernels written by hand or generated, run and timed under chosen configurations.
 May import the runtime.
 Never a claim or its verdict.
 """

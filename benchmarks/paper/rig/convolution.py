@@ -34,7 +34,9 @@ def compare(name: str, values: Array, expected: Array) -> None:
     worst = np.unravel_index(int(np.argmax(errors)), errors.shape)
     if errors[worst] > TOLERANCE:
         place = [int(n) for n in worst]
-        raise WrongError(f"{name}: output {place} is {values[worst]:.7g}, brute force gives {expected[worst]:.7g}")
+        raise WrongError(
+            f"{name}: output {place} is {values[worst]:.7g}, brute force gives {expected[worst]:.7g}"
+        )
 
 
 def brute_force(maps: Array, filters: Array) -> Array:
@@ -69,14 +71,23 @@ class Scheme:
 
 
 class Convolution:
-    """``outputs`` maps from ``inputs`` maps of ``height`` x ``width`` by filters of ``taps`` x ``taps``, seeded.
+    """``outputs`` maps from ``inputs`` maps of ``height`` x ``width`` by filters of ``taps`` x ``taps``,
+    seeded.
 
     single: output map z comes from input map z alone, so that both counts are equal.
     space: where the filters lie.
     """
 
     def __init__(
-        self, rig: Rig, inputs: int, outputs: int, height: int, width: int, taps: int, single: bool = False, space: str = "__global"
+        self,
+        rig: Rig,
+        inputs: int,
+        outputs: int,
+        height: int,
+        width: int,
+        taps: int,
+        single: bool = False,
+        space: str = "__global",
     ) -> None:
         self.rig, self.inputs, self.outputs, self.single, self.space = rig, inputs, outputs, single, space
         self.height, self.width, self.taps = height, width, taps
@@ -91,7 +102,9 @@ class Convolution:
     def pairs(self) -> Array:
         """What every pair of maps gives, (I, J, y, x)."""
         if self.single:
-            return np.stack([brute_force(m[None], f[None])[0] for m, f in zip(self.maps, self.filters, strict=True)])
+            return np.stack(
+                [brute_force(m[None], f[None])[0] for m, f in zip(self.maps, self.filters, strict=True)]
+            )
         return brute_force(self.maps, self.filters)
 
     @cached_property
@@ -108,11 +121,20 @@ class Convolution:
     def _size(self, group: Sequence[int], maps: int, vector: int = 1) -> Size:
         return round_up(-(-self.shape[2] // vector), group[0]), round_up(self.shape[1], group[1]), maps
 
-    def _kernel(self, name: str, *arguments: Any, out: Any, weights: Any = None, **macros: int | str) -> Loaded:
-        given = (self.source, self.weights if weights is None else weights, out, self.height, self.width, *arguments)
+    def _kernel(
+        self, name: str, *arguments: Any, out: Any, weights: Any = None, **macros: int | str
+    ) -> Loaded:
+        given = (
+            self.source,
+            self.weights if weights is None else weights,
+            out,
+            self.height,
+            self.width,
+            *arguments,
+        )
         return self.rig.kernel("convolution", name, *given, F=self.taps, FILTERS=self.space, **macros)
 
-    # ---------------------------------------------------------------------------------------------- map by map ("single")
+    # ---------------------------------------------------------------------------------- map by map ("single")
     def each(self, group: Sequence[int] | None = GROUP, unroll: int = -1) -> Scheme:
         """One launch, one work item per output.  Without ``group`` the driver chooses."""
         out = self.rig.empty(self.shape)
@@ -150,12 +172,18 @@ class Convolution:
         largest = kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, device.handle)
         most = device.max_work_item_sizes
         problem = LocalSizeProblem(
-            (self.width, self.height), (self.taps, self.taps), self.outputs, int(device.max_compute_units), int(largest),
-            max(0, int(device.local_mem_size) - int(used)), (int(most[0]), int(most[1])), max_padding,
-        )  # fmt: skip
+            (self.width, self.height),
+            (self.taps, self.taps),
+            self.outputs,
+            int(device.max_compute_units),
+            int(largest),
+            max(0, int(device.local_mem_size) - int(used)),
+            (int(most[0]), int(most[1])),
+            max_padding,
+        )
         return optimal_local_size(problem), problem
 
-    # ------------------------------------------------------------------------------------------- fully connected ("full")
+    # ------------------------------------------------------------------------------- fully connected ("full")
     def full(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch over all output maps, each summed over all input maps."""
         return self._full([range(self.outputs)], group)
@@ -189,12 +217,23 @@ class Convolution:
 
     def pairs_apart(self, group: Sequence[int] = GROUP) -> Scheme:
         """One launch per pair of maps, nothing summed: as the paper timed it."""
-        return self._by_number("pair_apart", self.inputs * self.outputs, self.pairs.shape, self.pairs, group, self.inputs)
+        return self._by_number(
+            "pair_apart", self.inputs * self.outputs, self.pairs.shape, self.pairs, group, self.inputs
+        )
 
     def _by_number(
-        self, name: str, count: int, shape: Sequence[int], expected: Array, group: Sequence[int], *more: int, **macros: int
+        self,
+        name: str,
+        count: int,
+        shape: Sequence[int],
+        expected: Array,
+        group: Sequence[int],
+        *more: int,
+        **macros: int,
     ) -> Scheme:
         """``count`` launches, each told which one it is."""
         out, size = self.rig.empty(shape), self._size(group, 1)
         kernels = [self._kernel(name, number, *more, out=out, **macros) for number in range(count)]
-        return Scheme(name, tuple(self.rig.launch(kernel, size, (*group, 1)) for kernel in kernels), out, expected)
+        return Scheme(
+            name, tuple(self.rig.launch(kernel, size, (*group, 1)) for kernel in kernels), out, expected
+        )

@@ -42,7 +42,10 @@ class Loaded:
 
 
 class Rig:
-    """One device with an in-order queue.  ``selector``: see ``device.choose``, which also raises DeviceError."""
+    """One device with an in-order queue.
+
+    ``selector``: see ``device.choose``, which also raises DeviceError.
+    """
 
     def __init__(self, selector: str | None = None) -> None:
         self.selector = selector
@@ -71,7 +74,9 @@ class Rig:
         """Kernel ``name`` of ``kernels/FILE.cl`` built with ``macros``."""
         options = tuple(f"-D{key}={value}" for key, value in sorted(macros.items()))
         if (file, options) not in self._programs:
-            self._programs[file, options] = cl.Program(self.context, source(file)).build(options=list(options))
+            self._programs[file, options] = cl.Program(self.context, source(file)).build(
+                options=list(options)
+            )
         return cl.Kernel(self._programs[file, options], name)
 
     def kernel(self, file: str, name: str, *arguments: Any, **macros: int | str) -> Loaded:

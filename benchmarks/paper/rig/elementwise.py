@@ -47,7 +47,10 @@ class Elementwise:
         size = round_up(items, group) if padded and group else items
         local = None if group is None else (group,)
         return Scheme(
-            f"{name}, vectors of {vector}", (self.rig.launch(kernel, (size,), local),), out, expected(name, self.a, self.b)
+            f"{name}, vectors of {vector}",
+            (self.rig.launch(kernel, (size,), local),),
+            out,
+            expected(name, self.a, self.b),
         )
 
     def many(self, each: int, group: int | None, vector: int = 1) -> Scheme:

@@ -1,4 +1,6 @@
-"""One generated kernel under configurations of one's choice, checked as the tuner checks candidates: LeNet's second convolution."""
+"""One generated kernel under configurations of one's choice, checked as the tuner checks candidates:
+LeNet's second convolution.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ INPUT, MAPS, TAPS = (6, 12, 12), 16, 5
 
 
 class GeneratedKernel:
-    """The forward kernel of 5x5 filters from 6 maps of 12x12 to 16 maps, tanh, over ``batch`` samples, float32.
+    """The forward kernel of 5x5 filters from 6 maps of 12x12 to 16 maps, tanh, over ``batch`` samples,
+    float32.
 
-    It runs in launches of its own, as on a GPU: in a fused pass work group and vector width are not a kernel's to choose.
+    It runs in launches of its own, as on a GPU: in a fused pass work group and vector width are not a
+    kernel's to choose.
     """
 
     def __init__(self, device: str | None = None, batch: int = BATCH) -> None:
@@ -29,7 +33,9 @@ class GeneratedKernel:
         layers = [layer("convolution", maps=MAPS, kernel=TAPS, activation="tanh"), layer("softmax", maps=10)]
         network = Network(layers, INPUT, "ce", backend="numpy", dtype="float32", seed=0)
         found = jobs(network, batch, Request(outputs=True))
-        self.job: Job = next(job for job in found if job.kernel.role == "forward" and job.unit is network.program.units[0])
+        self.job: Job = next(
+            job for job in found if job.kernel.role == "forward" and job.unit is network.program.units[0]
+        )
         self.trials = Trials(self.job, OpenCLBackend(device, fuse=False))
 
     @property
@@ -44,7 +50,10 @@ class GeneratedKernel:
         return outputs * INPUT[0] * TAPS * TAPS * self.batch
 
     def candidate(self, config: KernelConfig = DEFAULT) -> Candidate:
-        """Built, and its numbers compared with the reference; ``launch`` runs it.  RefusedError where they are wrong."""
+        """Built, and its numbers compared with the reference; ``launch`` runs it.
+
+        RefusedError where they are wrong.
+        """
         return self.trials.check(config)
 
     def tile_sizes(self) -> dict[int, KernelConfig]:

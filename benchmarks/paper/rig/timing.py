@@ -1,7 +1,8 @@
-"""Times of variants of one computation: blocks of many launches, in alternation, medians, and ratios of the same round.
+"""Times of variants of one computation: blocks of many launches, in alternation, medians, and ratios of the
+same round.
 
-The machine may be busy and its clock may wander: the ratio of two variants is the median of the ratios of the rounds in which
-they ran one after the other, and its quartiles say how far it can be trusted.
+The machine may be busy and its clock may wander: the ratio of two variants is the median of the ratios of the
+rounds in which they ran one after the other, and its quartiles say how far it can be trusted.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def race(
 ) -> Race[Key]:
     """Time ``variants``, each of which runs itself so many times and waits.
 
-    A first run of each only warms up (and compiles).  The order turns with every round.  No further round once they took
-    ``budget`` seconds, but at least LEAST_ROUNDS (or ``rounds``).
+    A first run of each only warms up (and compiles).  The order turns with every round.  No further round
+    once they took ``budget`` seconds, but at least LEAST_ROUNDS (or ``rounds``).
     """
 
     def timed(run: Callable[[int], None], count: int) -> float:

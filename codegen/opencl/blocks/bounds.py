@@ -19,7 +19,8 @@ Which = Literal["begin", "end"]
 
 @dataclass(frozen=True)
 class Union:
-    """Bounds that depend on the tiled ``axis``: the test for a iteration being outside those of a single point.
+    """Bounds that depend on the tiled ``axis``: the test for a iteration being outside those of a single
+    point.
 
     ``common``: the first of the iterations that all points of the tile take part in, and the end of these.
     """
@@ -55,14 +56,19 @@ class End:
 
 
 class Bounds:
-    """Bounds of one kernel's loops.  ``functions``: those that the text of some calls, found on the way, by name."""
+    """Bounds of one kernel's loops.
+
+    ``functions``: those that the text of some calls, found on the way, by name.
+    """
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.kernel = frame, frame.kernel
         self.functions: dict[str, str] = {}
 
     def range(self, number: int, nest: Nest, loop: Loop, tiled: str | None) -> Range:
-        """Of ``loop`` of nest ``number``; over all of the tile of ``tiled``, an axis that its bounds depend on."""
+        """Of ``loop`` of nest ``number``; over all of the tile of ``tiled``, an axis that its bounds
+        depend on.
+        """
         if tiled is not None:
             return self._union(number, nest, loop, tiled)
         lower, upper = self._texts(nest, loop)
@@ -87,7 +93,9 @@ class Bounds:
             function = f"{self.kernel.name}_{loop.name}_{which}{number or ''}"
             given = ", ".join(f"integer {v}" for v in variables)
             self.functions[function] = f"static integer {function}({given}) {{ return {text}; }}"
-            return End(which, text, lambda at: f"{function}({', '.join(at if v == axis else v for v in variables)})")
+            return End(
+                which, text, lambda at: f"{function}({', '.join(at if v == axis else v for v in variables)})"
+            )
 
         lower, upper = self._texts(nest, loop)
         return end("begin", loop.lower, lower), end("end", loop.upper, upper)
@@ -105,14 +113,22 @@ class Bounds:
                 common.append(end.text)
                 whole += [f"{end.text} == {limit}"] if not plain(end.text) else []
                 continue
-            first, last, own = map(end.at, (f"{point}0", f"{point}0 + {self.frame.tiles[axis].macro} - 1", point))
+            first, last, own = map(
+                end.at, (f"{point}0", f"{point}0 + {self.frame.tiles[axis].macro} - 1", point)
+            )
             union, both = ("imin", "imax") if begins else ("imax", "imin")
             found.append(f"{union}({first}, {last})")
             common.append(f"{both}({first}, {last})")
             outside.append(f"{name} {'<' if begins else '>='} {own}")
             named.append((f"{name}_all{'' if begins else '_end'}", common[-1]))
             whole.append(f"{named[-1][0]} {'<=' if begins else '>='} {limit}")
-        return Range(found[0], found[1], tuple(whole), tuple(named), Union(axis, " || ".join(outside), (common[0], common[1])))
+        return Range(
+            found[0],
+            found[1],
+            tuple(whole),
+            tuple(named),
+            Union(axis, " || ".join(outside), (common[0], common[1])),
+        )
 
 
 def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
@@ -121,7 +137,9 @@ def ends(loop: Loop, lower: str, upper: str) -> list[tuple[str, str]]:
     return [(text if plain(text) else f"{loop.name}_{which}", text) for which, text in pairs]
 
 
-def loop_lines(loop: Loop | TableLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()) -> list[str]:
+def loop_lines(
+    loop: Loop | TableLoop, found: Range | None, dealt: str = "", known: Collection[str] = ()
+) -> list[str]:
     """The line that opens ``loop``, after the lines that it needs, those aside that declare ``known`` names.
 
     ``found``: the range of a loop that is no row loop.
@@ -180,7 +198,11 @@ def upper_text(e: IntExpr, extent: IntExpr, extents: Mapping[str, IntExpr]) -> s
             corner = extreme(term, extents, largest=False)
             inner = f"imin({text}, {integer(term)})"
             own = corner is None or bool(names(extent)) or is_table(extent)
-            text = inner if own or corner is None else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
+            text = (
+                inner
+                if own or corner is None
+                else f"({integer(corner, 2)} >= {integer(extent)} ? {text} : {inner})"
+            )
         return text
     return integer(e)
 

@@ -1,4 +1,6 @@
-"""What every part of an OpenCL kernel needs to know: its tensors' addresses, its tile, and how values are named."""
+"""What every part of an OpenCL kernel needs to know: its tensors' addresses, its tile, and how values
+are named.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,15 @@ class Frame:
         number = integer(unit(tensor, tuple(index)), 3 if tensor.samples else 0)
         name = tensor.name
         if not tensor.samples:
-            sliced = self.tiling.constant_parameters is not None and tensor.name in self.tiling.constant_parameters.sliced
-            return f"{name}[{number} - {from_name(tensor.name, self.tensors)}]" if sliced else f"{name}[{number}]"
+            sliced = (
+                self.tiling.constant_parameters is not None
+                and tensor.name in self.tiling.constant_parameters.sliced
+            )
+            return (
+                f"{name}[{number} - {from_name(tensor.name, self.tensors)}]"
+                if sliced
+                else f"{name}[{number}]"
+            )
         if self.kernel.sums_samples:
             name += "_block"
         return f"{name}[{lane}]" if number == "0" else f"{name}[{number} * VECTORS_PER_BLOCK + {lane}]"
@@ -52,7 +61,9 @@ class Frame:
         return "".join(f"[{self.tiles[a].macro}]" for a in axes)
 
     def own_axes(self, nest: int) -> tuple[str, ...]:
-        """The tiled axes, cache tiles aside, that points have accumulators of their own along: those that the sum depends on."""
+        """The tiled axes, cache tiles aside, that points have accumulators of their own along: those
+        that the sum depends on.
+        """
         found = self.kernel.nests[nest]
         if found.combine != "sum":
             return tuple(self.inner)
@@ -89,7 +100,9 @@ class Frame:
         zero = "(realv)(0.0)" if tensor.samples else "(REAL)0.0"
         return f"({' && '.join(condition(c) for c in load.inside)}) ? {text} : {zero}"
 
-    def printer(self, placed: Mapping[Load, str], lines: list[str], temporaries: Sequence[tuple[str, Expr]]) -> ScalarPrinter:
+    def printer(
+        self, placed: Mapping[Load, str], lines: list[str], temporaries: Sequence[tuple[str, Expr]]
+    ) -> ScalarPrinter:
         """A scalar printer after the declarations of ``temporaries`` went to ``lines``."""
         vector: set[str] = set()
         accumulator = self.accumulator
@@ -110,7 +123,11 @@ class Frame:
 
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current point of the tile."""
-        return self.accumulators(nest) + "".join(f"[{counter(a)}]" for a in self.cache_axes) + self.point_index(nest)
+        return (
+            self.accumulators(nest)
+            + "".join(f"[{counter(a)}]" for a in self.cache_axes)
+            + self.point_index(nest)
+        )
 
 
 def counter(axis: str) -> str:
@@ -131,4 +148,3 @@ def count_loop(tile: Tile) -> list[str]:
 def is_table(e: IntExpr) -> bool:
     """True where ``e`` reads a table of sizes."""
     return any(isinstance(i, Size) and i.index is not None for i in integers(e))
-

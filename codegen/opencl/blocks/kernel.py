@@ -6,7 +6,20 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....derive.ir import Axis, Column, IntExpr, Kernel, Load, Name, Size, TableLoop, Tensor, integers, loads, names
+from ....derive.ir import (
+    Axis,
+    Column,
+    IntExpr,
+    Kernel,
+    Load,
+    Name,
+    Size,
+    TableLoop,
+    Tensor,
+    integers,
+    loads,
+    names,
+)
 from ...analysis.addresses import unit, units
 from ...analysis.operations import operations
 from ...analysis.signature import arguments
@@ -77,9 +90,13 @@ class KernelText:
 def uses_index(kernel: Kernel, tensors: Mapping[str, Tensor]) -> bool:
     """True where the kernel reads size tables or relations."""
     touched = [kernel.output, *(tensors[a] for a in arguments(kernel, tensors))]
-    if any(t.ragged for t in touched) or any(isinstance(loop, TableLoop) for n in kernel.nests for loop in n.loops):
+    if any(t.ragged for t in touched) or any(
+        isinstance(loop, TableLoop) for n in kernel.nests for loop in n.loops
+    ):
         return True
-    return any(isinstance(i, Column) or (isinstance(i, Size) and i.index is not None) for i in integers(kernel))
+    return any(
+        isinstance(i, Column) or (isinstance(i, Size) and i.index is not None) for i in integers(kernel)
+    )
 
 
 class KernelWriter:
@@ -103,12 +120,17 @@ class KernelWriter:
         tiled = [a for a in kernel.axes if a.name in self.frame.tiles]
         plain = [a for a in kernel.axes if a.name not in self.frame.tiles]
         second = self._decode(lines, "id", "g1", [(a.name, bound(a), None) for a in plain])
-        entries: list[tuple[str, str, str | None]] = [(f"{a.name}_first", bound(a), self.tile_width(a)) for a in tiled]
+        entries: list[tuple[str, str, str | None]] = [
+            (f"{a.name}_first", bound(a), self.tile_width(a)) for a in tiled
+        ]
         third = self._decode(lines, "tile", "g2", entries)
         for axis in tiled:
-            # the last tile is moved back to end where the axis does: every point is inside, at a constant distance from the first
+            # the last tile is moved back to end where the axis does: every point is inside, at a constant
+            # distance from the first
             name = axis.name
-            lines.append(f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});")
+            lines.append(
+                f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});"
+            )
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({axis.name} >= {integer(axis.extent)}) return;")
@@ -119,10 +141,15 @@ class KernelWriter:
         return self.frame.tiles[axis.name].macro
 
     @staticmethod
-    def _decode(lines: list[str], variable: str, source: str, entries: list[tuple[str, str, str | None]]) -> str:
+    def _decode(
+        lines: list[str], variable: str, source: str, entries: list[tuple[str, str, str | None]]
+    ) -> str:
         if not entries:
             return "1"
-        counts = [b if m is None else f"-(-({b})//{m})" if not b.isidentifier() else f"-(-{b}//{m})" for _, b, m in entries]
+        counts = [
+            b if m is None else f"-(-({b})//{m})" if not b.isidentifier() else f"-(-{b}//{m})"
+            for _, b, m in entries
+        ]
         in_c = [b if m is None else f"(({b} + {m} - 1) / {m})" for _, b, m in entries]
         if len(entries) == 1:
             name, _, macro = entries[0]
@@ -131,7 +158,9 @@ class KernelWriter:
         lines.append(f"integer {variable} = {source};")
         for n in range(len(entries) - 1, 0, -1):
             name, _, macro = entries[n]
-            lines.append(f"const integer {name} = {variable} % {in_c[n]}{'' if macro is None else f' * {macro}'};")
+            lines.append(
+                f"const integer {name} = {variable} % {in_c[n]}{'' if macro is None else f' * {macro}'};"
+            )
             lines.append(f"{variable} /= {in_c[n]};")
         name, _, macro = entries[0]
         lines.append(f"const integer {name} = {variable}{'' if macro is None else f' * {macro}'};")
@@ -147,7 +176,9 @@ class KernelWriter:
         if self.kernel.sums_samples:
             if self.tiling.partial_sums:
                 target = self._part_target()
-                return group_put(self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result)
+                return group_put(
+                    self.frame, closed(lines, [*body, f"{target} = lane_sum({result});"], depth), body, result
+                )
             body.append(f"{target} = lane_sum({result});")
         else:
             body.append(f"const realv result = {result if is_vector else f'(realv)({result})'};")
@@ -204,7 +235,10 @@ class KernelWriter:
         parts = []
         for name in arguments(kernel, self.frame.tensors):
             samples = self.frame.tensors[name].samples
-            kind, space = "realv" if samples else "REAL", "__global" if samples or constant is None else constant.macro
+            kind, space = (
+                "realv" if samples else "REAL",
+                "__global" if samples or constant is None else constant.macro,
+            )
             parts.append(f"{space} const {kind} *restrict {name}")
         kind = "realv" if kernel.output.samples else "REAL"
         parts.append(f"__global {kind} *restrict {kernel.output.name}")
@@ -216,11 +250,16 @@ class KernelWriter:
             parts.append("__global const realv *below")
         if uses_index(kernel, self.frame.tensors):
             parts.append("__global const int *restrict index")
-        slices = [f"const int {from_name(name, self.frame.tensors)}" for name in (constant.sliced if constant else ())]
+        slices = [
+            f"const int {from_name(name, self.frame.tensors)}"
+            for name in (constant.sliced if constant else ())
+        ]
         return (*parts, "const int vectors", "const int VECTORS_PER_BLOCK", *slices)
 
     def _given(self, name: str) -> str:
-        """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice that is none."""
+        """What the kernel gives its item function for the parameter ``name``: a constant 0 for a slice
+        that is none.
+        """
         found = self.tiling.constant_parameters
         sliced = () if found is None else (from_name(tensor, self.frame.tensors) for tensor in found.sliced)
         return f"{found.slicing} ? {name} : 0" if found is not None and name in sliced else name
@@ -233,18 +272,36 @@ class KernelWriter:
         parameters = self.parameters()
         given = tuple(self._given(name) for name in argument_names(parameters))
         return KernelText(
-            self.kernel.name, comment(self.kernel), parameters, given, decode,
-            tuple(writer.bounds.functions.values()), nests, tuple(self.store_lines()), size,
-            uses_index(self.kernel, self.frame.tensors), self.tiling, tuple(group_array(self.frame) or arrays(self.frame)),
+            self.kernel.name,
+            comment(self.kernel),
+            parameters,
+            given,
+            decode,
+            tuple(writer.bounds.functions.values()),
+            nests,
+            tuple(self.store_lines()),
+            size,
+            uses_index(self.kernel, self.frame.tensors),
+            self.tiling,
+            tuple(group_array(self.frame) or arrays(self.frame)),
             self._group(parameters),
-        )  # fmt: skip
+        )
 
     def _group(self, parameters: Sequence[str]) -> GroupText | None:
         if not self.tiling.group:
             return None
         given = {self.kernel.output.name, "index"}
-        own = [parameter for parameter, name in zip(parameters, argument_names(parameters), strict=True) if name in given]
-        return GroupText(tuple(own), argument_names(own), points(self.frame), tuple(group_store(self.frame, self._part_target())))
+        own = [
+            parameter
+            for parameter, name in zip(parameters, argument_names(parameters), strict=True)
+            if name in given
+        ]
+        return GroupText(
+            tuple(own),
+            argument_names(own),
+            points(self.frame),
+            tuple(group_store(self.frame, self._part_target())),
+        )
 
 
 def comment(kernel: Kernel) -> tuple[str, ...]:

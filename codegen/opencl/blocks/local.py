@@ -9,7 +9,9 @@ from .printer import integer
 
 
 def copy_lines(frame: Frame, loop: Loop | TableLoop) -> list[Line]:
-    """The lines that stand first in the outermost loop: all items of the group fill its local memory, then wait."""
+    """The lines that stand first in the outermost loop: all items of the group fill its local memory,
+    then wait.
+    """
     found = frame.tiling.local
     if found is None or found.outer != loop:
         return []
@@ -22,16 +24,24 @@ def copy_lines(frame: Frame, loop: Loop | TableLoop) -> list[Line]:
 
 def _copy(frame: Frame, copy: Copy, macro: str, outer: Loop) -> list[Line]:
     size = length(frame, copy, macro)
-    lines = [Line(0, f"for (integer n = get_local_id(0); n < {size}; n += get_local_size(0)) {{"), Line(1, "integer rest = n;")]
+    lines = [
+        Line(0, f"for (integer n = get_local_id(0); n < {size}; n += get_local_size(0)) {{"),
+        Line(1, "integer rest = n;"),
+    ]
     for name, extent in reversed(copy.inner):
-        lines += [Line(1, f"const integer {name}_n = rest % {integer(extent, 3)};"), Line(1, f"rest /= {integer(extent, 3)};")]
+        lines += [
+            Line(1, f"const integer {name}_n = rest % {integer(extent, 3)};"),
+            Line(1, f"rest /= {integer(extent, 3)};"),
+        ]
     for axis in reversed(copy.tiled):
         tile = frame.tiles[axis].macro
         lines += [Line(1, f"const integer {axis}_n = {axis}0 + rest % {tile};"), Line(1, f"rest /= {tile};")]
     last = integer(outer.extent, 1)
     lines.append(Line(1, f"const integer {outer.name}_n = imin({outer.name} + rest, {last} - 1);"))
     renamed = {outer.name, *copy.tiled, *(name for name, _ in copy.inner)}
-    index = tuple(Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index)
+    index = tuple(
+        Name(f"{i.name}_n") if isinstance(i, Name) and i.name in renamed else i for i in copy.load.index
+    )
     source = frame.address(frame.tensors[copy.load.tensor], index, "")
     return [*lines, Line(1, f"{copy.variable}[n] = {source};"), Line(0, "}")]
 

@@ -65,9 +65,12 @@ def _leads(axes: tuple[str, ...], inner: Sequence[str]) -> bool:
 
 
 class NestWriter:
-    """Writes the nests of one kernel.  ``unions``: a bound that depends on a tiled axis is taken over the whole tile.
+    """Writes the nests of one kernel.
 
-    Where an iteration has some points of the tile and not others, the points are computed in turn, each with its own
+    ``unions``: a bound that depends on a tiled axis is taken over the whole tile.
+
+    Where an iteration has some points of the tile and not others, the points are computed in turn, each with
+    its own
     bounds: control flow within the tile would send all accumulators to memory.
     """
 
@@ -90,7 +93,9 @@ class NestWriter:
         """What nest ``number`` loads, and those that share its loops."""
         return list(dict.fromkeys(load for n in self.groups[number] for load in loads(self.kernel.nests[n])))
 
-    def loop_range(self, number: int, nest: Nest, loop: Loop | TableLoop, axes: Sequence[str] = ()) -> Range | None:
+    def loop_range(
+        self, number: int, nest: Nest, loop: Loop | TableLoop, axes: Sequence[str] = ()
+    ) -> Range | None:
         """The bounds of ``loop`` over the tile; None for a loop over rows.
 
         ``axes``: those of the tile that have a point already.
@@ -113,13 +118,18 @@ class NestWriter:
     def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
         axes = (*self.frame.cache_axes, *self.frame.own_axes(number))
         return NestText(
-            number, self.kernel.nests[number].combine, self.frame.accumulators(number), self.frame.dimensions(axes),
-            tuple(self.frame.tiles[a] for a in axes), tuple(lines),
-        )  # fmt: skip
+            number,
+            self.kernel.nests[number].combine,
+            self.frame.accumulators(number),
+            self.frame.dimensions(axes),
+            tuple(self.frame.tiles[a] for a in axes),
+            tuple(lines),
+        )
 
-    # ---------------------------------------------------------------------------------------------------------- loops
+    # -------------------------------------------------------------------------------------------------- loops
     def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
-        """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler knows.
+        """The nest, twice where bounds vary: where nothing is cut off, loops have lengths that the compiler
+        knows.
 
         Elsewhere the points of the tile come in turn along the axes that bounds depend on.
         """
@@ -138,10 +148,14 @@ class NestWriter:
         for axis in axes:
             cut.open(self.frame.tile_loop(axis))
         self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
-        text.branch(" && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()])
+        text.branch(
+            " && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()]
+        )
 
     def _varying(self, number: int, nest: Nest) -> tuple[list[Range], bool]:
-        """The ranges of loops whose bounds may cut something off, known before all loops; whether the last loop's is one."""
+        """The ranges of loops whose bounds may cut something off, known before all loops; whether the
+        last loop's is one.
+        """
         ranges = [self.loop_range(number, nest, loop) for loop in nest.loops]
         varying = [found for found in ranges if found is not None and found.union is not None]
         last = ranges[-1] if ranges else None
@@ -150,7 +164,13 @@ class NestWriter:
         return varying, last in varying
 
     def loops(
-        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = (), cut: bool | None = None
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        pending: PendingStatements,
+        axes: Sequence[str] = (),
+        cut: bool | None = None,
     ) -> None:
         """The loops of the nest and what is inside them; ``axes`` of the tile have a point.
 
@@ -171,9 +191,15 @@ class NestWriter:
             self.inside(text, number, nest, pending, axes)
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        loop: Loop | TableLoop,
+        pending: PendingStatements,
+        axes: Sequence[str] = (),
         cut: bool | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The innermost loop, see ``loops``; with both lengths where it is not known which."""
         found = self.loop_range(number, nest, loop, axes)
         pending.known.add(loop.name)
@@ -196,13 +222,18 @@ class NestWriter:
 
     def unrolled(self, opening: Sequence[str]) -> list[str]:
         """The lines that open an innermost loop, with a hint before it where a tiling gives one."""
-        macro, at = self.frame.tiling.unroll, next(n for n, line in enumerate(opening) if line.startswith("for "))
+        macro, at = (
+            self.frame.tiling.unroll,
+            next(n for n, line in enumerate(opening) if line.startswith("for ")),
+        )
         if not macro:
             return list(opening)
         return [*opening[:at], f"#if {macro}", f"#pragma unroll {macro}", "#endif", *opening[at:]]
 
-    # ----------------------------------------------------------------------------------------------------------- body
-    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
+    # --------------------------------------------------------------------------------------------------- body
+    def inside(
+        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()
+    ) -> None:
         """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
         pending.settle(text)
         text.extend(self.body_lines(number, nest, axes))
@@ -235,10 +266,13 @@ class NestWriter:
         own = {n: _among(self.frame.own_axes(n), inner) for n in group}
         along = {load: _among(self.frame.dependence(load), inner) for load in ordered}
         variables = {load: f"{load.tensor}_{n}" for n, load in enumerate(ordered)}
-        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own axes, and a sum
+        # what skips an outer tile axis comes before that axis' loop: a load, kept in an array over its own
+        # axes, and a sum
         apart = [n for n in group if not _leads(own[n], inner)]
         wanted = {load for n in apart for load in loads(self.kernel.nests[n])}
-        early = [load for load in ordered if not _leads(along[load], inner) or (load in wanted and along[load])]
+        early = [
+            load for load in ordered if not _leads(along[load], inner) or (load in wanted and along[load])
+        ]
         return _Body(inner, own, along, variables, apart, early)
 
     def _level(self, body: _Body, level: int, placed: dict[Load, str]) -> list[Line]:
@@ -247,7 +281,9 @@ class NestWriter:
         for load, variable in body.variables.items():
             if load not in body.early and len(body.along[load]) == level:
                 plain = self.frame.declare(load, variable)
-                lines += [Line(0, text) for text in local_or(self.frame, load, f"const REAL {variable}", plain)]
+                lines += [
+                    Line(0, text) for text in local_or(self.frame, load, f"const REAL {variable}", plain)
+                ]
                 placed[load] = variable
         for n, own in body.own.items():
             if n in body.apart and level == 0:
@@ -265,7 +301,10 @@ class NestWriter:
         return text.closed()
 
     def _early(self, load: Load, axes: tuple[str, ...], variable: str) -> list[Line]:
-        kind, point = "realv" if self.frame.has_lanes(load) else "REAL", variable + "".join(f"[{counter(a)}]" for a in axes)
+        kind, point = (
+            "realv" if self.frame.has_lanes(load) else "REAL",
+            variable + "".join(f"[{counter(a)}]" for a in axes),
+        )
         read = local_or(self.frame, load, point, f"{point} = {self.frame.value(load)};")
         return [Line(0, f"{kind} {variable}{self.frame.dimensions(axes)};"), *self._over(axes, read)]
 
@@ -276,7 +315,9 @@ class NestWriter:
         body = printer(nest.body)
         accumulator = f"acc{number}{self.frame.point_index(number)}"
         if nest.combine == "sum":
-            lines.append(f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};")
+            lines.append(
+                f"{accumulator} -= {body[1:]};" if _is_negated(nest.body) else f"{accumulator} += {body};"
+            )
             return lines
         assert nest.position is not None
         value = f"value{number}"
@@ -284,8 +325,12 @@ class NestWriter:
         position = f"position{number}{self.frame.point_index(number)}"
         if self.kernel.position is not None:
             number_text = integer(nest.position)
-            lines.append(f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};")
-        lines.append(f"{accumulator} = ({value} > {accumulator} || {value} != {value}) ? {value} : {accumulator};")
+            lines.append(
+                f"{position} = ({value} > {accumulator}) ? (realv)((REAL)({number_text})) : {position};"
+            )
+        lines.append(
+            f"{accumulator} = ({value} > {accumulator} || {value} != {value}) ? {value} : {accumulator};"
+        )
         return lines
 
 
@@ -303,4 +348,6 @@ def tiled(loop: Loop, among: Sequence[str]) -> str | None:
 def _inner(nest: Nest) -> bool:
     """True where the bounds of the last loop depend on other loops."""
     last, others = nest.loops[-1], {loop.name for loop in nest.loops[:-1]}
-    return not isinstance(last, Loop) or bool((names(last.lower) | names(last.upper) | names(last.step)) & others)
+    return not isinstance(last, Loop) or bool(
+        (names(last.lower) | names(last.upper) | names(last.step)) & others
+    )

@@ -1,6 +1,7 @@
 """OpenCL C text of IR expressions.
 
-Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one point each).  Literals are
+Scalars of a parameter are ``REAL``, values with lanes are ``realv`` (V lanes, of one sample or one point
+each).  Literals are
 written without a suffix: programs for float32 are built with -cl-single-precision-constant.
 """
 
@@ -92,11 +93,17 @@ def condition(c: Condition) -> str:
 class ScalarPrinter:
     """Prints scalar expressions.
 
-    ``has_lanes``: whether a load is a vector; ``variable`` names the one that holds it; ``vector_temporaries``: those with lanes.
+    ``has_lanes``: whether a load is a vector; ``variable`` names the one that holds it;
+    ``vector_temporaries``: those with lanes.
     """
 
-    def __init__(self, has_lanes: Callable[[Load], bool], variable: Callable[[Load], str], vector_temporaries: frozenset[str],
-                 accumulator: Callable[[int], str]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        has_lanes: Callable[[Load], bool],
+        variable: Callable[[Load], str],
+        vector_temporaries: frozenset[str],
+        accumulator: Callable[[int], str],
+    ) -> None:
         self.has_lanes, self.variable, self.accumulator = has_lanes, variable, accumulator
         self.vector_temporaries = vector_temporaries
 
@@ -154,7 +161,10 @@ class ScalarPrinter:
             case Call(function=function, args=args) if function in FUNCTIONS:
                 vector = any(self.is_vector(a) for a in args)
                 parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})", _ATOM
+                return (
+                    f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})",
+                    _ATOM,
+                )
         raise IRError(f"OpenCL has no form for {e}")
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:

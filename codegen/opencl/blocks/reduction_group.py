@@ -19,7 +19,10 @@ from .text import Text
 def group_part(tiling: Tiling) -> list[str]:
     """The lines that number an item: its partial sum, its lane in the group, its run of the loops."""
     group, parts, split = tiling.group, tiling.partial_sums, tiling.loop_split
-    span = f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 / {group}"
+    span = (
+        f"const integer span = {group}{f' / {split}' if split else ''}, lane = g0 % {group}, part = g0 "
+        f"/ {group}"
+    )
     return [
         f"#if {group}",
         f"{span}{', run = lane / span' if split else ''};",
@@ -43,12 +46,12 @@ def group_range(tiling: Tiling) -> list[str]:
     step = f"{tiling.partial_sums} * span"
     return [
         f"#if {tiling.group}",
-        f"const integer begin = part * span + lane % span, blocks = vectors, step = {step}, first = 0, count = 1;",
+        f"const integer begin = part * span + lane % span, blocks = vectors, step = {step}, first = 0, "
+        "count = 1;",
         "#else",
         f"const integer {alone.format('part')}",
         "#endif",
     ]
-
 
 
 def _axes(frame: Frame) -> list[str]:
@@ -89,7 +92,10 @@ def group_store(frame: Frame, target: str) -> list[Line]:
     group = frame.tiling.group
     if not group:
         return []
-    lines = [Line(0, f"for (integer point = lane; point < {points(frame)}; point += {group}) {{"), Line(1, "integer rest = point;")]
+    lines = [
+        Line(0, f"for (integer point = lane; point < {points(frame)}; point += {group}) {{"),
+        Line(1, "integer rest = point;"),
+    ]
     for number, axis in reversed(list(enumerate(_axes(frame)))):
         name, macro = axis, frame.tiles[axis].macro
         lines.append(Line(1, f"const integer {name} = {name}0 + rest{f' % {macro}' if number else ''};"))

@@ -25,7 +25,9 @@ class SampleSums(NestWriter):
     """
 
     def write(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
-        """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block, and the nest."""
+        """The loop over blocks of VECTORS_PER_BLOCK sample vectors, where each tensor has the block,
+        and the nest.
+        """
         group = self.frame.tiling.group
         text.add(group_range(self.frame.tiling))
         text.open(["for (integer block = begin; block < blocks; block += step) {"])
@@ -42,7 +44,9 @@ class SampleSums(NestWriter):
             self._iterations(text, number, nest, nest.loops, pending)
 
     def _cache_tile(self, text: Text, number: int, nest: Nest, pending: PendingStatements) -> None:
-        """The outermost loop and the cache tile in it, each point of which takes its accumulators and puts them back."""
+        """The outermost loop and the cache tile in it, each point of which takes its accumulators and
+        puts them back.
+        """
         (axis,), first = self.frame.cache_axes, nest.loops[0]
         assert isinstance(first, Loop)
         found = self.bounds.range(number, nest, first, tiled(first, self.frame.cache_axes))
@@ -68,7 +72,12 @@ class SampleSums(NestWriter):
         return text.closed()
 
     def _iterations(
-        self, text: Text, number: int, nest: Nest, loops: Sequence[Loop | TableLoop], pending: PendingStatements,
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        loops: Sequence[Loop | TableLoop],
+        pending: PendingStatements,
         axes: Sequence[str] = (),
     ) -> None:
         """The last ``loops`` of the nest and what is inside them; ``axes`` of the tile have a point."""
@@ -93,30 +102,39 @@ class SampleSums(NestWriter):
         start, move = dealt_out(name, "1", dealt)
         text.add(_edges(name, found, union))
         edges, common = Text(), Text()
-        edges.open([
-            "for (integer edge = 0; edge < 2; ++edge) {",
-            f"const integer {name}_stop = edge ? {name}_end : {name}_all;",
-            f"for (integer {name} = (edge ? {name}_all_end : {name}_begin){start}; {name} < {name}_stop; {move}) {{",
-            *self.frame.tile_loop(union.axis),
-            f"if ({union.outside}) continue;",
-        ])  # fmt: skip
+        edges.open(
+            [
+                "for (integer edge = 0; edge < 2; ++edge) {",
+                f"const integer {name}_stop = edge ? {name}_end : {name}_all;",
+                f"for (integer {name} = (edge ? {name}_all_end : {name}_begin){start}; {name} < "
+                f"{name}_stop; {move}) {{",
+                *self.frame.tile_loop(union.axis),
+                f"if ({union.outside}) continue;",
+            ]
+        )
         rest(edges, [*axes, union.axis])
         common.open([f"for (integer {name} = {name}_all{start}; {name} < {name}_all_end; {move}) {{"])
         rest(common, axes)
         text.extend([*edges.closed(), *common.closed()])
 
-    def inside(self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()) -> None:
+    def inside(
+        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()
+    ) -> None:
         """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
         tiling = self.frame.tiling  # neighbouring parts read neighbouring vectors
-        iterations = f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
+        iterations = (
+            f"integer t = first; t < count; {f't += {tiling.partial_sums}' if tiling.partial_sums else '++t'}"
+        )
         hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
         text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({iterations}) {{"])
         text.extend(self.body_lines(number, nest, axes))
 
 
 def _edges(name: str, found: Range, union: Union) -> list[str]:
-    """Where a loop begins and ends, and in between the iterations that all points of the tile take part in."""
+    """Where a loop begins and ends, and in between the iterations that all points of the tile take part
+    in.
+    """
     first, last = union.common
     return [
         f"const integer {name}_begin = {found.lower};",

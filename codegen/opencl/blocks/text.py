@@ -1,4 +1,6 @@
-"""Text under construction: lines at a growing depth, and what waits until the names that it uses are known."""
+"""Text under construction: lines at a growing depth, and what waits until the names that it uses are
+known.
+"""
 
 from __future__ import annotations
 

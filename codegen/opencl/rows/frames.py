@@ -41,7 +41,9 @@ class PointFrame(Frame):
         return "t0 + t" if SAMPLES in self.tiles else "t"
 
     def value(self, load: Load) -> str:
-        """The text that reads ``load``, 0 outside its tensor; into all lanes where it is a value of a sample."""
+        """The text that reads ``load``, 0 outside its tensor; into all lanes where it is a value of a
+        sample.
+        """
         text = self._read(load)
         if not load.inside:
             return text
@@ -75,14 +77,20 @@ class LaneFrame(PointFrame):
         step = self._step(load)
         if step == ZERO:
             return super()._read(load)
-        return f"lanes(&{self.address(self.tensors[load.tensor], load.index, self.lane())}, {integer(step)}, {self.count})"
+        return (
+            f"lanes(&{self.address(self.tensors[load.tensor], load.index, self.lane())}, {integer(step)}, "
+            f"{self.count})"
+        )
 
     def tile_loop(self, axis: str) -> list[str]:
         """The lines that open the loop over a tile; that of the axis with lanes counts vectors."""
         if axis != self.axis:
             return super().tile_loop(axis)
         point = axis
-        return [*count_loop(self.tiles[axis]), f"const integer {point} = {point}0 + {counter(axis)} * {LANES};"]
+        return [
+            *count_loop(self.tiles[axis]),
+            f"const integer {point} = {point}0 + {counter(axis)} * {LANES};",
+        ]
 
     def output_step(self) -> IntExpr:
         """Numbers between the results of neighbouring lanes."""

@@ -1,8 +1,8 @@
 """One OpenCL kernel on tensors that lie sample after sample, its lanes along an axis of units.
 
-Along an output axis a work item computes whole vectors of points where all lanes agree on every bound, else point by point.
-Along a reduction axis it sums the lanes of every point, and makes vectors of neighbouring points again for what follows.
-Without an axis of lanes it works point by point.
+Along an output axis a work item computes whole vectors of points where all lanes agree on every bound, else
+point by point. Along a reduction axis it sums the lanes of every point, and makes vectors of neighbouring
+points again for what follows. Without an axis of lanes it works point by point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from ...analysis.addresses import stride
 from ...tiling.lanes import Lanes, scalar_names
 from ...tiling.tiling import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
-from ..blocks.kernel import KernelText, KernelWriter, LaneText, argument_names, bound, comment, result_loads, uses_index
+from ..blocks.kernel import (
+    KernelText,
+    KernelWriter,
+    LaneText,
+    argument_names,
+    bound,
+    comment,
+    result_loads,
+    uses_index,
+)
 from ..blocks.layout import closed, initial, layout
 from ..blocks.nest import NestText, NestWriter
 from ..blocks.printer import integer
@@ -63,12 +72,17 @@ class LaneWriter(KernelWriter):
     def _lane_text(self) -> LaneText:
         if self.lanes is None:
             return LaneText("", Integer(1))
-        found = [stride(self.frame.tensors[load.tensor], load.index, self.lanes.axis) for load in dict.fromkeys(loads(self.kernel))]
+        found = [
+            stride(self.frame.tensors[load.tensor], load.index, self.lanes.axis)
+            for load in dict.fromkeys(loads(self.kernel))
+        ]
         strides = tuple(e for e in found if e is not None and e not in (Integer(0), Integer(1)))
         return LaneText(self.lanes.over, self.lanes.extent, strides)
 
     def parameters(self) -> tuple[str, ...]:
-        """The kernel's parameters in the order of the calling convention; all tensors are of single numbers."""
+        """The kernel's parameters in the order of the calling convention; all tensors are of single
+        numbers.
+        """
         return tuple(parameter.replace("realv *", "REAL *") for parameter in super().parameters())
 
     def tile_width(self, axis: Axis) -> str:
@@ -79,7 +93,7 @@ class LaneWriter(KernelWriter):
     def _has_lanes(self, axis: str) -> bool:
         return self.lanes is not None and self.lanes.over == "output" and axis == self.lanes.axis
 
-    # ------------------------------------------------------------------------------------------------------- one point
+    # ---------------------------------------------------------------------------------------------- one point
     def _point_function(self) -> list[str]:
         """A function that computes and stores one point."""
         kernel, point = self.kernel, self.point
@@ -114,9 +128,11 @@ class LaneWriter(KernelWriter):
         lines.append(Line(depth, f"{self.kernel.name}_point({', '.join(given)});"))
         return [*lines, *(Line(depth - 1 - n, "}") for n in range(depth))]
 
-    # ----------------------------------------------------------------------------------------------------- output axis
+    # -------------------------------------------------------------------------------------------- output axis
     def _disagreement(self, writer: NestWriter) -> list[str]:
-        """Where the lanes of the tile have different bounds, or the axis is shorter than the tile: point by point."""
+        """Where the lanes of the tile have different bounds, or the axis is shorter than the tile:
+        point by point.
+        """
         assert self.lanes is not None
         axis = self.lanes.axis
         name, width = axis, f"{self.frame.tiles[axis].macro} * {LANES}"
@@ -124,7 +140,9 @@ class LaneWriter(KernelWriter):
         for number, nest in enumerate(self.kernel.nests):
             for loop in nest.loops:
                 if isinstance(loop, Loop):
-                    ends = [end.at for end in writer.bounds.ends(number, nest, loop, axis) if end.at is not None]
+                    ends = [
+                        end.at for end in writer.bounds.ends(number, nest, loop, axis) if end.at is not None
+                    ]
                     tests += [f"{at(f'{name}0')} != {at(f'{name}0 + {width} - 1')}" for at in ends]
         tiled = tuple(a for a in self.kernel.axes if a.name in self.frame.tiles)
         calls = [layout(line, 1) for line in self._points(tiled)]
@@ -142,7 +160,7 @@ class LaneWriter(KernelWriter):
         body += self._stores(self.frame, integer(self.frame.output_step()), f"{name}_first - {name}", LANES)
         return closed(lines, body, depth)
 
-    # -------------------------------------------------------------------------------------------------- reduction axis
+    # ----------------------------------------------------------------------------------------- reduction axis
     def _sum_lines(self, lanes: Lanes) -> list[Line]:
         """The sums of the lanes, of neighbouring points side by side where the last output axis is tiled."""
         packed = self._packed_axis()
@@ -154,9 +172,14 @@ class LaneWriter(KernelWriter):
         name, macro = packed, self.frame.tiles[packed].macro
         frame = _Packed(self.kernel, self.frame.tensors, self.tiling, packed, "count")
         lines, depth = self.point_loops(left_out=packed)
-        lines += [Line(depth, "#pragma unroll"), Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{")]
+        lines += [
+            Line(depth, "#pragma unroll"),
+            Line(depth, f"for (integer chunk = 0; chunk < {macro}; chunk += {LANES}) {{"),
+        ]
         depth += 1
-        point = "".join("[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner)
+        point = "".join(
+            "[chunk + lane]" if axis == packed else f"[{counter(axis)}]" for axis in self.frame.inner
+        )
         body = [
             f"const integer {name} = {name}0 + chunk, count = imin({LANES}, {macro} - chunk);",
             "realv sum0 = (realv)(0.0);",
@@ -170,16 +193,22 @@ class LaneWriter(KernelWriter):
         return closed(lines, body, depth)
 
     def _packed_axis(self) -> str | None:
-        """The last output axis, where it is tiled and every value that the result needs is evenly spaced along it."""
+        """The last output axis, where it is tiled and every value that the result needs is evenly
+        spaced along it.
+        """
         kernel = self.kernel
-        if not kernel.axes or kernel.axes[-1].name not in self.frame.tiles or kernel.axes[-1].name in scalar_names(kernel):
+        if (
+            not kernel.axes
+            or kernel.axes[-1].name not in self.frame.tiles
+            or kernel.axes[-1].name in scalar_names(kernel)
+        ):
             return None
         axis = kernel.axes[-1].name
         found = [stride(self.frame.tensors[load.tensor], load.index, axis) for load in result_loads(kernel)]
         index = tuple(Name(a.name) for a in kernel.axes)
         return None if None in [*found, stride(kernel.output, index, axis)] else axis
 
-    # ---------------------------------------------------------------------------------------------------------- results
+    # ------------------------------------------------------------------------------------------------ results
     def _result_lines(self, frame: Frame) -> list[str]:
         """What declares ``result``, always a vector, after what it needs."""
         body: list[str] = []
@@ -194,7 +223,11 @@ class LaneWriter(KernelWriter):
         single = (step, first, last) == ("1", "0", "1")
 
         def stored(name: str, value: str) -> str:
-            return f"{name}{point} = FIRST({value});" if single else f"put(&{name}{point}, {step}, {value}, {first}, {last});"
+            return (
+                f"{name}{point} = FIRST({value});"
+                if single
+                else f"put(&{name}{point}, {step}, {value}, {first}, {last});"
+            )
 
         name = kernel.output.name
         lines = [stored(name, "result")]
@@ -217,4 +250,3 @@ class _Packed(LaneFrame):
     def accumulator(self, nest: int) -> str:
         """The vector of sums."""
         return f"sum{nest}"
-

@@ -45,9 +45,15 @@ class SumNests(SampleNests):
         self._rest = _Rest(PointFrame(frame.kernel, frame.tensors, frame.tiling))
 
     def last_loop(
-        self, text: Text, number: int, nest: Nest, loop: Loop | TableLoop, pending: PendingStatements, axes: Sequence[str] = (),
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        loop: Loop | TableLoop,
+        pending: PendingStatements,
+        axes: Sequence[str] = (),
         cut: bool | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The innermost loop in steps of V, and what that leaves."""
         assert isinstance(loop, Loop)
         found = self.loop_range(number, nest, loop)
@@ -55,7 +61,8 @@ class SumNests(SampleNests):
         *before, _ = loop_lines(loop, found, known=pending.known)
         name = loop.name
         begin, end = (
-            bound if plain(bound) else f"{name}_{which}" for which, bound in (("begin", found.lower), ("end", found.upper))
+            bound if plain(bound) else f"{name}_{which}"
+            for which, bound in (("begin", found.lower), ("end", found.upper))
         )
         pending.known.add(loop.name)
         text.add([*before, f"integer {name} = {begin};"])

@@ -1,8 +1,9 @@
 """OpenCL devices: discovery, choice, capabilities, and a self-test.
 
-A device is chosen by ``device=``, else by the environment variable ``PHIZ_DEVICE``, else by PyOpenCL's ``PYOPENCL_CTX``:
-``"platform:device"`` or just ``"platform"``, each a number or a part of the name (``"0:0"``, ``"portable"``, ``":nvidia"``).
-Unasked, the first CPU device is taken, Portable Computing Language (PoCL) first.  Nothing ever prompts.
+A device is chosen by ``device=``, else by the environment variable ``PHIZ_DEVICE``, else by PyOpenCL's
+``PYOPENCL_CTX``: ``"platform:device"`` or just ``"platform"``, each a number or a part of the name
+(``"0:0"``, ``"portable"``, ``":nvidia"``).  Unasked, the first CPU device is taken, Portable Computing
+Language (PoCL) first.  Nothing ever prompts.
 
 ``PHIZ_LANES`` (4, 8, 16) makes CPU devices narrower than they are, see ``vector_registers``.
 """
@@ -75,8 +76,10 @@ def pinned(environment: MutableMapping[str, str]) -> None:
 
     Not where the user chose otherwise, or where there is not one thread for each core.
 
-    Woken at the same time, two of them are often put on the same core, and a pass is over before the kernel moves one away.
-    PoCL counts cores from the first: fewer threads than cores would meet those of other processes there, and more do not start.
+    Woken at the same time, two of them are often put on the same core, and a pass is over before the kernel
+    moves one away.
+    PoCL counts cores from the first: fewer threads than cores would meet those of other processes there, and
+    more do not start.
     """
     may_use = getattr(os, "sched_getaffinity", lambda process: ())
     threads = {environment.get(name, "") for name in THREADS} - {"", str(os.cpu_count())}
@@ -148,7 +151,9 @@ def registers(device: Device) -> Registers:
 
 
 def widest(device: Device, kind: str, dtype: str) -> int:
-    """The longest vectors that may be tried: PoCL crashes on floats that are wider than its registers, or miscompiles them."""
+    """The longest vectors that may be tried: PoCL crashes on floats that are wider than its registers,
+    or miscompiles them.
+    """
     if kind != "cpu" or not (is_pocl(device) or device.lanes):
         return 16
     return vector_width(device, kind, dtype)
@@ -205,12 +210,15 @@ def describe(device: Any, selector: str = "") -> DeviceInfo:
 def choose(device: str | None = None, lanes: int | None = None) -> Device:
     """The device that ``device`` (else the environment) selects; DeviceError naming what there is.
 
-    ``lanes``: floats of a vector register, else what ``PHIZ_LANES`` says, which leaves devices that are no CPU as they are;
-    PhizError where the device has not as many.
+    ``lanes``: floats of a vector register, else what ``PHIZ_LANES`` says, which leaves devices that are no
+    CPU as they are; PhizError where the device has not as many.
     """
     handle = _chosen(device or os.environ.get("PHIZ_DEVICE") or os.environ.get("PYOPENCL_CTX") or "")
     if lanes is not None and kind(handle) != "cpu":
-        raise DeviceError(f"{handle.name.strip()}: lanes={lanes}, but only the vector registers of a CPU can be made narrower")
+        raise DeviceError(
+            f"{handle.name.strip()}: lanes={lanes}, but only the vector registers of a CPU can be made "
+            "narrower"
+        )
     wanted = vector_registers.asked(os.environ.get(vector_registers.SETTING, "")) if lanes is None else lanes
     own = Device(handle)
     if not wanted or kind(handle) != "cpu":
@@ -234,7 +242,9 @@ def _chosen(wanted: str) -> Any:
         if _matches(name, number, d.name)
     ]
     if not chosen:
-        known = ", ".join(f"{_selector(d, platforms)} = {d.platform.name.strip()} {d.name.strip()}" for d in found)
+        known = ", ".join(
+            f"{_selector(d, platforms)} = {d.platform.name.strip()} {d.name.strip()}" for d in found
+        )
         raise DeviceError(f"no OpenCL device matches {wanted!r}, there are {known}")
     return chosen[0]
 
@@ -276,10 +286,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def refuse_inherited() -> None:
-    """DeviceError in a forked process whose parent used OpenCL: it would wait for threads that it does not have."""
+    """DeviceError in a forked process whose parent used OpenCL: it would wait for threads that it does
+    not have.
+    """
     if _inherited:
         raise DeviceError(
-            "this process was forked from one that had used OpenCL, whose threads did not come along: start processes with the "
+            "this process was forked from one that had used OpenCL, whose threads did not come along: "
+            "start processes with the "
             "method 'spawn' (multiprocessing.set_start_method), or use backend='numpy'"
         )
 
@@ -299,7 +312,9 @@ def _context(device: Any) -> Any:
 def require(device: Any, dtype: str) -> None:
     """DeviceError where ``device`` cannot compute in ``dtype``."""
     if dtype == "float64" and not has_fp64(device):
-        raise DeviceError(f"{device.name.strip()}: has no double precision (fp64); use dtype float32 or backend numpy")
+        raise DeviceError(
+            f"{device.name.strip()}: has no double precision (fp64); use dtype float32 or backend numpy"
+        )
 
 
 def self_test(device: Any) -> None:

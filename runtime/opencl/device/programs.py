@@ -36,15 +36,19 @@ class Binding:
     def __init__(self, unit: Unit, dtype: str, width: int, chosen: Mapping[str, int | str]) -> None:
         self.unit, self.width, self.chosen = unit, width, dict(chosen)
         offsets, self.index = _index(unit)
-        # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own headers.
-        scalars = {f"SIZE_{name}": value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)}
+        # Sizes are macros with a prefix: short names such as p0 occur as parameters in the compiler's own
+        # headers.
+        scalars = {
+            f"SIZE_{name}": value for name, value in unit.sizes.items() if not isinstance(value, np.ndarray)
+        }
         self.values: dict[str, Any] = {
             **scalars,
             **offsets,
             **self.chosen,
             "REAL": REAL[dtype],
             "V": width,
-            # Whole names: PoCL's tanh is itself a macro, so pasting phi_ and tanh would paste what it expands to.
+            # Whole names: PoCL's tanh is itself a macro, so pasting phi_ and tanh would paste what it expands
+            # to.
             "PHI": f"phi_{unit.activation}",
             "DPHI": f"dphi_{unit.lower}",
             "STORE_Z": int(unit.store_z),
@@ -56,8 +60,13 @@ class Binding:
         """``-D`` for every macro that the file requires."""
         missing = [name for name in self.unit.macros if name not in self.values]
         if missing:
-            raise ManifestError(f"{self.unit.file}.cl requires the unknown macro {missing[0]}; run: phiz generate")
-        return [*precision_options(self.values["REAL"]), *(f"-D{name}={self.values[name]}" for name in self.unit.macros)]
+            raise ManifestError(
+                f"{self.unit.file}.cl requires the unknown macro {missing[0]}; run: phiz generate"
+            )
+        return [
+            *precision_options(self.values["REAL"]),
+            *(f"-D{name}={self.values[name]}" for name in self.unit.macros),
+        ]
 
     def global_size(self, sizes: tuple[str, ...], vectors: int) -> tuple[int, ...]:
         """The global size of a kernel for ``vectors`` sample vectors in use."""
@@ -92,8 +101,8 @@ def _tables(unit: Unit) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
     """The program of a unit that has ``kernel``, built once per process for the same text, macros and device.
 
-    Gradients of single samples are seldom asked for and long to compile: they have a program of their own.  Raises DeviceError
-    with the compiler's first error line.
+    Gradients of single samples are seldom asked for and long to compile: they have a program of their own.
+    Raises DeviceError with the compiler's first error line.
     """
     file = binding.unit.path
     source = binding.unit.folder.source(file)
@@ -102,7 +111,8 @@ def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
         if not re.search(rf"\b{binding.values[macro]}\b", source):
             raise ManifestError(
-                f"{binding.unit.folder.path / file}: knows no {binding.values[macro]}; generate this layer in one run with "
+                f"{binding.unit.folder.path / file}: knows no {binding.values[macro]}; generate this "
+                "layer in one run with "
                 "that activation: phiz generate"
             )
     return compiled(source, binding.options(), device, f"{binding.unit.folder.path / file}:")
@@ -114,7 +124,9 @@ def precision_options(real: str) -> list[str]:
 
 
 def compiled(source: str, options: Sequence[str], device: Any, what: str) -> cl.Program:
-    """``source`` built once per process; DeviceError that says ``what`` does not build, with the compiler's first error line."""
+    """``source`` built once per process; DeviceError that says ``what`` does not build, with the
+    compiler's first error line.
+    """
     try:
         return _build(source, tuple(options), handle_of(device))
     except cl.Error as error:

@@ -2,8 +2,9 @@
 
 A device can be made narrower than it is.
 
-A narrower device computes what a processor with such registers computes: vectors are shorter, tiles fit fewer registers, and
-configurations are kept apart.  So what depends on the width is tested on one machine for all widths below its own.
+A narrower device computes what a processor with such registers computes: vectors are shorter, tiles fit fewer
+registers, and configurations are kept apart.  So what depends on the width is tested on one machine for all
+widths below its own.
 
 | lanes | like | doubles | registers |
 |---|---|---|---|
@@ -46,7 +47,9 @@ __kernel __attribute__((reqd_work_group_size(UNIT, 1))) void registers(__global 
 
 @dataclass(frozen=True)
 class Registers:
-    """Vector registers: ``lanes`` floats in each, ``count`` of them; ``found``: how that is known, for people."""
+    """Vector registers: ``lanes`` floats in each, ``count`` of them; ``found``: how that is known, for
+    people.
+    """
 
     lanes: int
     count: int
@@ -61,24 +64,35 @@ class Registers:
 def of_the_compiler(handle: Any, context: Any) -> Registers:
     """What a CPU device's compiler generates code for; DeviceError where it builds nothing.
 
-    The device's own answer is about the processor.  PoCL 3.0 knows Zen 4 as Zen 3, without AVX-512: there the vectors of 16 that
-    it claims are native crash its compiler.  So the answer counts only where the compiler names no vector unit.
+    The device's own answer is about the processor.  PoCL 3.0 knows Zen 4 as Zen 3, without AVX-512: there the
+    vectors of 16 that it claims are native crash its compiler.  So the answer counts only where the compiler
+    names no vector unit.
     """
     import pyopencl as cl
 
     try:
         kernel = cl.Kernel(cl.Program(context, PROBE).build(), "registers")
-        lanes, count, _ = kernel.get_work_group_info(cl.kernel_work_group_info.COMPILE_WORK_GROUP_SIZE, handle)
+        lanes, count, _ = kernel.get_work_group_info(
+            cl.kernel_work_group_info.COMPILE_WORK_GROUP_SIZE, handle
+        )
     except cl.Error as error:
-        raise DeviceError(f"{handle.name.strip()}: its compiler fails on a kernel of one line ({error})") from None
+        raise DeviceError(
+            f"{handle.name.strip()}: its compiler fails on a kernel of one line ({error})"
+        ) from None
     if lanes > 1:
         return Registers(int(lanes), int(count), "the vector unit that its compiler names")
     told = max(n for n in (1, *LANES) if n <= max(1, int(handle.native_vector_width_float)))
-    return Registers(told, REGISTERS.get(told, REGISTERS[4]), "the device's native vector width; its compiler names no vector unit")
+    return Registers(
+        told,
+        REGISTERS.get(told, REGISTERS[4]),
+        "the device's native vector width; its compiler names no vector unit",
+    )
 
 
 def narrowed(own: Registers, lanes: int, name: str, setting: str) -> Registers:
-    """``own`` with ``lanes`` floats a register, as ``setting`` asks; PhizError where there are not as many."""
+    """``own`` with ``lanes`` floats a register, as ``setting`` asks; PhizError where there are not as
+    many.
+    """
     fitting = [n for n in LANES if n <= own.lanes]
     if lanes not in fitting:
         expected = " or ".join(map(str, fitting)) or "none"

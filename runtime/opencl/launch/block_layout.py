@@ -13,8 +13,10 @@ class BlockLayout:
 
     ``capacity``: samples that there is room for.
     ``lanes``: samples of a block.
-    ``spread``: blocks lie an odd number of units apart, as the kernels' text has it.  At 256 units of 128 bytes, the
-        same unit of all blocks would be in the same sets of the first-level cache, where a sum over the samples looks
+    ``spread``: blocks lie an odd number of units apart, as the kernels' text has it.  At 256 units of 128
+    bytes, the
+        same unit of all blocks would be in the same sets of the first-level cache, where a sum over the
+        samples looks
         for it: a fifth of the time of a gradient, measured.
     """
 
@@ -31,5 +33,7 @@ class BlockLayout:
         return self.room(units) * self.capacity
 
     def blocks(self, host: Array, units: int) -> Array:
-        """A flat tensor as ``(blocks, units, lanes)``, a view: the samples of a block side by side, unit by unit."""
+        """A flat tensor as ``(blocks, units, lanes)``, a view: the samples of a block side by side,
+        unit by unit.
+        """
         return host.reshape(self.capacity // self.lanes, -1, self.lanes)[:, :units]

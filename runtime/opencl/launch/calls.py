@@ -72,9 +72,15 @@ def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tup
         slices = share.slices if share else {}
         numbers = tuple(slices[name].first if name in slices else 0 for name in sliced)
         own = {kernel.arguments.index(name): part for name, part in slices.items()}
-        found.append(KernelCall(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies))
+        found.append(
+            KernelCall(kernel.name, order, kernel.global_size, True, numbers, share, own, plan.copies)
+        )
     if plan.partial_sums > 1:
-        found.append(KernelCall("add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)))
+        found.append(
+            KernelCall(
+                "add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)
+            )
+        )
     return tuple(found)
 
 
@@ -85,7 +91,8 @@ def set_number(kernel: cl.Kernel, position: int, number: int) -> None:
 
 @dataclass(frozen=True)
 class Bound:
-    """A built kernel with the arguments of ``call`` set, but for those in ``moving``: (position, number of the tensor).
+    """A built kernel with the arguments of ``call`` set, but for those in ``moving``: (position, number of
+    the tensor).
 
     ``last``: the position of the number of vectors in use, which is not set either; None where it takes none.
     ``kept``: memory that must live as long.
@@ -99,7 +106,12 @@ class Bound:
 
 
 def bound(
-    call: KernelCall, binding: Binding, device: Any, tensor: Callable[[int, TensorSlice | None], Any], index: Any, lanes: int
+    call: KernelCall,
+    binding: Binding,
+    device: Any,
+    tensor: Callable[[int, TensorSlice | None], Any],
+    index: Any,
+    lanes: int,
 ) -> Bound:
     """``call`` with its arguments set.
 

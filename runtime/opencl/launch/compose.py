@@ -45,8 +45,13 @@ class ComposedPass:
     repeats = False
 
     def __init__(
-        self, launches: Sequence[Sequence[Step]], names: Sequence[Sequence[str]], text: str, dtype: str, device: Any
-    ) -> None:  # fmt: skip
+        self,
+        launches: Sequence[Sequence[Step]],
+        names: Sequence[Sequence[str]],
+        text: str,
+        dtype: str,
+        device: Any,
+    ) -> None:
         program = compiled(text, precision_options(REAL[dtype]), device, "a composed pass")
         self.kernels = [cl.Kernel(program, f"launch{n}") for n in range(len(launches))]
         self.keys = names
@@ -106,10 +111,12 @@ class ComposedPass:
         set_number(self.kernels[number], len(self.keys[number]) + len(self.tables[number]), value)
 
 
-# ------------------------------------------------------------------------------------------------------------------- text
+# ------------------------------------------------------------------------------------------------------- text
 def keys(steps: Iterable[Step], vectors: Parts) -> list[str]:
     """The arguments of a kernel for ``steps``, by key: tensors, or the flat vectors that contain them."""
-    return list(dict.fromkeys(vectors[key][0] if key in vectors else key for step in steps for key in step.keys))
+    return list(
+        dict.fromkeys(vectors[key][0] if key in vectors else key for step in steps for key in step.keys)
+    )
 
 
 def tables(steps: Iterable[Step]) -> list[int]:
@@ -119,14 +126,21 @@ def tables(steps: Iterable[Step]) -> list[int]:
 
 def parameters(names: Sequence[str], units: Sequence[int], last: str) -> str:
     """The parameter list of a kernel that takes the tensors ``names`` and the index tables of ``units``."""
-    found = [f"__global char *b{n}" for n in range(len(names))] + [f"__global const int *index{unit}" for unit in units]
+    found = [f"__global char *b{n}" for n in range(len(names))] + [
+        f"__global const int *index{unit}" for unit in units
+    ]
     return ", ".join([*found, f"const int {last}"])
 
 
 def given(
-    step: Step, names: Sequence[str], vectors: Parts, itemsize: int, offsets: Offsets, layout: BlockLayout | None = None,
+    step: Step,
+    names: Sequence[str],
+    vectors: Parts,
+    itemsize: int,
+    offsets: Offsets,
+    layout: BlockLayout | None = None,
     block: str = "",
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """The first arguments of a call of ``step``'s item function; the numbers of vectors follow them.
 
     ``names``: the keys of the arguments of the kernel that makes the call.
@@ -152,13 +166,19 @@ def whole_slices(step: Step) -> list[str]:
 
 def _units(step: Step) -> dict[str, int]:
     """The number of units of each tensor with samples that the step reads or writes."""
-    found = {a.key: a.extent.units for a in (*step.reads, step.writes, step.position, step.factor) if a is not None and a.samples}
+    found = {
+        a.key: a.extent.units
+        for a in (*step.reads, step.writes, step.position, step.factor)
+        if a is not None and a.samples
+    }
     return found | ({step.z: step.writes.extent.units} if step.z is not None else {})
 
 
 def program_text(units: Mapping[str, Binding], blocked: bool, kernels: Iterable[str]) -> str:
     """The whole program: first the text of each unit with its prefix, then the kernels."""
-    return "\n".join([*(_unit(prefix, binding, blocked) for prefix, binding in units.items()), *kernels]) + "\n"
+    return (
+        "\n".join([*(_unit(prefix, binding, blocked) for prefix, binding in units.items()), *kernels]) + "\n"
+    )
 
 
 def _source(text: str) -> str:
@@ -177,11 +197,15 @@ def names(text: str) -> list[str]:
 def _unit(prefix: str, binding: Binding, blocked: bool) -> str:
     """A unit's text between the definitions of its macros and prefixes and the ``#undef`` of each."""
     text = _source(binding.unit.folder.source(binding.unit.path))
-    macros = {name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros}
+    macros = {
+        name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros
+    }
     prefixed = {name: f"{prefix}_{name}" for name in names(text)}
     before = [f"#define {name} {value}" for name, value in (prefixed | macros).items()]
     defined = dict.fromkeys([*prefixed, *macros, *(n for n in _DEFINE.findall(text) if n not in prefixed)])
-    return "\n".join([f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)])
+    return "\n".join(
+        [f"// {binding.unit.label}: {binding.unit.file}.cl", *before, text, *(f"#undef {n}" for n in defined)]
+    )
 
 
 def has_items(plan: Plan, number: int, name: str) -> bool:

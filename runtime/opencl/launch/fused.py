@@ -1,9 +1,10 @@
 """Fused passes: all kernels of a stage in one launch.
 
-On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of few launches: the text
-of every unit once, its names set apart by a prefix, and for each stage a kernel that calls the items of the stage's kernels one
-after the other.  In a stage over samples a work item takes a block of samples through all of them, so that what one kernel wrote
-is still in the core's cache when the next one reads it; in a stage of sums it takes its share of every kernel's items.
+On a CPU a launch of some microseconds ends before the other cores have woken up.  So a pass is composed of
+few launches: the text of every unit once, its names set apart by a prefix, and for each stage a kernel that
+calls the items of the stage's kernels one after the other.  In a stage over samples a work item takes a block
+of samples through all of them, so that what one kernel wrote is still in the core's cache when the next one
+reads it; in a stage of sums it takes its share of every kernel's items.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from ..plan.cpu_cost_model import VECTOR_COST
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
 from .calls import Size
-from .compose import ComposedPass, Offsets, given, has_items, keys, parameters, program_text, tables, whole_slices
+from .compose import (
+    ComposedPass,
+    Offsets,
+    given,
+    has_items,
+    keys,
+    parameters,
+    program_text,
+    tables,
+    whole_slices,
+)
 from .memory import OpenCLResident
 
 #: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
@@ -38,7 +49,8 @@ LEAST_WIDTH = {"float32": 8, "float64": 4}
 class Blocking:
     """Samples per vector, and vectors that a work item takes through a stage.
 
-    ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are samples.
+    ``lanes``: of a vector of units where samples lie one after the other (``width`` is 1); 0 where lanes are
+    samples.
     """
 
     width: int
@@ -123,18 +135,23 @@ class Fusion:
         """A sum over the samples is taken as a whole."""
         return 1
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
+    def scratch(
+        self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False
+    ) -> MemoryLayout:
         """Tensors one after the other: at any time blocks of samples are at different steps."""
         return MemoryLayout.packed(counts, align)
 
-    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> FusedPass:
+    def compose(
+        self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
+    ) -> FusedPass:
         """The pass of ``steps``; see ``FusedPass``."""
         return FusedPass(steps, self, device, vectors, offsets, apart)
 
 
 @dataclass(frozen=True)
 class InBlocks:
-    """``configs`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a block.
+    """``configs`` for kernels of fused passes: tiles and unrolled loops alone, and sample tiles that divide a
+    block.
 
     Tiles that were found for blocks which do not go with these are left to the default.
     """
@@ -157,20 +174,30 @@ class InBlocks:
 class FusedPass(ComposedPass):
     """The launches of one kind of pass, one per stage.
 
-    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.  ``apart``: every
-    step is a stage of its own.
+    Tensors with samples are ``[blocks, units, lanes]``, so that a work item's block is one stretch of memory.
+    ``apart``: every step is a stage of its own.
     """
 
     repeats = True
 
     def __init__(
-        self, steps: Sequence[Step], fusion: Fusion, device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
+        self,
+        steps: Sequence[Step],
+        fusion: Fusion,
+        device: Any,
+        vectors: Parts,
+        offsets: Offsets,
+        apart: bool = False,
     ) -> None:
         self.blocks, self.shares = fusion.blocks, fusion.shares
-        self.stages = [stage for step in steps for stage in pass_stages([step])] if apart else pass_stages(steps)
+        self.stages = (
+            [stage for step in steps for stage in pass_stages([step])] if apart else pass_stages(steps)
+        )
         text = _text(self.stages, fusion, vectors, offsets)
         steps_of = [stage.steps for stage in self.stages]
-        super().__init__(steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device)
+        super().__init__(
+            steps_of, [keys(found, vectors) for found in steps_of], text, fusion.plan.dtype, device
+        )
         self._ready: list[tuple[cl.Kernel, int]] = []
 
     def resize(self, resident: OpenCLResident) -> None:
@@ -198,7 +225,9 @@ class FusedPass(ComposedPass):
 
 
 def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) -> bool:
-    """Whether every kernel (unit, name) has an item function, and every sample tile divides a block; without names, all kernels."""
+    """Whether every kernel (unit, name) has an item function, and every sample tile divides a block;
+    without names, all kernels.
+    """
     for number, name in fusion.plan.kernels if kernels is None else kernels:
         kernel = fusion.plan.kernels[number, name]
         if fusion.blocks.vectors % kernel.sample_tile or kernel.width != fusion.blocks.width:
@@ -208,12 +237,14 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
     return True
 
 
-# ------------------------------------------------------------------------------------------------------------------- text
+# ------------------------------------------------------------------------------------------------------- text
 def _text(found: Sequence[PassStage], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
     """The whole program: the units' texts, then a kernel for each stage."""
     used = sorted({step.unit for stage in found for step in stage.steps})
     units = {f"u{unit}": fusion.plan.binding(unit) for unit in used}
-    return program_text(units, True, ["\n".join(_stage(n, stage, fusion, vectors, offsets)) for n, stage in enumerate(found)])
+    return program_text(
+        units, True, ["\n".join(_stage(n, stage, fusion, vectors, offsets)) for n, stage in enumerate(found)]
+    )
 
 
 def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offsets: Offsets) -> Iterator[str]:
@@ -228,7 +259,9 @@ def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offset
     itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
     for step in stage.steps:
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
-        tensors = given(step, names, vectors, itemsize, offsets, layout, "share" if stage.kind == "samples" else "")
+        tensors = given(
+            step, names, vectors, itemsize, offsets, layout, "share" if stage.kind == "samples" else ""
+        )
         item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
             [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
         )  # fmt: skip
@@ -238,7 +271,9 @@ def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offset
 
 
 def _blocked(item: str, arguments: str, size: Size) -> Iterator[str]:
-    """All items of a kernel for one block of samples; tiles innermost, which read the same part of the input."""
+    """All items of a kernel for one block of samples; tiles innermost, which read the same part of the
+    input.
+    """
     first, second, third = (*size, 1, 1)[:3]
     yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
     yield f"        for (int g2 = 0; g2 < {third}; ++g2)"

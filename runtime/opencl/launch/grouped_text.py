@@ -52,8 +52,16 @@ def prefix(plan: Plan, step: Step) -> str:
 class Writer:
     """The text of one launch, and its sizes."""
 
-    def __init__(self, plan: Plan, number: int, launch_group: LaunchGroup, vectors: Parts, offsets: Offsets) -> None:
-        self.plan, self.number, self.launch_group, self.vectors, self.offsets = plan, number, launch_group, vectors, offsets
+    def __init__(
+        self, plan: Plan, number: int, launch_group: LaunchGroup, vectors: Parts, offsets: Offsets
+    ) -> None:
+        self.plan, self.number, self.launch_group, self.vectors, self.offsets = (
+            plan,
+            number,
+            launch_group,
+            vectors,
+            offsets,
+        )
         self.names = self._names()
         self.real, self.itemsize = REAL[plan.dtype], np.dtype(plan.dtype).itemsize
 
@@ -74,11 +82,22 @@ class Writer:
                 if not self._in_partial_sums(step, key)
             ]
             return list(
-                dict.fromkeys([*whole, *(partial_sums_key(s) for s in self.launch_group.steps if self.own(s).partial_sums > 1)])
+                dict.fromkeys(
+                    [
+                        *whole,
+                        *(
+                            partial_sums_key(s)
+                            for s in self.launch_group.steps
+                            if self.own(s).partial_sums > 1
+                        ),
+                    ]
+                )
             )
         if self.launch_group.kind == "parts":
             written = [
-                key for step in self.launch_group.steps for key in (self._vector(step.writes.key)[0], partial_sums_key(step))
+                key
+                for step in self.launch_group.steps
+                for key in (self._vector(step.writes.key)[0], partial_sums_key(step))
             ]
             return list(dict.fromkeys(written))
         return keys(self.launch_group.steps, self.vectors)
@@ -92,7 +111,9 @@ class Writer:
 
     def _in_partial_sums(self, step: Step, key: str) -> bool:
         return (
-            self.own(step).partial_sums > 1 and key == self._vector(step.writes.key)[0] and step.writes.key not in self._read(step)
+            self.own(step).partial_sums > 1
+            and key == self._vector(step.writes.key)[0]
+            and step.writes.key not in self._read(step)
         )
 
     @staticmethod
@@ -102,7 +123,12 @@ class Writer:
     def text(self) -> str:
         """The kernel."""
         units = tables(self.launch_group.steps)
-        bodies = {"single": self._single, "stretch": self._stretch, "sums": self._side_by_side, "parts": self._add}
+        bodies = {
+            "single": self._single,
+            "stretch": self._stretch,
+            "sums": self._side_by_side,
+            "parts": self._add,
+        }
         body = bodies[self.launch_group.kind]
         head = f"{self._group()}__kernel void launch{self.number}({parameters(self.names, units, 'used')})"
         return "\n".join([head, "{", *body(), "}"])
@@ -170,10 +196,16 @@ class Writer:
         yield f"    {self._item(step, f'get_global_id(0), place, {self._tile(step, tiles)}')}"
 
     def _tile(self, step: Step, count: int) -> str:
-        """The number of the tile that neighbour ``n`` takes: the first axis, which no bound depends on, moves the fastest."""
+        """The number of the tile that neighbour ``n`` takes: the first axis, which no bound depends on,
+        moves the fastest.
+        """
         unit, plan = self.plan.units[step.unit], self.own(step)
         extents = tile_extents(unit, step.kernel, 1, 1)
-        pieces = [-(-extents[macro] // plan.tiles[macro]) for macro, info in step.kernel.tiles.items() if info.extent is not None]
+        pieces = [
+            -(-extents[macro] // plan.tiles[macro])
+            for macro, info in step.kernel.tiles.items()
+            if info.extent is not None
+        ]
         if prod(pieces) != count or len(pieces) < 2:
             return "n"
         text, below = "", 1
@@ -238,7 +270,10 @@ class Writer:
                 # apart from one another: PoCL 3.0 loses items in long chains of else
                 yield f"    if (get_group_id(0) >= {before} && get_group_id(0) < {until}) {{"
                 each = self._size // max(1, sharing)
-                yield f"        const int n = (get_group_id(0) - {before}) * {each} + item{f' / {sharing}' if sharing else ''};"
+                yield (
+                    f"        const int n = (get_group_id(0) - {before}) * {each} + "
+                    f"item{f' / {sharing}' if sharing else ''};"
+                )
                 yield from (f"        {line}" for line in found)
                 yield "    }"
             before = until
@@ -248,12 +283,20 @@ class Writer:
         item = f"if (n < {self._items(step)}) {self._item(step, self._places(step))}"
         if not items:
             return [item]
-        return [f"places = {tile}, steps = {items.bit_length() - 1}, team += item / {items} * {tile * (items + 1)};", item]
+        return [
+            f"places = {tile}, steps = {items.bit_length() - 1}, team += item / {items} * "
+            f"{tile * (items + 1)};",
+            item,
+        ]
 
     def _store(self, step: Step) -> list[str]:
         if not self.own(step).reduction_group:
             return []
-        arguments = [self._tensors(step)[len(step.reads)], *([f"index{step.unit}"] if step.kernel.index else []), "team"]
+        arguments = [
+            self._tensors(step)[len(step.reads)],
+            *([f"index{step.unit}"] if step.kernel.index else []),
+            "team",
+        ]
         name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
         return [f"if (n < {self._items(step)}) {name}({self._places(step)}, {', '.join(arguments)});"]
 
@@ -281,7 +324,10 @@ class Writer:
             units, partial_sums = step.writes.extent.units, self.own(step).partial_sums
             vector, part = self._vector(step.writes.key)
             yield f"    if (n < {units}) {{"
-            yield f"        __global const {real} *parts = (__global const {real} *)({self._address(partial_sums_key(step))});"
+            yield (
+                f"        __global const {real} *parts = (__global const {real} "
+                f"*)({self._address(partial_sums_key(step))});"
+            )
             yield f"        {real} total = parts[n];"
             yield f"        for (int m = 1; m < {partial_sums}; ++m) total += parts[m * {units} + n];"
             yield f"        ((__global {real} *)({self._address(vector)}))[{part.start or 0} + n] = total;"

@@ -21,8 +21,8 @@ def work_group(size: Size) -> Size:
 
     A work group costs about as much as a small work item, so tiles share one too.
 
-    PoCL compiles a kernel anew for every local size.  Left to itself it picks one that depends on the exact number of
-    samples, so that the last, smaller batch of an epoch costs seconds.
+    PoCL compiles a kernel anew for every local size.  Left to itself it picks one that depends on the exact
+    number of samples, so that the last, smaller batch of an epoch costs seconds.
     """
     if 0 in size:
         return size
@@ -34,9 +34,11 @@ def work_group(size: Size) -> Size:
 
 
 def local_size(size: Size, wanted: Size | None, grouped: bool, copies: bool = False) -> Size | None:
-    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the driver's.
+    """``wanted`` where it divides ``size``; else a work group of our own where ``grouped``, or None for the
+    driver's.
 
-    ``copies``: only the first axis may have more than one item of a group; so where ``wanted`` does not divide, a part of it.
+    ``copies``: only the first axis may have more than one item of a group; so where ``wanted`` does not
+    divide, a part of it.
     """
     if copies and wanted is not None:
         return (gcd(size[0], wanted[0]), *(1 for _ in size[1:])) if 0 not in size else size

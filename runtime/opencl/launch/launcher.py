@@ -82,10 +82,17 @@ class Launcher(Protocol):
     def partial_sums(self, step: Step) -> int:
         """The number of partial sums in which the step sums over the samples."""
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
-        """Where the tensors of ``counts`` lie that nothing outside the pass reads.  ``apart``: see ``compose``."""
+    def scratch(
+        self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False
+    ) -> MemoryLayout:
+        """Where the tensors of ``counts`` lie that nothing outside the pass reads.
 
-    def compose(self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False) -> Launches:
+        ``apart``: see ``compose``.
+        """
+
+    def compose(
+        self, steps: Sequence[Step], device: Any, vectors: Parts, offsets: Offsets, apart: bool = False
+    ) -> Launches:
         """The launches of ``steps``.
 
         ``vectors``: the flat vectors that contain parameters and gradients.

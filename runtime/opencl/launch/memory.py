@@ -67,7 +67,10 @@ def staged_numbers(queue: cl.CommandQueue, count: int, dtype: Any) -> Array:
 
 def no_room(device: Any, count: int, dtype: Any, error: BaseException) -> DeviceError:
     """The error that ``device`` cannot allocate ``count`` numbers."""
-    return DeviceError(f"{device.name.strip()}: no room for a buffer of {max(1, count) * np.dtype(dtype).itemsize} bytes ({error})")
+    return DeviceError(
+        f"{device.name.strip()}: no room for a buffer of {max(1, count) * np.dtype(dtype).itemsize} bytes "
+        f"({error})"
+    )
 
 
 class Memory:
@@ -107,7 +110,9 @@ class Memory:
         ``staged_numbers`` makes such vectors; contiguous parts of them will do too.
         """
         owner = vector.base if isinstance(vector.base, np.ndarray) else vector
-        return isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
+        return (
+            isinstance(owner.base, cl.MemoryMap) and vector.dtype == self.dtype and vector.flags.c_contiguous
+        )
 
     def reads(self, vector: Array) -> bool:
         """Whether kernels can work on ``vector`` where it lies.
@@ -119,7 +124,9 @@ class Memory:
         return inside and vector.dtype == self.dtype and vector.flags.c_contiguous and vector.size > 0
 
     def region(self, layout: MemoryLayout, block: Any = None) -> Region:
-        """Tensors at their places in ``block``, or in a block of their own; ``apart`` in blocks of their own each."""
+        """Tensors at their places in ``block``, or in a block of their own; ``apart`` in blocks of
+        their own each.
+        """
         if self.apart:
             return ApartRegion(self, layout)
         block = self.block(layout.total) if block is None else block
@@ -175,8 +182,13 @@ class SharedRegion:
 
     def __init__(self, memory: Memory, layout: MemoryLayout, block: Array) -> None:
         self.memory, self.layout, self.block = memory, layout, block
-        self._arguments = {key: cl.SVM(block[start : start + max(1, layout.counts[key])]) for key, start in layout.offsets.items()}
-        self._views = {key: block[start : start + layout.counts[key]] for key, start in layout.offsets.items()}
+        self._arguments = {
+            key: cl.SVM(block[start : start + max(1, layout.counts[key])])
+            for key, start in layout.offsets.items()
+        }
+        self._views = {
+            key: block[start : start + layout.counts[key]] for key, start in layout.offsets.items()
+        }
 
     def argument(self, key: str) -> Any:
         """The tensor itself."""
@@ -257,16 +269,22 @@ class CopiedRegion:
     def _send(self, key: str, values: Array) -> None:
         if values.size:
             buffer, start = self.place(key)
-            self._sent[key] = cl.enqueue_copy(self.memory.queue, buffer, values, dst_offset=start, is_blocking=False)
+            self._sent[key] = cl.enqueue_copy(
+                self.memory.queue, buffer, values, dst_offset=start, is_blocking=False
+            )
 
     def fetch(self, keys: Iterable[str], after: Any) -> Any:
         """Queues one copy of the stretch that contains all of the tensors."""
-        places = [(self.layout.offsets[key], self.layout.counts[key]) for key in keys if self.layout.counts[key]]
+        places = [
+            (self.layout.offsets[key], self.layout.counts[key]) for key in keys if self.layout.counts[key]
+        ]
         if not places:
             return after
         start, stop = min(offset for offset, _ in places), max(offset + count for offset, count in places)
         target, size = self._whole()[start:stop], self.memory.dtype.itemsize
-        return cl.enqueue_copy(self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False)
+        return cl.enqueue_copy(
+            self.memory.queue, target, self.block, src_offset=start * size, is_blocking=False
+        )
 
     def part(self, key: str, first: int, count: int) -> Any:
         """A sub-buffer with a part of the tensor."""
@@ -287,9 +305,13 @@ class ApartRegion(CopiedRegion):
     Sub-buffers would do as well, but NVIDIA's driver (580) crashes when they are released.
     """
 
-    def __init__(self, memory: Memory, layout: MemoryLayout, buffers: Mapping[str, cl.Buffer] | None = None) -> None:
+    def __init__(
+        self, memory: Memory, layout: MemoryLayout, buffers: Mapping[str, cl.Buffer] | None = None
+    ) -> None:
         super().__init__(memory, layout, None)
-        self.buffers = {key: memory.block(count) for key, count in layout.counts.items()} if buffers is None else buffers
+        self.buffers = (
+            {key: memory.block(count) for key, count in layout.counts.items()} if buffers is None else buffers
+        )
 
     def argument(self, key: str) -> Any:
         """The tensor's own buffer."""
@@ -303,7 +325,9 @@ class ApartRegion(CopiedRegion):
         """Queues one copy for each tensor; returns the event of the last."""
         for key in keys:
             if self.layout.counts[key]:
-                after = cl.enqueue_copy(self.memory.queue, self.host(key), self.buffers[key], is_blocking=False)
+                after = cl.enqueue_copy(
+                    self.memory.queue, self.host(key), self.buffers[key], is_blocking=False
+                )
         return after
 
     def another(self) -> Region:

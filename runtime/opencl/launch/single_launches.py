@@ -49,7 +49,9 @@ class SingleLaunches:
         """How many partial sums the step's sum over the samples is taken in."""
         return self.plan.kernels[step.unit, step.kernel.name].partial_sums
 
-    def scratch(self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False) -> MemoryLayout:
+    def scratch(
+        self, steps: Sequence[Step], counts: Mapping[str, int], align: int, apart: bool = False
+    ) -> MemoryLayout:
         """Tensors may overlap that no step has both alive."""
         return plan_memory([self._use(step) for step in steps], counts, align)
 
@@ -66,7 +68,10 @@ class SingleLaunches:
 
 
 class LaunchList:
-    """The launches of one kind of pass, step by step.  Arguments are set again only where they changed since the last pass."""
+    """The launches of one kind of pass, step by step.
+
+    Arguments are set again only where they changed since the last pass.
+    """
 
     repeats = False
 
@@ -86,13 +91,18 @@ class LaunchList:
         return [one for launches in self.steps for one in launches]
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
-        """Build the kernels and set the arguments that stay: tensors in ``where``, and each unit's index tables."""
+        """Build the kernels and set the arguments that stay: tensors in ``where``, and each unit's
+        index tables.
+        """
         self.steps = tuple(tuple(self._launches(step, where, index)) for step in self._of)
         self._moving = [(one.kernel, position, key) for one in self.launches for position, key in one.moving]
         self._keys = {key for _, _, key in self._moving}
 
     def _launches(self, step: Step, where: Mapping[str, Region], index: Mapping[int, Any]) -> list[Launch]:
-        plan, binding = self._plan.kernels[step.unit, step.kernel.name], self._plan.binding(step.unit, step.kernel.name)
+        plan, binding = (
+            self._plan.kernels[step.unit, step.kernel.name],
+            self._plan.binding(step.unit, step.kernel.name),
+        )
         keys = {**dict(enumerate(step.keys)), PARTIAL_SUMS: partial_sums_key(step)}
 
         def tensor(number: int, part: TensorSlice | None) -> Any:
@@ -115,7 +125,12 @@ class LaunchList:
         if resident.used != self._used:
             self._resize(resident.used)
         if regions != self._regions:
-            given = {key: region.argument(key) for region in regions for key in region.layout.offsets if key in self._keys}
+            given = {
+                key: region.argument(key)
+                for region in regions
+                for key in region.layout.offsets
+                if key in self._keys
+            }
             for kernel, position, key in self._moving:
                 kernel.set_arg(position, given[key])
             self._regions = regions

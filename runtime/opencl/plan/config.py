@@ -30,7 +30,8 @@ class KernelConfig:
     ``loop_split``: into how many parts a reduction group splits its outermost loop, a power of two up to
         ``reduction_group``.
     ``across``: 1 if neighbours in a group differ in axes without tiles, 0 if they differ in tiles.
-    ``unroll``: how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the compiler.
+    ``unroll``: how often the innermost loops are unrolled, 1 (not at all) to 16; None leaves it to the
+    compiler.
     ``constant``: whether parameters are read from constant memory.
     ``local``: for how many iterations of the outermost loop a group (n, 1, 1) copies parameters to local
         memory; None copies nothing.

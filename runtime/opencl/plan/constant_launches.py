@@ -55,7 +55,10 @@ def constant_launches(
         return (), f"{kernel.name} reads no parameters"
     if len(found.whole) + len(found.sliced) > MOST_ARGUMENTS:
         number = len(found.whole) + len(found.sliced)
-        return (), f"{kernel.name} reads {number} tensors of parameters, constant memory takes {MOST_ARGUMENTS}"
+        return (
+            (),
+            f"{kernel.name} reads {number} tensors of parameters, constant memory takes {MOST_ARGUMENTS}",
+        )
     whole = itemsize * sum(int(expression(e)(unit.sizes)) for e in found.whole.values())
     entries = {name: int(expression(e)(unit.sizes)) for name, e in found.sliced.items()}
     maps = int(expression(found.maps)(unit.sizes))
@@ -64,12 +67,23 @@ def constant_launches(
         return (None,), ""
     if not entries or whole > machine.constant:
         rest = "" if entries else ", and no output map reads a part of its own"
-        return (), f"the parameters of {kernel.name} take {whole or total} bytes, constant memory has {machine.constant}{rest}"
+        return (
+            (),
+            f"the parameters of {kernel.name} take {whole or total} bytes, constant memory has "
+            f"{machine.constant}{rest}",
+        )
     return _split(kernel.name, found, entries, maps, tiles.get(found.tile, 1), machine, whole, itemsize)
 
 
 def _split(
-    name: str, found: ConstantInfo, entries: Mapping[str, int], maps: int, tile: int, machine: Machine, whole: int, itemsize: int
+    name: str,
+    found: ConstantInfo,
+    entries: Mapping[str, int],
+    maps: int,
+    tile: int,
+    machine: Machine,
+    whole: int,
+    itemsize: int,
 ) -> tuple[tuple[Share | None, ...], str]:
     """Launches over ranges of tiles of output maps.
 
@@ -80,7 +94,11 @@ def _split(
     plan = constant_plan([each] * places, max(0, room), itemsize)
     if plan.memory == "global":
         reason = f"the parameters of {tile} output maps of {name} take {whole + each * itemsize} bytes"
-        return (), f"{reason}, constant memory has {machine.constant}, of which {machine.align * len(entries)} align slices"
+        return (
+            (),
+            f"{reason}, constant memory has {machine.constant}, of which {machine.align * len(entries)} "
+            "align slices",
+        )
     shares = []
     for launch in plan.launches:
         # The last tile is moved back so that it ends with the last map.

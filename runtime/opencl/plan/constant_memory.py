@@ -53,11 +53,16 @@ def constant_plan(parameters: Sequence[int], limit: int, itemsize: int = 4) -> C
     """
     _check(limit, itemsize)
     if not parameters or any(count < 0 for count in parameters):
-        raise ShapeError(f"constant memory: expected one count of at least 0 per output map, not {list(parameters)}")
+        raise ShapeError(
+            f"constant memory: expected one count of at least 0 per output map, not {list(parameters)}"
+        )
     sizes = [count * itemsize for count in parameters]
     largest = max(sizes)
     if largest > limit:
-        reason = f"the filters of output map {sizes.index(largest)} take {largest} bytes, constant memory has {limit}"
+        reason = (
+            f"the filters of output map {sizes.index(largest)} take {largest} bytes, constant memory "
+            f"has {limit}"
+        )
         return ConstantPlan("global", (range(len(sizes)),), (0,), reason)
     # Filling each launch before the next begins is optimal for consecutive maps.
     starts, loads = [0], [0]
@@ -74,4 +79,6 @@ def constant_plan(parameters: Sequence[int], limit: int, itemsize: int = 4) -> C
 
 def _check(limit: int, itemsize: int) -> None:
     if limit < 0 or itemsize < 1:
-        raise ShapeError(f"constant memory: limit {limit} must be at least 0 bytes and itemsize {itemsize} at least 1")
+        raise ShapeError(
+            f"constant memory: limit {limit} must be at least 0 bytes and itemsize {itemsize} at least 1"
+        )

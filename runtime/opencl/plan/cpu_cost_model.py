@@ -92,7 +92,10 @@ class TileProblem:
 
     def in_registers(self, tile: Sequence[int]) -> tuple[int, ...]:
         """``tile`` with a single place of the cache tile."""
-        return tuple(1 if self.cache_tile is not None and n == self.cache_tile.axis else width for n, width in enumerate(tile))
+        return tuple(
+            1 if self.cache_tile is not None and n == self.cache_tile.axis else width
+            for n, width in enumerate(tile)
+        )
 
 
 def splits(extent: int, widest: int = WIDEST) -> list[int]:
@@ -115,7 +118,9 @@ def sample_widths(vectors: int) -> list[int]:
 
 def loads(problem: TileProblem, tile: Sequence[int]) -> int:
     """Loads per step of the reduction."""
-    return sum(prod(tile[a] for a in o) for o, moves in zip(problem.operands, problem.moving, strict=True) if moves)
+    return sum(
+        prod(tile[a] for a in o) for o, moves in zip(problem.operands, problem.moving, strict=True) if moves
+    )
 
 
 def fresh(problem: TileProblem, tile: Sequence[int]) -> int:
@@ -187,9 +192,15 @@ def best_tile(problem: TileProblem, machine: Machine) -> tuple[int, ...]:
 
 
 def tile_problem(
-    tiles: Mapping[str, int], operands: Sequence[Sequence[str]], others: int, samples: bool, plane: int = 0,
-    sliding: Sequence[Sequence[str]] = (), cache_tile: tuple[str, int, int] | None = None, sums: Sequence[Sequence[str]] = (),
-) -> TileProblem:  # fmt: skip
+    tiles: Mapping[str, int],
+    operands: Sequence[Sequence[str]],
+    others: int,
+    samples: bool,
+    plane: int = 0,
+    sliding: Sequence[Sequence[str]] = (),
+    cache_tile: tuple[str, int, int] | None = None,
+    sums: Sequence[Sequence[str]] = (),
+) -> TileProblem:
     """Makes the tile problem of a kernel; axes are named by their macros.
 
     ``tiles``: the extent of each tiled axis, by macro.
@@ -198,6 +209,8 @@ def tile_problem(
     The others are as in ``TileProblem``.
     """
     numbers = {macro: n for n, macro in enumerate(tiles)}
-    found, moving, further = (tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums))
+    found, moving, further = (
+        tuple(tuple(numbers[m] for m in axes) for axes in each) for each in (operands, sliding, sums)
+    )
     own = None if cache_tile is None else CacheTile(numbers[cache_tile[0]], *cache_tile[1:])
     return TileProblem(tuple(tiles.values()), found, others, samples, plane, moving, own, sums=further)

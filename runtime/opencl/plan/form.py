@@ -41,7 +41,9 @@ def _step(plan: Plan, step: Step, samples: int) -> float:
         return places * (work * rounds * kernel.cycles + (LANE_SUM if sums else 0.0))
     if along.over == "reduction":
         vectors, results = -(-work // lanes), places * (1 if sums else samples)
-        return places * samples * vectors * (kernel.cycles + _gathers(along, sizes) * lanes) + results * LANE_SUM
+        return (
+            places * samples * vectors * (kernel.cycles + _gathers(along, sizes) * lanes) + results * LANE_SUM
+        )
     if along.over == "output" and int(expression(along.extent)(sizes)) >= lanes:
         return -(-places // lanes) * samples * work * (kernel.cycles + _gathers(along, sizes) * lanes)
     return places * samples * work * ALONE

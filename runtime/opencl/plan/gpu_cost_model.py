@@ -74,7 +74,9 @@ class SampleSum:
     rounds: int = 1
 
 
-def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: SampleSum | None) -> float:
+def cycles(
+    problem: TileProblem, choice: Choice, machine: Machine, steps: int, width: int, summed: SampleSum | None
+) -> float:
     """Predicted cycles of the whole kernel.
 
     ``steps``: the steps of a reduction.
@@ -85,7 +87,14 @@ def cycles(problem: TileProblem, choice: Choice, machine: Machine, steps: int, w
     pieces = [-(-extent // size) for extent, size in zip(problem.extents, choice.tile, strict=True)]
     span = max(1, choice.reduction_group) // choice.loop_split * choice.partial_sums
     rounds = -(-summed.vectors // span) / choice.loop_split if summed else 1
-    warps = problem.others * prod(pieces) * max(1, choice.reduction_group) * choice.partial_sums / WARP / units(machine)
+    warps = (
+        problem.others
+        * prod(pieces)
+        * max(1, choice.reduction_group)
+        * choice.partial_sums
+        / WARP
+        / units(machine)
+    )
     loaded, lines = _loads(problem, own, choice, width, summed)
     spilled = max(0, registers(problem, own) * width - machine.registers)
     latency = STREAMED if summed else LATENCY
@@ -111,7 +120,9 @@ def _cut(problem: TileProblem, tile: Sequence[int]) -> float:
     return 1 - whole
 
 
-def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: SampleSum | None) -> tuple[float, float]:
+def _loads(
+    problem: TileProblem, own: Sequence[int], choice: Choice, width: int, summed: SampleSum | None
+) -> tuple[float, float]:
     """The loads per step that a warp waits for, and the lines of memory that they touch."""
     samples = len(own) - 1 if problem.samples else -1
     loaded = lines = 0.0
@@ -120,7 +131,11 @@ def _loads(problem: TileProblem, own: Sequence[int], choice: Choice, width: int,
             continue
         count, each = prod(own[a] for a in axes), 1.0
         if summed:  # neighbours read neighbouring samples, in a reduction group or in sums of their own
-            neighbours = max(1, choice.reduction_group) // choice.loop_split if choice.reduction_group else choice.partial_sums
+            neighbours = (
+                max(1, choice.reduction_group) // choice.loop_split
+                if choice.reduction_group
+                else choice.partial_sums
+            )
             each = max(1.0, WARP / neighbours) * width
         elif samples in axes:
             loaded += (APART - 1) * count if own[samples] > 1 else 0
@@ -146,7 +161,9 @@ def _tiles(problem: TileProblem) -> Iterator[tuple[int, ...]]:
             yield tile
 
 
-def _choices(problem: TileProblem, summed: SampleSum | None, only: tuple[int, ...] | None) -> Iterator[Choice]:
+def _choices(
+    problem: TileProblem, summed: SampleSum | None, only: tuple[int, ...] | None
+) -> Iterator[Choice]:
     for tile in _tiles(problem) if only is None else [only]:
         if summed is None:
             yield Choice(tile)

@@ -61,9 +61,15 @@ class KernelPlan:
 
 
 def plan_kernel(
-    unit: Unit, kernel: KernelInfo, config: KernelConfig, width: int, samples: int, machine: Machine, lanes: int = 0,
+    unit: Unit,
+    kernel: KernelInfo,
+    config: KernelConfig,
+    width: int,
+    samples: int,
+    machine: Machine,
+    lanes: int = 0,
     itemsize: int = 4,
-) -> KernelPlan:  # fmt: skip
+) -> KernelPlan:
     """Plans a kernel with ``config`` for passes of up to ``samples`` samples.
 
     ``width``: the device's samples per vector.
@@ -78,7 +84,9 @@ def plan_kernel(
 
 @dataclass(frozen=True)
 class _Planning:
-    """One kernel whose plan is being made: ``vectors`` vectors of ``width`` samples, with ``lanes`` lanes each."""
+    """One kernel whose plan is being made: ``vectors`` vectors of ``width`` samples, with ``lanes``
+    lanes each.
+    """
 
     unit: Unit
     kernel: KernelInfo
@@ -130,13 +138,17 @@ class _Planning:
         """The cheapest choice by the cost model of the device."""
         if not self.many:
             return Choice(best_tile(problem, at_work(self.kernel, self.machine)))
-        return gpu_choice(self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize)[0]
+        return gpu_choice(
+            self.unit, self.kernel, problem, self.machine, self.width, self.vectors, self.itemsize
+        )[0]
 
     def choose_tiles(self, best: Choice) -> dict[str, int]:
         """The tiles of the configuration, cut to the extent of their axes; others are those of ``best``."""
         extents = tile_extents(self.unit, self.kernel, self.vectors, self.lanes)
         tiles = dict(zip(extents, best.tile, strict=True))
-        return tiles | {m: max(1, min(size, extents[m])) for m, size in self.config.tiles.items() if m in tiles}
+        return tiles | {
+            m: max(1, min(size, extents[m])) for m, size in self.config.tiles.items() if m in tiles
+        }
 
     def choose_sum(self, best: Choice, tiles: Mapping[str, int]) -> tuple[int, int, int]:
         """The number of partial sums, the size of a reduction group, and the runs of its loops."""
@@ -144,7 +156,11 @@ class _Planning:
             return 1, 0, 1
         config, many = self.config, self.many
         reduction_group = self.fitting_reduction_group(config.reduction_group or best.reduction_group, tiles)
-        items = prod(global_size(self.unit, self.kernel, tiles, self.vectors, self.lanes, reduction_group=reduction_group))
+        items = prod(
+            global_size(
+                self.unit, self.kernel, tiles, self.vectors, self.lanes, reduction_group=reduction_group
+            )
+        )
         loop_split = self.fitting_loop_split(config.loop_split or best.loop_split, reduction_group)
         rounds = -(-self.vectors * loop_split // max(1, reduction_group))
         usual = (
@@ -159,14 +175,18 @@ class _Planning:
         reduction_group = power_below(wanted) if self.kernel.reduction_group and wanted else 0
         while (
             reduction_group > 1
-            and reduction_group_numbers(prod(tiles.values()), reduction_group) * self.itemsize > self.machine.local
+            and reduction_group_numbers(prod(tiles.values()), reduction_group) * self.itemsize
+            > self.machine.local
         ):
             reduction_group //= 2
         return reduction_group if reduction_group > 1 else 0
 
     def fitting_loop_split(self, wanted: int, reduction_group: int) -> int:
         """The loop split of a reduction group: at most its work items, and at most the loop's iterations."""
-        return max(1, min(power_below(wanted), reduction_group, power_below(loop_split_rounds(self.unit, self.kernel))))
+        return max(
+            1,
+            min(power_below(wanted), reduction_group, power_below(loop_split_rounds(self.unit, self.kernel))),
+        )
 
     def choose_shares(self, tiles: Mapping[str, int]) -> tuple[Share | None, ...]:
         """The launches that read parameters from constant memory; none where they stay in global memory."""
@@ -193,7 +213,11 @@ class _Planning:
     def sum_macros(self, partial_sums: int, reduction_group: int, loop_split: int) -> dict[str, int]:
         """The macros for how a sum over samples is split."""
         kernel = self.kernel
-        macros = {kernel.partial_sums: partial_sums, kernel.reduction_group: reduction_group} if kernel.partial_sums else {}
+        macros = (
+            {kernel.partial_sums: partial_sums, kernel.reduction_group: reduction_group}
+            if kernel.partial_sums
+            else {}
+        )
         return macros | ({kernel.loop_split.macro: loop_split} if kernel.loop_split else {})
 
     def constant_macros(self, shares: tuple[Share | None, ...]) -> dict[str, int | str]:
@@ -202,7 +226,9 @@ class _Planning:
         if found is None:
             return {}
         macros: dict[str, int | str] = {found.macro: "__constant" if shares else "__global"}
-        return macros | ({found.slicing: int(any(share is not None for share in shares))} if found.slicing else {})
+        return macros | (
+            {found.slicing: int(any(share is not None for share in shares))} if found.slicing else {}
+        )
 
     def loop_macros(self, copies: bool) -> dict[str, int]:
         """The macros for how often innermost loops are unrolled, and for how many iterations a group copies.
@@ -210,5 +236,7 @@ class _Planning:
         A loop that copies is not unrolled, because it has barriers and compilers fail on repeated ones.
         """
         kernel, config = self.kernel, self.config
-        macros = {kernel.unroll: 0 if copies else min(config.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
+        macros = (
+            {kernel.unroll: 0 if copies else min(config.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
+        )
         return macros | ({kernel.local.macro: (config.local or 0) if copies else 0} if kernel.local else {})

@@ -24,7 +24,10 @@ def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> di
     For samples and for an axis with lanes it is the number of vectors.
     """
     sizes = {**unit.sizes, "V": lanes}
-    return {macro: vectors if info.extent is None else int(expression(info.extent)(sizes)) for macro, info in kernel.tiles.items()}
+    return {
+        macro: vectors if info.extent is None else int(expression(info.extent)(sizes))
+        for macro, info in kernel.tiles.items()
+    }
 
 
 def global_size(
@@ -42,7 +45,9 @@ def global_size(
     return tuple(int(expression(size)(environment)) for size in kernel.global_size)
 
 
-def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, partial_sums: int = 1) -> TileProblem:
+def kernel_problem(
+    unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, partial_sums: int = 1
+) -> TileProblem:
     """The problem that the tiles of ``kernel`` are chosen for.
 
     ``vectors``: the number of vectors of samples.
@@ -58,13 +63,23 @@ def kernel_problem(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int, par
     summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
     plane = work * vectors * lanes * SINGLE if summed else 0
     found = tile_problem(
-        extents, kernel.operands, others, samples_tiled, plane, kernel.sliding, _cache_tile(unit, kernel, work, vectors, lanes),
+        extents,
+        kernel.operands,
+        others,
+        samples_tiled,
+        plane,
+        kernel.sliding,
+        _cache_tile(unit, kernel, work, vectors, lanes),
         kernel.sums,
-    )  # fmt: skip
-    return replace(found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant))
+    )
+    return replace(
+        found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant)
+    )
 
 
-def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int) -> tuple[str, int, int] | None:
+def _cache_tile(
+    unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: int
+) -> tuple[str, int, int] | None:
     """The cache tile of the kernel; None if it has none.
 
     The tuple holds its macro, the bytes that one place of an operand takes in a round, and the steps of a
@@ -77,13 +92,17 @@ def _cache_tile(unit: Unit, kernel: KernelInfo, work: int, vectors: int, lanes: 
     return kernel.cache_tile.macro, steps * lanes * SINGLE, max(1, steps)
 
 
-def _limits(unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int) -> tuple[int, ...]:
+def _limits(
+    unit: Unit, kernel: KernelInfo, extents: Mapping[str, int], vectors: int, lanes: int
+) -> tuple[int, ...]:
     """The widest tile of each axis.
 
     A tile of vectors that is longer than its axis would be computed place by place.
     """
     alone = tile_extents(unit, kernel, vectors, 1)
-    return tuple(alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items())
+    return tuple(
+        alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items()
+    )
 
 
 def _partial(unit: Unit, kernel: KernelInfo, macro: str, extent: int) -> tuple[int, int]:
@@ -107,16 +126,34 @@ def at_work(kernel: KernelInfo, machine: Machine) -> Machine:
 
 
 def gpu_choice(
-    unit: Unit, kernel: KernelInfo, problem: TileProblem, machine: Machine, width: int, vectors: int, itemsize: int,
+    unit: Unit,
+    kernel: KernelInfo,
+    problem: TileProblem,
+    machine: Machine,
+    width: int,
+    vectors: int,
+    itemsize: int,
     tile: tuple[int, ...] | None = None,
-) -> tuple[Choice, float]:  # fmt: skip
-    """The default of a device of many work items, with ``tile`` where it is given; and its predicted cycles."""
-    summed = SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel)) if kernel.reduction_group else None
+) -> tuple[Choice, float]:
+    """The default of a device of many work items, with ``tile`` where it is given; and its predicted
+    cycles.
+    """
+    summed = (
+        SampleSum(vectors, machine.local // itemsize, loop_split_rounds(unit, kernel))
+        if kernel.reduction_group
+        else None
+    )
     partial = tuple(_partial(unit, kernel, *axis) for axis in zip(kernel.tiles, problem.extents, strict=True))
     problem = replace(problem, partial=partial)
-    return gpu_cost_model.best(problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile)
+    return gpu_cost_model.best(
+        problem, machine, int(expression(kernel.work)(unit.sizes)), width, summed, tile
+    )
 
 
 def loop_split_rounds(unit: Unit, kernel: KernelInfo) -> int:
     """Rounds of the outermost loops of a sum that runs can share; 1 where they cannot."""
-    return min((int(expression(text)(unit.sizes)) for text in kernel.loop_split.iterations), default=1) if kernel.loop_split else 1
+    return (
+        min((int(expression(text)(unit.sizes)) for text in kernel.loop_split.iterations), default=1)
+        if kernel.loop_split
+        else 1
+    )

@@ -12,7 +12,12 @@ from .config import KernelConfig
 
 
 def no_local_copy(
-    unit: Unit, kernel: KernelInfo, config: KernelConfig, tiles: Mapping[str, int], machine: Machine, itemsize: int
+    unit: Unit,
+    kernel: KernelInfo,
+    config: KernelConfig,
+    tiles: Mapping[str, int],
+    machine: Machine,
+    itemsize: int,
 ) -> str:
     """Why ``kernel`` cannot copy parameters as ``config`` wants with these ``tiles``; "" if it can."""
     wanted, found = config.local or 0, kernel.local
@@ -22,10 +27,15 @@ def no_local_copy(
     if not 1 <= wanted <= max(1, rounds):
         return f"{wanted} rounds in local memory, expected 1 to {rounds}"
     if config.group is None or len(config.group) != 3 or config.group[1:] != (1, 1):
-        return f"a copy in local memory needs a group (n, 1, 1), which differs in the samples only, not {config.group}"
+        return (
+            "a copy in local memory needs a group (n, 1, 1), which differs in the samples only, not "
+            f"{config.group}"
+        )
     if config.constant:
         return f"the parameters of {kernel.name} are in constant memory already"
     size = wanted * int(expression(found.each)({**unit.sizes, **tiles})) * itemsize
     if size > machine.local:
-        return f"the copy of {kernel.name} takes {size} bytes of local memory, a work group has {machine.local}"
+        return (
+            f"the copy of {kernel.name} takes {size} bytes of local memory, a work group has {machine.local}"
+        )
     return ""

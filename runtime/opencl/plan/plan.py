@@ -23,12 +23,26 @@ class Plan:
     """
 
     def __init__(
-        self, units: Sequence[Unit], configs: KernelConfigs, dtype: str, width: int, samples: int, machine: Machine, along: int = 0
+        self,
+        units: Sequence[Unit],
+        configs: KernelConfigs,
+        dtype: str,
+        width: int,
+        samples: int,
+        machine: Machine,
+        along: int = 0,
     ) -> None:
         self.units, self.dtype, self.width, self.along = tuple(units), dtype, width, along
         self.kernels = {
             (number, kernel.name): plan_kernel(
-                unit, kernel, configs.find(unit, kernel, dtype, samples), width, samples, machine, along, np.dtype(dtype).itemsize
+                unit,
+                kernel,
+                configs.find(unit, kernel, dtype, samples),
+                width,
+                samples,
+                machine,
+                along,
+                np.dtype(dtype).itemsize,
             )
             for number, unit in enumerate(units)
             for kernel in unit.kernels
@@ -58,6 +72,11 @@ class Plan:
         """
         width = self.kernels[unit, kernel].width if kernel else self.width
         if (unit, width) not in self._bindings:
-            chosen = {m: value for (u, _), plan in self.kernels.items() if u == unit for m, value in plan.macros.items()}
+            chosen = {
+                m: value
+                for (u, _), plan in self.kernels.items()
+                if u == unit
+                for m, value in plan.macros.items()
+            }
             self._bindings[unit, width] = Binding(self.units[unit], self.dtype, self.along or width, chosen)
         return self._bindings[unit, width]

@@ -1,7 +1,7 @@
 """The user's tuning cache: one JSON file, whole or absent, that any number of processes may write at once.
 
-It lies in the user's cache folder (``platformdirs``), or in the folder that ``PHIZ_CACHE`` names.  A file that cannot be read as
-one of ours is ignored with one warning, and replaced by the next that is written.
+It lies in the user's cache folder (``platformdirs``), or in the folder that ``PHIZ_CACHE`` names.  A file
+that cannot be read as one of ours is ignored with one warning, and replaced by the next that is written.
 """
 
 from __future__ import annotations
@@ -55,14 +55,18 @@ class Cache:
         return self._entries
 
     def store(self, new: Mapping[str, Entry], replace: bool = False) -> None:
-        """Add entries to those of the file; what others wrote meanwhile stays.  ``replace``: drop older searches of the same key.
+        """Add entries to those of the file; what others wrote meanwhile stays.
+
+        ``replace``: drop older searches of the same key.
 
         Raises PhizError where the file cannot be written.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PhizError(f"{self.path.parent}: cannot be made: {reason(error)}; set PHIZ_CACHE to another folder") from error
+            raise PhizError(
+                f"{self.path.parent}: cannot be made: {reason(error)}; set PHIZ_CACHE to another folder"
+            ) from error
         with _locked(self.path.with_name(f".{self.path.name}.lock")):
             entries = self._read() if self.path.exists() else {}
             for key, entry in new.items():
@@ -94,11 +98,15 @@ class Cache:
 def encoded(entries: Mapping[str, Entry], **header: Any) -> bytes:
     """A file of entries, keys sorted; ``header`` are further fields."""
     records = {key: entry_record(entries[key]) for key in sorted(entries)}
-    return (json.dumps({"format": FORMAT, "version": VERSION, **header, "entries": records}, indent=1) + "\n").encode()
+    return (
+        json.dumps({"format": FORMAT, "version": VERSION, **header, "entries": records}, indent=1) + "\n"
+    ).encode()
 
 
 def decoded(data: bytes) -> tuple[dict[str, Entry], int]:
-    """The entries of a file, and how many were malformed; one of ``MALFORMED`` where it is no file of ours."""
+    """The entries of a file, and how many were malformed; one of ``MALFORMED`` where it is no file of
+    ours.
+    """
     record = json.loads(data)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError("its format is another")

@@ -1,6 +1,7 @@
 """Carries shipped configurations over to kernels whose text, names or macros changed but whose loops did not.
 
-    python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ... [--rename KIND:OLD=NEW ...] [--defaults VERSION]
+    python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ... [--rename KIND:OLD=NEW ...] [--defaults
+    VERSION]
 
 ``OLD`` and ``NEW`` are generated folders; ``git worktree add`` checks out the old one.  An entry that was
 measured with the text of ``OLD`` gets the digest of ``NEW``, the new names and a new key.  Older entries stay
@@ -53,16 +54,24 @@ class Carrier:
         Raises PhizError if its kernel or one of its macros no longer exists.
         """
         kernel = entry.kernel
-        if kernel["source"] != self.old.get(f"{kernel['form']}/{kernel['file']}.cl") or kernel["defaults"] != self.defaults:
+        if (
+            kernel["source"] != self.old.get(f"{kernel['form']}/{kernel['file']}.cl")
+            or kernel["defaults"] != self.defaults
+        ):
             return None
         form, file = self._name("form", kernel["form"]), self._name("file", kernel["file"])
         own = f"{kernel['file']}/{kernel['kernel']}"
         name = self.names.get("kernel", {}).get(own) or self._name("kernel", kernel["kernel"])
-        tiles = {self._macro(macro, kernel["kernel"], name): size for macro, size in entry.config.tiles.items()}
+        tiles = {
+            self._macro(macro, kernel["kernel"], name): size for macro, size in entry.config.tiles.items()
+        }
         sizes = {self._name("size", size): value for size, value in kernel["sizes"].items()}
         source = self.new.get(f"{form}/{file}.cl")
         if source is None or (file, name) not in self.tiles or not tiles.keys() <= self.tiles[file, name]:
-            raise PhizError(f"{own}: the new folder has no kernel {name} in {form}/{file}.cl, or not with tiles {', '.join(tiles)}")
+            raise PhizError(
+                f"{own}: the new folder has no kernel {name} in {form}/{file}.cl, or not with tiles "
+                f"{', '.join(tiles)}"
+            )
         changed = {"form": form, "file": file, "kernel": name, "source": source, "defaults": DEFAULTS_VERSION}
         changed["sizes"] = {size: sizes[size] for size in sorted(sizes)}
         return replace(entry, kernel={**kernel, **changed}, config=replace(entry.config, tiles=tiles))
@@ -76,19 +85,27 @@ class Carrier:
         return self.names.get("macro", {}).get(macro, moved)
 
 
-def carrier(old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaults: int | str = DEFAULTS_VERSION) -> Carrier:
+def carrier(
+    old: Path, new: Path, names: Mapping[str, Mapping[str, str]], defaults: int | str = DEFAULTS_VERSION
+) -> Carrier:
     """Makes a carrier between two folders on disk.
 
     Only the list of files of the old folder is read, so it may have any version.
     """
     manifest = load_folder(new)
-    found = {layer.file: layer for layer in manifest.layers.values()} | {loss.file: loss for loss in manifest.losses.values()}
+    found = {layer.file: layer for layer in manifest.layers.values()} | {
+        loss.file: loss for loss in manifest.losses.values()
+    }
     tiles: dict[tuple[str, str], frozenset[str]] = {}
     for file, owner in found.items():
         for kernel in owner.kernels:
-            tiles[file, kernel.name] = frozenset(kernel.tiles) | frozenset(kernel.rows.tiles if kernel.rows else ())
+            tiles[file, kernel.name] = frozenset(kernel.tiles) | frozenset(
+                kernel.rows.tiles if kernel.rows else ()
+            )
     new_files = json.loads((new / "manifest.json").read_bytes())["files"]
-    return Carrier(json.loads((old / "manifest.json").read_bytes())["files"], new_files, tiles, names, defaults)
+    return Carrier(
+        json.loads((old / "manifest.json").read_bytes())["files"], new_files, tiles, names, defaults
+    )
 
 
 def carry(path: Path, over: Carrier) -> tuple[int, int]:
@@ -108,18 +125,27 @@ def _rename(text: str) -> tuple[str, str, str]:
     kind, colon, names = text.partition(":")
     old, equals, new = names.partition("=")
     if kind not in KINDS or not (colon and old and equals and new):
-        raise argparse.ArgumentTypeError(f"expected KIND:OLD=NEW with a kind of {', '.join(KINDS)}, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected KIND:OLD=NEW with a kind of {', '.join(KINDS)}, got {text!r}"
+        )
     return kind, old, new
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    parser = argparse.ArgumentParser(description="Carry shipped configurations over to kernels whose text or names changed.")
+    parser = argparse.ArgumentParser(
+        description="Carry shipped configurations over to kernels whose text or names changed."
+    )
     parser.add_argument("old", type=Path, help="the generated folder that they were measured with")
     parser.add_argument("new", type=Path, help="the generated folder of now")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
     parser.add_argument("--rename", type=_rename, action="append", default=[], metavar="KIND:OLD=NEW")
-    parser.add_argument("--defaults", type=_version, default=DEFAULTS_VERSION, help="the version of the defaults that entries hold")
+    parser.add_argument(
+        "--defaults",
+        type=_version,
+        default=DEFAULTS_VERSION,
+        help="the version of the defaults that entries hold",
+    )
     options = parser.parse_args(given)
     names: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
     for kind, old, new in options.rename:

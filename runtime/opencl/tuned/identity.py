@@ -19,17 +19,21 @@ from ...powers import power_above
 from ...program.program import Unit
 from ..device import device as devices
 
-#: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR`` classes serves, but
-#: none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
+#: Sample counts of one class lie within a factor of two.  Where a class has no entry, one within ``NEAR``
+#: classes serves, but none below ``LEAST_NEAR`` samples: a handful of samples is another problem.
 NEAR, LEAST_NEAR = 2, 16
 #: The version of the choice of default tiles and partial sums, which measured times were compared with.
-#: It is raised when a change makes another choice for some kernel; not when text or names change, or files move.
+#: It is raised when a change makes another choice for some kernel; not when text or names change, or files
+#: move.
 DEFAULTS_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Place:
-    """A device, exactly: its timings hold for no other.  ``lanes``: floats of a CPU's vector register as it is used, else 0."""
+    """A device, exactly: its timings hold for no other.
+
+    ``lanes``: floats of a CPU's vector register as it is used, else 0.
+    """
 
     platform: str
     device: str
@@ -49,12 +53,17 @@ def place(device: devices.Device) -> Place:
     cpu = cpu_model() if info.kind == "cpu" else ""
     version = device.platform.version.strip()
     lanes = devices.registers(device).lanes if info.kind == "cpu" else 0
-    return Place(info.platform, info.name, f"{info.driver}; {info.version}; {version}", cpu, info.compute_units, lanes)
+    return Place(
+        info.platform, info.name, f"{info.driver}; {info.version}; {version}", cpu, info.compute_units, lanes
+    )
 
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """A device, roughly: what shipped configurations are keyed by.  ``units``: compute units, up to a power of two of 4 or more."""
+    """A device, roughly: what shipped configurations are keyed by.
+
+    ``units``: compute units, up to a power of two of 4 or more.
+    """
 
     platform: str
     release: str
@@ -70,7 +79,8 @@ class DeviceClass:
 def device_class(device: devices.Device) -> DeviceClass:
     """The class of ``device``: platform and release of its driver, kind, floats per vector register.
 
-    GPUs of a size are one class whatever the release: their drivers come often, and their compilers change little.
+    GPUs of a size are one class whatever the release: their drivers come often, and their compilers change
+    little.
     """
     info = devices.describe(device)
     release = "" if info.kind == "gpu" else ".".join(info.driver.replace("-", ".").split(".")[:2])
@@ -92,7 +102,10 @@ def cpu_model() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def kernel_record(unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> dict[str, Any]:
@@ -139,7 +152,9 @@ def key(kernel: Mapping[str, Any], where: Mapping[str, Any]) -> str:
 
 
 def current(kernel: Mapping[str, Any]) -> bool:
-    """Whether what was measured is still what runs: False where the kernels that come with phiz have changed since."""
+    """Whether what was measured is still what runs: False where the kernels that come with phiz have
+    changed since.
+    """
     digests = next(iter(builtin().layers.values())).folder.digests
     source = digests.get(f"{kernel.get('form')}/{kernel.get('file')}.cl", kernel.get("source"))
     return kernel.get("source") == source and kernel.get("defaults") == DEFAULTS_VERSION

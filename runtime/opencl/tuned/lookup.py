@@ -1,4 +1,6 @@
-"""Kernel configurations that were measured: the user's own first, then those that come with phiz, else the default."""
+"""Kernel configurations that were measured: the user's own first, then those that come with phiz, else
+the default.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ class Tuned:
     """
 
     def __init__(
-        self, device: Any, cache: Cache | None = None, shipped: Mapping[str, Entry] | None = None, fused: bool = False
+        self,
+        device: Any,
+        cache: Cache | None = None,
+        shipped: Mapping[str, Entry] | None = None,
+        fused: bool = False,
     ) -> None:
         self._cache, self._shipped, self._device, self.fused = cache, shipped, device, fused
 
@@ -34,7 +40,10 @@ class Tuned:
         """Read once, so that a network computes the same bits as long as it lives."""
         own = (self._cache or Cache()).entries()
         shipped = shipped_entries() if self._shipped is None else self._shipped
-        return (_Source(own, place(self._device).record()), _Source(shipped, device_class(self._device).record()))
+        return (
+            _Source(own, place(self._device).record()),
+            _Source(shipped, device_class(self._device).record()),
+        )
 
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """What was measured at these sizes and about as many samples."""
@@ -59,7 +68,10 @@ class _Source:
 
     def __init__(self, entries: Mapping[str, Entry], where: Mapping[str, Any]) -> None:
         self.entries, self.where = entries, where
-        self.kernels = {tuple(entry.kernel.get(name) for name in ("form", "file", "kernel", "dtype")) for entry in entries.values()}
+        self.kernels = {
+            tuple(entry.kernel.get(name) for name in ("form", "file", "kernel", "dtype"))
+            for entry in entries.values()
+        }
 
 
 @dataclass(frozen=True)

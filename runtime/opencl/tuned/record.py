@@ -12,14 +12,16 @@ from ..plan.config import DEFAULT, KernelConfig
 #: A configuration is chosen only where it takes at most this share of the default's time.
 ENOUGH = 0.95
 
-#: Why a candidate was refused: it does not fit the kernel or the device; its text did not compile; it could not be run; its
-#: numbers are not the reference's; it took its process along.
+#: Why a candidate was refused: it does not fit the kernel or the device; its text did not compile; it could
+#: not be run; its numbers are not the reference's; it took its process along.
 REFUSALS = ("invalid", "compile", "failed", "wrong", "crashed")
 
 
 @dataclass(frozen=True)
 class Trialled:
-    """One candidate: ``seconds`` a launch and ``ratio`` to the default in the same alternation, or why it was refused."""
+    """One candidate: ``seconds`` a launch and ``ratio`` to the default in the same alternation, or why
+    it was refused.
+    """
 
     config: KernelConfig
     seconds: float = 0.0
@@ -30,10 +32,11 @@ class Trialled:
 
 @dataclass(frozen=True)
 class Entry:
-    """One kernel: the configuration to use, what it and the default take (seconds a launch), and every candidate tried.
+    """One kernel: the configuration to use, what it and the default take (seconds a launch), and every
+    candidate tried.
 
-    ``kernel`` and ``place`` say what was measured and where (``identity``).  ``config`` is the default where no candidate
-    takes at most ``ENOUGH`` of its time.  ``complete``: there is nothing left to try.
+    ``kernel`` and ``place`` say what was measured and where (``identity``).  ``config`` is the default where
+    no candidate takes at most ``ENOUGH`` of its time.  ``complete``: there is nothing left to try.
     """
 
     kernel: Mapping[str, Any]
@@ -59,12 +62,17 @@ class Entry:
         best = min(self, other, key=lambda entry: entry.ratio)
         tried = {canonical(trial.config): trial for trial in (*other.trials, *self.trials)}
         return Entry(
-            best.kernel, best.place, best.config, best.default_seconds, best.seconds, tuple(tried.values()),
+            best.kernel,
+            best.place,
+            best.config,
+            best.default_seconds,
+            best.seconds,
+            tuple(tried.values()),
             self.complete or other.complete,
-        )  # fmt: skip
+        )
 
 
-# --------------------------------------------------------------------------------------------------------------- JSON
+# ------------------------------------------------------------------------------------------------------- JSON
 #: The key of a choice in files where it has another name there.
 KEYS = {"partial_sums": "parts", "reduction_group": "team", "loop_split": "split"}
 _KEYS = {item.name: KEYS.get(item.name, item.name) for item in fields(KernelConfig)}
@@ -92,7 +100,9 @@ def config_from(record: Mapping[str, Any]) -> KernelConfig:
     if not set(record) <= set(names):
         raise ValueError(f"a configuration has no {sorted(set(record) - set(names))[0]}")
     flags = {_KEYS[item.name] for item in fields(KernelConfig) if isinstance(item.default, bool)}
-    values: dict[str, Any] = {names[key]: _flag(value) if key in flags else _frozen(value) for key, value in record.items()}
+    values: dict[str, Any] = {
+        names[key]: _flag(value) if key in flags else _frozen(value) for key, value in record.items()
+    }
     return KernelConfig(**values)
 
 
@@ -140,7 +150,9 @@ def _trial_record(trial: Trialled) -> dict[str, Any]:
 
 
 def entry_from(record: Mapping[str, Any]) -> Entry:
-    """What ``entry_record`` wrote; KeyError, TypeError, ValueError or AttributeError where it is malformed."""
+    """What ``entry_record`` wrote; KeyError, TypeError, ValueError or AttributeError where it is
+    malformed.
+    """
     trials = []
     for trial in record["trials"]:
         config = config_from(trial["schedule"])
@@ -149,9 +161,14 @@ def entry_from(record: Mapping[str, Any]) -> Entry:
         else:
             trials.append(Trialled(config, float(trial["ms"]) / 1e3, float(trial["ratio"])))
     return Entry(
-        dict(record["kernel"].items()), dict(record["place"].items()), config_from(record["schedule"]),
-        float(record["default_ms"]) / 1e3, float(record["ms"]) / 1e3, tuple(trials), bool(record["complete"]),
-    )  # fmt: skip
+        dict(record["kernel"].items()),
+        dict(record["place"].items()),
+        config_from(record["schedule"]),
+        float(record["default_ms"]) / 1e3,
+        float(record["ms"]) / 1e3,
+        tuple(trials),
+        bool(record["complete"]),
+    )
 
 
 def words(config: KernelConfig) -> str:

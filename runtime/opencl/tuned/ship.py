@@ -2,9 +2,10 @@
 
 They are written from what was tuned on a machine of the class that they are for.
 
-``phiz tune --budget SECONDS --ship runtime/opencl/tuned/shipped/FILE.json`` measures the networks of ``shipped/suite.toml``, for
-that long each; with ``--network`` or ``--layer`` that one alone.  It adds what wins, replaces what is measured again, and drops
-configurations of kernels that have changed since: run it after the kernels changed.
+``phiz tune --budget SECONDS --ship runtime/opencl/tuned/shipped/FILE.json`` measures the networks of
+``shipped/suite.toml``, for that long each; with ``--network`` or ``--layer`` that one alone.  It adds what
+wins, replaces what is measured again, and drops configurations of kernels that have changed since: run it
+after the kernels changed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from .record import Entry
 
 
 def ship(path: Path, entries: Iterable[Entry], device: Any) -> int:
-    """Add to ``path`` those of ``entries`` that win, for the class of ``device``; returns how many the file then has.
+    """Add to ``path`` those of ``entries`` that win, for the class of ``device``; returns how many the file
+    then has.
 
     Raises PhizError where the file is there and is none of ours, or cannot be written.
     """

@@ -1,4 +1,6 @@
-"""Evaluations of an objective: counted, timed, guarded against NaN, infinity and exceptions; the best point is kept."""
+"""Evaluations of an objective: counted, timed, guarded against NaN, infinity and exceptions; the best
+point is kept.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from .objective import half_squares, scalar
 from .result import Status
 from .vector import Vector, as_vector
 
-# A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the run.
+# A function that cannot be evaluated at a trial point; anything else is a fault in the function and ends the
+# run.
 INFEASIBLE = (ArithmeticError, np.linalg.LinAlgError, NotFiniteError)
 
 
@@ -52,10 +55,13 @@ class _Rows:
 
 
 class Evaluator:
-    """Wraps an objective for one run over vectors of length n.  The objective never sees the run's own arrays.
+    """Wraps an objective for one run over vectors of length n.
+
+    The objective never sees the run's own arrays.
 
     A value or gradient that is not finite, or an arithmetic exception, gives a point whose value is NaN;
-    `failure` says what happened; `bottomless` counts where f was minus infinity.  `best` is the lowest finite point seen.
+    `failure` says what happened; `bottomless` counts where f was minus infinity.  `best` is the lowest finite
+    point seen.
     """
 
     def __init__(self, objective: Any, size: int, dtype: np.dtype[Any]):
@@ -103,7 +109,8 @@ class Evaluator:
     def chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
         """The residual and Jacobian chunks at x; exceptions of the objective pass through.
 
-        Counts what is called: not what `squares` has computed at the same x where the objective allows it to be kept.
+        Counts what is called: not what `squares` has computed at the same x where the objective allows it to
+        be kept.
         """
         self._check_limits()
         if self._reusable:

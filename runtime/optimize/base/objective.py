@@ -2,13 +2,15 @@
 
 An objective is any object with `value_and_gradient`.  It may offer more, and methods use what is there:
 
-* `value(x)`: cheaper than value and gradient together; used by the value-only line searches and by LM's trial steps.
-* `damping_defaults`: the first lambda ("damping") and the "scaling" that Levenberg-Marquardt takes where no option says.
+* `value(x)`: cheaper than value and gradient together; used by the value-only line searches and by LM's trial
+  steps.
+* `damping_defaults`: the first lambda ("damping") and the "scaling" that Levenberg-Marquardt takes where no
+  option says.
 * `residuals(x)`, `residuals_and_jacobian_chunks(x)`: what Levenberg-Marquardt needs.
 * `sample_count`, `batch(indices)`, `reduction`: what mini-batch descent needs.
 
-Every call gets an x of its own, and what it returns is copied or used up before the next: an objective may write into x,
-keep it, and reuse its buffers.
+Every call gets an x of its own, and what it returns is copied or used up before the next: an objective may
+write into x, keep it, and reuse its buffers.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ class Objective(Protocol):
 class ResidualObjective(Protocol):
     """f = 1/2 sum r_i^2 (equation 106) through its residuals; J[i, p] = dr_i/dx_p.
 
-    An objective that also has `value` may have another f, as long as sum J^T r is its gradient and sum J^T J its
-    Gauss-Newton matrix (see `residuals.gauss_newton_softmax`).  `residuals` is optional where `value` exists.
+    An objective that also has `value` may have another f, as long as sum J^T r is its gradient and sum J^T J
+    its Gauss-Newton matrix (see `residuals.gauss_newton_softmax`).  `residuals` is optional where `value`
+    exists.
     """
 
     def residuals_and_jacobian_chunks(self, x: Vector) -> Iterator[tuple[Vector, np.ndarray]]:
@@ -61,11 +64,14 @@ class SampledObjective(Protocol):
 class FunctionObjective:
     """`fun(x, *args) -> (f, g)`, or `fun -> f` together with `jac -> g`, as an objective."""
 
-    def __init__(self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()):
+    def __init__(
+        self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()
+    ):
         self._fun = fun
         self._jac = jac
         self._args = args
-        #: Value and gradient are functions of their own: where the value at x is known, `gradient` alone is called.
+        #: Value and gradient are functions of their own: where the value at x is known, `gradient` alone is
+        #: called.
         self.separate = jac is not None
         if jac is not None:
             self.value = self._value
@@ -99,7 +105,9 @@ class LeastSquares:
     #: `residuals`, `jacobian` and `pair` are fresh arrays, which a run may keep and use again.
     reusable = True
 
-    def __init__(self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()):
+    def __init__(
+        self, fun: Callable[..., Any], jac: Callable[..., Any] | None = None, args: tuple[Any, ...] = ()
+    ):
         self._fun = fun
         self._jac = jac
         self._args = args

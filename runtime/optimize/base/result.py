@@ -15,7 +15,8 @@ from .vector import Vector
 class Status(IntEnum):
     """Why a run stopped.  Up to 9 the run found what was asked for.
 
-    UNBOUNDED: f falls without end.  LOST: the run settled where f is higher than it was before; x is that earlier point.
+    UNBOUNDED: f falls without end.  LOST: the run settled where f is higher than it was before; x is that
+    earlier point.
     """
 
     GRADIENT = 0
@@ -44,7 +45,10 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One iteration.  `gradient_norm` is max|g|; `step` is alpha (lambda for LM); counts and seconds are totals."""
+    """One iteration.
+
+    `gradient_norm` is max|g|; `step` is alpha (lambda for LM); counts and seconds are totals.
+    """
 
     nit: int
     fun: float
@@ -108,9 +112,9 @@ class Progress:
 class OptimizeResult:
     """The outcome of `minimize`.
 
-    x: (n,) the lowest point seen (of mini-batches: the last), in x0's dtype; fun: f(x); jac: gradient at x, None where it
-    was never computed (an interrupted value-only search); nit, nfev, njev: iterations, and what the functions of f and of
-    the gradient or Jacobian were called;
+    x: (n,) the lowest point seen (of mini-batches: the last), in x0's dtype; fun: f(x); jac: gradient at x,
+    None where it was never computed (an interrupted value-only search); nit, nfev, njev: iterations, and what
+    the functions of f and of the gradient or Jacobian were called;
     status and message: why it stopped; memory_bytes: what the method itself was predicted to need;
     error: with status RAISED what the objective raised, traceback included.
     """

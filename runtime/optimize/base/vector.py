@@ -91,7 +91,9 @@ def _real(name: str, value: ArrayLike) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
-        raise ShapeError(f"{name}: expected an array of real numbers, got a ragged {type(value).__name__}") from None
+        raise ShapeError(
+            f"{name}: expected an array of real numbers, got a ragged {type(value).__name__}"
+        ) from None
     if array.dtype.kind not in "fiu":
         what = array.dtype if array.dtype.kind != "O" else type(value).__name__
         raise ShapeError(f"{name}: expected real numbers, got {what}")
@@ -99,7 +101,9 @@ def _real(name: str, value: ArrayLike) -> np.ndarray:
 
 
 def _float_type(array: np.ndarray) -> np.dtype[Any]:
-    return array.dtype if array.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
+    return (
+        array.dtype if array.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.dtype(np.float64)
+    )
 
 
 def as_parameters(x0: ArrayLike) -> Vector:

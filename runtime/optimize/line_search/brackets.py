@@ -44,8 +44,8 @@ def bracket(
 ) -> Bracket | LineSearchResult:
     """Brackets a minimum of phi for alpha > 0, starting from the step alpha0.
 
-    Shrinks while f is higher than at the start or not finite; grows by at least the golden ratio while f falls.
-    A LineSearchResult instead of a bracket says why there is none.
+    Shrinks while f is higher than at the start or not finite; grows by at least the golden ratio while f
+    falls. A LineSearchResult instead of a bracket says why there is none.
     """
     if not ray.descends:
         return ray.give_up(LineSearchReason.NOT_DESCENT)

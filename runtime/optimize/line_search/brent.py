@@ -1,4 +1,6 @@
-"""Brent's method along a ray (sections 5.1, 6.3): parabolas through values, golden section where they fail."""
+"""Brent's method along a ray (sections 5.1, 6.3): parabolas through values, golden section where they
+fail.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from .ray import LineSearchReason, LineSearchResult, Ray, Trial
 
 @dataclass(frozen=True)
 class Brent:
-    """Minimises phi from values alone, to a relative tolerance `xtol` of alpha (about 1e-8 is the best possible)."""
+    """Minimises phi from values alone, to a relative tolerance `xtol` of alpha (about 1e-8 is the best
+    possible).
+    """
 
     xtol: float = 1e-4
     max_evaluations: int = 100

@@ -15,9 +15,9 @@ from .ray import LineSearchReason, LineSearchResult, Ray, Trial
 class BrentDerivative:
     """Minimises phi from values and slopes, to a relative tolerance `xtol` of alpha (down to rounding).
 
-    The bracket's left end descends; its right end rises, is higher, or is not finite.  New steps come from the cubic
-    through the last two trials, from the secant of their slopes once their values agree to rounding, and from
-    bisection where these leave the bracket or do not halve it in two steps.
+    The bracket's left end descends; its right end rises, is higher, or is not finite.  New steps come from
+    the cubic through the last two trials, from the secant of their slopes once their values agree to
+    rounding, and from bisection where these leave the bracket or do not halve it in two steps.
     """
 
     xtol: float = 1e-4
@@ -44,7 +44,9 @@ class BrentDerivative:
             width = hi.alpha - lo.alpha
             guess = cubic_minimiser(lo.alpha, lo.value, lo.slope, hi.alpha, hi.value, hi.slope)
             shortest_growth, longest_growth = hi.alpha + width, hi.alpha + 9.0 * width
-            alpha = min(max(1.1 * guess, shortest_growth), longest_growth) if guess == guess else longest_growth
+            alpha = (
+                min(max(1.1 * guess, shortest_growth), longest_growth) if guess == guess else longest_growth
+            )
             lo, hi = hi, ray.value_and_slope(min(alpha, self.max_step))
         return ray.give_up(LineSearchReason.MAX_EVALUATIONS)
 
@@ -76,7 +78,9 @@ class BrentDerivative:
 
 
 def _zero_of_slope(a: Trial, b: Trial, rounding: float) -> float:
-    """Cubic minimiser through two trials, or the secant of their slopes where their values are equal to rounding."""
+    """Cubic minimiser through two trials, or the secant of their slopes where their values are equal to
+    rounding.
+    """
     if abs(a.value - b.value) <= 1e4 * rounding:
         return secant_zero(a.alpha, a.slope, b.alpha, b.slope)
     return cubic_minimiser(a.alpha, a.value, a.slope, b.alpha, b.value, b.slope)

@@ -10,7 +10,10 @@ from .ray import LineSearchReason, LineSearchResult, Ray
 
 @dataclass(frozen=True)
 class GoldenSection:
-    """Minimises phi to a relative tolerance `xtol` of alpha.  Finds the minimum if phi is unimodal in the bracket."""
+    """Minimises phi to a relative tolerance `xtol` of alpha.
+
+    Finds the minimum if phi is unimodal in the bracket.
+    """
 
     xtol: float = 1e-4
     max_evaluations: int = 100

@@ -47,6 +47,8 @@ def make_line_search(choice: str | LineSearch, **options: Any) -> LineSearch:
     known = {f.name for f in fields(search)}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise OptionError(f"line_search {choice}: expected options among {', '.join(sorted(known))}, got {unknown[0]}")
+        raise OptionError(
+            f"line_search {choice}: expected options among {', '.join(sorted(known))}, got {unknown[0]}"
+        )
     result: LineSearch = replace(search, **options)
     return result

@@ -31,7 +31,9 @@ class LineSearchReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One point of the line: value phi(alpha), slope phi'(alpha) (NaN where unknown), and the point itself."""
+    """One point of the line: value phi(alpha), slope phi'(alpha) (NaN where unknown), and the point
+    itself.
+    """
 
     alpha: float
     value: float
@@ -130,12 +132,16 @@ class Ray:
 
     @property
     def rounding(self) -> float:
-        """Differences of f below this are rounding (ten units in the last place of f in the parameters' dtype)."""
+        """Differences of f below this are rounding (ten units in the last place of f in the parameters'
+        dtype).
+        """
         return 10.0 * float(np.finfo(self.start.x.dtype).eps) * abs(self.start.value)
 
 
 def ray_from(objective: Any, x: Vector, direction: Vector) -> Ray:
-    """A ray over an objective at x, for using the line searches on their own; evaluates f and gradient once."""
+    """A ray over an objective at x, for using the line searches on their own; evaluates f and gradient
+    once.
+    """
     evaluator = Evaluator(objective, x.size, x.dtype)
     start = evaluator.value_and_gradient(x)
     evaluator.strict = False

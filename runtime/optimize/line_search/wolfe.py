@@ -40,8 +40,8 @@ def strong_wolfe_holds(
 class StrongWolfe:
     """Bracket and zoom for the strong Wolfe conditions, `strong=False` for the weak ones.
 
-    c1 = 1e-4, c2 = 0.9 for quasi-Newton methods, c2 = 0.1 for conjugate gradients (ledger D15).  Where the change of f
-    is below rounding, the slopes alone decide (phi'(0) is exact there, differences of f are not).
+    c1 = 1e-4, c2 = 0.9 for quasi-Newton methods, c2 = 0.1 for conjugate gradients (ledger D15).  Where the
+    change of f is below rounding, the slopes alone decide (phi'(0) is exact there, differences of f are not).
     """
 
     c1: float = 1e-4
@@ -103,7 +103,9 @@ class StrongWolfe:
         return not armijo_holds(trial.alpha, trial.value, ray.origin.value, ray.origin.slope, self.c1)
 
     def _extrapolate(self, lo: Trial, trial: Trial) -> float:
-        """A longer step: the cubic's minimiser, at least a tenth and at most `growth` times the last advance."""
+        """A longer step: the cubic's minimiser, at least a tenth and at most `growth` times the last
+        advance.
+        """
         width = trial.alpha - lo.alpha
         shortest, longest = trial.alpha + 0.1 * width, trial.alpha + self.growth * width
         guess = cubic_minimiser(lo.alpha, lo.value, lo.slope, trial.alpha, trial.value, trial.slope)
@@ -119,7 +121,9 @@ class StrongWolfe:
             width = hi.alpha - lo.alpha
             if abs(width) <= max(shortest, 1e-14 * max(lo.alpha, hi.alpha)):
                 return ray.give_up(LineSearchReason.INTERVAL)
-            alpha = lo.alpha + 0.5 * width if abs(width) > 0.66 * widths[0] else self._interpolate(ray, lo, hi)
+            alpha = (
+                lo.alpha + 0.5 * width if abs(width) > 0.66 * widths[0] else self._interpolate(ray, lo, hi)
+            )
             widths = [widths[1], abs(width)]
             trial = ray.value_and_slope(alpha)
             if not trial.finite:

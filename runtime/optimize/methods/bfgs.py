@@ -53,8 +53,8 @@ class InverseHessian:
 class BFGS(Method):
     """BFGS; memory n².  H_0 is the identity for the first step, of length at most 1, then (s^T y / y^T y) I.
 
-    `scale_initial=False` keeps H_0 = I.  Updates without positive curvature are skipped; a direction that does not
-    descend, or along which nothing is found, resets H.
+    `scale_initial=False` keeps H_0 = I.  Updates without positive curvature are skipped; a direction that
+    does not descend, or along which nothing is found, resets H.
     """
 
     line_search: LineSearch = field(default_factory=StrongWolfe)
@@ -80,7 +80,9 @@ class BFGS(Method):
         direction = -g if fresh else -self.inverse_hessian.times(g)
         if not fresh and not dot(direction, g) < 0.0:
             direction, fresh, note = -g, True, "reset: not a descent direction"
-        end = search(self.evaluator, self.line_search, self.point, direction, self._first_alpha(g) if fresh else 1.0)
+        end = search(
+            self.evaluator, self.line_search, self.point, direction, self._first_alpha(g) if fresh else 1.0
+        )
         if not end.moved and not fresh:
             fresh, note = True, f"reset: {end.result.reason.value}"
             end = search(self.evaluator, self.line_search, self.point, -g, self._first_alpha(g))

@@ -16,7 +16,9 @@ from ..line_search.wolfe import StrongWolfe
 from .method import Method, Move, StateDict, field_of, gradient_of, search
 
 
-def polak_ribiere_plus(r_new: Vector, r: Vector, z_new: Vector | None = None, z: Vector | None = None) -> float:
+def polak_ribiere_plus(
+    r_new: Vector, r: Vector, z_new: Vector | None = None, z: Vector | None = None
+) -> float:
     """(168): beta = max{r_new^T (r_new - r) / r^T r, 0} with r = -gradient.
 
     With a preconditioner, z = M^-1 r: beta = max{z_new^T (r_new - r) / z^T r, 0}.
@@ -51,7 +53,9 @@ class Curvatures:
         return cls(product / dot(s, s), dot(y, y) / product) if product > 0.0 else cls()
 
     def confine(self, alpha: float, slope: float, direction: Vector) -> float:
-        """alpha between the steps to the minima of the two parabolas with this slope; as it is without curvature."""
+        """alpha between the steps to the minima of the two parabolas with this slope; as it is without
+        curvature.
+        """
         if not self.least > 0.0:
             return alpha
         downhill = -slope / dot(direction, direction)
@@ -72,11 +76,12 @@ class ConjugateGradient(Method):
 
     beta: "hestenes-stiefel" (default), which needs fewer evaluations after inexact searches, or the paper's
     "polak-ribiere"; both cut at 0.
-    Restarts along -g where the direction does not descend and after `restart_every` steps since the last restart
-    (default: n, but at least 10).  The first trial step of a search repeats the last first-order change of f,
-    alpha = alpha_last slope_last / slope, lengthened where the last step was too short, within what the curvatures of the
-    last step allow; the very first moves x by at most 1.
-    preconditioner: v -> M^-1 v, M symmetric positive definite and the same throughout; restarts then go along -M^-1 g.
+    Restarts along -g where the direction does not descend and after `restart_every` steps since the last
+    restart (default: n, but at least 10).  The first trial step of a search repeats the last first-order
+    change of f, alpha = alpha_last slope_last / slope, lengthened where the last step was too short, within
+    what the curvatures of the last step allow; the very first moves x by at most 1.
+    preconditioner: v -> M^-1 v, M symmetric positive definite and the same throughout; restarts then go along
+    -M^-1 g.
     """
 
     line_search: LineSearch = field(default_factory=lambda: StrongWolfe(c2=0.1))
@@ -107,12 +112,16 @@ class ConjugateGradient(Method):
         if direction is None:
             direction = self._steepest(g)
         slope = dot(direction, g)
-        end = search(self.evaluator, self.line_search, self.point, direction, self._guess(g, slope, direction))
+        end = search(
+            self.evaluator, self.line_search, self.point, direction, self._guess(g, slope, direction)
+        )
         if not end.moved and not steepest:
             note = f"restart: {end.result.reason.value}"
             direction, steepest = self._steepest(g), True
             slope = dot(direction, g)
-            end = search(self.evaluator, self.line_search, self.point, direction, self._guess(g, slope, direction))
+            end = search(
+                self.evaluator, self.line_search, self.point, direction, self._guess(g, slope, direction)
+            )
         if not end.moved:
             return self.stay(end.failure(self.evaluator), note)
         since = 1 if steepest else self._since_restart + 1
@@ -143,12 +152,23 @@ class ConjugateGradient(Method):
         if self._last_change:
             alpha = self._last_change / slope
             # The curvatures are those of x; a preconditioner measures directions otherwise.
-            return alpha if self.preconditioner is not None else self._curvatures.confine(alpha, slope, direction)
+            return (
+                alpha
+                if self.preconditioner is not None
+                else self._curvatures.confine(alpha, slope, direction)
+            )
         return self.first_step if self.first_step is not None else min(1.0, 1.0 / norm(g))
 
-    def _commit(self, direction: Vector, since: int, change: float, beta: float, curvatures: Curvatures) -> None:
+    def _commit(
+        self, direction: Vector, since: int, change: float, beta: float, curvatures: Curvatures
+    ) -> None:
         self._curvatures = curvatures
-        self._direction, self._since_restart, self._last_change, self.last_beta = direction, since, change, beta
+        self._direction, self._since_restart, self._last_change, self.last_beta = (
+            direction,
+            since,
+            change,
+            beta,
+        )
 
     def state(self) -> StateDict:
         direction = np.zeros(0) if self._direction is None else self._direction

@@ -12,7 +12,9 @@ from .normal_equations import DampedStep
 
 @dataclass(frozen=True, slots=True)
 class Damping:
-    """What a rule remembers: lambda, the factor of its next rise, and the longest step allowed in scaled x."""
+    """What a rule remembers: lambda, the factor of its next rise, and the longest step allowed in
+    scaled x.
+    """
 
     value: float
     rise: float = 2.0

@@ -25,11 +25,12 @@ _MAX_HALVINGS = 60
 class GradientDescent(Method):
     """x <- x - mu_i g + momentum (x - x_last): heavy ball, first difference 0 (121).
 
-    step: mu, or a schedule of the iteration.  line_search instead: alpha along -g + momentum (x - x_last) / alpha_last
-    (along -g alone where that does not descend).
-    batch_size: a mini-batch per iteration, seeded; the gradient of a sum over samples is scaled by N / batch, so that
-    step means the same for every batch size.
-    reset_step_every: every so many iterations Brent's search along -g replaces mu (section 8); needs a fixed step.
+    step: mu, or a schedule of the iteration.  line_search instead: alpha along -g + momentum (x - x_last) /
+    alpha_last (along -g alone where that does not descend).
+    batch_size: a mini-batch per iteration, seeded; the gradient of a sum over samples is scaled by N / batch,
+    so that step means the same for every batch size.
+    reset_step_every: every so many iterations Brent's search along -g replaces mu (section 8); needs a fixed
+    step.
     direction_mean: w in d <- w d + (1 - w) g, a running mean of the gradients that replaces g (section 8).
     A step to a point where f is not finite is halved, and mu with it, and the velocity dropped.
     """
@@ -53,7 +54,9 @@ class GradientDescent(Method):
         if not 0.0 <= self.momentum < 1.0:
             raise OptionError(f"gradient descent: expected 0 <= momentum < 1, got {self.momentum}")
         if not 0.0 <= self.direction_mean < 1.0:
-            raise OptionError(f"gradient descent: expected 0 <= direction_mean < 1, got {self.direction_mean}")
+            raise OptionError(
+                f"gradient descent: expected 0 <= direction_mean < 1, got {self.direction_mean}"
+            )
         if self.batch_size is not None and self.line_search is not None:
             raise OptionError("gradient descent: a line search needs the full objective, got batch_size too")
         if self.reset_step_every and (self.step is None or self.batch_size is not None):
@@ -81,8 +84,12 @@ class GradientDescent(Method):
             objective = self.evaluator.objective
             if not (hasattr(objective, "batch") and hasattr(objective, "sample_count")):
                 name = type(objective).__name__
-                raise OptionError(f"batch_size: expected an objective with sample_count and batch(indices), got {name}")
-            self._sampler = MiniBatchSampler(objective.sample_count, self.batch_size or 1, self.seed, self.shuffle)
+                raise OptionError(
+                    f"batch_size: expected an objective with sample_count and batch(indices), got {name}"
+                )
+            self._sampler = MiniBatchSampler(
+                objective.sample_count, self.batch_size or 1, self.seed, self.shuffle
+            )
         return self._sampler
 
     def _evaluate(self, x: Vector, iteration: int) -> Point:
@@ -152,7 +159,9 @@ class GradientDescent(Method):
         if not end.moved:
             return self.stay(end.failure(self.evaluator), note)
         change = end.point.x - self.point.x
-        return self._move(end.point, end.result.alpha, change, g if note else mean, self._factor, note, end.failed)
+        return self._move(
+            end.point, end.result.alpha, change, g if note else mean, self._factor, note, end.failed
+        )
 
     def _first_alpha(self, g: Vector) -> float:
         return min(1.0, 1.0 / max(norm(g), float(np.finfo(g.dtype).tiny)))
@@ -169,7 +178,11 @@ class GradientDescent(Method):
             self._last_alpha = step
 
         stop = None
-        if self.stochastic and self.epochs and self._iteration + 1 >= self.epochs * self.sampler.batches_per_epoch:
+        if (
+            self.stochastic
+            and self.epochs
+            and self._iteration + 1 >= self.epochs * self.sampler.batches_per_epoch
+        ):
             stop = Status.MAX_ITERATIONS, f"{self.epochs} epochs, the limit"
         elif max_norm(new.x) == np.inf:
             stop = Status.DIVERGED, "x overflowed"
@@ -205,7 +218,9 @@ class StochasticGradientDescent(GradientDescent):
 
 @dataclass
 class Momentum(GradientDescent):
-    """Gradient descent with the heavy ball, momentum 0.9 by default; on mini-batches too where batch_size is given."""
+    """Gradient descent with the heavy ball, momentum 0.9 by default; on mini-batches too where
+    batch_size is given.
+    """
 
     step: float | RateSchedule | None = 0.01
     momentum: float = 0.9

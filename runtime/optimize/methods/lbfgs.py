@@ -19,7 +19,9 @@ CURVATURE_FLOOR = 1e-10
 
 
 def curvature_safe(s: Vector, y: Vector) -> bool:
-    """X49: s^T y > 1e-10 ||s|| ||y||; otherwise the pair would make the inverse Hessian singular or indefinite."""
+    """X49: s^T y > 1e-10 ||s|| ||y||; otherwise the pair would make the inverse Hessian singular or
+    indefinite.
+    """
     return dot(s, y) > CURVATURE_FLOOR * norm(s) * norm(y)
 
 
@@ -74,8 +76,8 @@ class CorrectionPairs:
 class LBFGS(Method):
     """L-BFGS with `memory` pairs; the first step has length at most 1, later searches try alpha = 1 first.
 
-    A pair without positive curvature is not stored.  Where a search along the quasi-Newton direction finds nothing,
-    the pairs are dropped and one search along the negative gradient follows before the run gives up.
+    A pair without positive curvature is not stored.  Where a search along the quasi-Newton direction finds
+    nothing, the pairs are dropped and one search along the negative gradient follows before the run gives up.
     """
 
     memory: int = 10
@@ -104,7 +106,9 @@ class LBFGS(Method):
         if pairs.count and not dot(direction, g) < 0.0:
             direction, note = -g, "reset: not a descent direction"
         fresh = pairs.count == 0 or bool(note)
-        end = search(self.evaluator, self.line_search, self.point, direction, self._first_alpha(g) if fresh else 1.0)
+        end = search(
+            self.evaluator, self.line_search, self.point, direction, self._first_alpha(g) if fresh else 1.0
+        )
         if not end.moved and not fresh:
             note = f"reset: {end.result.reason.value}"
             end = search(self.evaluator, self.line_search, self.point, -g, self._first_alpha(g))
@@ -149,11 +153,10 @@ class LBFGS(Method):
 
 
 def two_loop(gradient: Vector, s: list[Vector], y: list[Vector]) -> Vector:
-    """H_k g from pairs given oldest first (Algorithm 2 on its own); the gradient itself when there are none."""
+    """H_k g from pairs given oldest first (Algorithm 2 on its own); the gradient itself when there are
+    none.
+    """
     pairs = CorrectionPairs(max(len(s), 1), gradient.size, gradient.dtype)
     for s_i, y_i in zip(s, y, strict=True):
         pairs.append(s_i, y_i)
     return pairs.times(gradient)
-
-
-

@@ -31,17 +31,19 @@ QR_SIZE = 200
 class LevenbergMarquardt(Method):
     """(J^T J + lambda D) step = -J^T r, D = diag(J^T J); a step is taken when f falls.
 
-    residual: "component" (default), or the paper's "norm" per sample (105-115), which needs `outputs` per sample.
-    rule: "radius", lambda from the length that the gain (actual over predicted fall) allows a step, Moré's form;
-    "gain", lambda itself by the gain, at most a tenth down, 2, 4, 8, ... up; "decade", lambda / 10 on success and * 10 on
-    failure (D10), which needs more evaluations on large residuals.  Default: radius where J is factorised and no damping is
-    given, else gain.  damping: the first lambda (default 1e-4; with a radius that of a step of `first_radius` ||D^1/2 x0||).
-    scaling: D from each column's largest norm so far ("running-max", default: the first step is the paper's), from the
-    current columns alone as printed in 109 ("marquardt", which fails on some problems that start far away), or 1
-    ("identity").  An objective whose parameters share one scale may say so in `damping_defaults`, as networks do: first
-    lambda 1e-2, D = 1.
-    solver: "qr", from the QR factors of J, whose condition is not squared; "cholesky", from J^T J, the SVD where that
-    fails; "svd", that of J^T J (117); "auto": qr in float64 up to 200 parameters, else cholesky.
+    residual: "component" (default), or the paper's "norm" per sample (105-115), which needs `outputs` per
+    sample.
+    rule: "radius", lambda from the length that the gain (actual over predicted fall) allows a step, Moré's
+    form; "gain", lambda itself by the gain, at most a tenth down, 2, 4, 8, ... up; "decade", lambda / 10 on
+    success and * 10 on failure (D10), which needs more evaluations on large residuals.  Default: radius where
+    J is factorised and no damping is given, else gain.  damping: the first lambda (default 1e-4; with a
+    radius that of a step of `first_radius` ||D^1/2 x0||).
+    scaling: D from each column's largest norm so far ("running-max", default: the first step is the paper's),
+    from the current columns alone as printed in 109 ("marquardt", which fails on some problems that start far
+    away), or 1 ("identity").  An objective whose parameters share one scale may say so in `damping_defaults`,
+    as networks do: first lambda 1e-2, D = 1.
+    solver: "qr", from the QR factors of J, whose condition is not squared; "cholesky", from J^T J, the SVD
+    where that fails; "svd", that of J^T J (117); "auto": qr in float64 up to 200 parameters, else cholesky.
     ftol, xtol, gtol: MINPACK's relative tests, free of units.
     """
 
@@ -66,16 +68,24 @@ class LevenbergMarquardt(Method):
             given = getattr(self, field_name)
             if not (given is None or 0.0 < given < math.inf):
                 raise OptionError(f"lm: expected {field_name} > 0, got {given!r}")
-        for field_name, choices in (("rule", (None, *RULES)), ("scaling", (None, *_SCALINGS)), ("residual", ("component", "norm")),
-                                    ("solver", _SOLVERS)):  # fmt: skip
+        for field_name, choices in (
+            ("rule", (None, *RULES)),
+            ("scaling", (None, *_SCALINGS)),
+            ("residual", ("component", "norm")),
+            ("solver", _SOLVERS),
+        ):
             if getattr(self, field_name) not in choices:
-                raise OptionError(f"lm: expected {field_name} among {choices}, got {getattr(self, field_name)!r}")
+                raise OptionError(
+                    f"lm: expected {field_name} among {choices}, got {getattr(self, field_name)!r}"
+                )
         if self.residual == "norm" and not self.outputs:
             raise OptionError("lm: the norm residual needs outputs= (the number of outputs per sample)")
         if self.rule == "radius" and self.solver in ("cholesky", "svd"):
             raise OptionError(f"lm: rule 'radius' expects solver 'qr' or 'auto', got {self.solver!r}")
         self._factors: ScaledFactors | None = None
-        self._blocked = -1.0  # the largest lambda whose step could not be evaluated, until a step as free could
+        self._blocked = (
+            -1.0
+        )  # the largest lambda whose step could not be evaluated, until a step as free could
 
     def start(self, evaluator: Evaluator, x0: Vector) -> None:
         if not hasattr(evaluator.objective, "residuals_and_jacobian_chunks"):
@@ -124,7 +134,13 @@ class LevenbergMarquardt(Method):
     def _step(self, damping: Damping) -> DampedStep:
         cut_off = self.cut_off or CUT_OFF[self.point.x.dtype]
         if isinstance(self._equations, NormalEquations):
-            return damped_step(self._equations, damping.value, self._scale, cut_off, "svd" if self.solver == "svd" else "auto")
+            return damped_step(
+                self._equations,
+                damping.value,
+                self._scale,
+                cut_off,
+                "svd" if self.solver == "svd" else "auto",
+            )
         if self._factors is None:
             self._factors = ScaledFactors(self._equations, self._scale, cut_off)
         if damping.radius < math.inf:
@@ -215,7 +231,10 @@ class LevenbergMarquardt(Method):
 
     def _blocked_stop(self) -> Stop:
         """Steps became short because longer ones cannot be evaluated: no convergence."""
-        return Status.NOT_FINITE, f"only steps too short to count can be evaluated; last: {self.evaluator.failure}"
+        return (
+            Status.NOT_FINITE,
+            f"only steps too short to count can be evaluated; last: {self.evaluator.failure}",
+        )
 
     def _at_point(self) -> Stop | None:
         value, equations = self.point.value, self._equations
@@ -227,7 +246,10 @@ class LevenbergMarquardt(Method):
         cosines = np.abs(equations.gradient[live]) / columns[live] / size if size > 0.0 else np.zeros(1)
         steepest = max_norm(cosines)
         if steepest <= self.gtol:
-            return Status.GRADIENT, f"residuals are orthogonal to J: cosine {steepest:.3g} <= gtol = {self.gtol:.3g}"
+            return (
+                Status.GRADIENT,
+                f"residuals are orthogonal to J: cosine {steepest:.3g} <= gtol = {self.gtol:.3g}",
+            )
         return None
 
     def _too_short(self, trial: DampedStep) -> Stop | None:
@@ -263,7 +285,13 @@ class LevenbergMarquardt(Method):
     def state(self) -> StateDict:
         # The normal equations are not stored: n^2 numbers that one Jacobian rebuilds bit for bit.
         d = self._damping
-        return {"lambda": d.value, "rise": d.rise, "radius": d.radius, "blocked": self._blocked, "scale": self._scale}
+        return {
+            "lambda": d.value,
+            "rise": d.rise,
+            "radius": d.radius,
+            "blocked": self._blocked,
+            "scale": self._scale,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._choose(self.point.x)
@@ -276,4 +304,6 @@ class LevenbergMarquardt(Method):
         self._equations, self._factors = equations, None
         self._scale = field_of(state, "scale", self.point.x.shape)
         self._blocked = float(state.get("blocked", -1.0))
-        self._damping = Damping(float(state["lambda"]), float(state["rise"]), float(state.get("radius", math.inf)))
+        self._damping = Damping(
+            float(state["lambda"]), float(state["rise"]), float(state.get("radius", math.inf))
+        )

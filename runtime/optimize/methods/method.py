@@ -68,7 +68,9 @@ class Method(ABC):
         """One iteration from the current point."""
 
     def memory_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
-        """Bytes of the method's own state and work space for `size` parameters (the objective's not included)."""
+        """Bytes of the method's own state and work space for `size` parameters (the objective's not
+        included).
+        """
         return 6 * size * dtype.itemsize
 
     def objective_bytes(self, objective: Any) -> int:
@@ -99,7 +101,9 @@ def gradient_of(point: Point) -> Vector:
     return point.gradient
 
 
-def search(evaluator: Evaluator, line_search: LineSearch, start: Point, direction: Vector, alpha0: float) -> SearchEnd:
+def search(
+    evaluator: Evaluator, line_search: LineSearch, start: Point, direction: Vector, alpha0: float
+) -> SearchEnd:
     """Runs a line search and completes its point with the gradient where the search only had values."""
     fallen = evaluator.bottomless
     result = line_search(Ray(evaluator, start, direction), alpha0)

@@ -1,4 +1,6 @@
-"""The normal equations of a least-squares step: accumulated in chunks, damped, and solved (section 4, ledger X34)."""
+"""The normal equations of a least-squares step: accumulated in chunks, damped, and solved (section 4,
+ledger X34).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ CUT_OFF = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-15}
 
 @dataclass(frozen=True, slots=True)
 class NormalEquations:
-    """matrix: J^T J (n, n), upper triangle only; gradient: J^T r (n,); half_squares: 1/2 ||r||^2; rows: number of r_i.
+    """matrix: J^T J (n, n), upper triangle only; gradient: J^T r (n,); half_squares: 1/2 ||r||^2; rows:
+    number of r_i.
 
     All float64; the matrix is column-major, its lower triangle undefined.
     """
@@ -68,7 +71,8 @@ def accumulate(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> Normal
 class DampedStep:
     """step = -(A + lambda D)^-1 g.
 
-    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix as solved;
+    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix
+    as solved;
     slope: g^T step.
     """
 
@@ -89,11 +93,13 @@ def damping_scale(diagonal: Vector) -> Vector:
 def damped_step(
     equations: NormalEquations, damping: float, scale: Vector, cut_off: float, solver: str = "auto"
 ) -> DampedStep:
-    """Solves (A + lambda D) step = -g (109) with D = diag(scale^2), after the symmetric scaling D^-1/2 . D^-1/2.
+    """Solves (A + lambda D) step = -g (109) with D = diag(scale^2), after the symmetric scaling D^-1/2 .
 
-    A zero column has g_i = 0 and gets step_i = 0 from both solvers.  Cholesky first; where it fails, or its result
-    would hold no correct digit, the SVD with singular values below `cut_off` of the largest left out (117).  A
-    symmetric matrix's SVD is its eigendecomposition up to signs, so that is what is computed.
+    D^-1/2.
+
+    A zero column has g_i = 0 and gets step_i = 0 from both solvers.  Cholesky first; where it fails, or its
+    result would hold no correct digit, the SVD with singular values below `cut_off` of the largest left out
+    (117).  A symmetric matrix's SVD is its eigendecomposition up to signs, so that is what is computed.
     """
     right = equations.gradient / -scale
     found = None if solver == "svd" else _cholesky(_scaled(equations, damping, scale), right, damping)

@@ -1,4 +1,6 @@
-"""Residual forms: the paper's norm per sample (105-115) and the Gauss-Newton form of softmax with cross-entropy."""
+"""Residual forms: the paper's norm per sample (105-115) and the Gauss-Newton form of softmax with
+cross-entropy.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,13 @@ class NormResidual:
 
     @staticmethod
     def rows(r: Vector, jacobian: np.ndarray, outputs: int) -> tuple[Vector, np.ndarray]:
-        """(m,) and (m, n) component residuals into (m / outputs,) norms and their Jacobian; X32: 0 where r_i = 0."""
+        """(m,) and (m, n) component residuals into (m / outputs,) norms and their Jacobian; X32: 0
+        where r_i = 0.
+        """
         if outputs < 1 or r.size % outputs:
-            raise ShapeError(f"norm residual: expected a multiple of {outputs} residuals in a chunk, got {r.size}")
+            raise ShapeError(
+                f"norm residual: expected a multiple of {outputs} residuals in a chunk, got {r.size}"
+            )
         components = r.reshape(-1, outputs)
         norms = np.sqrt((components**2).sum(axis=1))
         live = norms >= ZERO_NORM
@@ -29,7 +35,9 @@ class NormResidual:
         return norms.astype(r.dtype), np.einsum("ik,ikn->in", unit, slopes)
 
     @staticmethod
-    def group(chunks: Iterator[tuple[Vector, np.ndarray]], outputs: int) -> Iterator[tuple[Vector, np.ndarray]]:
+    def group(
+        chunks: Iterator[tuple[Vector, np.ndarray]], outputs: int
+    ) -> Iterator[tuple[Vector, np.ndarray]]:
         """The same for every chunk; a chunk must hold whole samples."""
         for r, jacobian in chunks:
             yield NormResidual.rows(r, jacobian, outputs)
@@ -38,10 +46,10 @@ class NormResidual:
 def gauss_newton_softmax(p: np.ndarray, t: np.ndarray, jacobian: np.ndarray) -> tuple[Vector, np.ndarray]:
     """Rows for LM that stand for softmax and cross-entropy E = -sum t log p.
 
-    p, t: (m, K) outputs and targets, each row of t summing to 1; jacobian: (m, K, n), d(pre-softmax)/d(parameters).
-    Returns r (m K,), J (m K, n) with J^T r = dE/dx = sum jacobian^T (p - t) and
-    J^T J = sum jacobian^T (diag p - p p^T) jacobian, the Gauss-Newton matrix: with L = diag(sqrt p) - p sqrt(p)^T,
-    L L^T = diag p - p p^T, the rows are L^T jacobian and (p - t) / sqrt p.
+    p, t: (m, K) outputs and targets, each row of t summing to 1; jacobian: (m, K, n),
+    d(pre-softmax)/d(parameters). Returns r (m K,), J (m K, n) with J^T r = dE/dx = sum jacobian^T (p - t) and
+    J^T J = sum jacobian^T (diag p - p p^T) jacobian, the Gauss-Newton matrix: with L = diag(sqrt p) - p
+    sqrt(p)^T, L L^T = diag p - p p^T, the rows are L^T jacobian and (p - t) / sqrt p.
     """
     if p.shape != t.shape or p.ndim != 2 or jacobian.shape[:2] != p.shape:
         got = f"{p.shape}, {t.shape}, {jacobian.shape}"

@@ -27,7 +27,9 @@ class MiniBatchSampler:
         if self.sample_count < 1:
             raise OptionError(f"sampler: expected at least one sample, got {self.sample_count}")
         if not 1 <= self.batch_size <= self.sample_count:
-            raise OptionError(f"sampler: expected 1 <= batch_size <= {self.sample_count}, got {self.batch_size}")
+            raise OptionError(
+                f"sampler: expected 1 <= batch_size <= {self.sample_count}, got {self.batch_size}"
+            )
         if self.seed < 0:
             raise OptionError(f"sampler: expected seed >= 0, got {self.seed}")
 

@@ -14,7 +14,8 @@ from scipy import linalg
 from ..base.vector import Vector
 from .normal_equations import DampedStep
 
-#: A step's length may miss the radius by this share (Moré 1978): it changes nothing, and one or two Newton steps do.
+#: A step's length may miss the radius by this share (Moré 1978): it changes nothing, and one or two Newton
+#: steps do.
 NEAR = 0.1
 _NEWTON_STEPS = 30
 
@@ -93,10 +94,14 @@ class ScaledFactors:
         square = float(weights @ weights)
         descent = float((self._values * self._coefficients) @ weights)
         predicted = 0.5 * (descent + damping * square)
-        return DampedStep(found / self._scale, damping, predicted, math.sqrt(square), "svd", self.rank, -descent)
+        return DampedStep(
+            found / self._scale, damping, predicted, math.sqrt(square), "svd", self.rank, -descent
+        )
 
     def within(self, radius: float, guess: float = 0.0) -> DampedStep:
-        """The step of the smallest lambda whose length, in scaled x, is at most about `radius`; `guess` for lambda."""
+        """The step of the smallest lambda whose length, in scaled x, is at most about `radius`; `guess`
+        for lambda.
+        """
         full = self.at(0.0)
         if full.length <= (1.0 + NEAR) * radius:
             return full
@@ -114,7 +119,9 @@ class ScaledFactors:
 
     def _weights(self, damping: float) -> Vector:
         below = self._values * self._values + damping
-        return np.divide(self._values * self._coefficients, below, out=np.zeros_like(below), where=below > 0.0)
+        return np.divide(
+            self._values * self._coefficients, below, out=np.zeros_like(below), where=below > 0.0
+        )
 
     def _length(self, damping: float) -> tuple[float, float]:
         """||D^1/2 step|| and its derivative by lambda."""

@@ -1,4 +1,5 @@
-"""Algorithm 4, corrected: the local size and padding with the fewest global accesses (ledger A4, X51-X59; part D 16).
+"""Algorithm 4, corrected: the local size and padding with the fewest global accesses (ledger A4, X51-X59;
+part D 16).
 
 The model counts accesses; it does not time anything.  What it finds is where a timed search starts.
 """
@@ -22,7 +23,8 @@ Rejection = Literal["divisibility", "units", "work_group", "local_memory", "max_
 BLOCK = 1 << 16
 
 Axis = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-#: Accesses of one map, then P_x, P_y, S_lx, S_ly: the smallest tuple is the first minimiser of the printed loops.
+#: Accesses of one map, then P_x, P_y, S_lx, S_ly: the smallest tuple is the first minimiser of the printed
+#: loops.
 Hypothesis = tuple[int, int, int, int, int]
 
 
@@ -30,10 +32,11 @@ Hypothesis = tuple[int, int, int, int, int]
 class LocalSizeProblem:
     """What Algorithm 4 is given; pairs are (x, y).
 
-    ``size`` S_x, S_y with the layer's own border included; ``taps`` F_x, F_y; ``maps`` S_z.  ``units`` U, the compute units
-    that must all get a group; with ``groups_over_maps`` the groups of all maps count, otherwise those of one map, as printed.
-    ``work_group`` the kernel's largest work group; ``local_memory`` M in bytes, what the device has less what the kernel
-    already uses; ``max_local`` S_l,max.  ``max_padding`` bounds the outputs added per axis.  ``itemsize`` bytes a number.
+    ``size`` S_x, S_y with the layer's own border included; ``taps`` F_x, F_y; ``maps`` S_z.  ``units`` U, the
+    compute units that must all get a group; with ``groups_over_maps`` the groups of all maps count, otherwise
+    those of one map, as printed.  ``work_group`` the kernel's largest work group; ``local_memory`` M in
+    bytes, what the device has less what the kernel already uses; ``max_local`` S_l,max.  ``max_padding``
+    bounds the outputs added per axis.  ``itemsize`` bytes a number.
 
     Raises ShapeError for numbers below their least value, and where no output fits.
     """
@@ -60,12 +63,17 @@ class LocalSizeProblem:
                 what = "two integers" if wanted == 2 else "an integer"
                 raise ShapeError(f"local size: {name} must be {what} of at least {least}, not {value!r}")
         if min(self.outputs) < 1:
-            raise ShapeError(f"local size: {self.taps} taps with dilation {self.dilation} do not fit into an image of {self.size}")
+            raise ShapeError(
+                f"local size: {self.taps} taps with dilation {self.dilation} do not fit into an image of "
+                f"{self.size}"
+            )
 
     @property
     def outputs(self) -> Pair:
         """O_x, O_y without padding."""
-        x, y = (output_size(*axis) for axis in zip(self.size, self.taps, self.stride, self.dilation, strict=True))
+        x, y = (
+            output_size(*axis) for axis in zip(self.size, self.taps, self.stride, self.dilation, strict=True)
+        )
         return x, y
 
     @property
@@ -83,10 +91,11 @@ class LocalSizeProblem:
 class LocalSize:
     """The answer; pairs are (x, y).
 
-    ``accesses`` counts the writes of all maps' padded outputs and the reads of their tiles.  A kernel that tests its bounds
-    makes no accesses past the image, so that with padding it is an upper bound.  ``binding`` names the limits whose removal
-    alone lowers it (or makes an infeasible problem feasible).  ``fallback`` is "" where all limits are met, "units" where
-    some compute units get no group, "untiled" where no tile fits: then the kernel reads naively, and so it is counted.
+    ``accesses`` counts the writes of all maps' padded outputs and the reads of their tiles.  A kernel that
+    tests its bounds makes no accesses past the image, so that with padding it is an upper bound.  ``binding``
+    names the limits whose removal alone lowers it (or makes an infeasible problem feasible).  ``fallback`` is
+    "" where all limits are met, "units" where some compute units get no group, "untiled" where no tile fits:
+    then the kernel reads naively, and so it is counted.
     """
 
     local: Pair
@@ -108,9 +117,14 @@ def padded(problem: LocalSizeProblem, padding: Pair) -> Pair:
 
 
 def accesses(problem: LocalSizeProblem, local: Pair, padding: Pair = (0, 0)) -> int:
-    """Global accesses of all maps: padded outputs written, tiles read.  ShapeError where the groups do not divide."""
+    """Global accesses of all maps: padded outputs written, tiles read.
+
+    ShapeError where the groups do not divide.
+    """
     outputs = padded(problem, padding)
-    reads = tiled_reads(outputs, local, problem.taps, maps=problem.maps, stride=problem.stride, dilation=problem.dilation)
+    reads = tiled_reads(
+        outputs, local, problem.taps, maps=problem.maps, stride=problem.stride, dilation=problem.dilation
+    )
     return output_writes(outputs, problem.maps) + reads
 
 
@@ -143,12 +157,21 @@ def optimal_local_size(problem: LocalSizeProblem) -> LocalSize:
         return _answer(problem, best, binding)
     tile, most = problem.tile_bytes(ONE), padded(problem, (problem.max_padding,) * 2)
     if tile > problem.local_memory:
-        reads, writes = naive_reads(problem.outputs, problem.taps, problem.maps), output_writes(problem.outputs, problem.maps)
-        reason = f"the tile of one output takes {tile} bytes, local memory has {problem.local_memory}: read without a tile"
+        reads, writes = (
+            naive_reads(problem.outputs, problem.taps, problem.maps),
+            output_writes(problem.outputs, problem.maps),
+        )
+        reason = (
+            f"the tile of one output takes {tile} bytes, local memory has {problem.local_memory}: read "
+            "without a tile"
+        )
         return LocalSize(ONE, (0, 0), reads + writes, binding, "untiled", reason)
     relaxed = _search(replace(problem, units=1))
     assert relaxed is not None, "a tile of one output fits, so that (1, 1) is feasible"
-    reason = f"{most[0]} x {most[1]} outputs make fewer groups a map than the {problem.least_groups} needed: some units stay idle"
+    reason = (
+        f"{most[0]} x {most[1]} outputs make fewer groups a map than the {problem.least_groups} needed: "
+        "some units stay idle"
+    )
     return replace(_answer(problem, relaxed, binding), fallback="units", reason=reason)
 
 
@@ -183,7 +206,8 @@ def _without(problem: LocalSizeProblem, rule: Rule, cost: int) -> tuple[LocalSiz
         case "max_local":
             return replace(problem, max_local=longest), padding
         case "max_padding":
-            # Every launched output is written once, and its group's tile has at least one input for it: two accesses.
+            # Every launched output is written once, and its group's tile has at least one input for it: two
+            # accesses.
             wide, high = problem.outputs
             return problem, (max(0, cost // (2 * high) - wide), max(0, cost // (2 * wide) - high))
 
@@ -191,11 +215,12 @@ def _without(problem: LocalSizeProblem, rule: Rule, cost: int) -> tuple[LocalSiz
 def _search(problem: LocalSizeProblem, padding: Pair | None = None) -> Hypothesis | None:
     """The best hypothesis with at most ``padding``, by default the problem's, or None.
 
-    The same as the four loops.  A hypothesis is g_x S_lx = O_x + P_x, g_y S_ly = O_y + P_y in whole groups, and costs
-    g_x g_y (S_lx S_ly + tile) a map.  For given S_lx, g_x and S_ly the limits on work group, memory and local size do not
-    depend on g_y, and the cost grows strictly with it: only the least g_y that gives enough groups can be a minimiser.  For
-    the same reason g_x above the least is of use only while it adds groups that are still missing.  Ties remain between
-    different (S_lx, g_x, S_ly) only, and the order of the tuples settles them.
+    The same as the four loops.  A hypothesis is g_x S_lx = O_x + P_x, g_y S_ly = O_y + P_y in whole groups,
+    and costs g_x g_y (S_lx S_ly + tile) a map.  For given S_lx, g_x and S_ly the limits on work group, memory
+    and local size do not depend on g_y, and the cost grows strictly with it: only the least g_y that gives
+    enough groups can be a minimiser.  For the same reason g_x above the least is of use only while it adds
+    groups that are still missing.  Ties remain between different (S_lx, g_x, S_ly) only, and the order of the
+    tuples settles them.
     """
     need, (wide, high) = problem.least_groups, problem.outputs
     longest = padded(problem, padding or (problem.max_padding, problem.max_padding))
@@ -210,7 +235,11 @@ def _search(problem: LocalSizeProblem, padding: Pair | None = None) -> Hypothesi
         sx, gx, sy = x[rows, None], groups_x[rows, None], y[None, columns]
         gy = np.maximum(least_y[columns], -(-need // gx))
         tile = tile_x[rows, None] * tile_y[columns]
-        met = (gy <= most_y[columns]) & (sx * sy <= problem.work_group) & (problem.itemsize * tile <= problem.local_memory)
+        met = (
+            (gy <= most_y[columns])
+            & (sx * sy <= problem.work_group)
+            & (problem.itemsize * tile <= problem.local_memory)
+        )
         if not met.any():
             continue
         cost = np.where(met, gx * gy * (sx * sy + tile), np.iinfo(np.int64).max)
@@ -257,6 +286,10 @@ def _refuse_overflow(problem: LocalSizeProblem, longest: Pair) -> None:
     """Counts are 64-bit: an output reads at most max(k, d (F - 1) + 1) inputs along each axis."""
     most = 1
     for axis in range(2):
-        most *= longest[axis] * (1 + max(problem.stride[axis], tile_width(1, problem.taps[axis], 1, problem.dilation[axis])))
+        most *= longest[axis] * (
+            1 + max(problem.stride[axis], tile_width(1, problem.taps[axis], 1, problem.dilation[axis]))
+        )
     if most * problem.itemsize >= 1 << 63:
-        raise ShapeError(f"local size: an image of {problem.size} with {problem.taps} taps has more than 2^63 accesses")
+        raise ShapeError(
+            f"local size: an image of {problem.size} with {problem.taps} taps has more than 2^63 accesses"
+        )

@@ -1,7 +1,8 @@
 """Work groups to try: the paper's Algorithm 4 and its neighbours on a GPU, 2^q work items on a CPU.
 
-Algorithm 4 counts accesses of a work group to a tile of an image.  The kernels run coordinates as one axis, so that of its answer
-S_lx S_ly the number of neighbouring work items counts.  On a CPU a group only shares out work: the paper found times insensitive.
+Algorithm 4 counts accesses of a work group to a tile of an image.  The kernels run coordinates as one axis,
+so that of its answer S_lx S_ly the number of neighbouring work items counts.  On a CPU a group only shares
+out work: the paper found times insensitive.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from .traits import Traits
 
 #: Work items along the samples on a GPU, where neighbours read neighbouring addresses.
 COALESCED = (64, 32, 128, 256, 16)
-#: Padding that Algorithm 4 may add; the kernels' global sizes are not padded, so that only what divides is of use.
+#: Padding that Algorithm 4 may add; the kernels' global sizes are not padded, so that only what divides is of
+#: use.
 PADDING = 0
 
 
@@ -36,13 +38,16 @@ class Image:
     maps: int
 
 
-def image(output: Sequence[int], inputs: Iterable[Sequence[int]], windows: Iterable[Sequence[int]]) -> Image | None:
+def image(
+    output: Sequence[int], inputs: Iterable[Sequence[int]], windows: Iterable[Sequence[int]]
+) -> Image | None:
     """The image that a kernel computes, from shapes ``(map, coordinates...)``.
 
     The shapes are those of the output, of the tensors with samples that it is computed from, and of
     parameters.
 
-    None where the output has no coordinates, or no input has as many.  Taps are those of a parameter with as many
+    None where the output has no coordinates, or no input has as many.  Taps are those of a parameter with as
+    many
     coordinates, else what the sizes leave: F = S - k (O - 1).
     """
     rank = len(output) - 1
@@ -70,7 +75,9 @@ def _stride(size: int, outputs: int) -> int:
     return max(1, size // max(1, outputs))
 
 
-def problem(found: Image, device: Traits, itemsize: int, used_local: int = 0, work_group: int | None = None) -> LocalSizeProblem:
+def problem(
+    found: Image, device: Traits, itemsize: int, used_local: int = 0, work_group: int | None = None
+) -> LocalSizeProblem:
     """Algorithm 4's problem; ``used_local`` bytes and ``work_group`` are the kernel's own figures (X55, X56).
 
     The layer's own border is part of S: S = k (O - 1) + F.
@@ -78,9 +85,17 @@ def problem(found: Image, device: Traits, itemsize: int, used_local: int = 0, wo
     stride = (_stride(found.inputs[0], found.outputs[0]), _stride(found.inputs[1], found.outputs[1]))
     size = tuple(k * (o - 1) + f for k, o, f in zip(stride, found.outputs, found.taps, strict=True))
     return LocalSizeProblem(
-        (size[0], size[1]), found.taps, found.maps, device.units, work_group or device.work_group,
-        max(0, device.local_memory - used_local), (device.work_items[0], device.work_items[1]), PADDING, itemsize, stride,
-    )  # fmt: skip
+        (size[0], size[1]),
+        found.taps,
+        found.maps,
+        device.units,
+        work_group or device.work_group,
+        max(0, device.local_memory - used_local),
+        (device.work_items[0], device.work_items[1]),
+        PADDING,
+        itemsize,
+        stride,
+    )
 
 
 def neighbours_of(found: Image | None, device: Traits, itemsize: int) -> int:
@@ -95,7 +110,9 @@ def neighbours_of(found: Image | None, device: Traits, itemsize: int) -> int:
 
 
 def groups(size: tuple[int, ...], device: Traits, start: int) -> list[tuple[int, ...]]:
-    """Local sizes that divide the global ``size``, the most promising first; ``start`` is Algorithm 4's count over axis 1."""
+    """Local sizes that divide the global ``size``, the most promising first; ``start`` is Algorithm 4's
+    count over axis 1.
+    """
     if 0 in size:
         return []
     wanted: list[tuple[int, ...]]

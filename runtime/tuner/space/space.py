@@ -56,7 +56,16 @@ class Space:
     def plan(self, config: KernelConfig) -> KernelPlan:
         """The configuration in numbers."""
         along = self.device.width if self.unit.is_sample_outer else 0
-        return plan_kernel(self.unit, self.kernel, config, self.width, self.samples, self.device.machine, along, self.itemsize)
+        return plan_kernel(
+            self.unit,
+            self.kernel,
+            config,
+            self.width,
+            self.samples,
+            self.device.machine,
+            along,
+            self.itemsize,
+        )
 
     @property
     def itemsize(self) -> int:
@@ -90,7 +99,9 @@ class Space:
     def global_size(self, plan: KernelPlan) -> tuple[int, ...]:
         """Work items of a launch."""
         vectors, lanes = self.vectors(plan.width), self.lanes(plan.width)
-        return global_size(self.unit, self.kernel, plan.tiles, vectors, lanes, plan.partial_sums, plan.reduction_group)
+        return global_size(
+            self.unit, self.kernel, plan.tiles, vectors, lanes, plan.partial_sums, plan.reduction_group
+        )
 
     def places(self, tiles: Mapping[str, int]) -> int:
         """Accumulators in registers: of a cache tile those of one place."""
@@ -133,7 +144,10 @@ class Space:
         if config.group is not None and self.device.composed:
             return "a kernel of a composed pass has no work group"
         if config.group is not None and not local_sizes.fits(config.group, items, self.device):
-            return f"group {config.group} does not fit the work items {items}, groups of up to {self.device.work_group}"
+            return (
+                f"group {config.group} does not fit the work items {items}, groups of up to "
+                f"{self.device.work_group}"
+            )
         return ""
 
     def _illegal_partial_sums(self, config: KernelConfig, plan: KernelPlan) -> str:
@@ -155,10 +169,16 @@ class Space:
     def _illegal_reduction_group(self, config: KernelConfig, plan: KernelPlan) -> str:
         if plan.reduction_group and config.group is not None:
             return "a team is a work group of its own"
-        if config.loop_split is not None and (not self.kernel.loop_split or config.loop_split != plan.loop_split):
+        if config.loop_split is not None and (
+            not self.kernel.loop_split or config.loop_split != plan.loop_split
+        ):
             most = f"the team's {plan.reduction_group} and to the rounds of its loop"
             return f"{config.loop_split} runs, expected a power of two up to {most}"
-        return "" if config.reduction_group is None else self._illegal_reduction_group_of(config.reduction_group, plan)
+        return (
+            ""
+            if config.reduction_group is None
+            else self._illegal_reduction_group_of(config.reduction_group, plan)
+        )
 
     def _illegal_reduction_group_of(self, items: int, plan: KernelPlan) -> str:
         if self.device.fused:
@@ -166,9 +186,15 @@ class Space:
         if not self.kernel.reduction_group:
             return f"{self.kernel.name} has no sum that work items could share"
         if items not in (1, *REDUCTION_GROUPS) or items > self.device.work_group:
-            return f"a team of {items}, expected a power of two up to {min(self.device.work_group, REDUCTION_GROUPS[-1])}"
+            return (
+                f"a team of {items}, expected a power of two up to "
+                f"{min(self.device.work_group, REDUCTION_GROUPS[-1])}"
+            )
         if items != max(1, plan.reduction_group):
-            return f"a team of {items} needs more local memory than the {self.device.machine.local} bytes of a group"
+            return (
+                f"a team of {items} needs more local memory than the {self.device.machine.local} bytes "
+                "of a group"
+            )
         return ""
 
     def _illegal_unroll(self, config: KernelConfig) -> str:
@@ -226,9 +252,11 @@ class Space:
             return f"a work group of {prod(config.group)}"
         return ""
 
-    # ------------------------------------------------------------------------------------------------- the tunables
+    # ------------------------------------------------------------------------------------------- the tunables
     def tile_values(self, macro: str, width: int) -> tuple[int, ...]:
-        """Even splits of the tile's extent; over the samples few widths, so that one capacity serves all kernels."""
+        """Even splits of the tile's extent; over the samples few widths, so that one capacity serves
+        all kernels.
+        """
         extent = tile_extents(self.unit, self.kernel, -(-self.samples // width), self.lanes(width))[macro]
         if self.kernel.tiles[macro].extent is not None:
             return tuple(splits(extent))
@@ -245,7 +273,9 @@ class Space:
             return []
         return local_sizes.groups(self.global_size(self.plan(config)), self.device, self.start)
 
-    def config(self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None) -> KernelConfig:
+    def config(
+        self, tiles: Mapping[str, int], width: int | None = None, group: tuple[int, ...] | None = None
+    ) -> KernelConfig:
         """A configuration with every tile spelled out, so that later defaults do not change it.
 
         The device's own width is left out.
@@ -261,11 +291,15 @@ class Space:
         values = [self.tile_values(macro, own) for macro in macros]
         found = [dict(zip(macros, sizes, strict=True)) for sizes in product(*values)]
         found = [tiles for tiles in found if self.places(tiles) <= MOST_PLACES]
-        found.sort(key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device))
+        found.sort(
+            key=lambda tiles: predicted.cost(self.unit, self.kernel, tiles, own, self.samples, self.device)
+        )
         return [self.config(tiles, own) for tiles in found]
 
     def partial_sum_values(self, plan: KernelPlan) -> tuple[int, ...]:
-        """Parts to try: powers of two, until there are four times the work items that keep the device busy."""
+        """Parts to try: powers of two, until there are four times the work items that keep the device
+        busy.
+        """
         if not self.kernel.partial_sums or self.device.fused:
             return (1,)
         items = prod(self.global_size(replace(plan, partial_sums=1)))
@@ -275,7 +309,8 @@ class Space:
     def neighbours(self, config: KernelConfig) -> Iterator[KernelConfig]:
         """The legal configurations that differ in one tunable.
 
-        These are the next sizes of each tile, the next widths, every work group, and the next value of each choice.
+        These are the next sizes of each tile, the next widths, every work group, and the next value of each
+        choice.
         """
         for found in self._around(config):
             if not self.illegal(found):
@@ -310,7 +345,9 @@ class Space:
             for reduction_group in _beside((1, *REDUCTION_GROUPS), max(1, plan.reduction_group)):
                 yield replace(same, reduction_group=reduction_group, loop_split=None, group=None)
             for loop_split in _beside((1, *REDUCTION_GROUPS), plan.loop_split):
-                yield replace(same, reduction_group=plan.reduction_group or None, loop_split=loop_split, group=None)
+                yield replace(
+                    same, reduction_group=plan.reduction_group or None, loop_split=loop_split, group=None
+                )
 
     def _other_loops(self, same: KernelConfig, plan: KernelPlan) -> Iterator[KernelConfig]:
         """Neighbours that differ in another axis, and the next numbers of rounds that are unrolled."""
@@ -333,7 +370,9 @@ class Space:
         """A random legal configuration."""
         while True:
             width = int(generator.choice(self.widths))
-            tiles = {macro: int(generator.choice(self.tile_values(macro, width))) for macro in self.kernel.tiles}
+            tiles = {
+                macro: int(generator.choice(self.tile_values(macro, width))) for macro in self.kernel.tiles
+            }
             config = self._drawn_choices(self.config(tiles, width), generator)
             groups: list[Any] = [None, *self.groups(config)]
             config = replace(config, group=groups[int(generator.integers(len(groups)))])
@@ -342,14 +381,19 @@ class Space:
                 return config
 
     def _drawn_local(self, config: KernelConfig, generator: np.random.Generator) -> KernelConfig:
-        copying = replace(config, local=int(generator.integers(1, 6)), group=(self.global_size(self.plan(config))[0], 1, 1))
+        copying = replace(
+            config, local=int(generator.integers(1, 6)), group=(self.global_size(self.plan(config))[0], 1, 1)
+        )
         return copying if generator.integers(2) and not self.illegal(copying) else config
 
     def _drawn_choices(self, config: KernelConfig, generator: np.random.Generator) -> KernelConfig:
         """``config`` with any legal value of what is no tile, width or group, worth a trial or not."""
         if self.kernel.partial_sums and not self.device.fused:
             shared = replace(
-                config, reduction_group=(None, 1, *REDUCTION_GROUPS)[int(generator.integers(len(REDUCTION_GROUPS) + 2))]
+                config,
+                reduction_group=(None, 1, *REDUCTION_GROUPS)[
+                    int(generator.integers(len(REDUCTION_GROUPS) + 2))
+                ],
             )
             config = config if self.illegal(shared) else shared
             loop_split = replace(config, loop_split=(1, *REDUCTION_GROUPS)[int(generator.integers(5))])
@@ -367,12 +411,21 @@ class Space:
 
 
 def _with_choices(config: KernelConfig, other: KernelConfig) -> KernelConfig:
-    """``config`` with what ``other`` chose besides tiles, width and group; a group that copies stays together."""
+    """``config`` with what ``other`` chose besides tiles, width and group; a group that copies stays
+    together.
+    """
     group = other.group if config.group is None and other.local is not None else config.group
     return replace(other, tiles=config.tiles, width=config.width, group=group)
 
 
-def legal(unit: Unit, kernel: KernelInfo, config: KernelConfig, device: Traits, dtype: str = "float32", samples: int = 1) -> bool:
+def legal(
+    unit: Unit,
+    kernel: KernelInfo,
+    config: KernelConfig,
+    device: Traits,
+    dtype: str = "float32",
+    samples: int = 1,
+) -> bool:
     """Whether ``kernel`` may run with ``config`` on ``device``."""
     return not Space(unit, kernel, dtype, samples, device).illegal(config)
 

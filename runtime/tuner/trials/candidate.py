@@ -55,7 +55,10 @@ class Candidate:
         return [self.outputs[name] if name in self.outputs else inputs[name] for name in names(self.job)]
 
     def run(self) -> dict[str, Array]:
-        """What one run writes, by tensor.  RefusedError where it cannot be launched, or writes past the end."""
+        """What one run writes, by tensor.
+
+        RefusedError where it cannot be launched, or writes past the end.
+        """
         dtype = np.dtype(self.job.dtype).type
         try:
             for name, buffer in self.outputs.items():
@@ -65,7 +68,9 @@ class Candidate:
             self.launch(1)
             return {name: self._read(name) for name in self.outputs}
         except cl.Error as error:
-            raise RefusedError("failed", f"{self.job.kernel.name} could not be launched: {first_line(error)}") from None
+            raise RefusedError(
+                "failed", f"{self.job.kernel.name} could not be launched: {first_line(error)}"
+            ) from None
 
     def _read(self, name: str) -> Array:
         units, samples = shape(self.job, name)
@@ -90,7 +95,14 @@ class Launched(Candidate):
     """A candidate in a launch of its own."""
 
     def __init__(
-        self, job: Job, config: KernelConfig, plan: Plan, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any], grouped: bool
+        self,
+        job: Job,
+        config: KernelConfig,
+        plan: Plan,
+        layout: BlockLayout,
+        queue: Any,
+        inputs: Mapping[str, Any],
+        grouped: bool,
     ) -> None:
         super().__init__(job, config, layout, queue)
         kernel, binding = job.kernel, plan.binding(0, job.kernel.name)
@@ -106,7 +118,11 @@ class Launched(Candidate):
         self.ready = []
 
         def tensor(number: int, part: TensorSlice | None) -> Any:
-            return memory[number].get_sub_region(part.first * itemsize, part.count * itemsize) if part else memory[number]
+            return (
+                memory[number].get_sub_region(part.first * itemsize, part.count * itemsize)
+                if part
+                else memory[number]
+            )
 
         for call in calls(kernel, chosen, len(names(job)), units):
             try:
@@ -143,12 +159,21 @@ class Composed(Candidate):
     """A candidate alone in a composed pass."""
 
     def __init__(
-        self, job: Job, config: KernelConfig, fusion: Fusion | Grouping, layout: BlockLayout, queue: Any, inputs: Mapping[str, Any]
+        self,
+        job: Job,
+        config: KernelConfig,
+        fusion: Fusion | Grouping,
+        layout: BlockLayout,
+        queue: Any,
+        inputs: Mapping[str, Any],
     ) -> None:
         super().__init__(job, config, layout, queue)
         step, itemsize = replace(job.step, unit=0), np.dtype(job.dtype).itemsize
         if isinstance(fusion, Fusion) and not fusible(fusion, [(0, job.kernel.name)]):
-            raise RefusedError("invalid", f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples")
+            raise RefusedError(
+                "invalid",
+                f"{job.kernel.name}: its tiles do not divide a block of {fusion.blocks.samples} samples",
+            )
         try:
             self.composed = fusion.compose([step], queue.device, {}, {}, apart=True)
         except DeviceError as error:
@@ -176,7 +201,9 @@ class Composed(Candidate):
 
 
 def names(job: Job) -> list[str]:
-    """Tensors in calling order: what is read, what is written, the position, Z, and what phi' is computed from."""
+    """Tensors in calling order: what is read, what is written, the position, Z, and what phi' is
+    computed from.
+    """
     kernel = job.kernel
     written = PHI if kernel.finish == "phi" else kernel.output
     found = [*kernel.arguments, written]

@@ -1,7 +1,8 @@
 """Candidates that may take their process along, tried in another one first.
 
-The child is a process that serves one kernel's candidates until it dies; what it had in hand then is refused as crashed.  Jobs and
-configurations go to it pickled on its stdin, verdicts come back on its stdout; what the compiler prints goes to a file.
+The child is a process that serves one kernel's candidates until it dies; what it had in hand then is refused
+as crashed.  Jobs and configurations go to it pickled on its stdin, verdicts come back on its stdout; what the
+compiler prints goes to a file.
 """
 
 from __future__ import annotations
@@ -49,19 +50,25 @@ def _dumped(value: Any) -> bytes:
 
 
 class Child:
-    """Tries candidates of one job at a time.  ``device``: the selector that names the device in the other process.
+    """Tries candidates of one job at a time.
+
+    ``device``: the selector that names the device in the other process.
 
     ``fuse``, ``lanes``: as in ``OpenCLBackend``.
     """
 
-    def __init__(self, device: str, patience: float = PATIENCE, fuse: bool = True, lanes: int | None = None) -> None:
+    def __init__(
+        self, device: str, patience: float = PATIENCE, fuse: bool = True, lanes: int | None = None
+    ) -> None:
         self.device, self.patience, self.fuse, self.lanes = device, patience, fuse, lanes
         self._process: subprocess.Popen[bytes] | None = None
         self._job: Job | None = None
         self._errors: IO[bytes] | None = None
 
     def check(self, job: Job, config: KernelConfig) -> Trialled:
-        """Refused where the child refuses the configuration or does not survive it; else with neither time nor reason."""
+        """Refused where the child refuses the configuration or does not survive it; else with neither
+        time nor reason.
+        """
         if self._process is None or self._job is not job:
             self.close()
             self._start(job)
@@ -109,7 +116,9 @@ class Child:
         if self._errors is None:
             return ""
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()
+        ]
         return f": {lines[-1][:200]}" if lines else ""
 
     def close(self) -> None:

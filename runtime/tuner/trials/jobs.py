@@ -2,7 +2,8 @@
 
 These are its kernels at their sizes, each with arguments and with what it must give.
 
-One pass of the NumPy backend over random samples gives both, so that every kernel sees numbers of the magnitude that it will see.
+One pass of the NumPy backend over random samples gives both, so that every kernel sees numbers of the
+magnitude that it will see.
 """
 
 from __future__ import annotations
@@ -68,8 +69,16 @@ class Job:
         extents = {name: self.fixture.extent(name) for name in (*self.kernel.arguments, self.kernel.output)}
         if any(extent.entries is not None for extent, _ in extents.values()):
             return None
-        sources = [extent.shape for name, (extent, samples) in extents.items() if samples and name in self.kernel.arguments]
-        windows = [extent.shape for name, (extent, samples) in extents.items() if not samples and name in self.kernel.arguments]
+        sources = [
+            extent.shape
+            for name, (extent, samples) in extents.items()
+            if samples and name in self.kernel.arguments
+        ]
+        windows = [
+            extent.shape
+            for name, (extent, samples) in extents.items()
+            if not samples and name in self.kernel.arguments
+        ]
         return image(extents[self.kernel.output][0].shape, sources, windows)
 
     def terms(self, name: str) -> float:
@@ -91,7 +100,8 @@ class Job:
 
 
 def jobs(network: Network, samples: int, request: Request, seed: int = 0) -> list[Job]:
-    """The kernels of ``request`` over passes of ``samples`` samples, in order and in the form that runs, equal ones once.
+    """The kernels of ``request`` over passes of ``samples`` samples, in order and in the form that runs,
+    equal ones once.
 
     Raises PhizError where no draw gives finite numbers.
     """
@@ -99,7 +109,9 @@ def jobs(network: Network, samples: int, request: Request, seed: int = 0) -> lis
         found = list(_traced(network, samples, request, seed, 0.7**attempt))
         if all(np.isfinite(array).all() for job in found for array in job.expected.values()):
             return list({job.identity: job for job in reversed(found)}.values())[::-1]
-    raise PhizError(f"no random samples give finite numbers in {DRAWS} draws; the network cannot be tuned on them")
+    raise PhizError(
+        f"no random samples give finite numbers in {DRAWS} draws; the network cannot be tuned on them"
+    )
 
 
 def _traced(network: Network, samples: int, request: Request, seed: int, spread: float) -> Iterator[Job]:
@@ -109,15 +121,25 @@ def _traced(network: Network, samples: int, request: Request, seed: int, spread:
     targets = drawn_targets(network.loss, (samples, network.output_shape.units), generator)
     if network.loss.targets == (0.0, 1.0) or network.loss.targets[0] == 0.0:  # shares: each sample's sum to 1
         targets /= np.maximum(targets.sum(axis=1, keepdims=True), 1e-3)
-    executor.set_parameters(network.parameters + 0.05 * spread * generator.normal(size=network.parameter_count))
+    executor.set_parameters(
+        network.parameters + 0.05 * spread * generator.normal(size=network.parameter_count)
+    )
     resident = executor.upload(inputs, targets, None)
     sample_outer = network.backend.prefers_sample_outer(program, network.dtype, samples, request)
     fixtures = {number: fixture(network, number) for number in range(len(program.units))}
     if sample_outer:
-        fixtures = {number: replace(found, unit=found.unit.as_sample_outer()) for number, found in fixtures.items()}
+        fixtures = {
+            number: replace(found, unit=found.unit.as_sample_outer()) for number, found in fixtures.items()
+        }
     with np.errstate(all="ignore"):
         for step, _ in executor.trace(resident, request):
-            yield _job(fixtures[step.unit], step.as_sample_outer() if sample_outer else step, network.dtype, samples, executor)
+            yield _job(
+                fixtures[step.unit],
+                step.as_sample_outer() if sample_outer else step,
+                network.dtype,
+                samples,
+                executor,
+            )
 
 
 def fixture(network: Network, number: int) -> KernelFixture:

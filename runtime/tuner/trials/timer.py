@@ -33,7 +33,9 @@ class Launchable(Protocol):
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a launch, medians; ``ratio``: the median of the rounds' ratios, which a machine that slows down leaves alone."""
+    """Seconds a launch, medians; ``ratio``: the median of the rounds' ratios, which a machine that
+    slows down leaves alone.
+    """
 
     default: float
     candidate: float
@@ -80,7 +82,9 @@ class WallTimer:
         return _timing(times)
 
     def _calibrated(self, kernel: Launchable) -> int:
-        """Launches of a block, after a warm-up: what several take together says what waking the device costs but once."""
+        """Launches of a block, after a warm-up: what several take together says what waking the device
+        costs but once.
+        """
         count = 1
         for _ in range(ESTIMATES):
             count = self._count(self._block(kernel, count))
@@ -101,12 +105,16 @@ class WallTimer:
 def out_of_step(times: int, units: int) -> int:
     """The least number, at least ``times``, that is one more than a multiple of ``units``.
 
-    Units that share such a launch evenly are at different items of the pass at any time.  At the same ones of two repetitions they
-    would write the same memory, which no pass does: up to a fifth slower, measured.
+    Units that share such a launch evenly are at different items of the pass at any time.  At the same ones of
+    two repetitions they would write the same memory, which no pass does: up to a fifth slower, measured.
     """
     return 1 + -(-(times - 1) // units) * units
 
 
 def _timing(times: list[tuple[float, float]]) -> Timing:
     ratios = [b / a if a > 0 else 1.0 for a, b in times]
-    return Timing(statistics.median(a for a, _ in times), statistics.median(b for _, b in times), statistics.median(ratios))
+    return Timing(
+        statistics.median(a for a, _ in times),
+        statistics.median(b for _, b in times),
+        statistics.median(ratios),
+    )

@@ -1,7 +1,8 @@
-"""One candidate on the device: built, run into buffers of its own that hold NaN, compared with the reference, timed.
+"""One candidate on the device: built, run into buffers of its own that hold NaN, compared with the reference,
+timed.
 
-A candidate is timed only after its numbers were right, twice and bit for bit the same.  It runs as it would in a pass: where the
-backend fuses passes, alone in a fused one.
+A candidate is timed only after its numbers were right, twice and bit for bit the same.  It runs as it would
+in a pass: where the backend fuses passes, alone in a fused one.
 """
 
 from __future__ import annotations
@@ -75,20 +76,28 @@ class Trials:
         backend.require(job.dtype)
         self.job, self.backend = job, backend
         self.space = space(job, backend)
-        self.timer = timer or WallTimer(units=int(backend.device.max_compute_units) if self.space.device.fused else 1)
+        self.timer = timer or WallTimer(
+            units=int(backend.device.max_compute_units) if self.space.device.fused else 1
+        )
         self.queue = cl.CommandQueue(devices.context(backend.device))
         self._inputs: tuple[tuple[BlockLayout, int] | None, dict[str, Any]] = (None, {})
         self._default: Candidate | None = None
         self._terms: dict[str, float] = {}
 
-    # ---------------------------------------------------------------------------------------------------- one configuration
+    # -------------------------------------------------------------------------------------- one configuration
     def prepare(self, config: KernelConfig, beside: KernelConfig = DEFAULT) -> Candidate:
-        """Build; for as many samples as the tiles of ``beside`` divide too, so that both run on the same arrays.  RefusedError."""
+        """Build; for as many samples as the tiles of ``beside`` divide too, so that both run on the
+        same arrays.  RefusedError.
+        """
         reason = self.space.illegal(config)
         if reason:
             raise RefusedError("invalid", reason)
         try:
-            return self._composed(config, beside) if self.space.device.composed else self._launched(config, beside)
+            return (
+                self._composed(config, beside)
+                if self.space.device.composed
+                else self._launched(config, beside)
+            )
         except ManifestError as error:
             raise RefusedError("compile", str(error)) from None
         except (cl.Error, MemoryError) as error:
@@ -97,28 +106,38 @@ class Trials:
     def _launched(self, config: KernelConfig, beside: KernelConfig) -> Candidate:
         plan, other = self._plan(config), self._plan(beside)
         layout, used = self._both(plan, other)
-        return Launched(self.job, config, plan, layout, self.queue, self._placed(layout, used), self.backend.kind == "cpu")
+        return Launched(
+            self.job, config, plan, layout, self.queue, self._placed(layout, used), self.backend.kind == "cpu"
+        )
 
     def _both(self, plan: Plan, other: Plan) -> tuple[BlockLayout, int]:
         """A capacity that the tiles of both plans divide, and the lanes that either computes."""
         step = lcm(*(k.step for p in (plan, other) for k in p.kernels.values()), plan.lanes, other.lanes)
         capacity = -(-self.job.samples // step) * step
-        return BlockLayout(capacity, capacity), max(plan.padded(self.job.samples), other.padded(self.job.samples))
+        return BlockLayout(capacity, capacity), max(
+            plan.padded(self.job.samples), other.padded(self.job.samples)
+        )
 
     def _composed(self, config: KernelConfig, beside: KernelConfig) -> Candidate:
         found = composed(self.job, self.backend, config)
         if found is None:
             samples = self.space.samples
-            raise RefusedError("invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples")
+            raise RefusedError(
+                "invalid", f"{self.job.kernel.name}: its tiles do not divide a block of {samples} samples"
+            )
         if isinstance(found, Fusion):
             layout = found.layout(found.whole(self.job.samples))
-            return Composed(self.job, config, found, layout, self.queue, self._placed(layout, layout.capacity))
+            return Composed(
+                self.job, config, found, layout, self.queue, self._placed(layout, layout.capacity)
+            )
         layout, used = self._both(found.plan, self._plan(beside))
         grouping = Grouping(found.plan.over(layout.capacity))
         return Composed(self.job, config, grouping, layout, self.queue, self._placed(layout, used))
 
     def check(self, config: KernelConfig, beside: KernelConfig = DEFAULT) -> Candidate:
-        """The candidate, once its numbers are right; RefusedError that names kernel and worst entry where they are not."""
+        """The candidate, once its numbers are right; RefusedError that names kernel and worst entry
+        where they are not.
+        """
         candidate = self.prepare(config, beside)
         first, second = candidate.run(), candidate.run()
         for name, expected in self.job.expected.items():
@@ -140,7 +159,8 @@ class Trials:
             label = PHI_LABEL if name == PHI else name
             raise RefusedError(
                 "wrong",
-                f"{self.job.kernel.name}: {label}{list(worst)} is {values[worst]:.9g}, the reference {expected[worst]:.9g} "
+                f"{self.job.kernel.name}: {label}{list(worst)} is {values[worst]:.9g}, the reference "
+                f"{expected[worst]:.9g} "
                 f"(error {errors[worst]:.1e}, tolerance {tolerance:.0e})",
             )
 
@@ -148,7 +168,9 @@ class Trials:
         """Check, then time beside the default; what is refused says why."""
         try:
             candidate = self.check(config)
-            timing = self.timer.compare(self.default(candidate.layout.capacity, config), candidate, best, ROUNDS)
+            timing = self.timer.compare(
+                self.default(candidate.layout.capacity, config), candidate, best, ROUNDS
+            )
         except RefusedError as error:
             return Trialled(config, refused=error.kind, reason=error.reason)
         except cl.Error as error:
@@ -156,7 +178,9 @@ class Trials:
         return Trialled(config, timing.candidate, timing.ratio)
 
     def confirm(self, config: KernelConfig) -> tuple[float, float]:
-        """Seconds of the default and of ``config``, measured again and for longer: the fastest of many was lucky too."""
+        """Seconds of the default and of ``config``, measured again and for longer: the fastest of many
+        was lucky too.
+        """
         candidate = self.check(config)
         timing = self.timer.compare(self.default(candidate.layout.capacity, config), candidate, 1.0, FINAL)
         return timing.default, timing.default * timing.ratio
@@ -175,14 +199,16 @@ class Trials:
         candidate = self.check(DEFAULT)
         return self.timer.seconds(candidate)
 
-    # ------------------------------------------------------------------------------------------------------- arguments
+    # ---------------------------------------------------------------------------------------------- arguments
     def _plan(self, config: KernelConfig) -> Plan:
         backend = copy(self.backend)
         backend.configs = Fixed({(self.job.unit.file, self.job.kernel.name): config})
         return backend.plan((self.job.unit,), self.job.dtype, self.job.samples)
 
     def _placed(self, layout: BlockLayout, used: int) -> dict[str, Any]:
-        """The arguments in ``layout``: padded up to ``used`` with copies of the last sample whose deltas and weights are 0."""
+        """The arguments in ``layout``: padded up to ``used`` with copies of the last sample whose
+        deltas and weights are 0.
+        """
         if self._inputs[0] == (layout, used):
             return self._inputs[1]
         placed = {}
@@ -192,7 +218,9 @@ class Trials:
             if samples:
                 columns = np.full((units, layout.capacity), np.nan, self.job.dtype)
                 columns[:, : self.job.samples] = values
-                columns[:, self.job.samples : used] = 0 if name.startswith("delta") or name == "weight" else values[:, -1:]
+                columns[:, self.job.samples : used] = (
+                    0 if name.startswith("delta") or name == "weight" else values[:, -1:]
+                )
                 layout.blocks(host, units)[:] = columns.reshape(units, -1, layout.lanes).swapaxes(0, 1)
             else:
                 host[:] = values

@@ -1,4 +1,7 @@
-"""Workers of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.  Run in child processes."""
+"""Workers of a comparison that need no library: phiz's NumPy kernels, as they are or made wrong.
+
+Run in child processes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``phiz bench`` with phiz on a GPU: which workers take part, how they are started, and what the record and the report say."""
+"""``phiz bench`` with phiz on a GPU: which workers take part, how they are started, and what the record
+and the report say.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def options(workers: list[str], **more: Any) -> bench.Options:
     return bench.Options(["digits"], [3], 1, 1, workers, startup=False, block=0.001, **more)
 
 
-# --------------------------------------------------------------------------------------------------------------- workers
+# ---------------------------------------------------------------------------------------------------- workers
 def test_on_a_gpu_nothing_limits_threads_and_nothing_rounds_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("ALLOW_TF32", "1")
@@ -39,7 +41,9 @@ def test_on_a_gpu_nothing_limits_threads_and_nothing_rounds_factors(monkeypatch:
     assert environment(3)["JAX_PLATFORMS"] == "cpu" and "NVIDIA_TF32_OVERRIDE" not in environment(3)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not keep processes to processors")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the system does not keep processes to processors"
+)
 def test_sides_on_a_gpu_use_all_processors_and_hear_where_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -60,7 +64,7 @@ def test_peers_that_run_on_cpus_only_are_left_out(monkeypatch: pytest.MonkeyPatc
     assert Peer("x", "X", ".x", programs=("clang",), gpu="CUDA").missing(gpu=True) is None
 
 
-# -------------------------------------------------------------------------------------------------------------- record
+# ----------------------------------------------------------------------------------------------------- record
 def test_the_record_and_the_report_say_what_ran_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """phiz itself runs on the device that there is."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
@@ -75,9 +79,14 @@ def test_the_record_and_the_report_say_what_ran_on_the_gpu(monkeypatch: pytest.M
         "memory of gradients: not measured, it is the host's and phiz computes on a GPU",
     ]  # fmt: skip
     machine = found["machine"]
-    assert (machine["device"], machine["driver"], machine["gpu"]) == ("a GPU", "580.1", True) and found["memory"] == []
+    assert (machine["device"], machine["driver"], machine["gpu"]) == ("a GPU", "580.1", True) and found[
+        "memory"
+    ] == []
     text = report.markdown(found)
-    assert "phiz through OpenCL on a GPU (driver 580.1); peers on the GPU, float32 without TF32; threads are not limited." in text
+    assert (
+        "phiz through OpenCL on a GPU (driver 580.1); peers on the GPU, float32 without TF32; threads are "
+        "not limited." in text
+    )
     assert f"a GPU beside {machine['processor']}; Python" in text and "threads each" not in text
 
 
@@ -95,25 +104,55 @@ def test_an_unknown_device_is_one_line_and_status_2(capsys: pytest.CaptureFixtur
 
 
 def test_kernels_of_a_gpu_are_launches_of_their_own() -> None:
-    peak = {"device": "a GPU", "dtype": "float32", "flops": 6e13, "width": 1, "accumulators": 8, "levels": [], "launch": 1e-6}
-    machine = {"processor": "p", "device": "a GPU", "driver": "1", "gpu": True, "python": "3", "versions": {}, "load": 0.0}
-    record = {"machine": machine, "options": {"rounds": 1, "threads": 2, "block": 0.1}, "peaks": [peak], "kernels": []}
-    assert report.TIMED_ON_GPU in report._roofline(record, False) and report.TIMED not in report._roofline(record, False)
+    peak = {
+        "device": "a GPU",
+        "dtype": "float32",
+        "flops": 6e13,
+        "width": 1,
+        "accumulators": 8,
+        "levels": [],
+        "launch": 1e-6,
+    }
+    machine = {
+        "processor": "p",
+        "device": "a GPU",
+        "driver": "1",
+        "gpu": True,
+        "python": "3",
+        "versions": {},
+        "load": 0.0,
+    }
+    record = {
+        "machine": machine,
+        "options": {"rounds": 1, "threads": 2, "block": 0.1},
+        "peaks": [peak],
+        "kernels": [],
+    }
+    assert report.TIMED_ON_GPU in report._roofline(record, False) and report.TIMED not in report._roofline(
+        record, False
+    )
     assert report.place(record) == "a GPU beside p"
 
 
 def test_waits_are_measured_with_the_chosen_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "EVERYTHING", "pass")
     monkeypatch.setattr(startup, "ONE_LAYER", "pass")
-    look = "import os\nassert os.environ['PHIZ_DEVICE'] == ':a gpu' and os.path.isdir(os.environ['CUDA_CACHE_PATH'])"
+    look = (
+        "import os\nassert os.environ['PHIZ_DEVICE'] == ':a gpu' and "
+        "os.path.isdir(os.environ['CUDA_CACHE_PATH'])"
+    )
     monkeypatch.setattr(startup, "GRADIENT", look)
     assert len(startup.waits(1, 1, ":a gpu", gpu=True)) == 4
 
 
-# --------------------------------------------------------------------------------------------------------------- forms
+# ------------------------------------------------------------------------------------------------------ forms
 def test_a_goal_about_a_form_is_held_against_all_ways_of_running_it() -> None:
     assert fits("cdist", "cdist") and fits("cdist, CUDA graphs", "cdist") and fits("anything", "")
-    assert not fits("cdistance", "cdist") and not fits("expanded, CUDA graphs", "cdist") and not fits("", "cdist")
+    assert (
+        not fits("cdistance", "cdist")
+        and not fits("expanded, CUDA graphs", "cdist")
+        and not fits("", "cdist")
+    )
     case = Case(MODELS["lenet"], 1, "gradient", "t", (Goal("pytorch", 2),), "cdist")
     entrants = [
         Entrant("phiz", "placed", None, 1, False, [1.0]), Entrant("torch", "cdist", 0.0, 1, False, [5.0]),
@@ -131,4 +170,7 @@ def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
     comparison = PeerComparison(case, [], [], [])
     _enter(comparison, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
-    assert {entrant.form for entrant in comparison.entrants} == {"cdist, CUDA graphs", "expanded, CUDA graphs"}
+    assert {entrant.form for entrant in comparison.entrants} == {
+        "cdist, CUDA graphs",
+        "expanded, CUDA graphs",
+    }

@@ -1,6 +1,7 @@
 """Comparisons: workers in processes of their own, agreement before timing, goals and ratios.
 
-Slow because every worker is a process of its own, which starts, imports its library and answers, and some wait in vain.
+Slow because every worker is a process of its own, which starts, imports its library and answers, and some
+wait in vain.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def workers(monkeypatch: pytest.MonkeyPatch, **classes: str) -> Iterator[dict[st
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with ExitStack() as stack:
         chosen = {"phiz": "Honest", **classes}
-        yield {n: stack.enter_context(WorkerProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()}
+        yield {
+            n: stack.enter_context(WorkerProcess(Peer(n, n, "fake_peers", c), 1)) for n, c in chosen.items()
+        }
 
 
 def run(found: dict[str, WorkerProcess], rounds: int = 2) -> PeerComparison:
@@ -54,12 +57,17 @@ def test_a_wrong_peer_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> N
         result = run(found)
     assert {entrant.peer for entrant in result.entrants} == {"phiz", "jax"}
     refused, of_two = result.wrong
-    assert refused.startswith("digits-gradient-6: torch differs from phiz by ") and "gradient of parameter" in refused
+    assert (
+        refused.startswith("digits-gradient-6: torch differs from phiz by ")
+        and "gradient of parameter" in refused
+    )
     assert of_two.startswith("digits-gradient-6: jax wrong differs")
     assert not result.verdicts()
 
 
-def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_lack_a_layer_or_die_are_left_out_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with workers(monkeypatch, torch="Dying", jax="Lacking", numpy="Honest") as found:
         result = run(found)
         assert found["torch"].ask("versions") == "honest 1.0"  # a new process
@@ -81,14 +89,22 @@ def test_a_side_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 def test_the_environment_limits_every_library() -> None:
     found = environment(3)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POCL_CPU_MAX_CU_COUNT", "NPROC", "NUM_CPU_THREADS"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "POCL_CPU_MAX_CU_COUNT",
+        "NPROC",
+        "NUM_CPU_THREADS",
+    ):
         assert found[name] == "3"
     assert "intra_op_parallelism_threads=3" in found["XLA_FLAGS"]
 
 
-# ----------------------------------------------------------------------------------------------------------- agreement
+# -------------------------------------------------------------------------------------------------- agreement
 def test_agreement_counts_every_parameter_by_its_own_size() -> None:
-    """The second parameter's gradient is a millionth of the first's: an error there must not hide behind the first."""
+    """The second parameter's gradient is a millionth of the first's: an error there must not hide
+    behind the first.
+    """
     ours = {"value": np.array([2.0]), "gradient": np.array([1e6, 2e6, 1.0, -2.0])}
     pieces = [slice(0, 2), slice(2, 4)]
     assert difference(ours, ours, pieces) == (0.0, "")
@@ -99,14 +115,19 @@ def test_agreement_counts_every_parameter_by_its_own_size() -> None:
 
 @pytest.mark.parametrize(
     "theirs",
-    [{}, {"outputs": np.zeros(3)}, {"outputs": np.array([1.0, math.nan])}, {"outputs": np.array([1.0, math.inf])}],
+    [
+        {},
+        {"outputs": np.zeros(3)},
+        {"outputs": np.array([1.0, math.nan])},
+        {"outputs": np.array([1.0, math.inf])},
+    ],
     ids=["missing", "shape", "nan", "inf"],
 )
 def test_missing_misshapen_and_infinite_results_disagree(theirs: dict[str, np.ndarray]) -> None:
     assert difference({"outputs": np.array([1.0, 2.0])}, theirs, [])[0] == math.inf
 
 
-# ------------------------------------------------------------------------------------------------- ratios and verdicts
+# ---------------------------------------------------------------------------------------- ratios and verdicts
 def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
     return Entrant(peer, form, 0.0, 1, False, seconds)
 
@@ -114,7 +135,9 @@ def entrant(peer: str, form: str, seconds: list[float]) -> Entrant:
 def test_ratios_are_taken_round_by_round() -> None:
     """Both slowed down in the second round by a third party: the ratio does not see it."""
     assert PeerRatio.of([4.0, 40.0, 4.0], [2.0, 20.0, 2.0]).median == 2.0
-    assert PeerRatio.of([4.0], [2.0, 8.0, 9.0]) == PeerRatio(2.0, 2.0, 2.0)  # a slow worker takes part in the first rounds only
+    assert PeerRatio.of([4.0], [2.0, 8.0, 9.0]) == PeerRatio(
+        2.0, 2.0, 2.0
+    )  # a slow worker takes part in the first rounds only
 
 
 def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
@@ -125,7 +148,9 @@ def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
         entrant("torch", "cdist", [5.0]), entrant("torch", "expanded", [0.5]),
         entrant("torch-compile", "cdist", [3.0]), entrant("jax", "", [4.0]),
     ]  # fmt: skip
-    by_form = {v.goal.peer: (v.against, v.reached, v.met) for v in PeerComparison(case, entrants, [], []).verdicts()}
+    by_form = {
+        v.goal.peer: (v.against, v.reached, v.met) for v in PeerComparison(case, entrants, [], []).verdicts()
+    }
     assert by_form["pytorch"] == ("torch-compile (cdist)", 3.0, True)
     plain = PeerComparison(Case(case.model, 1, "gradient", "t", case.goals), entrants, [], [])
     found = {v.goal.peer: (v.against, v.reached, v.met) for v in plain.verdicts()}
@@ -133,7 +158,7 @@ def test_goals_are_held_against_the_faster_form_that_they_name() -> None:
     assert found["jax"] == ("jax", 4.0, False) and "tinygrad" not in found
 
 
-# --------------------------------------------------------------------------------------------------------------- cases
+# ------------------------------------------------------------------------------------------------------ cases
 def test_every_work_has_a_name_of_its_own_and_the_cases_of_the_table() -> None:
     names = [case.name for case in cases.CASES]
     assert len(set(names)) == len(names) == 11

@@ -1,4 +1,6 @@
-"""Memory of gradients and waiting times: measured in processes of their own, held against what they should be."""
+"""Memory of gradients and waiting times: measured in processes of their own, held against what they
+should be.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from phiz.benchmarks.comparison import memory, startup
 
 def test_stored_bytes_are_activations_deltas_and_parameters() -> None:
     found = memory.peak(Case(MODELS["dense"], 64, "gradient", "t"), 1, ())
-    # Input, two tanh layers, a softmax of five stages of which three are scalars; the deltas of all but the input.
+    # Input, two tanh layers, a softmax of five stages of which three are scalars; the deltas of all but the
+    # input.
     network = MODELS["dense"].network("numpy")
     buffers = [b for b in network.program.buffers.values() if b.samples]
     assert {"input", "output:0", "output:1", "delta:0", "delta:1"} <= {b.key for b in buffers}
@@ -19,7 +22,9 @@ def test_stored_bytes_are_activations_deltas_and_parameters() -> None:
     assert (found.stored - 4 * parameters) % (4 * 64) == 0
     per_sample = (found.stored - 4 * parameters) // (4 * 64)
     assert 784 + 2 * (300 + 100) < per_sample < 784 + 2 * (300 + 100) + 100
-    assert found.host is None or (found.stored / 4 < found.host < 100 * found.stored and found.placed is not None)
+    assert found.host is None or (
+        found.stored / 4 < found.host < 100 * found.stored and found.placed is not None
+    )
 
 
 def test_ratios_and_the_goal() -> None:

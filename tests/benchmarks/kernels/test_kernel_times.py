@@ -31,15 +31,23 @@ def test_operations_of_a_dense_layer() -> None:
 def test_operations_of_a_convolution_by_enumeration(stride: int, padding: int, dilation: int) -> None:
     """Taps inside the map, counted one by one; the delta reads the same taps as the forward pass."""
     height, kernel, maps, below = 9, 3, 4, 2
-    specs = [layer("convolution", maps=maps, kernel=kernel, stride=stride, padding=padding, dilation=dilation)]
+    specs = [
+        layer("convolution", maps=maps, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    ]
     size = (height + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     taps = sum(
         all(0 <= stride * x[r] + dilation * u[r] - padding < height for r in (0, 1))
         for x in itertools.product(range(size), repeat=2)
         for u in itertools.product(range(kernel), repeat=2)
     )
-    assert counted(specs, (below, height, height), 0, "forward_Z") == maps * below * taps * 2 + maps * size**2 * 2
-    assert counted(specs, (below, height, height), 0, "delta_Y") == maps * below * taps * 2 + below * height**2 * 2
+    assert (
+        counted(specs, (below, height, height), 0, "forward_Z")
+        == maps * below * taps * 2 + maps * size**2 * 2
+    )
+    assert (
+        counted(specs, (below, height, height), 0, "delta_Y")
+        == maps * below * taps * 2 + below * height**2 * 2
+    )
     assert counted(specs, (below, height, height), 0, "gradient_w") == maps * below * taps * 2
 
 
@@ -50,7 +58,9 @@ def test_operations_of_listed_connections() -> None:
 
 def test_profile_names_every_kernel_of_the_gradient() -> None:
     network = Network([layer("dense", maps=3, activation="tanh"), layer("softmax", maps=2)], 4, "ce")
-    found = profile(network, np.ones((5, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1]], repeats=2)
+    found = profile(
+        network, np.ones((5, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1]], repeats=2
+    )
     steps = (*network.program.forward, network.program.value, *network.program.backward("loss", "sum", False))
     assert [kernel.kernel for kernel in found] == [step.kernel.name for step in steps]
     assert all(kernel.seconds > 0 and kernel.gflops >= 0 for kernel in found)

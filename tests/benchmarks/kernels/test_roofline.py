@@ -1,4 +1,6 @@
-"""Roofline: bytes and operations against hand counts, the roof that a kernel is held against, and the device's measured peaks."""
+"""Roofline: bytes and operations against hand counts, the roof that a kernel is held against, and the
+device's measured peaks.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,20 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.program.layer import LayerSpec, layer
 
-PEAKS = Peaks("device", "float32", 400e9, 16, 16, (Level("L2", 1000, 100e9, "copy"), Level("memory", 10**9, 20e9, "triad")), 1e-6)
+PEAKS = Peaks(
+    "device",
+    "float32",
+    400e9,
+    16,
+    16,
+    (Level("L2", 1000, 100e9, "copy"), Level("memory", 10**9, 20e9, "triad")),
+    1e-6,
+)
 
 
-def counted(specs: list[LayerSpec], shape: object, unit: int, kernel: str, samples: int, loss: str = "mse") -> tuple[int, int]:
+def counted(
+    specs: list[LayerSpec], shape: object, unit: int, kernel: str, samples: int, loss: str = "mse"
+) -> tuple[int, int]:
     """Bytes and operations of one kernel of a network."""
     network = Network(specs, shape, loss, backend="numpy", dtype="float32")
     steps = (*network.program.forward, network.program.value, *network.program.backward("loss", "sum", True))
@@ -27,7 +39,9 @@ def counted(specs: list[LayerSpec], shape: object, unit: int, kernel: str, sampl
 def test_bytes_of_a_dense_layer() -> None:
     specs = [layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)]
     assert counted(specs, 7, 0, "forward_Z", 11) == (4 * (11 * 7 + 5 * 7 + 5 + 11 * 5), 11 * 5 * (2 * 7 + 2))
-    assert counted(specs, 7, 1, "delta_Y", 11)[0] == 4 * (3 * 5 + 11 * 3 + 11 * 5 + 11 * 5)  # w, delta, output, phi'(y)
+    assert counted(specs, 7, 1, "delta_Y", 11)[0] == 4 * (
+        3 * 5 + 11 * 3 + 11 * 5 + 11 * 5
+    )  # w, delta, output, phi'(y)
     assert counted(specs, 7, 0, "gradient_w", 11)[0] == 4 * (11 * 7 + 11 * 5 + 5 * 7)
     assert counted(specs, 7, 0, "gradient_b", 11)[0] == 4 * (11 * 5 + 5)
 
@@ -35,8 +49,14 @@ def test_bytes_of_a_dense_layer() -> None:
 def test_positions_stored_z_and_tables_are_moved_as_well() -> None:
     pooled = [layer("max_pooling", window=2)]
     assert counted(pooled, (1, 4, 4), 0, "forward_Z", 3)[0] == 4 * 3 * (16 + 4 + 4)
-    below = [layer("convolution", maps=2, kernel=2, activation="tanh"), layer("max_pooling", window=2), layer("dense", maps=3)]
-    assert counted(below, (1, 5, 5), 1, "delta_Y", 3)[0] == 4 * 3 * (8 + 8 + 32)  # tanh is the pooling layer's, below it phi' is 1
+    below = [
+        layer("convolution", maps=2, kernel=2, activation="tanh"),
+        layer("max_pooling", window=2),
+        layer("dense", maps=3),
+    ]
+    assert counted(below, (1, 5, 5), 1, "delta_Y", 3)[0] == 4 * 3 * (
+        8 + 8 + 32
+    )  # tanh is the pooling layer's, below it phi' is 1
     gelu = [layer("dense", maps=5, activation="gelu"), layer("dense", maps=2)]  # its derivative needs Z
     assert counted(gelu, 7, 0, "forward_Z", 1)[0] == 4 * (7 + 5 * 7 + 5 + 5 + 5)
     irregular = [layer("irregular", connections=[[0, 3], [1, 2, 2], []])]
@@ -54,13 +74,21 @@ def test_kernels_are_held_against_the_roof_that_bounds_them() -> None:
     assert (little.bound, little.level, little.share) == ("memory", "memory", pytest.approx(0.5))
     assert (near.bound, near.level, near.share) == ("memory", "L2", pytest.approx(0.005))
     assert much.of_case + little.of_case + near.of_case == pytest.approx(1)
-    assert (much.intensity, much.flops, much.bandwidth) == (pytest.approx(10), pytest.approx(1e11), pytest.approx(1e10))
-    assert PEAKS.roof(1.0, 500) == 100e9 and PEAKS.roof(1.0, 5000) == 20e9 and PEAKS.roof(1000.0, 5000) == 400e9
+    assert (much.intensity, much.flops, much.bandwidth) == (
+        pytest.approx(10),
+        pytest.approx(1e11),
+        pytest.approx(1e10),
+    )
+    assert (
+        PEAKS.roof(1.0, 500) == 100e9 and PEAKS.roof(1.0, 5000) == 20e9 and PEAKS.roof(1000.0, 5000) == 400e9
+    )
 
 
 def test_each_case_is_profiled_once() -> None:
     found = [case.name for case in roofline.profiled(CASES)]
-    assert found[:3] == ["lenet-gradient-128", "dense-gradient-128", "convolution-pass-32"] and len(found) == 7
+    assert (
+        found[:3] == ["lenet-gradient-128", "dense-gradient-128", "convolution-pass-32"] and len(found) == 7
+    )
 
 
 def test_products_that_leave_out_an_index_are_counted_once() -> None:
@@ -92,19 +120,29 @@ def test_peaks_are_measured_and_levels_fall(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(device_peaks, "LAUNCH_SECONDS", 1e-4)
     monkeypatch.setattr(device_peaks, "MOST_BYTES", 2**23)
     (found,) = device_peaks.measure(["float32"])
-    assert found.flops == max(found.tried.values()) > 1e8 and found.width == 4 and found.accumulators in (2, 8)
+    assert (
+        found.flops == max(found.tried.values()) > 1e8 and found.width == 4 and found.accumulators in (2, 8)
+    )
     assert found.levels[-1].name == "memory" and found.launch > 0
     bandwidths = [level.bandwidth for level in found.levels]
     assert bandwidths == sorted(bandwidths, reverse=True) and bandwidths[-1] > 1e7
     assert all(size > 0 for _, size in device_peaks.caches(devices.choose(None)))
 
 
-# ---------------------------------------------------------------------------------------------------------------- GPUs
+# ------------------------------------------------------------------------------------------------------- GPUs
 def test_the_cache_of_a_gpu_ends_where_the_bandwidth_falls() -> None:
-    spans = {4: (5.5e12, "copy"), 8: (6e12, "triad"), 16: (5.8e12, "copy"), 32: (5.1e12, "copy"), 64: (4.2e12, "copy")}
+    spans = {
+        4: (5.5e12, "copy"),
+        8: (6e12, "triad"),
+        16: (5.8e12, "copy"),
+        32: (5.1e12, "copy"),
+        64: (4.2e12, "copy"),
+    }
     cache, memory = device_peaks.fallen(spans, (4e12, "triad"), 1000)
     assert cache == Level("cache", 32, 6e12, "triad") and memory == Level("memory", 1000, 4e12, "triad")
-    assert device_peaks.fallen({4: (4.4e12, "copy")}, (4e12, "triad"), 1000) == (memory,)  # no faster than memory
+    assert device_peaks.fallen({4: (4.4e12, "copy")}, (4e12, "triad"), 1000) == (
+        memory,
+    )  # no faster than memory
     assert device_peaks.fallen({}, (4e12, "triad"), 1000) == (memory,)
 
 

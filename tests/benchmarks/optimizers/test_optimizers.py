@@ -1,4 +1,6 @@
-"""The benchmark of the optimizers on networks: its counts, its targets, and that all parties have one objective."""
+"""The benchmark of the optimizers on networks: its counts, its targets, and that all parties have one
+objective.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_a_fit_by_hand_is_the_fit_of_the_network() -> None:
 
 
 def test_the_figures_on_problems_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outside, "REGRESSIONS", [p for p in outside.REGRESSIONS if p.name in ("BoxBOD-1", "Misra1a-2")])
+    monkeypatch.setattr(
+        outside, "REGRESSIONS", [p for p in outside.REGRESSIONS if p.name in ("BoxBOD-1", "Misra1a-2")]
+    )
     monkeypatch.setattr(outside, "OUTSIDE", outside.OUTSIDE[:3])
     with np.errstate(all="ignore"):
         parts = {

@@ -1,4 +1,6 @@
-"""The code with which peers compute on a GPU, run on the CPU's devices of their libraries; each is skipped without its library."""
+"""The code with which peers compute on a GPU, run on the CPU's devices of their libraries; each is
+skipped without its library.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def check(case: Case, forms: dict[str, PeerForm]) -> None:
             assert gap < TOLERANCE, (name, where)
 
 
-# ------------------------------------------------------------------------------------------------------------- PyTorch
+# ---------------------------------------------------------------------------------------------------- PyTorch
 @pytest.fixture
 def peer_torch() -> Iterator[Any]:
     """The peer; what it sets for the whole process is set back."""
@@ -64,7 +66,9 @@ def test_pytorch_rounds_no_factors_on_a_gpu(peer_torch: Any) -> None:
     assert peer_torch.torch.get_float32_matmul_precision() == "highest"
 
 
-def test_compiled_pytorch_has_forms_with_cuda_graphs_on_a_gpu(peer_torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_pytorch_has_forms_with_cuda_graphs_on_a_gpu(
+    peer_torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     modes: list[str] = []
 
     def compile(function: Any, dynamic: bool, mode: str) -> Any:
@@ -84,7 +88,9 @@ def test_compiled_pytorch_has_forms_with_cuda_graphs_on_a_gpu(peer_torch: Any, m
 
 def test_a_call_on_a_gpu_ends_when_all_is_computed(peer_torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     torch, said = peer_torch.torch, []
-    monkeypatch.setattr(torch, "compile", lambda function, dynamic, mode: lambda *a: said.append("compute") or function(*a))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, dynamic, mode: lambda *a: said.append("compute") or function(*a)
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append(f"wait for {device}"))
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: said.append("begin"))
@@ -114,7 +120,7 @@ def test_pytorch_without_a_gpu_says_so(peer_torch: Any, monkeypatch: pytest.Monk
         peer_torch.Compiled.versions(device="cuda")
 
 
-# ----------------------------------------------------------------------------------------------------------------- JAX
+# -------------------------------------------------------------------------------------------------------- JAX
 @pytest.fixture
 def peer_jax() -> Any:
     pytest.importorskip("jax")
@@ -152,7 +158,7 @@ def test_jax_without_a_gpu_says_so(peer_jax: Any, monkeypatch: pytest.MonkeyPatc
             ask()
 
 
-# ------------------------------------------------------------------------------------------------------------ tinygrad
+# --------------------------------------------------------------------------------------------------- tinygrad
 def test_tinygrad_without_a_gpu_says_so() -> None:
     pytest.importorskip("tinygrad")
     from phiz.benchmarks.peers import tinygrad_jit

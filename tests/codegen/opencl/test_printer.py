@@ -1,4 +1,6 @@
-"""Every function and operator of the IR, printed for OpenCL and run on the device, against Python's mathematics."""
+"""Every function and operator of the IR, printed for OpenCL and run on the device, against Python's
+mathematics.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,52 @@ import pyopencl as cl
 import pytest
 from phiz.codegen.opencl.source import opencl_source
 from phiz.codegen.tiling.tiling import tiled_by_vector
-from phiz.derive.ir import FUNCTIONS, Axis, Call, Compare, Expr, IRError, Kernel, Load, Name, Number, Select, Size, Tensor
+from phiz.derive.ir import (
+    FUNCTIONS,
+    Axis,
+    Call,
+    Compare,
+    Expr,
+    IRError,
+    Kernel,
+    Load,
+    Name,
+    Number,
+    Select,
+    Size,
+    Tensor,
+)
 
 POINTS = np.array([-30.0, -2.5, -1.0, -0.3, 0.0, 0.2, 0.75, 1.0, 3.0, 40.0, 0.5, 2.0])
 X = Load("x", (Name("i"),))
 TENSORS = {"x": Tensor("x", "input", (Size("I"),), True), "out": Tensor("out", "stage", (Size("I"),), True)}
 
 REFERENCE = {
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "rsqrt": lambda v: 1 / math.sqrt(v), "sin": math.sin, "cos": math.cos,
-    "tan": math.tan, "asin": math.asin, "acos": math.acos, "atan": math.atan, "sinh": math.sinh, "cosh": math.cosh,
-    "tanh": math.tanh, "erf": math.erf, "fabs": abs,
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "rsqrt": lambda v: 1 / math.sqrt(v),
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "asin": math.asin,
+    "acos": math.acos,
+    "atan": math.atan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "erf": math.erf,
+    "fabs": abs,
     "sigmoid": lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0,
     "softplus": lambda v: max(v, 0.0) + math.log1p(math.exp(-abs(v))),
-}  # fmt: skip
-DOMAIN = {"log": POINTS > 0, "sqrt": POINTS >= 0, "rsqrt": POINTS > 0, "asin": abs(POINTS) <= 1, "acos": abs(POINTS) <= 1}
+}
+DOMAIN = {
+    "log": POINTS > 0,
+    "sqrt": POINTS >= 0,
+    "rsqrt": POINTS > 0,
+    "asin": abs(POINTS) <= 1,
+    "acos": abs(POINTS) <= 1,
+}
 
 
 def evaluate(expression: Expr, dtype: str, width: int, points: np.ndarray = POINTS) -> np.ndarray:
@@ -37,7 +71,9 @@ def evaluate(expression: Expr, dtype: str, width: int, points: np.ndarray = POIN
     host = np.zeros(vectors * width, dtype)
     host[: len(points)] = points
     values = {"REAL": "float" if dtype == "float32" else "double", "V": width, "SIZE_I": 1, "TILE_probe_t": 1}
-    options = [f"-D{m}={values[m]}" for m in module.macros] + (["-cl-single-precision-constant"] if dtype == "float32" else [])
+    options = [f"-D{m}={values[m]}" for m in module.macros] + (
+        ["-cl-single-precision-constant"] if dtype == "float32" else []
+    )
     program = cl.Program(context, text).build(options=options)
     source = cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=host)
     target = cl.Buffer(context, cl.mem_flags.WRITE_ONLY, host.nbytes)
@@ -59,7 +95,10 @@ def test_functions(function: str) -> None:
 
 @pytest.mark.parametrize("width", [1, 8])
 def test_tanh_of_single_precision_is_exact_to_three_units_in_the_last_place(width: int) -> None:
-    """OpenCL admits 5.  Every magnitude, where it is worst, where it saturates, signed zero, infinities and NaN."""
+    """OpenCL admits 5.
+
+    Every magnitude, where it is worst, where it saturates, signed zero, infinities and NaN.
+    """
     worst, last = np.linspace(0.06, 0.065, 10_000), np.linspace(8.9, 9.2, 10_000)
     magnitudes = np.concatenate([np.geomspace(1e-37, 20.0, 60_000), worst, last])
     points = np.concatenate([magnitudes, -magnitudes]).astype(np.float32)
@@ -79,20 +118,34 @@ def test_every_function_of_the_ir_is_covered() -> None:
     assert set(REFERENCE) | {"xlogy", "fmax", "fmin"} == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("float64", w) for w in (1, 2, 4)] + [("float32", w) for w in (1, 2, 4, 8)])
+@pytest.mark.parametrize(
+    ("dtype", "width"), [("float64", w) for w in (1, 2, 4)] + [("float32", w) for w in (1, 2, 4, 8)]
+)
 def test_operators_and_selection_at_every_vector_width(dtype: str, width: int) -> None:
     """The widths that the runtime uses; PoCL 3.0 itself miscompiles double8 and double16."""
     two = Number("2.0")
-    expression = Call("add", (
-        Call("div", (Call("neg", (X,)), Call("add", (Call("pow", (X, two)), Number("1.0"))))),
-        Select(Compare(X, ">", Number("0.0")), Call("mul", (X, two, X)), Number("-3.0")),
-        Call("xlogy", (Select(Compare(X, "==", Number("0.0")), X, Number("1.5")), Call("fabs", (X,)))),
-        Call("fmax", (X, Number("0.25"))), Call("fmin", (X, Number("0.25"))), Call("pow", (Call("fabs", (X,)), Number("1.5"))),
-    ))  # fmt: skip
+    expression = Call(
+        "add",
+        (
+            Call("div", (Call("neg", (X,)), Call("add", (Call("pow", (X, two)), Number("1.0"))))),
+            Select(Compare(X, ">", Number("0.0")), Call("mul", (X, two, X)), Number("-3.0")),
+            Call("xlogy", (Select(Compare(X, "==", Number("0.0")), X, Number("1.5")), Call("fabs", (X,)))),
+            Call("fmax", (X, Number("0.25"))),
+            Call("fmin", (X, Number("0.25"))),
+            Call("pow", (Call("fabs", (X,)), Number("1.5"))),
+        ),
+    )
     expected = []
     for v in POINTS:
         logs = 0.0 if v == 0 else 1.5 * math.log(abs(v))
-        expected.append(-v / (v * v + 1) + (2 * v * v if v > 0 else -3.0) + logs + max(v, 0.25) + min(v, 0.25) + abs(v) ** 1.5)
+        expected.append(
+            -v / (v * v + 1)
+            + (2 * v * v if v > 0 else -3.0)
+            + logs
+            + max(v, 0.25)
+            + min(v, 0.25)
+            + abs(v) ** 1.5
+        )
     tolerance = {"float64": {"rtol": 1e-13}, "float32": {"rtol": 1e-5, "atol": 1e-5}}[dtype]
     np.testing.assert_allclose(evaluate(expression, dtype, width), expected, **tolerance)
 

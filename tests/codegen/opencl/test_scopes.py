@@ -1,4 +1,6 @@
-"""The net under the names: a name that would hide another one in generated OpenCL text is found, and nothing else is."""
+"""The net under the names: a name that would hide another one in generated OpenCL text is found, and
+nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ WIDE __kernel void Z(__global REAL *restrict Z, const int g0) {{ }}
 
 
 @pytest.mark.parametrize(
-    "planted", ["", "realv k;", "realv z;", "integer q = i, r = w;", "v = x;", "for (integer n = 0; n < 1; ++n) v = n;"]
+    "planted",
+    ["", "realv k;", "realv z;", "integer q = i, r = w;", "v = x;", "for (integer n = 0; n < 1; ++n) v = n;"],
 )
 def test_what_hides_nothing_passes(planted: str) -> None:
     check_scopes("here", TEXT.format(planted=planted))
@@ -53,9 +56,12 @@ def test_what_hides_nothing_passes(planted: str) -> None:
 
 @pytest.mark.parametrize(
     ("planted", "name"),
-    [("realv x;", "x"), ("const integer y = 0;", "y"), ("for (integer g0 = 0; g0 < 1; ++g0) v = 1;", "g0"), ("REAL i;", "i"),
-     ("const REAL J = 1;", "J"), ("const realv v = w[0][0];", "v"), ("realv copy[3];", "copy"), ("realv f_item;", "f_item"),
-     ("integer q = i, w = 3;", "w"), ("integer K = 1;", "K"), ("for (integer n = 0; n < 2; ++n) { const integer Y = n; }", "Y")],
+    [("realv x;", "x"), ("const integer y = 0;", "y"), ("for (integer g0 = 0; g0 < 1; "
+                                                        "++g0) v = 1;", "g0"), ("REAL i;", "i"),
+     ("const REAL J = 1;", "J"), ("const realv v = "
+                                  "w[0][0];", "v"), ("realv copy[3];", "copy"), ("realv f_item;", "f_item"),
+     ("integer q = i, w = 3;", "w"), ("integer K = 1;", "K"), ("for (integer n = 0; n < 2; ++n) { const "
+                                                               "integer Y = n; }", "Y")],
 )  # fmt: skip
 def test_what_hides_a_name_is_refused(planted: str, name: str) -> None:
     with pytest.raises(IRError, match=rf"^here: f_item declares {name} twice"):

@@ -40,16 +40,22 @@ def load(name: str) -> Load:
 
 
 def tensor(name: str, samples: bool) -> Tensor:
-    return Tensor(name, "input" if samples else "parameter", tuple(Size(n.upper()) for n in AXES[name]), samples)
+    return Tensor(
+        name, "input" if samples else "parameter", tuple(Size(n.upper()) for n in AXES[name]), samples
+    )
 
 
 LEAVES = st.sampled_from(sorted(AXES)).map(load)
 TERMS = st.one_of(LEAVES, LEAVES.map(lambda e: Call("neg", (e,))), st.just(Number("3.0")))
 SUMS = st.lists(TERMS, min_size=2, max_size=3).map(lambda terms: Call("add", tuple(terms)))
 FACTORS = st.one_of(LEAVES, SUMS, st.just(Number("2.0")), SUMS.map(lambda e: Call("neg", (e,))))
-PRODUCTS = st.lists(FACTORS, min_size=1, max_size=4).map(lambda found: found[0] if len(found) == 1 else Call("mul", tuple(found)))
+PRODUCTS = st.lists(FACTORS, min_size=1, max_size=4).map(
+    lambda found: found[0] if len(found) == 1 else Call("mul", tuple(found))
+)
 BODIES = st.one_of(
-    PRODUCTS, PRODUCTS.map(lambda e: Call("neg", (e,))), PRODUCTS.map(lambda e: Call("div", (e, Number("4.0"))))
+    PRODUCTS,
+    PRODUCTS.map(lambda e: Call("neg", (e,))),
+    PRODUCTS.map(lambda e: Call("div", (e, Number("4.0")))),
 )
 LOOP = Loop("k", "map", Size("K"), Integer(0), Size("K"), Integer(1))
 
@@ -60,19 +66,34 @@ def made(body: Expr, result: Expr, writes_samples: bool, guarded: bool, **nest: 
     nests = (Nest((LOOP,), (), guards, guards, body, **nest),)  # type: ignore[arg-type]
     output = Tensor("out", "stage", (Size("I"), Size("J")), writes_samples)
     axes = tuple(Axis(n, "map", Size(n.upper())) for n in "ij")
-    return Kernel("out", "forward", "out", output, axes, nests, result, temporaries=(("s", Call("neg", (Accumulator(0),))),))
+    return Kernel(
+        "out",
+        "forward",
+        "out",
+        output,
+        axes,
+        nests,
+        result,
+        temporaries=(("s", Call("neg", (Accumulator(0),))),),
+    )
 
 
-def computed(kernel: Kernel, tensors: dict[str, Tensor], values: dict[str, dict[tuple[int, ...], Fraction]]) -> object:
+def computed(
+    kernel: Kernel, tensors: dict[str, Tensor], values: dict[str, dict[tuple[int, ...], Fraction]]
+) -> object:
     own = dict(values)
     Interpreter(tensors, EXACT).program(kernel)(dict(SIZES), own, 2)
     return own["out"]
 
 
 @given(
-    body=BODIES, sampled=st.frozensets(st.sampled_from(sorted(AXES))), writes=st.booleans(), guarded=st.booleans(),
-    result=st.sampled_from([Accumulator(0), Temporary("s"), Call("mul", (Accumulator(0), Accumulator(0)))]), seed=st.randoms(),
-)  # fmt: skip
+    body=BODIES,
+    sampled=st.frozensets(st.sampled_from(sorted(AXES))),
+    writes=st.booleans(),
+    guarded=st.booleans(),
+    result=st.sampled_from([Accumulator(0), Temporary("s"), Call("mul", (Accumulator(0), Accumulator(0)))]),
+    seed=st.randoms(),
+)
 def test_nothing_changes_in_exact_arithmetic(body, sampled, writes, guarded, result, seed) -> None:  # type: ignore[no-untyped-def]
     tensors = {name: tensor(name, name in sampled) for name in AXES}
     kernel = made(body, result, writes, guarded)
@@ -88,7 +109,9 @@ def test_nothing_changes_in_exact_arithmetic(body, sampled, writes, guarded, res
     assert together(changed) == [tuple(range(len(changed.nests)))]
 
 
-def terms_of(body: Expr, writes: bool = True, sampled: str = "C", guarded: bool = False, **nest: object) -> list[Expr]:
+def terms_of(
+    body: Expr, writes: bool = True, sampled: str = "C", guarded: bool = False, **nest: object
+) -> list[Expr]:
     """The bodies of the nests afterwards."""
     tensors = {name: tensor(name, name in sampled) for name in AXES}
     return [n.body for n in distributed(made(body, Accumulator(0), writes, guarded, **nest), tensors).nests]
@@ -98,12 +121,17 @@ def test_what_leaves_and_what_stays() -> None:
     A, B, C, D, E = map(load, "ABCDE")
     difference = Call("add", (B, Call("neg", (C,))))
     body = Call("mul", (D, difference))
-    assert terms_of(body) == [Call("neg", (Call("mul", (D, C)),)), D]  # B does not move with k, and D knows nothing of j
+    assert terms_of(body) == [
+        Call("neg", (Call("mul", (D, C)),)),
+        D,
+    ]  # B does not move with k, and D knows nothing of j
     assert terms_of(Call("mul", (E, Call("add", (A, C))))) == [Call("mul", (E, C)), E]
     assert terms_of(body, writes=False, sampled="B") == [body]  # but B moves with the samples that are summed
     assert len(terms_of(body, writes=False, sampled="C")) == 2
     both = Call("mul", (D, E, difference))
-    assert terms_of(both, sampled="CE") == [both]  # the sum of D E would be another one for every point and sample
+    assert terms_of(both, sampled="CE") == [
+        both
+    ]  # the sum of D E would be another one for every point and sample
     assert len(terms_of(both, sampled="C")) == 2  # but here it is the same for all samples
     assert terms_of(difference) == [difference]  # there is no other factor
     assert terms_of(body, guarded=True) != [body]  # the guard depends on i alone, D on i as well
@@ -124,7 +152,10 @@ def test_the_sum_of_deltas_of_a_radial_basis_layer_is_kept_once_for_all_inputs()
     assert [n.dimensions for n in texts["gradient_c"].nests] == [
         "[TILE_gradient_c_i]", "[TILE_gradient_c_i][TILE_gradient_c_j]",
     ]  # fmt: skip
-    assert [n.dimensions for n in texts["delta_Y"].nests] == ["[TILE_delta_Y_t]", "[TILE_delta_Y_j][TILE_delta_Y_t]"]
+    assert [n.dimensions for n in texts["delta_Y"].nests] == [
+        "[TILE_delta_Y_t]",
+        "[TILE_delta_Y_j][TILE_delta_Y_t]",
+    ]
     assert texts["gradient_c"].tiling.sums == (("i",),) and texts["delta_Y"].tiling.sums == (("t",),)
     assert texts["delta_Y"].tiling.local is not None
     loaded = {line.text for line in texts["gradient_c"].nests[1].lines if "c[" in line.text}

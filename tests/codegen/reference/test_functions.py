@@ -1,4 +1,6 @@
-"""Every operator and function of the IR, printed as NumPy and evaluated against Python's math; the rest is refused."""
+"""Every operator and function of the IR, printed as NumPy and evaluated against Python's math; the rest
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,27 @@ DOMAIN: dict[str, Callable[[float], bool]] = {
     "xlogy": lambda z: z > 0,
 }
 ORACLE: dict[str, Callable[..., float]] = {
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "rsqrt": lambda z: 1 / math.sqrt(z), "sin": math.sin, "cos": math.cos,
-    "tan": math.tan, "asin": math.asin, "acos": math.acos, "atan": math.atan, "sinh": math.sinh, "cosh": math.cosh,
-    "tanh": math.tanh, "erf": math.erf, "fabs": abs, "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
-    "softplus": lambda z: math.log1p(math.exp(z)), "xlogy": lambda x, y: x * math.log(y), "fmax": max, "fmin": min,
-}  # fmt: skip
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "rsqrt": lambda z: 1 / math.sqrt(z),
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "asin": math.asin,
+    "acos": math.acos,
+    "atan": math.atan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "erf": math.erf,
+    "fabs": abs,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "softplus": lambda z: math.log1p(math.exp(z)),
+    "xlogy": lambda x, y: x * math.log(y),
+    "fmax": max,
+    "fmin": min,
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +91,13 @@ def test_functions(name: str, dtype: type) -> None:
     second = [Number("0.25")] * (FUNCTIONS[name] - 1)
     swapped = name == "xlogy"
     got = evaluate(Call(name, (*second, Z) if swapped else (Z, *second)), points, dtype)
-    want = [ORACLE[name](*((0.25, z) if swapped else (z, 0.25)[: FUNCTIONS[name]])) for z in np.array(points, dtype).tolist()]
-    np.testing.assert_allclose(got, want, rtol=1e-14 if dtype is np.float64 else 3e-6, atol=1e-15 if dtype is np.float64 else 1e-6)
+    want = [
+        ORACLE[name](*((0.25, z) if swapped else (z, 0.25)[: FUNCTIONS[name]]))
+        for z in np.array(points, dtype).tolist()
+    ]
+    np.testing.assert_allclose(
+        got, want, rtol=1e-14 if dtype is np.float64 else 3e-6, atol=1e-15 if dtype is np.float64 else 1e-6
+    )
 
 
 def test_functions_at_the_ends() -> None:
@@ -114,7 +137,14 @@ def test_operators_keep_their_precedence() -> None:
 
 @pytest.mark.parametrize("op", ["==", "!=", "<", "<=", ">", ">="])
 def test_select(op: str) -> None:
-    holds = {"==": (0, 1, 0), "!=": (1, 0, 1), "<": (1, 0, 0), "<=": (1, 1, 0), ">": (0, 0, 1), ">=": (0, 1, 1)}[op]
+    holds = {
+        "==": (0, 1, 0),
+        "!=": (1, 0, 1),
+        "<": (1, 0, 0),
+        "<=": (1, 1, 0),
+        ">": (0, 0, 1),
+        ">=": (0, 1, 1),
+    }[op]
     phi = Select(Compare(Z, op, Number("0.5")), Number("1.0"), Number("0.0"))  # type: ignore[arg-type]
     assert evaluate(phi, (0.25, 0.5, 1.0), np.float32).tolist() == list(holds)
 
@@ -148,10 +178,20 @@ def test_integers(op: str, oracle: Callable[[int, int], int]) -> None:
             assert eval(scope.integer(e), names) == oracle(a, b)
             twice = IntOp("mul", (Integer(-2), e, e))
             assert eval(scope.integer(twice), names) == -2 * oracle(a, b) ** 2
-            nested = IntOp("add", (IntOp("floordiv", (IntOp("mul", (Size("b"), e)), Integer(4))), IntOp("mul", (Integer(-1), e))))
+            nested = IntOp(
+                "add",
+                (
+                    IntOp("floordiv", (IntOp("mul", (Size("b"), e)), Integer(4))),
+                    IntOp("mul", (Integer(-1), e)),
+                ),
+            )
             assert eval(scope.integer(nested), names) == b * oracle(a, b) // 4 - oracle(a, b)
             outer = IntOp(
-                "ceildiv", (IntOp("add", (Size("a"), IntOp("mul", (Integer(-1), e)))), IntOp("mul", (Size("b"), Integer(2))))
+                "ceildiv",
+                (
+                    IntOp("add", (Size("a"), IntOp("mul", (Integer(-1), e)))),
+                    IntOp("mul", (Size("b"), Integer(2))),
+                ),
             )
             assert eval(scope.integer(outer), names) == math.ceil((a - oracle(a, b)) / (2 * b))
 
@@ -161,12 +201,19 @@ def test_inverse() -> None:
     for m in range(1, 12):
         for a in range(1, 12):
             if math.gcd(a, m) == 1:
-                assert eval(text, {"a": a, "m": m}) == (0 if m == 1 else next(x for x in range(m) if a * x % m == 1))
+                assert eval(text, {"a": a, "m": m}) == (
+                    0 if m == 1 else next(x for x in range(m) if a * x % m == 1)
+                )
 
 
 def test_many_arguments() -> None:
     scope = Scope("test", {}, [])
-    for op, oracle in (("min", min), ("max", max), ("add", lambda *a: sum(a)), ("mul", lambda *a: math.prod(a))):
+    for op, oracle in (
+        ("min", min),
+        ("max", max),
+        ("add", lambda *a: sum(a)),
+        ("mul", lambda *a: math.prod(a)),
+    ):
         e = IntOp(op, (Size("a"), Integer(-3), Size("b"), Integer(4)))  # type: ignore[arg-type]
         assert eval(scope.integer(e), {"a": 2, "b": -5}) == oracle(2, -3, -5, 4)  # type: ignore[operator]
 

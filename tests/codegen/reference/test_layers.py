@@ -41,7 +41,9 @@ def families() -> Iterator[Family]:
 VARIANTS = {f.variant_name(o): (f, o) for f in families() for o in f.variants()}
 
 
-def as_arrays(tensor: Tensor, entries: Mapping[tuple[int, ...], float], env: Environment, samples: int) -> Arrays:
+def as_arrays(
+    tensor: Tensor, entries: Mapping[tuple[int, ...], float], env: Environment, samples: int
+) -> Arrays:
     """A tensor of the interpreter as the NumPy kernels take it."""
     first = integer(tensor.shape[0])(env) if tensor.ragged else 0
 
@@ -68,7 +70,9 @@ def check(got: Any, want: Arrays, dtype: type, name: str) -> None:
     assert isinstance(got, np.ndarray) and got.dtype == dtype and got.shape == want.shape, name
     exact = dtype is np.float64
     scale = float(np.max(np.abs(want), initial=1.0))
-    np.testing.assert_allclose(got, want, rtol=1e-9 if exact else 1e-3, atol=(1e-11 if exact else 1e-4) * scale, err_msg=name)
+    np.testing.assert_allclose(
+        got, want, rtol=1e-9 if exact else 1e-3, atol=(1e-11 if exact else 1e-4) * scale, err_msg=name
+    )
 
 
 class Case:
@@ -129,32 +133,51 @@ class Case:
     def call(self, module: types.ModuleType, kernel: Kernel, dtype: type) -> None:
         """Run one kernel both ways."""
         values, tensors = self.run.values, self.derivation.tensors
-        inputs = [cast(as_arrays(tensors[a], values[a], self.env, self.samples), dtype) for a in arguments(kernel, tensors)]
+        inputs = [
+            cast(as_arrays(tensors[a], values[a], self.env, self.samples), dtype)
+            for a in arguments(kernel, tensors)
+        ]
         kept = [np.copy(a) for group in inputs for a in (group if isinstance(group, list) else [group])]
         want = as_arrays(kernel.output, values[kernel.output.name], self.env, self.samples)
         factor = []
         if kernel.finish == "dphi":
             shapes = [w.shape for w in want] if isinstance(want, list) else [want.shape]
             factor = [self.rng.uniform(0.5, 2.0, shape) for shape in shapes]
-            want = [w * f for w, f in zip(want, factor, strict=True)] if isinstance(want, list) else want * factor[0]
+            want = (
+                [w * f for w, f in zip(want, factor, strict=True)]
+                if isinstance(want, list)
+                else want * factor[0]
+            )
             factor = [cast(factor if isinstance(want, list) else factor[0], dtype)]
-        names = {s: np.array(self.env[s]) if isinstance(self.env[s], list) else self.env[s] for s in sizes(kernel, tensors)}
+        names = {
+            s: np.array(self.env[s]) if isinstance(self.env[s], list) else self.env[s]
+            for s in sizes(kernel, tensors)
+        }
         names |= {r: self.relation(r) for r in relations(kernel)}
         function = getattr(module, kernel.name)
         unknown = set(inspect.signature(function).parameters) & {"samples", "dtype"}
-        names |= {k: v for k, v in {"samples": self.samples, "dtype": np.dtype(dtype)}.items() if k in unknown}
+        names |= {
+            k: v for k, v in {"samples": self.samples, "dtype": np.dtype(dtype)}.items() if k in unknown
+        }
         got = function(*inputs, *factor, **names)
         if kernel.position is not None:
             got, position = got
             if dtype is np.float64:  # rounding to float32 may make ties
                 check(
-                    position, as_arrays(kernel.position, values[kernel.position.name], self.env, self.samples), dtype, kernel.name
+                    position,
+                    as_arrays(kernel.position, values[kernel.position.name], self.env, self.samples),
+                    dtype,
+                    kernel.name,
                 )
         check(got, want, dtype, f"{kernel.name} {self.shape} {self.keywords} {self.relations}")
         after = [a for group in inputs for a in (group if isinstance(group, list) else [group])]
-        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(after, kept, strict=True)), "an argument changed"
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(after, kept, strict=True)), (
+            "an argument changed"
+        )
         outputs = got if isinstance(got, list) else [got]
-        assert not any(np.shares_memory(o, a) for o in outputs for a in after), "the output shares memory with an argument"
+        assert not any(np.shares_memory(o, a) for o in outputs for a in after), (
+            "the output shares memory with an argument"
+        )
 
     def relation(self, name: str) -> ConnectionTable:
         columns = dict(self.derivation.definition.relations[name].columns)

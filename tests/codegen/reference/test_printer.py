@@ -48,7 +48,7 @@ SAMPLES = pytest.mark.parametrize("T", [1, 3])
 ZERO, ONE = Integer(0), Integer(1)
 
 
-# ------------------------------------------------------------------------------------------------- writing kernels
+# -------------------------------------------------------------------------------------------- writing kernels
 def plus(*args: IntExpr) -> IntExpr:
     return IntOp("add", args)
 
@@ -83,13 +83,19 @@ def nest(body: Expr, *loops: Loop | TableLoop, conditions: Sequence[Condition] =
 
 
 def kernel(
-    output: Tensor, axes: Sequence[tuple[str, str, IntExpr]], *nests: Nest, result: Expr | None = None, **more: Any
+    output: Tensor,
+    axes: Sequence[tuple[str, str, IntExpr]],
+    *nests: Nest,
+    result: Expr | None = None,
+    **more: Any,
 ) -> Kernel:
     found = tuple(Axis(*a) for a in axes)  # type: ignore[arg-type]
     return Kernel("f", "forward", output.name, output, found, nests, result or Accumulator(0), **more)
 
 
-def run(k: Kernel, tensors: Sequence[Tensor], *arguments: Any, text: list[str] | None = None, **names: Any) -> Any:
+def run(
+    k: Kernel, tensors: Sequence[Tensor], *arguments: Any, text: list[str] | None = None, **names: Any
+) -> Any:
     """The result of the printed kernel."""
     source = numpy_source([k], {t.name: t for t in tensors}, {"equation": "by hand"})
     if text is not None:
@@ -102,7 +108,9 @@ def run(k: Kernel, tensors: Sequence[Tensor], *arguments: Any, text: list[str] |
 def close(got: Any, want: Any, dtype: type) -> None:
     want = np.asarray(want)
     assert isinstance(got, np.ndarray) and got.dtype == dtype and got.shape == want.shape
-    np.testing.assert_allclose(got, want, rtol=1e-12 if dtype is np.float64 else 1e-4, atol=1e-13 if dtype is np.float64 else 1e-5)
+    np.testing.assert_allclose(
+        got, want, rtol=1e-12 if dtype is np.float64 else 1e-4, atol=1e-13 if dtype is np.float64 else 1e-5
+    )
 
 
 def drawn(dtype: type, *shape: int, seed: int = 0) -> np.ndarray:
@@ -113,21 +121,30 @@ I, J, N = Size("I"), Size("J"), Size("N")
 i, j, n, x, u, c = (Name(v) for v in "ijnxuc")
 
 
-# ------------------------------------------------------------------------------------------------------------ dense
+# ------------------------------------------------------------------------------------------------------ dense
 @DTYPES
 @SAMPLES
 def test_dense(dtype: type, T: int) -> None:
-    Y, w, b, d = tensor("Y", J), tensor("w", I, J, samples=False), tensor("b", I, samples=False), tensor("delta", I)
+    Y, w, b, d = (
+        tensor("Y", J),
+        tensor("w", I, J, samples=False),
+        tensor("b", I, samples=False),
+        tensor("delta", I),
+    )
     y, weight, bias, delta = drawn(dtype, 3, T), drawn(dtype, 2, 3), drawn(dtype, 2), drawn(dtype, 2, T)
     forward = nest(product(Load("w", (i, j)), Load("Y", (j,))), loop("j", "unit", J))
-    k = kernel(tensor("Z", I), [("i", "unit", I)], forward, result=Call("add", (Accumulator(0), Load("b", (i,)))))
+    k = kernel(
+        tensor("Z", I), [("i", "unit", I)], forward, result=Call("add", (Accumulator(0), Load("b", (i,))))
+    )
     want = [[bias[a] + sum(weight[a, e] * y[e, t] for e in range(3)) for t in range(T)] for a in range(2)]
     close(run(k, [Y, w, b], y, weight, bias, I=2, J=3), want, dtype)
 
     back = nest(product(Load("w", (i, j)), Load("delta", (i,))), loop("i", "unit", I))
     k = kernel(tensor("delta_Y", J), [("j", "unit", J)], back, finish="dphi")
     slope = drawn(dtype, 3, T, seed=1)
-    want = [[slope[e, t] * sum(weight[a, e] * delta[a, t] for a in range(2)) for t in range(T)] for e in range(3)]
+    want = [
+        [slope[e, t] * sum(weight[a, e] * delta[a, t] for a in range(2)) for t in range(T)] for e in range(3)
+    ]
     close(run(k, [w, d], weight, delta, slope, I=2, J=3), want, dtype)
 
     outer = nest(product(Load("delta", (i,)), Load("Y", (j,))))
@@ -140,8 +157,15 @@ def test_dense(dtype: type, T: int) -> None:
     close(rows, [[[delta[a, t] * y[e, t] for t in range(T)] for e in range(3)] for a in range(2)], dtype)
 
 
-# ------------------------------------------------------------------------------------------------------ convolution
-SPATIAL = [(5, 3, 2, 1, 1), (4, 2, 3, 2, 2), (6, 3, 1, 2, 0), (3, 3, 2, 1, 0), (1, 1, 1, 1, 0), (7, 2, 4, 1, 1)]
+# ------------------------------------------------------------------------------------------------ convolution
+SPATIAL = [
+    (5, 3, 2, 1, 1),
+    (4, 2, 3, 2, 2),
+    (6, 3, 1, 2, 0),
+    (3, 3, 2, 1, 0),
+    (1, 1, 1, 1, 0),
+    (7, 2, 4, 1, 1),
+]
 
 
 def spatial(r: int) -> tuple[IntExpr, ...]:
@@ -155,7 +179,9 @@ def output_size(H: int, M: int, k: int, d: int, p: int) -> int:
 def environment(first: tuple[int, ...], second: tuple[int, ...]) -> dict[str, int]:
     found = {}
     for r, values in enumerate((first, second)):
-        found |= {f"{s}{r}": v for s, v in zip("HMkdp", values, strict=True)} | {f"O{r}": output_size(*values)}
+        found |= {f"{s}{r}": v for s, v in zip("HMkdp", values, strict=True)} | {
+            f"O{r}": output_size(*values)
+        }
     return found
 
 
@@ -164,7 +190,9 @@ def taps(env: dict[str, int]) -> list[tuple[int, int, int, int, int, int]]:
     ranges = [range(env[s]) for s in ("O0", "O1", "M0", "M1")]
     found = []
     for x0, x1, u0, u1 in itertools.product(*ranges):
-        y0, y1 = (env[f"k{r}"] * v + env[f"d{r}"] * a - env[f"p{r}"] for r, v, a in ((0, x0, u0), (1, x1, u1)))
+        y0, y1 = (
+            env[f"k{r}"] * v + env[f"d{r}"] * a - env[f"p{r}"] for r, v, a in ((0, x0, u0), (1, x1, u1))
+        )
         if 0 <= y0 < env["H0"] and 0 <= y1 < env["H1"]:
             found.append((x0, x1, u0, u1, y0, y1))
     return found
@@ -187,7 +215,12 @@ def test_convolution(case: int, dtype: type, T: int) -> None:
     first = [IntOp("ceildiv", (plus(p[r], times(Integer(-1), k[r], Name(f"x{r}"))), d[r])) for r in (0, 1)]
     final = [plus(H[r], p[r], times(Integer(-1), k[r], Name(f"x{r}")), Integer(-1)) for r in (0, 1)]
     windows = [  # bounds that depend on array axes: the whole window runs, and conditions narrow the axes
-        window(f"u{r}", M[r], IntOp("max", (ZERO, first[r])), IntOp("min", (M[r], plus(IntOp("floordiv", (final[r], d[r])), ONE))))
+        window(
+            f"u{r}",
+            M[r],
+            IntOp("max", (ZERO, first[r])),
+            IntOp("min", (M[r], plus(IntOp("floordiv", (final[r], d[r])), ONE))),
+        )
         for r in (0, 1)
     ]
     body = product(Load("w", (i, j, Name("u0"), Name("u1"))), Load("Y", (j, *at)))
@@ -206,7 +239,9 @@ def test_convolution(case: int, dtype: type, T: int) -> None:
     numerator = [plus(Name(f"y{r}"), p[r], times(Integer(-1), d[r], Name(f"u{r}"))) for r in (0, 1)]
     lets = [Let(f"n{r}", IntOp("floordiv", (numerator[r], k[r]))) for r in (0, 1)]
     conditions = [Condition(IntOp("mod", (numerator[r], k[r])), "==", ZERO) for r in (0, 1)]
-    conditions += [q for r in (0, 1) for q in (Condition(Name(f"n{r}"), ">=", ZERO), Condition(Name(f"n{r}"), "<", O[r]))]
+    conditions += [
+        q for r in (0, 1) for q in (Condition(Name(f"n{r}"), ">=", ZERO), Condition(Name(f"n{r}"), "<", O[r]))
+    ]
     body = product(Load("delta", (i, Name("n0"), Name("n1"))), Load("w", (i, j, Name("u0"), Name("u1"))))
     whole = [window(f"u{r}", M[r], ZERO, M[r]) for r in (0, 1)]
     back = nest(body, loop("i", "map", I), *whole, lets=lets, conditions=conditions)
@@ -278,7 +313,7 @@ def test_units_with_connection_lists(dtype: type, T: int) -> None:
     assert "for c in" not in text[0]
 
 
-# ------------------------------------------------------------------------------------------------------ max pooling
+# ------------------------------------------------------------------------------------------------ max pooling
 K, X, H = Size("K"), Size("X"), Size("H")
 
 
@@ -335,7 +370,7 @@ def test_max_over_padding_and_masks(dtype: type) -> None:
     assert (P[:, 0] >= 1).all() and (P[:, 3] <= 1).all()
 
 
-# -------------------------------------------------------------------------------------------- other bodies, stages
+# --------------------------------------------------------------------------------------- other bodies, stages
 @DTYPES
 @SAMPLES
 def test_radial_basis(dtype: type, T: int) -> None:
@@ -346,16 +381,26 @@ def test_radial_basis(dtype: type, T: int) -> None:
     square = nest(Call("pow", (difference, Number("2"))), loop("j", "unit", J))
     text: list[str] = []
     got = run(kernel(tensor("R", I), [("i", "unit", I)], square), [Y, C], y, centre, I=3, J=5, text=text)
-    close(got, [[sum((y[e, t] - centre[a, e]) ** 2 for e in range(5)) for t in range(T)] for a in range(3)], dtype)
+    close(
+        got,
+        [[sum((y[e, t] - centre[a, e]) ** 2 for e in range(5)) for t in range(T)] for a in range(3)],
+        dtype,
+    )
     assert "for i in range(I)" in text[0] and "for j" not in text[0]
     gradient = nest(product(Number("-2"), Load("delta", (i,)), difference))
     k = kernel(tensor("g", I, J, samples=False), [("i", "unit", I), ("j", "unit", J)], gradient)
     got = run(k, [Y, C, D], y, centre, delta, I=3, J=5)
-    want = [[-2 * sum(delta[a, t] * (y[e, t] - centre[a, e]) for t in range(T)) for e in range(5)] for a in range(3)]
+    want = [
+        [-2 * sum(delta[a, t] * (y[e, t] - centre[a, e]) for t in range(T)) for e in range(5)]
+        for a in range(3)
+    ]
     close(got, want, dtype)
     back = nest(product(Number("2.0"), Load("delta", (i,)), difference), loop("i", "unit", I))
     got = run(kernel(tensor("delta_Y", J), [("j", "unit", J)], back), [Y, C, D], y, centre, delta, I=3, J=5)
-    want = [[2 * sum(delta[a, t] * (y[e, t] - centre[a, e]) for a in range(3)) for t in range(T)] for e in range(5)]
+    want = [
+        [2 * sum(delta[a, t] * (y[e, t] - centre[a, e]) for a in range(3)) for t in range(T)]
+        for e in range(5)
+    ]
     close(got, want, dtype)
 
 
@@ -366,14 +411,22 @@ def test_softmax_stages(dtype: type, T: int) -> None:
     a = np.concatenate([drawn(dtype, 4, T), np.full((1, T), 1000, dtype)])
     largest = run(kernel(m, [], nest(Load("A", (i,)), loop("i", "unit", I), combine="max")), [A], a, I=5)
     close(largest, a.max(axis=0), dtype)
-    stored = kernel(m, [], nest(Load("A", (i,)), loop("i", "unit", I), combine="max", position=i), position=tensor("P"))
+    stored = kernel(
+        m, [], nest(Load("A", (i,)), loop("i", "unit", I), combine="max", position=i), position=tensor("P")
+    )
     ties = np.round(a)
     ties[1, 0] = math.nan
     values, where = run(stored, [A], ties, I=5)
     np.testing.assert_equal(values, ties.max(axis=0))
     assert where.dtype == dtype and where[0] == 1
     e = Call("exp", (Call("add", (Load("A", (i,)), Call("neg", (Load("m", ()),)))),))
-    S = run(kernel(tensor("S"), [], nest(Temporary("s0"), loop("i", "unit", I), temporaries=(("s0", e),))), [A, m], a, largest, I=5)
+    S = run(
+        kernel(tensor("S"), [], nest(Temporary("s0"), loop("i", "unit", I), temporaries=(("s0", e),))),
+        [A, m],
+        a,
+        largest,
+        I=5,
+    )
     close(S, np.exp(a.astype(float) - largest).sum(axis=0), dtype)
     out = Call("div", (Temporary("s1"), Load("S", ())))
     k = kernel(tensor("Z", I), [("i", "unit", I)], result=out, temporaries=(("s1", e),))
@@ -386,7 +439,11 @@ def test_mean_over_everything(dtype: type, T: int) -> None:
     Y, y = tensor("Y", J, H), drawn(dtype, 2, 5, T)
     content = nest(Load("Y", (j, x)), loop("j", "map", J), loop("x", "coordinate", H))
     mean = Call("div", (Accumulator(0), FromInteger(times(J, H))))
-    close(run(kernel(tensor("m"), [], content, result=mean), [Y], y, J=2, H=5), y.astype(float).mean(axis=(0, 1)), dtype)
+    close(
+        run(kernel(tensor("m"), [], content, result=mean), [Y], y, J=2, H=5),
+        y.astype(float).mean(axis=(0, 1)),
+        dtype,
+    )
     total = run(kernel(tensor("g", samples=False), [], content), [Y], y, J=2, H=5)
     close(total, y.astype(float).sum(), dtype)
 
@@ -399,7 +456,15 @@ def test_axes_that_the_body_does_not_have(dtype: type) -> None:
     tensors = [tensor("b", I, samples=False)]
     got = run(kernel(tensor("Z", I), [("i", "map", I)], content), tensors, b, I=2, J=3, H=4, samples=5)
     close(got, np.repeat(12 * b.astype(float)[:, None], 5, axis=1), dtype)
-    got = run(kernel(tensor("g", I, samples=False), [("i", "map", I)], content), tensors, b, I=2, J=3, H=4, samples=5)
+    got = run(
+        kernel(tensor("g", I, samples=False), [("i", "map", I)], content),
+        tensors,
+        b,
+        I=2,
+        J=3,
+        H=4,
+        samples=5,
+    )
     close(got, 60 * b.astype(float), dtype)
     ramp = nest(product(FromInteger(plus(x, i)), Load("b", (i,))), loop("x", "coordinate", H))
     got = run(kernel(tensor("g", I, samples=False), [("i", "map", I)], ramp), tensors, b, I=2, H=4, samples=5)
@@ -411,7 +476,12 @@ def test_samples_summed_over_the_result(dtype: type) -> None:
     """Where the result reads samples, t is summed after it, not before."""
     Y, y = tensor("Y", J), drawn(dtype, 3, 4)
     square = nest(Call("pow", (Load("Y", (j,)), Number("2"))), loop("j", "unit", J))
-    k = kernel(tensor("g", I, samples=False), [("i", "unit", I)], square, result=product(Accumulator(0), Load("Y", (i,))))
+    k = kernel(
+        tensor("g", I, samples=False),
+        [("i", "unit", I)],
+        square,
+        result=product(Accumulator(0), Load("Y", (i,))),
+    )
     close(run(k, [Y], y, I=2, J=3), ((y**2).sum(axis=0) * y[:2]).sum(axis=1), dtype)
 
 
@@ -419,7 +489,11 @@ def test_samples_summed_over_the_result(dtype: type) -> None:
 def test_views_are_not_returned(dtype: type) -> None:
     Y, y = tensor("Y", J, H), drawn(dtype, 2, 5, 3)
     axes = [("j", "map", J), ("x", "coordinate", X)]
-    for index, want in ((x, y[:, :2]), (plus(times(Integer(2), x), ONE), y[:, 1:5:2]), (plus(Integer(3), minus(x)), y[:, [3, 2]])):
+    for index, want in (
+        (x, y[:, :2]),
+        (plus(times(Integer(2), x), ONE), y[:, 1:5:2]),
+        (plus(Integer(3), minus(x)), y[:, [3, 2]]),
+    ):
         got = run(kernel(tensor("Z", J, X), axes, result=Load("Y", (j, index))), [Y], y, J=2, H=5, X=2)
         close(got, want, dtype)
         assert not np.shares_memory(got, y)
@@ -434,22 +508,35 @@ def test_loops_with_bounds_that_depend_on_the_output(dtype: type) -> None:
         upper = IntOp("min", (H, plus(x, ONE)))
         congruent = Condition(IntOp("mod", (plus(n, minus(lower)), Integer(step))), "==", ZERO)
         conditions = (Condition(n, ">=", lower), Condition(n, "<", upper), congruent)
-        content = Nest((Loop("n", "coordinate", H, lower, upper, Integer(step)),), (), conditions, (), Load("Y", (n,)))
+        content = Nest(
+            (Loop("n", "coordinate", H, lower, upper, Integer(step)),), (), conditions, (), Load("Y", (n,))
+        )
         got = run(kernel(tensor("Z", X), [("x", "coordinate", X)], content), [Y], y, H=6, X=8)
-        close(got, [sum((y[v] for v in range(-(-a // 2), min(6, a + 1), step)), np.zeros(3)) for a in range(8)], dtype)
+        close(
+            got,
+            [sum((y[v] for v in range(-(-a // 2), min(6, a + 1), step)), np.zeros(3)) for a in range(8)],
+            dtype,
+        )
 
 
-# ---------------------------------------------------------------------------------------------------------- the text
+# --------------------------------------------------------------------------------------------------- the text
 def dense_kernel() -> tuple[Kernel, dict[str, Tensor]]:
     body = product(Load("w", (i, j)), Load("Y", (j,)))
-    k = kernel(tensor("Z", I), [("i", "unit", I)], nest(body, loop("j", "unit", J)), text="Z[i] = sum over j of w[i, j] * Y[j]")
+    k = kernel(
+        tensor("Z", I),
+        [("i", "unit", I)],
+        nest(body, loop("j", "unit", J)),
+        text="Z[i] = sum over j of w[i, j] * Y[j]",
+    )
     return k, {"Y": tensor("Y", J), "w": tensor("w", I, J, samples=False)}
 
 
 def test_text() -> None:
     k, tensors = dense_kernel()
     source = numpy_source(
-        [k, replace(k, name="g", text=r"\sum_j " "" + "very long " * 40)], tensors, {"equation": "17", "digest": "1f"}
+        [k, replace(k, name="g", text=r"\sum_j " "" + "very long " * 40)],
+        tensors,
+        {"equation": "17", "digest": "1f"},
     )
     assert "# equation: 17\n# digest: 1f\n" in source and "import numpy" not in source
     module = ast.parse(source)
@@ -471,7 +558,11 @@ def test_text_does_not_depend_on_hash_order() -> None:
     )
     outputs = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("0", "1")
     }
@@ -489,7 +580,9 @@ def test_refused() -> None:
     refused("undeclared tensor V", nests=(replace(content, body=Load("V", (j,))),))
     refused("Y has 1 indices, not 2", nests=(replace(content, body=Load("Y", (j, j))),))
     refused("the name q is not bound", nests=(replace(content, body=Load("Y", (Name("q"),))),))
-    refused("maximum over samples", nests=(replace(content, combine="max"),), output=tensor("Z", I, samples=False))
+    refused(
+        "maximum over samples", nests=(replace(content, combine="max"),), output=tensor("Z", I, samples=False)
+    )
     refused("0 axes for 1 indices", axes=())
     refused("no nest gives the position", position=tensor("P", I))
     refused("cannot print Accumulator", result=Accumulator(1))
@@ -497,6 +590,9 @@ def test_refused() -> None:
     shadow = nest(Load("Y", (Name("np"),)), loop("np", "unit", J))
     refused("'np' cannot be a name", nests=(shadow,))
     lets = (Let("a", plus(Name("b"), ONE)), Let("b", plus(Name("a"), ONE)))
-    refused("a is computed from b before b is known", nests=(replace(content, lets=lets, body=Load("Y", (Name("a"),))),))
+    refused(
+        "a is computed from b before b is known",
+        nests=(replace(content, lets=lets, body=Load("Y", (Name("a"),))),),
+    )
     inverse = Load("Y", (IntOp("inverse", (j, I)),))
     refused("inverse over the array axes", nests=(replace(content, body=inverse),))

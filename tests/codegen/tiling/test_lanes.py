@@ -1,4 +1,6 @@
-"""Which axis fills the lanes where samples do not: what the access maps allow, stated by hand for layers known and unknown."""
+"""Which axis fills the lanes where samples do not: what the access maps allow, stated by hand for
+layers known and unknown.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,25 @@ EXPECTED = {
         "gradient_w": ("x1", "reduction"),  # the outputs are windows, which are short
         "delta_Y": ("j", "output"),  # y enters conditions and solved indices
     },
-    "max_pooling": {"forward_Z": ("x1", "output"), "delta_Y": None},  # the delta compares a position that depends on y
+    "max_pooling": {
+        "forward_Z": ("x1", "output"),
+        "delta_Y": None,
+    },  # the delta compares a position that depends on y
     "softmax": {
         "forward_A": ("j", "reduction"),
         "forward_m": None,  # the largest of all
         "forward_S": ("k", "reduction"),
         "head_ce_delta": ("i", "output"),
     },
-    "radial_basis": {"forward_R": ("j", "reduction"), "gradient_c": ("j", "output"), "gradient_beta": ("i", "output")},
+    "radial_basis": {
+        "forward_R": ("j", "reduction"),
+        "gradient_c": ("j", "output"),
+        "gradient_beta": ("i", "output"),
+    },
     "irregular": {"forward_Z": None, "gradient_w": None},  # tables
-    "locally_connected": {"delta_Y": ("y0", "output")},  # w[i, j, y - u, u] and delta[i, y - u] move along with y
+    "locally_connected": {
+        "delta_Y": ("y0", "output")
+    },  # w[i, j, y - u, u] and delta[i, y - u] move along with y
     "depthwise": {"forward_Z": ("x0", "output"), "gradient_w": ("x0", "reduction")},
 }
 OPTIONS = {"convolution": {"rank": 2, "connections": "full"}, "max_pooling": {"rank": 2}}
@@ -63,7 +74,15 @@ def kernel(body: Load | Call, extent: Size = Size("J")) -> Kernel:
     loop = Loop("j", "unit", extent, Integer(0), extent, Integer(1))
     axis = Axis("i", "unit", Size("I"))
     output = Tensor("Z", "output", (Size("I"),), True)
-    return Kernel("forward_Z", "forward", "Z", output, (axis,), (Nest((loop,), (), (), (), body),), Load("Z", (Name("i"),)))
+    return Kernel(
+        "forward_Z",
+        "forward",
+        "Z",
+        output,
+        (axis,),
+        (Nest((loop,), (), (), (), body),),
+        Load("Z", (Name("i"),)),
+    )
 
 
 TENSORS = {

@@ -1,4 +1,6 @@
-"""Strips: which axis has them follows from the access maps, and the text walks them inside the outermost loop."""
+"""Strips: which axis has them follows from the access maps, and the text walks them inside the
+outermost loop.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def cache_tile(tiling: Tiling) -> str:
 
 
 @pytest.mark.parametrize(("rank", "axis"), [(1, ""), (2, "u0"), (3, "u0")])
-def test_the_outermost_axis_of_a_window_is_a_cache_tile_where_a_loop_is_left_inside(rank: int, axis: str) -> None:
+def test_the_outermost_axis_of_a_window_is_a_cache_tile_where_a_loop_is_left_inside(
+    rank: int, axis: str
+) -> None:
     tiling = choose(*derived("convolution", "gradient_w", rank=rank, connections="full"))
     assert cache_tile(tiling) == axis
 
@@ -51,4 +55,6 @@ def test_a_point_of_a_cache_tile_takes_its_accumulators_and_puts_them_back() -> 
     given = next(n for n, line in enumerate(lines) if re.match(r"cached0\[n_u0\]\S+ = acc0", line))
     sums = [n for n, line in enumerate(lines) if line.startswith("acc0") and "+=" in line]
     assert outer < walk < taken < min(sums) <= max(sums) < given
-    assert text.nests[0].accumulators == "cached0" and any("lane_sum(cached0[n_u0]" in line.text for line in text.store)
+    assert text.nests[0].accumulators == "cached0" and any(
+        "lane_sum(cached0[n_u0]" in line.text for line in text.store
+    )

@@ -1,4 +1,6 @@
-"""Layers on symbolic tensors: the interpreter run exactly, and small helpers to write the paper's tables as loops."""
+"""Layers on symbolic tensors: the interpreter run exactly, and small helpers to write the paper's
+tables as loops.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,15 @@ Entries = dict[tuple[int, ...], Any]
 
 
 def symbolic(
-    family: Family, shape: Any, relations: Relations | None = None, options: dict[str, Any] | None = None, **sizes: Any
+    family: Family,
+    shape: Any,
+    relations: Relations | None = None,
+    options: dict[str, Any] | None = None,
+    **sizes: Any,
 ) -> LayerRun:
-    """The layer with a symbol for every entry of its input, parameters and output delta; every kernel has run."""
+    """The layer with a symbol for every entry of its input, parameters and output delta; every kernel
+    has run.
+    """
     run = LayerRun(derived(family, **(options or {})), shape, relations, 1, EXACT, **sizes)
     for name in ("Y", *run.parameters, "delta_Z"):
         entries = run.fill(name, lambda: 0)
@@ -33,4 +41,6 @@ def without_sample(entries: Entries) -> Entries:
 
 def equal(derived: Entries, expected: Entries) -> bool:
     """The same keys, and every difference is 0 as a polynomial."""
-    return derived.keys() == expected.keys() and all(sp.expand(derived[k] - expected[k]) == 0 for k in derived)
+    return derived.keys() == expected.keys() and all(
+        sp.expand(derived[k] - expected[k]) == 0 for k in derived
+    )

@@ -1,7 +1,8 @@
-"""The derived convolution against its definition by scattering (ledger B and X24): stride, dilation, padding, connections, tables.
+"""The derived convolution against its definition by scattering (ledger B and X24): stride, dilation, padding,
+connections, tables.
 
-Values are small integers held in floats, so that every comparison is exact.  The interpreter also compares the loops' tight bounds
-with their full extents (``tests.interpreter.Mismatch``).
+Values are small integers held in floats, so that every comparison is exact.  The interpreter also compares
+the loops' tight bounds with their full extents (``tests.interpreter.Mismatch``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ GRID = [
     (H, M, k, d, p, q)
     for H, M, k, d, (p, q) in product(range(1, 13), (1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 4), PADDINGS)
     if H + p + q - d * (M - 1) >= 1
-] + [(H, M, k, d, p, p) for H, M, k, d, p in product((6, 9), (2, 3), (5, 6), (5, 6), (6, 7))]  # steps beyond the kernel
+] + [
+    (H, M, k, d, p, p) for H, M, k, d, p in product((6, 9), (2, 3), (5, 6), (5, 6), (6, 7))
+]  # steps beyond the kernel
 
 
 def draw(run: LayerRun, rng: random.Random) -> None:
@@ -32,7 +35,9 @@ def draw(run: LayerRun, rng: random.Random) -> None:
 
 
 def scatter(run: LayerRun, rows: list[tuple[int, int, int]], shared: bool) -> Values:
-    """Z, delta_Y and the gradients by the definition: every (connection, output coordinate, tap) adds its term."""
+    """Z, delta_Y and the gradients by the definition: every (connection, output coordinate, tap) adds
+    its term.
+    """
     env, v = run.env, run.values
     rank = len(next(iter(v["Y"]))) - 2
     d = range(rank)
@@ -108,17 +113,30 @@ def test_every_rank_on_random_configurations(rank: int, count: int) -> None:
 
 
 def random_table(rng: random.Random, rank: int) -> tuple[LayerRun, list[tuple[int, int, int]]] | None:
-    """Maps and kernels of different sizes, connections in any order, repeated, shared kernels, maps without connections."""
+    """Maps and kernels of different sizes, connections in any order, repeated, shared kernels, maps
+    without connections.
+    """
     I, J, Q = rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 3)
     shapes = [tuple(rng.randint(2, 7 - rank) for _ in range(rank)) for _ in range(J)]
     rows = [(rng.randrange(I), rng.randrange(J), rng.randrange(Q)) for _ in range(rng.randint(0, 5))]
     sizes: dict[str, Any] = {}
     for r in range(rank):
-        sizes |= {f"M{r}": [rng.randint(1, 3) for _ in range(Q)], f"k{r}": rng.randint(1, 3), f"d{r}": rng.randint(1, 2)}
+        sizes |= {
+            f"M{r}": [rng.randint(1, 3) for _ in range(Q)],
+            f"k{r}": rng.randint(1, 3),
+            f"d{r}": rng.randint(1, 2),
+        }
         sizes |= {f"p{r}": rng.randint(0, 2), f"q{r}": rng.randint(0, 2)}
     relation = {"i": [i for i, _, _ in rows], "j": [j for _, j, _ in rows], "q": [q for _, _, q in rows]}
-    run = LayerRun(derived(convolution, rank=rank, connections="table"), shapes, {"D": relation},
-                   I=I, Q=Q, empty=rng.randint(1, 2), **sizes)  # fmt: skip
+    run = LayerRun(
+        derived(convolution, rank=rank, connections="table"),
+        shapes,
+        {"D": relation},
+        I=I,
+        Q=Q,
+        empty=rng.randint(1, 2),
+        **sizes,
+    )
     if any(x < 1 for r in range(rank) for x in run.env[f"X{r}"]):
         return None
     return run, rows
@@ -144,7 +162,18 @@ def test_the_number_of_taps_is_that_of_form_f2() -> None:
     for H, M, k, d, p, q in GRID[::7]:
         X = (H + p + q - d * (M - 1) - 1) // k + 1
         for y in range(H):
-            env: Environment = {"I": 1, "J": 1, "M0": M, "k0": k, "d0": d, "p0": p, "H0": H, "X0": X, "j": 0, "y0": y}
+            env: Environment = {
+                "I": 1,
+                "J": 1,
+                "M0": M,
+                "k0": k,
+                "d0": d,
+                "p0": p,
+                "H0": H,
+                "X0": X,
+                "j": 0,
+                "y0": y,
+            }
             taps = [env["u0"] for _ in visit(env)]
             assert taps == [u for u in range(M) if (y + p - d * u) % k == 0 and 0 <= (y + p - d * u) // k < X]
 

@@ -1,7 +1,8 @@
 """Tables 4 to 8 of the paper as the ledger corrects them, and the printed forms that fail (errata X...).
 
-The derived kernels run on symbols over small index sets; the tables are written here as loops.  Equality is that of polynomials.
-phi' is the factor that a kernel marked ``dphi`` takes from the layer below, so it is left out on both sides.
+The derived kernels run on symbols over small index sets; the tables are written here as loops.  Equality is
+that of polynomials.  phi' is the factor that a kernel marked ``dphi`` takes from the layer below, so it is
+left out on both sides.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from itertools import permutations, product
 
 import pytest
 import sympy as sp
-from phiz.derive.layers import convolution, dense, linear_combination, max_pooling, radial_basis, subsampling, vanilla_subsampling
+from phiz.derive.layers import (
+    convolution,
+    dense,
+    linear_combination,
+    max_pooling,
+    radial_basis,
+    subsampling,
+    vanilla_subsampling,
+)
 
 from tests.derive.adjoint.paper import Entries, equal, symbolic, without_sample
 from tests.harness import LayerRun, derived
@@ -22,7 +31,7 @@ def delta_kernel_takes_phi(run: LayerRun) -> bool:
     return kernel.finish == "dphi"
 
 
-# ------------------------------------------------------------------------------------------------- Table 4, equations 33-41
+# ----------------------------------------------------------------------------------- Table 4, equations 33-41
 @pytest.fixture(scope="module")
 def perceptron() -> tuple[LayerRun, dict[str, Entries]]:
     run = symbolic(dense, (3,), I=2)
@@ -48,7 +57,8 @@ def test_x11_the_delta_in_the_sum_over_i_is_delta_i() -> None:
 
     def equation_37(printed: bool) -> Entries:
         return {
-            (k, j): sum(d[j if printed else i,] * sp.diff(z[i,], w[k, j]) for i in range(2)) for k, j in product(range(2), repeat=2)
+            (k, j): sum(d[j if printed else i,] * sp.diff(z[i,], w[k, j]) for i in range(2))
+            for k, j in product(range(2), repeat=2)
         }
 
     assert equal(run.values["gradient_w"], equation_37(printed=False))
@@ -57,7 +67,9 @@ def test_x11_the_delta_in_the_sum_over_i_is_delta_i() -> None:
 
 
 def test_x1_the_tangent_recursion_sums_over_the_layer_below() -> None:
-    """Equation 4 prints dY_i^(L-1) inside the sum over j; with dY_j^(L-1) it gives the derived gradient of two layers."""
+    """Equation 4 prints dY_i^(L-1) inside the sum over j; with dY_j^(L-1) it gives the derived gradient
+    of two layers.
+    """
     below = symbolic(dense, (2,), options={"bias": False}, I=2)
     y1 = without_sample(below.values["Z"])  # phi = identity
     above = LayerRun(derived(dense, bias=False), (2,), arithmetic=EXACT, I=2)
@@ -82,12 +94,17 @@ def test_x1_the_tangent_recursion_sums_over_the_layer_below() -> None:
     assert not equal(below.values["gradient_w"], {m: equation_4(m, printed=True) for m in w1})
 
 
-# ------------------------------------------------------------------------------------------------------ equations 54, 55
+# ------------------------------------------------------------------------------------------- equations 54, 55
 def test_x15_the_output_combines_the_functions_of_the_layer_below() -> None:
-    """Equation 55 prints the centre c_i of the output's own index; with c_j each output mixes all functions of D_i."""
+    """Equation 55 prints the centre c_i of the output's own index; with c_j each output mixes all
+    functions of D_i.
+    """
     y, c = [1, 2], {(j, k): (2 * j - k) for j in range(3) for k in range(2)}
     units = LayerRun(derived(radial_basis), (2,), arithmetic=EXACT, I=3)
-    units.values |= {"Y": {(k, 0): sp.Integer(v) for k, v in enumerate(y)}, "c": {k: sp.Integer(v) for k, v in c.items()}}
+    units.values |= {
+        "Y": {(k, 0): sp.Integer(v) for k, v in enumerate(y)},
+        "c": {k: sp.Integer(v) for k, v in c.items()},
+    }
     units.values["beta"] = {(j,): sp.log(2) for j in range(3)}
     rho = without_sample(units.forward())
     distance = [sum((y[k] - c[j, k]) ** 2 for k in range(2)) for j in range(3)]
@@ -104,7 +121,7 @@ def test_x15_the_output_combines_the_functions_of_the_layer_below() -> None:
     assert not equal(z, {(i,): sum(a[i, j] * rho[i,] for j in D[i]) for i in D})  # as printed
 
 
-# ------------------------------------------------------------------------------------------------- Table 5, equations 60-81
+# ----------------------------------------------------------------------------------- Table 5, equations 60-81
 H, M, D = (3, 4), (2, 3), {0: [0, 1], 1: [1]}
 O = tuple(h - m + 1 for h, m in zip(H, M, strict=True))
 C = {j: [i for i in D if j in D[i]] for j in range(2)}
@@ -124,7 +141,9 @@ class Convolution:
         relation = {"D": {"i": [i for i, _ in ROWS], "j": [j for _, j in ROWS], "q": q}}
         count = max(q) + 1
         sizes = {"M0": [M[0]] * count, "M1": [M[1]] * count}
-        self.run = symbolic(convolution, [H, H], relation, {"rank": 2, "connections": "table"}, I=2, Q=count, **sizes)
+        self.run = symbolic(
+            convolution, [H, H], relation, {"rank": 2, "connections": "table"}, I=2, Q=count, **sizes
+        )
         self.Y, self.Z, self.delta, self.delta_Y = (
             without_sample(self.run.values[name]) for name in ("Y", "Z", "delta_Z", "delta_Y")
         )
@@ -184,7 +203,9 @@ def padded(c: Convolution, i: int, pad: tuple[int, int]) -> dict[tuple[int, int]
     return {(x, y): c.delta.get((i, x - pad[0], y - pad[1]), sp.S.Zero) for x, y in box(*size)}
 
 
-def star(image: dict[tuple[int, int], sp.Expr], kernel: dict[tuple[int, int], sp.Expr]) -> dict[tuple[int, int], sp.Expr]:
+def star(
+    image: dict[tuple[int, int], sp.Expr], kernel: dict[tuple[int, int], sp.Expr]
+) -> dict[tuple[int, int], sp.Expr]:
     """Equation 61 with taps 0..M-1, on every coordinate where it is defined."""
     size = [1 + max(key[r] for key in image) - M[r] + 1 for r in range(2)]
     return {(x, y): sum(image[x + u, y + v] * kernel[u, v] for u, v in box(*M)) for x, y in box(*size)}
@@ -218,7 +239,9 @@ def test_x18_the_padding_is_m_minus_1(image: Convolution) -> None:
 
 
 def test_x19_the_correlation_is_shifted_by_m_minus_1(image: Convolution) -> None:
-    """Equation 72 at the same (x, y) fails; at (x - M_u + 1, y - M_v + 1) it is an identity.  delta~ is 0 outside S_i."""
+    """Equation 72 at the same (x, y) fails; at (x - M_u + 1, y - M_v + 1) it is an identity.  delta~ is
+    0 outside S_i.
+    """
 
     def equation_72(shift: tuple[int, int]) -> Entries:
         return {
@@ -239,7 +262,10 @@ def test_table_5_gradients(image: Convolution, shared_image: Convolution) -> Non
     def term(c: Convolution, i: int, j: int, u: tuple[int, ...]) -> sp.Expr:
         return sum(c.delta[(i, *x)] * c.Y[j, x[0] + u[0], x[1] + u[1]] for x in box(*O))
 
-    assert equal(image.run.values["gradient_w"], {(KERNEL[p, q], *u): term(image, p, q, u) for p, q in ROWS for u in box(*M)})
+    assert equal(
+        image.run.values["gradient_w"],
+        {(KERNEL[p, q], *u): term(image, p, q, u) for p, q in ROWS for u in box(*M)},
+    )
     one_per_map = {(i, *u): sum(term(shared_image, i, j, u) for j in D[i]) for i in D for u in box(*M)}
     assert equal(shared_image.run.values["gradient_w"], one_per_map)
     printed = {(i, *u): sum(term(shared_image, i, j, u) for j in C[i]) for i in D for u in box(*M)}
@@ -259,7 +285,7 @@ def test_x21_an_absent_connection_has_no_gradient() -> None:
     assert printed != 0
 
 
-# ------------------------------------------------------------------------------------------------- Table 6, equations 86-97
+# ----------------------------------------------------------------------------------- Table 6, equations 86-97
 RAGGED, K = (5, 4), (2, 3)
 WHOLE = tuple(h // k for h, k in zip(RAGGED, K, strict=True))
 
@@ -284,9 +310,14 @@ class Subsampling:
 def test_table_6(q: list[int]) -> None:
     s = Subsampling(q)
     b = s.run.values["b"]
-    assert equal(s.Z, {(i, *x): sum(s.alpha[i, j] * s.window(j, x) for j in D[i]) + b[i,] for i in D for x in box(*WHOLE)})
+    assert equal(
+        s.Z,
+        {(i, *x): sum(s.alpha[i, j] * s.window(j, x) for j in D[i]) + b[i,] for i in D for x in box(*WHOLE)},
+    )
     inside = {
-        (j, x, y): sum(s.alpha[i, j] * s.delta.get((i, x // K[0], y // K[1]), 0) for i in C[j]) for j in C for x, y in box(*RAGGED)
+        (j, x, y): sum(s.alpha[i, j] * s.delta.get((i, x // K[0], y // K[1]), 0) for i in C[j])
+        for j in C
+        for x, y in box(*RAGGED)
     }
     assert equal(s.delta_Y, inside)  # equation 92 with the indicator of X25
     terms = {row: sum(s.delta[(row[0], *x)] * s.window(row[1], x) for x in box(*WHOLE)) for row in ROWS}
@@ -300,12 +331,19 @@ def test_table_6_with_one_input_map() -> None:
     """Equations 87 and 93: j = i."""
     run = symbolic(subsampling, (2, 5), K0=2)
     Y, delta, alpha, b = (run.values[name] for name in ("Y", "delta_Z", "alpha", "b"))
-    assert equal(run.values["Z"], {(i, x, 0): alpha[i,] * (Y[i, 2 * x, 0] + Y[i, 2 * x + 1, 0]) + b[i,] for i, x in box(2, 2)})
-    assert equal(run.values["delta_Y"], {(j, x, 0): alpha[j,] * delta.get((j, x // 2, 0), 0) for j, x in box(2, 5)})
+    assert equal(
+        run.values["Z"],
+        {(i, x, 0): alpha[i,] * (Y[i, 2 * x, 0] + Y[i, 2 * x + 1, 0]) + b[i,] for i, x in box(2, 2)},
+    )
+    assert equal(
+        run.values["delta_Y"], {(j, x, 0): alpha[j,] * delta.get((j, x // 2, 0), 0) for j, x in box(2, 5)}
+    )
 
 
 def test_x25_the_leftover_edge_has_no_delta() -> None:
-    """Equation 92 reads delta at floor(x / K), which is outside S for the leftover row and column; the derived one is 0 there."""
+    """Equation 92 reads delta at floor(x / K), which is outside S for the leftover row and column; the
+    derived one is 0 there.
+    """
     s = Subsampling([0, 1, 2])
     outside = [(j, x, y) for j in C for x, y in box(*RAGGED) if (x // K[0], y // K[1]) not in box(*WHOLE)]
     assert len(outside) == 2 * (5 * 4 - 4 * 3)
@@ -314,14 +352,17 @@ def test_x25_the_leftover_edge_has_no_delta() -> None:
         with pytest.raises(KeyError):
             s.delta[C[j][0], x // K[0], y // K[1]]
     clamped = {
-        (j, x, y): sum(s.alpha[i, j] * s.delta[i, min(x // K[0], WHOLE[0] - 1), min(y // K[1], WHOLE[1] - 1)] for i in C[j])
+        (j, x, y): sum(
+            s.alpha[i, j] * s.delta[i, min(x // K[0], WHOLE[0] - 1), min(y // K[1], WHOLE[1] - 1)]
+            for i in C[j]
+        )
         for j in C
         for x, y in box(*RAGGED)
     }
     assert not equal(s.delta_Y, clamped)
 
 
-# ------------------------------------------------------------------------------------------------ Table 7, equations 98-100
+# ---------------------------------------------------------------------------------- Table 7, equations 98-100
 def pooled(values: list[int], H0: int, H1: int, k: tuple[int, int]) -> LayerRun:
     run = LayerRun(derived(max_pooling, rank=2), (1, H0, H1), arithmetic=EXACT, K0=k[0], K1=k[1])
     run.values["Y"] = {(0, *x, 0): sp.Integer(v) for x, v in zip(box(H0, H1), values, strict=True)}
@@ -333,7 +374,9 @@ def pooled(values: list[int], H0: int, H1: int, k: tuple[int, int]) -> LayerRun:
 
 @pytest.mark.parametrize("order", [*permutations(range(4)), (1, 1, 0, 1), (2, 2, 2, 2), (0, 3, 3, 3)])
 def test_table_7_on_every_order_of_a_window(order: tuple[int, ...]) -> None:
-    """One 2x2 window and a leftover column: the delta goes to the first maximiser in row-major order (X28), and to no other."""
+    """One 2x2 window and a leftover column: the delta goes to the first maximiser in row-major order
+    (X28), and to no other.
+    """
     values = [order[0], order[1], 9, order[2], order[3], 9]
     run = pooled(values, 2, 3, (2, 2))
     assert run.values["Z"] == {(0, 0, 0, 0): max(order)}
@@ -354,20 +397,25 @@ def test_table_7_on_ragged_maps() -> None:
     for x, y in box(3, 5):
         cell = (x // 2, y // 2)
         points = [(2 * cell[0] + u, 2 * cell[1] + v) for u, v in box(2, 2)]
-        chosen = cell in box(1, 2) and max(points, key=lambda p: Y[p]) == (x, y)  # max keeps the first of ties
+        chosen = cell in box(1, 2) and max(points, key=lambda p: Y[p]) == (
+            x,
+            y,
+        )  # max keeps the first of ties
         expected[0, x, y, 0] = run.values["delta_Z"][0, *cell, 0] if chosen else 0
     assert run.values["delta_Y"] == expected
     assert delta_kernel_takes_phi(run)
 
 
-# ----------------------------------------------------------------------------------------------- Table 8, equations 101-103
+# --------------------------------------------------------------------------------- Table 8, equations 101-103
 @pytest.mark.parametrize(("H0", "K0"), [(4, 2), (5, 2), (7, 3), (2, 3), (1, 1)])
 def test_table_8(H0: int, K0: int) -> None:
     run = symbolic(vanilla_subsampling, (2, H0, 2), options={"rank": 2}, K0=K0, K1=1)
     Y, delta = run.values["Y"], run.values["delta_Z"]
     kept = -(-H0 // K0)  # ceil: every x with x K in S (ledger D7)
     assert equal(run.values["Z"], {(i, x, y, 0): Y[i, K0 * x, y, 0] for i, x, y in box(2, kept, 2)})
-    expected = {(j, x, y, 0): delta[j, x // K0, y, 0] if x % K0 == 0 else sp.S.Zero for j, x, y in box(2, H0, 2)}
+    expected = {
+        (j, x, y, 0): delta[j, x // K0, y, 0] if x % K0 == 0 else sp.S.Zero for j, x, y in box(2, H0, 2)
+    }
     assert equal(run.values["delta_Y"], expected)
     assert delta_kernel_takes_phi(run)
 

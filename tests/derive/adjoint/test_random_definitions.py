@@ -1,7 +1,9 @@
-"""Random layers against their definition: affine accesses, conditions and extents drawn at random, exact integer arithmetic.
+"""Random layers against their definition: affine accesses, conditions and extents drawn at random, exact
+integer arithmetic.
 
-Each layer is one or two sums of products of input and weight over random index variables, with random ``where=`` conditions.  The
-oracle enumerates every point of every index, keeps those where the conditions hold, and scatters deltas and gradients.
+Each layer is one or two sums of products of input and weight over random index variables, with random
+``where=`` conditions.  The oracle enumerates every point of every index, keeps those where the conditions
+hold, and scatters deltas and gradients.
 """
 
 from __future__ import annotations
@@ -106,7 +108,9 @@ def expected(run: LayerRun, terms: list[Term]) -> dict[str, dict[tuple[int, ...]
         for (i, *x, t), j in product(v["delta_Z"], range(sizes["J"])):
             for values in product(*ranges):
                 point = {f"x{r}": c for r, c in enumerate(x)} | dict(zip(term.loops, values, strict=True))
-                if any(a.value(point, sizes) != 0 for a in term.zero) or any(a.value(point, sizes) < 0 for a in term.positive):
+                if any(a.value(point, sizes) != 0 for a in term.zero) or any(
+                    a.value(point, sizes) < 0 for a in term.positive
+                ):
                     continue
                 read = (j, *(a.value(point, sizes) for a in term.access), t)
                 if read not in v["Y"]:
@@ -126,7 +130,14 @@ def test_a_random_layer_is_its_definition(seed: int) -> None:
     derivation = define(terms, rank)
     for _ in range(4):
         shape = (rng.randint(1, 2), *(rng.randint(1, 5) for _ in range(rank)))
-        run = LayerRun(derivation, shape, A=rng.randint(1, 4), B=rng.randint(1, 4), k=rng.randint(1, 3), n=rng.randint(1, 2))
+        run = LayerRun(
+            derivation,
+            shape,
+            A=rng.randint(1, 4),
+            B=rng.randint(1, 4),
+            k=rng.randint(1, 3),
+            n=rng.randint(1, 2),
+        )
         for name in ("Y", *run.parameters, "delta_Z"):
             run.fill(name, lambda: float(rng.randint(-3, 3)))
         run.run("forward", "delta", "gradient")

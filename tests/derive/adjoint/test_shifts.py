@@ -1,4 +1,6 @@
-"""Shifts: the proof succeeds where Z does not move, and refuses where it does, also where a careless proof would not notice."""
+"""Shifts: the proof succeeds where Z does not move, and refuses where it does, also where a careless
+proof would not notice.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def test_proved(family) -> None:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize(
-    "family", [softmax_and_one, difference_of_shifts, shift_that_counts, shift_that_decides], ids=lambda f: f.name
+    "family",
+    [softmax_and_one, difference_of_shifts, shift_that_counts, shift_that_decides],
+    ids=lambda f: f.name,
 )
 def test_refused(family) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DefinitionError, match=rf"layer {family.name}: .*m"):
@@ -80,7 +84,10 @@ def test_refused(family) -> None:  # type: ignore[no-untyped-def]
 
 def test_a_large_input_stays_finite() -> None:
     run = LayerRun(derived(softmax_of_input), (3,))
-    run.values |= {"Y": {(0, 0): 2000.0, (1, 0): 1999.0, (2, 0): -2000.0}, "delta_Z": {(n, 0): float(n) for n in range(3)}}
+    run.values |= {
+        "Y": {(0, 0): 2000.0, (1, 0): 1999.0, (2, 0): -2000.0},
+        "delta_Z": {(n, 0): float(n) for n in range(3)},
+    }
     Z = run.forward()
     assert Z[0, 0] == pytest.approx(1 / (1 + np.exp(-1.0)), rel=1e-15)
     assert all(np.isfinite(v) for v in run.backward()["delta_Y"].values())

@@ -1,7 +1,8 @@
-"""Table 3, the output deltas, as the ledger corrects it, and errata X7, X10 and X12 about softmax and cross-entropy.
+"""Table 3, the output deltas, as the ledger corrects it, and errata X7, X10 and X12 about softmax and
+cross-entropy.
 
-The kernels run on exact numbers: logits are multiples of log 2, so that exponentials are rational.  Pairs with activations that
-have no rational values are compared in 40 digits.
+The kernels run on exact numbers: logits are multiples of log 2, so that exponentials are rational.  Pairs
+with activations that have no rational values are compared in 40 digits.
 """
 
 from __future__ import annotations
@@ -32,16 +33,26 @@ def losses() -> dict[str, LossDerivation]:
 
 def table_3(loss: str, target: sp.Expr, output: sp.Expr, slope: sp.Expr) -> sp.Expr:
     """The rows (MSE, any), (CE, any), (CE binary, any): r'(y) phi'(z)."""
-    rows = {"mse": -(target - output), "ce": -target / output, "binary_ce": -(target - output) / (output * (1 - output))}
+    rows = {
+        "mse": -(target - output),
+        "ce": -target / output,
+        "binary_ce": -(target - output) / (output * (1 - output)),
+    }
     return rows[loss] * slope
 
 
 def slope_at(name: str, at: sp.Expr) -> sp.Expr:
-    """phi'(z) by the definition of the one-sided branch that ``at`` lies in, never through phi' in terms of y."""
+    """phi'(z) by the definition of the one-sided branch that ``at`` lies in, never through phi' in
+    terms of y.
+    """
     return sp.diff(PHI[name].phi.rewrite(sp.exp), z).subs(z, at).doit()
 
 
-PAIRS = [("mse", name) for name in PHI] + [("ce", name) for name in POSITIVE] + [("binary_ce", name) for name in UNIT_INTERVAL]
+PAIRS = (
+    [("mse", name) for name in PHI]
+    + [("ce", name) for name in POSITIVE]
+    + [("binary_ce", name) for name in UNIT_INTERVAL]
+)
 
 
 @pytest.mark.parametrize(("loss", "name"), PAIRS)
@@ -61,7 +72,9 @@ def test_the_short_rows_are_exact(losses: dict[str, LossDerivation]) -> None:
 
 
 def test_the_kernels_compute_the_rows(losses: dict[str, LossDerivation]) -> None:
-    """(MSE, linear) and (CE binary, sigmoid) through the kernels, weighted; z = n log 2 gives the rational y = 2^n / (1 + 2^n)."""
+    """(MSE, linear) and (CE binary, sigmoid) through the kernels, weighted; z = n log 2 gives the
+    rational y = 2^n / (1 + 2^n).
+    """
     targets, logits, weight = [sp.Rational(1, 3), 1, 0], [2, -1, 0], sp.Rational(3, 2)
     outputs = [sp.Rational(2**n if n >= 0 else 1, 1 + 2**n if n >= 0 else 2**-n + 1) for n in logits]
     for loss, name in (("mse", "linear"), ("binary_ce", "sigmoid")):
@@ -92,7 +105,7 @@ def test_x10_equation_32_is_the_binary_cross_entropy(losses: dict[str, LossDeriv
     assert LOSS["binary_ce"].outputs == (0.0, 1.0)  # phi must map into (0, 1)
 
 
-# --------------------------------------------------------------------------------------------------- (CE, softmax), X7, X12
+# ------------------------------------------------------------------------------------- (CE, softmax), X7, X12
 W = {(0, 0): 1, (0, 1): -2, (1, 0): 0, (1, 1): 1, (2, 0): 2, (2, 1): 1}  # times log 2
 B, BELOW = [1, 0, -1], [2, 1]
 
@@ -126,7 +139,9 @@ class Softmax:
         return without_sample(self.run.values["delta_Y"])
 
 
-@pytest.fixture(scope="module", params=[[0, 1, 0], [sp.Rational(1, 2), 2, sp.Rational(1, 3)]], ids=["T=1", "T=17/6"])
+@pytest.fixture(
+    scope="module", params=[[0, 1, 0], [sp.Rational(1, 2), 2, sp.Rational(1, 3)]], ids=["T=1", "T=17/6"]
+)
 def coupled(request: pytest.FixtureRequest) -> Softmax:
     return Softmax([sp.sympify(v) for v in request.param])
 
@@ -143,24 +158,37 @@ def test_ce_and_softmax(coupled: Softmax) -> None:
     assert equal(without_sample(c.run.values["delta_A"]), {(i,): -(c.t[i] - c.T * c.y[i]) for i in range(3)})
     for name, entries in by_jacobian.items():
         assert equal(c.run.values[name], entries), name
-    assert equal(c.run.values["gradient_w"], {(k, j): -(c.t[k] - c.T * c.y[k]) * BELOW[j] for k, j in product(range(3), range(2))})
+    assert equal(
+        c.run.values["gradient_w"],
+        {(k, j): -(c.t[k] - c.T * c.y[k]) * BELOW[j] for k, j in product(range(3), range(2))},
+    )
 
 
 def test_x7_equation_30_needs_the_sum_and_t() -> None:
     general = Softmax([sp.Rational(1, 2), sp.Integer(2), sp.Rational(1, 3)])
     derived_delta = general.fused()
-    without_total = {(j,): -sum((general.t[i] - general.y[i]) * general.w[i, j] for i in range(3)) for j in range(2)}
+    without_total = {
+        (j,): -sum((general.t[i] - general.y[i]) * general.w[i, j] for i in range(3)) for j in range(2)
+    }
     assert not equal(derived_delta, without_total)  # T = 1 assumed
     single = Softmax([sp.Integer(0), sp.Integer(1), sp.Integer(0)])
     single.through_the_jacobian()
     d = single.run.values["delta_Z"][1, 0]
     jacobian = single.y[1] * (single.w[1, 0] - sum(single.y[k] * single.w[k, 0] for k in range(3)))
-    assert sp.expand(d * jacobian + single.t[1] * (single.w[1, 0] - sum(single.y[k] * single.w[k, 0] for k in range(3)))) == 0
+    assert (
+        sp.expand(
+            d * jacobian
+            + single.t[1] * (single.w[1, 0] - sum(single.y[k] * single.w[k, 0] for k in range(3)))
+        )
+        == 0
+    )
     assert sp.expand(d * jacobian + (single.t[1] - single.y[1]) * single.w[1, 0]) != 0  # per term, as printed
 
 
 def test_x12_minus_t_over_y_is_not_the_delta_of_table_4(coupled: Softmax) -> None:
-    """Equation 28 fed to W^T delta without the softmax's Jacobian fails; Table 3's row holds before the softmax for T = 1."""
+    """Equation 28 fed to W^T delta without the softmax's Jacobian fails; Table 3's row holds before the
+    softmax for T = 1.
+    """
     c = coupled
     derived_delta = c.fused()
     equation_28 = {(j,): sum(-c.t[i] / c.y[i] * c.w[i, j] for i in range(3)) for j in range(2)}

@@ -55,7 +55,9 @@ def test_what_falls_is_not(phi: sp.Expr) -> None:
     assert not Activation("own", phi).increasing
 
 
-TERM = st.tuples(st.sampled_from((tanh, exp, sigmoid, softplus, lambda e: e)), st.integers(-3, 3), st.integers(-2, 2))
+TERM = st.tuples(
+    st.sampled_from((tanh, exp, sigmoid, softplus, lambda e: e)), st.integers(-3, 3), st.integers(-2, 2)
+)
 
 
 @settings(max_examples=40, deadline=None)

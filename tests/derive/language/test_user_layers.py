@@ -1,7 +1,7 @@
 """Layers that the built-in ones do not name, as definitions under ``tests/layers``.
 
-Each runs through the interpreter: the forward pass against a direct NumPy formula written here without looking at the
-derivation, and every delta and gradient against central differences in float64.
+Each runs through the interpreter: the forward pass against a direct NumPy formula written here without
+looking at the derivation, and every delta and gradient against central differences in float64.
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ class Case:
         return f"{self.family.name}{self.options or ''}{list(self.shape)}{sizes}"
 
 
-def windows(Y: Array, M: list[int], k: list[int], low: list[int], out: list[int], fill: float) -> dict[tuple[int, ...], Array]:
-    """The windows of one map, by output coordinate, as flat arrays; ``fill`` stands outside (NaN leaves out)."""
+def windows(
+    Y: Array, M: list[int], k: list[int], low: list[int], out: list[int], fill: float
+) -> dict[tuple[int, ...], Array]:
+    """The windows of one map, by output coordinate, as flat arrays; ``fill`` stands outside (NaN leaves
+    out).
+    """
     found = {}
     for x in product(*map(range, out)):
         values = []
@@ -72,7 +76,9 @@ def windows(Y: Array, M: list[int], k: list[int], low: list[int], out: list[int]
     return found
 
 
-def pooling(statistic: Callable[[Array], float], window: str = "M", fill: float = np.nan, tiled: bool = False) -> Reference:
+def pooling(
+    statistic: Callable[[Array], float], window: str = "M", fill: float = np.nan, tiled: bool = False
+) -> Reference:
     def reference(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
         d = range(Y.ndim - 1)
         M = [s[f"{window}{r}"] for r in d]
@@ -160,7 +166,9 @@ def layer_norm(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
 
 def group_norm(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
     groups = Y.reshape(s["G"], -1, *Y.shape[1:])
-    return per_map(p["a"], Y) * standardise(groups, tuple(range(1, groups.ndim))).reshape(Y.shape) + per_map(p["b"], Y)
+    return per_map(p["a"], Y) * standardise(groups, tuple(range(1, groups.ndim))).reshape(Y.shape) + per_map(
+        p["b"], Y
+    )
 
 
 def cosine(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
@@ -283,7 +291,9 @@ def network_in_network(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
 
 
 def centred_reference(Y: Array, p: Parameters, s: Mapping[str, Any]) -> Array:
-    return np.array([sum(w * (y - m) for w, y in zip(row, Y, strict=True)) for row, m in zip(p["w"], p["m"], strict=True)])
+    return np.array(
+        [sum(w * (y - m) for w, y in zip(row, Y, strict=True)) for row, m in zip(p["w"], p["m"], strict=True)]
+    )
 
 
 A, R, N, G = average_pooling, resampling, normalisation, gated
@@ -293,40 +303,130 @@ CASES = [
     Case(A.average_pooling, (1, 4, 5), pooling(np.mean), {"M0": 2, "k0": 1, "M1": 3, "k1": 2}, TWO),
     Case(A.average_pooling, (1, 3, 2, 3), pooling(np.mean), {f"M{r}": 2 for r in range(3)}, {"rank": 3}),
     Case(A.clipped_average_pooling, (2, 5), pooling(np.mean), {"M0": 3, "k0": 2, "p0": 2, "q0": 1}),
-    Case(A.clipped_average_pooling, (1, 3, 4), pooling(np.mean), {"M0": 2, "M1": 3, "k1": 2, "p0": 1, "p1": 1, "q1": 2}, TWO),
+    Case(
+        A.clipped_average_pooling,
+        (1, 3, 4),
+        pooling(np.mean),
+        {"M0": 2, "M1": 3, "k1": 2, "p0": 1, "p1": 1, "q1": 2},
+        TWO,
+    ),
     Case(A.global_average_pooling, (3, 4), lambda Y, p, s: Y.mean(1)),
     Case(A.global_average_pooling, (3, 2, 3), lambda Y, p, s: Y.mean((1, 2)), {}, TWO),
     Case(maximum_pooling.padded_max_pooling, (2, 6), pooling(np.max), {"M0": 3, "k0": 2, "p0": 1, "q0": 2}),
-    Case(maximum_pooling.padded_max_pooling, (1, 4, 3), pooling(np.max), {"M0": 3, "M1": 2, "k0": 2, "p0": 1, "q1": 1}, TWO),
-    Case(maximum_pooling.zero_padded_max_pooling, (2, 6), pooling(np.max, fill=0.0), {"M0": 3, "k0": 2, "p0": 2, "q0": 1}),
-    Case(maximum_pooling.zero_padded_max_pooling, (1, 3, 3), pooling(np.max, fill=0.0), {"M0": 2, "M1": 2, "p0": 1, "q1": 1}, TWO),
+    Case(
+        maximum_pooling.padded_max_pooling,
+        (1, 4, 3),
+        pooling(np.max),
+        {"M0": 3, "M1": 2, "k0": 2, "p0": 1, "q1": 1},
+        TWO,
+    ),
+    Case(
+        maximum_pooling.zero_padded_max_pooling,
+        (2, 6),
+        pooling(np.max, fill=0.0),
+        {"M0": 3, "k0": 2, "p0": 2, "q0": 1},
+    ),
+    Case(
+        maximum_pooling.zero_padded_max_pooling,
+        (1, 3, 3),
+        pooling(np.max, fill=0.0),
+        {"M0": 2, "M1": 2, "p0": 1, "q1": 1},
+        TWO,
+    ),
     Case(centred.centred, (3,), centred_reference, {"I": 2}),
     Case(depthwise.depthwise, (2, 6), depthwise_reference, {"M0": 3, "k0": 2, "p0": 1}),
-    Case(depthwise.depthwise, (2, 4, 3), depthwise_reference, {"M0": 2, "M1": 3, "k0": 2, "p1": 1, "q1": 1}, TWO),
-    Case(depthwise.depthwise, (1, 2, 3, 2), depthwise_reference, {"M0": 2, "M1": 2, "M2": 1, "q2": 1}, {"rank": 3}),
+    Case(
+        depthwise.depthwise,
+        (2, 4, 3),
+        depthwise_reference,
+        {"M0": 2, "M1": 3, "k0": 2, "p1": 1, "q1": 1},
+        TWO,
+    ),
+    Case(
+        depthwise.depthwise,
+        (1, 2, 3, 2),
+        depthwise_reference,
+        {"M0": 2, "M1": 2, "M2": 1, "q2": 1},
+        {"rank": 3},
+    ),
     Case(depthwise.depthwise_multiplier, (3, 5), multiplier_reference, {"m": 2, "M0": 3}),
-    Case(locally_connected.locally_connected, (2, 6), locally_connected_reference, {"I": 2, "M0": 3, "k0": 2}),
-    Case(locally_connected.locally_connected, (2, 3, 3), locally_connected_reference, {"I": 1, "M0": 2, "M1": 2}, TWO),
-    Case(transposed_convolution.transposed_convolution, (2, 3), transposed_reference, {"I": 2, "M0": 3, "k0": 2}),
-    Case(transposed_convolution.transposed_convolution, (1, 4), transposed_reference, {"I": 2, "M0": 3, "k0": 3, "d0": 2, "p0": 1}),
-    Case(transposed_convolution.transposed_convolution, (1, 2, 3), transposed_reference,
-         {"I": 2, "M0": 2, "M1": 3, "k0": 2, "k1": 1, "d1": 2, "p1": 1}, TWO),
-    Case(transposed_convolution.transposed_convolution, (1, 2, 1, 2), transposed_reference,
-         {"I": 1, "M0": 2, "M1": 2, "M2": 1, "k0": 2}, {"rank": 3}),
+    Case(
+        locally_connected.locally_connected, (2, 6), locally_connected_reference, {"I": 2, "M0": 3, "k0": 2}
+    ),
+    Case(
+        locally_connected.locally_connected,
+        (2, 3, 3),
+        locally_connected_reference,
+        {"I": 1, "M0": 2, "M1": 2},
+        TWO,
+    ),
+    Case(
+        transposed_convolution.transposed_convolution,
+        (2, 3),
+        transposed_reference,
+        {"I": 2, "M0": 3, "k0": 2},
+    ),
+    Case(
+        transposed_convolution.transposed_convolution,
+        (1, 4),
+        transposed_reference,
+        {"I": 2, "M0": 3, "k0": 3, "d0": 2, "p0": 1},
+    ),
+    Case(
+        transposed_convolution.transposed_convolution,
+        (1, 2, 3),
+        transposed_reference,
+        {"I": 2, "M0": 2, "M1": 3, "k0": 2, "k1": 1, "d1": 2, "p1": 1},
+        TWO,
+    ),
+    Case(
+        transposed_convolution.transposed_convolution,
+        (1, 2, 1, 2),
+        transposed_reference,
+        {"I": 1, "M0": 2, "M1": 2, "M2": 1, "k0": 2},
+        {"rank": 3},
+    ),
     Case(local_response_normalisation.local_response_normalisation, (5, 3), lrn_reference, {"r": 1}),
     Case(local_response_normalisation.local_response_normalisation, (3, 2, 2), lrn_reference, {"r": 2}, TWO),
     Case(norm_pooling.norm_pooling, (2, 7), pooling(np.linalg.norm, "K", tiled=True), {"K0": 3}),
-    Case(norm_pooling.norm_pooling, (1, 4, 5), pooling(np.linalg.norm, "K", tiled=True), {"K0": 2, "K1": 2}, TWO),
-    Case(norm_pooling.log_sum_exp_pooling, (2, 7), pooling(lambda v: np.log(np.exp(v).sum()), "K", tiled=True), {"K0": 2}),
+    Case(
+        norm_pooling.norm_pooling,
+        (1, 4, 5),
+        pooling(np.linalg.norm, "K", tiled=True),
+        {"K0": 2, "K1": 2},
+        TWO,
+    ),
+    Case(
+        norm_pooling.log_sum_exp_pooling,
+        (2, 7),
+        pooling(lambda v: np.log(np.exp(v).sum()), "K", tiled=True),
+        {"K0": 2},
+    ),
     Case(norm_pooling.product_pooling, (2, 5), pooling(np.prod, "K", tiled=True), {"K0": 2}, low=0.2),
     Case(norm_pooling.power_mean_pooling, (2, 7), power_mean, {"K0": 3}, low=0.2),
     Case(bilinear.bilinear, (3, 2), lambda Y, p, s: np.einsum("ijk,jx,kx->ix", p["w"], Y, Y), {"I": 2}),
-    Case(bilinear.bilinear, (2, 2, 2), lambda Y, p, s: np.einsum("ijk,jxy,kxy->ixy", p["w"], Y, Y), {"I": 2}, TWO),
-    Case(bilinear.quadratic_neuron, (3,),
-         lambda Y, p, s: np.einsum("ijk,j,k->i", p["w"], Y, Y) + p["v"] @ Y + p["b"], {"I": 2}),
+    Case(
+        bilinear.bilinear,
+        (2, 2, 2),
+        lambda Y, p, s: np.einsum("ijk,jxy,kxy->ixy", p["w"], Y, Y),
+        {"I": 2},
+        TWO,
+    ),
+    Case(
+        bilinear.quadratic_neuron,
+        (3,),
+        lambda Y, p, s: np.einsum("ijk,j,k->i", p["w"], Y, Y) + p["v"] @ Y + p["b"],
+        {"I": 2},
+    ),
     Case(bilinear.factorised_bilinear, (4,), lambda Y, p, s: (p["w"] @ Y) * (p["v"] @ Y), {"I": 3}),
-    Case(G.gated, (4,), lambda Y, p, s: np.tanh(p["w"] @ Y + p["b"]) * sigmoid(p["v"] @ Y + p["c"]), {"I": 3}),
-    Case(G.highway, (3,), lambda Y, p, s: (g := sigmoid(p["v"] @ Y + p["c"])) * np.tanh(p["w"] @ Y) + (1 - g) * Y),
+    Case(
+        G.gated, (4,), lambda Y, p, s: np.tanh(p["w"] @ Y + p["b"]) * sigmoid(p["v"] @ Y + p["c"]), {"I": 3}
+    ),
+    Case(
+        G.highway,
+        (3,),
+        lambda Y, p, s: (g := sigmoid(p["v"] @ Y + p["c"])) * np.tanh(p["w"] @ Y) + (1 - g) * Y,
+    ),
     Case(G.squeeze_excitation, (3, 4), squeeze, {"R": 2}),
     Case(G.squeeze_excitation, (3, 2, 2), squeeze, {"R": 2}, TWO),
     Case(N.layer_normalisation, (3, 4), layer_norm),
@@ -336,8 +436,12 @@ CASES = [
     Case(N.group_normalisation, (6, 3), group_norm, {"G": 2}),
     Case(N.group_normalisation, (4, 2, 2), group_norm, {"G": 2}, TWO),
     Case(N.cosine_similarity, (4,), cosine, {"I": 3}),
-    Case(N.weight_normalised, (4,),
-         lambda Y, p, s: p["g"] * (p["v"] @ Y) / np.linalg.norm(p["v"], axis=1), {"I": 3}),
+    Case(
+        N.weight_normalised,
+        (4,),
+        lambda Y, p, s: p["g"] * (p["v"] @ Y) / np.linalg.norm(p["v"], axis=1),
+        {"I": 3},
+    ),
     Case(maxout.maxout, (4,), lambda Y, p, s: (p["w"] @ Y + p["b"]).max(1), {"I": 3, "n": 3}),
     Case(maxout.dilation, (2, 5), dilation_reference, {"I": 2, "M0": 2}),
     Case(maxout.dilation, (1, 3, 4), dilation_reference, {"I": 2, "M0": 2, "M1": 3}, TWO),
@@ -373,7 +477,7 @@ CASES = [
     Case(tails.tail_without_inverse, (3,), tail_without_inverse, {"I": 3}),
     Case(tails.normalised_softmax, (3,), normalised_softmax, {"I": 3}),
     Case(graph.windowed_graph, (2, 3, 4), graph_windows, {"I": 2, "M0": 2}, relations={"E": TYPED}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -394,9 +498,23 @@ def test_forward_and_derivatives(case: Case) -> None:
 
 def test_every_definition_is_tried() -> None:
     modules = [
-        attention, average_pooling, bilinear, centred, depthwise, gated, graph, local_response_normalisation, locally_connected,
-        maximum_pooling, maxout, nested, norm_pooling, normalisation, resampling, tails,
+        attention,
+        average_pooling,
+        bilinear,
+        centred,
+        depthwise,
+        gated,
+        graph,
+        local_response_normalisation,
+        locally_connected,
+        maximum_pooling,
+        maxout,
+        nested,
+        norm_pooling,
+        normalisation,
+        resampling,
+        tails,
         transposed_convolution,
-    ]  # fmt: skip
+    ]
     defined = {f.name for module in modules for f in vars(module).values() if isinstance(f, Family)}
     assert defined == {case.family.name for case in CASES}

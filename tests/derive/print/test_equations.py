@@ -45,9 +45,13 @@ def test_plain_equations_compare_and_divide_as_people_write_it(family: Family) -
     for options in family.variants():
         derivation = derive_definition(family, options)
         for kernel in derivation.kernels:
-            assert not re.search(r">= 0|floor|FloorDiv|CeilDiv|Modulo|Piecewise|Eq\(|_row|\[\]", kernel.text), kernel.text
+            assert not re.search(
+                r">= 0|floor|FloorDiv|CeilDiv|Modulo|Piecewise|Eq\(|_row|\[\]", kernel.text
+            ), kernel.text
             if kernel.role == "gradient":
-                assert r"\sum_{t}" in kernel.latex and " t of " in kernel.text, "the error is a sum over samples"
+                assert r"\sum_{t}" in kernel.latex and " t of " in kernel.text, (
+                    "the error is a sum over samples"
+                )
 
 
 @pytest.mark.parametrize("family", LAYERS, ids=lambda f: f.name)

@@ -1,4 +1,6 @@
-"""Data sets: bundled ones against scikit-learn's own arrays, files by content, and checks of what a set may hold."""
+"""Data sets: bundled ones against scikit-learn's own arrays, files by content, and checks of what a set
+may hold.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ from sklearn import datasets as bundled
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype("u1").tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype("u1").tobytes()
+    )
 
 
 def write_mnist(folder: Path, part: str, images: np.ndarray, labels: np.ndarray, suffix: str = "") -> None:
@@ -62,7 +68,9 @@ def test_a_folder_or_file_of_idx(tmp_path: Path, suffix: str) -> None:
     write_mnist(tmp_path, "t10k", images[:2], np.array([1, 0]), suffix)
     assert datasets.has_test_part(tmp_path)
     data = load(tmp_path, np.float64)
-    assert data.inputs.shape == (6, 1, 2, 3) and data.targets.shape == (6, 3) and data.classes == ("0", "1", "2")
+    assert (
+        data.inputs.shape == (6, 1, 2, 3) and data.targets.shape == (6, 3) and data.classes == ("0", "1", "2")
+    )
     np.testing.assert_allclose(data.inputs[:, 0], images / 255, rtol=1e-15)
     test = load(tmp_path, part="test", classes=data.classes)
     assert len(test) == 2 and test.targets.shape == (2, 3)
@@ -100,7 +108,9 @@ def test_csv_tasks(tmp_path: Path) -> None:
 def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1e300,2\n")
-    with pytest.raises(DataError, match=r"inputs: expected numbers that float32 can hold, got 1e\+300 at sample 0, column 0"):
+    with pytest.raises(
+        DataError, match=r"inputs: expected numbers that float32 can hold, got 1e\+300 at sample 0, column 0"
+    ):
         load(path).cast()
     assert load(path, np.float64).cast().inputs[0, 0] == 1e300
     with pytest.raises(DataError, match=r"float32 can hold, got 1e\+300 at sample 1, index \(0, 0\)"):
@@ -109,12 +119,16 @@ def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
 
 def test_whole_numbers_that_float64_would_round_are_refused(tmp_path: Path) -> None:
     stamps = 2**60 + np.arange(4)
-    with pytest.raises(DataError, match="float64 holds exactly, got 1152921504606846977 at sample 1, column 0: subtract"):
+    with pytest.raises(
+        DataError, match="float64 holds exactly, got 1152921504606846977 at sample 1, column 0: subtract"
+    ):
         from_arrays(stamps[:, None], np.arange(4))
     np.testing.assert_array_equal(from_arrays(stamps[:1, None], np.zeros(1, int)).inputs, [[2.0**60]])
     path = tmp_path / "t.csv"
     path.write_text(f"t,y\n{2**60},1\n{2**60 + 1},2\n")
-    with pytest.raises(DataError, match=r"row 2 \(line 3\), column 't': expected a whole number that float64 holds exactly"):
+    with pytest.raises(
+        DataError, match=r"row 2 \(line 3\), column 't': expected a whole number that float64 holds exactly"
+    ):
         load(path)
 
 
@@ -210,7 +224,12 @@ def test_a_data_set_holds_only_what_fits(changes: dict, expected: str) -> None:
 
 def test_one_hot_refuses_what_is_out_of_range() -> None:
     assert one_hot([2, 0], 3, np.float64).tolist() == [[0, 0, 1], [1, 0, 0]]
-    for labels, expected in (([0, 3], "0..2, got 3 at sample 1"), ([-1], "got -1"), ([0.5], "whole"), ([[0]], "shape")):
+    for labels, expected in (
+        ([0, 3], "0..2, got 3 at sample 1"),
+        ([-1], "got -1"),
+        ([0.5], "whole"),
+        ([[0]], "shape"),
+    ):
         with pytest.raises(DataError, match=expected):
             one_hot(labels, 3)
     with pytest.raises(DataError, match="whole number, got nan"):
@@ -222,23 +241,36 @@ def test_a_line_says_what_was_read(tmp_path: Path) -> None:
     path.write_text("2019,2020,2021\n0.5,1.5,2.5\n3.5,4.5,5.5\n")
     data = load(path)
     assert (data.columns, data.target) == (("2019", "2020"), "2021")
-    assert data.describe("t.csv") == "t.csv: 2 samples, 2 input columns (2019, 2020), target 2021: regression, 1 quantity"
+    assert (
+        data.describe("t.csv")
+        == "t.csv: 2 samples, 2 input columns (2019, 2020), target 2021: regression, 1 quantity"
+    )
     path.write_text("0.5,1.5,red\n3.5,4.5,blue\n")
     assert load(path).describe("t.csv") == (
         "t.csv: 2 samples, no header, 2 input columns, target column 3: classification, 2 classes (blue, red)"
     )
     path.write_text('"a\nb",' + "x" * 50 + ",c,d,e,f,g,target\n1,2,3,4,5,6,7,8.5\n")
     line = load(path).describe("t.csv")
-    assert "7 input columns ('a\\nb', " + "x" * 39 + "…, c, d, e, f, …), target target" in line and "\n" not in line
+    assert (
+        "7 input columns ('a\\nb', " + "x" * 39 + "…, c, d, e, f, …), target target" in line
+        and "\n" not in line
+    )
     np.savez(tmp_path / "a.npz", x_train=np.ones((4, 2)), y_train=np.full((4, 3), 0.5))
     assert load(tmp_path / "a.npz").describe("a.npz") == (
         "a.npz: 4 samples, inputs (2,) in array x_train, target array y_train: regression, 3 quantities"
     )
-    assert load("digits").describe().startswith("digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, ")
+    assert (
+        load("digits")
+        .describe()
+        .startswith("digits: 1797 samples, inputs (1, 8, 8): classification, 10 classes (0, 1, ")
+    )
     arrays = from_arrays(np.ones((3, 2)), np.ones(3))
     assert (
         arrays.columns == ()
         and arrays.target == ""
         and arrays.describe() == "arrays: 3 samples, inputs (2,): regression, 1 quantity"
     )
-    assert load("diabetes").columns[:3] == ("age", "sex", "bmi") and load("diabetes").subset([3, 4]).columns[9] == "s6"
+    assert (
+        load("diabetes").columns[:3] == ("age", "sex", "bmi")
+        and load("diabetes").subset([3, 4]).columns[9] == "s6"
+    )

@@ -19,7 +19,9 @@ def encode(array: np.ndarray, code: str) -> bytes:
     return header + array.astype(">" + code).tobytes()
 
 
-def write_pair(folder: Path, part: str, count: int = 5, size: int = 3, suffix: str = "") -> tuple[np.ndarray, np.ndarray]:
+def write_pair(
+    folder: Path, part: str, count: int = 5, size: int = 3, suffix: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
     images = (np.arange(count * size * size) % 251).reshape(count, size, size)
     labels = np.arange(count) % 3
     pack = gzip.compress if suffix == ".gz" else bytes
@@ -82,7 +84,10 @@ def test_every_flipped_byte_loads_or_is_refused(tmp_path: Path) -> None:
         (b"\x00\x00\x07\x01\x00\x00\x00\x00", "magic 0x00000701"),
         (b"\x00\x00\x08\x00", "rank"),
         (b"\x00\x00\x08\x01\x00\x00\x00\x01\x05\x06", "got more"),
-        (b"\x00\x00\x0e\x03" + b"\xff" * 12 + b"\x00" * 50, "truncated"),  # declares 6e29 bytes: nothing is allocated
+        (
+            b"\x00\x00\x0e\x03" + b"\xff" * 12 + b"\x00" * 50,
+            "truncated",
+        ),  # declares 6e29 bytes: nothing is allocated
     ],
 )
 def test_what_is_not_idx_is_named(tmp_path: Path, data: bytes, expected: str) -> None:

@@ -1,4 +1,6 @@
-"""What is no regular file, or would swell when it is read, ends in one line: nothing hangs, nothing is decompressed."""
+"""What is no regular file, or would swell when it is read, ends in one line: nothing hangs, nothing is
+decompressed.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ def test_a_link_to_a_file_is_a_file(tmp_path: Path) -> None:
     assert len(load(tmp_path / "link.csv")) == 2
 
 
-# --------------------------------------------------------------------------------------------------------------- bombs
+# ------------------------------------------------------------------------------------------------------ bombs
 def idx_header(*shape: int) -> bytes:
     return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
 
@@ -104,7 +106,9 @@ class Counted:
         return counted
 
 
-def test_a_compressed_idx_file_is_read_no_further_than_its_header_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_idx_file_is_read_no_further_than_its_header_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(idx_header(2, 2, 2) + bytes(50 << 20)))
     counted = Counted(monkeypatch)
@@ -113,22 +117,30 @@ def test_a_compressed_idx_file_is_read_no_further_than_its_header_says(tmp_path:
     assert counted.bytes < 1000
 
 
-def test_an_idx_header_that_declares_more_than_the_file_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idx_header_that_declares_more_than_the_file_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(idx_header(60_000, 1000, 1000) + bytes(1 << 20)))
     counted = Counted(monkeypatch)
-    with pytest.raises(PhizError, match=r"shape \(60000, 1000, 1000\): expected 60000000000 bytes, the file can hold at most"):
+    with pytest.raises(
+        PhizError, match=r"shape \(60000, 1000, 1000\): expected 60000000000 bytes, the file can hold at most"
+    ):
         idx.read(path)
     assert counted.bytes < 1000
 
 
-def test_what_the_memory_cannot_hold_is_not_decompressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_memory_cannot_hold_is_not_decompressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(idx_header(50, 1000, 1000) + bytes(50_000_000)))
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((50, 10**6), "u1"), y=np.arange(50))
     monkeypatch.setattr(room, "available", lambda: 10**7)
     counted = Counted(monkeypatch)
     for read, file in ((idx.read, "a.gz"), (tables.read_npz, "a.npz")):
-        with pytest.raises(PhizError, match="expected an array that the memory can hold, 10000000 bytes, got 50000000 bytes"):
+        with pytest.raises(
+            PhizError, match="expected an array that the memory can hold, 10000000 bytes, got 50000000 bytes"
+        ):
             read(tmp_path / file)
     assert counted.bytes < 10_000
 
@@ -155,7 +167,10 @@ LONG_HEADER = b"\x93NUMPY\x02\x00" + (40 << 20).to_bytes(4, "little") + b" " * (
 @pytest.mark.parametrize(
     ("x", "expected"),
     [
-        (npy(np.ones((4, 2))) + bytes(40 << 20), "array 'x': expected 64 bytes after the header, as it declares, got 41943104"),
+        (
+            npy(np.ones((4, 2))) + bytes(40 << 20),
+            "array 'x': expected 64 bytes after the header, as it declares, got 41943104",
+        ),
         (LONG_HEADER, "array 'x': expected a header of at most 10000 bytes, got 41943040"),
         (bytes(40 << 20), "array 'x': expected an array in NumPy's format, got another member"),
         (npy(np.ones((4, 2)))[:-8], "array 'x': expected 64 bytes after the header, as it declares, got 56"),

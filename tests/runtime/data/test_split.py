@@ -1,4 +1,6 @@
-"""Splits: every sample once, classes in proportion, the same seed the same samples, and no leak into the scaling."""
+"""Splits: every sample once, classes in proportion, the same seed the same samples, and no leak into
+the scaling.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ def test_every_sample_lands_in_one_part_in_proportion() -> None:
     assert parts.test is not None and parts.validation is not None
     everything = np.concatenate([part.inputs[:, 0] for part in (parts.train, parts.validation, parts.test)])
     assert sorted(everything) == list(range(100))
-    for part, expected in ((parts.train, [25, 15, 10]), (parts.validation, [10, 6, 4]), (parts.test, [15, 9, 6])):
+    for part, expected in (
+        (parts.train, [25, 15, 10]),
+        (parts.validation, [10, 6, 4]),
+        (parts.test, [15, 9, 6]),
+    ):
         assert np.bincount(part.labels).tolist() == expected
         np.testing.assert_array_equal(labels[part.inputs[:, 0].astype(int)], part.labels)
         np.testing.assert_array_equal(part.targets, np.eye(3)[part.labels])
@@ -101,7 +107,9 @@ def offset_table(folder: Path, kind: str, large_target: bool) -> Path:
     if kind == "npz":
         np.savez(path, x=inputs[:, None], y=targets)
     else:
-        path.write_text("a,b\n" + "".join(f"{a},{b!r}\n" for a, b in zip(inputs.tolist(), targets.tolist(), strict=True)))
+        path.write_text(
+            "a,b\n" + "".join(f"{a},{b!r}\n" for a, b in zip(inputs.tolist(), targets.tolist(), strict=True))
+        )
     return path
 
 
@@ -128,13 +136,17 @@ def test_arrays_in_memory_keep_their_digits_until_they_are_centred() -> None:
 @pytest.mark.parametrize("column", [np.array([1e200, -1e200, 1.0]), np.array([1.7e308, 1.7e308, 1.0])])
 def test_numbers_too_large_to_be_centred_are_named(column: np.ndarray) -> None:
     data = from_arrays(np.stack([np.ones(3), column], axis=1), np.arange(3.0))
-    with pytest.raises(DataError, match=r"inputs: expected numbers whose squares float64 can hold, got 1.*in column 1"):
+    with pytest.raises(
+        DataError, match=r"inputs: expected numbers whose squares float64 can hold, got 1.*in column 1"
+    ):
         Scaling.of(data)
 
 
 def test_a_value_far_outside_the_training_samples_is_named() -> None:
     scaling = Scaling.of(from_arrays(np.array([0.0, 1e-30]), np.arange(2)))
-    with pytest.raises(DataError, match=r"inputs: expected numbers that float32 can hold, got .* at sample 0, column 0"):
+    with pytest.raises(
+        DataError, match=r"inputs: expected numbers that float32 can hold, got .* at sample 0, column 0"
+    ):
         scaling.apply(from_arrays(np.array([1e30]), np.zeros(1, int)))
 
 
@@ -147,12 +159,20 @@ def test_a_source_with_its_own_test_part_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     rng = np.random.default_rng(0)
     x_test = rng.normal(size=(4, 3))
-    np.savez(path, x_train=rng.normal(size=(20, 3)), y_train=np.arange(20) % 4, x_test=x_test, y_test=np.array([0, 1, 0, 1]))
+    np.savez(
+        path,
+        x_train=rng.normal(size=(20, 3)),
+        y_train=np.arange(20) % 4,
+        x_test=x_test,
+        y_test=np.array([0, 1, 0, 1]),
+    )
     parts = load_split(path, np.float64, validation=0.2)
     assert parts.validation is not None and parts.test is not None and parts.scaling is not None
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (16, 4, 4)
     assert parts.test.targets.shape == (4, 4)  # as many classes as in training, though two do not occur
     np.testing.assert_allclose(parts.test.inputs * parts.scaling.deviation + parts.scaling.mean, x_test)
-    np.savez(path, x_train=np.ones((9, 3)), y_train=np.arange(9) % 2, x_test=np.ones((1, 2)), y_test=np.array([0]))
+    np.savez(
+        path, x_train=np.ones((9, 3)), y_train=np.arange(9) % 2, x_test=np.ones((1, 2)), y_test=np.array([0])
+    )
     with pytest.raises(DataError, match=r"expected samples \(3,\) as for training, got \(2,\)"):
         load_split(path)

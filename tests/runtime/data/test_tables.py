@@ -39,7 +39,9 @@ def test_csv_without_header_takes_the_last_column_and_numbers_the_names(tmp_path
     table = tables.read_csv(path)
     assert table.names == ("1", "2") and table.target == "3"
     assert table.targets.tolist() == ["Iris-setosa", "Iris-virginica"]
-    with pytest.raises(DataError, match=r"row 1 \(line 1\), column '3': expected a number, got 'Iris-setosa'"):
+    with pytest.raises(
+        DataError, match=r"row 1 \(line 1\), column '3': expected a number, got 'Iris-setosa'"
+    ):
         tables.read_csv(path, target="1")
 
 
@@ -89,7 +91,9 @@ def test_a_first_sample_is_no_header(tmp_path: Path, text: str) -> None:
 
 def test_sixty_rows_below_years_are_sixty_samples(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 3))
-    table = tables.read_csv(csv_file(tmp_path, "2019,2020,2021\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows)))
+    table = tables.read_csv(
+        csv_file(tmp_path, "2019,2020,2021\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+    )
     assert table.names == ("2019", "2020") and table.target == "2021"
     np.testing.assert_array_equal(table.inputs, rows[:, :2])
 
@@ -125,7 +129,9 @@ def test_csv_byte_order_mark_and_quotes(tmp_path: Path) -> None:
         (b"a,b\n1,\x00\n", None, "binary"),
     ],
 )
-def test_bad_csv_is_refused_with_its_place(tmp_path: Path, text: str | bytes, target: str | None, expected: str) -> None:
+def test_bad_csv_is_refused_with_its_place(
+    tmp_path: Path, text: str | bytes, target: str | None, expected: str
+) -> None:
     path = csv_file(tmp_path, text)
     with pytest.raises(DataError, match=expected) as caught:
         tables.read_csv(path, target)
@@ -156,7 +162,9 @@ def test_a_line_cut_off_is_loaded_with_a_warning(tmp_path: Path, caplog: pytest.
     assert "last line does not end" in caplog.text
 
 
-@pytest.mark.parametrize("names", [("x", "y"), ("inputs", "targets"), ("X", "Y"), ("data", "labels"), ("x_train", "y_train")])
+@pytest.mark.parametrize(
+    "names", [("x", "y"), ("inputs", "targets"), ("X", "Y"), ("data", "labels"), ("x_train", "y_train")]
+)
 def test_npz_names(tmp_path: Path, names: tuple[str, str]) -> None:
     table = tables.read_npz(npz_file(tmp_path, **{names[0]: np.ones((2, 3)), names[1]: np.arange(2)}))
     assert table.inputs.shape == (2, 3) and table.targets.tolist() == [0, 1] and table.target == names[1]

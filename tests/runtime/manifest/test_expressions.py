@@ -11,7 +11,9 @@ from phiz.runtime.manifest.expressions import expression
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 5), st.integers(1, 5), st.integers(1, 4))
-def test_size_counts_the_legal_positions(height: int, kernel: int, pad: int, stride: int, dilation: int) -> None:
+def test_size_counts_the_legal_positions(
+    height: int, kernel: int, pad: int, stride: int, dilation: int
+) -> None:
     """The derived size of a convolution equals the number of positions whose window fits, counted."""
     sizes = {"H0": height, "M0": kernel, "p0": pad, "k0": stride, "d0": dilation}
     value = expression("(H0 + 2*p0 - d0*(M0 - 1) - 1)//k0 + 1")(sizes)

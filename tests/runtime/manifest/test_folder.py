@@ -50,7 +50,9 @@ def test_another_version_is_refused(folder: Path) -> None:
         load_folder(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 2, "files": {}, "layers": {"a": {}}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 1}', '{"version": 2, "files": {}, "layers": {"a": {}}}']
+)
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(ManifestError, match=r"manifest\.json"):
@@ -98,7 +100,9 @@ def test_unknown_names_come_with_the_known_ones(folder: Path) -> None:
 
 
 def test_the_runtime_leaves_the_symbolic_rooms_alone(folder: Path) -> None:
-    """Loading and using a folder in a fresh interpreter imports neither SymPy nor Mako nor the generating rooms."""
+    """Loading and using a folder in a fresh interpreter imports neither SymPy nor Mako nor the
+    generating rooms.
+    """
     import subprocess
 
     code = (
@@ -109,7 +113,8 @@ def test_the_runtime_leaves_the_symbolic_rooms_alone(folder: Path) -> None:
         f"m = load_manifest([{str(folder)!r}], builtin_too=False)\n"
         "n = Network([layer('dense', units=2)], 3, 'mse', backend='numpy', manifests=m)\n"
         "n.value_and_gradient(n.parameters, np.ones((2, 3)), np.ones((2, 2)))\n"
-        "bad = [k for k in sys.modules if k.split('.')[0] in ('sympy', 'mako') or k.startswith(('phiz.derive', 'phiz.codegen'))]\n"
+        "bad = [k for k in sys.modules if k.split('.')[0] in ('sympy', 'mako') or "
+        "k.startswith(('phiz.derive', 'phiz.codegen'))]\n"
         "sys.exit(str(bad) if bad else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -69,7 +69,11 @@ def test_networks_for_tables_end_in_linear_units_for_a_regression(name: str) -> 
 
 
 def test_the_network_for_data_where_none_is_named() -> None:
-    assert [default_network(data) for data in (images(8), images(28), regression())] == ["lenet-digits", "lenet", "mlp"]
+    assert [default_network(data) for data in (images(8), images(28), regression())] == [
+        "lenet-digits",
+        "lenet",
+        "mlp",
+    ]
 
 
 def test_a_file_is_read_as_json_and_as_toml(tmp_path: Path) -> None:
@@ -95,12 +99,18 @@ def test_a_file_is_read_as_json_and_as_toml(tmp_path: Path) -> None:
         ('{"layers": ["dense"]}', "layer 0: expected a table, got text"),
         ('{"layers": [{"maps": 3}]}', "layer 0: .*has no key 'layer'"),
         ('{"layers": [{"layer": 3}]}', "layer 0: expected text in 'layer', got a number"),
-        ('{"layers": [{"layer": "dense", "activation": ["tanh"]}]}', "layer 0: expected text in 'activation', got a list"),
+        (
+            '{"layers": [{"layer": "dense", "activation": ["tanh"]}]}',
+            "layer 0: expected text in 'activation', got a list",
+        ),
         ('{"layers": [{"layer": "dense", "family": "x"}]}', "layer 0: unknown entry 'family'"),
         ('{"layers": [{"layer": "dense", "initial": {"w": 1}}]}', "layer 0: expected a table of rules"),
         ('{"layers": [{"layer": "dense"}], "lossy": 1}', "unknown entry 'lossy'"),
         ('{"layers": [{"layer": "dense"}], "loss": 1}', "expected the name of a loss, got a number"),
-        ('{"layers": [{"layer": "dense"}], "input_shape": [1, 9, 9]}', r"input_shape is \(1, 9, 9\), .*\(1, 8, 8\)"),
+        (
+            '{"layers": [{"layer": "dense"}], "input_shape": [1, 9, 9]}',
+            r"input_shape is \(1, 9, 9\), .*\(1, 8, 8\)",
+        ),
         ("[" * 100_000, "expected JSON, got:"),
     ],
 )
@@ -117,7 +127,10 @@ def test_a_file_that_is_no_network_is_refused_in_one_line(text: str, message: st
     [
         ('"layer": "convolution", "maps": 2, "kernel": 9', r"layer 0 \(convolution\)"),
         ('"layer": "convolution", "maps": 2, "kernel": 3, "stride": 0', r"layer 0 \(convolution\): stride"),
-        ('"layer": "dense", "maps": 10, "activation": "tnah"', r"layer 0 \(dense\): unknown activation 'tnah'"),
+        (
+            '"layer": "dense", "maps": 10, "activation": "tnah"',
+            r"layer 0 \(dense\): unknown activation 'tnah'",
+        ),
         ('"layer": "dens", "maps": 10', r"layer 0 \(dens\): unknown layer 'dens'"),
         ('"layer": "dense", "units": 10', r"layer 0 \(dense\): unknown keyword 'units'"),
         ('"layer": "dense", "maps": "ten"', r"layer 0 \(dense\): maps"),

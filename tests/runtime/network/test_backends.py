@@ -1,4 +1,6 @@
-"""OpenCL against NumPy in both precisions, on batch sizes around the vector width, and the device's own subjects."""
+"""OpenCL against NumPy in both precisions, on batch sizes around the vector width, and the device's own
+subjects.
+"""
 
 import hashlib
 import json
@@ -36,7 +38,10 @@ SPECS = [
 
 def pair(folder: Path, dtype: str, **options: Any) -> tuple[Network, Network]:
     manifest = load_folder(folder)
-    first, second = (Network(SPECS, 4, "mse", backend=b, dtype=dtype, manifests=manifest, **options) for b in ("numpy", "opencl"))
+    first, second = (
+        Network(SPECS, 4, "mse", backend=b, dtype=dtype, manifests=manifest, **options)
+        for b in ("numpy", "opencl")
+    )
     return first, second
 
 
@@ -60,7 +65,9 @@ def test_opencl_equals_numpy(folder: Path, dtype: str) -> None:
         x, t, w = batch(samples)
         for name in ("value_and_gradient", "losses", "value", "per_sample_gradients", "input_gradient"):
             found, expected = (getattr(n, name)(p, x, t, w) for n in (opencl, numpy))
-            for a, b in zip(found, expected, strict=True) if name == "value_and_gradient" else [(found, expected)]:
+            for a, b in (
+                zip(found, expected, strict=True) if name == "value_and_gradient" else [(found, expected)]
+            ):
                 close(a, b, dtype)
         close(opencl.forward(p, x), numpy.forward(p, x), dtype)
         chunks = [list(n.jacobian_chunks(p, x, t, chunk=5)) for n in (opencl, numpy)]
@@ -92,9 +99,15 @@ def test_one_sample_per_work_item(folder: Path) -> None:
     numpy, _ = pair(folder, "float32")
     x, t, w = batch(21)
     assert network.executor(5).capacity == 5 and backend.width("float32") == 1
-    for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):
+    for found, expected in zip(
+        *(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True
+    ):
         close(found, expected, "float32")
-    close(network.per_sample_gradients(numpy.parameters, x, t, w), numpy.per_sample_gradients(numpy.parameters, x, t, w), "float32")
+    close(
+        network.per_sample_gradients(numpy.parameters, x, t, w),
+        numpy.per_sample_gradients(numpy.parameters, x, t, w),
+        "float32",
+    )
 
 
 def test_forward_between_gradients_and_without_targets(folder: Path) -> None:
@@ -162,7 +175,11 @@ def test_an_activation_that_the_kernels_lack_is_named(folder: Path) -> None:
     data["activations"]["mine"] = {**data["activations"]["tanh"]}
     (folder / "manifest.json").write_text(json.dumps(data))
     network = Network(
-        [layer("dense", units=2, activation="mine"), SPECS[2]], 4, "mse", backend="opencl", manifests=load_folder(folder)
+        [layer("dense", units=2, activation="mine"), SPECS[2]],
+        4,
+        "mse",
+        backend="opencl",
+        manifests=load_folder(folder),
     )
     with pytest.raises(ManifestError, match=r"dense\.cl: knows no phi_mine; generate this layer in one run"):
         network.forward(network.parameters, np.ones((2, 4)))
@@ -177,7 +194,9 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
         capacity = backend.capacity(network.program, "float32", samples)
         blocks = backend.fusion(network.program.units, "float32", samples).blocks
         assert samples <= capacity < samples + blocks.samples and capacity % blocks.samples == 0
-        assert width % blocks.width == 0, "few samples may have vectors shorter than the device's, so that every core has one"
+        assert width % blocks.width == 0, (
+            "few samples may have vectors shorter than the device's, so that every core has one"
+        )
     unit = network.program.units[0]
 
     def tiled(name: str, macro: str) -> KernelInfo:
@@ -187,8 +206,14 @@ def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
 
     kernel, other = tiled(unit.kernels[0].name, "TILE"), tiled("other", "OTHER")
     units = (replace(unit, kernels=(kernel, other)),)
-    wanted = {(unit.file, kernel.name): KernelConfig({"TILE": 3}), (unit.file, "other"): KernelConfig({"OTHER": 2})}
-    plans = [Plan(units, Fixed(wanted), "float32", 4, 4 * vectors, Machine(16, 2)) for vectors in (1, 2, 3, 4, 6, 7)]
+    wanted = {
+        (unit.file, kernel.name): KernelConfig({"TILE": 3}),
+        (unit.file, "other"): KernelConfig({"OTHER": 2}),
+    }
+    plans = [
+        Plan(units, Fixed(wanted), "float32", 4, 4 * vectors, Machine(16, 2))
+        for vectors in (1, 2, 3, 4, 6, 7)
+    ]
     assert [plan.capacity // 4 for plan in plans] == [1, 2, 6, 6, 6, 12]
     assert [plan.padded(9) for plan in plans] == [12] * 6
 
@@ -201,7 +226,9 @@ def test_kernels_of_one_pass_may_differ_in_vector_width(folder: Path) -> None:
     backend = OpenCLBackend(configs=Fixed(wanted))
     network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
     x, t, w = batch(21)
-    for found, expected in zip(*(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True):
+    for found, expected in zip(
+        *(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True
+    ):
         close(found, expected, "float32")
 
 
@@ -215,7 +242,7 @@ def test_work_groups_divide_and_are_few(size: tuple[int, ...]) -> None:
     assert work_group(size[:1]) == (group[0],) and work_group((0, 4)) == (0, 4)
 
 
-# --------------------------------------------------------------------------------------------------------- devices
+# ---------------------------------------------------------------------------------------------------- devices
 def test_the_device_is_found_and_works() -> None:
     found = devices.discover()
     assert found and all(info.compute_units >= 1 and info.global_memory > 0 for info in found)
@@ -261,8 +288,16 @@ def test_choosing_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
         (4, {"POCL_AFFINITY": "0"}, {"POCL_AFFINITY": "0"}),  # the user's own choice
         (8, {}, {}),  # four of eight are allowed: PoCL would take the first four
         (4, {"POCL_MAX_PTHREAD_COUNT": "4"}, {"POCL_MAX_PTHREAD_COUNT": "4", "POCL_AFFINITY": "1"}),
-        (4, {"POCL_MAX_PTHREAD_COUNT": "5"}, {"POCL_MAX_PTHREAD_COUNT": "5"}),  # a fifth core is asked for, and PoCL aborts
-        (4, {"POCL_CPU_MAX_CU_COUNT": "1"}, {"POCL_CPU_MAX_CU_COUNT": "1"}),  # the first core, like every other such process
+        (
+            4,
+            {"POCL_MAX_PTHREAD_COUNT": "5"},
+            {"POCL_MAX_PTHREAD_COUNT": "5"},
+        ),  # a fifth core is asked for, and PoCL aborts
+        (
+            4,
+            {"POCL_CPU_MAX_CU_COUNT": "1"},
+            {"POCL_CPU_MAX_CU_COUNT": "1"},
+        ),  # the first core, like every other such process
     ],
 )
 def test_threads_keep_to_their_cores(
@@ -277,7 +312,8 @@ def test_threads_keep_to_their_cores(
 def test_a_device_has_a_thread_on_every_core() -> None:
     """In a process of its own: PoCL reads its environment once."""
     code = (
-        "import os; from phiz.runtime.opencl.device import device; found = device.choose(); device.context(found);"
+        "import os; from phiz.runtime.opencl.device import device; found = device.choose(); "
+        "device.context(found);"
         "linux = os.path.isdir('/proc/self/task');"
         "bound = [os.sched_getaffinity(int(t)) for t in os.listdir('/proc/self/task')] if linux else [];"
         "everywhere = linux and os.sched_getaffinity(0) == set(range(os.cpu_count()));"

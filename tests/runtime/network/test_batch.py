@@ -1,4 +1,6 @@
-"""Checks of a user's arrays: large ones are checked piece by piece and still named by their own sample number."""
+"""Checks of a user's arrays: large ones are checked piece by piece and still named by their own sample
+number.
+"""
 
 from __future__ import annotations
 
@@ -58,4 +60,11 @@ def test_a_part_that_would_be_short_shares_with_the_others() -> None:
     assert [even_parts(1347, size) for size in (512, 1024, 2048)] == [512, 704, 1347]
     assert [even_parts(130, size) for size in (128, 64, 100)] == [128, 64, 100]
     assert even_parts(50, 11) == 11
-    assert [even_parts(n, 1024, 1536) for n in (1347, 1535, 1537, 2048, 2500, 3000)] == [1347, 1535, 832, 1024, 1280, 1024]
+    assert [even_parts(n, 1024, 1536) for n in (1347, 1535, 1537, 2048, 2500, 3000)] == [
+        1347,
+        1535,
+        832,
+        1024,
+        1280,
+        1024,
+    ]

@@ -1,6 +1,8 @@
-"""Networks of the committed kernels, end to end: differences, NumPy against OpenCL, resident batches, irregular layers.
+"""Networks of the committed kernels, end to end: differences, NumPy against OpenCL, resident batches,
+irregular layers.
 
-Slow because every kernel of every network is built, in two precisions where that matters, and differences run networks often.
+Slow because every kernel of every network is built, in two precisions where that matters, and differences run
+networks often.
 """
 
 from __future__ import annotations
@@ -26,23 +28,80 @@ LENET = [
 NETWORKS: dict[str, tuple[list[LayerSpec], Any, str]] = {
     "lenet": (LENET, (2, 8, 8), "ce"),
     "softmax_mse": ([layer("dense", maps=5, activation="elu"), layer("softmax", maps=3)], 7, "mse"),
-    "binary": ([layer("dense", maps=5, activation="relu"), layer("dense", maps=3, activation="sigmoid")], 7, "binary_ce"),
-    "sigmoid_ce": ([layer("dense", maps=4, bias=False, activation="tanh"), layer("dense", maps=3, activation="sigmoid")], 5, "ce"),
+    "binary": (
+        [layer("dense", maps=5, activation="relu"), layer("dense", maps=3, activation="sigmoid")],
+        7,
+        "binary_ce",
+    ),
+    "sigmoid_ce": (
+        [layer("dense", maps=4, bias=False, activation="tanh"), layer("dense", maps=3, activation="sigmoid")],
+        5,
+        "ce",
+    ),
     "radial": ([layer("radial_basis", maps=5), layer("linear_combination", maps=3)], 4, "mse"),
-    "radial_norm": ([layer("radial_basis", maps=5, radius="norm"), layer("linear_combination", connections=[[0, 4], [], [2]])],
-                    4, "mse"),
-    "pooling": ([layer("subsampling", window=2, activation="tanh"), layer("vanilla_subsampling", window=2), layer("dense", maps=2)],
-                (2, 9, 9), "mse"),
-    "crossed_pooling": ([layer("subsampling", window=(2, 3), connections=[[1], [0, 1]], activation="tanh")], (2, 5, 7), "mse"),
-    "ragged": ([layer("convolution", kernel=[[3, 2], [2, 2], [1, 3]], connections=[[0, 1], [1]], activation="softplus"),
-                layer("convolution", maps=3, kernel=2, sharing="map", activation="tanh"), layer("dense", maps=2)],
-               ((6, 5), (5, 7)), "mse"),
-    "irregular": ([layer("irregular", connections=[[0, 3], [1, 2, 2], []], sharing=[[0, 1], [1, 0, 0], []], activation="tanh"),
-                   layer("dense", maps=2)], 4, "mse"),
-    "one_dimension": ([layer("convolution", maps=3, kernel=3, dilation=2, padding=1, activation="leaky_relu")], (2, 9), "mse"),
-    "three_dimensions": ([layer("convolution", maps=2, kernel=2, stride=2, activation="scaled_tanh"),
-                          layer("max_pooling", window=(1, 2, 1))], (2, 4, 5, 3), "mse"),
-}  # fmt: skip
+    "radial_norm": (
+        [
+            layer("radial_basis", maps=5, radius="norm"),
+            layer("linear_combination", connections=[[0, 4], [], [2]]),
+        ],
+        4,
+        "mse",
+    ),
+    "pooling": (
+        [
+            layer("subsampling", window=2, activation="tanh"),
+            layer("vanilla_subsampling", window=2),
+            layer("dense", maps=2),
+        ],
+        (2, 9, 9),
+        "mse",
+    ),
+    "crossed_pooling": (
+        [layer("subsampling", window=(2, 3), connections=[[1], [0, 1]], activation="tanh")],
+        (2, 5, 7),
+        "mse",
+    ),
+    "ragged": (
+        [
+            layer(
+                "convolution",
+                kernel=[[3, 2], [2, 2], [1, 3]],
+                connections=[[0, 1], [1]],
+                activation="softplus",
+            ),
+            layer("convolution", maps=3, kernel=2, sharing="map", activation="tanh"),
+            layer("dense", maps=2),
+        ],
+        ((6, 5), (5, 7)),
+        "mse",
+    ),
+    "irregular": (
+        [
+            layer(
+                "irregular",
+                connections=[[0, 3], [1, 2, 2], []],
+                sharing=[[0, 1], [1, 0, 0], []],
+                activation="tanh",
+            ),
+            layer("dense", maps=2),
+        ],
+        4,
+        "mse",
+    ),
+    "one_dimension": (
+        [layer("convolution", maps=3, kernel=3, dilation=2, padding=1, activation="leaky_relu")],
+        (2, 9),
+        "mse",
+    ),
+    "three_dimensions": (
+        [
+            layer("convolution", maps=2, kernel=2, stride=2, activation="scaled_tanh"),
+            layer("max_pooling", window=(1, 2, 1)),
+        ],
+        (2, 4, 5, 3),
+        "mse",
+    ),
+}
 
 
 def build(name: str, backend: str = "numpy", dtype: str = "float64", **options: Any) -> Network:
@@ -70,7 +129,7 @@ def close(found: Any, expected: Any, tolerance: float) -> None:
     assert np.abs(found - expected).max(initial=0) <= tolerance * max(1.0, np.abs(expected).max(initial=0))
 
 
-# ----------------------------------------------------------------------------------------------------- derivatives
+# ------------------------------------------------------------------------------------------------ derivatives
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_against_differences(name: str) -> None:
     """Central differences along a few parameters, and along random directions of parameters and inputs."""
@@ -92,11 +151,20 @@ def test_gradients_against_differences(name: str) -> None:
     rows = np.concatenate([rows for _, rows in network.jacobian_chunks(p, x, t, chunk=3)])
     outputs = (network.forward(p + step * v, x) - network.forward(p - step * v, x)).ravel() / (2 * step)
     np.testing.assert_allclose(rows @ v, outputs, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(network.per_sample_gradients(p, x, t, w).sum(axis=0), gradient, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        network.per_sample_gradients(p, x, t, w).sum(axis=0), gradient, rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
-    "name,dtype", [("lenet", "float64"), ("lenet", "float32"), ("ragged", "float64"), ("ragged", "float32"), ("binary", "float32")]
+    "name,dtype",
+    [
+        ("lenet", "float64"),
+        ("lenet", "float32"),
+        ("ragged", "float64"),
+        ("ragged", "float32"),
+        ("binary", "float32"),
+    ],
 )
 def test_opencl_equals_numpy(name: str, dtype: str) -> None:
     tolerance = {"float64": 1e-11, "float32": 1e-4}[dtype]
@@ -121,7 +189,10 @@ def test_opencl_jacobian_equals_numpy(name: str) -> None:
     numpy, opencl = (build(name, backend) for backend in ("numpy", "opencl"))
     x, t, _ = samples(numpy, 11)
     chunks = [list(n.jacobian_chunks(numpy.parameters, x, t, chunk=9)) for n in (numpy, opencl)]
-    assert [len(residuals) for residuals, _ in chunks[0]] == [9 * numpy.output_shape.units, 2 * numpy.output_shape.units]
+    assert [len(residuals) for residuals, _ in chunks[0]] == [
+        9 * numpy.output_shape.units,
+        2 * numpy.output_shape.units,
+    ]
     for (residuals, rows), (found_residuals, found_rows) in zip(*chunks, strict=True):
         close(found_residuals, residuals, 1e-11)
         close(found_rows, rows, 1e-11)
@@ -133,7 +204,9 @@ def test_micro_batches_change_nothing(backend: str) -> None:
     x, t, w = samples(whole, 15)
     error, gradient = whole.value_and_gradient(whole.parameters, x, t, w)
     for size in (5, 7, 14):
-        part_error, part = build("lenet", backend, micro_batch=size).value_and_gradient(whole.parameters, x, t, w)
+        part_error, part = build("lenet", backend, micro_batch=size).value_and_gradient(
+            whole.parameters, x, t, w
+        )
         assert part_error == pytest.approx(error, rel=1e-12)
         close(part, gradient, 1e-12)
 
@@ -142,7 +215,8 @@ def test_micro_batches_change_nothing(backend: str) -> None:
 def test_the_capacity_changes_no_bit(count: int, built: int) -> None:
     """Padding vectors, strides and tiles of a larger capacity leave every result as it is.
 
-    An executor whose vectors and blocks are wider adds the samples in another order, so it does not serve the 9.
+    An executor whose vectors and blocks are wider adds the samples in another order, so it does not serve the
+    9.
     """
     small, large = (build("lenet", "opencl", "float32", micro_batch=256) for _ in range(2))
     large.place(*samples(large, 250)[:2])  # a capacity at hand that may also serve the small batch
@@ -153,7 +227,7 @@ def test_the_capacity_changes_no_bit(count: int, built: int) -> None:
     assert np.array_equal(small.forward(small.parameters, x), large.forward(small.parameters, x))
 
 
-# ------------------------------------------------------------------------------------------------------ structure
+# -------------------------------------------------------------------------------------------------- structure
 def test_the_first_layers_input_delta_is_left_out() -> None:
     program = build("lenet").program
     usual = [(s.unit, s.kernel.name) for s in program.backward("loss", "sum", False)]
@@ -196,7 +270,7 @@ def test_memory_is_bounded_by_the_micro_batch() -> None:
     assert network.row_chunk(10**9) == 1
 
 
-# ------------------------------------------------------------------------------------------------------- bad input
+# -------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize(
     "specs,shape,loss,words,kind",
     [
@@ -209,7 +283,9 @@ def test_memory_is_bounded_by_the_micro_batch() -> None:
         ([layer("max_pooling", window=0)], (1, 4, 4), "mse", "window = 0, expected at least 1", ShapeError),
     ],
 )  # fmt: skip
-def test_bad_networks(specs: list[LayerSpec], shape: Any, loss: str, words: str, kind: type[Exception]) -> None:
+def test_bad_networks(
+    specs: list[LayerSpec], shape: Any, loss: str, words: str, kind: type[Exception]
+) -> None:
     with pytest.raises(kind, match=words):
         Network(specs, shape, loss, backend="numpy")
 
@@ -239,7 +315,9 @@ def test_first_nonfinite_names_the_stage() -> None:
 def test_the_built_in_folder_is_whole() -> None:
     manifest = builtin()
     folder: Path = manifest.layers["dense"].folder.path
-    kernels = {str(p.relative_to(folder)) for pattern in ("numpy/*.py", "opencl/*.cl") for p in folder.glob(pattern)}
+    kernels = {
+        str(p.relative_to(folder)) for pattern in ("numpy/*.py", "opencl/*.cl") for p in folder.glob(pattern)
+    }
     assert kernels - {"numpy/__init__.py"} <= set(manifest.layers["dense"].folder.digests)
     assert {"convolution", "dense", "softmax", "max_pooling", "irregular"} <= set(manifest.families)
 

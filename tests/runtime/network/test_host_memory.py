@@ -11,8 +11,16 @@ from phiz.runtime import Network, layer
 
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_host_memory_does_not_grow_with_the_data_set(backend: str) -> None:
-    """Ten times the samples, the same peak: everything is done micro-batch by micro-batch, checks included."""
-    network = Network([layer("dense", maps=8, activation="tanh"), layer("softmax", maps=4)], 300, "ce", backend, micro_batch=256)
+    """Ten times the samples, the same peak: everything is done micro-batch by micro-batch, checks
+    included.
+    """
+    network = Network(
+        [layer("dense", maps=8, activation="tanh"), layer("softmax", maps=4)],
+        300,
+        "ce",
+        backend,
+        micro_batch=256,
+    )
 
     def peak(count: int) -> int:
         inputs = np.random.default_rng(0).random((count, 300), dtype=np.float32)

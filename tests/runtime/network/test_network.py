@@ -1,4 +1,6 @@
-"""Networks: values and gradients against finite differences and loops written here, bad input, descriptions."""
+"""Networks: values and gradients against finite differences and loops written here, bad input,
+descriptions.
+"""
 
 import json
 from collections.abc import Callable
@@ -26,7 +28,9 @@ def make(folder: Path) -> Make:
     """A network over the hand-written folder."""
     manifest = load_folder(folder)
 
-    def build(specs: list[Any] = SPECS, shape: Any = 4, loss: str = "mse", backend: str = "numpy", **options: Any) -> Network:
+    def build(
+        specs: list[Any] = SPECS, shape: Any = 4, loss: str = "mse", backend: str = "numpy", **options: Any
+    ) -> Network:
         options = {"dtype": "float64", "manifests": manifest, **options}
         return Network(specs, shape, loss, backend=backend, **options)
 
@@ -56,11 +60,13 @@ def differences(function: Callable[[np.ndarray], Any], point: np.ndarray, step: 
         shift = np.zeros(point.size)
         shift[n] = step
         shift = shift.reshape(point.shape)
-        columns.append((np.asarray(function(point + shift)) - np.asarray(function(point - shift))) / (2 * step))
+        columns.append(
+            (np.asarray(function(point + shift)) - np.asarray(function(point - shift))) / (2 * step)
+        )
     return np.stack(columns, axis=-1)
 
 
-# --------------------------------------------------------------------------------------------------------- values
+# ----------------------------------------------------------------------------------------------------- values
 def test_forward_and_losses(make: Make) -> None:
     network = make()
     x, t, w = data(7)
@@ -81,14 +87,19 @@ def test_gradient_against_differences(make: Make) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-8)
     assert error == network.value(network.parameters, x, t, w)
     below = differences(lambda inputs: network.value(network.parameters, inputs, t, w), x).reshape(x.shape)
-    np.testing.assert_allclose(network.input_gradient(network.parameters, x, t, w), below, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(
+        network.input_gradient(network.parameters, x, t, w), below, rtol=1e-7, atol=1e-8
+    )
 
 
 def test_per_sample_gradients_are_gradients_of_single_samples(make: Make) -> None:
     network = make()
     x, t, w = data(6)
     rows = network.per_sample_gradients(network.parameters, x, t, w)
-    singles = [network.value_and_gradient(network.parameters, x[n : n + 1], t[n : n + 1], w[n : n + 1])[1] for n in range(6)]
+    singles = [
+        network.value_and_gradient(network.parameters, x[n : n + 1], t[n : n + 1], w[n : n + 1])[1]
+        for n in range(6)
+    ]
     np.testing.assert_allclose(rows, singles, rtol=1e-12, atol=1e-14)
 
 
@@ -111,9 +122,13 @@ def test_micro_batches_change_nothing(make: Make, micro_batch: int) -> None:
     part_error, part_gradient = parts.value_and_gradient(parts.parameters, x, t, w)
     assert part_error == pytest.approx(error, rel=1e-13)
     np.testing.assert_allclose(part_gradient, gradient, rtol=1e-11, atol=1e-13)
-    np.testing.assert_allclose(parts.forward(parts.parameters, x), whole.forward(whole.parameters, x), rtol=1e-13)
     np.testing.assert_allclose(
-        parts.input_gradient(parts.parameters, x, t, w), whole.input_gradient(whole.parameters, x, t, w), rtol=1e-12
+        parts.forward(parts.parameters, x), whole.forward(whole.parameters, x), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        parts.input_gradient(parts.parameters, x, t, w),
+        whole.input_gradient(whole.parameters, x, t, w),
+        rtol=1e-12,
     )
 
 
@@ -149,12 +164,16 @@ def test_the_callers_parameters_may_change_afterwards(make: Make) -> None:
     assert network.value(network.parameters, x, t) == first
 
 
-# ---------------------------------------------------------------------------------------------------- description
+# ------------------------------------------------------------------------------------------------ description
 def test_parameters_are_seeded_and_named(make: Make) -> None:
     network = make(seed=3)
     assert np.array_equal(network.parameters, make(seed=3).parameters)
     assert not np.array_equal(network.parameters, make(seed=4).parameters)
-    assert [(s.layer, s.name, s.offset) for s in network.slices][:3] == [(0, "w", 0), (0, "b", 24), (1, "w", 30)]
+    assert [(s.layer, s.name, s.offset) for s in network.slices][:3] == [
+        (0, "w", 0),
+        (0, "b", 24),
+        (1, "w", 30),
+    ]
     w = network.parameter(0, "w")
     assert w.shape == (6, 4) and (np.abs(w) <= np.sqrt(3 / 4)).all() and np.abs(w).max() > 0.5
     assert (network.parameter(1, "b") == 0).all()
@@ -168,7 +187,11 @@ def test_parameters_are_seeded_and_named(make: Make) -> None:
 
 
 def test_architecture_survives_json(make: Make) -> None:
-    specs = [layer("dense", units=np.int64(3), activation="tanh", initial={"b": {"rule": "constant", "value": 2.0}})]
+    specs = [
+        layer(
+            "dense", units=np.int64(3), activation="tanh", initial={"b": {"rule": "constant", "value": 2.0}}
+        )
+    ]
     network = make(specs, (2, 1, 2), dtype="float32", seed=5)
     record = json.loads(json.dumps(network.architecture()))
     again = Network.from_architecture(record, backend="numpy", manifests=network.manifest, seed=5)
@@ -188,7 +211,7 @@ def test_architecture_survives_json(make: Make) -> None:
             Network.from_architecture(broken, backend="numpy", manifests=network.manifest)
 
 
-# ------------------------------------------------------------------------------------------------------ bad input
+# -------------------------------------------------------------------------------------------------- bad input
 def bad(network: Network, words: str, kind: type[Exception], **change: Any) -> None:
     x, t, w = data(4)
     arguments = {"parameters": network.parameters, "inputs": x, "targets": t, "weights": w, **change}
@@ -202,7 +225,12 @@ def test_bad_arrays(make: Make) -> None:
     wrong = x.copy()
     wrong[2, 1] = np.nan
     bad(network, r"inputs: nan at sample 2, unit 1", NotFiniteError, inputs=wrong)
-    bad(network, r"inputs: expected shape \(N, 4\) or \(N, 4\), got \(4, 5\)", ShapeError, inputs=np.ones((4, 5)))
+    bad(
+        network,
+        r"inputs: expected shape \(N, 4\) or \(N, 4\), got \(4, 5\)",
+        ShapeError,
+        inputs=np.ones((4, 5)),
+    )
     bad(network, r"0 samples", DataError, inputs=np.ones((0, 4)))
     bad(network, r"array of numbers", DataError, inputs=[["a"] * 4])
     bad(network, r"targets: expected 4 samples like the inputs, got 3", ShapeError, targets=t[:3])
@@ -210,7 +238,12 @@ def test_bad_arrays(make: Make) -> None:
     bad(network, r"targets: inf at sample 0, unit 0", NotFiniteError, targets=np.full((4, 3), np.inf))
     bad(network, r"weights: expected shape \(4,\)", ShapeError, weights=w[:2])
     bad(network, r"weights: nan at sample 0", NotFiniteError, weights=np.full(4, np.nan))
-    bad(network, r"parameters: expected shape \(83,\), got \(82,\)", ShapeError, parameters=network.parameters[:-1])
+    bad(
+        network,
+        r"parameters: expected shape \(83,\), got \(82,\)",
+        ShapeError,
+        parameters=network.parameters[:-1],
+    )
     p = network.parameters.copy()
     p[30 + 7] = np.inf
     bad(network, r"layer 1 \(dense\): parameter w is inf at entry 7", NotFiniteError, parameters=p)
@@ -234,7 +267,8 @@ def test_sample_shapes(make: Make) -> None:
 
 def test_loss_that_does_not_admit(make: Make) -> None:
     with pytest.raises(
-        PhizError, match=r"layer 1 \(dense\): loss positive admits outputs in \[0, 1\], activation tanh gives \[-1, 1\]"
+        PhizError,
+        match=r"layer 1 \(dense\): loss positive admits outputs in \[0, 1\], activation tanh gives \[-1, 1\]",
     ):
         make(SPECS[:2], loss="positive")
     with pytest.raises(PhizError, match=r"activation linear gives \(-inf, inf\)"):
@@ -256,14 +290,39 @@ def test_targets_that_the_loss_does_not_admit(make: Make) -> None:
     "specs,options,words,kind",
     [
         ([], {}, "at least one layer", ShapeError),
-        ([layer("dens", units=2)], {}, r"layer 0 \(dens\): unknown layer 'dens', known are dense", ShapeError),
-        ([layer("dense", units=2, activation="relu")], {}, "unknown activation 'relu', known are linear", ShapeError),
+        (
+            [layer("dens", units=2)],
+            {},
+            r"layer 0 \(dens\): unknown layer 'dens', known are dense",
+            ShapeError,
+        ),
+        (
+            [layer("dense", units=2, activation="relu")],
+            {},
+            "unknown activation 'relu', known are linear",
+            ShapeError,
+        ),
         ([layer("dense")], {}, r"layer 0 \(dense\): keyword 'units' is missing", ShapeError),
-        ([layer("dense", units=2, stride=1)], {}, "unknown keyword 'stride', known are activation", ShapeError),
+        (
+            [layer("dense", units=2, stride=1)],
+            {},
+            "unknown keyword 'stride', known are activation",
+            ShapeError,
+        ),
         ([layer("dense", units=0)], {}, r"units = 0, expected at least 1", ShapeError),
         ([layer("dense", units=2.5)], {}, r"units = 2\.5, expected an integer", ShapeError),
-        ([layer("dense", units=2, name="out", connections=[[0]])], {}, r"layer 0 \(out\): takes no connections", ShapeError),
-        ([layer("dense", units=2, initial={"c": {"rule": "normal"}})], {}, "unknown parameter 'c', known are w, b", ShapeError),
+        (
+            [layer("dense", units=2, name="out", connections=[[0]])],
+            {},
+            r"layer 0 \(out\): takes no connections",
+            ShapeError,
+        ),
+        (
+            [layer("dense", units=2, initial={"c": {"rule": "normal"}})],
+            {},
+            "unknown parameter 'c', known are w, b",
+            ShapeError,
+        ),
         ([layer("dense", units=2, initial={"w": {"rule": "x"}})], {}, "unknown rule 'x'", ShapeError),
         (SPECS, {"dtype": "float16"}, "dtype 'float16', expected float32 or float64", PhizError),
         (SPECS, {"backend": "cuda"}, "unknown backend 'cuda'", PhizError),
@@ -274,12 +333,14 @@ def test_targets_that_the_loss_does_not_admit(make: Make) -> None:
         (SPECS, {"shape": "big"}, "expected", ShapeError),
     ],
 )
-def test_bad_networks(make: Make, specs: list[Any], options: dict[str, Any], words: str, kind: type[Exception]) -> None:
+def test_bad_networks(
+    make: Make, specs: list[Any], options: dict[str, Any], words: str, kind: type[Exception]
+) -> None:
     with pytest.raises(kind, match=words):
         make(specs, **options)
 
 
-# ------------------------------------------------------------------------------------------------------- not finite
+# ------------------------------------------------------------------------------------------------- not finite
 def test_first_nonfinite_names_layer_and_tensor(make: Make) -> None:
     network = make(micro_batch=3)
     x, t, _ = data(5)
@@ -293,7 +354,12 @@ def test_first_nonfinite_names_layer_and_tensor(make: Make) -> None:
     x[:4] = 0
     with np.errstate(over="ignore"):
         found = network.first_nonfinite(p, x, t)
-    assert found is not None and (found.layer, found.tensor, found.role, found.sample) == (0, "Z", "forward", 4)
+    assert found is not None and (found.layer, found.tensor, found.role, found.sample) == (
+        0,
+        "Z",
+        "forward",
+        4,
+    )
     assert str(found).startswith("layer 0 (first): forward Z is inf at sample 4, entry")
     with np.errstate(all="ignore"):
         assert not np.isfinite(network.value_and_gradient(p, x, t)[1]).all()

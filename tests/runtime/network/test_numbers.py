@@ -16,7 +16,9 @@ ROLES = ("parameters", "inputs", "targets", "weights")
 
 
 def network(dtype: str = "float32") -> Network:
-    return Network([layer("dense", maps=2, activation="tanh"), layer("dense", maps=1)], 3, "mse", "numpy", dtype)
+    return Network(
+        [layer("dense", maps=2, activation="tanh"), layer("dense", maps=1)], 3, "mse", "numpy", dtype
+    )
 
 
 def arguments(net: Network, dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -37,13 +39,20 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 WRONG: dict[str, tuple[Callable[[np.ndarray], Any], type[PhizError], str]] = {
     "complex": (lambda good: good + 0j, DataError, "expected an array of numbers, got complex128"),
-    "mask": (lambda good: np.ma.masked_array(good, np.arange(good.size).reshape(good.shape) == 1), DataError, "got a masked one"),
+    "mask": (
+        lambda good: np.ma.masked_array(good, np.arange(good.size).reshape(good.shape) == 1),
+        DataError,
+        "got a masked one",
+    ),
     "rows with masks": (lambda good: [*map(np.ma.masked_array, good)], DataError, "got a masked one"),
     "text": (lambda good: good.astype(str), DataError, "expected an array of numbers, got <U32"),
     "objects": (lambda good: good.astype(object), DataError, "expected an array of numbers, got object"),
-    "overflow": (lambda good: np.where(np.arange(good.size).reshape(good.shape) == good.size - 1, 1e300, good), NotFiniteError,
-                 "expected numbers that float32 can hold, got 1e+300 at "),
-}  # fmt: skip
+    "overflow": (
+        lambda good: np.where(np.arange(good.size).reshape(good.shape) == good.size - 1, 1e300, good),
+        NotFiniteError,
+        "expected numbers that float32 can hold, got 1e+300 at ",
+    ),
+}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -59,7 +68,9 @@ def test_every_function_refuses_what_is_no_array_of_real_numbers(call: str, wron
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("role", "place"), [("parameters", "place 10"), ("inputs", "sample 3, unit 2"), ("weights", "place 3")])
+@pytest.mark.parametrize(
+    ("role", "place"), [("parameters", "place 10"), ("inputs", "sample 3, unit 2"), ("weights", "place 3")]
+)
 def test_an_overflow_is_named_by_its_place(role: str, place: str) -> None:
     net = network()
     good = arguments(net)
@@ -80,8 +91,16 @@ def test_parameters_of_the_networks_dtype_are_not_copied() -> None:
     [
         (np.ones((3, 2)) * 1j, np.ones(3), "inputs that are numbers, got dtype complex128"),
         (np.ones((3, 2)), np.ones(3) * 1j, "targets that are numbers for a regression, got dtype complex128"),
-        (np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)), np.ones(3), "inputs: expected an array of numbers, got a masked one"),
-        (np.ones((3, 2)), np.ma.masked_array(np.arange(3), [0, 1, 0]), "targets: expected an array of numbers, got a masked one"),
+        (
+            np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)),
+            np.ones(3),
+            "inputs: expected an array of numbers, got a masked one",
+        ),
+        (
+            np.ones((3, 2)),
+            np.ma.masked_array(np.arange(3), [0, 1, 0]),
+            "targets: expected an array of numbers, got a masked one",
+        ),
         ([[1, 2], [3]], np.ones(2), "inputs: expected an array of numbers, got"),
         (np.float64(1), np.ones(1), "one row a sample"),
         (np.ones((3, 2)), 5, "one row a sample"),
@@ -96,6 +115,8 @@ def test_a_data_set_takes_real_numbers_without_a_mask(inputs: Any, targets: Any,
 
 def test_a_data_set_made_by_hand_has_no_mask_and_a_known_task() -> None:
     with pytest.raises(DataError, match="got a masked one"):
-        Dataset("made", np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)), np.ones((3, 1)), None, "regression")
+        Dataset(
+            "made", np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2)), np.ones((3, 1)), None, "regression"
+        )
     with pytest.raises(DataError, match="expected the task classification or regression, got 'ranking'"):
         from_arrays(np.ones((3, 2)), np.arange(3), task="ranking")  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""One network in several threads, several networks side by side, and processes that were forked: the same bits, or one line."""
+"""One network in several threads, several networks side by side, and processes that were forked: the
+same bits, or one line.
+"""
 
 from __future__ import annotations
 
@@ -54,16 +56,25 @@ def bits(found: Any) -> bytes:
 
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_threads_share_a_network(backend: str) -> None:
-    """Every kind of evaluation, batches of several sizes, parameters of their own: what a thread gets is what it gets alone."""
+    """Every kind of evaluation, batches of several sizes, parameters of their own: what a thread gets
+    is what it gets alone.
+    """
     network = Network(LAYERS, SHAPE, "ce", backend=backend, micro_batch=16)
     random = np.random.default_rng(0)
-    cases = [(batch(n, samples), network.parameters + random.normal(size=network.parameter_count) * 0.1)
-             for n, samples in enumerate((20, 5, 33, 16))]  # fmt: skip
+    cases = [
+        (batch(n, samples), network.parameters + random.normal(size=network.parameter_count) * 0.1)
+        for n, samples in enumerate((20, 5, 33, 16))
+    ]
 
     def everything(case: int) -> list[bytes]:
         (x, t), p = cases[case]
-        return [bits(network.value_and_gradient(p, x, t)), bits(network.forward(p, x)), bits(network.losses(p, x, t)),
-                bits(network.per_sample_gradients(p, x, t)), bits(network.input_gradient(p, x, t))]  # fmt: skip
+        return [
+            bits(network.value_and_gradient(p, x, t)),
+            bits(network.forward(p, x)),
+            bits(network.losses(p, x, t)),
+            bits(network.per_sample_gradients(p, x, t)),
+            bits(network.input_gradient(p, x, t)),
+        ]
 
     alone = [everything(case) for case in range(len(cases))]
     wrong: list[int] = []
@@ -85,7 +96,9 @@ def test_threads_share_placed_samples(backend: str) -> None:
     wrong: list[int] = []
 
     def work(n: int) -> Callable[[], None]:
-        return lambda: wrong.extend(n for _ in range(40) if bits(network.value_and_gradient(points[n], placed)) != alone[n])
+        return lambda: wrong.extend(
+            n for _ in range(40) if bits(network.value_and_gradient(points[n], placed)) != alone[n]
+        )
 
     together([work(n) for n in range(len(points))])
     assert wrong == []
@@ -107,7 +120,7 @@ threads = [threading.Thread(target=build, args=(n,)) for n in range(4)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 assert sorted(found) == [0, 1, 2, 3] and found[0] == found[2] and found[1] == found[3], found
-"""
+"""  # noqa: E501
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -154,11 +167,15 @@ evaluate(used), evaluate(numpy)
 codes += [forked(lambda: evaluate(used)), forked(lambda: evaluate(network("opencl"))), forked(lambda: evaluate(numpy))]
 evaluate(used)
 print(codes)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+"""  # noqa: E501
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     lines = done.stdout.splitlines()
     assert lines[-1] == "[0, 3, 3, 0]", done.stdout + done.stderr
-    assert len(lines) == 3 and all(line.startswith("refused: this process was forked from one") for line in lines[:2])
+    assert len(lines) == 3 and all(
+        line.startswith("refused: this process was forked from one") for line in lines[:2]
+    )
 
 
 def test_a_context_is_made_once_for_all_threads() -> None:

@@ -1,4 +1,6 @@
-"""The OpenCL executor's memory: shared or copied, planned, and handed from pass to pass without leaving a trace."""
+"""The OpenCL executor's memory: shared or copied, planned, and handed from pass to pass without leaving
+a trace.
+"""
 
 import gc
 from pathlib import Path
@@ -22,7 +24,14 @@ SPECS = [
     layer("dense", units=5, activation="tanh"),
     layer("dense", units=3, activation="square"),
 ]
-EVERYTHING = ("value_and_gradient", "outputs_and_losses", "losses", "value", "per_sample_gradients", "input_gradient")
+EVERYTHING = (
+    "value_and_gradient",
+    "outputs_and_losses",
+    "losses",
+    "value",
+    "per_sample_gradients",
+    "input_gradient",
+)
 
 
 def network(folder: Path, **options: Any) -> Network:
@@ -40,7 +49,11 @@ def everything(net: Network, samples: int = 37) -> list[bytes]:
     x, t, w = batch(samples)
     p = net.parameters
     found = [getattr(net, name)(p, x, t, w) for name in EVERYTHING]
-    found += [net.forward(p, x), net.value_and_gradient(p, net.place(x, t, w)), *net.jacobian_chunks(p, x, t, chunk=5)]
+    found += [
+        net.forward(p, x),
+        net.value_and_gradient(p, net.place(x, t, w)),
+        *net.jacobian_chunks(p, x, t, chunk=5),
+    ]
     arrays = [part for one in found for part in (one if isinstance(one, tuple) else (one,))]
     return [np.asarray(array).tobytes() for array in arrays]
 
@@ -77,8 +90,12 @@ def test_tensors_too_large_for_one_block_get_their_own(folder: Path, monkeypatch
 
 @pytest.mark.quickly_built
 @pytest.mark.parametrize("samples", [7, 160])
-def test_planned_memory_of_fused_passes_gives_the_same_bits(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of samples go through all layers at their own pace: tensors that share memory must still not meet."""
+def test_planned_memory_of_fused_passes_gives_the_same_bits(
+    samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of samples go through all layers at their own pace: tensors that share memory must still
+    not meet.
+    """
     random = np.random.default_rng(samples)
     x, t = random.random((samples, 1, 8, 8)), np.eye(10)[random.integers(0, 10, samples)]
 
@@ -90,8 +107,15 @@ def test_planned_memory_of_fused_passes_gives_the_same_bits(samples: int, monkey
         kind = executor._pass("loss", VALUE_AND_GRADIENT)
         assert isinstance(kind.launches, FusedPass)
         layouts = [region.layout for key, region in kind.where.items() if key in net.program.buffers]
-        rows = {layout.offsets[key] for layout in layouts for key in layout.offsets if net.program.buffers[key].samples}
-        assert rows and all(start % executor.capacity == 0 for start in rows)  # lane n of one is lane n of any other
+        rows = {
+            layout.offsets[key]
+            for layout in layouts
+            for key in layout.offsets
+            if net.program.buffers[key].samples
+        }
+        assert rows and all(
+            start % executor.capacity == 0 for start in rows
+        )  # lane n of one is lane n of any other
         found.append(net.input_gradient(p, x, t))
         return [np.asarray(array).tobytes() for array in found]
 
@@ -108,7 +132,9 @@ def test_scratch_memory_is_smaller_than_its_tensors_and_carries_nothing_over(fol
     x, t, w = batch(16)
     error, gradient = net.value_and_gradient(net.parameters, x, t, w)
     executor = executor_of(net)
-    written = {key for step in calls(net.program, Request(losses=True, gradients="sum")) for key in step.use.writes}
+    written = {
+        key for step in calls(net.program, Request(losses=True, gradients="sum")) for key in step.use.writes
+    }
     buffers = [net.program.buffers[key] for key in written - {"loss"}]
     plain = sum(buffer.units for buffer in buffers if buffer.samples) * executor.capacity
     block = scratch(executor)
@@ -148,12 +174,18 @@ def test_two_passes_on_their_way_have_results_of_their_own(folder: Path) -> None
 
 def fused_network() -> Network:
     """One whose passes are fused: the kernels of the hand-written folder cannot be."""
-    specs = [layer("dense", maps=9, activation="tanh"), layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)]
+    specs = [
+        layer("dense", maps=9, activation="tanh"),
+        layer("dense", maps=5, activation="tanh"),
+        layer("dense", maps=3),
+    ]
     return Network(specs, 4, "mse", backend="opencl", micro_batch=16)
 
 
 def test_a_gradient_stays_as_long_as_anything_looks_at_it() -> None:
-    """It lies in the memory that the kernels wrote to, which the next pass must not take while it is in use."""
+    """It lies in the memory that the kernels wrote to, which the next pass must not take while it is in
+    use.
+    """
     net = fused_network()
     x, t, w = batch(16)
     first = net.value_and_gradient(net.parameters, x, t, w)[1]
@@ -169,7 +201,9 @@ def test_a_gradient_stays_as_long_as_anything_looks_at_it() -> None:
         net.value_and_gradient(net.parameters * scale, x, t, w)
     assert np.array_equal(seen, 2 * expected[4:9])
     executor = executor_of(net)
-    assert len(executor._pass("loss", VALUE_AND_GRADIENT).frames) == 3  # four passes' results were in use at the same time
+    assert (
+        len(executor._pass("loss", VALUE_AND_GRADIENT).frames) == 3
+    )  # four passes' results were in use at the same time
     del seen
     assert len(executor._pass("loss", VALUE_AND_GRADIENT).frames) == 4
     last = net.value_and_gradient(net.parameters, x, t, w)[1]
@@ -179,13 +213,17 @@ def test_a_gradient_stays_as_long_as_anything_looks_at_it() -> None:
 
 
 def test_parameters_are_read_where_they_lie() -> None:
-    """A network's own vector is shared with the kernels: changed in place, it is seen; any other one is copied."""
+    """A network's own vector is shared with the kernels: changed in place, it is seen; any other one is
+    copied.
+    """
     net = fused_network()
     x, t, w = batch(16)
     placed = net.place(x, t, w)
     executor = executor_of(net)
     assert executor.memory.reads(net.parameters) and not executor.memory.reads(net.parameters.copy())
-    assert not executor.memory.reads(net.parameters[::2]) and not executor.memory.reads(net.parameters.astype("float64"))
+    assert not executor.memory.reads(net.parameters[::2]) and not executor.memory.reads(
+        net.parameters.astype("float64")
+    )
     for _ in range(3):
         own = net.value_and_gradient(net.parameters, placed)
         assert executor._parameters.host("parameters").base is net.parameters.base
@@ -210,7 +248,9 @@ def test_parameters_that_overflow_a_sum_are_finite() -> None:
     net.value_and_gradient(net.parameters, x, t, w)  # no error: what they give may overflow
     for wrong in (np.nan, np.inf, -np.inf):
         net.parameters[5] = wrong
-        with pytest.raises(NotFiniteError, match=r"layer 0 \(dense\): parameter w is (nan|inf|-inf) at entry 5"):
+        with pytest.raises(
+            NotFiniteError, match=r"layer 0 \(dense\): parameter w is (nan|inf|-inf) at entry 5"
+        ):
             net.value_and_gradient(net.parameters, x, t, w)
 
 
@@ -230,7 +270,9 @@ def test_totals_are_added_up(folder: Path) -> None:
 
 
 def test_results_that_nobody_takes_do_no_harm(folder: Path) -> None:
-    """New parameters wait for passes that still read the old ones, and memory stays until these have ended."""
+    """New parameters wait for passes that still read the old ones, and memory stays until these have
+    ended.
+    """
     net = network(folder)
     x, t, w = batch(16)
     expected = net.value_and_gradient(net.parameters, x, t, w)
@@ -261,7 +303,9 @@ def test_a_kept_pass_survives_other_passes(folder: Path) -> None:
     delta = np.random.default_rng(0).normal(size=source.shape)
     rows = executor.seeded(resident, delta, Request(gradients="sample", input_gradient=True)).result()
     assert np.allclose(source.T**2, outputs)
-    executor.start(executor.upload(x[::-1] + 1, t, w, slot=0), Request(losses=True, gradients="sum", input_gradient=True)).result()
+    executor.start(
+        executor.upload(x[::-1] + 1, t, w, slot=0), Request(losses=True, gradients="sum", input_gradient=True)
+    ).result()
     again = executor.seeded(resident, delta, Request(gradients="sample", input_gradient=True)).result()
     summed = executor.seeded(resident, delta, Request(gradients="sum")).result().gradient
     assert np.array_equal(again.sample_gradients, rows.sample_gradients)
@@ -284,7 +328,9 @@ def test_an_executor_is_found_again(sample_outer: bool) -> None:
     """By the same need and by smaller ones, whichever form the device's width would make the faster one."""
     backend = OneForm()
     backend.sample_outer = sample_outer
-    net = Network([layer("dense", maps=9, activation="tanh"), layer("dense", maps=3)], 4, "mse", backend=backend)
+    net = Network(
+        [layer("dense", maps=9, activation="tanh"), layer("dense", maps=3)], 4, "mse", backend=backend
+    )
     need = 5 if sample_outer else backend.capacity(net.program, "float32", 5)
     assert net.executor(need) is net.executor(need) is net.executor(need - 1)
     assert backend.capacity(net.program, net.dtype, need, sample_outer) == need <= net.executor(need).capacity

@@ -35,12 +35,19 @@ def test_nearest_power() -> None:
 
 
 def test_a_pass_fits_the_cores_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors of a pass, as planned, take about the cores' own caches, whatever the network; never fewer than some vectors."""
+    """Tensors of a pass, as planned, take about the cores' own caches, whatever the network; never
+    fewer than some vectors.
+    """
     monkeypatch.setattr(backend_opencl, "core_cache", lambda: 2**22)
     backend = OpenCLBackend()
     room = max(backend_opencl.CACHE_BYTES, backend.device.max_compute_units * 2**22)
     for units in (20, 300, 3000):
-        network = Network([layer("dense", maps=units, activation="tanh"), layer("softmax", maps=10)], 784, "ce", backend=backend)
+        network = Network(
+            [layer("dense", maps=units, activation="tanh"), layer("softmax", maps=10)],
+            784,
+            "ce",
+            backend=backend,
+        )
         per_sample = network.program.planned_units * 4
         assert 0.7 < network.micro_batch * per_sample / room < 1.42
         steps = calls(network.program, Request(losses=True, gradients="sum"))
@@ -49,5 +56,7 @@ def test_a_pass_fits_the_cores_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Network([layer("dense", maps=1)], 1, "mse", backend=backend)
     large = Network([layer("dense", maps=1)], 2**22, "mse", backend=backend)
     assert (small.micro_batch, large.micro_batch) == (MOST, LEAST)
-    double = Network([layer("dense", maps=300), layer("softmax", maps=10)], 784, "ce", backend=backend, dtype="float64")
+    double = Network(
+        [layer("dense", maps=300), layer("softmax", maps=10)], 784, "ce", backend=backend, dtype="float64"
+    )
     assert double.micro_batch * double.program.planned_units * np.dtype("float64").itemsize < 1.42 * room

@@ -1,4 +1,5 @@
-"""Samples one after the other, lanes along units: against NumPy, on sizes around the width of a vector; and when it is chosen.
+"""Samples one after the other, lanes along units: against NumPy, on sizes around the width of a vector; and
+when it is chosen.
 
 Slow because each size and precision needs programs of its own in both layouts, to compare them.
 """
@@ -21,7 +22,8 @@ from phiz.runtime.program.layer import LayerSpec, layer
 from phiz.runtime.program.program import Program
 
 GRADIENT = Request(losses=True, gradients="sum")
-#: Coordinates shorter than a vector, just as long and longer; padding, where lanes differ in their bounds; strides, which gather.
+#: Coordinates shorter than a vector, just as long and longer; padding, where lanes differ in their bounds;
+#: strides, which gather.
 IMAGES = (
     layer("convolution", maps=3, kernel=(3, 5), padding=2, activation="tanh"),
     layer("max_pooling", window=2),
@@ -29,7 +31,11 @@ IMAGES = (
     layer("dense", maps=19, activation="gelu"),
     layer("softmax", maps=5),
 )
-UNITS = (layer("dense", maps=33, activation="sigmoid"), layer("radial_basis", maps=17), layer("dense", maps=8, activation="tanh"))
+UNITS = (
+    layer("dense", maps=33, activation="sigmoid"),
+    layer("radial_basis", maps=17),
+    layer("dense", maps=8, activation="tanh"),
+)
 
 
 class InRows(OpenCLBackend):
@@ -39,8 +45,12 @@ class InRows(OpenCLBackend):
         return True
 
 
-def compared(layers: tuple[LayerSpec, ...], shape: tuple[int, ...], loss: str, dtype: str, samples: int) -> None:
-    ours, theirs = (Network(layers, shape, loss, backend=b, dtype=dtype, micro_batch=64) for b in (InRows(), "numpy"))
+def compared(
+    layers: tuple[LayerSpec, ...], shape: tuple[int, ...], loss: str, dtype: str, samples: int
+) -> None:
+    ours, theirs = (
+        Network(layers, shape, loss, backend=b, dtype=dtype, micro_batch=64) for b in (InRows(), "numpy")
+    )
     random = np.random.default_rng(samples)
     x = random.normal(size=(samples, *shape))
     t = np.eye(ours.output_shape.units)[random.integers(0, ours.output_shape.units, samples)]
@@ -52,41 +62,58 @@ def compared(layers: tuple[LayerSpec, ...], shape: tuple[int, ...], loss: str, d
     assert abs(found[0] - wanted[0]) <= close * abs(wanted[0])
     assert np.abs(found[1] - wanted[1]).max() <= close * np.abs(wanted[1]).max()
     again = ours.value_and_gradient(p, x, t, weights)
-    assert again[0] == found[0] and again[1].tobytes() == found[1].tobytes(), "the bits differ from run to run"
+    assert again[0] == found[0] and again[1].tobytes() == found[1].tobytes(), (
+        "the bits differ from run to run"
+    )
     for name in ("forward", "input_gradient", "per_sample_gradients", "losses"):
         given: tuple[Any, ...] = (p, x) if name == "forward" else (p, x, t)
         one, other = (getattr(n, name)(*given) for n in (ours, theirs))
         assert np.allclose(one, other, rtol=20 * close, atol=20 * close * np.abs(other).max()), name
 
 
-@pytest.mark.parametrize(("samples", "dtype"), [(1, "float32"), (3, "float64"), (9, "float32"), (130, "float32")])
+@pytest.mark.parametrize(
+    ("samples", "dtype"), [(1, "float32"), (3, "float64"), (9, "float32"), (130, "float32")]
+)
 def test_sample_outer_images_are_what_numpy_gives(samples: int, dtype: str) -> None:
     compared(IMAGES, (2, 9, 21), "ce", dtype, samples)
 
 
-@pytest.mark.parametrize(("samples", "dtype"), [(1, "float64"), (7, "float32"), (33, "float64"), (100, "float32")])
+@pytest.mark.parametrize(
+    ("samples", "dtype"), [(1, "float64"), (7, "float32"), (33, "float64"), (100, "float32")]
+)
 def test_sample_outer_units_are_what_numpy_gives(samples: int, dtype: str) -> None:
     compared(UNITS, (13,), "mse", dtype, samples)
 
 
 def test_lanes_see_no_neighbouring_sample() -> None:
     """A NaN in one sample stays there, whatever vectors reach over the end of a row."""
-    layers = (IMAGES[0], layer("subsampling", window=2), layer("dense", maps=19, activation="gelu"), layer("softmax", maps=5))
+    layers = (
+        IMAGES[0],
+        layer("subsampling", window=2),
+        layer("dense", maps=19, activation="gelu"),
+        layer("softmax", maps=5),
+    )
     network = Network(layers, (2, 9, 21), "ce", backend=InRows())
     x = np.random.default_rng(0).normal(size=(6, 2, 9, 21)).astype(np.float32)
     placed = network.executor(6, Request(outputs=True))
     placed.set_parameters(network.parameters)
     x[3] = np.nan
-    outputs = placed.start(placed.upload(x.reshape(6, -1), None, None), Request(outputs=True)).result().outputs
+    outputs = (
+        placed.start(placed.upload(x.reshape(6, -1), None, None), Request(outputs=True)).result().outputs
+    )
     assert outputs is not None
     assert np.isnan(outputs[3]).all() and np.isfinite(np.delete(outputs, 3, axis=0)).all()
 
 
 def test_rows_are_chosen_where_samples_would_leave_lanes_empty_and_units_fill_them() -> None:
-    """Whatever the width: units in whole vectors of it, coordinates in rows of it, samples enough for vectors of every core."""
+    """Whatever the width: units in whole vectors of it, coordinates in rows of it, samples enough for
+    vectors of every core.
+    """
     backend = OpenCLBackend()
     width, cores = backend.width("float32"), int(backend.device.max_compute_units)
-    units = Network((layer("dense", maps=8 * width), layer("softmax", maps=10)), (128,), "ce", backend=backend).program
+    units = Network(
+        (layer("dense", maps=8 * width), layer("softmax", maps=10)), (128,), "ce", backend=backend
+    ).program
     convolutions = (
         layer("convolution", maps=4, kernel=5, activation="tanh"),
         layer("max_pooling", window=2),
@@ -95,7 +122,9 @@ def test_rows_are_chosen_where_samples_would_leave_lanes_empty_and_units_fill_th
     )
     images = Network(convolutions, (1, 20, 4 * width + 4), "ce", backend=backend).program
     inference = Request(outputs=True)
-    assert all(backend.prefers_sample_outer(units, "float32", 1, request) for request in (inference, GRADIENT))
+    assert all(
+        backend.prefers_sample_outer(units, "float32", 1, request) for request in (inference, GRADIENT)
+    )
     assert backend.prefers_sample_outer(images, "float32", 1, inference)
     # the deltas of convolutions and of pooling have no lanes but samples, which fill every vector here
     assert not backend.prefers_sample_outer(images, "float32", 4 * width * cores, GRADIENT)
@@ -117,7 +146,9 @@ def test_a_folder_without_the_second_form_runs_as_before() -> None:
 
 def test_a_value_and_its_gradient_agree_to_the_last_bit() -> None:
     """Line searches ask for the one and for the other."""
-    network = Network((layer("dense", maps=40, activation="tanh"), layer("softmax", maps=4)), (60,), "ce", backend="opencl")
+    network = Network(
+        (layer("dense", maps=40, activation="tanh"), layer("softmax", maps=4)), (60,), "ce", backend="opencl"
+    )
     random = np.random.default_rng(1)
     for samples in (1, 3, 20):
         x, t = random.normal(size=(samples, 60)), np.eye(4)[random.integers(0, 4, samples)]
@@ -132,12 +163,25 @@ def test_sums_do_not_depend_on_the_capacity() -> None:
     found = []
     for first in (3, 20):
         network = Network(UNITS, (13,), "mse", backend=InRows())
-        network.value_and_gradient(network.parameters, random.normal(size=(first, 13)), random.normal(size=(first, 8)))
+        network.value_and_gradient(
+            network.parameters, random.normal(size=(first, 13)), random.normal(size=(first, 8))
+        )
         found.append(network.value_and_gradient(network.parameters, x, t))
         assert (network.executor(3) is network.executor(first)) is True
     assert found[0][0] == found[1][0] and found[0][1].tobytes() == found[1][1].tobytes()
 
 
 def test_blocks_of_rows_leave_one_for_every_compute_unit() -> None:
-    assert [sample_outer_blocking(n, 8, 2).samples for n in (1, 2, 3, 5, 16, 64, 1000)] == [1, 1, 2, 4, 8, 32, 32]
-    assert sample_outer_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1) and sample_outer_blocking(3, 8, 2).whole(3) == 4
+    assert [sample_outer_blocking(n, 8, 2).samples for n in (1, 2, 3, 5, 16, 64, 1000)] == [
+        1,
+        1,
+        2,
+        4,
+        8,
+        32,
+        32,
+    ]
+    assert (
+        sample_outer_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1)
+        and sample_outer_blocking(3, 8, 2).whole(3) == 4
+    )

@@ -1,4 +1,6 @@
-"""Lets the tests here import the problems and networks beside them; keeps BLAS to one thread on these small sizes."""
+"""Lets the tests here import the problems and networks beside them; keeps BLAS to one thread on these
+small sizes.
+"""
 
 import sys
 from pathlib import Path

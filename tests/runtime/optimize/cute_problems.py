@@ -1,4 +1,6 @@
-"""Unconstrained problems outside the usual eighteen (CUTE; Luksan's and Andrei's collections), with gradients."""
+"""Unconstrained problems outside the usual eighteen (CUTE; Luksan's and Andrei's collections), with
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def _cosine_g(x: Array) -> Array:
 
 def _cragglvy(x: Array) -> complex:
     a, b, c, d = x[0:-3:2], x[1:-2:2], x[2:-1:2], x[3::2]
-    return ((np.exp(a) - b) ** 4 + 100 * (b - c) ** 6 + (np.tan(c - d) + c - d) ** 4 + a**8 + (d - 1) ** 2).sum()
+    return (
+        (np.exp(a) - b) ** 4 + 100 * (b - c) ** 6 + (np.tan(c - d) + c - d) ** 4 + a**8 + (d - 1) ** 2
+    ).sum()
 
 
 def _cragglvy_g(x: Array) -> Array:
@@ -100,12 +104,17 @@ def _cragglvy_g(x: Array) -> Array:
     u, v = 4 * (np.exp(a) - b) ** 3, 600 * (b - c) ** 5
     w = 4 * (np.tan(c - d) + c - d) ** 3 * (1 / np.cos(c - d) ** 2 + 1)
     return _spread(
-        x.size, (slice(0, -3, 2), u * np.exp(a) + 8 * a**7), (slice(1, -2, 2), v - u), (slice(2, -1, 2), w - v),
+        x.size,
+        (slice(0, -3, 2), u * np.exp(a) + 8 * a**7),
+        (slice(1, -2, 2), v - u),
+        (slice(2, -1, 2), w - v),
         (slice(3, None, 2), -w + 2 * (d - 1)),
-    )  # fmt: skip
+    )
 
 
-def _dixmaan(alpha: float, beta: float, gamma: float, delta: float, powers: tuple[int, int, int, int]) -> tuple:
+def _dixmaan(
+    alpha: float, beta: float, gamma: float, delta: float, powers: tuple[int, int, int, int]
+) -> tuple:
     def parts(n: int) -> tuple[Array, Array, Array, Array]:
         t = np.arange(1, n + 1) / n
         m = n // 3
@@ -119,9 +128,12 @@ def _dixmaan(alpha: float, beta: float, gamma: float, delta: float, powers: tupl
         p, q, r, s = parts(n)
         b = x[1:] + x[1:] ** 2
         return (
-            1 + (p * x**2).sum() + (q * x[:-1] ** 2 * b**2).sum() + (r * x[: 2 * m] ** 2 * x[m : 3 * m] ** 4).sum()
+            1
+            + (p * x**2).sum()
+            + (q * x[:-1] ** 2 * b**2).sum()
+            + (r * x[: 2 * m] ** 2 * x[m : 3 * m] ** 4).sum()
             + (s * x[:m] * x[2 * m : 3 * m]).sum()
-        )  # fmt: skip
+        )
 
     def g(x: Array) -> Array:
         n, m = x.size, x.size // 3
@@ -129,10 +141,15 @@ def _dixmaan(alpha: float, beta: float, gamma: float, delta: float, powers: tupl
         b = x[1:] + x[1:] ** 2
         low, high = x[: 2 * m], x[m : 3 * m]
         return _spread(
-            n, (slice(None), 2 * p * x), (A, 2 * q * x[:-1] * b**2), (B, 2 * q * x[:-1] ** 2 * b * (1 + 2 * x[1:])),
-            (slice(0, 2 * m), 2 * r * low * high**4), (slice(m, 3 * m), 4 * r * low**2 * high**3),
-            (slice(0, m), s * x[2 * m : 3 * m]), (slice(2 * m, 3 * m), s * x[:m]),
-        )  # fmt: skip
+            n,
+            (slice(None), 2 * p * x),
+            (A, 2 * q * x[:-1] * b**2),
+            (B, 2 * q * x[:-1] ** 2 * b * (1 + 2 * x[1:])),
+            (slice(0, 2 * m), 2 * r * low * high**4),
+            (slice(m, 3 * m), 4 * r * low**2 * high**3),
+            (slice(0, m), s * x[2 * m : 3 * m]),
+            (slice(2 * m, 3 * m), s * x[:m]),
+        )
 
     return f, g
 
@@ -142,7 +159,9 @@ def _dqdrtic(x: Array) -> complex:
 
 
 def _dqdrtic_g(x: Array) -> Array:
-    return _spread(x.size, (slice(0, -2), 2 * x[:-2]), (slice(1, -1), 200 * x[1:-1]), (slice(2, None), 200 * x[2:]))
+    return _spread(
+        x.size, (slice(0, -2), 2 * x[:-2]), (slice(1, -1), 200 * x[1:-1]), (slice(2, None), 200 * x[2:])
+    )
 
 
 def _edensch(x: Array) -> complex:
@@ -219,8 +238,14 @@ def _nondquar(x: Array) -> complex:
 def _nondquar_g(x: Array) -> Array:
     s, first, last = 4 * (x[:-2] + x[1:-1] + x[-1]) ** 3, 2 * (x[0] - x[1]), 2 * (x[-2] + x[-1])
     return _spread(
-        x.size, (slice(0, -2), s), (slice(1, -1), s), (-1, s.sum() + last), (-2, last), (0, first), (1, -first)
-    )  # fmt: skip
+        x.size,
+        (slice(0, -2), s),
+        (slice(1, -1), s),
+        (-1, s.sum() + last),
+        (-2, last),
+        (0, first),
+        (1, -first),
+    )
 
 
 def _penalty(x: Array) -> complex:

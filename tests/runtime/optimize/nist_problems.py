@@ -1,4 +1,5 @@
-"""The 27 nonlinear regressions of NIST's Statistical Reference Datasets, two starts each, with certified values.
+"""The 27 nonlinear regressions of NIST's Statistical Reference Datasets, two starts each, with certified
+values.
 
 Data: https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml (public domain), in tests/data/nist.json.
 """

@@ -12,7 +12,9 @@ import numpy as np
 Array = np.ndarray
 CASES = {
     case["id"]: case
-    for case in json.loads((Path(__file__).parents[2] / "data" / "cases.json").read_text(encoding="utf-8"))["cases"]
+    for case in json.loads((Path(__file__).parents[2] / "data" / "cases.json").read_text(encoding="utf-8"))[
+        "cases"
+    ]
 }
 ACTIVATIONS = {"tanh": (np.tanh, lambda y: 1 - y * y), "identity": (lambda z: z, np.ones_like)}
 
@@ -31,7 +33,9 @@ def _arrays(values: dict[str, Any]) -> dict[str, Any]:
 def assert_close(actual: Any, expected: Any) -> None:
     """The cases' tolerance: |a - b| <= 1e-11 max(1, |b|)."""
     expected = np.asarray(expected)
-    np.testing.assert_array_less(np.abs(actual - expected), 1e-11 * np.maximum(1.0, np.abs(expected)) + 1e-300)
+    np.testing.assert_array_less(
+        np.abs(actual - expected), 1e-11 * np.maximum(1.0, np.abs(expected)) + 1e-300
+    )
 
 
 class Network:

@@ -55,9 +55,15 @@ def throw(error):
 @pytest.mark.parametrize("method", GRADIENT_METHODS)
 @pytest.mark.parametrize(
     "misbehave",
-    [give(math.nan, 0.0), give(math.inf, 0.0), give(-math.inf, 0.0), give(-1e9, math.nan), throw(OverflowError("big")),
-     throw(np.linalg.LinAlgError("singular"))],
-)  # fmt: skip
+    [
+        give(math.nan, 0.0),
+        give(math.inf, 0.0),
+        give(-math.inf, 0.0),
+        give(-1e9, math.nan),
+        throw(OverflowError("big")),
+        throw(np.linalg.LinAlgError("singular")),
+    ],
+)
 def test_not_finite_from_some_point_on(method, misbehave):
     objective = Failing(9, misbehave)
     result = minimize(objective, [-1.2, 1.0], method, **options_for(method))
@@ -162,11 +168,15 @@ def test_zero_gradient_at_the_start(method):
 @pytest.mark.parametrize("method", ["cg", "bfgs", "lbfgs"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_flat_valley_and_flat_plain(method, dtype):
-    valley = minimize(lambda x: (float(x[0] ** 2), np.array([2 * x[0], 0 * x[1]])), np.array([3, 5], dtype), method)
+    valley = minimize(
+        lambda x: (float(x[0] ** 2), np.array([2 * x[0], 0 * x[1]])), np.array([3, 5], dtype), method
+    )
     assert valley.success and abs(valley.x[0]) < 1e-4 and valley.x[1] == 5
     slope = minimize(lambda x: (float(-x[0]), np.array([-1.0, 0.0])), np.zeros(2, dtype), method, maxiter=20)
     assert not slope.success and slope.fun < 0 and slope.message
-    quartic = minimize(lambda x: (float((x**8).sum()), 8 * x**7), np.array([1, -0.5], dtype), method, gtol=1e-6)
+    quartic = minimize(
+        lambda x: (float((x**8).sum()), 8 * x**7), np.array([1, -0.5], dtype), method, gtol=1e-6
+    )
     assert quartic.success
 
 
@@ -174,7 +184,11 @@ def test_flat_valley_and_flat_plain(method, dtype):
 def test_pairs_without_curvature_are_left_out(method):
     """A line search that ignores curvature, on a concave slope: y^T s < 0."""
     result = minimize(
-        lambda x: (float(np.cos(x).sum()), -np.sin(x)), [0.1, 0.2], method, line_search="armijo", first_step=1.0
+        lambda x: (float(np.cos(x).sum()), -np.sin(x)),
+        [0.1, 0.2],
+        method,
+        line_search="armijo",
+        first_step=1.0,
     )
     assert result.success
     assert any("no positive curvature" in record.note for record in result.history)
@@ -259,7 +273,9 @@ def test_lm_rank_deficient_and_duplicate_columns():
     b = rng.normal(size=20)
     wanted = 0.5 * np.square(a @ np.linalg.lstsq(a, b, rcond=None)[0] - b).sum()
     for solver in ("auto", "svd"):
-        result = minimize(lambda x: a @ x - b, np.zeros(5), "lm", jac=lambda x: a, solver=solver, damping=1e-300)
+        result = minimize(
+            lambda x: a @ x - b, np.zeros(5), "lm", jac=lambda x: a, solver=solver, damping=1e-300
+        )
         assert result.success and result.fun == pytest.approx(wanted, rel=1e-12)
         assert result.x[4] == 0
 
@@ -282,7 +298,13 @@ def test_lm_huge_and_tiny_residuals(scale):
 
 def test_lm_overflowing_normal_matrix_is_said():
     with np.errstate(all="ignore"):
-        result = minimize(lambda x: np.array([1e-3 * x[0]]), [1.0], "lm", jac=lambda x: np.array([[1e200]]), solver="cholesky")
+        result = minimize(
+            lambda x: np.array([1e-3 * x[0]]),
+            [1.0],
+            "lm",
+            jac=lambda x: np.array([[1e200]]),
+            solver="cholesky",
+        )
     assert result.status is Status.NOT_FINITE and "Jacobian" in result.message
 
 

@@ -117,5 +117,7 @@ def test_gradient_descent_with_resets_returns_its_best(reset_step_every, seed):
 def test_a_swing_around_the_minimum_is_a_success():
     """Heavy ball on an ill-conditioned bowl: the last point need not be the lowest."""
     scale = np.array([1.0, 30.0])
-    result = minimize(lambda x: (0.5 * float(x @ (scale * x)) + 1, scale * x), [3.0, 1.0], "momentum", step=0.02)
+    result = minimize(
+        lambda x: (0.5 * float(x @ (scale * x)) + 1, scale * x), [3.0, 1.0], "momentum", step=0.02
+    )
     assert result.success and result.fun <= result.history.column("fun").min() + 1e-12

@@ -27,19 +27,25 @@ METHODS = ("gd", "momentum", "cg", "bfgs", "lbfgs", "lm")
 OPTIONS: dict[str, dict[str, Any]] = {"momentum": {"step": 0.05}}
 
 
-def fit(samples: int = 60, hidden: int = 4, seed: int = 0, backend: str = "numpy", alpha: float = 0.0) -> NetworkObjective:
+def fit(
+    samples: int = 60, hidden: int = 4, seed: int = 0, backend: str = "numpy", alpha: float = 0.0
+) -> NetworkObjective:
     """1-hidden-1 with tanh on a sine."""
     x = np.linspace(-1, 1, samples)[:, None] if samples > 1 else np.array([[0.3]])
     layers = [layer("dense", maps=hidden, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 1, "mse", backend, "float64", seed)
-    return NetworkObjective(EvaluationSet(network, from_arrays(x, np.sin(4 * x), "float64", task="regression")), alpha)
+    return NetworkObjective(
+        EvaluationSet(network, from_arrays(x, np.sin(4 * x), "float64", task="regression")), alpha
+    )
 
 
 def few_digits(samples: int = 40, dtype: str = "float64") -> Dataset:
     return load("digits", dtype).subset(np.arange(samples))
 
 
-def classifier(backend: str, dtype: str = "float64", alpha: float = 0.01, samples: int = 40) -> NetworkObjective:
+def classifier(
+    backend: str, dtype: str = "float64", alpha: float = 0.01, samples: int = 40
+) -> NetworkObjective:
     """A convolution, pooling and a softmax on digits."""
     layers = [
         layer("convolution", maps=2, kernel=3, activation="tanh"),
@@ -50,7 +56,7 @@ def classifier(backend: str, dtype: str = "float64", alpha: float = 0.01, sample
     return NetworkObjective(EvaluationSet(network, few_digits(samples, dtype)), alpha)
 
 
-# ------------------------------------------------------------------------------------------------------------- rows
+# ------------------------------------------------------------------------------------------------------- rows
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_normal_equations_equal_a_dense_jacobian_by_differences(backend: str) -> None:
     goal = fit(samples=23, backend=backend, alpha=0.3)
@@ -58,7 +64,9 @@ def test_normal_equations_equal_a_dense_jacobian_by_differences(backend: str) ->
     inputs, targets = goal.part.data.inputs, goal.part.data.targets
     found = accumulate(goal.residuals_and_jacobian_chunks(x), x.size)
     steps = 1e-6 * np.eye(x.size)
-    outputs = [(network.forward(x + h, inputs) - network.forward(x - h, inputs)).ravel() / 2e-6 for h in steps]
+    outputs = [
+        (network.forward(x + h, inputs) - network.forward(x - h, inputs)).ravel() / 2e-6 for h in steps
+    ]
     dense = np.array(outputs).T / np.sqrt(23)
     ridge = 0.3 * np.diag(penalised(network).astype(float))
     np.testing.assert_allclose(np.triu(found.matrix), np.triu(dense.T @ dense + ridge), rtol=1e-6, atol=1e-8)
@@ -69,7 +77,9 @@ def test_normal_equations_equal_a_dense_jacobian_by_differences(backend: str) ->
 
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_softmax_rows_equal_the_gauss_newton_form_on_the_pre_softmax_jacobian(backend: str) -> None:
-    """Two forms of one matrix: rows of dy scaled by 1/sqrt y, and `gauss_newton_softmax` on dA by differences of log y."""
+    """Two forms of one matrix: rows of dy scaled by 1/sqrt y, and `gauss_newton_softmax` on dA by
+    differences of log y.
+    """
     goal = classifier(backend, alpha=0.0, samples=11)
     network, x = goal.network, goal.network.parameters
     data = goal.part.data
@@ -77,7 +87,11 @@ def test_softmax_rows_equal_the_gauss_newton_form_on_the_pre_softmax_jacobian(ba
     p = network.forward(x, data.inputs)
     steps = 1e-6 * np.eye(x.size)
     slopes = np.stack(  # of log y: those of A up to one number per sample, which the form takes out
-        [np.log(network.forward(x + h, data.inputs)) - np.log(network.forward(x - h, data.inputs)) for h in steps], axis=2
+        [
+            np.log(network.forward(x + h, data.inputs)) - np.log(network.forward(x - h, data.inputs))
+            for h in steps
+        ],
+        axis=2,
     )
     residual, rows = gauss_newton_softmax(p, data.targets, slopes / 2e-6)
     np.testing.assert_allclose(np.triu(found.matrix), np.triu(rows.T @ rows) / 11, rtol=1e-5, atol=1e-8)
@@ -85,7 +99,9 @@ def test_softmax_rows_equal_the_gauss_newton_form_on_the_pre_softmax_jacobian(ba
 
 
 @pytest.mark.parametrize("samples", [24, 240])
-def test_rows_come_in_chunks_whatever_the_number_of_samples(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_come_in_chunks_whatever_the_number_of_samples(
+    samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     goal = fit(samples=samples)
     monkeypatch.setattr("phiz.runtime.network.executors.ROW_BYTES", 8 * goal.network.parameter_count * 8)
     sizes = [rows.shape[0] for _, rows in goal.residuals_and_jacobian_chunks(goal.network.parameters)]
@@ -93,7 +109,7 @@ def test_rows_come_in_chunks_whatever_the_number_of_samples(samples: int, monkey
     assert goal.chunk_bytes == 3 * 8 * goal.network.parameter_count * 8
 
 
-# ---------------------------------------------------------------------------------------------------------- methods
+# ---------------------------------------------------------------------------------------------------- methods
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_same_seed_same_device_same_bits(method: str, backend: str) -> None:
@@ -142,8 +158,12 @@ def test_levenberg_marquardt_solves_exclusive_or_from_nearly_every_start() -> No
 def test_levenberg_marquardt_takes_the_damping_that_the_objective_prefers_unless_told() -> None:
     goal = xor(1)
     first = minimize(goal, goal.network.parameters, "lm", maxiter=1).history[1]
-    same = minimize(goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="identity").history[1]
-    other = minimize(goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="marquardt").history[1]
+    same = minimize(goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="identity").history[
+        1
+    ]
+    other = minimize(
+        goal, goal.network.parameters, "lm", maxiter=1, damping=1e-2, scaling="marquardt"
+    ).history[1]
     assert first.step == same.step and first.fun == same.fun != other.fun
 
 
@@ -155,20 +175,24 @@ def test_levenberg_marquardt_trains_a_classifier() -> None:
 
 
 def test_lbfgs_on_the_digits_network_of_1954_parameters() -> None:
-    """A tenth of the iterations that the full demand of 98.5 % takes (`benchmarks/optimizers/networks.py`)."""
+    """A tenth of the iterations that the full demand of 98.5 % takes
+    (`benchmarks/optimizers/networks.py`).
+    """
     from phiz.runtime.network.architectures import architecture
 
     parts = load_split("digits", "float32", 0)
     chosen = architecture("lenet-digits-small", parts.train)
     network = Network(chosen.layers, chosen.input_shape, chosen.loss, "opencl", "float32", 0)
     assert network.parameter_count == 1954
-    result = minimize(NetworkObjective(EvaluationSet(network, parts.train), 3e-4), network.parameters, "lbfgs", maxiter=25)
+    result = minimize(
+        NetworkObjective(EvaluationSet(network, parts.train), 3e-4), network.parameters, "lbfgs", maxiter=25
+    )
     assert parts.test is not None
     assert EvaluationSet(network, parts.test).score(result.x).accuracy > 0.95
     assert result.seconds - result.objective_seconds < 0.2 * result.objective_seconds
 
 
-# ------------------------------------------------------------------------------------------------------------ state
+# ------------------------------------------------------------------------------------------------------ state
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
@@ -179,7 +203,7 @@ def kill(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 minimize(goal, goal.network.parameters, sys.argv[1], maxiter=12, state_file=sys.argv[2], save_every=3, callback=kill,
          **OPTIONS.get(sys.argv[1], {}))
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "lm"])
@@ -190,14 +214,18 @@ def test_a_killed_process_goes_on_to_the_same_bits(method: str, tmp_path: Path) 
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", KILLED, method, str(file), str(Path(__file__).parent)]
     assert subprocess.run(command, env=environment, timeout=120, check=False).returncode == -signal.SIGKILL
-    rest = minimize(goal, goal.network.parameters, method, maxiter=12, state_file=file, resume=True, **options)
+    rest = minimize(
+        goal, goal.network.parameters, method, maxiter=12, state_file=file, resume=True, **options
+    )
     assert rest.nit == whole.nit == 12
     np.testing.assert_array_equal(rest.x, whole.x)
     np.testing.assert_array_equal(rest.history.column("fun"), whole.history.column("fun"))
 
 
 @pytest.mark.parametrize("method", ["cg", "bfgs", "lbfgs", "lm"])
-def test_a_signal_in_the_kernels_keeps_the_best_point(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_in_the_kernels_keeps_the_best_point(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     goal, calls = fit(), []
     whole, inner = minimize(fit(), goal.network.parameters, method, maxiter=9), goal.network._in_shape
 
@@ -216,7 +244,7 @@ def test_a_signal_in_the_kernels_keeps_the_best_point(method: str, tmp_path: Pat
     np.testing.assert_array_equal(rest.x, whole.x)
 
 
-# ----------------------------------------------------------------------------------------------------------- memory
+# ----------------------------------------------------------------------------------------------------- memory
 def test_methods_say_what_memory_a_network_needs_and_refuse_what_cannot_fit() -> None:
     goal = classifier("numpy")
     n = goal.network.parameter_count
@@ -227,12 +255,16 @@ def test_methods_say_what_memory_a_network_needs_and_refuse_what_cannot_fit() ->
     assert result.memory_bytes == predict_memory("lm", n) + goal.chunk_bytes
     for method in ("bfgs", "lm"):
         needed = minimize(goal, goal.network.parameters, method, maxiter=1).memory_bytes
-        with pytest.raises(MemoryRefusedError, match=rf"{method}: {n:,} parameters need .*iB, only .*iB allowed"):
+        with pytest.raises(
+            MemoryRefusedError, match=rf"{method}: {n:,} parameters need .*iB, only .*iB allowed"
+        ):
             minimize(goal, goal.network.parameters, method, memory_limit=needed - 1)
         minimize(goal, goal.network.parameters, method, maxiter=1, memory_limit=needed)
 
 
-def test_a_network_of_a_million_parameters_is_refused_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_a_million_parameters_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     layers = [layer("dense", maps=1000, activation="tanh"), layer("dense", maps=1)]
     network = Network(layers, 1000, "mse", "numpy", "float32")
     data = from_arrays(np.zeros((2, 1000)), np.zeros((2, 1)), "float32", task="regression")
@@ -243,7 +275,7 @@ def test_a_network_of_a_million_parameters_is_refused_before_anything_is_compute
             minimize(goal, network.parameters, method)
 
 
-# --------------------------------------------------------------------------------------------------------- bad luck
+# --------------------------------------------------------------------------------------------------- bad luck
 @pytest.mark.parametrize("method", METHODS)
 def test_one_sample_and_more_parameters_than_samples(method: str) -> None:
     for samples in (1, 3):
@@ -257,11 +289,15 @@ def test_one_sample_and_more_parameters_than_samples(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_rank_deficient_and_zero_columns(method: str) -> None:
-    """Two hidden units with the same weights have equal columns; an input that is always 0 has a zero column."""
+    """Two hidden units with the same weights have equal columns; an input that is always 0 has a zero
+    column.
+    """
     random = np.random.default_rng(2)
     inputs = np.column_stack([random.uniform(-1, 1, 30), np.zeros(30)])
     data = from_arrays(inputs, np.sin(3 * inputs[:, :1]), "float64", task="regression")
-    network = Network([layer("dense", maps=3, activation="tanh"), layer("dense", maps=1)], 2, "mse", "numpy", "float64")
+    network = Network(
+        [layer("dense", maps=3, activation="tanh"), layer("dense", maps=1)], 2, "mse", "numpy", "float64"
+    )
     goal = NetworkObjective(EvaluationSet(network, data))
     x0 = network.parameters
     weights = network.parameter(0, "w").reshape(3, -1)  # views of x0
@@ -289,8 +325,12 @@ def test_residuals_that_are_exactly_zero_end_the_run() -> None:
 def test_steps_into_infinity_are_shortened() -> None:
     """relu and huge samples: the first trial overflows float32, the run goes on."""
     random = np.random.default_rng(0)
-    data = from_arrays(1e18 * random.normal(size=(12, 2)), random.normal(size=(12, 1)), "float32", task="regression")
-    network = Network([layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float32")
+    data = from_arrays(
+        1e18 * random.normal(size=(12, 2)), random.normal(size=(12, 1)), "float32", task="regression"
+    )
+    network = Network(
+        [layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float32"
+    )
     goal = NetworkObjective(EvaluationSet(network, data))
     result = minimize(goal, 1e-18 * network.parameters, "lbfgs", maxiter=20, first_step=1e20)
     assert np.isfinite(result.fun) and np.isfinite(result.x).all() and result.fun <= result.history[0].fun

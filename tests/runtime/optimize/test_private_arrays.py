@@ -16,7 +16,9 @@ A = np.random.default_rng(3).normal(size=(5, 2))
 
 
 class Vandal:
-    """||x - 3||² in every form; writes into each x it gets and over everything that it has returned before."""
+    """||x - 3||² in every form; writes into each x it gets and over everything that it has returned
+    before.
+    """
 
     def __init__(self):
         self.returned = []
@@ -175,7 +177,9 @@ def test_rows_columns_and_lists_are_accepted(form):
     plain = minimize(lambda x: A @ x - 1, [0.0, 0.0], "lm", jac=lambda x: A)
     result = minimize(lambda x: shape(A @ x - 1), [0.0, 0.0], "lm", jac=lambda x: A.tolist())
     np.testing.assert_array_equal(result.x, plain.x)
-    assert result.fun == pytest.approx(0.5 * np.square(A @ np.linalg.lstsq(A, np.ones(5), rcond=None)[0] - 1).sum())
+    assert result.fun == pytest.approx(
+        0.5 * np.square(A @ np.linalg.lstsq(A, np.ones(5), rcond=None)[0] - 1).sum()
+    )
     descent = minimize(
         lambda x: ([[scipy.optimize.rosen(x)]], shape(scipy.optimize.rosen_der(x))), [-1.2, 1.0], "lbfgs"
     )
@@ -194,16 +198,40 @@ def test_scalar_residuals():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: minimize(lambda x: A, [0.0, 0.0], "lm", jac=lambda x: A), r"residuals: expected shape \(m,\), got \(5, 2\)"),
-        (lambda: minimize(lambda x: A @ x, [0.0, 0.0], "lm", jac=lambda x: A.T), r"Jacobian: expected .* got \(2, 5\)"),
-        (lambda: minimize(lambda x: A @ x, [0.0, 0.0], "lm", jac=lambda x: A.ravel()), r"Jacobian: expected .* got \(10,\)"),
-        (lambda: minimize(lambda x: (A @ x, None), [0.0, 0.0], "lm"), "Jacobian: expected real numbers, got NoneType"),
-        (lambda: minimize(lambda x: A @ x + 1j, [0.0, 0.0], "lm", jac=lambda x: A), "residuals: expected real .* complex128"),
-        (lambda: minimize(lambda x: [[1.0], [1.0, 2.0]], [0.0], "lm", jac=lambda x: A), "residuals: .* ragged list"),
-        (lambda: minimize(lambda x: (1.0, np.eye(2)), [0.0, 0.0]), r"gradient: expected shape \(2,\), got \(2, 2\)"),
+        (
+            lambda: minimize(lambda x: A, [0.0, 0.0], "lm", jac=lambda x: A),
+            r"residuals: expected shape \(m,\), got \(5, 2\)",
+        ),
+        (
+            lambda: minimize(lambda x: A @ x, [0.0, 0.0], "lm", jac=lambda x: A.T),
+            r"Jacobian: expected .* got \(2, 5\)",
+        ),
+        (
+            lambda: minimize(lambda x: A @ x, [0.0, 0.0], "lm", jac=lambda x: A.ravel()),
+            r"Jacobian: expected .* got \(10,\)",
+        ),
+        (
+            lambda: minimize(lambda x: (A @ x, None), [0.0, 0.0], "lm"),
+            "Jacobian: expected real numbers, got NoneType",
+        ),
+        (
+            lambda: minimize(lambda x: A @ x + 1j, [0.0, 0.0], "lm", jac=lambda x: A),
+            "residuals: expected real .* complex128",
+        ),
+        (
+            lambda: minimize(lambda x: [[1.0], [1.0, 2.0]], [0.0], "lm", jac=lambda x: A),
+            "residuals: .* ragged list",
+        ),
+        (
+            lambda: minimize(lambda x: (1.0, np.eye(2)), [0.0, 0.0]),
+            r"gradient: expected shape \(2,\), got \(2, 2\)",
+        ),
         (lambda: minimize(lambda x: (1.0, "ab"), [0.0, 0.0]), "gradient: expected real numbers, got <U2"),
         (lambda: minimize(lambda x: ([1.0, 2.0], x), [0.0, 0.0]), "fun: expected one real number"),
-        (lambda: minimize(lambda x: ([1.0, [2.0]], x), [0.0, 0.0]), "fun: expected one real number, got a ragged list"),
+        (
+            lambda: minimize(lambda x: ([1.0, [2.0]], x), [0.0, 0.0]),
+            "fun: expected one real number, got a ragged list",
+        ),
     ],
 )
 def test_other_shapes_are_refused_in_one_line(call, words):

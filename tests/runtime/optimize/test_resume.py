@@ -17,7 +17,9 @@ from phiz.runtime.optimize.state import load_state, save_state
 def network(samples=24):
     rng = np.random.default_rng(7)
     x = rng.uniform(-1, 1, (samples, 2))
-    return Network([2, 5, 2], ["tanh", "identity"], x, np.sin(x @ rng.normal(size=(2, 2)))), rng.normal(size=27)
+    return Network([2, 5, 2], ["tanh", "identity"], x, np.sin(x @ rng.normal(size=(2, 2)))), rng.normal(
+        size=27
+    )
 
 
 METHODS = {

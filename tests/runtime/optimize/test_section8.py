@@ -78,7 +78,8 @@ def test_switching_back_and_forth_and_stopping():
 def test_slow_progress_rule():
     """Gradient descent crawls along the valley; LM takes over."""
     objective = LeastSquares(
-        lambda x: np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]]), lambda x: np.array([[-20 * x[0], 10], [-1, 0]])
+        lambda x: np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]]),
+        lambda x: np.array([[-20 * x[0], 10], [-1, 0]]),
     )
     stages = [OptimizerStage("gd", SlowProgress(fall=0.05, window=5)), OptimizerStage("lm")]
     result = minimize_in_stages(objective, [-1.2, 1.0], stages)

@@ -9,7 +9,12 @@ from phiz.runtime.optimize.line_search.brent import Brent
 from phiz.runtime.optimize.line_search.brent_derivative import BrentDerivative
 from phiz.runtime.optimize.line_search.golden import GoldenSection
 from phiz.runtime.optimize.line_search.ray import LineSearchReason, ray_from
-from phiz.runtime.optimize.line_search.wolfe import curvature_holds, strong_curvature_holds, strong_wolfe_holds, wolfe_holds
+from phiz.runtime.optimize.line_search.wolfe import (
+    curvature_holds,
+    strong_curvature_holds,
+    strong_wolfe_holds,
+    wolfe_holds,
+)
 from phiz.runtime.optimize.methods.bfgs import BFGS
 from phiz.runtime.optimize.methods.conjugate_gradient import ConjugateGradient
 from phiz.runtime.optimize.methods.gradient_descent import GradientDescent
@@ -51,7 +56,13 @@ def test_lm_takes_the_step_only_if_the_error_falls(name):
     net = Network(given["sizes"], given["activations"], given["X"], given["T"])
     form = "norm" if given["residual"] == "norm" else "component"
     result = minimize(
-        net, given["omega"], "lm", damping=given["lam"], maxiter=1, residual=form, outputs=int(given["sizes"][-1])
+        net,
+        given["omega"],
+        "lm",
+        damping=given["lam"],
+        maxiter=1,
+        residual=form,
+        outputs=int(given["sizes"][-1]),
     )
     first = result.history[1]
     if wanted["E_after"] < wanted["E_before"]:

@@ -1,4 +1,6 @@
-"""Activations behind layers that select: the same function and gradient, from loops and finite differences, and when they move."""
+"""Activations behind layers that select: the same function and gradient, from loops and finite
+differences, and when they move.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,28 @@ def images(phi: str, family: str) -> list[LayerSpec]:
 def activations(chosen: list[LayerSpec]) -> list[str]:
     """Of the layers that are computed."""
     network = Network(chosen, SHAPE, "mse", backend="numpy", dtype="float64")
-    assert [one.activation.name for one in network.layers] == [spec.activation for spec in chosen], "the network is as it was given"
+    assert [one.activation.name for one in network.layers] == [spec.activation for spec in chosen], (
+        "the network is as it was given"
+    )
     return [one.activation.name for one in network.program.layers]
 
 
 def loops(parameters: np.ndarray, sample: np.ndarray, phi: str, family: str) -> np.ndarray:
-    """One sample through convolution, phi, selection and dense layer, place by place, phi where it was written."""
+    """One sample through convolution, phi, selection and dense layer, place by place, phi where it was
+    written.
+    """
     w, b = parameters[:8].reshape(2, 1, 2, 2), parameters[8:10]
     hidden = np.zeros((2, 6, 5))
     for i, x0, x1 in np.ndindex(hidden.shape):
         window = sample[:, x0 : x0 + 2, x1 : x1 + 2]
         hidden[i, x0, x1] = PHI[phi](np.sum(w[i] * window) + b[i])
     if family == "max_pooling":
-        selected = np.array([[[m[2 * x : 2 * x + 2, 2 * y : 2 * y + 2].max() for y in range(2)] for x in range(3)] for m in hidden])
+        selected = np.array(
+            [
+                [[m[2 * x : 2 * x + 2, 2 * y : 2 * y + 2].max() for y in range(2)] for x in range(3)]
+                for m in hidden
+            ]
+        )
     else:
         selected = hidden[:, ::2, ::2]
     flat = selected.reshape(-1)
@@ -59,7 +70,9 @@ def loops(parameters: np.ndarray, sample: np.ndarray, phi: str, family: str) -> 
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 @pytest.mark.parametrize("family", ["max_pooling", "vanilla_subsampling"])
 @pytest.mark.parametrize("phi", PHI)
-def test_function_and_gradient_are_those_of_the_network_as_written(phi: str, family: str, backend: str) -> None:
+def test_function_and_gradient_are_those_of_the_network_as_written(
+    phi: str, family: str, backend: str
+) -> None:
     random = np.random.default_rng(3)
     network = Network(images(phi, family), SHAPE, "mse", backend=backend, dtype="float64")
     parameters = random.normal(size=network.parameter_count) / 2
@@ -76,7 +89,9 @@ def test_function_and_gradient_are_those_of_the_network_as_written(phi: str, fam
     shifts = 1e-5 * np.eye(network.parameter_count)
     rows = np.array([(errors(parameters + shift) - errors(parameters - shift)) / 2e-5 for shift in shifts]).T
     np.testing.assert_allclose(gradient, rows.sum(axis=0), rtol=0, atol=1e-8)
-    np.testing.assert_allclose(network.per_sample_gradients(parameters, inputs, targets), rows, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        network.per_sample_gradients(parameters, inputs, targets), rows, rtol=0, atol=1e-8
+    )
     below = network.input_gradient(parameters, inputs, targets)
     for place in [(0, 0, 0), (0, 3, 2), (0, 6, 5)]:
         shift = np.zeros(SHAPE)
@@ -85,24 +100,45 @@ def test_function_and_gradient_are_those_of_the_network_as_written(phi: str, fam
         np.testing.assert_allclose(below[(slice(None), *place)], expected, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [
-    pytest.param(images("tanh", "max_pooling"), ["linear", "tanh", "tanh"], id="largest"),
-    pytest.param(images("gelu", "vanilla_subsampling"), ["linear", "gelu", "tanh"], id="one, whatever phi is"),
-    pytest.param(images("gelu", "max_pooling"), ["gelu", "linear", "tanh"], id="phi falls somewhere"),
-    pytest.param(images("linear", "max_pooling"), ["linear", "linear", "tanh"], id="nothing to move"),
-    pytest.param(images("tanh", "subsampling"), ["tanh", "linear", "tanh"], id="a weighted sum selects nothing"),
-    pytest.param(
-        specs("tanh", layer("max_pooling", window=2, activation="relu"), layer("dense", maps=4)), ["tanh", "relu", "linear"],
-        id="the place is taken",
-    ),
-    pytest.param(
-        specs("relu", layer("max_pooling", window=2), layer("vanilla_subsampling", window=2), layer("dense", maps=4)),
-        ["linear", "linear", "relu", "linear"], id="behind several",
-    ),
-    pytest.param(specs("tanh", layer("max_pooling", window=1), layer("dense", maps=4)), ["tanh", "linear", "linear"],
-                 id="none is left out"),
-    pytest.param(specs("tanh", layer("max_pooling", window=2)), ["tanh", "linear"], id="the loss reads the last one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        pytest.param(images("tanh", "max_pooling"), ["linear", "tanh", "tanh"], id="largest"),
+        pytest.param(
+            images("gelu", "vanilla_subsampling"), ["linear", "gelu", "tanh"], id="one, whatever phi is"
+        ),
+        pytest.param(images("gelu", "max_pooling"), ["gelu", "linear", "tanh"], id="phi falls somewhere"),
+        pytest.param(images("linear", "max_pooling"), ["linear", "linear", "tanh"], id="nothing to move"),
+        pytest.param(
+            images("tanh", "subsampling"), ["tanh", "linear", "tanh"], id="a weighted sum selects nothing"
+        ),
+        pytest.param(
+            specs("tanh", layer("max_pooling", window=2, activation="relu"), layer("dense", maps=4)),
+            ["tanh", "relu", "linear"],
+            id="the place is taken",
+        ),
+        pytest.param(
+            specs(
+                "relu",
+                layer("max_pooling", window=2),
+                layer("vanilla_subsampling", window=2),
+                layer("dense", maps=4),
+            ),
+            ["linear", "linear", "relu", "linear"],
+            id="behind several",
+        ),
+        pytest.param(
+            specs("tanh", layer("max_pooling", window=1), layer("dense", maps=4)),
+            ["tanh", "linear", "linear"],
+            id="none is left out",
+        ),
+        pytest.param(
+            specs("tanh", layer("max_pooling", window=2)),
+            ["tanh", "linear"],
+            id="the loss reads the last one",
+        ),
+    ],
+)
 def test_when_an_activation_moves(chosen: list[LayerSpec], expected: list[str]) -> None:
     assert activations(chosen) == expected
 

@@ -8,7 +8,9 @@ from phiz.runtime.errors import ShapeError
 from phiz.runtime.program.connections import ConnectionTable, connection_table
 
 LISTS = st.integers(1, 6).flatmap(
-    lambda inputs: st.tuples(st.just(inputs), st.lists(st.lists(st.integers(0, inputs - 1), max_size=5), min_size=1, max_size=6))
+    lambda inputs: st.tuples(
+        st.just(inputs), st.lists(st.lists(st.integers(0, inputs - 1), max_size=5), min_size=1, max_size=6)
+    )
 )
 
 
@@ -25,7 +27,9 @@ def test_transpose_is_the_definition_of_c(case: tuple[int, list[list[int]]]) -> 
         assert (np.diff(relation.rows("j", j)) > 0).all()
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 2)), max_size=12), st.randoms())
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 2)), max_size=12), st.randoms()
+)
 def test_rows_of_any_order(rows: list[tuple[int, int, int]], random: object) -> None:
     columns = {c: [row[n] for row in rows] for n, c in enumerate("ijq")}
     relation = ConnectionTable("D", columns, {"i": 4, "j": 5, "q": 3})

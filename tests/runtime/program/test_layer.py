@@ -1,4 +1,6 @@
-"""Layers on their input: variants, sizes against enumeration, connections, initial values, and every refusal."""
+"""Layers on their input: variants, sizes against enumeration, connections, initial values, and every
+refusal.
+"""
 
 from __future__ import annotations
 
@@ -34,22 +36,42 @@ def convolution(rank: int, table: bool) -> dict[str, Any]:
     sizes: list[dict[str, Any]] = [{"name": "J", "source": "input", "axis": 0, "minimum": 1}]
     for r in range(rank):
         sizes.append({"name": f"H{r}", "source": "input", "axis": r + 1, "table": "J" if table else None})
-    sizes.append({"name": "I", "source": "keyword", "keyword": "maps", "entry": None, "default": None, "minimum": 1})
+    sizes.append(
+        {"name": "I", "source": "keyword", "keyword": "maps", "entry": None, "default": None, "minimum": 1}
+    )
     if table:
         sizes.append({"name": "Q", "source": "relation", "relation": "D", "column": "q", "minimum": 0})
     for (symbol, keyword, default, minimum), r in product(KEYWORDS, range(rank)):
         per = "Q" if table and symbol == "M" else None
-        record = {"source": "keyword", "keyword": keyword, "entry": r, "default": default, "minimum": minimum, "table": per}
+        record = {
+            "source": "keyword",
+            "keyword": keyword,
+            "entry": r,
+            "default": default,
+            "minimum": minimum,
+            "table": per,
+        }
         sizes.append({"name": f"{symbol}{r}", **record})
     for r in range(rank):
-        record = {"name": f"X{r}", "source": "derived", "minimum": 1, "value": (RAGGED if table else OUTPUT).format(r=r)}
+        record = {
+            "name": f"X{r}",
+            "source": "derived",
+            "minimum": 1,
+            "value": (RAGGED if table else OUTPUT).format(r=r),
+        }
         if table:
             record |= {"table": "I", "index": "i", "smallest": {"relation": "D", "by": "i", "row": "c"}}
         sizes.append(record)
 
     def tensor(kind: str, first: str, symbol: str, samples: bool, layout: str) -> dict[str, Any]:
         rest = [f"{symbol}{r}[_]" if table else f"{symbol}{r}" for r in range(rank)]
-        return {"kind": kind, "shape": [*first.split(), *rest], "samples": samples, "ragged": table, "layout": layout}
+        return {
+            "kind": kind,
+            "shape": [*first.split(), *rest],
+            "samples": samples,
+            "ragged": table,
+            "layout": layout,
+        }
 
     window = "*".join(f"M{r}[_]" if table else f"M{r}" for r in range(rank))
     bias = {"kind": "parameter", "shape": ["I"], "samples": False}
@@ -87,7 +109,14 @@ def flat(family: str, output: str = "I") -> dict[str, Any]:
         "choices": {"bias": [True, False]},
         "sizes": [
             {"name": "J", "source": "input", "axis": 0},
-            {"name": "I", "source": "keyword", "keyword": "maps", "entry": None, "default": None, "minimum": 1},
+            {
+                "name": "I",
+                "source": "keyword",
+                "keyword": "maps",
+                "entry": None,
+                "default": None,
+                "minimum": 1,
+            },
             {"name": "P", "source": "derived", "value": "J//2 + J % 2", "minimum": 0},
         ],
         "parameters": ["w"],
@@ -102,7 +131,11 @@ def flat(family: str, output: str = "I") -> dict[str, Any]:
 
 
 LAYERS = {f"convolution_{r}d{'_table' * t}": convolution(r, t) for t in (False, True) for r in (1, 2, 3)}
-LAYERS |= {"a_dense_no_bias": {**flat("dense"), "options": {"bias": False}}, "dense": flat("dense"), "half": flat("half", "P - 1")}
+LAYERS |= {
+    "a_dense_no_bias": {**flat("dense"), "options": {"bias": False}},
+    "dense": flat("dense"),
+    "half": flat("half", "P - 1"),
+}
 ACTIVATIONS = {n: {"derivative_in": "y", "range": [None, None], "digest": ""} for n in ("linear", "tanh")}
 
 
@@ -118,13 +151,16 @@ def put(manifest: Manifest, shape: Any, family: str = "convolution", **keywords:
     return instantiate(manifest, spec, 1, Shape.of(shape))
 
 
-# ----------------------------------------------------------------------------------------------------------- sizes
+# ------------------------------------------------------------------------------------------------------ sizes
 def test_the_variant_follows_from_the_rank(manifest: Manifest) -> None:
     for rank, shape in enumerate([(2, 9), (2, 9, 8), (2, 9, 8, 7)], start=1):
         found = put(manifest, shape, maps=4, kernel=3)
         assert found.info.name == f"convolution_{rank}d"
         assert found.output == Shape.of((4, *(n - 2 for n in shape[1:])))
-        assert found.tensors["w"].shape == (4, 2, *[3] * rank) and found.parameters == (("w", 8 * 3**rank), ("b", 4))
+        assert found.tensors["w"].shape == (4, 2, *[3] * rank) and found.parameters == (
+            ("w", 8 * 3**rank),
+            ("b", 4),
+        )
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,7 +171,9 @@ def test_the_variant_follows_from_the_rank(manifest: Manifest) -> None:
     st.tuples(*[st.integers(1, 3)] * 2),
     st.tuples(*[st.integers(0, 2)] * 2),
 )
-def test_output_sizes_count_the_windows_that_fit(size: Any, kernel: Any, stride: Any, dilation: Any, pad: Any) -> None:
+def test_output_sizes_count_the_windows_that_fit(
+    size: Any, kernel: Any, stride: Any, dilation: Any, pad: Any
+) -> None:
     manifest = parse({"layers": LAYERS, "activations": ACTIVATIONS}, Folder(Path("."), {}))
     counts = [
         sum(1 for start in range(0, n + p + 1, s) if start + d * (m - 1) <= n + p - 1)  # one-sided padding p
@@ -168,16 +206,23 @@ def test_a_layer_of_one_axis_takes_any_shape_flattened(manifest: Manifest) -> No
         assert found.sizes["J"] == 12 and found.output == Shape.of(5) and found.below == Shape.of(shape)
 
 
-# ----------------------------------------------------------------------------------------------------- connections
+# ------------------------------------------------------------------------------------------------ connections
 def test_listed_connections_take_the_table(manifest: Manifest) -> None:
     found = put(manifest, (3, 6, 6), kernel=3, connections=[[0, 2], [1]])
     assert found.info.name == "convolution_2d_table" and found.sizes["I"] == 2 and found.sizes["Q"] == 3
     assert found.connection_tables["D"].j.tolist() == [0, 2, 1] and found.sizes["D_rows"] == 3
     assert found.output == Shape.of((2, 4, 4)) and found.parameters == (("w", 27), ("b", 2))
     shared = put(manifest, (3, 6, 6), maps=2, kernel=3, sharing="map")
-    assert shared.info.name == "convolution_2d_table" and shared.sizes["Q"] == 2 and len(shared.connection_tables["D"]) == 6
+    assert (
+        shared.info.name == "convolution_2d_table"
+        and shared.sizes["Q"] == 2
+        and len(shared.connection_tables["D"]) == 6
+    )
     single = put(manifest, (3, 6, 6), kernel=3, connections="one-to-one")
-    assert single.sizes["I"] == 3 and single.connection_tables["D"].i.tolist() == single.connection_tables["D"].j.tolist()
+    assert (
+        single.sizes["I"] == 3
+        and single.connection_tables["D"].i.tolist() == single.connection_tables["D"].j.tolist()
+    )
     assert put(manifest, (3, 6, 6), maps=2, kernel=3, connections="full").info.name == "convolution_2d"
 
 
@@ -188,12 +233,15 @@ def test_maps_and_kernels_of_different_sizes(manifest: Manifest) -> None:
     assert found.output == Shape(((5, 1), (4, 3)))
     assert found.sizes["Y_at"].tolist() == [0, 63, 83] and found.sizes["w_at"].tolist() == [0, 6, 10, 14]
     assert found.sizes["Z_at"].tolist() == [0, 5, 17]
-    assert found.tensors["w"].entries == ((3, 2), (1, 4), (2, 2)) and found.parameters == (("w", 14), ("b", 2))
+    assert found.tensors["w"].entries == ((3, 2), (1, 4), (2, 2)) and found.parameters == (
+        ("w", 14),
+        ("b", 2),
+    )
     mixed = put(manifest, (2, 5), maps=1, kernel=[[2], [3]])  # full connections, two kernels
     assert mixed.info.name == "convolution_1d_table" and mixed.output == Shape(((3,),))
 
 
-# -------------------------------------------------------------------------------------------------- initial values
+# --------------------------------------------------------------------------------------------- initial values
 def test_initial_values(manifest: Manifest) -> None:
     found = put(manifest, (4, 9, 9), maps=8, kernel=5)
     values = found.initial(7)
@@ -209,15 +257,27 @@ def test_initial_values(manifest: Manifest) -> None:
     np.testing.assert_allclose(scaled, 60 * normal)
 
 
-# -------------------------------------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------------------------------- refusals
 @pytest.mark.parametrize(
     "shape,keywords,words",
     [
-        ((1, 2, 9), {"maps": 1, "kernel": 3}, r"size X0 would be 0, expected at least 1: .* H0 = 2, kernel M0 = 3"),
-        ((1, 9, 9), {"maps": 1, "kernel": 3, "stride": 0}, r"layer 1 \(convolution\): stride = 0, expected at least 1"),
+        (
+            (1, 2, 9),
+            {"maps": 1, "kernel": 3},
+            r"size X0 would be 0, expected at least 1: .* H0 = 2, kernel M0 = 3",
+        ),
+        (
+            (1, 9, 9),
+            {"maps": 1, "kernel": 3, "stride": 0},
+            r"layer 1 \(convolution\): stride = 0, expected at least 1",
+        ),
         ((1, 9, 9), {"maps": 1, "kernel": 3, "stride": (1, 0)}, "stride = 0"),
         ((1, 9, 9), {"maps": 1, "kernel": 3, "padding": -1}, "padding_low = -1, expected at least 0"),
-        ((1, 9, 9), {"maps": 1, "kernel": (3, 3, 3)}, r"kernel = \[3, 3, 3\], expected an integer or a list of 2"),
+        (
+            (1, 9, 9),
+            {"maps": 1, "kernel": (3, 3, 3)},
+            r"kernel = \[3, 3, 3\], expected an integer or a list of 2",
+        ),
         ((1, 9, 9), {"maps": 1, "kernel": 3.5}, "kernel = 3.5, expected an integer"),
         ((1, 9, 9), {"maps": 1, "kernel": "3"}, "kernel = '3'"),
         ((1, 9, 9), {"maps": 1}, "keyword 'kernel' is missing"),
@@ -227,18 +287,50 @@ def test_initial_values(manifest: Manifest) -> None:
             {"maps": 1, "kernel": 3, "kernels": 3},
             "unknown keyword 'kernels', known are activation, connections, dilation",
         ),
-        (9, {"maps": 1, "kernel": 3}, r"takes maps with 1 or 2 or 3 coordinates, the input is 9 \(0 coordinates\)"),
+        (
+            9,
+            {"maps": 1, "kernel": 3},
+            r"takes maps with 1 or 2 or 3 coordinates, the input is 9 \(0 coordinates\)",
+        ),
         ((1, 9, 9, 9, 9), {"maps": 1, "kernel": 3}, r"the input is 1×9×9×9×9 \(4 coordinates\)"),
-        ((2, 9, 9), {"kernel": 3, "connections": [[0], [2]]}, r"layer 1 \(convolution\): relation D: connection 1 has j = 2"),
-        ((2, 9, 9), {"kernel": 3, "connections": [[0], []]}, "map 1 has no connections, so its size is not determined"),
-        ((2, 9, 9), {"kernel": 3, "maps": 3, "connections": [[0], [1]]}, "2 lists of connections, expected 3"),
-        ((2, 9, 9), {"kernel": [[3, 3]] * 3, "maps": 1}, r"kernel = .*, expected an integer or a list of 2 .* list of 2 \(one per"),
+        (
+            (2, 9, 9),
+            {"kernel": 3, "connections": [[0], [2]]},
+            r"layer 1 \(convolution\): relation D: connection 1 has j = 2",
+        ),
+        (
+            (2, 9, 9),
+            {"kernel": 3, "connections": [[0], []]},
+            "map 1 has no connections, so its size is not determined",
+        ),
+        (
+            (2, 9, 9),
+            {"kernel": 3, "maps": 3, "connections": [[0], [1]]},
+            "2 lists of connections, expected 3",
+        ),
+        (
+            (2, 9, 9),
+            {"kernel": [[3, 3]] * 3, "maps": 1},
+            r"kernel = .*, expected an integer or a list of 2 .* list of 2 \(one per",
+        ),
         ((2, 9, 9), {"kernel": [[3, 3], [10, 3]], "maps": 1}, r"size X0 of entry 0 would be 0"),
         ((2, 9, 9), {"kernel": [[3, 3], [0, 3]], "maps": 1}, r"kernel of entry 1 = 0, expected at least 1"),
-        ((1, 9, 9), {"maps": 1, "kernel": 3, "activation": "relu"}, "unknown activation 'relu', known are linear, tanh"),
-        ((1, 9, 9), {"family": "pool"}, r"layer 1 \(pool\): unknown layer 'pool', known are convolution, dense, half"),
+        (
+            (1, 9, 9),
+            {"maps": 1, "kernel": 3, "activation": "relu"},
+            "unknown activation 'relu', known are linear, tanh",
+        ),
+        (
+            (1, 9, 9),
+            {"family": "pool"},
+            r"layer 1 \(pool\): unknown layer 'pool', known are convolution, dense, half",
+        ),
         (8, {"family": "dense", "maps": 101}, r"layer 1 \(dense\): at most 100 maps"),
-        (8, {"family": "dense", "maps": 1, "name": "out", "connections": "full"}, r"layer 1 \(out\): takes no connections"),
+        (
+            8,
+            {"family": "dense", "maps": 1, "name": "out", "connections": "full"},
+            r"layer 1 \(out\): takes no connections",
+        ),
         (2, {"family": "half", "maps": 1}, "the output is empty"),
     ],
 )

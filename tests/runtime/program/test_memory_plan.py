@@ -1,4 +1,6 @@
-"""Planned memory: tensors that live together never overlap, and the plan is not far above what no plan can be below."""
+"""Planned memory: tensors that live together never overlap, and the plan is not far above what no plan
+can be below.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +14,9 @@ from phiz.runtime.network.network import Network
 from phiz.runtime.program.memory_plan import MemoryLayout, Use, least_memory, lifetimes, plan_memory
 
 KEYS = [f"t{n}" for n in range(12)]
-SOME, ONE_OR_TWO = (st.lists(st.sampled_from(KEYS), min_size=low, max_size=high).map(tuple) for low, high in ((0, 3), (1, 2)))
+SOME, ONE_OR_TWO = (
+    st.lists(st.sampled_from(KEYS), min_size=low, max_size=high).map(tuple) for low, high in ((0, 3), (1, 2))
+)
 USES = st.lists(st.builds(Use, SOME, ONE_OR_TWO), max_size=12)
 COUNTS = st.fixed_dictionaries({}, optional={key: st.integers(0, 100) for key in KEYS})
 
@@ -26,7 +30,9 @@ def live(uses: Sequence[Use], key: str, step: int, keep: set[str]) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(USES, COUNTS, st.sampled_from([1, 8, 32]), st.sets(st.sampled_from(KEYS), max_size=3))
-def test_no_two_live_tensors_overlap(uses: list[Use], counts: dict[str, int], align: int, keep: set[str]) -> None:
+def test_no_two_live_tensors_overlap(
+    uses: list[Use], counts: dict[str, int], align: int, keep: set[str]
+) -> None:
     layout = plan_memory(uses, counts, align, keep)
     assert set(layout.offsets) == {key for use in uses for key in use.writes} & set(counts)
     lower = 0
@@ -64,7 +70,11 @@ def test_networks_come_within_a_tenth_of_the_bound(name: str) -> None:
     """On real networks the greedy search finds (nearly) the least memory there is."""
     network = Network(NAMED[name].build(10, True), (1, 28, 28), "ce", backend="numpy")
     program = network.program
-    for request in (Request(outputs=True), Request(losses=True, gradients="sum"), Request(gradients="sample", input_gradient=True)):
+    for request in (
+        Request(outputs=True),
+        Request(losses=True, gradients="sum"),
+        Request(gradients="sample", input_gradient=True),
+    ):
         uses = [step.use for step in calls(program, request)]
         counts = {key: info.units for key, info in program.buffers.items() if "gradient" not in info.tensor}
         total, least = plan_memory(uses, counts, 1).total, least_memory(uses, counts, 1)

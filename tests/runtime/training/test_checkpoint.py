@@ -14,7 +14,10 @@ from phiz.runtime.errors import CheckpointError
 from phiz.runtime.training import checkpoint
 from safetensors.numpy import save_file
 
-ARCHITECTURE = {"input": [1, 8, 8], "layers": [{"kind": "convolution", "maps": 6, "kernel": [5, 5]}, {"kind": "dense"}]}
+ARCHITECTURE = {
+    "input": [1, 8, 8],
+    "layers": [{"kind": "convolution", "maps": 6, "kernel": [5, 5]}, {"kind": "dense"}],
+}
 DIGESTS = {"convolution": "a" * 64, "dense": "b" * 64}
 
 
@@ -85,7 +88,9 @@ def test_every_changed_byte_is_refused(tmp_path: Path) -> None:
                 assert "\n" not in str(error)
                 continue
             # Only JSON that means the same may pass, such as another white-space character.
-            assert bits(loaded.parameters) == bits(np.arange(4.0)) and loaded.architecture == ARCHITECTURE, place
+            assert bits(loaded.parameters) == bits(np.arange(4.0)) and loaded.architecture == ARCHITECTURE, (
+                place
+            )
 
 
 def test_foreign_files_are_named(tmp_path: Path) -> None:
@@ -120,9 +125,17 @@ def test_foreign_files_are_named(tmp_path: Path) -> None:
         ({}, {"parameters": np.array([1.0, np.nan])}, "NaN or infinity"),
     ],
 )
-def test_hand_made_files_with_a_right_checksum_are_checked_too(tmp_path: Path, changes: dict, tensors: dict, expected: str) -> None:
+def test_hand_made_files_with_a_right_checksum_are_checked_too(
+    tmp_path: Path, changes: dict, tensors: dict, expected: str
+) -> None:
     path = tmp_path / "made"
-    metadata = {"format": checkpoint.FORMAT, "version": "1", "architecture": "{}", "digests": "{}", "training": "{}"}
+    metadata = {
+        "format": checkpoint.FORMAT,
+        "version": "1",
+        "architecture": "{}",
+        "digests": "{}",
+        "training": "{}",
+    }
     metadata |= changes
     arrays = {"parameters": np.ones(2)} | tensors
     metadata["sha256"] = checkpoint._checksum(metadata, arrays)
@@ -188,9 +201,24 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path, arguments: dict, expec
 @pytest.mark.parametrize(
     ("architecture", "digests", "count", "expected"),
     [
-        ({**ARCHITECTURE, "input": [1, 8, 9]}, DIGESTS, 4, r"architecture.input\[2\]: the file has 8, the network 9"),
-        ({**ARCHITECTURE, "input": [1, 8]}, DIGESTS, 4, r"architecture.input: the file has 3 entries, the network 2"),
-        ({**ARCHITECTURE, "loss": "mse"}, DIGESTS, 4, 'architecture.loss: the file has "nothing", the network "mse"'),
+        (
+            {**ARCHITECTURE, "input": [1, 8, 9]},
+            DIGESTS,
+            4,
+            r"architecture.input\[2\]: the file has 8, the network 9",
+        ),
+        (
+            {**ARCHITECTURE, "input": [1, 8]},
+            DIGESTS,
+            4,
+            r"architecture.input: the file has 3 entries, the network 2",
+        ),
+        (
+            {**ARCHITECTURE, "loss": "mse"},
+            DIGESTS,
+            4,
+            'architecture.loss: the file has "nothing", the network "mse"',
+        ),
         ({"input": [1, 8, 8]}, DIGESTS, 4, 'architecture.layers: the file has .*, the network "nothing"'),
         (
             ARCHITECTURE,
@@ -203,7 +231,9 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path, arguments: dict, expec
         (ARCHITECTURE, DIGESTS, 5, "expected 5 parameters for this network, the file has 4"),
     ],
 )
-def test_require_names_the_first_difference(tmp_path: Path, architecture: dict, digests: dict, count: int, expected: str) -> None:
+def test_require_names_the_first_difference(
+    tmp_path: Path, architecture: dict, digests: dict, count: int, expected: str
+) -> None:
     path = tmp_path / "n"
     written(path)
     with pytest.raises(CheckpointError, match=expected) as caught:

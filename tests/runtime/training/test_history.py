@@ -1,4 +1,6 @@
-"""History: equal after a round trip, valid JSON whatever happened in training, refused when it is something else."""
+"""History: equal after a round trip, valid JSON whatever happened in training, refused when it is
+something else.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def test_round_trip_is_equal_and_repeats(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
-    record = TrainingHistory((Epoch(1, math.inf, validation_loss=-math.inf, rate=math.nan),), stopped="diverged")
+    record = TrainingHistory(
+        (Epoch(1, math.inf, validation_loss=-math.inf, rate=math.nan),), stopped="diverged"
+    )
     history.save(record, path)
 
     def refuse(name: str) -> None:
@@ -45,14 +49,18 @@ def test_values_that_are_not_finite_are_valid_json(tmp_path: Path) -> None:
 
 def test_numpy_scalars_and_whole_losses(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
-    history.save(TrainingHistory((Epoch(np.int64(1), np.float32(0.5), evaluations=np.int64(7)), Epoch(2, 1))), path)  # type: ignore
+    history.save(
+        TrainingHistory((Epoch(np.int64(1), np.float32(0.5), evaluations=np.int64(7)), Epoch(2, 1))), path
+    )  # type: ignore
     assert history.load(path) == TrainingHistory((Epoch(1, 0.5, evaluations=7), Epoch(2, 1.0)))
 
 
 def test_best_is_the_first_lowest_validation_loss() -> None:
     assert example().best() == example().epochs[1]
     assert TrainingHistory().best() is None and TrainingHistory((Epoch(1, math.nan),)).best() is None
-    assert TrainingHistory((Epoch(1, 3.0), Epoch(2, math.nan), Epoch(3, 1.0), Epoch(4, 1.0))).best() == Epoch(3, 1.0)
+    assert TrainingHistory((Epoch(1, 3.0), Epoch(2, math.nan), Epoch(3, 1.0), Epoch(4, 1.0))).best() == Epoch(
+        3, 1.0
+    )
 
 
 def test_epochs_are_in_order() -> None:

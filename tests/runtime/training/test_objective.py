@@ -65,8 +65,13 @@ def test_a_mini_batch_is_the_mean_of_its_samples_however_it_is_filled_up(count: 
 def test_batches_of_an_epoch_average_to_the_whole() -> None:
     network, data = small(), data_for("ce", samples=10)
     objective = NetworkObjective(EvaluationSet(network, data), alpha=0.2, batch_size=5)
-    gradients = [objective.batch(part).value_and_gradient(network.parameters)[1] for part in np.arange(10).reshape(2, 5)]
-    np.testing.assert_allclose(np.mean(gradients, axis=0), objective.value_and_gradient(network.parameters)[1], rtol=1e-12)
+    gradients = [
+        objective.batch(part).value_and_gradient(network.parameters)[1]
+        for part in np.arange(10).reshape(2, 5)
+    ]
+    np.testing.assert_allclose(
+        np.mean(gradients, axis=0), objective.value_and_gradient(network.parameters)[1], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4])
@@ -79,7 +84,9 @@ def test_rows_give_the_gradient_of_every_loss(loss: str, alpha: float) -> None:
     slope = sum(rows.T @ residual for residual, rows in chunks)
     np.testing.assert_allclose(slope, objective.value_and_gradient(x)[1], rtol=1e-9, atol=1e-13)
     if loss == "mse":
-        assert 0.5 * sum(float(residual @ residual) for residual, _ in chunks) == pytest.approx(objective.value(x), rel=1e-12)
+        assert 0.5 * sum(float(residual @ residual) for residual, _ in chunks) == pytest.approx(
+            objective.value(x), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize(("loss", "family"), [("ce", "softmax"), ("mse", "dense"), ("binary_ce", "dense")])
@@ -90,14 +97,19 @@ def test_rows_give_the_hessian_where_gauss_newton_is_exact(loss: str, family: st
     objective = NetworkObjective(EvaluationSet(network, data_for(loss)), alpha=0.2)
     x = network.parameters + 0.1
     matrix = sum(rows.T @ rows for _, rows in objective.residuals_and_jacobian_chunks(x))
-    hessian = np.array([numeric_gradient(lambda at, k=k: objective.value_and_gradient(at)[1][k], x) for k in range(x.size)])
+    hessian = np.array(
+        [numeric_gradient(lambda at, k=k: objective.value_and_gradient(at)[1][k], x) for k in range(x.size)]
+    )
     np.testing.assert_allclose(matrix, hessian, rtol=1e-6, atol=1e-8)
 
 
 def test_rows_in_small_chunks_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = small(), data_for("ce")
     objective = NetworkObjective(EvaluationSet(network, data), alpha=0.1)
-    whole = [np.concatenate(parts) for parts in zip(*objective.residuals_and_jacobian_chunks(network.parameters), strict=True)]
+    whole = [
+        np.concatenate(parts)
+        for parts in zip(*objective.residuals_and_jacobian_chunks(network.parameters), strict=True)
+    ]
     monkeypatch.setattr("phiz.runtime.network.executors.ROW_BYTES", 4 * 3 * network.parameter_count * 8)
     chunks = list(objective.residuals_and_jacobian_chunks(network.parameters))
     assert len(chunks) > 3
@@ -114,7 +126,9 @@ def test_levenberg_marquardt_refuses_a_loss_whose_rows_it_does_not_have() -> Non
 
 def test_a_nan_names_its_layer_and_ends_descent_but_not_a_line_search() -> None:
     data = regression()
-    network = Network([layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float64")
+    network = Network(
+        [layer("dense", maps=2, activation="relu"), layer("dense", maps=1)], 2, "mse", "numpy", "float64"
+    )
     x = np.full(network.parameter_count, 1e200)
     with pytest.raises(NotFiniteError, match=r"layer 1 \(dense\): forward Z is inf at sample \d+"):
         NetworkObjective(EvaluationSet(network, data)).value_and_gradient(x)
@@ -150,10 +164,14 @@ def test_the_error_of_a_regression_in_large_units_is_not_rounded() -> None:
     parts = split(data, test=0).standardised()
     net = Network([layer("dense", maps=1)], 1, "mse", "numpy", "float32", seed=1)
     x = np.array([0.5, 0.1], np.float32)
-    outputs, targets = (array.astype(np.float64) for array in (net.forward(x, parts.train.inputs), parts.train.targets))
+    outputs, targets = (
+        array.astype(np.float64) for array in (net.forward(x, parts.train.inputs), parts.train.targets)
+    )
     assert parts.scaling is not None and parts.scaling.target_deviation is not None
     wanted = float(np.sqrt(np.mean((outputs - targets) ** 2)) * parts.scaling.target_deviation[0])
-    assert EvaluationSet(net, parts.train, parts.scaling).score(x).deviation == pytest.approx(wanted, rel=1e-6)
+    assert EvaluationSet(net, parts.train, parts.scaling).score(x).deviation == pytest.approx(
+        wanted, rel=1e-6
+    )
 
 
 def test_a_table_reaches_the_network_in_its_dtype() -> None:

@@ -1,4 +1,6 @@
-"""Plots: the pixels show the numbers, the figures leave no global state, and what cannot be drawn is refused."""
+"""Plots: the pixels show the numbers, the figures leave no global state, and what cannot be drawn is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def test_a_curve_that_halves_is_a_straight_line_on_the_logarithmic_axis(tmp_path
     path = tmp_path / "loss.png"
     loss_curve(run(40), path)
     rows, columns = np.nonzero(is_colour(pixels(path), BLUE))
-    upper = columns > np.percentile(columns, 10)  # the legend's sample of the line lies below the left end of the curve
+    upper = columns > np.percentile(
+        columns, 10
+    )  # the legend's sample of the line lies below the left end of the curve
     heights = {column: rows[columns == column].min() for column in np.unique(columns[upper])}
     x, y = np.array(list(heights)), np.array(list(heights.values()))
     slope, offset = np.polyfit(x, y, 1)
@@ -54,7 +58,9 @@ def test_validation_and_accuracy_appear_when_they_are_there(tmp_path: Path) -> N
         assert is_colour(panel, BLUE).any() and is_colour(panel, ORANGE).any()
 
 
-@pytest.mark.parametrize("losses", [[0.5], [1.0, 0.0], [2.0, -1.0], [math.nan, 1.0, math.inf, 0.5], [1.0, 1.0], [1e100, 1e-100]])
+@pytest.mark.parametrize(
+    "losses", [[0.5], [1.0, 0.0], [2.0, -1.0], [math.nan, 1.0, math.inf, 0.5], [1.0, 1.0], [1e100, 1e-100]]
+)
 def test_awkward_losses_are_drawn(tmp_path: Path, losses: list[float]) -> None:
     path = tmp_path / "loss.png"
     loss_curve(TrainingHistory(tuple(Epoch(n, loss) for n, loss in enumerate(losses))), path)
@@ -79,19 +85,36 @@ def test_filters_show_sign_and_size_on_a_symmetric_scale(tmp_path: Path) -> None
     strong_blue, strong_red = (5, 48, 97), (103, 0, 31)  # the ends of the scale
     assert any(is_colour(np.array(colour), strong_blue) for colour in reds_and_blues)
     middle = [colour for colour in reds_and_blues if colour[0] > colour[2] + 20]
-    assert middle and not any(is_colour(np.array(colour), strong_red) for colour in middle)  # 0.25 is far from 1
+    assert middle and not any(
+        is_colour(np.array(colour), strong_red) for colour in middle
+    )  # 0.25 is far from 1
 
 
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1, 1, 1), (6, 1, 5, 5), (16, 6, 5, 5), (7, 3, 1, 9), (8, 64), (10, 30), (1, 3), (4, 2, 7), (3, 2, 2, 3, 3)],
+    [
+        (1, 1, 1, 1),
+        (6, 1, 5, 5),
+        (16, 6, 5, 5),
+        (7, 3, 1, 9),
+        (8, 64),
+        (10, 30),
+        (1, 3),
+        (4, 2, 7),
+        (3, 2, 2, 3, 3),
+    ],
 )
 def test_every_shape_of_filters_fills_its_picture(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = tmp_path / "filters.png"
     filters(np.random.default_rng(0).normal(size=shape), path)
     coloured = pixels(path).min(axis=2) < 250
-    assert coloured.any(axis=0).nonzero()[0][0] < 90 and coloured.any(axis=1).nonzero()[0][-1] > coloured.shape[0] - 90
-    assert coloured.mean() > (0.3 if min(shape[-2:]) > 3 and len(shape) != 3 else 0.18)  # of thin strips a title is much
+    assert (
+        coloured.any(axis=0).nonzero()[0][0] < 90
+        and coloured.any(axis=1).nonzero()[0][-1] > coloured.shape[0] - 90
+    )
+    assert coloured.mean() > (
+        0.3 if min(shape[-2:]) > 3 and len(shape) != 3 else 0.18
+    )  # of thin strips a title is much
 
 
 def test_arrangement_leaves_few_holes() -> None:

@@ -67,7 +67,9 @@ class Watch(Silent):
         self.ended = True
 
 
-def go(settings: Settings, tmp: Path | None = None, resume: bool = False, watch: Watch | None = None, **data: Any) -> Outcome:
+def go(
+    settings: Settings, tmp: Path | None = None, resume: bool = False, watch: Watch | None = None, **data: Any
+) -> Outcome:
     parts = digits(**data)
     file = None if tmp is None else tmp / "weights.safetensors"
     return train(network(parts), parts, settings, file=file, resume=resume, observer=watch)
@@ -90,7 +92,7 @@ def every_epoch_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phiz.runtime.training.train.WRITING_SHARE", 1.0)
 
 
-# ------------------------------------------------------------------------------------------------------------- methods
+# ---------------------------------------------------------------------------------------------------- methods
 @pytest.mark.parametrize("name", RUNS)
 def test_every_method_lowers_the_loss_and_returns_the_best_epoch(name: str) -> None:
     outcome = go(RUNS[name])
@@ -124,10 +126,19 @@ def test_momentum_is_the_heavy_ball_on_seeded_mini_batches() -> None:
 
 def test_levenberg_marquardt_fits_a_function_through_the_derived_jacobian() -> None:
     parts = split(regression(), test=0.2, validation=0)
-    net = Network([layer("dense", maps=6, activation="tanh"), layer("dense", maps=1)], 2, "mse", "numpy", "float64", seed=2)
+    net = Network(
+        [layer("dense", maps=6, activation="tanh"), layer("dense", maps=1)],
+        2,
+        "mse",
+        "numpy",
+        "float64",
+        seed=2,
+    )
     outcome = train(net, parts, Settings("lm", epochs=60))
     assert outcome.train.loss < 1e-4
-    assert outcome.train.accuracy is None and outcome.train.deviation == pytest.approx(np.sqrt(2 * outcome.train.loss), rel=1e-9)
+    assert outcome.train.accuracy is None and outcome.train.deviation == pytest.approx(
+        np.sqrt(2 * outcome.train.loss), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["momentum", "lbfgs", "lm"])
@@ -149,7 +160,7 @@ def test_a_regression_reports_errors_in_the_units_of_its_source() -> None:
     assert outcome.test.accuracy is None
 
 
-# -------------------------------------------------------------------------------------------------- breaks and resuming
+# ---------------------------------------------------------------------------------------- breaks and resuming
 @pytest.mark.parametrize("name", RUNS)
 def test_a_killed_run_goes_on_to_the_same_bits(name: str, tmp_path: Path) -> None:
     whole = go(RUNS[name])
@@ -180,7 +191,9 @@ def test_ctrl_c_keeps_the_best_and_the_run_goes_on_from_where_it_was(name: str, 
     assert losses(rest) == losses(whole)
 
 
-def test_ctrl_c_while_an_epoch_is_scored_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_an_epoch_is_scored_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = go(RUNS["sgd"])
     from phiz.runtime.training.evaluation_set import EvaluationSet
 
@@ -263,9 +276,11 @@ def test_other_samples_another_network_and_a_damaged_file_are_not_resumed(tmp_pa
         go(RUNS["sgd"], tmp_path, resume=True)
 
 
-# ---------------------------------------------------------------------------------------------------- NaN, early stop
+# -------------------------------------------------------------------------------------------- NaN, early stop
 @pytest.mark.parametrize("batch", [16, 0])
-def test_a_nan_in_training_names_the_layer_and_keeps_the_last_good_weights(batch: int, tmp_path: Path) -> None:
+def test_a_nan_in_training_names_the_layer_and_keeps_the_last_good_weights(
+    batch: int, tmp_path: Path
+) -> None:
     settings = Settings("momentum", epochs=30, rate=3e38, momentum=0.99, batch=batch, schedule="constant")
     outcome = go(settings, tmp_path)
     assert outcome.ended is Ended.NOT_FINITE and not outcome.ended.well
@@ -295,8 +310,18 @@ def test_the_start_is_kept_when_nothing_is_better() -> None:
 
 def test_early_stop_counts_epochs_since_the_best() -> None:
     stop = EarlyStop(patience=2)
-    found = [(stop.update(measure, epoch), stop.exhausted) for epoch, measure in enumerate([3.0, 2.0, 2.0, 1.0, 1.5, 1.2])]
-    assert found == [(True, False), (True, False), (False, False), (True, False), (False, False), (False, True)]
+    found = [
+        (stop.update(measure, epoch), stop.exhausted)
+        for epoch, measure in enumerate([3.0, 2.0, 2.0, 1.0, 1.5, 1.2])
+    ]
+    assert found == [
+        (True, False),
+        (True, False),
+        (False, False),
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
     copy = EarlyStop(patience=2)
     copy.restore(stop.state())
     assert (copy.best, copy.best_epoch, copy.waited) == (1.0, 3, 2)
@@ -312,11 +337,16 @@ def test_training_stops_at_the_loss_that_is_asked_for() -> None:
 
 
 def test_a_time_limit_ends_training() -> None:
-    assert go(Settings("lbfgs", epochs=10**6, time_limit=0.2, options={"gtol": 0.0}, alpha=1.0)).ended in (Ended.TIME, Ended.STUCK)
+    assert go(Settings("lbfgs", epochs=10**6, time_limit=0.2, options={"gtol": 0.0}, alpha=1.0)).ended in (
+        Ended.TIME,
+        Ended.STUCK,
+    )
     assert go(Settings("sgd", epochs=10**6, time_limit=0.2)).ended is Ended.TIME
 
 
-def test_checkpoints_that_would_take_too_long_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_that_would_take_too_long_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("phiz.runtime.training.train.WRITING_SHARE", 1e-9)
     written: list[int] = []
     original = training_file.save
@@ -330,7 +360,7 @@ def test_checkpoints_that_would_take_too_long_are_left_out(tmp_path: Path, monke
     assert written == [1, 6]
 
 
-# ------------------------------------------------------------------------------------------------------------ settings
+# --------------------------------------------------------------------------------------------------- settings
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -341,7 +371,10 @@ def test_checkpoints_that_would_take_too_long_are_left_out(tmp_path: Path, monke
         (Settings("bfgs", schedule="cosine"), "bfgs: takes no schedule"),
         (Settings("lm", line_search="armijo"), "lm: has no line search"),
         (Settings("lbfgs", line_search="newton"), "line_search: expected one of strong-wolfe"),
-        (Settings("gd", rate=0.1, line_search="armijo"), "gd: expected a rate with its schedule, or a line search"),
+        (
+            Settings("gd", rate=0.1, line_search="armijo"),
+            "gd: expected a rate with its schedule, or a line search",
+        ),
         (Settings("sgd", line_search="armijo"), "sgd: a line search needs all samples"),
         (Settings("momentum", line_search="armijo", batch=4), "momentum: a line search needs all samples"),
         (Settings("sgd", batch=10**6), r"batch: expected 1 to 50 training samples"),

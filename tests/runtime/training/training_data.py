@@ -28,12 +28,20 @@ def regression(samples: int = 40, dtype: str = "float64") -> Dataset:
     return from_arrays(inputs, np.sin(2 * inputs[:, :1]) * inputs[:, 1:], dtype)
 
 
-def network(parts: Split, name: str = "linear", backend: str = "numpy", seed: int = 0, **options: Any) -> Network:
+def network(
+    parts: Split, name: str = "linear", backend: str = "numpy", seed: int = 0, **options: Any
+) -> Network:
     """A named network for ``parts``, in the dtype of the data."""
     chosen = architecture(name, parts.train)
     return Network(
-        chosen.layers, chosen.input_shape, chosen.loss, backend, str(parts.train.inputs.dtype), seed, **options
-    )  # fmt: skip
+        chosen.layers,
+        chosen.input_shape,
+        chosen.loss,
+        backend,
+        str(parts.train.inputs.dtype),
+        seed,
+        **options,
+    )
 
 
 def small(dtype: str = "float64", loss: str = "ce", outputs: int = 3) -> Network:

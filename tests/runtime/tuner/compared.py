@@ -1,4 +1,6 @@
-"""A network under test beside the same one on NumPy: every kernel of every pass, and the same bits in every run."""
+"""A network under test beside the same one on NumPy: every kernel of every pass, and the same bits in
+every run.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def compare(networks: list[Network], samples: int, seed: int) -> None:
             executor = network.executor(samples)
             executor.set_parameters(parameters.astype(network.dtype))
             resident = executor.upload(inputs, targets, None)
-            traces.append(list(executor.trace(resident, Request(losses=True, gradients=gradients, input_gradient=True))))
+            traces.append(
+                list(executor.trace(resident, Request(losses=True, gradients=gradients, input_gradient=True)))
+            )
         for (step, ours), (_, theirs) in zip(*traces, strict=True):
             error = relative(ours, theirs, 1e-3).max(initial=0.0)
             assert error <= TOLERANCE[networks[0].dtype], f"{step.kernel.name} of unit {step.unit}: {error}"

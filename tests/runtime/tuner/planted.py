@@ -1,6 +1,7 @@
 """A generated folder whose dense layer misbehaves for some sizes of its tile: what a tuner must notice.
 
-Written by hand on top of the runtime's test folder.  ``TILE_forward_Z_i`` is the number of outputs that a work item computes.
+Written by hand on top of the runtime's test folder.  ``TILE_forward_Z_i`` is the number of outputs that a
+work item computes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ __kernel void forward_Z(__global const vec *Y, __global const REAL *w, __global 
         out[i * TV + t] = PHI(sum);
     }
 }
-"""
+"""  # noqa: E501
 
 
 def planted(path: Path) -> Path:
@@ -65,7 +66,9 @@ def planted(path: Path) -> Path:
 
 def planted_job(path: Path, samples: int = 20) -> tuple[Network, Job]:
     """A network of one planted layer with 8 outputs, and its forward kernel."""
-    network = Network([layer("dense", units=8, activation="tanh")], (5,), "mse", "opencl", manifests=[planted(path)])
+    network = Network(
+        [layer("dense", units=8, activation="tanh")], (5,), "mse", "opencl", manifests=[planted(path)]
+    )
     (job,) = jobs(network, samples, Request())
     return network, job
 

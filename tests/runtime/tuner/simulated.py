@@ -1,4 +1,6 @@
-"""A device on paper, and kernels whose times follow from their configurations: the tuner without OpenCL and without a clock."""
+"""A device on paper, and kernels whose times follow from their configurations: the tuner without OpenCL
+and without a clock.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,10 @@ Cost = Callable[[Job, KernelConfig], float]
 def network(backend: str = "numpy") -> Network:
     """Two convolutions and a softmax on small images."""
     layers = [
-        layer("convolution", maps=6, kernel=3, activation="tanh"), layer("convolution", maps=12, kernel=3, activation="tanh"),
+        layer("convolution", maps=6, kernel=3, activation="tanh"),
+        layer("convolution", maps=12, kernel=3, activation="tanh"),
         layer("softmax", maps=4),
-    ]  # fmt: skip
+    ]
     return Network(layers, (1, 10, 10), backend=backend)
 
 
@@ -55,8 +58,8 @@ class Clock:
 
 @dataclass
 class Paper:
-    """A laboratory: ``cost(job, config)`` is the time of a launch relative to the default's, every trial takes ``each`` seconds,
-    to measure a default ``measuring``.
+    """A laboratory: ``cost(job, config)`` is the time of a launch relative to the default's, every trial
+    takes ``each`` seconds, to measure a default ``measuring``.
 
     A cost below 0 is a wrong result.  ``second``: what a confirmation finds instead.
     """

@@ -20,7 +20,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 LAYER = ["tune", "--layer", "dense maps=6 activation=tanh", "--input", "9", "--batch", "20", "--quiet"]
 
 
-def test_a_layer_is_tuned_shown_and_not_tuned_again(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layer_is_tuned_shown_and_not_tuned_again(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*LAYER, "--budget", "3", "--json", str(tmp_path / "found.json")]) == 0
     out = capsys.readouterr().out
     assert "forward_Z" in out
@@ -83,7 +85,9 @@ def test_wrong_usage_is_one_line(options: list[str], words: str, capsys: pytest.
 
 def test_a_network_file_says_its_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "net.json"
-    file.write_text(json.dumps({"layers": [{"layer": "dense", "maps": 3}], "loss": "mse", "input_shape": [7]}))
+    file.write_text(
+        json.dumps({"layers": [{"layer": "dense", "maps": 3}], "loss": "mse", "input_shape": [7]})
+    )
     assert main(["tune", "--network", str(file), "--batch", "4", "--budget", "3", "--quiet"]) == 0
     assert "forward_Z" in capsys.readouterr().out
 

@@ -29,7 +29,9 @@ def bowl(space: Space, goal: KernelConfig) -> Callable[[KernelConfig], float]:
 
     def cost(config: KernelConfig) -> float:
         own = space.plan(config)
-        apart = sum(abs(log2(own.tiles[macro] / plan.tiles[macro])) for macro in plan.tiles) + abs(log2(own.width / plan.width))
+        apart = sum(abs(log2(own.tiles[macro] / plan.tiles[macro])) for macro in plan.tiles) + abs(
+            log2(own.width / plan.width)
+        )
         return 0.5 + 0.1 * apart + (0.02 if config.group != goal.group else 0)
 
     return cost
@@ -51,7 +53,9 @@ def searched(space: Space, goal: KernelConfig, most: int = 10_000) -> tuple[Sear
 
 def test_it_descends_to_the_best_tiles_and_width(space: Space) -> None:
     macros = list(space.kernel.tiles)
-    goal = space.config({macro: space.tile_values(macro, 4)[-1 if n == 0 else 0] for n, macro in enumerate(macros)}, 4)
+    goal = space.config(
+        {macro: space.tile_values(macro, 4)[-1 if n == 0 else 0] for n, macro in enumerate(macros)}, 4
+    )
     search, tried = searched(space, goal)
     assert search.complete
     assert search.best.config == goal
@@ -97,7 +101,9 @@ def test_a_small_budget_finds_most_of_a_gain_that_the_loads_predict(space: Space
 
     def cost(config: KernelConfig) -> float:
         tiles = space.plan(config).tiles
-        return predicted.cost(space.unit, space.kernel, tiles, config.width or CPU.width, space.samples, truth)
+        return predicted.cost(
+            space.unit, space.kernel, tiles, config.width or CPU.width, space.samples, truth
+        )
 
     least = min(cost(config) for config in space.tilings())
     tried: list[float] = []

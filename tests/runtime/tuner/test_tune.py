@@ -47,7 +47,9 @@ def test_what_does_not_stand_a_second_measurement_is_not_chosen(cache: Cache) ->
     ((_, entry),) = run([job_with_tiles()], lucky, cache).entries
     assert entry.config == DEFAULT
     assert entry.ratio == 1.0
-    assert any(trial.ratio == 0.5 for trial in entry.trials), "what was measured first is kept, and not tried again"
+    assert any(trial.ratio == 0.5 for trial in entry.trials), (
+        "what was measured first is kept, and not tried again"
+    )
 
 
 def test_the_budget_is_kept(cache: Cache, kernels: list[Job]) -> None:
@@ -107,7 +109,9 @@ def test_an_interruption_keeps_what_was_found(cache: Cache, kernels: list[Job]) 
     assert found.interrupted
     entries = Cache(cache.path).entries()
     assert sum(len(entry.trials) for entry in entries.values()) == 25
-    assert any(entry.config != DEFAULT for entry in entries.values() if not entry.complete), "of the kernel in hand too"
+    assert any(entry.config != DEFAULT for entry in entries.values() if not entry.complete), (
+        "of the kernel in hand too"
+    )
     after = Paper(lambda job, config: 0.5 if config.tiles else 1.0)
     assert run(kernels, after, cache).left == 0
     assert not {str(t) for t in paper.tried} & {str(t) for t in after.tried}

@@ -13,10 +13,14 @@ def moved(function):
     return lambda entry, offset: function(POINTS[entry] + offset)
 
 
-@pytest.mark.parametrize(("function", "slope"), [(np.sin, np.cos), (np.exp, np.exp), (np.tanh, lambda z: 1 - np.tanh(z) ** 2)])
+@pytest.mark.parametrize(
+    ("function", "slope"), [(np.sin, np.cos), (np.exp, np.exp), (np.tanh, lambda z: 1 - np.tanh(z) ** 2)]
+)
 def test_central_differences_are_accurate_to_1e_11(function, slope) -> None:
     for entry, z in enumerate(POINTS):
-        np.testing.assert_allclose(central(moved(function), entry, STEPS[0]), slope(z), rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(
+            central(moved(function), entry, STEPS[0]), slope(z), rtol=1e-11, atol=1e-11
+        )
         np.testing.assert_allclose(one_sided(moved(function), entry, 1e-5), slope(z), rtol=0, atol=1e-8)
 
 
@@ -28,7 +32,9 @@ def test_a_wrong_entry_is_seen_and_zero_slopes_do_not_divide_by_zero() -> None:
     assert np.argwhere(errors > 1e-6).tolist() == [[1, 2]]
     zero = np.zeros_like(POINTS)
     assert compare(moved(np.zeros_like), zero, 0.0, 1e-6).errors(zero).max() == 0
-    assert np.isinf(compare(moved(np.sin), np.full_like(POINTS, np.nan), 0.0, 1e-6).errors(np.full_like(POINTS, np.nan))).all()
+    assert np.isinf(
+        compare(moved(np.sin), np.full_like(POINTS, np.nan), 0.0, 1e-6).errors(np.full_like(POINTS, np.nan))
+    ).all()
 
 
 @pytest.mark.parametrize("distance", [0.0, 1.5e-4, 5e-6])

@@ -1,6 +1,8 @@
-"""Verification: it passes on the committed kernels, and sees one flipped sign in any of them and names the kernel.
+"""Verification: it passes on the committed kernels, and sees one flipped sign in any of them and names the
+kernel.
 
-Slow because a sign is flipped in every kernel in turn, and each time a folder is written, loaded and verified.
+Slow because a sign is flipped in every kernel in turn, and each time a folder is written, loaded and
+verified.
 """
 
 from __future__ import annotations
@@ -19,9 +21,18 @@ from phiz.runtime.verify.random_configuration import random_configuration
 from phiz.runtime.verify.verdict import Report
 from phiz.runtime.verify.verify import plan, verify
 
-SAMPLE = ("dense", "softmax", "radial_basis", "convolution_1d", "convolution_1d_table", "max_pooling_1d", "subsampling_2d_table")
+SAMPLE = (
+    "dense",
+    "softmax",
+    "radial_basis",
+    "convolution_1d",
+    "convolution_1d_table",
+    "max_pooling_1d",
+    "subsampling_2d_table",
+)
 
-#: A sum may be written several times, for whole tiles and for places in turn: its sign is one, and changes in all of them.
+#: A sum may be written several times, for whole tiles and for places in turn: its sign is one, and changes in
+#: all of them.
 SUM = r"\] \+= "
 SIGNS = {
     SUM: "] -= ",
@@ -37,9 +48,15 @@ def manifest() -> dict[str, Any]:
 
 
 def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: bool = True) -> Path:
-    """A generated folder of one layer and the losses, with ``file`` replaced by ``text`` (and its digest, if asked)."""
+    """A generated folder of one layer and the losses, with ``file`` replaced by ``text`` (and its
+    digest, if asked).
+    """
     data = manifest()
-    keep = [name for name in data["files"] if Path(name).stem in (variant, "activations", "prelude") or "loss_" in name]
+    keep = [
+        name
+        for name in data["files"]
+        if Path(name).stem in (variant, "activations", "prelude") or "loss_" in name
+    ]
     data["layers"] = {variant: data["layers"][variant]}
     data["files"] = {name: data["files"][name] for name in keep if not name.startswith("equations")}
     for name in data["files"]:
@@ -53,9 +70,15 @@ def copied(folder: Path, variant: str, file: str = "", text: str = "", digest: b
 
 
 def flipped(file: str, kernel: str) -> str:
-    """The text of a generated file with one sign of one kernel changed, in all copies of the loop that it is in."""
+    """The text of a generated file with one sign of one kernel changed, in all copies of the loop that
+    it is in.
+    """
     text = (builtin_path() / file).read_text()
-    opening, ending = (r"def {}\(", r"\n(?=def )") if file.endswith(".py") else (r"static void {}_item\(", r"\n(?=WIDE __kernel )")
+    opening, ending = (
+        (r"def {}\(", r"\n(?=def )")
+        if file.endswith(".py")
+        else (r"static void {}_item\(", r"\n(?=WIDE __kernel )")
+    )
     start = re.search(opening.format(kernel), text)
     assert start is not None, kernel
     stop = re.search(ending, text[start.start() :])
@@ -95,7 +118,9 @@ def test_both_backends_agree(name: str) -> None:
     }
 
 
-FORWARD_ONLY_SHIFTS = {("softmax", "forward_m")}  # the shift of softmax cancels: only OpenCL against NumPy can see its sign
+FORWARD_ONLY_SHIFTS = {
+    ("softmax", "forward_m")
+}  # the shift of softmax cancels: only OpenCL against NumPy can see its sign
 KERNELS = [
     (variant, kernel["name"])
     for variant in SAMPLE
@@ -123,7 +148,9 @@ def test_one_flipped_sign_in_a_numpy_kernel_is_seen(variant: str, kernel: str, t
         ("subsampling_2d_table", "samplegradient_alpha", 3),
     ],
 )
-def test_one_flipped_sign_in_an_opencl_kernel_is_seen_and_named(variant: str, kernel: str, cases: int, tmp_path: Path) -> None:
+def test_one_flipped_sign_in_an_opencl_kernel_is_seen_and_named(
+    variant: str, kernel: str, cases: int, tmp_path: Path
+) -> None:
     file = f"opencl/{variant}.cl"
     report = verify([variant], copied(tmp_path, variant, file, flipped(file, kernel)), "opencl", cases=cases)
     wrong = {row.kernel for row in report.failures if row.check == "backends"}
@@ -201,5 +228,7 @@ def test_random_configurations_are_legal_and_differ(variant: str) -> None:
     for relation in info.relations:
         rows = [configuration.layer.connection_tables[relation] for configuration in found]
         assert any(np.any(np.diff(r.columns["i"]) < 0) for r in rows)  # rows in no order
-        assert any(len(set(r.columns["j"].tolist())) < r.sizes["j"] for r in rows)  # maps below without a connection
+        assert any(
+            len(set(r.columns["j"].tolist())) < r.sizes["j"] for r in rows
+        )  # maps below without a connection
         assert any(len(set(r.columns["q"].tolist())) < r.count for r in rows)  # shared parameters

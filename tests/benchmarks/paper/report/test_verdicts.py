@@ -12,7 +12,16 @@ from phiz.benchmarks.paper import paper
 from phiz.benchmarks.paper.claims.local_size import is_prime
 from phiz.benchmarks.paper.report import plots
 from phiz.benchmarks.paper.report import verdict as verdicts
-from phiz.benchmarks.paper.report.report import Claim, ClaimTable, Panel, Plot, Series, Verdict, markdown, microseconds
+from phiz.benchmarks.paper.report.report import (
+    Claim,
+    ClaimTable,
+    Panel,
+    Plot,
+    Series,
+    Verdict,
+    markdown,
+    microseconds,
+)
 from phiz.benchmarks.paper.rig.generated import GeneratedKernel
 from phiz.benchmarks.paper.rig.timing import Ratio, race, ratio_of
 
@@ -29,7 +38,7 @@ def vague(value: float) -> Ratio:
 HOLDS, NOT, DEPENDS = "holds", "does not hold here", "depends"
 
 
-# ------------------------------------------------------------------------------------------------------------- races
+# ------------------------------------------------------------------------------------------------------ races
 class Clock:
     """A clock that only the variants move."""
 
@@ -51,12 +60,18 @@ def test_a_race_measures_every_variant_in_every_round() -> None:
     found = race({"a": clock.variant(lambda: 1e-3), "b": clock.variant(lambda: 4e-3)}, rounds=7, clock=clock)
     assert [len(times) for times in found.seconds.values()] == [7, 7]
     assert found.median("a") == pytest.approx(1e-3) and found.median("b") == pytest.approx(4e-3)
-    assert found.ratio("b", "a").median == pytest.approx(4) and found.fastest() == "a" and found.fastest(["b"]) == "b"
+    assert (
+        found.ratio("b", "a").median == pytest.approx(4)
+        and found.fastest() == "a"
+        and found.fastest(["b"]) == "b"
+    )
 
 
 def test_a_machine_that_slows_down_leaves_the_ratios_alone() -> None:
     clock = Clock()
-    found = race({n: clock.variant(lambda n=n: n * (1 + 9 * clock.now)) for n in (1e-3, 3e-3)}, rounds=15, clock=clock)  # type: ignore[misc]
+    found = race(
+        {n: clock.variant(lambda n=n: n * (1 + 9 * clock.now)) for n in (1e-3, 3e-3)}, rounds=15, clock=clock
+    )  # type: ignore[misc]
     times = found.seconds[1e-3]
     assert times[-1] > 1.5 * times[0]
     assert found.ratio(3e-3, 1e-3).median == pytest.approx(3, rel=0.05)
@@ -77,7 +92,7 @@ def test_quartiles() -> None:
     assert Ratio(1.2, 1.06, 3).above(1.05) and not Ratio(1.2, 1.0, 3).above(1.05)
 
 
-# ---------------------------------------------------------------------------------------------------------- verdicts
+# --------------------------------------------------------------------------------------------------- verdicts
 FLAT = {1: exact(3.0), 2: exact(1.2), 4: exact(1.1), 64: exact(1.0)}
 STEEP = {1: exact(9.0), 2: exact(6.0), 4: exact(3.0), 64: exact(1.0)}
 
@@ -85,7 +100,9 @@ STEEP = {1: exact(9.0), 2: exact(6.0), 4: exact(3.0), 64: exact(1.0)}
 def test_local_sizes() -> None:
     assert verdicts.settles(FLAT) == 2 and verdicts.settles(STEEP) == 64
     assert verdicts.settles({1: exact(1.0), 64: exact(2.0)}) is None
-    assert verdicts.settles({1: exact(1.0), 2: vague(2.0), 4: exact(1.0)}) == 1  # noise alone is no difference
+    assert (
+        verdicts.settles({1: exact(1.0), 2: vague(2.0), 4: exact(1.0)}) == 1
+    )  # noise alone is no difference
     assert verdicts.insensitive("cpu", {"k": FLAT}).outcome == HOLDS
     assert verdicts.insensitive("cpu", {"k": FLAT, "m": STEEP}).outcome == DEPENDS
     found = verdicts.insensitive("cpu", {"m": STEEP})
@@ -109,7 +126,11 @@ def test_even_sizes() -> None:
 
 
 def test_local_memory() -> None:
-    never, large, all_ = {3: exact(1.5), 9: exact(1.0)}, {3: exact(1.5), 9: exact(0.5)}, {3: exact(0.7), 9: exact(0.5)}
+    never, large, all_ = (
+        {3: exact(1.5), 9: exact(1.0)},
+        {3: exact(1.5), 9: exact(0.5)},
+        {3: exact(0.7), 9: exact(0.5)},
+    )
     assert [verdicts.local_memory("cpu", r).outcome for r in (never, large, all_)] == [HOLDS, DEPENDS, NOT]
     assert [verdicts.local_memory("gpu", r).outcome for r in (never, large, all_)] == [NOT, HOLDS, HOLDS]
     assert "It pays from 9×9 on" in verdicts.local_memory("gpu", large).sentence
@@ -130,7 +151,10 @@ def test_vectors() -> None:
     assert verdicts.implicit_vectors({"a": same, "b": slow}, {"a": 8, "b": 16}).outcome == DEPENDS
     assert verdicts.implicit_vectors({"b": slow}, {"b": 16}).outcome == NOT
     assert verdicts.explicit_harmless({"a": {2: exact(2.0), 16: exact(0.3)}}, 16).outcome == HOLDS
-    assert "worst width 2: 2.00" in verdicts.explicit_harmless({"a": {2: exact(2.0), 16: exact(0.3)}}, 16).sentence
+    assert (
+        "worst width 2: 2.00"
+        in verdicts.explicit_harmless({"a": {2: exact(2.0), 16: exact(0.3)}}, 16).sentence
+    )
     assert verdicts.explicit_harmless({"a": {2: exact(2.0), 16: exact(0.3)}}, 2).outcome == NOT
     assert verdicts.layout(exact(1.5), exact(4.0)).outcome == HOLDS
     assert verdicts.layout(exact(0.9), exact(4.0)).outcome == NOT
@@ -143,8 +167,13 @@ def test_vectors() -> None:
 def test_work_per_item() -> None:
     bowl = {1: exact(5.0), 64: exact(1.3), 1024: exact(1.05), 4096: exact(1.0), 65536: exact(2.0)}
     found = verdicts.work_per_item("cpu", bowl)
-    assert found.outcome == HOLDS and "Best at 4096 elements per work item, within 10 % of it from 1024 to 4096" in found.sentence
-    assert verdicts.work_per_item("cpu", {1: exact(1.0), 1024: exact(1.02)}).outcome == DEPENDS  # one is as good
+    assert (
+        found.outcome == HOLDS
+        and "Best at 4096 elements per work item, within 10 % of it from 1024 to 4096" in found.sentence
+    )
+    assert (
+        verdicts.work_per_item("cpu", {1: exact(1.0), 1024: exact(1.02)}).outcome == DEPENDS
+    )  # one is as good
     assert verdicts.work_per_item("cpu", {1: exact(2.0), 64: exact(1.0), 1024: exact(1.5)}).outcome == NOT
     assert verdicts.work_per_item("gpu", {1: exact(1.0), 1024: exact(3.0)}).outcome == HOLDS
     assert verdicts.work_per_item("gpu", bowl).outcome == NOT
@@ -157,7 +186,10 @@ def test_work_per_item() -> None:
 def test_launches() -> None:
     crossing = {"s": {16: exact(3.0), 128: exact(1.0), 1024: exact(0.8)}}
     found = verdicts.launches("cpu", crossing)
-    assert found.outcome == DEPENDS and "one launch ahead at 16, many at 1024; 3.00 at 16, 0.80 at 1024" in found.sentence
+    assert (
+        found.outcome == DEPENDS
+        and "one launch ahead at 16, many at 1024; 3.00 at 16, 0.80 at 1024" in found.sentence
+    )
     assert verdicts.launches("cpu", {"s": {16: exact(0.8), 32: exact(0.7)}}).outcome == HOLDS
     assert verdicts.launches("cpu", {"s": {16: exact(1.5), 32: vague(0.8)}}).outcome == NOT
     assert verdicts.launches("gpu", {"s": {16: exact(1.5), 32: exact(1.2)}}).outcome == HOLDS
@@ -166,20 +198,30 @@ def test_launches() -> None:
 
 def test_transfers_and_constants() -> None:
     assert verdicts.mapping({"read": {1024: exact(0.5), 4096: exact(0.1)}}).outcome == HOLDS
-    found = verdicts.mapping({"read": {1024: exact(2.0), 4096: exact(0.1)}, "write": {1024: exact(2.0), 4096: exact(1.0)}})
-    assert found.outcome == DEPENDS and "read: ahead from 4 KB on" in found.sentence and "write: never ahead" in found.sentence
+    found = verdicts.mapping(
+        {"read": {1024: exact(2.0), 4096: exact(0.1)}, "write": {1024: exact(2.0), 4096: exact(1.0)}}
+    )
+    assert (
+        found.outcome == DEPENDS
+        and "read: ahead from 4 KB on" in found.sentence
+        and "write: never ahead" in found.sentence
+    )
     assert verdicts.mapping({"read": {1024: exact(1.0)}}).outcome == NOT
     assert [verdicts.constant({3: exact(r)}).outcome for r in (0.5, 1.0)] == [HOLDS, NOT]
     assert verdicts.constant({3: exact(0.5), 5: exact(1.0)}).outcome == DEPENDS
     assert [verdicts.splitting(exact(r), 4).outcome for r in (1.02, 1.5)] == [HOLDS, NOT]
 
 
-# ------------------------------------------------------------------------------------------------ schedules and report
+# --------------------------------------------------------------------------------------- schedules and report
 def test_the_generated_kernel_runs_under_other_schedules() -> None:
     """Groups and tiles are what the manifest offers; a checked candidate runs."""
     generated = GeneratedKernel(batch=16)
     groups, tiles = generated.groups(), generated.tile_sizes()
-    assert 1 in groups and len(groups) > 3 and all(not generated.space.illegal(s) for s in [*groups.values(), *tiles.values()])
+    assert (
+        1 in groups
+        and len(groups) > 3
+        and all(not generated.space.illegal(s) for s in [*groups.values(), *tiles.values()])
+    )
     assert min(tiles) == 1 and len(tiles) > 3 and generated.multiply_adds == 16 * 8 * 8 * 16 * 6 * 25
     generated.candidate(groups[2]).launch(2)
 
@@ -190,19 +232,34 @@ def test_primes() -> None:
 
 def test_the_report_holds_quote_table_verdict_and_picture(tmp_path: Path) -> None:
     series = (Series("a", (1, 2, 4), (3.0, 2.0, 1.0)), Series("b", (1, 2), (1.0, 5.0), True))
-    panels = (Panel("p", "x, s", "y, s", series, "xy", 1.0, (1, 2, 4)), Panel("q", "x, s", "y, s", series[:1]))
+    panels = (
+        Panel("p", "x, s", "y, s", series, "xy", 1.0, (1, 2, 4)),
+        Panel("q", "x, s", "y, s", series[:1]),
+    )
     claim = Claim(
-        "Title", "Words", "How", Verdict("depends", "1.5 here."), (ClaimTable(("k", "µs"), (("one", "2"),)),), Plot("pic", panels)
+        "Title",
+        "Words",
+        "How",
+        Verdict("depends", "1.5 here."),
+        (ClaimTable(("k", "µs"), (("one", "2"),)),),
+        Plot("pic", panels),
     )
     text = markdown("a device", [claim])
-    assert "Device: a device" in text and "> Words" in text and "**Depends.** 1.5 here." in text and "![Title](pic.png)" in text
+    assert (
+        "Device: a device" in text
+        and "> Words" in text
+        and "**Depends.** 1.5 here." in text
+        and "![Title](pic.png)" in text
+    )
     assert "| k | µs |\n| --- | ---: |\n| one | 2 |" in text and "| Title | depends | 1.5 here. |" in text
     assert plots.save(claim.plot or pytest.fail(), tmp_path).read_bytes().startswith(b"\x89PNG")
     assert microseconds(1234e-6) == "1234" and microseconds(1.234e-6) == "1.23"
     assert [plots.short(n) for n in (0.5, 5, 1024, 1500, 3 << 20)] == ["0.5", "5", "1k", "1500", "3M"]
 
 
-def test_the_command_writes_report_pictures_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_report_pictures_and_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "figures.json"
     given = ["--paper", "transfers", "--rounds", "1", "--out", str(tmp_path / "out"), "--json", str(file)]
     assert paper.main(given) == 0

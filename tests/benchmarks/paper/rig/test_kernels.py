@@ -1,6 +1,8 @@
-"""The kernels of the paper's claims: right against loops written from the equation, at sizes that fit no work group.
+"""The kernels of the paper's claims: right against loops written from the equation, at sizes that fit no work
+group.
 
-Slow because taps, widths and sizes are constants of the paper's kernels, so that each combination is built by itself.
+Slow because taps, widths and sizes are constants of the paper's kernels, so that each combination is built by
+itself.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def test_the_expected_single_maps_are_the_diagonal(rig: Rig) -> None:
     np.testing.assert_allclose(maps.expected, [wide[z, z] for z in range(3)], rtol=1e-6, atol=1e-9)
 
 
-# (height, width): one output, ragged against every group both ways, wider and higher than the other.  Programs are shared.
+# (height, width): one output, ragged against every group both ways, wider and higher than the other.
+# Programs are shared.
 SHAPES = [(5, 5), (13, 37), (40, 7)]
 TAPS = 5
 
@@ -92,7 +95,9 @@ def test_algorithm_4_fits_the_kernel(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("inputs", "outputs", "size", "taps"), [(4, 8, 19, 5), (1, 1, 8, 3), (3, 5, 33, 2)])
 def test_all_launch_schemes_give_the_same(rig: Rig, inputs: int, outputs: int, size: int, taps: int) -> None:
-    """One launch and one per map bit for bit; pairs add up in another order; what is not summed sums to the same."""
+    """One launch and one per map bit for bit; pairs add up in another order; what is not summed sums to
+    the same.
+    """
     maps = Convolution(rig, inputs, outputs, size, size + 3, taps)
     one, by_map = values(rig, maps.full()), values(rig, maps.full_by_map())
     assert one.tobytes() == by_map.tobytes()
@@ -110,7 +115,9 @@ def test_pairs_start_afresh_in_every_repetition(rig: Rig) -> None:
     compare("three times", rig.get(scheme.out, scheme.expected.shape), maps.expected)
 
 
-@pytest.mark.parametrize(("limit", "launches"), [(10**6, 1), (4 * 3 * 4 * 25, 2), (4 * 4 * 25, 5), (4 * 25, 1)])
+@pytest.mark.parametrize(
+    ("limit", "launches"), [(10**6, 1), (4 * 3 * 4 * 25, 2), (4 * 4 * 25, 5), (4 * 25, 1)]
+)
 def test_constant_filters_split_or_whole_equal_global_ones(rig: Rig, limit: int, launches: int) -> None:
     """The last limit holds no map's filters: then they stay in global memory, in one launch."""
     shape = (4, 5, 12, 15, 5)
@@ -118,7 +125,11 @@ def test_constant_filters_split_or_whole_equal_global_ones(rig: Rig, limit: int,
     plan = maps.constant_plan(limit)
     assert len(plan.launches) == launches and all(load <= limit for load in plan.loads)
     split = values(rig, maps.full_split(plan))
-    assert split.tobytes() == values(rig, maps.full()).tobytes() == values(rig, Convolution(rig, *shape).full()).tobytes()
+    assert (
+        split.tobytes()
+        == values(rig, maps.full()).tobytes()
+        == values(rig, Convolution(rig, *shape).full()).tobytes()
+    )
 
 
 def test_wrong_numbers_are_refused_with_their_place(rig: Rig) -> None:
@@ -138,15 +149,22 @@ def test_wrong_numbers_are_refused_with_their_place(rig: Rig) -> None:
 def test_elementwise_at_every_width(rig: Rig, name: str) -> None:
     numbers = Elementwise(rig, 16 * 7)
     for vector in widths(rig):
-        compare(name, values(rig, numbers.vectors(name, vector, 1)), numbers.vectors(name, vector, 1).expected)
+        compare(
+            name, values(rig, numbers.vectors(name, vector, 1)), numbers.vectors(name, vector, 1).expected
+        )
     a, b = numbers.a.astype(np.float64), numbers.b.astype(np.float64)
     horner = b * sum(a**k for k in range(32)) * a + 1  # b (a^31 + ... + 1) a + 1
-    np.testing.assert_allclose(numbers.vectors(name).expected, a * b if name == "multiply" else horner, rtol=1e-9)
+    np.testing.assert_allclose(
+        numbers.vectors(name).expected, a * b if name == "multiply" else horner, rtol=1e-9
+    )
 
 
 def test_products_of_a_prime_count(rig: Rig) -> None:
     numbers = Elementwise(rig, 251)
-    for scheme in [numbers.vectors("multiply", group=None), numbers.vectors("multiply", group=64, padded=True)]:
+    for scheme in [
+        numbers.vectors("multiply", group=None),
+        numbers.vectors("multiply", group=64, padded=True),
+    ]:
         compare(scheme.name, values(rig, scheme), numbers.a.astype(np.float64) * numbers.b)
     for each, group in itertools.product((1, 10, 251, 1000), (None, 1, 16)):
         scheme = numbers.many(each, group)

@@ -22,7 +22,9 @@ def test_every_number_has_its_place(blocks: int, lanes: int, units: int, spread:
 
 
 def test_blocks_of_a_power_of_two_of_units_do_not_share_their_cache_sets() -> None:
-    """32 KiB, 8 ways of 64 sets of 64 bytes: the eight blocks of a unit of 128 bytes lie in sixteen sets instead of two."""
+    """32 KiB, 8 ways of 64 sets of 64 bytes: the eight blocks of a unit of 128 bytes lie in sixteen
+    sets instead of two.
+    """
 
     def sets(layout: BlockLayout, units: int) -> int:
         places = layout.blocks(np.arange(layout.count(units)), units)[:, 0, :] * 4 // 64 % 64

@@ -1,6 +1,8 @@
-"""Parameters in constant memory: what fits, how a kernel is split where not all does, and that the numbers stay the same bits.
+"""Parameters in constant memory: what fits, how a kernel is split where not all does, and that the numbers
+stay the same bits.
 
-Slow because each limit of constant memory gives other launches, whose programs are built to compare their bits.
+Slow because each limit of constant memory gives other launches, whose programs are built to compare their
+bits.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from phiz.runtime.tuner.trials.jobs import jobs
 from phiz.runtime.tuner.trials.trial import Trials
 
 NETWORKS: dict[str, tuple[list[LayerSpec], tuple[int, ...]]] = {
-    "convolution": ([layer("convolution", maps=11, kernel=3, stride=2, padding=1, activation="tanh")], (2, 7, 6)),
+    "convolution": (
+        [layer("convolution", maps=11, kernel=3, stride=2, padding=1, activation="tanh")],
+        (2, 7, 6),
+    ),
     "dense": ([layer("dense", maps=23, activation="tanh"), layer("dense", maps=3)], (7,)),
     "radial_basis": ([layer("radial_basis", maps=13)], (9,)),
 }
@@ -44,7 +49,7 @@ def kernel_of(net: Network, name: str) -> tuple[Unit, KernelInfo]:
     return unit, next(kernel for kernel in unit.kernels if kernel.name == name)
 
 
-# ------------------------------------------------------------------------------------------------------- the arithmetic
+# --------------------------------------------------------------------------------------------- the arithmetic
 @pytest.mark.parametrize("tile", [1, 2, 3, 4, 8, 11])
 @pytest.mark.parametrize("limit", [4000, 792 + 48, 791, 500, 408, 300, 250, 120])
 @pytest.mark.parametrize("align", [4, 16, 64])
@@ -73,7 +78,10 @@ def test_every_launch_has_what_its_maps_read_and_no_more_than_fits(tile: int, li
             for tensor, units in (("w", 18), ("b", 1)):
                 part = share.slices[tensor]
                 assert part.first * 4 % align == 0
-                assert part.first <= first * units and (first + tile) * units <= part.first + part.count <= 11 * units
+                assert (
+                    part.first <= first * units
+                    and (first + tile) * units <= part.first + part.count <= 11 * units
+                )
     assert covered == list(range(places))
 
 
@@ -89,16 +97,23 @@ def test_why_parameters_do_not_fit() -> None:
         return found
 
     assert reason(forward) == ""
-    assert "parameters of 1 output maps of forward_Z take 152 bytes, constant memory has 100" in reason(forward, itemsize=8)
+    assert "parameters of 1 output maps of forward_Z take 152 bytes, constant memory has 100" in reason(
+        forward, itemsize=8
+    )
     assert "forward_Z take 76 bytes, constant memory has 0" in reason(forward, Machine(16, 2))
-    assert "delta_Y take 792 bytes, constant memory has 100, and no output map reads a part of its own" in reason(delta)
+    assert (
+        "delta_Y take 792 bytes, constant memory has 100, and no output map reads a part of its own"
+        in reason(delta)
+    )
     assert reason(delta, Machine(16, 2, 792)) == ""
     assert "gradient_w reads no parameters" in reason(gradient)
     assert forward.constant is not None
     many = {f"p{n}": "1" for n in range(9)}
     launch = replace(forward.launch, constant=ConstantInfo("S", many, {}, "I", "", 1))
     crowded = replace(forward, launches={forward.layout: launch})
-    assert "forward_Z reads 9 tensors of parameters, constant memory takes 8" in reason(crowded, Machine(16, 2, 65536))
+    assert "forward_Z reads 9 tensors of parameters, constant memory takes 8" in reason(
+        crowded, Machine(16, 2, 65536)
+    )
 
 
 def test_a_composed_pass_and_a_small_device_refuse_by_name() -> None:
@@ -109,13 +124,17 @@ def test_a_composed_pass_and_a_small_device_refuse_by_name() -> None:
         why = space.illegal(KernelConfig(constant=True))
         assert job.kernel.name in why or job.unit.label == "loss"
         for shared in (replace(device, fused=True), replace(device, grouped=True)):
-            assert "a kernel of a composed pass" in replace(space, device=shared).illegal(KernelConfig(constant=True))
-        assert space.plan(KernelConfig(constant=True)).shares == (None,), "what does not fit stays in global memory"
+            assert "a kernel of a composed pass" in replace(space, device=shared).illegal(
+                KernelConfig(constant=True)
+            )
+        assert space.plan(KernelConfig(constant=True)).shares == (None,), (
+            "what does not fit stays in global memory"
+        )
         macros = space.plan(KernelConfig(constant=True)).macros
         assert "__constant" not in macros.values()
 
 
-# ------------------------------------------------------------------------------------------------------------ on a device
+# ------------------------------------------------------------------------------------------------ on a device
 class Constant:
     """Constant memory wherever parameters are read; ``config``: what else."""
 
@@ -134,7 +153,13 @@ def small(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
 
 #: Numbers of an output map, and tensors that have them.
 ENTRIES = {"convolution": (19, 2), "dense": (8, 2), "radial_basis": (9, 1)}
-TILES = {"TILE_forward_Z_i": 4, "TILE_forward_R_i": 4, "TILE_gradient_c_i": 3, "TILE_gradient_c_j": 2, "TILE_forward_Z_x1": 2}
+TILES = {
+    "TILE_forward_Z_i": 4,
+    "TILE_forward_R_i": 4,
+    "TILE_gradient_c_i": 3,
+    "TILE_gradient_c_j": 2,
+    "TILE_forward_Z_x1": 2,
+}
 
 
 def results(net: Network, samples: int) -> tuple[list[bytes], int, list[np.ndarray]]:
@@ -144,8 +169,14 @@ def results(net: Network, samples: int) -> tuple[list[bytes], int, list[np.ndarr
     targets = generator.normal(size=(samples, net.output_shape.units))
     found = []
     for _ in range(2):
-        found += [net.value_and_gradient(net.parameters, inputs, targets)[1], net.forward(net.parameters, inputs)]
-        found += [net.input_gradient(net.parameters, inputs, targets), net.per_sample_gradients(net.parameters, inputs, targets)]
+        found += [
+            net.value_and_gradient(net.parameters, inputs, targets)[1],
+            net.forward(net.parameters, inputs),
+        ]
+        found += [
+            net.input_gradient(net.parameters, inputs, targets),
+            net.per_sample_gradients(net.parameters, inputs, targets),
+        ]
     assert [one.tobytes() for one in found[:4]] == [one.tobytes() for one in found[4:]]
     more = 0
     executor = net.executor(samples)
@@ -157,14 +188,20 @@ def results(net: Network, samples: int) -> tuple[list[bytes], int, list[np.ndarr
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "copied"])
-@pytest.mark.parametrize(("name", "dtype"), [*((name, "float32") for name in sorted(NETWORKS)), ("convolution", "float64")])
-def test_split_launches_give_the_bits_of_one(name: str, dtype: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in sorted(NETWORKS)), ("convolution", "float64")]
+)
+def test_split_launches_give_the_bits_of_one(
+    name: str, dtype: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not shared:
         monkeypatch.setattr(memory, "shares_memory", lambda device: False)
     for samples, tiles in ((9, dict.fromkeys(TILES, 1)), (21, TILES)):
         base = KernelConfig(tiles, partial_sums=2 if samples > 9 else None)
 
-        def run(limit: int | None, base: KernelConfig = base, samples: int = samples) -> tuple[list[bytes], int, list[np.ndarray]]:
+        def run(
+            limit: int | None, base: KernelConfig = base, samples: int = samples
+        ) -> tuple[list[bytes], int, list[np.ndarray]]:
             backend = OpenCLBackend(fuse=False)
             backend.configs = Constant(replace(base, constant=limit is not None))
             with monkeypatch.context() as patched:
@@ -177,7 +214,9 @@ def test_split_launches_give_the_bits_of_one(name: str, dtype: str, shared: bool
         assert fitting[0] == plain[0] == split[0]
         assert fitting[1] == plain[1] < split[1], "the split was taken"
         for ours, theirs in zip(split[2], results(network(name, "numpy", dtype), samples)[2], strict=True):
-            assert np.abs(ours - theirs).max() <= (1e-4 if dtype == "float32" else 1e-11) * max(1.0, np.abs(theirs).max())
+            assert np.abs(ours - theirs).max() <= (1e-4 if dtype == "float32" else 1e-11) * max(
+                1.0, np.abs(theirs).max()
+            )
 
 
 def test_a_split_candidate_is_checked_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +228,8 @@ def test_a_split_candidate_is_checked_like_any_other(monkeypatch: pytest.MonkeyP
         split = replace(one, constant=True)
         if not trials.space.illegal(split):
             candidate, plain = trials.check(split), trials.check(one)
-            assert {n: v.tobytes() for n, v in candidate.run().items()} == {n: v.tobytes() for n, v in plain.run().items()}
+            assert {n: v.tobytes() for n, v in candidate.run().items()} == {
+                n: v.tobytes() for n, v in plain.run().items()
+            }
             checked += len(trials.space.plan(split).shares) > 1
     assert checked

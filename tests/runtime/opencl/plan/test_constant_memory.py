@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
 from phiz.runtime.opencl.plan.constant_memory import constant_plan, filters_that_fit, parameters_that_fit
 
-CASES = {case["id"]: case for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]}
+CASES = {
+    case["id"]: case
+    for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]
+}
 
 
 def test_the_worked_arithmetic_of_constant_memory() -> None:
@@ -37,7 +40,9 @@ def test_the_printed_number_of_filters_does_not_fit() -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=9), st.integers(0, 90), st.sampled_from((1, 4, 8)))
 @settings(max_examples=150, deadline=None, derandomize=True)
-def test_launches_cover_all_maps_fit_and_are_as_few_as_possible(parameters: list[int], limit: int, itemsize: int) -> None:
+def test_launches_cover_all_maps_fit_and_are_as_few_as_possible(
+    parameters: list[int], limit: int, itemsize: int
+) -> None:
     plan = constant_plan(parameters, limit, itemsize)
     assert [number for launch in plan.launches for number in launch] == list(range(len(parameters)))
     if max(parameters) * itemsize > limit:
@@ -45,7 +50,9 @@ def test_launches_cover_all_maps_fit_and_are_as_few_as_possible(parameters: list
         assert f"constant memory has {limit}" in plan.reason
         return
     assert plan.memory == "constant"
-    assert plan.loads == tuple(itemsize * sum(parameters[number] for number in launch) for launch in plan.launches)
+    assert plan.loads == tuple(
+        itemsize * sum(parameters[number] for number in launch) for launch in plan.launches
+    )
     assert max(plan.loads) <= limit
     assert bool(plan.reason) == (len(plan.launches) > 1)
     for cuts in itertools.chain.from_iterable(

@@ -1,4 +1,5 @@
-"""Parameters that a work group copies to local memory: for which kernels, why not, and that the numbers stay the same bits.
+"""Parameters that a work group copies to local memory: for which kernels, why not, and that the numbers stay
+the same bits.
 
 Slow because each kernel is built with and without copies and run on every batch, to compare their bits.
 """
@@ -29,7 +30,10 @@ from phiz.runtime.tuner.trials.jobs import Job, jobs
 from phiz.runtime.tuner.trials.trial import Trials
 
 NETWORKS: dict[str, tuple[list[LayerSpec], tuple[int, ...]]] = {
-    "convolution": ([layer("convolution", maps=5, kernel=3, stride=2, padding=1), layer("dense", maps=3)], (3, 7, 6)),
+    "convolution": (
+        [layer("convolution", maps=5, kernel=3, stride=2, padding=1), layer("dense", maps=3)],
+        (3, 7, 6),
+    ),
     "dense": ([layer("dense", maps=11, activation="tanh"), layer("softmax", maps=3)], (7,)),
     "radial_basis": ([layer("dense", maps=9, activation="tanh"), layer("radial_basis", maps=6)], (9,)),
 }
@@ -46,12 +50,16 @@ def job_of(name: str, kernel: str, backend: OpenCLBackend | str = "numpy", sampl
 
 
 def test_only_regular_accesses_are_copied() -> None:
-    """Rows of relations, ragged tensors, sums of samples and kernels without a loop over a parameter have nothing to copy."""
+    """Rows of relations, ragged tensors, sums of samples and kernels without a loop over a parameter
+    have nothing to copy.
+    """
     found = {(n, k.name): k.local for n, info in builtin().layers.items() for k in info.kernels}
     for name, kernel, each in (
-        ("convolution_2d", "forward_Z", "TILE_forward_Z_i*M0*M1"), ("convolution_2d", "delta_Y", "TILE_delta_Y_j*M0*M1"),
-        ("dense", "forward_Z", "TILE_forward_Z_i"), ("radial_basis", "forward_R", "TILE_forward_R_i"),
-    ):  # fmt: skip
+        ("convolution_2d", "forward_Z", "TILE_forward_Z_i*M0*M1"),
+        ("convolution_2d", "delta_Y", "TILE_delta_Y_j*M0*M1"),
+        ("dense", "forward_Z", "TILE_forward_Z_i"),
+        ("radial_basis", "forward_R", "TILE_forward_R_i"),
+    ):
         local = found[name, kernel]
         assert local is not None and local.each == each
     for name, kernel in found:
@@ -64,16 +72,24 @@ def test_why_nothing_can_be_copied() -> None:
     job = job_of("convolution", "forward_Z")
     group, machine = (4, 1, 1), Machine(16, 2, local=1000)
 
-    def why(config: KernelConfig, kernel: KernelInfo = job.kernel, machine: Machine = machine, itemsize: int = 4) -> str:
+    def why(
+        config: KernelConfig, kernel: KernelInfo = job.kernel, machine: Machine = machine, itemsize: int = 4
+    ) -> str:
         tiles = dict.fromkeys(kernel.tiles, 2)
         return no_local_copy(job.unit, kernel, config, tiles, machine, itemsize)
 
     assert why(KernelConfig(local=3, group=group)) == ""
-    assert "4 rounds in local memory, expected 1 to 3" in why(KernelConfig(local=4, group=group)), "three maps below"
+    assert "4 rounds in local memory, expected 1 to 3" in why(KernelConfig(local=4, group=group)), (
+        "three maps below"
+    )
     assert "0 rounds" in why(KernelConfig(local=0, group=group))
     for other in (None, (4, 2, 1), (1, 1, 2), (4,)):
-        assert f"needs a group (n, 1, 1), which differs in the samples only, not {other}" in why(KernelConfig(local=1, group=other))
-    assert "forward_Z are in constant memory already" in why(KernelConfig(local=1, group=group, constant=True))
+        assert f"needs a group (n, 1, 1), which differs in the samples only, not {other}" in why(
+            KernelConfig(local=1, group=other)
+        )
+    assert "forward_Z are in constant memory already" in why(
+        KernelConfig(local=1, group=group, constant=True)
+    )
     assert why(KernelConfig(local=3, group=group), machine=Machine(16, 2, local=3 * 2 * 9 * 4)) == ""
     small = Machine(16, 2, local=3 * 2 * 9 * 4 - 1)
     reason = why(KernelConfig(local=3, group=group), machine=small)
@@ -91,10 +107,14 @@ def test_where_a_copy_is_offered() -> None:
     offered = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(KernelConfig()))
     assert {s.local for s in offered} == {None, 1}
     assert all(s.group is not None and s.group[0] > 1 for s in offered if s.local)
-    assert {s.local for s in Space(job.unit, job.kernel, "float32", 64, own).neighbours(KernelConfig())} == {None}
+    assert {s.local for s in Space(job.unit, job.kernel, "float32", 64, own).neighbours(KernelConfig())} == {
+        None
+    }
     start = next(s for s in offered if s.local)
     around = list(Space(job.unit, job.kernel, "float32", 64, gpu).neighbours(start))
-    assert {s.local for s in around} == {None, 1, 4}, "one step up, one down, and other tunables beside a copy"
+    assert {s.local for s in around} == {None, 1, 4}, (
+        "one step up, one down, and other tunables beside a copy"
+    )
     assert {s.unroll for s in around if s.local == 1} == {None}, "its loop has barriers"
     assert any(s.tiles != start.tiles for s in around if s.local == 1)
     assert all(s.group is not None and s.group[1:] == (1, 1) for s in around if s.local)
@@ -102,7 +122,9 @@ def test_where_a_copy_is_offered() -> None:
         composed = Space(job.unit, job.kernel, "float32", 64, shared)
         assert "a kernel of a composed pass" in composed.illegal(KernelConfig(local=1))
         assert {s.local for s in composed.neighbours(KernelConfig())} == {None}
-    assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(KernelConfig(local=1, group=(4, 1, 1)))
+    assert "barriers" in Space(job.unit, job.kernel, "float32", 64, gpu).unproven(
+        KernelConfig(local=1, group=(4, 1, 1))
+    )
 
 
 def test_a_group_that_copies_never_spans_another_axis() -> None:
@@ -148,12 +170,18 @@ def test_copies_give_the_bits_of_global_memory_for_every_batch(name: str) -> Non
             one, two = (executor.start(resident, request).result() for _ in range(2))
             assert one.gradient is not None and two.gradient is not None
             assert one.gradient.tobytes() == two.gradient.tobytes()
-            found += [one.gradient.tobytes(), np.asarray(one.outputs).tobytes(), np.asarray(one.input_gradient).tobytes()]
+            found += [
+                one.gradient.tobytes(),
+                np.asarray(one.outputs).tobytes(),
+                np.asarray(one.input_gradient).tobytes(),
+            ]
         (kind,) = executor._passes.values()
         assert isinstance(kind.launches, LaunchList)
         copying = set()
         for launch in kind.launches.launches:
-            bytes_ = launch.kernel.get_work_group_info(cl.kernel_work_group_info.LOCAL_MEM_SIZE, backend.device.handle)
+            bytes_ = launch.kernel.get_work_group_info(
+                cl.kernel_work_group_info.LOCAL_MEM_SIZE, backend.device.handle
+            )
             if launch.bound.call.copies:
                 copying.add(launch.bound.call.name)
                 assert bytes_ > 0, "the driver says that it has local memory"

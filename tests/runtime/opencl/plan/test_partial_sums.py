@@ -1,4 +1,6 @@
-"""Sums over samples in parts: how many by default, and that they are taken and added in the stated order, bit for bit."""
+"""Sums over samples in parts: how many by default, and that they are taken and added in the stated
+order, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ GPU, CPU = 132 * 256, 2
         (1, 8192, CPU, 2),
     ],
 )
-def test_the_default_fills_the_device_and_no_more(items: int, vectors: int, work_items: int, partial_sums: int) -> None:
+def test_the_default_fills_the_device_and_no_more(
+    items: int, vectors: int, work_items: int, partial_sums: int
+) -> None:
     assert default_partial_sums(items, vectors, work_items) == partial_sums
 
 
@@ -49,7 +53,9 @@ def test_the_rule_holds_everywhere() -> None:
             for items in (1, 7, 5000):
                 partial_sums = default_partial_sums(items, vectors, work_items)
                 assert 1 <= partial_sums <= most and partial_sums & (partial_sums - 1) == 0
-                assert partial_sums == 1 or items * partial_sums <= work_items, "no more than keeps the device busy"
+                assert partial_sums == 1 or items * partial_sums <= work_items, (
+                    "no more than keeps the device busy"
+                )
                 more = 2 * partial_sums
                 assert more > most or items * more > work_items, "twice as many would not"
 
@@ -87,7 +93,9 @@ def test_sums_of_few_parameters_are_shared_on_a_large_device_only() -> None:
             == partial_sums(name, large, KernelConfig(reduction_group=1, partial_sums=7))
             == 7
         )
-        assert partial_sums(name, small, KernelConfig(partial_sums=5000)) == 1024, "no more parts than vectors"
+        assert partial_sums(name, small, KernelConfig(partial_sums=5000)) == 1024, (
+            "no more parts than vectors"
+        )
         grouped = KernelConfig(reduction_group=32, partial_sums=5000)
         assert partial_sums(name, large, grouped) == 1024 // 32, "nor than groups have vectors"
     assert (
@@ -100,22 +108,37 @@ def test_with_items_to_spare_tiles_are_as_large_as_if_the_device_were_small() ->
     """The sum over 4,096 samples keeps the others busy."""
     unit = unit_of(Network([layer("dense", maps=64)], (64,), "mse", "numpy"))
     kernel = next(kernel for kernel in unit.kernels if kernel.name == "gradient_w")
-    small, large = (plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items, local=49152)) for items in (1, GPU))
+    small, large = (
+        plan_kernel(unit, kernel, DEFAULT, 1, 4096, Machine(64, items, local=49152)) for items in (1, GPU)
+    )
     assert np.prod(list(large.tiles.values())) >= 4
-    assert max(1, large.reduction_group) * large.partial_sums >= 32 and (small.reduction_group, small.partial_sums) == (0, 1)
+    assert max(1, large.reduction_group) * large.partial_sums >= 32 and (
+        small.reduction_group,
+        small.partial_sums,
+    ) == (0, 1)
 
 
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 64, 203])
 @pytest.mark.parametrize("partial_sums", [1, 2, 3, 16])
-def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(samples: int, partial_sums: int) -> None:
-    """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the stated order."""
+def test_every_nth_vector_belongs_to_a_part_and_parts_are_added_in_order(
+    samples: int, partial_sums: int
+) -> None:
+    """The bias' gradient is the plain sum of the deltas: NumPy adds the same float32 numbers in the
+    stated order.
+    """
     backend = OpenCLBackend(fuse=False)
-    job = next(job for job in jobs(dense(backend), samples, Request(gradients="sum")) if job.kernel.name == "gradient_b")
+    job = next(
+        job
+        for job in jobs(dense(backend), samples, Request(gradients="sum"))
+        if job.kernel.name == "gradient_b"
+    )
     width = backend.width("float32")
     vectors = -(-samples // width)
     trials = Trials(job, backend)
     if partial_sums > vectors:
-        assert f"{partial_sums} parts, expected 1 to {vectors}" in trials.space.illegal(KernelConfig(partial_sums=partial_sums))
+        assert f"{partial_sums} parts, expected 1 to {vectors}" in trials.space.illegal(
+            KernelConfig(partial_sums=partial_sums)
+        )
         return
     found = trials.check(KernelConfig(partial_sums=partial_sums)).run()["gradient_b"]
     delta = np.zeros((3, vectors * width), np.float32)
@@ -173,11 +196,17 @@ def test_fused_passes_have_one_part() -> None:
 def test_smaller_batches_of_an_executor_leave_parts_empty() -> None:
     """Parts are planned for the capacity; with fewer vectors in use than parts, some sum nothing."""
     backend = OpenCLBackend(fuse=False)
-    backend.configs = Fixed({("dense", name): KernelConfig(width=1, partial_sums=13) for name in ("gradient_w", "gradient_b")})
+    backend.configs = Fixed(
+        {("dense", name): KernelConfig(width=1, partial_sums=13) for name in ("gradient_w", "gradient_b")}
+    )
     network, reference = dense(backend), dense("numpy")
     executor = network.executor(64)
     assert isinstance(executor, OpenCLExecutor)
-    assert {p.partial_sums for (_, name), p in executor.plan.kernels.items() if name in ("gradient_w", "gradient_b")} == {13}
+    assert {
+        p.partial_sums
+        for (_, name), p in executor.plan.kernels.items()
+        if name in ("gradient_w", "gradient_b")
+    } == {13}
     executor.set_parameters(network.parameters)
     for samples in (64, 1, 7, 12, 13, 14):
         generator = np.random.default_rng(samples)
@@ -199,7 +228,8 @@ def test_defaults_of_a_gpu_share_the_sums_of_small_layers(monkeypatch: pytest.Mo
     plan = backend.plan(network.program.units, "float32", 300)
     sums = [p for (_, name), p in plan.kernels.items() if name.startswith("gradient")]
     assert len(sums) == 4 and all(
-        p.reduction_group in REDUCTION_GROUPS and p.partial_sums * p.reduction_group // p.loop_split < 300 + p.reduction_group
+        p.reduction_group in REDUCTION_GROUPS
+        and p.partial_sums * p.reduction_group // p.loop_split < 300 + p.reduction_group
         for p in sums
     )
     generator = np.random.default_rng(0)

@@ -18,11 +18,15 @@ from phiz.runtime.opencl.tuned.cache import Cache, cache_folder
 from phiz.runtime.opencl.tuned.record import Entry, Trialled, config_from, config_record
 
 FAST = Trialled(KernelConfig({"TILE_a": 4}, width=8, group=(1, 2, 3)), 0.5e-3, 0.5)
-BAD = Trialled(KernelConfig({"TILE_a": 2}), refused="wrong", reason="forward_Z: Z[0, 1] is 2, the reference 1")
+BAD = Trialled(
+    KernelConfig({"TILE_a": 2}), refused="wrong", reason="forward_Z: Z[0, 1] is 2, the reference 1"
+)
 
 
 def entry(ratio: float = 0.5, *trials: Trialled, complete: bool = True) -> Entry:
-    return Entry({"file": "dense"}, {"device": "d"}, FAST.config, 1e-3, ratio / 1e3, trials or (FAST, BAD), complete)
+    return Entry(
+        {"file": "dense"}, {"device": "d"}, FAST.config, 1e-3, ratio / 1e3, trials or (FAST, BAD), complete
+    )
 
 
 @pytest.fixture
@@ -58,15 +62,32 @@ def test_searches_of_the_same_kernel_are_joined(path: Path) -> None:
 
 WHOLE = {"format": "phiz tuning", "version": 1, "entries": {}}
 NOT_OURS = {
-    "cut": b'{"format": "phiz tuning", "ver', "binary": b"\xff\xfe\x00", "empty": b"", "list": b"[]", "foreign": b'{"entries": {}}',
-    "newer": json.dumps({**WHOLE, "version": 2}).encode(), "no entries": json.dumps({**WHOLE, "entries": None}).encode(),
+    "cut": b'{"format": "phiz tuning", "ver',
+    "binary": b"\xff\xfe\x00",
+    "empty": b"",
+    "list": b"[]",
+    "foreign": b'{"entries": {}}',
+    "newer": json.dumps({**WHOLE, "version": 2}).encode(),
+    "no entries": json.dumps({**WHOLE, "entries": None}).encode(),
     "deep": b"[" * 100_000,
     "malformed entry": json.dumps({**WHOLE, "entries": {"x": {"kernel": {}}}}).encode(),
     "malformed configuration": json.dumps(
-        {**WHOLE, "entries": {"x": {"kernel": {}, "place": {}, "schedule": {"tiles": {"T": "four"}}, "default_ms": 1, "ms": 1,
-                                    "complete": True, "trials": []}}}
+        {
+            **WHOLE,
+            "entries": {
+                "x": {
+                    "kernel": {},
+                    "place": {},
+                    "schedule": {"tiles": {"T": "four"}},
+                    "default_ms": 1,
+                    "ms": 1,
+                    "complete": True,
+                    "trials": [],
+                }
+            },
+        }
     ).encode(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(NOT_OURS))
@@ -114,7 +135,12 @@ def test_two_processes_lose_nothing(path: Path) -> None:
     """Both write their own keys and one that they share, at the same time, in many small steps."""
     names = ("a", "b")
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), n], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), n],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for n in names
     ]
     for writer in writers:
@@ -129,7 +155,9 @@ def test_two_processes_lose_nothing(path: Path) -> None:
         assert writer.returncode == 0
     found = Cache(path).entries()
     assert set(found) == {f"{name}{n}" for name in names for n in range(25)} | {"shared"}
-    assert {trial.config.tiles[name] for trial in found["shared"].trials for name in trial.config.tiles} == set(range(1, 26))
+    assert {
+        trial.config.tiles[name] for trial in found["shared"].trials for name in trial.config.tiles
+    } == set(range(1, 26))
     assert len(found["shared"].trials) == 50
 
 
@@ -152,7 +180,9 @@ def test_the_cache_lies_where_doctor_says(tmp_path: Path, monkeypatch: pytest.Mo
 CHOICES = KernelConfig(partial_sums=4, unroll=2, constant=True, local=16)
 
 
-@pytest.mark.parametrize("config", [DEFAULT, FAST.config, KernelConfig(width=1), KernelConfig({"T": 1}), CHOICES])
+@pytest.mark.parametrize(
+    "config", [DEFAULT, FAST.config, KernelConfig(width=1), KernelConfig({"T": 1}), CHOICES]
+)
 def test_configs_as_json(config: KernelConfig) -> None:
     record = json.loads(json.dumps(config_record(config)))
     assert config_from(record) == config
@@ -162,12 +192,25 @@ def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
     """As phiz wrote it when a configuration was tiles, a width and a group."""
     old = {"tiles": {"TILE_a": 4}, "width": 8, "group": [1, 2, 3]}
     trials = [{"schedule": old, "ms": 0.5, "ratio": 0.5}]
-    record = {"kernel": {}, "place": {}, "schedule": old, "default_ms": 1.0, "ms": 0.5, "complete": True, "trials": trials}
+    record = {
+        "kernel": {},
+        "place": {},
+        "schedule": old,
+        "default_ms": 1.0,
+        "ms": 0.5,
+        "complete": True,
+        "trials": trials,
+    }
     path.parent.mkdir()
     path.write_text(json.dumps({**WHOLE, "entries": {"k": record}}))
     found = Cache(path).entries()["k"]
     assert found.config == FAST.config == found.trials[0].config
-    assert (found.config.partial_sums, found.config.unroll, found.config.constant, found.config.local) == (None, None, False, None)
+    assert (found.config.partial_sums, found.config.unroll, found.config.constant, found.config.local) == (
+        None,
+        None,
+        False,
+        None,
+    )
     Cache(path).store({"other": replace(entry(), config=CHOICES)})
     again = Cache(path).entries()
     assert again["k"] == found
@@ -176,7 +219,14 @@ def test_a_record_from_before_there_were_choices_is_read(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"tile": 1}, {"tiles": {"T": -1}}, {"tiles": {"T": 1.5}}, {"width": True}, {"constant": 1}, {"group": [1, "x"]}],
+    [
+        {"tile": 1},
+        {"tiles": {"T": -1}},
+        {"tiles": {"T": 1.5}},
+        {"width": True},
+        {"constant": 1},
+        {"group": [1, "x"]},
+    ],
 )
 def test_no_configs(record: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"has no|at least 0|true or false"):

@@ -1,4 +1,6 @@
-"""Shipped configurations carried over to kernels of other text and names: found again, and nothing lost or invented."""
+"""Shipped configurations carried over to kernels of other text and names: found again, and nothing lost
+or invented.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,33 @@ def entry(folder: Path, kernel: str = "forward_Z", tile: str = "TILE_forward_Z_i
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == kernel)
     where = device_class(devices.choose()).record()
-    return Entry(kernel_record(unit, info, "float32", 64), where, KernelConfig({tile: 4}, partial_sums=3), 1e-3, 5e-4, (), True)
+    return Entry(
+        kernel_record(unit, info, "float32", 64),
+        where,
+        KernelConfig({tile: 4}, partial_sums=3),
+        1e-3,
+        5e-4,
+        (),
+        True,
+    )
 
 
 def renamed(folder: Path, path: Path) -> Path:
     """The same kernels under another name, with a macro of another name, and a comment."""
     shutil.copytree(folder, path)
-    text = (path / "opencl/dense.cl").read_text().replace("forward_Z", "ahead").replace("TILE_ahead_i", "TILE_ahead_o")
+    text = (
+        (path / "opencl/dense.cl")
+        .read_text()
+        .replace("forward_Z", "ahead")
+        .replace("TILE_ahead_i", "TILE_ahead_o")
+    )
     (path / "opencl/dense.cl").write_text(text + "// a comment\n")
-    manifest = (path / "manifest.json").read_text().replace("TILE_forward_Z_i", "TILE_ahead_o").replace("forward_Z", "ahead")
+    manifest = (
+        (path / "manifest.json")
+        .read_text()
+        .replace("TILE_forward_Z_i", "TILE_ahead_o")
+        .replace("forward_Z", "ahead")
+    )
     data = json.loads(manifest)
     data["files"]["opencl/dense.cl"] = hashlib.sha256((path / "opencl/dense.cl").read_bytes()).hexdigest()
     for name in data["files"]:
@@ -67,7 +87,9 @@ def test_an_entry_is_found_under_the_new_names(tmp_path: Path, folders: tuple[Pa
     assert carry.main([str(old), str(new), str(file), *names]) == 0
     entries, _ = decoded(file.read_bytes())
     wanted = entry(new, "ahead", "TILE_ahead_o")
-    assert entries == {key(e.kernel, e.place): e for e in (wanted, stale)}, "what was not current stays as it was"
+    assert entries == {key(e.kernel, e.place): e for e in (wanted, stale)}, (
+        "what was not current stays as it was"
+    )
     network = Network([layer("dense", units=8, activation="tanh")], (5,), "mse", "numpy", manifests=[new])
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == "ahead")
@@ -82,12 +104,16 @@ def test_what_the_new_folder_lacks_is_refused_and_the_file_stays(
     file = shipped(tmp_path / "class.json", entry(old))
     before = file.read_bytes()
     assert carry.main([str(old), str(new), str(file)]) == 2
-    assert carry.main([str(old), str(new), str(file), "--rename", "kernel:forward_Z=ahead"]) == 2, "the macro has another axis"
+    assert carry.main([str(old), str(new), str(file), "--rename", "kernel:forward_Z=ahead"]) == 2, (
+        "the macro has another axis"
+    )
     assert "dense/forward_Z" in capsys.readouterr().err
     assert file.read_bytes() == before
 
 
-def test_entries_of_another_version_of_the_defaults_need_it_said(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+def test_entries_of_another_version_of_the_defaults_need_it_said(
+    tmp_path: Path, folders: tuple[Path, Path]
+) -> None:
     old, _ = folders
     mine = entry(old)
     file = shipped(tmp_path / "class.json", replace(mine, kernel={**mine.kernel, "defaults": "a digest"}))

@@ -1,4 +1,6 @@
-"""Which configuration a network gets: the user's, a shipped one, or the default; and never one of another kernel or device."""
+"""Which configuration a network gets: the user's, a shipped one, or the default; and never one of
+another kernel or device.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.opencl.plan.config import DEFAULT, KernelConfig
 from phiz.runtime.opencl.tuned import identity
 from phiz.runtime.opencl.tuned.cache import Cache
-from phiz.runtime.opencl.tuned.identity import current, device_class, kernel_record, key, place, sample_classes
+from phiz.runtime.opencl.tuned.identity import (
+    current,
+    device_class,
+    kernel_record,
+    key,
+    place,
+    sample_classes,
+)
 from phiz.runtime.opencl.tuned.lookup import Tuned, shipped_files
 from phiz.runtime.opencl.tuned.record import Entry
 from phiz.runtime.opencl.tuned.ship import ship
@@ -35,12 +44,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def unit_of(folder: Path, outputs: int = 8, activation: str = "tanh") -> tuple[Unit, KernelInfo]:
-    network = Network([layer("dense", units=outputs, activation=activation)], (5,), "mse", "numpy", manifests=[folder])
+    network = Network(
+        [layer("dense", units=outputs, activation=activation)], (5,), "mse", "numpy", manifests=[folder]
+    )
     unit = network.program.units[0]
     return unit, next(kernel for kernel in unit.kernels if kernel.name == "forward_Z")
 
 
-def entry(unit: Unit, kernel: KernelInfo, samples: int = 64, config: KernelConfig = WANTED, dtype: str = "float32") -> Entry:
+def entry(
+    unit: Unit, kernel: KernelInfo, samples: int = 64, config: KernelConfig = WANTED, dtype: str = "float32"
+) -> Entry:
     where = place(devices.choose()).record()
     return Entry(kernel_record(unit, kernel, dtype, samples), where, config, 1e-3, 5e-4, (), True)
 
@@ -55,7 +68,15 @@ def tuned(path: Path, *entries: Entry, shipped: dict[str, Entry] | None = None) 
 def test_what_was_tuned_is_found_for_about_as_many_samples(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
     found = tuned(tmp_path, entry(unit, kernel))
-    for samples, config in [(64, WANTED), (33, WANTED), (100, WANTED), (256, WANTED), (16, WANTED), (257, DEFAULT), (8, DEFAULT)]:
+    for samples, config in [
+        (64, WANTED),
+        (33, WANTED),
+        (100, WANTED),
+        (256, WANTED),
+        (16, WANTED),
+        (257, DEFAULT),
+        (8, DEFAULT),
+    ]:
         assert found.find(unit, kernel, "float32", samples) == config, samples
 
 
@@ -97,17 +118,24 @@ def test_another_device_does_not_get_it(tmp_path: Path, folder: Path, name: str)
     unit, kernel = unit_of(folder)
     mine = entry(unit, kernel)
     changed = 99 if name == "units" else "another"
-    assert tuned(tmp_path, replace(mine, place={**mine.place, name: changed})).find(unit, kernel, "float32", 64) == DEFAULT
+    assert (
+        tuned(tmp_path, replace(mine, place={**mine.place, name: changed})).find(unit, kernel, "float32", 64)
+        == DEFAULT
+    )
 
 
-def test_other_defaults_make_old_times_worthless(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_defaults_make_old_times_worthless(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unit, kernel = unit_of(folder)
     found = tuned(tmp_path, entry(unit, kernel))
     monkeypatch.setattr(identity, "DEFAULTS_VERSION", identity.DEFAULTS_VERSION + 1)
     assert found.find(unit, kernel, "float32", 64) == DEFAULT
 
 
-@pytest.mark.parametrize("config", [KernelConfig({"TILE_other": 2}), KernelConfig(width=7), KernelConfig(width=64)])
+@pytest.mark.parametrize(
+    "config", [KernelConfig({"TILE_other": 2}), KernelConfig(width=7), KernelConfig(width=64)]
+)
 def test_a_config_that_does_not_fit_is_not_used(tmp_path: Path, folder: Path, config: KernelConfig) -> None:
     unit, kernel = unit_of(folder)
     assert tuned(tmp_path, entry(unit, kernel, config=config)).find(unit, kernel, "float32", 64) == DEFAULT
@@ -115,7 +143,9 @@ def test_a_config_that_does_not_fit_is_not_used(tmp_path: Path, folder: Path, co
 
 def test_fused_passes_take_no_widths_and_groups_of_single_launches(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
-    for number, config in enumerate([KernelConfig({TILE: 4}, width=4), KernelConfig(group=(1, 2, 1)), WANTED]):
+    for number, config in enumerate(
+        [KernelConfig({TILE: 4}, width=4), KernelConfig(group=(1, 2, 1)), WANTED]
+    ):
         tuned(tmp_path / str(number), entry(unit, kernel, config=config))
         cache = Cache(tmp_path / str(number) / "tuning.json")
         for fused in (False, True):
@@ -126,7 +156,9 @@ def test_fused_passes_take_no_widths_and_groups_of_single_launches(tmp_path: Pat
 def test_the_users_own_counts_before_what_is_shipped(tmp_path: Path, folder: Path) -> None:
     unit, kernel = unit_of(folder)
     where = device_class(devices.choose()).record()
-    shipped = {key(kernel_record(unit, kernel, "float32", 64), where): replace(entry(unit, kernel), place=where)}
+    shipped = {
+        key(kernel_record(unit, kernel, "float32", 64), where): replace(entry(unit, kernel), place=where)
+    }
     assert tuned(tmp_path / "a", shipped=shipped).find(unit, kernel, "float32", 64) == WANTED
     own = entry(unit, kernel, config=DEFAULT)
     assert tuned(tmp_path / "b", own, shipped=shipped).find(unit, kernel, "float32", 64) == DEFAULT
@@ -154,7 +186,7 @@ def test_networks_look_configs_up(tmp_path: Path, folder: Path, monkeypatch: pyt
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- shipped
+# ---------------------------------------------------------------------------------------------------- shipped
 def test_shipped_files_are_well_formed_and_small() -> None:
     for file in shipped_files():
         for name, found in file.entries.items():

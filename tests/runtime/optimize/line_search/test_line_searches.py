@@ -76,7 +76,9 @@ def test_minimisers_agree_with_scipy(name, alpha0, search):
 def test_brent_needs_no_more_evaluations_than_scipy():
     for name in set(UNIMODAL) - {"barrier"}:  # SciPy's has no way with NaN
         phi, dphi = FUNCTIONS[name]
-        theirs = scipy.optimize.minimize_scalar(phi, bracket=(0.0, 1.0), method="brent", options={"xtol": 1e-6})
+        theirs = scipy.optimize.minimize_scalar(
+            phi, bracket=(0.0, 1.0), method="brent", options={"xtol": 1e-6}
+        )
         ours = Brent(xtol=1e-6)(line(phi, dphi), 1.0)
         assert ours.evaluations <= 1.3 * theirs.nfev + 2, name
 
@@ -113,7 +115,10 @@ def test_never_none_and_says_why(name):
     assert raising.moved and raising.value < 0
     endless = search(line(lambda a: -a, lambda a: -1.0), 1.0)
     assert endless.moved and endless.value == -endless.alpha
-    assert endless.success or endless.reason in (LineSearchReason.STEP_LIMIT, LineSearchReason.MAX_EVALUATIONS)
+    assert endless.success or endless.reason in (
+        LineSearchReason.STEP_LIMIT,
+        LineSearchReason.MAX_EVALUATIONS,
+    )
 
 
 @pytest.mark.parametrize("name", LINE_SEARCHES)
@@ -139,8 +144,11 @@ def test_strong_wolfe_tries_the_first_step_first():
 
 def test_strong_wolfe_where_f_is_flat_to_rounding():
     """Differences of f are lost, slopes are not."""
+
     def phi(a):
-        return np.nextafter(1e6, 2e6) if a > 0 else 1e6  # the true 1e6 + 1e-11 (a - 1)^2, rounded the wrong way
+        return (
+            np.nextafter(1e6, 2e6) if a > 0 else 1e6
+        )  # the true 1e6 + 1e-11 (a - 1)^2, rounded the wrong way
 
     def dphi(a):
         return 2e-11 * (a - 1)

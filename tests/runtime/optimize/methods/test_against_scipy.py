@@ -1,4 +1,6 @@
-"""Every method against SciPy on the standard problems: converges wherever SciPy does, with as few evaluations."""
+"""Every method against SciPy on the standard problems: converges wherever SciPy does, with as few
+evaluations.
+"""
 
 import warnings
 
@@ -36,7 +38,9 @@ def test_gradient_methods(method):
     ratios, behind = [], []
     for problem in PROBLEMS:
         f = fun(problem)
-        theirs = scipy.optimize.minimize(f, problem.x0, jac=True, method=name, options=options | {"maxiter": 5000})
+        theirs = scipy.optimize.minimize(
+            f, problem.x0, jac=True, method=name, options=options | {"maxiter": 5000}
+        )
         ours = minimize(f, problem.x0, method, maxiter=5000, **options)
         # gtol = 1e-5 leaves 1e-5 of f undecided on the flattest of these.
         if theirs.success and not (ours.success and ours.fun <= 1.001 * theirs.fun + 1e-5):

@@ -1,4 +1,6 @@
-"""Conjugate gradients on problems outside the usual collection, beside SciPy; beta and the first trial step."""
+"""Conjugate gradients on problems outside the usual collection, beside SciPy; beta and the first trial
+step.
+"""
 
 import warnings
 
@@ -10,7 +12,11 @@ from phiz.runtime.optimize import FunctionObjective, minimize
 from phiz.runtime.optimize.base.errors import OptionError
 from phiz.runtime.optimize.line_search.brackets import shortest_step
 from phiz.runtime.optimize.line_search.ray import ray_from
-from phiz.runtime.optimize.methods.conjugate_gradient import Curvatures, hestenes_stiefel_plus, polak_ribiere_plus
+from phiz.runtime.optimize.methods.conjugate_gradient import (
+    Curvatures,
+    hestenes_stiefel_plus,
+    polak_ribiere_plus,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +34,15 @@ def test_the_gradients_are_right(problem):
 
 
 def compare(beta):
-    """log of evaluations, ours over SciPy's, where SciPy succeeds; and the problems on which ours ends higher."""
+    """log of evaluations, ours over SciPy's, where SciPy succeeds; and the problems on which ours ends
+    higher.
+    """
     ratios, behind = [], []
     for problem in OUTSIDE:
         run = {"maxiter": 5000}
-        theirs = scipy.optimize.minimize(problem.value_and_gradient, problem.x0, jac=True, method="CG", options=run)
+        theirs = scipy.optimize.minimize(
+            problem.value_and_gradient, problem.x0, jac=True, method="CG", options=run
+        )
         ours = minimize(problem.value_and_gradient, problem.x0, "cg", beta=beta, **run)
         if not theirs.success:
             continue
@@ -53,11 +63,15 @@ def test_beta():
     rng = np.random.default_rng(1)
     r, r_new, d = rng.normal(size=(3, 5))
     d *= -np.sign(d @ (r_new - r))
-    assert hestenes_stiefel_plus(r_new, r, d) == pytest.approx(max(r_new @ (r_new - r) / (d @ (r - r_new)), 0.0))
+    assert hestenes_stiefel_plus(r_new, r, d) == pytest.approx(
+        max(r_new @ (r_new - r) / (d @ (r - r_new)), 0.0)
+    )
     assert hestenes_stiefel_plus(r_new, r, -d) == 0.0, "no positive curvature along d"
     exact = r_new - (r_new @ r) / (r @ r) * r  # an exact search along d = r
     assert hestenes_stiefel_plus(exact, r, r) == pytest.approx(polak_ribiere_plus(exact, r))
-    with pytest.raises(OptionError, match="expected beta among hestenes-stiefel, polak-ribiere, got 'fletcher'"):
+    with pytest.raises(
+        OptionError, match="expected beta among hestenes-stiefel, polak-ribiere, got 'fletcher'"
+    ):
         minimize(lambda x: (x @ x, 2 * x), [1.0], "cg", beta="fletcher")
 
 

@@ -1,4 +1,6 @@
-"""Gradient descent, its stochastic forms, schedules, the sampler; linear CG; products of long float32 vectors."""
+"""Gradient descent, its stochastic forms, schedules, the sampler; linear CG; products of long float32
+vectors.
+"""
 
 import math
 
@@ -16,7 +18,14 @@ from phiz.runtime.optimize.line_search.ray import LineSearchReason
 from phiz.runtime.optimize.methods.linear_cg import linear_cg
 from phiz.runtime.optimize.methods.residuals import NormResidual, gauss_newton_softmax
 from phiz.runtime.optimize.methods.sampler import MiniBatchSampler
-from phiz.runtime.optimize.methods.schedules import Constant, Cosine, InverseTime, StepDecay, WarmUp, as_schedule
+from phiz.runtime.optimize.methods.schedules import (
+    Constant,
+    Cosine,
+    InverseTime,
+    StepDecay,
+    WarmUp,
+    as_schedule,
+)
 
 
 class Linear:
@@ -61,7 +70,9 @@ def test_sgd_scales_the_batch_gradient_by_hand(reduction):
         share = 31 / len(rows) if reduction == "sum" else 1 / len(rows)
         x = x - step * share * problem.a[rows].T @ (problem.a[rows] @ x - problem.b[rows])
     np.testing.assert_allclose(result.x, x, rtol=1e-12)
-    assert result.fun == pytest.approx(problem.value_and_gradient(x)[0])  # the full objective's, not a batch's
+    assert result.fun == pytest.approx(
+        problem.value_and_gradient(x)[0]
+    )  # the full objective's, not a batch's
 
 
 def test_sgd_converges_and_repeats_by_seed():
@@ -87,7 +98,9 @@ def test_momentum_beats_plain_descent_on_an_ill_conditioned_quadratic():
     assert plain.success and ball.success and ball.nit < plain.nit / 4
 
 
-@pytest.mark.parametrize("search", ["armijo", "goldstein", "wolfe", "strong-wolfe", "golden", "brent", "dbrent"])
+@pytest.mark.parametrize(
+    "search", ["armijo", "goldstein", "wolfe", "strong-wolfe", "golden", "brent", "dbrent"]
+)
 @pytest.mark.parametrize("method", ["gd", "momentum", "cg", "bfgs", "lbfgs"])
 def test_every_method_with_every_line_search(method, search):
     def fun(x):
@@ -104,7 +117,9 @@ def test_every_method_with_every_line_search(method, search):
 
 def test_steps_are_halved_where_f_is_not_finite():
     with np.errstate(all="ignore"):
-        result = minimize(lambda x: (float(-np.log(x[0]) + x[0]), 1 - 1 / x), [5.0], "gd", step=9.0, maxiter=50)
+        result = minimize(
+            lambda x: (float(-np.log(x[0]) + x[0]), 1 - 1 / x), [5.0], "gd", step=9.0, maxiter=50
+        )
     assert result.history[1].note == "step halved to 4.5: f is nan"
     assert result.history[1].step == 4.5
     assert np.isfinite(result.history.column("fun")).all() and result.fun < 1.1
@@ -136,8 +151,15 @@ def test_periodic_line_search_resets_the_step():
 def test_running_mean_of_directions():
     d = np.array([1.0, 50.0])
     w, mu = 0.8, 0.01
-    result = minimize(lambda x: (0.5 * float(d @ (x * x)), d * x), [1.0, 1.0], "gd", step=mu, direction_mean=w,
-                      maxiter=5, gtol=0)  # fmt: skip
+    result = minimize(
+        lambda x: (0.5 * float(d @ (x * x)), d * x),
+        [1.0, 1.0],
+        "gd",
+        step=mu,
+        direction_mean=w,
+        maxiter=5,
+        gtol=0,
+    )
     x, mean = np.ones(2), None
     for _ in range(5):
         mean = d * x if mean is None else w * mean + (1 - w) * d * x
@@ -167,7 +189,11 @@ def test_schedules():
     inverse = InverseTime(2.0, 10.0)
     assert inverse(0) == 2.0 and inverse(10) == 1.0 and inverse(30) == 0.5
     cosine = Cosine(1.0, 10, 0.1)
-    assert cosine(0) == 1.0 and cosine(5) == pytest.approx(0.55) and cosine(10) == cosine(99) == pytest.approx(0.1)
+    assert (
+        cosine(0) == 1.0
+        and cosine(5) == pytest.approx(0.55)
+        and cosine(10) == cosine(99) == pytest.approx(0.1)
+    )
     warm = WarmUp(inverse, 4)
     assert [warm(i) for i in (0, 3, 4, 14)] == pytest.approx([0.5, 2.0, 2.0, 1.0])
     for bad in (0.0, -1.0, math.nan, math.inf):
@@ -198,20 +224,31 @@ def test_nonlinear_cg_with_a_preconditioner():
     a, b = np.diag(d) @ (m @ m.T + 6 * np.eye(6)) @ np.diag(d), rng.normal(size=6) * d
     diagonal = np.diag(a).copy()
     exact = lambda ray, alpha0=1.0: ray.result(  # noqa: E731
-        ray.value_and_slope(-ray.origin.slope / (ray.direction @ a @ ray.direction)), LineSearchReason.SATISFIED
+        ray.value_and_slope(-ray.origin.slope / (ray.direction @ a @ ray.direction)),
+        LineSearchReason.SATISFIED,
     )
     xs = []
     linear_cg(a, b, maxiter=5, rtol=0, preconditioner=lambda v: v / diagonal, callback=lambda x: xs.append(x))
     found = []
-    minimize(lambda x: (0.5 * x @ a @ x - b @ x, a @ x - b), np.zeros(6), "cg", line_search=exact, maxiter=5, gtol=0,
-             preconditioner=lambda v: v / diagonal, callback=lambda p: found.append(p.x.copy()))  # fmt: skip
+    minimize(
+        lambda x: (0.5 * x @ a @ x - b @ x, a @ x - b),
+        np.zeros(6),
+        "cg",
+        line_search=exact,
+        maxiter=5,
+        gtol=0,
+        preconditioner=lambda v: v / diagonal,
+        callback=lambda p: found.append(p.x.copy()),
+    )
     np.testing.assert_allclose(np.array(found) * d, np.array(xs) * d, rtol=1e-6, atol=1e-8)
 
     def quartic(x):
         return 0.5 * x @ a @ x - b @ x + 0.25 * float((x**4).sum()), a @ x - b + x**3
 
     plain = minimize(quartic, np.zeros(6), "cg", maxfev=5000, gtol=1e-6)
-    scaled = minimize(quartic, np.zeros(6), "cg", maxfev=5000, gtol=1e-6, preconditioner=lambda v: v / diagonal)
+    scaled = minimize(
+        quartic, np.zeros(6), "cg", maxfev=5000, gtol=1e-6, preconditioner=lambda v: v / diagonal
+    )
     assert scaled.success and scaled.nfev < plain.nfev / 3
 
 
@@ -236,7 +273,9 @@ def test_float32_dot_products(n):
     a, b = rng.uniform(0, 1, n).astype(np.float32), rng.uniform(0, 1, n).astype(np.float32)
     exact = math.fsum((a.astype(float) * b.astype(float)).tolist())
     assert dot(a, b) == pytest.approx(exact, rel=3e-7)
-    assert dot(a[::2], b[::2]) == pytest.approx(math.fsum((a[::2].astype(float) * b[::2].astype(float)).tolist()), rel=3e-7)
+    assert dot(a[::2], b[::2]) == pytest.approx(
+        math.fsum((a[::2].astype(float) * b[::2].astype(float)).tolist()), rel=3e-7
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -277,7 +316,9 @@ def test_gauss_newton_rows_of_softmax():
     p = problem.outputs(x)
     gradient = sum(j.T @ r for r, j in rows)
     np.testing.assert_allclose(gradient, problem.value_and_gradient(x)[1], rtol=1e-12)
-    hessian = sum(np.kron(np.diag(q) - np.outer(q, q), np.outer(f, f)) for q, f in zip(p, features, strict=True))
+    hessian = sum(
+        np.kron(np.diag(q) - np.outer(q, q), np.outer(f, f)) for q, f in zip(p, features, strict=True)
+    )
     np.testing.assert_allclose(rows[0][1].T @ rows[0][1], hessian, rtol=1e-11, atol=1e-13)
     lm, lbfgs = minimize(problem, x, "lm"), minimize(problem, x, "lbfgs", gtol=1e-9)
     assert lm.success and lm.fun == pytest.approx(lbfgs.fun, rel=1e-10) and lm.nit <= 12
@@ -287,7 +328,7 @@ def test_norm_residual_rows():
     rng = np.random.default_rng(0)
     net = Network([2, 3, 2], ["tanh", "identity"], rng.normal(size=(5, 2)), rng.normal(size=(5, 2)))
     omega = rng.normal(size=net.n)
-    (r, jacobian), = net.residuals_and_jacobian_chunks(omega)
+    ((r, jacobian),) = net.residuals_and_jacobian_chunks(omega)
     norms, rows = NormResidual.rows(r, jacobian, 2)
     for p in range(net.n):
         step = 1e-6 * np.eye(net.n)[p]
@@ -316,7 +357,9 @@ def test_lm_memory_does_not_grow_with_the_samples_and_chunks_do_not_change_the_r
 def test_lm_norm_residual_trains():
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (40, 2))
-    net = Network([2, 6, 2], ["tanh", "identity"], x, np.stack([x[:, 0] * x[:, 1], np.sin(2 * x[:, 0])], axis=1))
+    net = Network(
+        [2, 6, 2], ["tanh", "identity"], x, np.stack([x[:, 0] * x[:, 1], np.sin(2 * x[:, 0])], axis=1)
+    )
     start = rng.normal(size=net.n)
     component = minimize(net, start, "lm", maxiter=40)
     printed = minimize(net, start, "lm", maxiter=40, residual="norm", outputs=2)

@@ -1,4 +1,6 @@
-"""Levenberg-Marquardt on NIST's certified nonlinear regressions, and on what the other Jacobian solvers must share."""
+"""Levenberg-Marquardt on NIST's certified nonlinear regressions, and on what the other Jacobian solvers
+must share.
+"""
 
 import functools
 
@@ -40,7 +42,9 @@ def test_certified_values_at_default_tolerances(index):
 
 
 def test_all_together_cost_what_minpack_needs():
-    """MINPACK's calls were counted with `benchmarks/optimizers/functions.py`: 6,159 at its own tolerances, 50 of 54 solved."""
+    """MINPACK's calls were counted with `benchmarks/optimizers/functions.py`: 6,159 at its own
+    tolerances, 50 of 54 solved.
+    """
     assert sum(fit(index).nfev + fit(index).njev for index in range(54)) <= 1.2 * 6159
 
 
@@ -49,7 +53,9 @@ def test_nearly_dependent_columns_cost_no_more_than_minpack(name):
     """Squared into J^T J these take 59 to 80 Jacobians."""
     index = [problem.name for problem in REGRESSIONS].index(name)
     problem = REGRESSIONS[index]
-    theirs = scipy.optimize.least_squares(problem.residual, problem.x0, jac=problem.jacobian, method="lm", x_scale="jac")
+    theirs = scipy.optimize.least_squares(
+        problem.residual, problem.x0, jac=problem.jacobian, method="lm", x_scale="jac"
+    )
     assert fit(index).njev <= theirs.njev + 3
 
 
@@ -80,7 +86,9 @@ def test_factors_give_the_step_of_the_normal_equations(damping, chunk):
 
 
 def test_factors_keep_the_digits_that_squaring_loses():
-    """Läuchli's matrix: J^T J is singular in double precision, the least-squares solution is exact to ten digits."""
+    """Läuchli's matrix: J^T J is singular in double precision, the least-squares solution is exact to
+    ten digits.
+    """
     eps = 1e-9
     jacobian = np.vstack([np.ones(3), eps * np.eye(3)])
     r = -jacobian @ np.array([1.0, 2.0, 3.0])

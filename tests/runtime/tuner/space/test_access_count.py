@@ -1,4 +1,6 @@
-"""Global memory accesses: the formulas against a simulation that makes each access; the printed forms fail."""
+"""Global memory accesses: the formulas against a simulation that makes each access; the printed forms
+fail.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
-from phiz.runtime.tuner.space.access_count import naive_reads, output_size, output_writes, tile_width, tiled_reads
+from phiz.runtime.tuner.space.access_count import (
+    naive_reads,
+    output_size,
+    output_writes,
+    tile_width,
+    tiled_reads,
+)
 
-CASES = {case["id"]: case for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]}
+CASES = {
+    case["id"]: case
+    for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]
+}
 
 
 def touched(local: int, taps: int, stride: int, dilation: int) -> set[int]:
@@ -22,11 +33,17 @@ def touched(local: int, taps: int, stride: int, dilation: int) -> set[int]:
 
 
 def simulated(
-    size: tuple[int, int], local: tuple[int, int], taps: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    size: tuple[int, int],
+    local: tuple[int, int],
+    taps: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
 ) -> tuple[int, int, int]:
     """(naive reads, tiled reads, writes) of one map: every access is made on an array that counts it."""
     image, naive = np.zeros(size, int), np.zeros(size, int)
-    outputs = tuple(len(range(0, s - d * (f - 1), k)) for s, f, k, d in zip(size, taps, stride, dilation, strict=True))
+    outputs = tuple(
+        len(range(0, s - d * (f - 1), k)) for s, f, k, d in zip(size, taps, stride, dilation, strict=True)
+    )
     writes = 0
     for gx, gy in itertools.product(range(0, outputs[0], local[0]), range(0, outputs[1], local[1])):
         seen = []
@@ -43,12 +60,18 @@ def simulated(
 
 def test_the_worked_access_counts() -> None:
     case = CASES["access_count_simulation"]
-    (sx, sy, sz), taps, local = case["inputs"]["S"], tuple(case["inputs"]["F"]), tuple(case["inputs"]["S_l"][:2])
+    (sx, sy, sz), taps, local = (
+        case["inputs"]["S"],
+        tuple(case["inputs"]["F"]),
+        tuple(case["inputs"]["S_l"][:2]),
+    )
     outputs = output_size(sx, taps[0]), output_size(sy, taps[1])
     assert naive_reads(outputs, taps, sz) == case["expected"]["naive_reads"]
     assert tiled_reads(outputs, local, taps, maps=sz) == case["expected"]["tiled_reads"]
     assert output_writes(outputs, sz) == case["expected"]["output_writes"]
-    assert tuple(sz * n for n in simulated((sx, sy), local, taps, (1, 1), (1, 1))) == tuple(case["expected"].values())
+    assert tuple(sz * n for n in simulated((sx, sy), local, taps, (1, 1), (1, 1))) == tuple(
+        case["expected"].values()
+    )
 
 
 def test_the_printed_border_counts_other_accesses_than_are_made() -> None:
@@ -60,7 +83,9 @@ def test_the_printed_border_counts_other_accesses_than_are_made() -> None:
     assert (printed * fx * fy, printed) == (8400, 560)
     assert tiles == pytest.approx(2333.333, abs=1e-3)
     assert (naive_reads((16, 12), (5, 3), 4), output_writes((16, 12), 4)) == (11520, 768)
-    assert naive_reads((16, 12), (1, 1), 4) == output_writes((16, 12), 4)  # X54: one tap, yet the naive count has no writes
+    assert naive_reads((16, 12), (1, 1), 4) == output_writes(
+        (16, 12), 4
+    )  # X54: one tap, yet the naive count has no writes
 
 
 def test_slices_in_a_group_help_only_where_they_share_the_image() -> None:

@@ -14,9 +14,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
 from phiz.runtime.tuner.space import local_size
-from phiz.runtime.tuner.space.local_size import RULES, LocalSizeProblem, accesses, optimal_local_size, rejections
+from phiz.runtime.tuner.space.local_size import (
+    RULES,
+    LocalSizeProblem,
+    accesses,
+    optimal_local_size,
+    rejections,
+)
 
-CASES = {case["id"]: case for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]}
+CASES = {
+    case["id"]: case
+    for case in json.loads((Path(__file__).parents[3] / "data" / "cases.json").read_text())["cases"]
+}
 ALGORITHM_4 = sorted(name for name in CASES if name.startswith("alg4_"))
 
 #: The choices in which the printed text differs from the corrected one; ``None`` is the corrected one.
@@ -60,7 +69,10 @@ def loops(
                     or itemsize * tile > problem.local_memory
                 ):
                     continue
-                yield (lx, ly, px, py), problem.maps * ox * oy + (problem.maps if both_by_maps else 1) * int(groups) * tile
+                yield (
+                    (lx, ly, px, py),
+                    problem.maps * ox * oy + (problem.maps if both_by_maps else 1) * int(groups) * tile,
+                )
 
 
 def first_minimiser(found: list[Hypothesis]) -> Hypothesis | None:
@@ -76,7 +88,14 @@ def problem_of(name: str) -> LocalSizeProblem:
     given = CASES[name]["inputs"]
     (sx, sy, sz), (fx, fy), most = given["S"], given["F"], given["Lmax"]
     return LocalSizeProblem(
-        (sx, sy), (fx, fy), sz, given["U"], given["WG"], given["Mbytes"], (most, most), max_padding=given["Pmax"]
+        (sx, sy),
+        (fx, fy),
+        sz,
+        given["U"],
+        given["WG"],
+        given["Mbytes"],
+        (most, most),
+        max_padding=given["Pmax"],
     )
 
 
@@ -98,7 +117,11 @@ def test_the_loops_give_the_stored_answer_of_every_variant(name: str, variant: s
     expected = CASES[name]["expected"][variant]
     found = list(loops(problem_of(name), **VARIANTS[variant]))
     best = first_minimiser(found)
-    assert best is not None and list(best[0]) == expected["first_minimiser"] and best[1] == expected["min_accesses"]
+    assert (
+        best is not None
+        and list(best[0]) == expected["first_minimiser"]
+        and best[1] == expected["min_accesses"]
+    )
     assert len(found) == expected["feasible"]
     assert sorted(list(h) for h, cost in found if cost == best[1]) == sorted(expected["all_minimisers"])
 
@@ -144,7 +167,9 @@ def test_the_printed_comparison_returns_nothing() -> None:
 
 
 def test_the_printed_range_of_padding_is_searched_all_the_same() -> None:
-    """X59: 1000^4 loop bodies as printed; more padding never helps where the local size divides and the groups suffice."""
+    """X59: 1000^4 loop bodies as printed; more padding never helps where the local size divides and the
+    groups suffice.
+    """
     problem = LocalSizeProblem((1004, 1004), (5, 5), 3, 8, 1024, 49152, (1000, 1000), max_padding=1000)
     found = optimal_local_size(problem)
     assert "max_padding" not in found.binding
@@ -195,8 +220,12 @@ SQUARES = [
 
 
 @pytest.mark.parametrize("block", [1, 16, 1 << 16])
-def test_ties_go_to_the_hypothesis_that_the_loops_meet_first(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Square problems tie with themselves, x and y exchanged; and the answer does not depend on the blocks of the search."""
+def test_ties_go_to_the_hypothesis_that_the_loops_meet_first(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Square problems tie with themselves, x and y exchanged; and the answer does not depend on the
+    blocks of the search.
+    """
     monkeypatch.setattr(local_size, "BLOCK", block)
     by_padding = by_size = 0
     for problem in SQUARES:
@@ -255,7 +284,9 @@ def test_a_limit_binds_where_the_count_falls_without_it(
     stride: tuple[int, int],
 ) -> None:
     size = stride[0] * (outputs[0] - 1) + 3, stride[1] * (outputs[1] - 1) + 2
-    problem = LocalSizeProblem(size, (3, 2), 2, units, work_group, local_memory, most, max_padding=max_padding, stride=stride)
+    problem = LocalSizeProblem(
+        size, (3, 2), 2, units, work_group, local_memory, most, max_padding=max_padding, stride=stride
+    )
     best = first_minimiser(list(loops(problem)))
     expected = set()
     for rule, wider in WIDER.items():
@@ -320,8 +351,14 @@ def test_bad_problems_are_refused(changes: dict[str, Any], message: str) -> None
 
 def test_a_long_signal_of_one_dimension() -> None:
     outputs, taps, most = 10**7, 101, 1024
-    found = optimal_local_size(LocalSizeProblem((outputs + taps - 1, 1), (taps, 1), 1, 64, most, 32768, (most, most)))
-    every = [(outputs + p + (outputs + p) // l * (l + taps - 1), p, l) for p in range(11) for l in range(1, most + 1)]
+    found = optimal_local_size(
+        LocalSizeProblem((outputs + taps - 1, 1), (taps, 1), 1, 64, most, 32768, (most, most))
+    )
+    every = [
+        (outputs + p + (outputs + p) // l * (l + taps - 1), p, l)
+        for p in range(11)
+        for l in range(1, most + 1)
+    ]
     cost, padding, local = min(entry for entry in every if (outputs + entry[1]) % entry[2] == 0)
     assert (found.accesses, found.padding, found.local) == (cost, (padding, 0), (local, 1))
     assert found.binding == ("max_padding",)

@@ -75,7 +75,9 @@ def test_tilings_come_by_predicted_cost_and_cover_everything() -> None:
     everything = prod(len(found.tile_values(macro, CPU.width)) for macro in found.kernel.tiles)
     assert 8 < len(tilings) <= everything
     # the default is the register model's own optimum, so that nothing predicted to be far better is left out
-    assert canonical(found.config({})) in [canonical(config) for config in tilings[: max(3, len(tilings) // 3)]]
+    assert canonical(found.config({})) in [
+        canonical(config) for config in tilings[: max(3, len(tilings) // 3)]
+    ]
 
 
 def test_neighbours_change_one_tunable() -> None:
@@ -101,7 +103,7 @@ def test_what_goes_to_a_child_first() -> None:
     assert not found.unproven(KernelConfig(group=(1, 8, 8)))
 
 
-# ---------------------------------------------------------------------------------------------------------- Algorithm 4
+# ------------------------------------------------------------------------------------------------ Algorithm 4
 def convolution(stride: int = 1, padding: int = 0) -> Job:
     made = layer("convolution", maps=4, kernel=5, stride=stride, padding=padding)
     network = Network([made], (3, 20, 20), "mse", "numpy")
@@ -115,7 +117,12 @@ def test_algorithm_4_is_given_the_image_of_the_kernel() -> None:
     assert (found.outputs, found.inputs, found.taps, found.maps) == ((16, 16), (20, 20), (5, 5), 4)
     problem = local_sizes.problem(found, GPU, 4, used_local=400, work_group=256)
     assert problem.outputs == (16, 16)
-    assert (problem.units, problem.work_group, problem.local_memory, problem.itemsize) == (80, 256, 49152 - 400, 4)
+    assert (problem.units, problem.work_group, problem.local_memory, problem.itemsize) == (
+        80,
+        256,
+        49152 - 400,
+        4,
+    )
     padded = convolution(padding=2).image
     assert padded is not None
     assert local_sizes.problem(padded, GPU, 4).size == (24, 24), "S has the layer's own border in it"
@@ -148,7 +155,9 @@ def test_groups_of_a_cpu_are_powers_of_two() -> None:
     [((10,), [(4,)], [(10, 4)]), ((4, 8, 8), [(4,)], []), ((4, 0, 8), [(4, 8, 8)], [])],
     ids=["no coordinates", "no image below", "empty"],
 )
-def test_algorithm_4_does_not_apply(output: tuple[int, ...], inputs: list[tuple[int, ...]], windows: list[tuple[int, ...]]) -> None:
+def test_algorithm_4_does_not_apply(
+    output: tuple[int, ...], inputs: list[tuple[int, ...]], windows: list[tuple[int, ...]]
+) -> None:
     assert local_sizes.image(output, inputs, windows) is None
     assert local_sizes.neighbours_of(None, GPU, 4) == 1
 

@@ -1,4 +1,5 @@
-"""Each choice by itself, in every kernel that has it: NumPy's numbers, the same bits in every run, named refusals.
+"""Each choice by itself, in every kernel that has it: NumPy's numbers, the same bits in every run, named
+refusals.
 
 Slow because each choice in each kernel is another text, and the kernels are run again to see the same bits.
 """
@@ -33,17 +34,28 @@ LAYERS = Path(__file__).resolve().parents[3] / "layers"
 
 NETWORKS: dict[str, tuple[list[LayerSpec], tuple[int, ...]]] = {
     "convolution": (
-        [layer("convolution", maps=5, kernel=3, stride=2, padding_low=1, padding_high=2), layer("dense", maps=3)],
+        [
+            layer("convolution", maps=5, kernel=3, stride=2, padding_low=1, padding_high=2),
+            layer("dense", maps=3),
+        ],
         (2, 9, 7),
     ),
     "radial_basis": ([layer("dense", maps=11, activation="tanh"), layer("radial_basis", maps=6)], (9,)),
-    "user": ([layer("locally_connected", maps=4, kernel=3, activation="tanh"), layer("factorised_bilinear", maps=3)], (2, 5, 6)),
+    "user": (
+        [
+            layer("locally_connected", maps=4, kernel=3, activation="tanh"),
+            layer("factorised_bilinear", maps=3),
+        ],
+        (2, 5, 6),
+    ),
 }
 
 
 @dataclass
 class Everywhere:
-    """What of ``wanted`` a kernel has on ``device``, in every kernel; ``used``: (choice, kernel) of what was legal."""
+    """What of ``wanted`` a kernel has on ``device``, in every kernel; ``used``: (choice, kernel) of
+    what was legal.
+    """
 
     wanted: KernelConfig
     device: Traits
@@ -78,7 +90,12 @@ CHOICES = {
     "seven parts, local, not unrolled": KernelConfig(partial_sums=7, local=2, unroll=1),
     "three parts, local": KernelConfig(partial_sums=3, local=3),
 }
-ROLES = {"partial_sums": ("gradient",), "constant": ("forward",), "local": ("forward",), "unroll": ("forward", "gradient")}
+ROLES = {
+    "partial_sums": ("gradient",),
+    "constant": ("forward",),
+    "local": ("forward",),
+    "unroll": ("forward", "gradient"),
+}
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES))
@@ -87,14 +104,23 @@ def test_choices_give_what_numpy_gives(definitions: Path, name: str, choice: str
     wanted = CHOICES[choice]
     layers, shape = NETWORKS[name]
     whole = 8 * OpenCLBackend().width("float32")  # eight vectors, so that there are parts enough
-    for samples, width in ((9, 1), (whole, None)):  # a single sample leaves little of a choice: ``test_kernel_configs``
+    for samples, width in (
+        (9, 1),
+        (whole, None),
+    ):  # a single sample leaves little of a choice: ``test_kernel_configs``
         backend = OpenCLBackend(fuse=False)
         configs = Everywhere(replace(wanted, width=width), traits(backend, "float32"))
         backend.configs = configs
-        networks = [Network(layers, shape, "mse", b, "float32", manifests=(definitions,)) for b in (backend, "numpy")]
+        networks = [
+            Network(layers, shape, "mse", b, "float32", manifests=(definitions,)) for b in (backend, "numpy")
+        ]
         compare(networks, samples, samples)
         for choice_name, roles in ROLES.items():
-            reached = [role for role in roles if any(n == choice_name and k.startswith(role) for n, k in configs.used)]
+            reached = [
+                role
+                for role in roles
+                if any(n == choice_name and k.startswith(role) for n, k in configs.used)
+            ]
             assert reached == list(roles) or not getattr(wanted, choice_name), choice_name
 
 
@@ -111,7 +137,7 @@ def test_unrolling_keeps_the_order_of_every_sum() -> None:
     assert len(set(found)) == 1
 
 
-# ------------------------------------------------------------------------------------------------------------ legality
+# --------------------------------------------------------------------------------------------------- legality
 def space(job: Job, device: Traits) -> Space:
     return Space(job.unit, job.kernel, job.dtype, job.samples, device, job.image)
 
@@ -124,18 +150,26 @@ def test_why_a_choice_is_illegal() -> None:
     forward, gradient = space(job_of("forward"), GPU), space(job_of("gradient"), GPU)
     assert "forward_Z has no sum that can be taken in parts" in forward.illegal(KernelConfig(partial_sums=2))
     assert "65 parts, expected 1 to 64" in gradient.illegal(KernelConfig(reduction_group=1, partial_sums=65))
-    assert "3 parts, expected 1 to 2" in gradient.illegal(KernelConfig(reduction_group=32, partial_sums=3)), "64 vectors"
-    assert "0 parts" in gradient.illegal(KernelConfig(partial_sums=0))
-    assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(KernelConfig(partial_sums=9)), (
-        "8 vectors of 8 samples"
+    assert "3 parts, expected 1 to 2" in gradient.illegal(KernelConfig(reduction_group=32, partial_sums=3)), (
+        "64 vectors"
     )
+    assert "0 parts" in gradient.illegal(KernelConfig(partial_sums=0))
+    assert "9 parts, expected 1 to 8" in space(job_of("gradient"), CPU).illegal(
+        KernelConfig(partial_sums=9)
+    ), "8 vectors of 8 samples"
     assert not gradient.illegal(KernelConfig(reduction_group=1, partial_sums=64)) and not gradient.illegal(
         KernelConfig(reduction_group=32, partial_sums=2)
     )
     assert "unrolled 17 times, expected 1 to 16" in forward.illegal(KernelConfig(unroll=17))
     basis = Network(NETWORKS["radial_basis"][0], (9,), "mse", "numpy")
-    flat = next(job for job in jobs(basis, 8, Request()) if job.unit.file == "radial_basis" and job.kernel.name == "forward_Z")
-    assert "forward_Z has no loop to unroll" in space(flat, GPU).illegal(KernelConfig(unroll=2)), "exp(-beta R), without a sum"
+    flat = next(
+        job
+        for job in jobs(basis, 8, Request())
+        if job.unit.file == "radial_basis" and job.kernel.name == "forward_Z"
+    )
+    assert "forward_Z has no loop to unroll" in space(flat, GPU).illegal(KernelConfig(unroll=2)), (
+        "exp(-beta R), without a sum"
+    )
 
 
 def test_a_loop_with_barriers_is_not_unrolled() -> None:
@@ -160,17 +194,27 @@ def test_fused_kernels_have_no_such_choices() -> None:
 
 
 def test_grouped_kernels_choose_neither_work_groups_nor_where_parameters_lie() -> None:
-    """Their widths, parts, teams and unrolled loops are as free as those of kernels in launches of their own."""
+    """Their widths, parts, teams and unrolled loops are as free as those of kernels in launches of
+    their own.
+    """
     moved = set()
     for job in some_jobs(64):
         grouped, alone = space(job, replace(GPU, grouped=True)), space(job, GPU)
         size = 1 if job.kernel.reduction_group else None
-        for config in (KernelConfig(constant=True), KernelConfig(local=1), KernelConfig(group=(1, 1, 1), reduction_group=size)):
+        for config in (
+            KernelConfig(constant=True),
+            KernelConfig(local=1),
+            KernelConfig(group=(1, 1, 1), reduction_group=size),
+        ):
             assert "a kernel of a composed pass" in grouped.illegal(config)
         for start in (grouped.config({}), replace(grouped.config({}), reduction_group=size)):
             for found in grouped.neighbours(start):
                 assert (found.constant, found.local, found.group) == (False, None, None)
-                moved |= {(job.kernel.role, name) for name in vars(found) if getattr(found, name) != getattr(start, name)}
+                moved |= {
+                    (job.kernel.role, name)
+                    for name in vars(found)
+                    if getattr(found, name) != getattr(start, name)
+                }
         free = (
             KernelConfig(width=4),
             KernelConfig(partial_sums=2, reduction_group=1),
@@ -186,7 +230,10 @@ def test_grouped_kernels_choose_neither_work_groups_nor_where_parameters_lie() -
         )
         for config in (*free, *bound):
             assert grouped.illegal(config) == alone.illegal(config)
-    assert moved >= {("gradient", name) for name in ("tiles", "width", "partial_sums", "reduction_group", "loop_split", "unroll")}
+    assert moved >= {
+        ("gradient", name)
+        for name in ("tiles", "width", "partial_sums", "reduction_group", "loop_split", "unroll")
+    }
     assert moved >= {("forward", name) for name in ("tiles", "width", "unroll", "across")}
 
 
@@ -239,7 +286,10 @@ def test_choices_survive_where_another_tunable_moves() -> None:
     assert {s.partial_sums for s in around if s.unroll == 2} == {2, 4, 8}
     assert {s.unroll for s in around if s.partial_sums == 4} == {None, 2, 4}
     assert {s.reduction_group for s in around if (s.partial_sums, s.unroll) == (4, 2)} == {1, 2}
-    assert any(s.tiles != around[-1].tiles and (s.reduction_group, s.partial_sums, s.unroll) == (1, 4, 2) for s in around)
+    assert any(
+        s.tiles != around[-1].tiles and (s.reduction_group, s.partial_sums, s.unroll) == (1, 4, 2)
+        for s in around
+    )
 
 
 def test_a_request_for_gradients_reaches_kernels_with_each_choice() -> None:

@@ -1,6 +1,8 @@
-"""Whatever legal configurations are drawn, every kernel gives what NumPy gives, and the same bits in every run.
+"""Whatever legal configurations are drawn, every kernel gives what NumPy gives, and the same bits in every
+run.
 
-Slow because every configuration that is drawn is another text, which the compiler has to build: some hundred programs.
+Slow because every configuration that is drawn is another text, which the compiler has to build: some hundred
+programs.
 """
 
 from __future__ import annotations
@@ -41,13 +43,18 @@ IMAGES = [
     layer("softmax", maps=3),
 ]
 UNITS = [layer("dense", maps=11, activation="tanh"), layer("radial_basis", maps=6), layer("dense", maps=3)]
-POOLED = [layer("convolution", maps=9, kernel=(3, 5), activation="relu"), layer("subsampling", window=2, activation="tanh")]
+POOLED = [
+    layer("convolution", maps=9, kernel=(3, 5), activation="relu"),
+    layer("subsampling", window=2, activation="tanh"),
+]
 
 
 class Drawn:
-    """A random legal configuration for every kernel; the kernels of a layer share their vector width, and so their program.
+    """A random legal configuration for every kernel; the kernels of a layer share their vector width, and so
+    their program.
 
-    ``fused``: such as leave passes fused, which is to say that the vector width and the work group stay as they are.
+    ``fused``: such as leave passes fused, which is to say that the vector width and the work group stay as
+    they are.
     """
 
     def __init__(self, backend: OpenCLBackend, seed: int, fused: bool) -> None:
@@ -63,18 +70,24 @@ class Drawn:
             width = widths[(self.seed + len(unit.label) + len(unit.file)) % len(widths)]
             generator = np.random.default_rng([self.seed, len(self.found)])
             if self.fused or unit.is_sample_outer:
-                self.found[name] = Space(unit, kernel, dtype, samples, replace(device, fused=True)).drawn(generator)
+                self.found[name] = Space(unit, kernel, dtype, samples, replace(device, fused=True)).drawn(
+                    generator
+                )
                 return self.found[name]
             space = Space(unit, kernel, dtype, samples, device)
             drawn = (space.drawn(generator) for _ in range(40 * len(widths)))
             fitting = list(islice((s for s in drawn if (s.width or device.width) == width), 8))
             seen = set().union(*map(choices, self.found.values()))
-            self.found[name] = max(fitting, key=lambda s: len(choices(s) - seen), default=KernelConfig(width=width))
+            self.found[name] = max(
+                fitting, key=lambda s: len(choices(s) - seen), default=KernelConfig(width=width)
+            )
         return self.found[name]
 
 
 def choices(config: KernelConfig) -> set[str]:
-    """What a configuration chooses; of several that fit, the first that adds most to what was seen is taken."""
+    """What a configuration chooses; of several that fit, the first that adds most to what was seen is
+    taken.
+    """
     made = {
         "tiles": bool(config.tiles),
         "group": config.group is not None,
@@ -86,7 +99,13 @@ def choices(config: KernelConfig) -> set[str]:
 
 
 def pair(
-    layers: list[LayerSpec], shape: tuple[int, ...], loss: str, dtype: str, seed: int, folder: Path | None, fused: bool
+    layers: list[LayerSpec],
+    shape: tuple[int, ...],
+    loss: str,
+    dtype: str,
+    seed: int,
+    folder: Path | None,
+    fused: bool,
 ) -> list[Network]:
     """The network with drawn configurations, and with NumPy."""
     backend = OpenCLBackend(fuse=fused)
@@ -127,7 +146,9 @@ def test_random_legal_configs_of_built_in_layers(name: str, samples: int, dtype:
     drawn = list(backend.configs.found.values())
     assert any(s.tiles for s in drawn)
     assert any(s.group is not None for s in drawn) is not fused
-    sums = [s.partial_sums for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")]
+    sums = [
+        s.partial_sums for (_, kernel, _), s in backend.configs.found.items() if kernel.startswith("gradient")
+    ]
     assert any((n or 1) > 1 for n in sums) is not fused or samples < 64
     assert any(s.constant for s in drawn) is not fused or samples < 64
     assert any(s.local is not None for s in drawn) is not fused or samples < 1000
@@ -146,9 +167,10 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("samples", "seed"), [pytest.param(7, 1, marks=pytest.mark.quickly_built), (64, 2)])
 def test_random_legal_configs_of_the_users_layers(definitions: Path, samples: int, seed: int) -> None:
     layers = [
-        layer("depthwise", kernel=3, activation="tanh"), layer("locally_connected", maps=4, kernel=3, activation="tanh"),
+        layer("depthwise", kernel=3, activation="tanh"),
+        layer("locally_connected", maps=4, kernel=3, activation="tanh"),
         layer("dense", maps=3),
-    ]  # fmt: skip
+    ]
     compare(pair(layers, (3, 9, 8), "mse", "float32", seed, definitions, seed == 2), samples, seed)
 
 
@@ -171,7 +193,9 @@ def test_verification_passes_under_random_configs(name: str, seed: int) -> None:
     configuration = random_configuration(manifest, manifest.layers[name], "tanh", "sigmoid", generator)
     backend = OpenCLBackend()
     backend.configs = Drawn(backend, seed, False)
-    rows = list(LayerCheck(configuration, manifest.activation("sigmoid"), generator, backend, numpy=False).rows())
+    rows = list(
+        LayerCheck(configuration, manifest.activation("sigmoid"), generator, backend, numpy=False).rows()
+    )
     assert {row.dtype for row in rows} == {"float32", "float64"}
     assert len(rows) > 8
     assert [f"{row.kernel} {row.check} {row.error} {row.note}" for row in rows if not row.passed] == []

@@ -10,7 +10,9 @@ from phiz.runtime.tuner.trials.timer import BLOCK, MOST_LAUNCHES, WallTimer, out
 
 @given(times=st.integers(1, 40), units=st.integers(1, 8), each=st.integers(1, 6))
 def test_units_that_share_a_launch_evenly_are_at_different_items(times: int, units: int, each: int) -> None:
-    """Each takes a stretch of the repetitions of ``units * each`` items; at every step all are at items of their own."""
+    """Each takes a stretch of the repetitions of ``units * each`` items; at every step all are at items
+    of their own.
+    """
     found = out_of_step(times, units)
     assert times <= found < times + units
     items = units * each

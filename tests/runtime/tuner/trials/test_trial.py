@@ -116,9 +116,10 @@ def test_a_wrong_default_is_told(tmp_path: Path, timer: Counting) -> None:
 @pytest.mark.quickly_built
 def test_every_kernel_of_a_network_passes_with_its_default(timer: Counting) -> None:
     layers = [
-        layer("convolution", maps=3, kernel=3, activation="relu"), layer("max_pooling", window=2, activation="tanh"),
+        layer("convolution", maps=3, kernel=3, activation="relu"),
+        layer("max_pooling", window=2, activation="tanh"),
         layer("softmax", maps=4),
-    ]  # fmt: skip
+    ]
     network = Network(layers, (1, 8, 8))
     for gradients in ("sum", "sample"):
         found = jobs(network, 9, Request(losses=True, gradients=gradients, input_gradient=True))  # type: ignore[arg-type]
@@ -133,17 +134,30 @@ def test_equal_kernels_are_one_job() -> None:
     network = Network([layer("dense", maps=6, activation="tanh")] * 3, (6,), "mse")
     found = jobs(network, 8, Request(losses=True, gradients="sum", input_gradient=True))
     names = [job.name for job in found if job.kernel.name in ("forward_Z", "delta_Y", "gradient_w")]
-    expected = ["layer 0 (dense): forward_Z", "layer 2 (dense): delta_Y", "layer 2 (dense): gradient_w", "layer 0 (dense): delta_Y"]
-    assert sorted(names) == sorted(expected), "only a delta depends on the activation below, and the input is linear"
+    expected = [
+        "layer 0 (dense): forward_Z",
+        "layer 2 (dense): delta_Y",
+        "layer 2 (dense): gradient_w",
+        "layer 0 (dense): delta_Y",
+    ]
+    assert sorted(names) == sorted(expected), (
+        "only a delta depends on the activation below, and the input is linear"
+    )
 
 
 @pytest.mark.parametrize("samples", [9, 64, 128, 1347])
 def test_kernels_are_tuned_in_the_blocks_that_a_network_runs_them_in(samples: int) -> None:
     """Also where the tiles of single launches would round the samples up to other blocks: 1,347 to 1,408."""
     backend = OpenCLBackend()
-    network = Network([layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples)
+    network = Network(
+        [layer("convolution", maps=12, kernel=3)], (8, 8, 8), "mse", backend, "float32", micro_batch=samples
+    )
     executor = network.executor(samples)
-    assert isinstance(executor, OpenCLExecutor) and isinstance(executor.launcher, Fusion) and not executor.sample_outer
+    assert (
+        isinstance(executor, OpenCLExecutor)
+        and isinstance(executor.launcher, Fusion)
+        and not executor.sample_outer
+    )
     for job in jobs(network, samples, Request(gradients="sum")):
         if not job.unit.is_sample_outer and job.unit is network.program.units[0]:
             assert space(job, backend).samples == executor.launcher.blocks.samples
