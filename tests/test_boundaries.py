@@ -101,3 +101,12 @@ def test_templates_grep() -> None:
     parts = names | {"convolution", "pooling", "subsampling", "softmax", "dense", "radial", "irregular"}
     for path in sorted((ROOT / "codegen" / "templates").rglob("*.mako")):
         assert not (words(path.read_text(encoding="utf-8")) & parts), path
+
+
+def test_no_file_of_the_generator_knows_a_layer_by_name() -> None:
+    """Comments and examples included, ``dense`` too."""
+    names = "|".join(family.name for family in LAYERS)
+    for pattern in NAMELESS["codegen"]:
+        for path in sorted((ROOT / "codegen").rglob(pattern)):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(rf"(?<![A-Za-z])({names})(?![A-Za-z])", text), path
