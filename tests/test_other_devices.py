@@ -26,6 +26,9 @@ from phiz.runtime.tuner.space.traits import traits
 
 ROOT = Path(__file__).parents[1]
 DEPENDENT = (
+    "tests/runtime/network/test_builtin.py::test_the_capacity_changes_no_bit",
+    "tests/runtime/opencl/plan/test_reduction_groups.py",
+    "tests/runtime/tuner/trials/test_trial.py",
     "tests/runtime/network/test_backends.py",
     "tests/runtime/opencl/test_executor.py",
     "tests/runtime/opencl/launch/test_fused.py",
