@@ -87,7 +87,12 @@ def test_a_wider_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) 
         PhizError, match=r"^PHIZ_LANES=16: a device has vectors of 8 floats, expected 4 or 8$"
     ):
         vector_registers.narrowed(own, 16, "a device", "PHIZ_LANES")
-    for text in ("3", "x", "-4", "4.0"):
+    for lanes in (0, 3, -4, 32, 4.0, True, "4"):
+        with pytest.raises(
+            PhizError, match=rf"^lanes={lanes!r}: .* has vectors of {NATIVE} floats, expected 4"
+        ):
+            OpenCLBackend(lanes=lanes)  # type: ignore[arg-type]
+    for text in ("3", "x", "-4", "4.0", "0"):
         monkeypatch.setenv("PHIZ_LANES", text)
         with pytest.raises(PhizError, match=rf"^PHIZ_LANES={text}: expected 4, 8 or 16$"):
             devices.choose()

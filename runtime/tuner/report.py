@@ -78,13 +78,13 @@ def _sizes(sizes: Mapping[str, Any]) -> str:
 
 
 def grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Groups the entries by device."""
+    """Groups the entries by device, a CPU's by the lanes of its vectors too."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         where = entry.place
-        found.setdefault(f"{where.get('platform')}: {where.get('cpu') or where.get('device')}", []).append(
-            entry
-        )
+        lanes = f", {where['lanes']} lanes" if where.get("lanes") else ""
+        name = f"{where.get('platform')}: {where.get('cpu') or where.get('device')}{lanes}"
+        found.setdefault(name, []).append(entry)
     return found
 
 

@@ -221,8 +221,12 @@ def choose(device: str | None = None, lanes: int | None = None) -> Device:
         )
     wanted = vector_registers.asked(os.environ.get(vector_registers.SETTING, "")) if lanes is None else lanes
     own = Device(handle)
-    if not wanted or kind(handle) != "cpu":
+    if kind(handle) != "cpu" or (lanes is None and not wanted):
         return own
+    setting = vector_registers.SETTING if lanes is None else "lanes"
+    vector_registers.narrowed(
+        registers(own), wanted, handle.name.strip(), setting
+    )  # PhizError where it cannot be
     narrower = Device(handle, wanted)
     return own if registers(narrower) == registers(own) else narrower
 

@@ -94,9 +94,9 @@ def narrowed(own: Registers, lanes: int, name: str, setting: str) -> Registers:
     many.
     """
     fitting = [n for n in LANES if n <= own.lanes]
-    if lanes not in fitting:
+    if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes not in fitting:
         expected = " or ".join(map(str, fitting)) or "none"
-        raise PhizError(f"{setting}={lanes}: {name} has vectors of {own.lanes} floats, expected {expected}")
+        raise PhizError(f"{setting}={lanes!r}: {name} has vectors of {own.lanes} floats, expected {expected}")
     if lanes == own.lanes:
         return own
     found = f"{setting}={lanes}, made narrower than {own.lanes}"
