@@ -224,11 +224,8 @@ def choose(device: str | None = None, lanes: int | None = None) -> Device:
     if kind(handle) != "cpu" or (lanes is None and not wanted):
         return own
     setting = vector_registers.SETTING if lanes is None else "lanes"
-    vector_registers.narrowed(
-        registers(own), wanted, handle.name.strip(), setting
-    )  # PhizError where it cannot be
-    narrower = Device(handle, wanted)
-    return own if registers(narrower) == registers(own) else narrower
+    found = vector_registers.narrowed(registers(own), wanted, handle.name.strip(), setting)
+    return own if found == registers(own) else Device(handle, wanted)
 
 
 def _chosen(wanted: str) -> Any:
