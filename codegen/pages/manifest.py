@@ -152,10 +152,22 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "invariant": invariant if any(invariant) else None,
         "sums": [[macros[a] for a in axes] for axes in tiling.sums],
         "cache_tile": _cache(tiling.cache_tile),
+        "packed": _packed(kernel, launch),
         "lanes": lanes
         and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
     }
     return {key: value for key, value in record.items() if value}
+
+
+def _packed(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
+    """What may be packed: for each parameter the extents outside of the packed index, its own, those inside."""
+    if not launch.tiling.packed:
+        return None
+    assert launch.packed
+    return {
+        "macro": launch.tiling.packed,
+        "tensors": {name: [text(e) for e in extents] for name, extents in launch.packed.items()},
+    }
 
 
 def _cache(tile: Tile | None) -> dict[str, Any] | None:

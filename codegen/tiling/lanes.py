@@ -11,7 +11,7 @@ control flow is scalar.  Windows are too short for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from ...derive.ir import (
     Integer,
     IntExpr,
     Kernel,
+    Load,
     Loop,
     Name,
     Nest,
@@ -49,11 +50,13 @@ class Lanes:
     ``axis``: its name.
     ``over``: an output axis, or a reduction axis, which is the last loop of the only nest.
     ``extent``: how many points it has.
+    ``packed``: parameters of which a pass may make a copy with V entries of the axis side by side.
     """
 
     axis: str
     over: Literal["output", "reduction"]
     extent: IntExpr
+    packed: tuple[str, ...] = ()
 
 
 def _cost(tensor: Tensor, index: tuple[IntExpr, ...], axis: str) -> int | None:
@@ -139,12 +142,77 @@ def _last_loop(kernel: Kernel) -> Loop | None:
     return loop if isinstance(loop, Loop) else None
 
 
+def _bounded(kernel: Kernel) -> frozenset[str]:
+    """Names that bounds of loops depend on."""
+    loops = [loop for nest in kernel.nests for loop in nest.loops if isinstance(loop, Loop)]
+    return frozenset(name for loop in loops for name in names(loop.lower) | names(loop.upper))
+
+
+def pack_position(load: Load, axis: str) -> int | None:
+    """The index of ``load`` that is ``axis`` itself, where no other index moves with it; else None."""
+    moving = [n for n, e in enumerate(load.index) if axis in names(e)]
+    return moving[0] if len(moving) == 1 and load.index[moving[0]] == Name(axis) else None
+
+
+def _packed(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> tuple[str, ...]:
+    """The parameters to pack along ``axis``; none where lanes along it would need anything else.
+
+    Every value that the sums load must either move with the axis as a parameter's own index, or stay the same
+    in all lanes; and at least one value of a sample must stay, which a packed parameter is multiplied by.
+    """
+    found = list(dict.fromkeys(load for nest in kernel.nests for load in loads(nest)))
+    moving = [load for load in found if any(axis in names(e) for e in load.index)]
+    still = [load for load in found if load not in moving and tensors[load.tensor].samples]
+    own = tuple(dict.fromkeys(load.tensor for load in moving))
+    fits = all(_can_be_packed(load, tensors[load.tensor], axis) for load in moving)
+    return own if still and fits and len(own) == len(moving) else ()
+
+
+def _can_be_packed(load: Load, tensor: Tensor, axis: str) -> bool:
+    """Whether ``load`` reads a parameter, V entries of whose own index ``axis`` may lie side by side."""
+    plain = not (tensor.samples or tensor.ragged or load.inside)
+    return plain and pack_position(load, axis) is not None
+
+
+def _choose_packed(kernel: Kernel, tensors: Mapping[str, Tensor], scalar: Set[str]) -> Lanes | None:
+    """The first output axis whose lanes agree on all bounds once parameters are packed along it."""
+    if kernel.sums_samples or not kernel.nests or any(nest.combine == "max" for nest in kernel.nests):
+        return None
+    fixed, index = scalar | _bounded(kernel), tuple(Name(a.name) for a in kernel.axes)
+    for axis in kernel.axes:
+        if axis.name in fixed or axis.kind == "window" or _varies(axis.extent):
+            continue
+        others = [(kernel.output, index), *((tensors[e.tensor], e.index) for e in loads(kernel))]
+        if any(stride(tensor, at, axis.name) is None for tensor, at in others):
+            continue
+        if packed := _packed(kernel, tensors, axis.name):
+            return Lanes(axis.name, "output", axis.extent, packed)
+    return None
+
+
 def choose(kernel: Kernel, tensors: Mapping[str, Tensor]) -> Lanes | None:
     """The axis whose lanes need the fewest gathers; None where scalars are as good.
 
-    Of equals the innermost output axis.
+    Of equals the innermost output axis.  Where that axis has gathers in its sums, or lanes that may differ in
+    their bounds, an axis along which parameters can be packed comes first: it has neither.
     """
-    scalar, found = scalar_names(kernel), []
+    scalar = scalar_names(kernel)
+    plain = _choose_plain(kernel, tensors, scalar)
+    if plain is not None and (plain.over == "reduction" or _agrees(kernel, tensors, plain.axis)):
+        return plain
+    return _choose_packed(kernel, tensors, scalar) or plain
+
+
+def _agrees(kernel: Kernel, tensors: Mapping[str, Tensor], axis: str) -> bool:
+    """Whether lanes along ``axis`` have the same bounds, and sums load neighbouring numbers."""
+    found = [load for nest in kernel.nests for load in loads(nest)]
+    costs = [_cost(tensors[load.tensor], load.index, axis) for load in found]
+    return axis not in _bounded(kernel) and all(cost in (0, 1) for cost in costs)
+
+
+def _choose_plain(kernel: Kernel, tensors: Mapping[str, Tensor], scalar: Set[str]) -> Lanes | None:
+    """The axis whose lanes need the fewest gathers as the tensors lie."""
+    found = []
     for axis in reversed(kernel.axes):
         if axis.name not in scalar and axis.kind != "window" and not _varies(axis.extent):
             found.append((_output_cost(kernel, tensors, axis.name), Lanes(axis.name, "output", axis.extent)))

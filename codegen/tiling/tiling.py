@@ -88,7 +88,8 @@ class Tiling:
 
     A macro is "" if there is nothing to choose.
 
-    ``tiles``: the tiles, outermost first; a cache tile follows those in registers, the samples' tile is last.
+    ``tiles``: the tiles, outermost first; a cache tile follows those in registers, the samples' tile is last,
+        but for that of packed lanes.
     ``operands``: the values that the innermost bodies load.
     ``partial_sums``: the number of partial sums over the samples.
     ``group``: the size of a reduction group, whose work items share a sum; 0 if one work item computes a sum.
@@ -98,6 +99,7 @@ class Tiling:
     ``constant_parameters``: those, which may lie in constant memory.
     ``local``: what of the parameters a work group may copy to local memory.
     ``sums``: for further sums in the loops of another one, the tiled axes that they have accumulators along.
+    ``packed``: whether parameters come packed along the axis of the lanes.
     """
 
     tiles: tuple[Tile, ...]
@@ -110,6 +112,7 @@ class Tiling:
     constant_parameters: ConstantParameters | None = None
     local: Local | None = None
     sums: tuple[tuple[str, ...], ...] = ()
+    packed: str = ""
 
     @property
     def macros(self) -> list[str]:
@@ -123,7 +126,9 @@ class Tiling:
     def choices(self) -> tuple[str, ...]:
         """The macros that concern neither tiles nor memory spaces."""
         return tuple(
-            macro for macro in (self.partial_sums, self.group, self.loop_split, self.unroll) if macro
+            macro
+            for macro in (self.partial_sums, self.group, self.loop_split, self.unroll, self.packed)
+            if macro
         )
 
     @property
@@ -369,6 +374,8 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
     If they go along a reduction axis, the last output axis is tiled if possible, so that the sums of
     neighbouring points form a vector again.
     """
+    if lanes.packed:
+        return _choose_packed(kernel, tensors, lanes)
     fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
     free = _free(kernel, fixed)
     others = [a for a in free if a.name != lanes.axis and _reuse(a, kernel) > 0]
@@ -384,10 +391,25 @@ def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) 
     return _tiling(kernel, tensors, tiles)
 
 
-def _tiling(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile]) -> Tiling:
+def _choose_packed(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
+    """The tiling where parameters are packed along ``lanes``, whose tile counts vectors and is innermost.
+
+    So registers hold the vectors of a parameter, and each value of a sample is loaded once into all lanes.
+    """
+    other = [a for a in _tiled_axes(kernel, tensors) if a.name != lanes.axis][:1]
+    tiles = [Tile(a.name, f"TILE_{kernel.name}_{a.name}", a.extent) for a in other]
+    vectors = IntOp("ceildiv", (lanes.extent, Size(LANES)))
+    own = Tile(lanes.axis, f"TILE_{kernel.name}_{lanes.axis}", vectors)
+    return replace(_tiling(kernel, tensors, tiles, own), packed=f"PACKED_{kernel.name}")
+
+
+def _tiling(
+    kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], innermost: Tile | None = None
+) -> Tiling:
     """The tiling with ``tiles``, a tile of samples unless they are summed, and the operands of the bodies."""
     if not kernel.sums_samples:
         tiles.append(Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None))
+    tiles += [innermost] if innermost is not None else []
     found = [_operand(load, kernel, tensors, tiles) for load in _operands(kernel)]
     further = [kernel.nests[n] for group in together(kernel) for n in group[1:]]
     inner = [t.axis for t in tiles if not t.in_cache]

@@ -13,14 +13,15 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) && defined(SIZE_X0) \
     && defined(SIZE_d0) && defined(SIZE_gcd0) && defined(SIZE_inverse0) && defined(SIZE_k0) \
     && defined(SIZE_p0) \
-    && defined(TILE_forward_Z_i) && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_t) \
-    && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) \
+    && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_t) && defined(TILE_forward_Z_i) \
+    && defined(PACKED_forward_Z) \
+    && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) && defined(PACKED_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) \
@@ -31,43 +32,6 @@ enum { H0 = SIZE_H0, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, X0 = SIZE_X0, d0 = SI
 
 // Z[i, x0] = (sum over j, u0 of Y[j, d0*u0 + k0*x0 - p0]*w[i, j, u0] if 0 <= d0*u0 + k0*x0 - p0 < H0) + b[i]
 // at most 2 * I * X0 * J * M0 + 2 * I * X0 operations per sample
-static void forward_Z_point(const integer t, const integer i, const integer x0,
-    __global const REAL *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
-    __global REAL *restrict Z,
-    __global REAL *z_out,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-    if (u0_begin == 0 && u0_end == M0) {
-        for (integer j = 0; j < J; ++j) {
-            for (integer u0 = 0; u0 < M0; ++u0) {
-                const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
-                const REAL w_1 = w[(i * J + j) * M0 + u0];
-                acc0 += Y_0 * w_1;
-            }
-        }
-    } else {
-        for (integer j = 0; j < J; ++j) {
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const realv Y_0 = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
-                const REAL w_1 = w[(i * J + j) * M0 + u0];
-                acc0 += Y_0 * w_1;
-            }
-        }
-    }
-    const REAL b_r0 = b[i];
-    const realv result = b_r0 + acc0;
-#if STORE_Z
-    z_out[t * I * X0 + i * X0 + x0] = FIRST(result);
-#endif
-    Z[t * I * X0 + i * X0 + x0] = FIRST(PHI(result));
-}
 static integer forward_Z_u0_begin(integer x0) { return (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0))); }
 static integer forward_Z_u0_end(integer x0) { return (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
@@ -81,60 +45,43 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_forward_Z_t;
     integer tile = g2;
-    const integer x0_first = tile % ((X0 + (TILE_forward_Z_x0 * V) - 1) / (TILE_forward_Z_x0 * V)) * (TILE_forward_Z_x0 * V);
-    tile /= ((X0 + (TILE_forward_Z_x0 * V) - 1) / (TILE_forward_Z_x0 * V));
-    const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
-    const integer x00 = imin(x0_first, X0 - (TILE_forward_Z_x0 * V));
-    const integer x0 = x00;
-    const int differ = X0 < TILE_forward_Z_x0 * V
-        || forward_Z_u0_begin(x00) != forward_Z_u0_begin(x00 + TILE_forward_Z_x0 * V - 1)
-        || forward_Z_u0_end(x00) != forward_Z_u0_end(x00 + TILE_forward_Z_x0 * V - 1);
-    if (differ) {
-        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x0 = x0_first; x0 < imin(x0_first + (TILE_forward_Z_x0 * V), X0); ++x0) {
-                for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_point(t, i, x0, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
-                }
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_forward_Z_i][TILE_forward_Z_x0][TILE_forward_Z_t];
+    const integer x0_first = tile % ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0) * TILE_forward_Z_x0;
+    tile /= ((X0 + TILE_forward_Z_x0 - 1) / TILE_forward_Z_x0);
+    const integer i_first = tile * (TILE_forward_Z_i * V);
+    const integer i0 = imin(i_first, ((I + V - 1) / V - TILE_forward_Z_i) * V);
+    const integer x00 = imin(x0_first, X0 - TILE_forward_Z_x0);
+    realv acc0[TILE_forward_Z_x0][TILE_forward_Z_t][TILE_forward_Z_i];
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
 #pragma unroll
-        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                acc0[n_i][n_x0][t] = (realv)(0.0);
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                acc0[n_x0][t][n_i] = (realv)(0.0);
             }
         }
     }
-    const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-    const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-    if (u0_begin == 0 && u0_end == M0) {
+    const integer u0_all = imax(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
+    const integer u0_all_end = imin(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
+    if (u0_all <= 0 && u0_all_end >= M0) {
         for (integer j = 0; j < J; ++j) {
             for (integer u0 = 0; u0 < M0; ++u0) {
-                realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
-#pragma unroll
-                for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const integer x0 = x00 + n_x0 * V;
-#pragma unroll
-                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                        Y_0[n_x0][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
-                    }
-                }
+                realv w_1[TILE_forward_Z_i];
 #pragma unroll
                 for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const integer i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
+                    const integer i = i0 + n_i * V;
+                    w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 + (j * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], J * M0, imin(V, I - i));
+                }
 #pragma unroll
-                    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                        const integer x0 = x00 + n_x0 * V;
+                for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                    const integer x0 = x00 + n_x0;
 #pragma unroll
-                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                        const REAL Y_0 = Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0];
+#pragma unroll
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i * V;
+                            acc0[n_x0][t][n_i] += Y_0 * w_1[n_i];
                         }
                     }
                 }
@@ -142,26 +89,79 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     } else {
         for (integer j = 0; j < J; ++j) {
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                realv Y_0[TILE_forward_Z_x0][TILE_forward_Z_t];
+            {
+                const integer u0_begin = imin(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
+                const integer u0_end = imin(imax(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)), imax(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)));
+                for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                    realv w_1[TILE_forward_Z_i];
 #pragma unroll
-                for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                    const integer x0 = x00 + n_x0 * V;
-#pragma unroll
-                    for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                        Y_0[n_x0][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, V);
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i * V;
+                        w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 + (j * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], J * M0, imin(V, I - i));
                     }
-                }
-#pragma unroll
-                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                    const integer i = i0 + n_i;
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
 #pragma unroll
                     for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-                        const integer x0 = x00 + n_x0 * V;
+                        const integer x0 = x00 + n_x0;
+                        if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
 #pragma unroll
                         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            acc0[n_i][n_x0][t] += Y_0[n_x0][t] * w_1;
+                            const REAL Y_0 = Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                acc0[n_x0][t][n_i] += Y_0 * w_1[n_i];
+                            }
+                        }
+                    }
+                }
+            }
+            {
+                const integer u0_begin = imax(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1));
+                const integer u0_end = imin(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
+                for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                    realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i * V;
+                        w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 + (j * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], J * M0, imin(V, I - i));
+                    }
+#pragma unroll
+                    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                        const integer x0 = x00 + n_x0;
+#pragma unroll
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                            const REAL Y_0 = Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                acc0[n_x0][t][n_i] += Y_0 * w_1[n_i];
+                            }
+                        }
+                    }
+                }
+            }
+            {
+                const integer u0_begin = imax(imax(forward_Z_u0_begin(x00), forward_Z_u0_begin(x00 + TILE_forward_Z_x0 - 1)), imin(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1)));
+                const integer u0_end = imax(forward_Z_u0_end(x00), forward_Z_u0_end(x00 + TILE_forward_Z_x0 - 1));
+                for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
+                    realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                        const integer i = i0 + n_i * V;
+                        w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 + (j * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], J * M0, imin(V, I - i));
+                    }
+#pragma unroll
+                    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+                        const integer x0 = x00 + n_x0;
+                        if (u0 < forward_Z_u0_begin(x0) || u0 >= forward_Z_u0_end(x0)) continue;
+#pragma unroll
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                            const REAL Y_0 = Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                acc0[n_x0][t][n_i] += Y_0 * w_1[n_i];
+                            }
                         }
                     }
                 }
@@ -169,20 +169,20 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const integer i = i0 + n_i;
-        if (i < i_first) continue;
+    for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
+        const integer x0 = x00 + n_x0;
+        if (x0 < x0_first) continue;
 #pragma unroll
-        for (integer n_x0 = 0; n_x0 < TILE_forward_Z_x0; ++n_x0) {
-            const integer x0 = x00 + n_x0 * V;
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
-                const realv result = b_r0 + acc0[n_i][n_x0][t];
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                const integer i = i0 + n_i * V;
+                const realv b_r0 = lanes(&b[i], 1, imin(V, I - i));
+                const realv result = b_r0 + acc0[n_x0][t][n_i];
 #if STORE_Z
-                put(&z_out[(t0 + t) * I * X0 + i * X0 + x0], 1, result, x0_first - x0, V);
+                put(&z_out[(t0 + t) * I * X0 + i * X0 + x0], X0, result, i_first - i, imin(V, I - i));
 #endif
-                put(&Z[(t0 + t) * I * X0 + i * X0 + x0], 1, PHI(result), x0_first - x0, V);
+                put(&Z[(t0 + t) * I * X0 + i * X0 + x0], X0, PHI(result), i_first - i, imin(V, I - i));
             }
         }
     }
@@ -201,42 +201,6 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = (p0 + y0 - d0*u0)
 //     // k0 if (p0 + y0 - d0*u0) % k0 == 0 and 0 <= x0 < X0
 // at most 2 * J * H0 * I * M0 + J * H0 operations per sample
-static void delta_Y_point(const integer t, const integer j, const integer y0,
-    __global const REAL *restrict w,
-    __global const REAL *restrict delta_Z,
-    __global REAL *restrict delta_Y,
-    __global const REAL *below,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    if (modulo(p0 + y0, gcd0) == 0) {
-        const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-        if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
-            for (integer i = 0; i < I; ++i) {
-                for (integer u0 = 0; u0 < M0; ++u0) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
-                    acc0 += delta_Z_0 * w_1;
-                }
-            }
-        } else {
-            for (integer i = 0; i < I; ++i) {
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
-                    const REAL w_1 = w[(i * J + j) * M0 + u0];
-                    acc0 += delta_Z_0 * w_1;
-                }
-            }
-        }
-    }
-    const realv result = acc0;
-    delta_Y[t * J * H0 + j * H0 + y0] = FIRST(result * DPHI((realv)(below[t * J * H0 + j * H0 + y0])));
-}
 static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
@@ -248,23 +212,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_delta_Y_t;
     const integer y0 = g1;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
-    const integer j = j0;
-    const int differ = J < TILE_delta_Y_j * V;
-    if (differ) {
-        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_point(t, j, y0, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+    const integer j0 = imin(j_first, ((J + V - 1) / V - TILE_delta_Y_j) * V);
+    realv acc0[TILE_delta_Y_t][TILE_delta_Y_j];
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            acc0[n_j][t] = (realv)(0.0);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            acc0[t][n_j] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0) {
@@ -274,18 +228,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                        delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
-                    }
+                    realv w_1[TILE_delta_Y_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                         const integer j = j0 + n_j * V;
-                        const realv w_1 = lanes(&w[(i * J + j) * M0 + u0], M0, V);
+                        w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
+                    }
 #pragma unroll
-                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            acc0[n_j][t] += delta_Z_0[t] * w_1;
+                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + x0];
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
+                            acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                         }
                     }
                 }
@@ -294,18 +249,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                        delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
-                    }
+                    realv w_1[TILE_delta_Y_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                         const integer j = j0 + n_j * V;
-                        const realv w_1 = lanes(&w[(i * J + j) * M0 + u0], M0, V);
+                        w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
+                    }
 #pragma unroll
-                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            acc0[n_j][t] += delta_Z_0[t] * w_1;
+                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + x0];
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
+                            acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                         }
                     }
                 }
@@ -313,12 +269,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const integer j = j0 + n_j * V;
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv result = acc0[n_j][t];
-            put(&delta_Y[(t0 + t) * J * H0 + j * H0 + y0], H0, result * DPHI(lanes(&below[(t0 + t) * J * H0 + j * H0 + y0], H0, V)), j_first - j, V);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
+            const realv result = acc0[t][n_j];
+            put(&delta_Y[(t0 + t) * J * H0 + j * H0 + y0], H0, result * DPHI(lanes(&below[(t0 + t) * J * H0 + j * H0 + y0], H0, imin(V, J - j))), j_first - j, imin(V, J - j));
         }
     }
 }
@@ -380,21 +336,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                     }
                 }
             }
-            for (; x0 < x0_end; ++x0) {
+            if (x0 < x0_end) {
+                const integer count = x0_end - x0;
                 realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
-                    Y_0[n_j] = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                    Y_0[n_j] = lanes(&Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 }
 #pragma unroll
                 for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                     const integer i = i0 + n_i;
-                    const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
+                    const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                        acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                     }
                 }
             }
@@ -418,21 +375,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                     }
                 }
             }
-            for (; x0 < x0_end; ++x0) {
+            if (x0 < x0_end) {
+                const integer count = x0_end - x0;
                 realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
-                    Y_0[n_j] = (realv)(Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                    Y_0[n_j] = lanes(&Y[t * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 }
 #pragma unroll
                 for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                     const integer i = i0 + n_i;
-                    const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
+                    const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                        acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                     }
                 }
             }
@@ -525,14 +483,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                 }
             }
         }
-        for (; x0 < x0_end; ++x0) {
+        if (x0 < x0_end) {
+            const integer count = x0_end - x0;
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                    Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -541,7 +500,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                 const integer i = i0 + n_i;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
+                    delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
                 }
             }
 #pragma unroll
@@ -552,7 +511,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                        acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                     }
                 }
             }
@@ -591,14 +550,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                 }
             }
         }
-        for (; x0 < x0_end; ++x0) {
+        if (x0 < x0_end) {
+            const integer count = x0_end - x0;
             realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
             for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                 const integer j = j0 + n_j;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0]);
+                    Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 + j * H0 + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 }
             }
             realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -607,7 +567,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                 const integer i = i0 + n_i;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                    delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
+                    delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
                 }
             }
 #pragma unroll
@@ -618,7 +578,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                        acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                     }
                 }
             }
@@ -666,9 +626,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
             acc0 += delta_Z_0;
         }
-        for (; x0 < X0; ++x0) {
-            const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 + i * X0 + x0]);
-            acc0 += only_first((realv)(delta_Z_0));
+        if (x0 < X0) {
+            const integer count = X0 - x0;
+            const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
+            acc0 += first((realv)(delta_Z_0), count);
         }
     }
     const realv result = (realv)(lane_sum(acc0));
@@ -705,11 +666,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
             acc0[t] += delta_Z_0;
         }
     }
-    for (; x0 < X0; ++x0) {
+    if (x0 < X0) {
+        const integer count = X0 - x0;
 #pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-            const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * I * X0 + i * X0 + x0]);
-            acc0[t] += only_first((realv)(delta_Z_0));
+            const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
+            acc0[t] += first((realv)(delta_Z_0), count);
         }
     }
 #pragma unroll

@@ -14,7 +14,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_gcd0) \
@@ -217,10 +217,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0], 1, V);
                 acc0 += Y_0 * delta_Z_1;
             }
-            for (; x0 < x0_end; ++x0) {
-                const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0]);
-                const realv delta_Z_1 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0]);
-                acc0 += only_first((realv)(Y_0 * delta_Z_1));
+            if (x0 < x0_end) {
+                const integer count = x0_end - x0;
+                const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
+                const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0], 1, V);
+                acc0 += first((realv)(Y_0 * delta_Z_1), count);
             }
         }
     }
@@ -272,12 +273,13 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                 acc0[t] += Y_0 * delta_Z_1;
             }
         }
-        for (; x0 < x0_end; ++x0) {
+        if (x0 < x0_end) {
+            const integer count = x0_end - x0;
 #pragma unroll
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                const realv Y_0 = (realv)(Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0]);
-                const realv delta_Z_1 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + x0]);
-                acc0[t] += only_first((realv)(Y_0 * delta_Z_1));
+                const realv Y_0 = lanes(&Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
+                const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + x0], 1, V);
+                acc0[t] += first((realv)(Y_0 * delta_Z_1), count);
             }
         }
     }
@@ -316,9 +318,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
             const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + x0], 1, V);
             acc0 += delta_Z_0;
         }
-        for (; x0 < x0_end; ++x0) {
-            const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(i) + x0]);
-            acc0 += only_first((realv)(delta_Z_0));
+        if (x0 < x0_end) {
+            const integer count = x0_end - x0;
+            const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + x0], 1, V);
+            acc0 += first((realv)(delta_Z_0), count);
         }
     }
     const realv result = (realv)(lane_sum(acc0));
@@ -358,11 +361,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
             acc0[t] += delta_Z_0;
         }
     }
-    for (; x0 < x0_end; ++x0) {
+    if (x0 < x0_end) {
+        const integer count = x0_end - x0;
 #pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-            const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(i) + x0]);
-            acc0[t] += only_first((realv)(delta_Z_0));
+            const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(i) + x0], 1, V);
+            acc0[t] += first((realv)(delta_Z_0), count);
         }
     }
 #pragma unroll

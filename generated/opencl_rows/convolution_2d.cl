@@ -14,15 +14,16 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) \
     && defined(SIZE_M1) && defined(SIZE_X0) && defined(SIZE_X1) && defined(SIZE_d0) && defined(SIZE_d1) \
     && defined(SIZE_gcd0) && defined(SIZE_gcd1) && defined(SIZE_inverse0) && defined(SIZE_inverse1) \
     && defined(SIZE_k0) && defined(SIZE_k1) && defined(SIZE_p0) && defined(SIZE_p1) \
-    && defined(TILE_forward_Z_i) && defined(TILE_forward_Z_x1) && defined(TILE_forward_Z_t) \
-    && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) \
+    && defined(TILE_forward_Z_x1) && defined(TILE_forward_Z_t) && defined(TILE_forward_Z_i) \
+    && defined(PACKED_forward_Z) \
+    && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) && defined(PACKED_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) \
@@ -34,51 +35,6 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, I = SIZE_I, J = SIZE_J, M0 = SIZE_M0, M1 = SI
 // Z[i, x0, x1] = (sum over j, u0, u1 of Y[j, d0*u0 + k0*x0 - p0, d1*u1 + k1*x1 - p1]*w[i, j, u0, u1] if 0 <=
 //     d0*u0 + k0*x0 - p0 < H0 and 0 <= d1*u1 + k1*x1 - p1 < H1) + b[i]
 // at most 2 * I * X0 * X1 * J * M0 * M1 + 2 * I * X0 * X1 operations per sample
-static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1,
-    __global const REAL *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
-    __global REAL *restrict Z,
-    __global REAL *z_out,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
-    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-    if (u1_begin == 0 && u1_end == M1) {
-        for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                for (integer u1 = 0; u1 < M1; ++u1) {
-                    const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
-                    const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
-                    acc0 += Y_0 * w_1;
-                }
-            }
-        }
-    } else {
-        for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    const realv Y_0 = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
-                    const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
-                    acc0 += Y_0 * w_1;
-                }
-            }
-        }
-    }
-    const REAL b_r0 = b[i];
-    const realv result = b_r0 + acc0;
-#if STORE_Z
-    z_out[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(result);
-#endif
-    Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1] = FIRST(PHI(result));
-}
 static integer forward_Z_u1_begin(integer x1) { return (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1))); }
 static integer forward_Z_u1_end(integer x1) { return (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
@@ -93,63 +49,46 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     const integer t0 = g0 * TILE_forward_Z_t;
     const integer x0 = g1;
     integer tile = g2;
-    const integer x1_first = tile % ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V)) * (TILE_forward_Z_x1 * V);
-    tile /= ((X1 + (TILE_forward_Z_x1 * V) - 1) / (TILE_forward_Z_x1 * V));
-    const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
-    const integer x10 = imin(x1_first, X1 - (TILE_forward_Z_x1 * V));
-    const integer x1 = x10;
-    const int differ = X1 < TILE_forward_Z_x1 * V
-        || forward_Z_u1_begin(x10) != forward_Z_u1_begin(x10 + TILE_forward_Z_x1 * V - 1)
-        || forward_Z_u1_end(x10) != forward_Z_u1_end(x10 + TILE_forward_Z_x1 * V - 1);
-    if (differ) {
-        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x1 = x1_first; x1 < imin(x1_first + (TILE_forward_Z_x1 * V), X1); ++x1) {
-                for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_point(t, i, x0, x1, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
-                }
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_forward_Z_i][TILE_forward_Z_x1][TILE_forward_Z_t];
+    const integer x1_first = tile % ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1) * TILE_forward_Z_x1;
+    tile /= ((X1 + TILE_forward_Z_x1 - 1) / TILE_forward_Z_x1);
+    const integer i_first = tile * (TILE_forward_Z_i * V);
+    const integer i0 = imin(i_first, ((I + V - 1) / V - TILE_forward_Z_i) * V);
+    const integer x10 = imin(x1_first, X1 - TILE_forward_Z_x1);
+    realv acc0[TILE_forward_Z_x1][TILE_forward_Z_t][TILE_forward_Z_i];
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
 #pragma unroll
-        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                acc0[n_i][n_x1][t] = (realv)(0.0);
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                acc0[n_x1][t][n_i] = (realv)(0.0);
             }
         }
     }
-    const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
-    const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-    if (u1_begin == 0 && u1_end == M1) {
+    const integer u1_all = imax(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
+    const integer u1_all_end = imin(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
+    if (u1_all <= 0 && u1_all_end >= M1) {
         for (integer j = 0; j < J; ++j) {
             const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
             const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
                 for (integer u1 = 0; u1 < M1; ++u1) {
-                    realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
-#pragma unroll
-                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const integer x1 = x10 + n_x1 * V;
-#pragma unroll
-                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[n_x1][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
-                        }
-                    }
+                    realv w_1[TILE_forward_Z_i];
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const integer i = i0 + n_i;
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
+                        const integer i = i0 + n_i * V;
+                        w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 + ((j * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], J * M0 * M1, imin(V, I - i));
+                    }
 #pragma unroll
-                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const integer x1 = x10 + n_x1 * V;
+                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                        const integer x1 = x10 + n_x1;
 #pragma unroll
-                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                            const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                acc0[n_x1][t][n_i] += Y_0 * w_1[n_i];
                             }
                         }
                     }
@@ -161,26 +100,79 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
             const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
             for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    realv Y_0[TILE_forward_Z_x1][TILE_forward_Z_t];
+                {
+                    const integer u1_begin = imin(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
+                    const integer u1_end = imin(imax(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)), imax(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)));
+                    for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
+                        realv w_1[TILE_forward_Z_i];
 #pragma unroll
-                    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                        const integer x1 = x10 + n_x1 * V;
-#pragma unroll
-                        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                            Y_0[n_x1][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, V);
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i * V;
+                            w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 + ((j * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], J * M0 * M1, imin(V, I - i));
                         }
-                    }
-#pragma unroll
-                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                        const integer i = i0 + n_i;
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
 #pragma unroll
                         for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-                            const integer x1 = x10 + n_x1 * V;
+                            const integer x1 = x10 + n_x1;
+                            if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
 #pragma unroll
                             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                acc0[n_i][n_x1][t] += Y_0[n_x1][t] * w_1;
+                                const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1];
+#pragma unroll
+                                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                    const integer i = i0 + n_i * V;
+                                    acc0[n_x1][t][n_i] += Y_0 * w_1[n_i];
+                                }
+                            }
+                        }
+                    }
+                }
+                {
+                    const integer u1_begin = imax(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1));
+                    const integer u1_end = imin(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
+                    for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
+                        realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i * V;
+                            w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 + ((j * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], J * M0 * M1, imin(V, I - i));
+                        }
+#pragma unroll
+                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const integer x1 = x10 + n_x1;
+#pragma unroll
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1];
+#pragma unroll
+                                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                    const integer i = i0 + n_i * V;
+                                    acc0[n_x1][t][n_i] += Y_0 * w_1[n_i];
+                                }
+                            }
+                        }
+                    }
+                }
+                {
+                    const integer u1_begin = imax(imax(forward_Z_u1_begin(x10), forward_Z_u1_begin(x10 + TILE_forward_Z_x1 - 1)), imin(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1)));
+                    const integer u1_end = imax(forward_Z_u1_end(x10), forward_Z_u1_end(x10 + TILE_forward_Z_x1 - 1));
+                    for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
+                        realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                            const integer i = i0 + n_i * V;
+                            w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 + ((j * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], J * M0 * M1, imin(V, I - i));
+                        }
+#pragma unroll
+                        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+                            const integer x1 = x10 + n_x1;
+                            if (u1 < forward_Z_u1_begin(x1) || u1 >= forward_Z_u1_end(x1)) continue;
+#pragma unroll
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1];
+#pragma unroll
+                                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                    const integer i = i0 + n_i * V;
+                                    acc0[n_x1][t][n_i] += Y_0 * w_1[n_i];
+                                }
                             }
                         }
                     }
@@ -189,20 +181,20 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const integer i = i0 + n_i;
-        if (i < i_first) continue;
+    for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
+        const integer x1 = x10 + n_x1;
+        if (x1 < x1_first) continue;
 #pragma unroll
-        for (integer n_x1 = 0; n_x1 < TILE_forward_Z_x1; ++n_x1) {
-            const integer x1 = x10 + n_x1 * V;
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
-                const realv result = b_r0 + acc0[n_i][n_x1][t];
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                const integer i = i0 + n_i * V;
+                const realv b_r0 = lanes(&b[i], 1, imin(V, I - i));
+                const realv result = b_r0 + acc0[n_x1][t][n_i];
 #if STORE_Z
-                put(&z_out[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, result, x1_first - x1, V);
+                put(&z_out[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], X0 * X1, result, i_first - i, imin(V, I - i));
 #endif
-                put(&Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, PHI(result), x1_first - x1, V);
+                put(&Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], X0 * X1, PHI(result), i_first - i, imin(V, I - i));
             }
         }
     }
@@ -222,52 +214,6 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     + y0 - d0*u0) // k0, x1 = (p1 + y1 - d1*u1) // k1 if (p0 + y0 - d0*u0) % k0 == 0 and (p1 + y1 - d1*u1)
 //     % k1 == 0 and 0 <= x0 < X0 and 0 <= x1 < X1
 // at most 2 * J * H0 * H1 * I * M0 * M1 + J * H0 * H1 operations per sample
-static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1,
-    __global const REAL *restrict w,
-    __global const REAL *restrict delta_Z,
-    __global REAL *restrict delta_Y,
-    __global const REAL *below,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
-        const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-        const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
-        if (u1_begin == 0 && u1_end == M1 && floordiv(k1, gcd1) == 1) {
-            for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    for (integer u1 = 0; u1 < M1; ++u1) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
-                        acc0 += delta_Z_0 * w_1;
-                    }
-                }
-            }
-        } else {
-            for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                        const REAL w_1 = w[((i * J + j) * M0 + u0) * M1 + u1];
-                        acc0 += delta_Z_0 * w_1;
-                    }
-                }
-            }
-        }
-    }
-    const realv result = acc0;
-    delta_Y[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1] = FIRST(result * DPHI((realv)(below[t * J * H0 * H1 + (j * H0 + y0) * H1 + y1])));
-}
 static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
@@ -282,23 +228,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
-    const integer j = j0;
-    const int differ = J < TILE_delta_Y_j * V;
-    if (differ) {
-        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_point(t, j, y0, y1, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+    const integer j0 = imin(j_first, ((J + V - 1) / V - TILE_delta_Y_j) * V);
+    realv acc0[TILE_delta_Y_t][TILE_delta_Y_j];
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            acc0[n_j][t] = (realv)(0.0);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            acc0[t][n_j] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0) {
@@ -312,18 +248,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = 0; u1 < M1; ++u1) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                        }
+                        realv w_1[TILE_delta_Y_j];
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                             const integer j = j0 + n_j * V;
-                            const realv w_1 = lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, V);
+                            w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 + ((i * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, imin(V, J - j));
+                        }
 #pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                acc0[n_j][t] += delta_Z_0[t] * w_1;
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                            const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1];
+#pragma unroll
+                            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                const integer j = j0 + n_j * V;
+                                acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                             }
                         }
                     }
@@ -337,18 +274,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                     const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                            delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                        }
+                        realv w_1[TILE_delta_Y_j];
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                             const integer j = j0 + n_j * V;
-                            const realv w_1 = lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, V);
+                            w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 + ((i * M0 + u0) * M1 + u1) * V]) : lanes(&w[((i * J + j) * M0 + u0) * M1 + u1], M0 * M1, imin(V, J - j));
+                        }
 #pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                acc0[n_j][t] += delta_Z_0[t] * w_1;
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                            const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1];
+#pragma unroll
+                            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                const integer j = j0 + n_j * V;
+                                acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                             }
                         }
                     }
@@ -357,12 +295,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const integer j = j0 + n_j * V;
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv result = acc0[n_j][t];
-            put(&delta_Y[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, V)), j_first - j, V);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
+            const realv result = acc0[t][n_j];
+            put(&delta_Y[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 + (j * H0 + y0) * H1 + y1], H0 * H1, imin(V, J - j))), j_first - j, imin(V, J - j));
         }
     }
 }
@@ -430,21 +368,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                         }
                     }
                 }
-                for (; x1 < x1_end; ++x1) {
+                if (x1 < x1_end) {
+                    const integer count = x1_end - x1;
                     realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                        Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, k1 == 1 ? V : count);
                     }
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                         const integer i = i0 + n_i;
-                        const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                        const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const integer j = j0 + n_j;
-                            acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                            acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                         }
                     }
                 }
@@ -472,21 +411,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                         }
                     }
                 }
-                for (; x1 < x1_end; ++x1) {
+                if (x1 < x1_end) {
+                    const integer count = x1_end - x1;
                     realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        Y_0[n_j] = (realv)(Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                        Y_0[n_j] = lanes(&Y[t * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, k1 == 1 ? V : count);
                     }
 #pragma unroll
                     for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                         const integer i = i0 + n_i;
-                        const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                        const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const integer j = j0 + n_j;
-                            acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                            acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                         }
                     }
                 }
@@ -586,14 +526,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     }
                 }
             }
-            for (; x1 < x1_end; ++x1) {
+            if (x1 < x1_end) {
+                const integer count = x1_end - x1;
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                        Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, k1 == 1 ? V : count);
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -602,7 +543,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer i = i0 + n_i;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                        delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                     }
                 }
 #pragma unroll
@@ -613,7 +554,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         const integer j = j0 + n_j;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                            acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                         }
                     }
                 }
@@ -656,14 +597,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     }
                 }
             }
-            for (; x1 < x1_end; ++x1) {
+            if (x1 < x1_end) {
+                const integer count = x1_end - x1;
                 realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                 for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1]);
+                        Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 + (j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1], k1, k1 == 1 ? V : count);
                     }
                 }
                 realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -672,7 +614,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer i = i0 + n_i;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
+                        delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                     }
                 }
 #pragma unroll
@@ -683,7 +625,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         const integer j = j0 + n_j;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                            acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                         }
                     }
                 }
@@ -733,9 +675,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                 const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
                 acc0 += delta_Z_0;
             }
-            for (; x1 < X1; ++x1) {
-                const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                acc0 += only_first((realv)(delta_Z_0));
+            if (x1 < X1) {
+                const integer count = X1 - x1;
+                const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+                acc0 += first((realv)(delta_Z_0), count);
             }
         }
     }
@@ -774,11 +717,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
                 acc0[t] += delta_Z_0;
             }
         }
-        for (; x1 < X1; ++x1) {
+        if (x1 < X1) {
+            const integer count = X1 - x1;
 #pragma unroll
             for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1]);
-                acc0[t] += only_first((realv)(delta_Z_0));
+                const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 * X1 + (i * X0 + x0) * X1 + x1], 1, V);
+                acc0[t] += first((realv)(delta_Z_0), count);
             }
         }
     }

@@ -14,7 +14,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -23,8 +23,9 @@
     && defined(SIZE_gcd1) && defined(SIZE_gcd2) && defined(SIZE_inverse0) && defined(SIZE_inverse1) \
     && defined(SIZE_inverse2) && defined(SIZE_k0) && defined(SIZE_k1) && defined(SIZE_k2) && defined(SIZE_p0) \
     && defined(SIZE_p1) && defined(SIZE_p2) \
-    && defined(TILE_forward_Z_i) && defined(TILE_forward_Z_x2) && defined(TILE_forward_Z_t) \
-    && defined(TILE_delta_Y_j) && defined(TILE_delta_Y_t) \
+    && defined(TILE_forward_Z_x2) && defined(TILE_forward_Z_t) && defined(TILE_forward_Z_i) \
+    && defined(PACKED_forward_Z) \
+    && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) && defined(PACKED_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) \
@@ -37,59 +38,6 @@ enum { H0 = SIZE_H0, H1 = SIZE_H1, H2 = SIZE_H2, I = SIZE_I, J = SIZE_J, M0 = SI
 //     p2]*w[i, j, u0, u1, u2] if 0 <= d0*u0 + k0*x0 - p0 < H0 and 0 <= d1*u1 + k1*x1 - p1 < H1 and 0 <=
 //     d2*u2 + k2*x2 - p2 < H2) + b[i]
 // at most 2 * I * X0 * X1 * X2 * J * M0 * M1 * M2 + 2 * I * X0 * X1 * X2 operations per sample
-static void forward_Z_point(const integer t, const integer i, const integer x0, const integer x1, const integer x2,
-    __global const REAL *restrict Y,
-    __global const REAL *restrict w,
-    __global const REAL *restrict b,
-    __global REAL *restrict Z,
-    __global REAL *z_out,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2)));
-    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
-    if (u2_begin == 0 && u2_end == M2) {
-        for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    for (integer u2 = 0; u2 < M2; ++u2) {
-                        const realv Y_0 = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
-                        const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
-                        acc0 += Y_0 * w_1;
-                    }
-                }
-            }
-        }
-    } else {
-        for (integer j = 0; j < J; ++j) {
-            const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
-            const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
-            for (integer u0 = u0_begin; u0 < u0_end; ++u0) {
-                const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
-                const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
-                for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
-                        const realv Y_0 = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
-                        const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
-                        acc0 += Y_0 * w_1;
-                    }
-                }
-            }
-        }
-    }
-    const REAL b_r0 = b[i];
-    const realv result = b_r0 + acc0;
-#if STORE_Z
-    z_out[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2] = FIRST(result);
-#endif
-    Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2] = FIRST(PHI(result));
-}
 static integer forward_Z_u2_begin(integer x2) { return (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2))); }
 static integer forward_Z_u2_end(integer x2) { return (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1)); }
 static void forward_Z_item(const integer g0, const integer g1, const integer g2,
@@ -107,39 +55,25 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
     id /= X1;
     const integer x0 = id;
     integer tile = g2;
-    const integer x2_first = tile % ((X2 + (TILE_forward_Z_x2 * V) - 1) / (TILE_forward_Z_x2 * V)) * (TILE_forward_Z_x2 * V);
-    tile /= ((X2 + (TILE_forward_Z_x2 * V) - 1) / (TILE_forward_Z_x2 * V));
-    const integer i_first = tile * TILE_forward_Z_i;
-    const integer i0 = imin(i_first, I - TILE_forward_Z_i);
-    const integer x20 = imin(x2_first, X2 - (TILE_forward_Z_x2 * V));
-    const integer x2 = x20;
-    const int differ = X2 < TILE_forward_Z_x2 * V
-        || forward_Z_u2_begin(x20) != forward_Z_u2_begin(x20 + TILE_forward_Z_x2 * V - 1)
-        || forward_Z_u2_end(x20) != forward_Z_u2_end(x20 + TILE_forward_Z_x2 * V - 1);
-    if (differ) {
-        for (integer i = i_first; i < imin(i_first + TILE_forward_Z_i, I); ++i) {
-            for (integer x2 = x2_first; x2 < imin(x2_first + (TILE_forward_Z_x2 * V), X2); ++x2) {
-                for (integer t = t0; t < t0 + TILE_forward_Z_t; ++t) {
-                    forward_Z_point(t, i, x0, x1, x2, Y, w, b, Z, z_out, vectors, VECTORS_PER_BLOCK);
-                }
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_forward_Z_i][TILE_forward_Z_x2][TILE_forward_Z_t];
+    const integer x2_first = tile % ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2) * TILE_forward_Z_x2;
+    tile /= ((X2 + TILE_forward_Z_x2 - 1) / TILE_forward_Z_x2);
+    const integer i_first = tile * (TILE_forward_Z_i * V);
+    const integer i0 = imin(i_first, ((I + V - 1) / V - TILE_forward_Z_i) * V);
+    const integer x20 = imin(x2_first, X2 - TILE_forward_Z_x2);
+    realv acc0[TILE_forward_Z_x2][TILE_forward_Z_t][TILE_forward_Z_i];
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+    for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
 #pragma unroll
-        for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                acc0[n_i][n_x2][t] = (realv)(0.0);
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                acc0[n_x2][t][n_i] = (realv)(0.0);
             }
         }
     }
-    const integer u2_begin = (ceildiv(p2, d2) <= 0 ? 0 : imax(0, ceildiv(p2 - k2 * x2, d2)));
-    const integer u2_end = (floordiv(H2 + p2 - 1 - k2 * (X2 - 1), d2) + 1 >= M2 ? M2 : imin(M2, floordiv(H2 + p2 - k2 * x2 - 1, d2) + 1));
-    if (u2_begin == 0 && u2_end == M2) {
+    const integer u2_all = imax(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
+    const integer u2_all_end = imin(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
+    if (u2_all <= 0 && u2_all_end >= M2) {
         for (integer j = 0; j < J; ++j) {
             const integer u0_begin = (ceildiv(p0, d0) <= 0 ? 0 : imax(0, ceildiv(p0 - k0 * x0, d0)));
             const integer u0_end = (floordiv(H0 + p0 - 1 - k0 * (X0 - 1), d0) + 1 >= M0 ? M0 : imin(M0, floordiv(H0 + p0 - k0 * x0 - 1, d0) + 1));
@@ -148,25 +82,22 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
                     for (integer u2 = 0; u2 < M2; ++u2) {
-                        realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
-#pragma unroll
-                        for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                            const integer x2 = x20 + n_x2 * V;
-#pragma unroll
-                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                Y_0[n_x2][t] = lanes(&Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, V);
-                            }
-                        }
+                        realv w_1[TILE_forward_Z_i];
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                            const integer i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
+                            const integer i = i0 + n_i * V;
+                            w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 * M2 + (((j * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], J * M0 * M1 * M2, imin(V, I - i));
+                        }
 #pragma unroll
-                            for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                                const integer x2 = x20 + n_x2 * V;
+                        for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                            const integer x2 = x20 + n_x2;
 #pragma unroll
-                                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                    acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2];
+#pragma unroll
+                                for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                    const integer i = i0 + n_i * V;
+                                    acc0[n_x2][t][n_i] += Y_0 * w_1[n_i];
                                 }
                             }
                         }
@@ -182,26 +113,79 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
                 const integer u1_begin = (ceildiv(p1, d1) <= 0 ? 0 : imax(0, ceildiv(p1 - k1 * x1, d1)));
                 const integer u1_end = (floordiv(H1 + p1 - 1 - k1 * (X1 - 1), d1) + 1 >= M1 ? M1 : imin(M1, floordiv(H1 + p1 - k1 * x1 - 1, d1) + 1));
                 for (integer u1 = u1_begin; u1 < u1_end; ++u1) {
-                    for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
-                        realv Y_0[TILE_forward_Z_x2][TILE_forward_Z_t];
+                    {
+                        const integer u2_begin = imin(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
+                        const integer u2_end = imin(imax(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1)), imax(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1)));
+                        for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
+                            realv w_1[TILE_forward_Z_i];
 #pragma unroll
-                        for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                            const integer x2 = x20 + n_x2 * V;
-#pragma unroll
-                            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                Y_0[n_x2][t] = lanes(&Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, V);
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 * M2 + (((j * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], J * M0 * M1 * M2, imin(V, I - i));
                             }
-                        }
-#pragma unroll
-                        for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-                            const integer i = i0 + n_i;
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
 #pragma unroll
                             for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-                                const integer x2 = x20 + n_x2 * V;
+                                const integer x2 = x20 + n_x2;
+                                if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
 #pragma unroll
                                 for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                                    acc0[n_i][n_x2][t] += Y_0[n_x2][t] * w_1;
+                                    const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2];
+#pragma unroll
+                                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                        const integer i = i0 + n_i * V;
+                                        acc0[n_x2][t][n_i] += Y_0 * w_1[n_i];
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    {
+                        const integer u2_begin = imax(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1));
+                        const integer u2_end = imin(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
+                        for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
+                            realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 * M2 + (((j * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], J * M0 * M1 * M2, imin(V, I - i));
+                            }
+#pragma unroll
+                            for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                                const integer x2 = x20 + n_x2;
+#pragma unroll
+                                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                    const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2];
+#pragma unroll
+                                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                        const integer i = i0 + n_i * V;
+                                        acc0[n_x2][t][n_i] += Y_0 * w_1[n_i];
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    {
+                        const integer u2_begin = imax(imax(forward_Z_u2_begin(x20), forward_Z_u2_begin(x20 + TILE_forward_Z_x2 - 1)), imin(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1)));
+                        const integer u2_end = imax(forward_Z_u2_end(x20), forward_Z_u2_end(x20 + TILE_forward_Z_x2 - 1));
+                        for (integer u2 = u2_begin; u2 < u2_end; ++u2) {
+                            realv w_1[TILE_forward_Z_i];
+#pragma unroll
+                            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                const integer i = i0 + n_i * V;
+                                w_1[n_i] = PACKED_forward_Z ? LOAD(&w[i * J * M0 * M1 * M2 + (((j * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], J * M0 * M1 * M2, imin(V, I - i));
+                            }
+#pragma unroll
+                            for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+                                const integer x2 = x20 + n_x2;
+                                if (u2 < forward_Z_u2_begin(x2) || u2 >= forward_Z_u2_end(x2)) continue;
+#pragma unroll
+                                for (integer t = 0; t < TILE_forward_Z_t; ++t) {
+                                    const REAL Y_0 = Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2];
+#pragma unroll
+                                    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                                        const integer i = i0 + n_i * V;
+                                        acc0[n_x2][t][n_i] += Y_0 * w_1[n_i];
+                                    }
                                 }
                             }
                         }
@@ -211,20 +195,20 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
-        const integer i = i0 + n_i;
-        if (i < i_first) continue;
+    for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
+        const integer x2 = x20 + n_x2;
+        if (x2 < x2_first) continue;
 #pragma unroll
-        for (integer n_x2 = 0; n_x2 < TILE_forward_Z_x2; ++n_x2) {
-            const integer x2 = x20 + n_x2 * V;
+        for (integer t = 0; t < TILE_forward_Z_t; ++t) {
 #pragma unroll
-            for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                const REAL b_r0 = b[i];
-                const realv result = b_r0 + acc0[n_i][n_x2][t];
+            for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
+                const integer i = i0 + n_i * V;
+                const realv b_r0 = lanes(&b[i], 1, imin(V, I - i));
+                const realv result = b_r0 + acc0[n_x2][t][n_i];
 #if STORE_Z
-                put(&z_out[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, result, x2_first - x2, V);
+                put(&z_out[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], X0 * X1 * X2, result, i_first - i, imin(V, I - i));
 #endif
-                put(&Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, PHI(result), x2_first - x2, V);
+                put(&Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], X0 * X1 * X2, PHI(result), i_first - i, imin(V, I - i));
             }
         }
     }
@@ -245,62 +229,6 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     (p0 + y0 - d0*u0) % k0 == 0 and (p1 + y1 - d1*u1) % k1 == 0 and (p2 + y2 - d2*u2) % k2 == 0 and 0 <=
 //     x0 < X0 and 0 <= x1 < X1 and 0 <= x2 < X2
 // at most 2 * J * H0 * H1 * H2 * I * M0 * M1 * M2 + J * H0 * H1 * H2 operations per sample
-static void delta_Y_point(const integer t, const integer j, const integer y0, const integer y1, const integer y2,
-    __global const REAL *restrict w,
-    __global const REAL *restrict delta_Z,
-    __global REAL *restrict delta_Y,
-    __global const REAL *below,
-    const int vectors,
-    const int VECTORS_PER_BLOCK)
-{
-    realv acc0;
-    acc0 = (realv)(0.0);
-    if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : imin(M2, floordiv(p2 + y2, d2) + 1));
-        if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
-            for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
-                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        for (integer u2 = 0; u2 < M2; ++u2) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
-                            acc0 += delta_Z_0 * w_1;
-                        }
-                    }
-                }
-            }
-        } else {
-            for (integer i = 0; i < I; ++i) {
-                const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-                const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
-                    const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
-                    for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                            const REAL w_1 = w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2];
-                            acc0 += delta_Z_0 * w_1;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    const realv result = acc0;
-    delta_Y[t * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2] = FIRST(result * DPHI((realv)(below[t * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2])));
-}
 static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
@@ -317,23 +245,13 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     id /= H1;
     const integer y0 = id;
     const integer j_first = g2 * (TILE_delta_Y_j * V);
-    const integer j0 = imin(j_first, J - (TILE_delta_Y_j * V));
-    const integer j = j0;
-    const int differ = J < TILE_delta_Y_j * V;
-    if (differ) {
-        for (integer j = j_first; j < imin(j_first + (TILE_delta_Y_j * V), J); ++j) {
-            for (integer t = t0; t < t0 + TILE_delta_Y_t; ++t) {
-                delta_Y_point(t, j, y0, y1, y2, w, delta_Z, delta_Y, below, vectors, VECTORS_PER_BLOCK);
-            }
-        }
-        return;
-    }
-    realv acc0[TILE_delta_Y_j][TILE_delta_Y_t];
+    const integer j0 = imin(j_first, ((J + V - 1) / V - TILE_delta_Y_j) * V);
+    realv acc0[TILE_delta_Y_t][TILE_delta_Y_j];
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            acc0[n_j][t] = (realv)(0.0);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            acc0[t][n_j] = (realv)(0.0);
         }
     }
     if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
@@ -351,18 +269,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = 0; u2 < M2; ++u2) {
                             const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                            }
+                            realv w_1[TILE_delta_Y_j];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                                 const integer j = j0 + n_j * V;
-                                const realv w_1 = lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, V);
+                                w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
+                            }
 #pragma unroll
-                                for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                    acc0[n_j][t] += delta_Z_0[t] * w_1;
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                                 }
                             }
                         }
@@ -381,18 +300,19 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
                             const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            realv delta_Z_0[TILE_delta_Y_t];
-#pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                delta_Z_0[t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                            }
+                            realv w_1[TILE_delta_Y_j];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                                 const integer j = j0 + n_j * V;
-                                const realv w_1 = lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, V);
+                                w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
+                            }
 #pragma unroll
-                                for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                    acc0[n_j][t] += delta_Z_0[t] * w_1;
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    acc0[t][n_j] += delta_Z_0 * w_1[n_j];
                                 }
                             }
                         }
@@ -402,12 +322,12 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-        const integer j = j0 + n_j * V;
+    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
 #pragma unroll
-        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-            const realv result = acc0[n_j][t];
-            put(&delta_Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, V)), j_first - j, V);
+        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+            const integer j = j0 + n_j * V;
+            const realv result = acc0[t][n_j];
+            put(&delta_Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, imin(V, J - j))), j_first - j, imin(V, J - j));
         }
     }
 }
@@ -481,21 +401,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                             }
                         }
                     }
-                    for (; x2 < x2_end; ++x2) {
+                    if (x2 < x2_end) {
+                        const integer count = x2_end - x2;
                         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const integer j = j0 + n_j;
-                            Y_0[n_j] = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
+                            Y_0[n_j] = lanes(&Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         }
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                             const integer i = i0 + n_i;
-                            const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
+                            const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const integer j = j0 + n_j;
-                                acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                                acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                             }
                         }
                     }
@@ -527,21 +448,22 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                             }
                         }
                     }
-                    for (; x2 < x2_end; ++x2) {
+                    if (x2 < x2_end) {
+                        const integer count = x2_end - x2;
                         realv Y_0[TILE_gradient_w_j];
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                             const integer j = j0 + n_j;
-                            Y_0[n_j] = (realv)(Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
+                            Y_0[n_j] = lanes(&Y[t * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         }
 #pragma unroll
                         for (integer n_i = 0; n_i < TILE_gradient_w_i; ++n_i) {
                             const integer i = i0 + n_i;
-                            const realv delta_Z_1 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
+                            const realv delta_Z_1 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const integer j = j0 + n_j;
-                                acc0[n_i][n_j] += only_first((realv)(Y_0[n_j] * delta_Z_1));
+                                acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
                             }
                         }
                     }
@@ -648,14 +570,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         }
                     }
                 }
-                for (; x2 < x2_end; ++x2) {
+                if (x2 < x2_end) {
+                    const integer count = x2_end - x2;
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
+                            Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         }
                     }
                     realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -664,7 +587,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         const integer i = i0 + n_i;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
+                            delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
                         }
                     }
 #pragma unroll
@@ -675,7 +598,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                             const integer j = j0 + n_j;
 #pragma unroll
                             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                                acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                                acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                             }
                         }
                     }
@@ -722,14 +645,15 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         }
                     }
                 }
-                for (; x2 < x2_end; ++x2) {
+                if (x2 < x2_end) {
+                    const integer count = x2_end - x2;
                     realv Y_0[TILE_samplegradient_w_j][TILE_samplegradient_w_t];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_samplegradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            Y_0[n_j][t] = (realv)(Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2]);
+                            Y_0[n_j][t] = lanes(&Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + d0 * u0 + k0 * x0 - p0) * H1 + d1 * u1 + k1 * x1 - p1) * H2 + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         }
                     }
                     realv delta_Z_1[TILE_samplegradient_w_i][TILE_samplegradient_w_t];
@@ -738,7 +662,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         const integer i = i0 + n_i;
 #pragma unroll
                         for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                            delta_Z_1[n_i][t] = (realv)(delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
+                            delta_Z_1[n_i][t] = lanes(&delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
                         }
                     }
 #pragma unroll
@@ -749,7 +673,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                             const integer j = j0 + n_j;
 #pragma unroll
                             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                                acc0[n_i][n_j][t] += only_first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]));
+                                acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                             }
                         }
                     }
@@ -801,9 +725,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                     const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
                     acc0 += delta_Z_0;
                 }
-                for (; x2 < X2; ++x2) {
-                    const realv delta_Z_0 = (realv)(delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                    acc0 += only_first((realv)(delta_Z_0));
+                if (x2 < X2) {
+                    const integer count = X2 - x2;
+                    const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
+                    acc0 += first((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -844,11 +769,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
                     acc0[t] += delta_Z_0;
                 }
             }
-            for (; x2 < X2; ++x2) {
+            if (x2 < X2) {
+                const integer count = X2 - x2;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                    const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                    acc0[t] += only_first((realv)(delta_Z_0));
+                    const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
+                    acc0[t] += first((realv)(delta_Z_0), count);
                 }
             }
         }

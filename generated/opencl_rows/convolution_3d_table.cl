@@ -17,7 +17,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -280,10 +280,11 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                         const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
                         acc0 += Y_0 * delta_Z_1;
                     }
-                    for (; x2 < x2_end; ++x2) {
-                        const realv Y_0 = (realv)(Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
-                        const realv delta_Z_1 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
-                        acc0 += only_first((realv)(Y_0 * delta_Z_1));
+                    if (x2 < x2_end) {
+                        const integer count = x2_end - x2;
+                        const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
+                        const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
+                        acc0 += first((realv)(Y_0 * delta_Z_1), count);
                     }
                 }
             }
@@ -351,12 +352,13 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                         acc0[t] += Y_0 * delta_Z_1;
                     }
                 }
-                for (; x2 < x2_end; ++x2) {
+                if (x2 < x2_end) {
+                    const integer count = x2_end - x2;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        const realv Y_0 = (realv)(Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2]);
-                        const realv delta_Z_1 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
-                        acc0[t] += only_first((realv)(Y_0 * delta_Z_1));
+                        const realv Y_0 = lanes(&Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
+                        const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
+                        acc0[t] += first((realv)(Y_0 * delta_Z_1), count);
                     }
                 }
             }
@@ -401,9 +403,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                     const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
                     acc0 += delta_Z_0;
                 }
-                for (; x2 < x2_end; ++x2) {
-                    const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2]);
-                    acc0 += only_first((realv)(delta_Z_0));
+                if (x2 < x2_end) {
+                    const integer count = x2_end - x2;
+                    const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
+                    acc0 += first((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -449,11 +452,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
                     acc0[t] += delta_Z_0;
                 }
             }
-            for (; x2 < x2_end; ++x2) {
+            if (x2 < x2_end) {
+                const integer count = x2_end - x2;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                    const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2]);
-                    acc0[t] += only_first((realv)(delta_Z_0));
+                    const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
+                    acc0[t] += first((realv)(delta_Z_0), count);
                 }
             }
         }

@@ -9,7 +9,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -60,19 +60,20 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    for (; j < J; ++j) {
+    if (j < J) {
+        const integer count = J - j;
         realv Y_0[TILE_forward_Z_t];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-            Y_0[t] = (realv)(Y[(t0 + t) * J + j]);
+            Y_0[t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_forward_Z_i; ++n_i) {
             const integer i = i0 + n_i;
-            const REAL a_1 = a[i * J + j];
+            const realv a_1 = lanes(&a[i * J + j], 1, V);
 #pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                acc0[n_i][t] += only_first((realv)(Y_0[t] * a_1));
+                acc0[n_i][t] += first((realv)(Y_0[t] * a_1), count);
             }
         }
     }

@@ -7,7 +7,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) \
@@ -57,12 +57,13 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_linear_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -167,12 +168,13 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
             acc0[t] += softplus(Z_0) - T_1 * Z_0;
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
-            const realv Z_0 = (realv)(Z[(t0 + t) * N + n]);
-            const realv T_1 = (realv)(T[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(softplus(Z_0) - T_1 * Z_0));
+            const realv Z_0 = lanes(&Z[(t0 + t) * N + n], 1, V);
+            const realv T_1 = lanes(&T[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(softplus(Z_0) - T_1 * Z_0), count);
         }
     }
 #pragma unroll
@@ -277,12 +279,13 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_tanh_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -387,12 +390,13 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -497,12 +501,13 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_relu_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -607,12 +612,13 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -717,12 +723,13 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_softplus_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -827,12 +834,13 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_elu_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll
@@ -937,12 +945,13 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
             acc0[t] += -xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0);
         }
     }
-    for (; n < N; ++n) {
+    if (n < N) {
+        const integer count = N - n;
 #pragma unroll
         for (integer t = 0; t < TILE_value_gelu_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * N + n]);
-            const realv Y_1 = (realv)(Y[(t0 + t) * N + n]);
-            acc0[t] += only_first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)));
+            const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
+            const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
+            acc0[t] += first((realv)(-xlogy(T_0, Y_1) - xlogy(-T_0 + 1.0, -Y_1 + 1.0)), count);
         }
     }
 #pragma unroll

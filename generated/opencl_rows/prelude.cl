@@ -55,12 +55,31 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #define STORE(v, p) CAT(vstore, V)(v, 0, p)
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
-static realv only_first(realv v) { realv r = (realv)(0.0); LANE(r, 0) = FIRST(v); return r; }
+#if V == 1
+static realv first(realv v, integer count) { return v; }
+#else
+#define NUMBERS2 0, 1
+#define NUMBERS4 NUMBERS2, 2, 3
+#define NUMBERS8 NUMBERS4, 4, 5, 6, 7
+#define NUMBERS16 NUMBERS8, 8, 9, 10, 11, 12, 13, 14, 15
+// The first `count` lanes, and 0 in the others.
+static realv first(realv v, integer count)
+{
+    return ((realv)(CAT(NUMBERS, V)) < (realv)((REAL)count)) ? v : (realv)(0.0);
+}
+#endif
 // The first `count` of V numbers that are `step` apart; the other lanes are 0.
 static realv lanes(__global const REAL *p, integer step, integer count)
 {
     if (step == 1 && count == V) return LOAD(p);
     realv v = (realv)(0.0);
+    if (count == V) {
+#pragma unroll
+        for (integer n = 0; n < V; ++n) {
+            LANE(v, n) = p[n * step];
+        }
+        return v;
+    }
 #pragma unroll
     for (integer n = 0; n < V; ++n) {
         if (n < count) LANE(v, n) = p[n * step];
@@ -74,9 +93,33 @@ static void put(__global REAL *p, integer step, realv v, integer from, integer t
         STORE(v, p);
         return;
     }
+    if (from <= 0 && to == V) {
+#pragma unroll
+        for (integer n = 0; n < V; ++n) {
+            p[n * step] = LANE(v, n);
+        }
+        return;
+    }
 #pragma unroll
     for (integer n = 0; n < V; ++n) {
         if (n >= from && n < to) p[n * step] = LANE(v, n);
+    }
+}
+// A parameter [outer, extent, inner] as [extent / V, outer, inner, V], 0 past its end: item g1 of outer * extent / V.
+static void pack_item(const integer g0, const integer g1, const integer g2,
+    __global const REAL *restrict plain,
+    __global REAL *restrict packed,
+    const int vectors,
+    const int VECTORS_PER_BLOCK,
+    const int outer,
+    const int extent,
+    const int inner)
+{
+    const integer entry = g1 / outer * V;
+    const integer count = imin(V, extent - entry);
+    __global const REAL *from = plain + (g1 % outer * extent + entry) * inner;
+    for (integer n = 0; n < inner; ++n) {
+        STORE(lanes(from + n, inner, count), packed + (g1 * inner + n) * V);
     }
 }
 

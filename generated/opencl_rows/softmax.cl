@@ -8,7 +8,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -72,19 +72,20 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
             }
         }
     }
-    for (; j < J; ++j) {
+    if (j < J) {
+        const integer count = J - j;
         realv Y_0[TILE_forward_A_t];
 #pragma unroll
         for (integer t = 0; t < TILE_forward_A_t; ++t) {
-            Y_0[t] = (realv)(Y[(t0 + t) * J + j]);
+            Y_0[t] = lanes(&Y[(t0 + t) * J + j], 1, V);
         }
 #pragma unroll
         for (integer n_i = 0; n_i < TILE_forward_A_i; ++n_i) {
             const integer i = i0 + n_i;
-            const REAL w_1 = w[i * J + j];
+            const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
             for (integer t = 0; t < TILE_forward_A_t; ++t) {
-                acc0[n_i][t] += only_first((realv)(Y_0[t] * w_1));
+                acc0[n_i][t] += first((realv)(Y_0[t] * w_1), count);
             }
         }
     }
@@ -234,11 +235,12 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
             acc0[t] += E_0;
         }
     }
-    for (; k < I; ++k) {
+    if (k < I) {
+        const integer count = I - k;
 #pragma unroll
         for (integer t = 0; t < TILE_forward_S_t; ++t) {
-            const realv E_0 = (realv)(E[(t0 + t) * I + k]);
-            acc0[t] += only_first((realv)(E_0));
+            const realv E_0 = lanes(&E[(t0 + t) * I + k], 1, V);
+            acc0[t] += first((realv)(E_0), count);
         }
     }
 #pragma unroll
@@ -345,13 +347,14 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
             acc0[t] -= E_0 * delta_Z_1 / (S_2 * S_2);
         }
     }
-    for (; i < I; ++i) {
+    if (i < I) {
+        const integer count = I - i;
 #pragma unroll
         for (integer t = 0; t < TILE_delta_S_t; ++t) {
-            const realv E_0 = (realv)(E[(t0 + t) * I + i]);
-            const realv delta_Z_1 = (realv)(delta_Z[(t0 + t) * I + i]);
+            const realv E_0 = lanes(&E[(t0 + t) * I + i], 1, V);
+            const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             const realv S_2 = (realv)(S[t0 + t]);
-            acc0[t] += only_first((realv)(-E_0 * delta_Z_1 / (S_2 * S_2)));
+            acc0[t] += first((realv)(-E_0 * delta_Z_1 / (S_2 * S_2)), count);
         }
     }
 #pragma unroll
@@ -867,12 +870,13 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
             acc0[t] += (T_0 - Z_1) * (T_0 - Z_1) / 2.0;
         }
     }
-    for (; i < I; ++i) {
+    if (i < I) {
+        const integer count = I - i;
 #pragma unroll
         for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * I + i]);
-            const realv Z_1 = (realv)(Z[(t0 + t) * I + i]);
-            acc0[t] += only_first((realv)((T_0 - Z_1) * (T_0 - Z_1) / 2.0));
+            const realv T_0 = lanes(&T[(t0 + t) * I + i], 1, V);
+            const realv Z_1 = lanes(&Z[(t0 + t) * I + i], 1, V);
+            acc0[t] += first((realv)((T_0 - Z_1) * (T_0 - Z_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -1016,14 +1020,15 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
             acc0[t] += T_0 * (m_1 + log(S_2) - A_3);
         }
     }
-    for (; i < I; ++i) {
+    if (i < I) {
+        const integer count = I - i;
 #pragma unroll
         for (integer t = 0; t < TILE_head_ce_value_t; ++t) {
-            const realv T_0 = (realv)(T[(t0 + t) * I + i]);
+            const realv T_0 = lanes(&T[(t0 + t) * I + i], 1, V);
             const realv m_1 = (realv)(m[t0 + t]);
             const realv S_2 = (realv)(S[t0 + t]);
-            const realv A_3 = (realv)(A[(t0 + t) * I + i]);
-            acc0[t] += only_first((realv)(T_0 * (m_1 + log(S_2) - A_3)));
+            const realv A_3 = lanes(&A[(t0 + t) * I + i], 1, V);
+            acc0[t] += first((realv)(T_0 * (m_1 + log(S_2) - A_3)), count);
         }
     }
 #pragma unroll

@@ -11,7 +11,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
+#include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_J) && defined(SIZE_K0) \
@@ -338,9 +338,10 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                     const realv delta_Z_0 = lanes(&delta_Z[t * J * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
                     acc0 += delta_Z_0;
                 }
-                for (; x2 < X2; ++x2) {
-                    const realv delta_Z_0 = (realv)(delta_Z[t * J * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                    acc0 += only_first((realv)(delta_Z_0));
+                if (x2 < X2) {
+                    const integer count = X2 - x2;
+                    const realv delta_Z_0 = lanes(&delta_Z[t * J * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
+                    acc0 += first((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -381,11 +382,12 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
                     acc0[t] += delta_Z_0;
                 }
             }
-            for (; x2 < X2; ++x2) {
+            if (x2 < X2) {
+                const integer count = X2 - x2;
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
-                    const realv delta_Z_0 = (realv)(delta_Z[(t0 + t) * J * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2]);
-                    acc0[t] += only_first((realv)(delta_Z_0));
+                    const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * J * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
+                    acc0[t] += first((realv)(delta_Z_0), count);
                 }
             }
         }

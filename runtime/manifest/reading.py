@@ -22,6 +22,7 @@ from .records import (
     LoopSplitInfo,
     LossInfo,
     Manifest,
+    PackedInfo,
     SizeInfo,
     SmallestOfRows,
     TensorInfo,
@@ -108,7 +109,18 @@ def _launch(record: Mapping[str, Any]) -> LaunchInfo:
         else CacheTileInfo(str(cache_tile["macro"]), str(cache_tile["iterations"])),
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
         tuple(tuple(axes) for axes in record.get("sums", ())),
+        _packed(record.get("packed")),
     )
+
+
+def _packed(record: Mapping[str, Any] | None) -> PackedInfo | None:
+    if record is None:
+        return None
+    tensors = {}
+    for name, extents in record["tensors"].items():
+        outer, extent, inner = map(str, extents)
+        tensors[name] = (outer, extent, inner)
+    return PackedInfo(str(record["macro"]), tensors)
 
 
 def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:

@@ -129,6 +129,18 @@ class LocalInfo:
 
 
 @dataclass(frozen=True)
+class PackedInfo:
+    """Parameters that a pass may copy into the order of the lanes.
+
+    ``macro``: whether they are.
+    ``tensors``: for each, the extents outside of the packed index, its own, and those inside of it.
+    """
+
+    macro: str
+    tensors: Mapping[str, tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
 class CacheTileInfo:
     """A cache tile, whose points follow one another in each iteration of the outermost loop.
 
@@ -183,6 +195,7 @@ class LaunchInfo:
     ``local``: what of the parameters a work group may copy.
     ``cache_tile``: which of the tiles is a cache tile.
     ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
+    ``packed``: what of the parameters may be packed along the axis of the lanes.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -201,6 +214,7 @@ class LaunchInfo:
     cache_tile: CacheTileInfo | None = None
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[str, ...], ...] = ()
+    packed: PackedInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -318,6 +332,11 @@ class KernelInfo:
     def sums(self) -> tuple[tuple[str, ...], ...]:
         """``LaunchInfo.sums`` of its layout."""
         return self.launch.sums
+
+    @property
+    def packed(self) -> PackedInfo | None:
+        """``LaunchInfo.packed`` of its layout."""
+        return self.launch.packed
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,16 @@ from ..program.program import Program, Unit
 from .device import device as devices
 from .device.caches import core_cache
 from .executor import OpenCLExecutor
-from .launch.fused import Blocking, Fusion, InBlocks, blocking, fusible, sample_outer_blocking
+from .launch.fused import (
+    FEW_BLOCKS,
+    WORTH_A_LAUNCH,
+    Blocking,
+    Fusion,
+    InBlocks,
+    blocking,
+    fusible,
+    sample_outer_blocking,
+)
 from .launch.grouped import Grouping, InGroups, groupable
 from .launch.launch import work_group
 from .launch.launcher import Launcher
@@ -219,7 +229,9 @@ class OpenCLBackend:
             self._sample_outer_blocking(dtype, capacity),
         )
         plan = self.sample_outer_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
-        return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items)
+        few = -(-capacity // blocks.samples) < FEW_BLOCKS * machine.work_items
+        spread = WORTH_A_LAUNCH * machine.work_items if few else inf
+        return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items, spread=spread)
 
     def sample_outer_plan(
         self, units: Sequence[Unit], dtype: str, samples: int, configs: KernelConfigs

@@ -34,6 +34,7 @@ from .device import device as devices
 from .launch.calls import partial_sums_key
 from .launch.launcher import Launcher
 from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
+from .launch.packing import PACK, with_packing
 from .passes import PassKind
 from .pending import OpenCLPending
 from .single import BoundPass, SingleStep
@@ -196,6 +197,8 @@ class OpenCLExecutor:
         """Runs a pass step by step, waiting for each; yields each step with what it wrote."""
         for one in self.single("loss", resident, request):
             event, argument = one.run(), one.step.writes
+            if one.step.kernel.role == PACK:
+                continue
             key, part = self._vectors.get(argument.key, (argument.key, slice(None)))
             region = one.where.get(key, one.frame)
             event = region.fetch([key], event)
@@ -284,7 +287,9 @@ class OpenCLExecutor:
             steps = pass_steps(self.program, request)
         else:
             steps = self.program.backward("delta", request.gradients, request.input_gradient)
-        return tuple(step.as_sample_outer() for step in steps) if self.sample_outer else steps
+        if not self.sample_outer:
+            return steps
+        return with_packing([step.as_sample_outer() for step in steps], self.plan)
 
     def _results(self, request: Request, gradients: Sequence[str]) -> list[str]:
         """The keys of all tensors that are read back.
@@ -301,7 +306,11 @@ class OpenCLExecutor:
         These are partial sums, and what the steps write that does not lie ``elsewhere``.
         """
         known = {*elsewhere, *BATCH_KEYS, *self._vectors}
-        counts = {key: self._count(key) for step in steps for key in step.use.writes if key not in known}
+        packed = {s.writes.key: s.writes.extent.units for s in steps if s.kernel.role == PACK}
+        known.update(packed)
+        counts = packed | {
+            key: self._count(key) for step in steps for key in step.use.writes if key not in known
+        }
         split = [(step, self.launcher.partial_sums(step)) for step in steps]
         return counts | {
             partial_sums_key(step): partial_sums * step.writes.extent.units

@@ -3,7 +3,8 @@
 A kernel that writes samples reads, of every tensor with samples, only the sample that it writes.  So a block
 of samples can go through all such kernels at once, whatever the other blocks do; this is a stage of kind
 "samples".  A kernel that sums over the samples must wait until all blocks have come so far; such kernels,
-which do not read one another, are a stage of kind "sums".
+which do not read one another, are a stage of kind "sums".  A stage of kind "spread" has a single kernel that
+writes samples, and whose work items are spread over all blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 from .program import Step
 
-Kind = Literal["samples", "sums"]
+Kind = Literal["samples", "spread", "sums"]
 
 
 @dataclass(frozen=True)

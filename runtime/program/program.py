@@ -95,7 +95,11 @@ class Argument:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call.  ``z`` receives Z (finish "phi"), ``factor`` holds f of dphi(f) (finish "dphi")."""
+    """One kernel call.
+
+    ``z`` receives Z (finish "phi"), ``factor`` holds f of dphi(f) (finish "dphi").
+    ``numbers``: what it takes besides tensors and sizes.
+    """
 
     unit: int
     kernel: KernelInfo
@@ -104,6 +108,7 @@ class Step:
     position: Argument | None = None
     z: str | None = None
     factor: Argument | None = None
+    numbers: tuple[int, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

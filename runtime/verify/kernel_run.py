@@ -231,9 +231,10 @@ class OpenCLRun:
         import pyopencl as cl
 
         from ..opencl.device import device as devices
+        from ..opencl.launch.memory import ROOM_BEHIND
 
         backend.require(dtype)
-        self.fixture, self.dtype, self.samples = fixture, np.dtype(dtype), samples
+        self.fixture, self.dtype, self.samples, self._behind = fixture, np.dtype(dtype), samples, ROOM_BEHIND
         self._cl, self._device, self._grouped, self._sample_outer = (
             cl,
             backend.device,
@@ -355,6 +356,6 @@ class OpenCLRun:
         key = PHI if name == self.fixture.output and not self.fixture.unit.store_z else name
         if key not in self._buffers:
             units, samples = self._shape(key)
-            size = max(1, units * (self._lanes if samples else 1)) * self.dtype.itemsize
+            size = (units * (self._lanes if samples else 1) + self._behind) * self.dtype.itemsize
             self._buffers[key] = self._cl.Buffer(self._context, self._cl.mem_flags.READ_WRITE, size)
         return self._buffers[key]

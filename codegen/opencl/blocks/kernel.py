@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ....derive.ir import (
     Axis,
@@ -80,6 +80,7 @@ class KernelText:
     local: tuple[tuple[str, str], ...] = ()
     group: GroupText | None = None
     lanes: LaneText | None = None
+    packed: Mapping[str, tuple[IntExpr, IntExpr, IntExpr]] = field(default_factory=dict)
 
     @property
     def local_macro(self) -> str:
@@ -128,9 +129,7 @@ class KernelWriter:
             # the last tile is moved back to end where the axis does: every point is inside, at a constant
             # distance from the first
             name = axis.name
-            lines.append(
-                f"const integer {name}0 = imin({name}_first, {bound(axis)} - {self.tile_width(axis)});"
-            )
+            lines.append(f"const integer {name}0 = imin({name}_first, {self.last_first(axis)});")
         for axis in plain:
             if names(axis.extent) or is_table(axis.extent):
                 lines.append(f"if ({axis.name} >= {integer(axis.extent)}) return;")
@@ -139,6 +138,10 @@ class KernelWriter:
     def tile_width(self, axis: Axis) -> str:
         """How many points of a tiled axis a work item computes."""
         return self.frame.tiles[axis.name].macro
+
+    def last_first(self, axis: Axis) -> str:
+        """The first point of the last tile of ``axis``, which ends where the axis does."""
+        return f"{bound(axis)} - {self.tile_width(axis)}"
 
     @staticmethod
     def _decode(

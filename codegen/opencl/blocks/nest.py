@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ....derive.ir import Call, Expr, Load, Loop, Nest, TableLoop, loads, names
 from ...passes.factor_out_invariants import together
 from ...tiling.tiling import Tile
-from .bounds import Bounds, Range, loop_lines, whole_loop
+from .bounds import Bounds, Range, Union, loop_lines, whole_loop
 from .frame import Frame, Line, counter
 from .local import copy_lines, local_or
 from .printer import integer
@@ -143,14 +143,26 @@ class NestWriter:
             pending.known.add(name)
         whole, cut = Text(), Text()
         self.loops(whole, number, nest, pending.copy(), cut=False if last else None)
-        bounding = {found.union.axis for found in varying if found.union is not None}
-        axes = [axis for axis in self.frame.inner if axis in bounding]
-        for axis in axes:
-            cut.open(self.frame.tile_loop(axis))
-        self.loops(cut, number, nest, pending.copy(), axes, cut=True if last else None)
+        self.cut(cut, number, nest, pending.copy(), varying, True if last else None)
         text.branch(
             " && ".join(test for found in varying for test in found.whole), [whole.closed(), cut.closed()]
         )
+
+    def cut(
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        pending: PendingStatements,
+        varying: Sequence[Range],
+        cut: bool | None,
+    ) -> None:
+        """The loops where bounds cut something off: points take turns along axes that bounds depend on."""
+        bounding = {found.union.axis for found in varying if found.union is not None}
+        axes = [axis for axis in self.frame.inner if axis in bounding]
+        for axis in axes:
+            text.open(self.frame.tile_loop(axis))
+        self.loops(text, number, nest, pending, axes, cut=cut)
 
     def _varying(self, number: int, nest: Nest) -> tuple[list[Range], bool]:
         """The ranges of loops whose bounds may cut something off, known before all loops; whether the
@@ -232,18 +244,27 @@ class NestWriter:
 
     # --------------------------------------------------------------------------------------------------- body
     def inside(
-        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        pending: PendingStatements,
+        axes: Sequence[str] = (),
+        guard: Union | None = None,
     ) -> None:
-        """What is inside all loops of the nest; ``axes`` of the tile have a point already."""
+        """What is inside all loops of the nest; see ``body_lines``."""
         pending.settle(text)
-        text.extend(self.body_lines(number, nest, axes))
+        text.extend(self.body_lines(number, nest, axes, guard))
 
-    def body_lines(self, number: int, nest: Nest, axes: Sequence[str] = ()) -> list[Line]:
+    def body_lines(
+        self, number: int, nest: Nest, axes: Sequence[str] = (), guard: Union | None = None
+    ) -> list[Line]:
         """Loads as far outside the tile as they can be, then the accumulation.
 
         ``axes``: those of the tile that have a point already.
+        ``guard``: bounds that some points of its axis may not be inside; these are left out.
         """
-        body = self._body(number, axes)
+        body = self.body(number, axes)
         lines: list[Line] = []
         placed: dict[Load, str] = {}
         for load in body.early:
@@ -256,10 +277,12 @@ class NestWriter:
                 for text in self.frame.tile_loop(body.inner[level]):
                     lines.append(Line(depth, text))
                     depth += text.endswith("{")
+                if guard is not None and guard.axis == body.inner[level]:
+                    lines.append(Line(depth, f"if ({guard.outside}) continue;"))
         lines.extend(Line(depth - 1 - n, "}") for n in range(depth))
         return lines
 
-    def _body(self, number: int, axes: Sequence[str]) -> _Body:
+    def body(self, number: int, axes: Sequence[str]) -> _Body:
         """What the body of nest ``number`` loads and adds up, and at which level of the tile."""
         inner = [a for a in self.frame.inner if a not in axes]
         ordered, group = self.loads(number), self.groups[number]

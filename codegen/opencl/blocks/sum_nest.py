@@ -118,7 +118,13 @@ class SampleSums(NestWriter):
         text.extend([*edges.closed(), *common.closed()])
 
     def inside(
-        self, text: Text, number: int, nest: Nest, pending: PendingStatements, axes: Sequence[str] = ()
+        self,
+        text: Text,
+        number: int,
+        nest: Nest,
+        pending: PendingStatements,
+        axes: Sequence[str] = (),
+        guard: Union | None = None,
     ) -> None:
         """The loop over the vectors of a block, which are few, or over every PARTIAL_SUMS-th of all."""
         pending.settle(text)
@@ -128,7 +134,7 @@ class SampleSums(NestWriter):
         )
         hint = [f"#elif {tiling.unroll}", f"#pragma unroll {tiling.unroll}"] if tiling.unroll else []
         text.open(["#if BLOCKED", "#pragma unroll", *hint, "#endif", f"for ({iterations}) {{"])
-        text.extend(self.body_lines(number, nest, axes))
+        text.extend(self.body_lines(number, nest, axes, guard))
 
 
 def _edges(name: str, found: Range, union: Union) -> list[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ....derive.ir import IntExpr, Kernel, Load, Name, Tensor
+from ....derive.ir import IntExpr, Kernel, Load, Name, Size, Tensor, loads
 from ...analysis.addresses import stride, unit, units
-from ...analysis.affine import ZERO
+from ...analysis.affine import ONE, ZERO, add, multiply
+from ...tiling.lanes import pack_position
 from ...tiling.tiling import LANES, SAMPLES, Tiling
 from ..blocks.frame import Frame, count_loop, counter
 from ..blocks.printer import condition, integer
@@ -105,3 +106,55 @@ class SumFrame(LaneFrame):
     def accumulator(self, nest: int) -> str:
         """The value of a nest at the current point of the tile."""
         return f"(realv)(lane_sum(acc{nest}{self.point_index(nest)}))"
+
+
+class RestFrame(LaneFrame):
+    """Lanes along the last loop, of which the first ``count`` are inside.
+
+    Numbers that follow one another are read as a whole vector: every tensor has room behind it.
+    """
+
+    def _read(self, load: Load) -> str:
+        step = self._step(load)
+        if step == ZERO:
+            return super()._read(load)
+        address = self.address(self.tensors[load.tensor], load.index, self.lane())
+        count = "V" if step == ONE else f"{integer(step, 2)} == 1 ? V : count"
+        return f"lanes(&{address}, {integer(step)}, {count})"
+
+
+class PackedFrame(LaneFrame):
+    """Lanes along an axis that parameters can be packed along: V entries of it side by side.
+
+    What does not move with the axis is a scalar.  The last vector may be partly outside.
+    """
+
+    def __init__(
+        self, kernel: Kernel, tensors: Mapping[str, Tensor], tiling: Tiling, axis: str, packed: Sequence[str]
+    ) -> None:
+        extent = next(a.extent for a in kernel.axes if a.name == axis)
+        super().__init__(kernel, tensors, tiling, axis, f"imin({LANES}, {integer(extent)} - {axis})")
+        self.packed, self._in_nests = packed, {load for nest in kernel.nests for load in loads(nest)}
+
+    def has_lanes(self, load: Load) -> bool:
+        """What moves with the axis."""
+        return self._step(load) != ZERO
+
+    def _read(self, load: Load) -> str:
+        tensor = self.tensors[load.tensor]
+        if not self.has_lanes(load):
+            return self.address(tensor, load.index, self.lane())
+        plain = super()._read(load)
+        if load.tensor not in self.packed or load not in self._in_nests:
+            return plain
+        return f"{self.tiling.packed} ? LOAD(&{load.tensor}[{integer(self._packed_unit(load))}]) : {plain}"
+
+    def _packed_unit(self, load: Load) -> IntExpr:
+        """Where the vector of ``load`` lies in ``[axis / V, the other indices, V]``."""
+        shape, at = self.tensors[load.tensor].shape, pack_position(load, self.axis)
+        assert at is not None
+        rest = [*shape[:at], *shape[at + 1 :]]
+        number: IntExpr = ZERO
+        for extent, e in zip(rest, [*load.index[:at], *load.index[at + 1 :]], strict=True):
+            number = add(multiply(number, extent), e)
+        return add(multiply(Name(self.axis), *rest), multiply(number, Size(LANES)))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ....derive.ir import Axis, Integer, Loop, Name, Tensor, loads
+from ....derive.ir import Axis, Integer, IntExpr, Loop, Name, Tensor, loads
 from ...analysis.addresses import stride
-from ...tiling.lanes import Lanes, scalar_names
+from ...analysis.affine import multiply
+from ...tiling.lanes import Lanes, pack_position, scalar_names
 from ...tiling.tiling import LANES, SAMPLES, TiledKernel
 from ..blocks.frame import Frame, Line, counter
 from ..blocks.kernel import (
@@ -27,8 +28,8 @@ from ..blocks.kernel import (
 from ..blocks.layout import closed, initial, layout
 from ..blocks.nest import NestText, NestWriter
 from ..blocks.printer import integer
-from .frames import LaneFrame, PointFrame, SumFrame
-from .nests import SampleNests, SumNests
+from .frames import LaneFrame, PackedFrame, PointFrame, SumFrame
+from .nests import PackedNests, SampleNests, SumNests
 
 
 class LaneWriter(KernelWriter):
@@ -38,7 +39,9 @@ class LaneWriter(KernelWriter):
         kernel, tiling, self.lanes = tiled.kernel, tiled.tiling, tiled.lanes
         super().__init__(kernel, tensors, tiling)
         self.point = PointFrame(kernel, tensors)
-        if self.lanes is not None:
+        if self.lanes is not None and self.lanes.packed:
+            self.frame = PackedFrame(kernel, tensors, tiling, self.lanes.axis, self.lanes.packed)
+        elif self.lanes is not None:
             kind = LaneFrame if self.lanes.over == "output" else SumFrame
             self.frame = kind(kernel, tensors, tiling, self.lanes.axis)
 
@@ -47,10 +50,16 @@ class LaneWriter(KernelWriter):
         decode, size = self.launch()
         helpers: list[str] = []
         nests: tuple[NestText, ...] = ()
-        if self.lanes is None or self.lanes.over == "output":
+        packed = self.lanes is not None and bool(self.lanes.packed)
+        if self.lanes is None or (self.lanes.over == "output" and not packed):
             helpers += self._point_function()
         if self.lanes is None:
             store = self._points(())
+        elif packed:
+            plain = PackedNests(self.frame)
+            nests = plain.texts()
+            helpers += plain.bounds.functions.values()
+            store = self.store_lines()
         elif self.lanes.over == "output":
             writer = SampleNests(self.frame)
             decode = (*decode, *self._disagreement(writer))
@@ -66,8 +75,20 @@ class LaneWriter(KernelWriter):
         return KernelText(
             self.kernel.name, comment(self.kernel), parameters, arguments, decode, tuple(helpers), nests,
             tuple(store), size, uses_index(self.kernel, self.frame.tensors), self.tiling,
-            lanes=self._lane_text(),
+            lanes=self._lane_text(), packed=self._packed_extents(),
         )  # fmt: skip
+
+    def _packed_extents(self) -> dict[str, tuple[IntExpr, IntExpr, IntExpr]]:
+        """For each parameter to pack: the extents outside of the index of the lanes, its own, those inside."""
+        found: dict[str, tuple[IntExpr, IntExpr, IntExpr]] = {}
+        if self.lanes is None:
+            return found
+        for load in loads(self.kernel):
+            at = pack_position(load, self.lanes.axis)
+            if load.tensor in self.lanes.packed and load.tensor not in found and at is not None:
+                shape = self.frame.tensors[load.tensor].shape
+                found[load.tensor] = multiply(*shape[:at]), shape[at], multiply(*shape[at + 1 :])
+        return found
 
     def _lane_text(self) -> LaneText:
         if self.lanes is None:
@@ -75,6 +96,7 @@ class LaneWriter(KernelWriter):
         found = [
             stride(self.frame.tensors[load.tensor], load.index, self.lanes.axis)
             for load in dict.fromkeys(loads(self.kernel))
+            if load.tensor not in self.lanes.packed
         ]
         strides = tuple(e for e in found if e is not None and e not in (Integer(0), Integer(1)))
         return LaneText(self.lanes.over, self.lanes.extent, strides)
@@ -89,6 +111,12 @@ class LaneWriter(KernelWriter):
         """How many points of a tiled axis a work item computes."""
         macro = self.frame.tiles[axis.name].macro
         return f"({macro} * {LANES})" if self._has_lanes(axis.name) else macro
+
+    def last_first(self, axis: Axis) -> str:
+        """The first point of the last tile; one of packed lanes is a multiple of V."""
+        if self.lanes is None or not self.lanes.packed or axis.name != self.lanes.axis:
+            return super().last_first(axis)
+        return f"(({bound(axis)} + {LANES} - 1) / {LANES} - {self.frame.tiles[axis.name].macro}) * {LANES}"
 
     def _has_lanes(self, axis: str) -> bool:
         return self.lanes is not None and self.lanes.over == "output" and axis == self.lanes.axis
@@ -157,7 +185,8 @@ class LaneWriter(KernelWriter):
         lines, depth = self.point_loops(unskipped=self.frame.axis)
         body = self._result_lines(self.frame)
         name = self.frame.axis
-        body += self._stores(self.frame, integer(self.frame.output_step()), f"{name}_first - {name}", LANES)
+        step = integer(self.frame.output_step())
+        body += self._stores(self.frame, step, f"{name}_first - {name}", self.frame.count)
         return closed(lines, body, depth)
 
     # ----------------------------------------------------------------------------------------- reduction axis

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd, prod
+from math import gcd, inf, prod
 from typing import Any
 
 import pyopencl as cl
@@ -23,6 +23,7 @@ from ...program.pass_stages import PassStage, pass_stages
 from ...program.program import Step, Unit
 from ..plan.config import KernelConfig, KernelConfigs
 from ..plan.cpu_cost_model import VECTOR_COST
+from ..plan.form import predicted_cycles
 from ..plan.plan import Plan
 from .block_layout import BlockLayout
 from .calls import Size
@@ -39,8 +40,13 @@ from .compose import (
 )
 from .memory import OpenCLResident
 
-#: The most samples of a block where they lie one after the other: each weight that is loaded serves them all.
-MOST_SAMPLES = 32
+#: What a sample costs where they lie one after the other, by the samples of a block: each weight that is
+#: loaded serves all of a block.
+SAMPLE_COST = {32: 1.0, 16: 1.01, 8: 1.02, 4: 1.05, 2: 1.12, 1: 1.25}
+#: Kernels are spread over the compute units where each unit has fewer blocks than this.
+FEW_BLOCKS = 4
+#: Predicted cycles of a compute unit in a kernel that is worth a launch of its own.
+WORTH_A_LAUNCH = 60_000
 #: Vectors narrower than this leave too much of a register empty to be worth a second core.
 LEAST_WIDTH = {"float32": 8, "float64": 4}
 
@@ -91,14 +97,13 @@ def blocking(capacity: int, width: int, units: int, dtype: str) -> Blocking:
 
 
 def sample_outer_blocking(capacity: int, lanes: int, units: int) -> Blocking:
-    """The blocks where samples lie one after the other.
+    """The blocks where samples lie one after the other, which are the soonest through all of ``capacity``."""
 
-    They have as many samples as leave a block for every compute unit.
-    """
-    samples = MOST_SAMPLES
-    while samples > 1 and -(-capacity // samples) < units:
-        samples //= 2
-    return Blocking(1, samples, lanes)
+    def cost(samples: int) -> float:
+        rounds = -(-capacity // (samples * units))  # the blocks that one unit takes
+        return rounds * samples * SAMPLE_COST[samples]
+
+    return Blocking(1, min(SAMPLE_COST, key=cost), lanes)
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,15 @@ class Fusion:
 
     ``plan``: the tile sizes for ``blocks``.
     ``shares``: work items of a stage of sums.
+    ``spread``: predicted cycles for a block above which a kernel has a launch of its own, where samples are
+        outermost.
     """
 
     plan: Plan
     blocks: Blocking
     shares: int
     offsets: bool = True
+    spread: float = inf
 
     @property
     def sample_outer(self) -> bool:
@@ -161,14 +169,14 @@ class InBlocks:
 
     def find(self, unit: Unit, kernel: KernelInfo, dtype: str, samples: int) -> KernelConfig:
         """What is left of the configuration."""
-        found = self.configs.find(unit, kernel, dtype, samples)
+        found, packed = self.configs.find(unit, kernel, dtype, samples), self.blocks.lanes > 0
         tiles, whole = dict(found.tiles), self.blocks.vectors
         for macro, size in found.tiles.items():
             if kernel.tiles[macro].extent is None:
                 tiles[macro] = gcd(size, whole)
                 if tiles[macro] not in (size, whole):
-                    return KernelConfig(unroll=found.unroll)
-        return KernelConfig(tiles, unroll=found.unroll)
+                    return KernelConfig(unroll=found.unroll, packed=packed)
+        return KernelConfig(tiles, unroll=found.unroll, packed=packed)
 
 
 class FusedPass(ComposedPass):
@@ -193,6 +201,7 @@ class FusedPass(ComposedPass):
         self.stages = (
             [stage for step in steps for stage in pass_stages([step])] if apart else pass_stages(steps)
         )
+        self.stages = [part for stage in self.stages for part in _spread(stage, fusion)]
         text = _text(self.stages, fusion, vectors, offsets)
         steps_of = [stage.steps for stage in self.stages]
         super().__init__(
@@ -206,7 +215,7 @@ class FusedPass(ComposedPass):
         self._ready = []
         for number, stage in enumerate(self.stages):
             self.set_last(number, vectors)
-            items = self.shares if stage.kind == "sums" else -(-vectors // self.blocks.vectors)
+            items = self.shares if stage.kind != "samples" else -(-vectors // self.blocks.vectors)
             self._ready.append((self.kernels[number], items))
 
     def launch(self, number: int, queue: cl.CommandQueue, times: int = 1) -> Any:
@@ -237,6 +246,24 @@ def fusible(fusion: Fusion, kernels: Iterable[tuple[int, str]] | None = None) ->
     return True
 
 
+def _spread(stage: PassStage, fusion: Fusion) -> Iterator[PassStage]:
+    """``stage`` in parts: a kernel that is worth it is one by itself."""
+    if stage.kind != "samples" or fusion.spread == inf:
+        yield stage
+        return
+    near: list[Step] = []
+    for step in stage.steps:
+        if predicted_cycles(fusion.plan, step, fusion.blocks.samples) <= fusion.spread:
+            near.append(step)
+            continue
+        if near:
+            yield PassStage("samples", tuple(near))
+        yield PassStage("spread", (step,))
+        near = []
+    if near:
+        yield PassStage("samples", tuple(near))
+
+
 # ------------------------------------------------------------------------------------------------------- text
 def _text(found: Sequence[PassStage], fusion: Fusion, vectors: Parts, offsets: Offsets) -> str:
     """The whole program: the units' texts, then a kernel for each stage."""
@@ -255,30 +282,47 @@ def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offset
     yield f"{wide}__kernel void launch{number}({parameters(names, tables(stage.steps), 'vectors')})"
     yield "{"
     yield "    const int share = get_global_id(0);"
-    yield f"    const int used = (vectors + {blocks.vectors - 1}) / {blocks.vectors} * {blocks.vectors};"
+    whole = f"(vectors + {blocks.vectors - 1}) / {blocks.vectors}"
+    yield f"    const int used = {'vectors' if fusion.sample_outer else f'{whole} * {blocks.vectors}'};"
     itemsize, layout = 4 if plan.dtype == "float32" else 8, blocks.layout(blocks.samples)
     for step in stage.steps:
         size = plan.binding(step.unit).global_size(step.kernel.global_size, blocks.vectors)
-        tensors = given(
-            step, names, vectors, itemsize, offsets, layout, "share" if stage.kind == "samples" else ""
-        )
+        block = {"samples": "share", "spread": "block", "sums": ""}[stage.kind]
+        tensors = given(step, names, vectors, itemsize, offsets, layout, block)
         item, arguments = f"u{step.unit}_{step.kernel.name}_item", ", ".join(
-            [*tensors, "used", str(blocks.vectors), *whole_slices(step)]
+            [*tensors, "used", str(blocks.vectors), *whole_slices(step), *map(str, step.numbers)]
         )  # fmt: skip
-        sums = stage.kind == "sums"
-        yield from _shared(item, arguments, size, fusion.shares) if sums else _blocked(item, arguments, size)
+        if stage.kind == "sums":
+            yield from _shared(item, arguments, size, fusion.shares)
+        elif stage.kind == "spread":
+            yield from _spread_out(item, arguments, size, fusion)
+        else:
+            yield from _blocked(item, arguments, size, fusion)
     yield "}"
 
 
-def _blocked(item: str, arguments: str, size: Size) -> Iterator[str]:
+def _blocked(item: str, arguments: str, size: Size, fusion: Fusion) -> Iterator[str]:
     """All items of a kernel for one block of samples; tiles innermost, which read the same part of the
-    input.
+    input.  Where samples are outermost, those of a last block that is not full are left out.
     """
     first, second, third = (*size, 1, 1)[:3]
+    outside = f" && share * {fusion.blocks.vectors} + g0 * {fusion.blocks.vectors // first} < vectors"
     yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
     yield f"        for (int g2 = 0; g2 < {third}; ++g2)"
-    yield f"            for (int g0 = 0; g0 < {first}; ++g0)"
+    yield f"            for (int g0 = 0; g0 < {first}{outside if fusion.sample_outer else ''}; ++g0)"
     yield f"                {item}(g0, g1, g2, {arguments});"
+
+
+def _spread_out(item: str, arguments: str, size: Size, fusion: Fusion) -> Iterator[str]:
+    """A share of a kernel's items for all blocks of samples."""
+    (first, second, third), samples = (*size, 1, 1)[:3], fusion.blocks.vectors
+    count = prod((first, second, third))
+    yield f"    const long all = (long)((vectors + {samples - 1}) / {samples}) * {count};"
+    yield f"    for (long n = share * all / {fusion.shares}; n < (share + 1) * all / {fusion.shares}; ++n) {{"
+    yield f"        const int block = n / {count}, g = n % {count}, g0 = g % {first};"
+    yield f"        if (block * {samples} + g0 * {samples // first} < vectors)"
+    yield f"            {item}(g0, g / {first} % {second}, g / {first * second}, {arguments});"
+    yield "    }"
 
 
 def _shared(item: str, arguments: str, size: Size, shares: int) -> Iterator[str]:

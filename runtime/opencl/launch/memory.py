@@ -23,6 +23,9 @@ from .block_layout import BlockLayout
 BLOCK = 1 << 16
 #: The alignment of the widest OpenCL type, in bytes.
 WIDEST = 128
+#: Numbers behind the last tensor of a block: kernels read whole vectors, also where only the first lanes are
+#: inside of a tensor.
+ROOM_BEHIND = 16
 
 
 def shares_memory(device: Any) -> bool:
@@ -38,13 +41,13 @@ def shares_memory(device: Any) -> bool:
 
 
 def shared_numbers(device: Any, context: cl.Context, count: int, dtype: Any) -> Array:
-    """Allocates ``count`` numbers, at least one, that host and kernels share.
+    """Allocates ``count`` numbers, at least one, that host and kernels share, and ``ROOM_BEHIND`` them.
 
     DeviceError if there is no room.
     """
     try:
-        found: Array = cl.fsvm_empty(context, max(1, count), np.dtype(dtype), alignment=WIDEST)
-        return found
+        whole: Array = cl.fsvm_empty(context, max(1, count) + ROOM_BEHIND, np.dtype(dtype), alignment=WIDEST)
+        return whole[: max(1, count)]
     except (cl.Error, MemoryError) as error:
         raise no_room(device, count, dtype, error) from None
 
@@ -91,12 +94,13 @@ class Memory:
         return bool(count * self.dtype.itemsize <= self.device.max_mem_alloc_size)
 
     def block(self, count: int) -> Any:
-        """Allocates ``count`` numbers; DeviceError if the device has no room."""
+        """Allocates ``count`` numbers and ``ROOM_BEHIND`` them; DeviceError if the device has no room."""
         context = self.queue.context
         if self.shared:
             return shared_numbers(self.device, context, count, self.dtype)
         try:
-            return cl.Buffer(context, cl.mem_flags.READ_WRITE, max(1, count) * self.dtype.itemsize)
+            size = (count + ROOM_BEHIND) * self.dtype.itemsize
+            return cl.Buffer(context, cl.mem_flags.READ_WRITE, size)
         except (cl.Error, MemoryError) as error:
             raise no_room(self.device, count, self.dtype, error) from None
 

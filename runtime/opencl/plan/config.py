@@ -35,6 +35,7 @@ class KernelConfig:
     ``constant``: whether parameters are read from constant memory.
     ``local``: for how many iterations of the outermost loop a group (n, 1, 1) copies parameters to local
         memory; None copies nothing.
+    ``packed``: whether a pass packs parameters along the axis of the lanes ahead of the kernel.
     """
 
     tiles: Mapping[str, int] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class KernelConfig:
     unroll: int | None = None
     constant: bool = False
     local: int | None = None
+    packed: bool = False
 
 
 DEFAULT = KernelConfig()

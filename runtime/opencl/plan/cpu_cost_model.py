@@ -26,6 +26,8 @@ LATENCY = 4.0
 FRESH, FIRST_LEVEL = 1.4, 32 * 1024
 #: Cycles of a step that no tile avoids: counting, branching, addresses.
 OVERHEAD = 1.0
+#: The time of a tile whose places are tested in some rounds, relative to others.
+TESTED = 1.4
 #: Accesses per step for an accumulator without a register.  They are many: compilers then keep the whole
 #: array in memory.
 SPILL = 16
@@ -62,7 +64,7 @@ class TileProblem:
     ``extents``: the extent of each tiled axis, outermost first.
     ``operands``: for each load, the numbers of the axes that it depends on.
     ``others``: the number of work items over the axes that are not tiled.
-    ``samples``: whether the last axis is that of the samples.
+    ``samples``: whether samples are a tiled axis.
     ``plane``: in a sum over samples, the bytes that one place of an operand takes in the whole sum; else 0.
     ``sliding``: for each load, the axes along which it moves from round to round.  All values along them but
         the first were loaded in the round before.
@@ -71,6 +73,7 @@ class TileProblem:
     ``invariant``: for each load, whether every step needs the same values, which registers keep throughout.
     ``sums``: for each further sum in the same loops, the axes along which it has accumulators.
     ``partial``: for each axis, how many places at its beginning and at its end take part only in some rounds.
+    ``sample_axis``: the number of the axis of samples, where one is tiled.
     """
 
     extents: tuple[int, ...]
@@ -84,6 +87,7 @@ class TileProblem:
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[int, ...], ...] = ()
     partial: tuple[tuple[int, int], ...] = ()
+    sample_axis: int = -1
 
     @property
     def moving(self) -> tuple[bool, ...]:
@@ -145,6 +149,28 @@ def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float
 
     They include the cost of idle compute units and of tiles that reach beyond the end of an axis.
     """
+    places = prod(problem.in_registers(tile))
+    step = _step(problem, tile, machine) * (1 + (TESTED - 1) * _at_edges(problem, tile))
+    pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
+    waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
+    items = problem.others * prod(pieces)
+    rounds = -(-items // machine.work_items)
+    idle = rounds * machine.work_items / max(1, items) if items < 4 * machine.work_items else 1.0
+    return step / places * waste * idle
+
+
+def _at_edges(problem: TileProblem, tile: Sequence[int]) -> float:
+    """The share of tiles some of whose places take part only in some rounds."""
+    whole = 1.0
+    for axis, (first, last) in enumerate(problem.partial):
+        width, pieces = tile[axis], -(-problem.extents[axis] // tile[axis])
+        if width > 1:
+            whole *= 1 - min(pieces, -(-first // width) + -(-last // width)) / pieces
+    return 1 - whole
+
+
+def _step(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
+    """Predicted cycles of one step of the reduction for all places of a tile."""
     own = problem.in_registers(tile)
     places, spilled = prod(own), max(0, registers(problem, own) - machine.registers)
     new, cache_tile = fresh(problem, own), problem.cache_tile
@@ -154,19 +180,13 @@ def cycles(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float
         streamed /= tile[cache_tile.axis] if new * cache_tile.row <= FIRST_LEVEL else 1
         moved = 2 * places / PER_CYCLE / cache_tile.steps
     step = max(places / PER_CYCLE, loads(problem, own) / PER_CYCLE, streamed, LATENCY) + moved
-    step += SPILL * spilled / PER_CYCLE + OVERHEAD
-    pieces = [-(-extent // width) for extent, width in zip(problem.extents, tile, strict=True)]
-    waste = prod(p * w / max(1, e) for p, w, e in zip(pieces, tile, problem.extents, strict=True))
-    items = problem.others * prod(pieces)
-    rounds = -(-items // machine.work_items)
-    idle = rounds * machine.work_items / max(1, items) if items < 4 * machine.work_items else 1.0
-    return step / places * waste * idle
+    return step + SPILL * spilled / PER_CYCLE + OVERHEAD
 
 
 def _candidates(problem: TileProblem) -> Iterator[tuple[int, ...]]:
     widths = [splits(extent) for extent in problem.extents]
     if problem.samples:
-        widths[-1] = sample_widths(problem.extents[-1])
+        widths[problem.sample_axis] = sample_widths(problem.extents[problem.sample_axis])
     for n, limit in enumerate(problem.limits):
         widths[n] = [width for width in widths[n] if width <= max(1, limit)]
     for tile in product(*widths):

@@ -21,6 +21,8 @@ LANE_SUM = 6.0
 #: Cycles per step of a place that is computed alone: the latency of its one accumulator, and the loop's own
 #: work.
 ALONE = LATENCY + OVERHEAD
+#: Cycles to put a number of a packed parameter in its place.
+PACKING = 2.0
 #: Samples are outermost only if that is predicted to take at most this share of the time.  The costs that are
 #: not counted differ less than that.
 CLEARLY = 0.9
@@ -28,10 +30,13 @@ CLEARLY = 0.9
 
 def predicted(plan: Plan, steps: Sequence[Step], samples: int) -> float:
     """Predicted cycles of one core for ``steps`` over ``samples`` samples, with the lanes of ``plan``."""
-    return sum(_step(plan, step, samples) for step in steps)
+    return sum(predicted_cycles(plan, step, samples) for step in steps)
 
 
-def _step(plan: Plan, step: Step, samples: int) -> float:
+def predicted_cycles(plan: Plan, step: Step, samples: int) -> float:
+    """Predicted cycles of one core for ``step`` over ``samples`` samples."""
+    if step.kernel.role == "pack":
+        return 0.0
     kernel, sums = plan.kernels[step.unit, step.kernel.name], not step.writes.samples
     sizes, along = plan.units[step.unit].sizes, step.kernel.lanes
     lanes = plan.along or kernel.width
@@ -44,6 +49,10 @@ def _step(plan: Plan, step: Step, samples: int) -> float:
         return (
             places * samples * vectors * (kernel.cycles + _gathers(along, sizes) * lanes) + results * LANE_SUM
         )
+    if step.kernel.packed is not None:
+        extent = int(expression(along.extent)(sizes))
+        vectors = places // max(1, extent) * -(-extent // lanes)
+        return vectors * samples * work * kernel.cycles + PACKING * places
     if along.over == "output" and int(expression(along.extent)(sizes)) >= lanes:
         return -(-places // lanes) * samples * work * (kernel.cycles + _gathers(along, sizes) * lanes)
     return places * samples * work * ALONE

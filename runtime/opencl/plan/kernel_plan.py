@@ -231,7 +231,7 @@ class _Planning:
         )
 
     def loop_macros(self, copies: bool) -> dict[str, int]:
-        """The macros for how often innermost loops are unrolled, and for how many iterations a group copies.
+        """The macros for unrolled loops, for packed parameters, and for the iterations that a group copies.
 
         A loop that copies is not unrolled, because it has barriers and compilers fail on repeated ones.
         """
@@ -239,4 +239,5 @@ class _Planning:
         macros = (
             {kernel.unroll: 0 if copies else min(config.unroll or 0, MOST_UNROLLED)} if kernel.unroll else {}
         )
+        macros |= {kernel.packed.macro: int(config.packed)} if kernel.packed else {}
         return macros | ({kernel.local.macro: (config.local or 0) if copies else 0} if kernel.local else {})

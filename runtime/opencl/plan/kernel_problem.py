@@ -62,6 +62,7 @@ def kernel_problem(
     work = int(expression(kernel.work)(unit.sizes))
     summed = kernel.role == "gradient" and kernel.lanes.over == "samples"
     plane = work * vectors * lanes * SINGLE if summed else 0
+    plane = work * lanes * SINGLE if kernel.packed is not None else plane
     found = tile_problem(
         extents,
         kernel.operands,
@@ -72,9 +73,14 @@ def kernel_problem(
         _cache_tile(unit, kernel, work, vectors, lanes),
         kernel.sums,
     )
-    return replace(
+    found = replace(
         found, limits=_limits(unit, kernel, extents, vectors, lanes), invariant=tuple(kernel.invariant)
     )
+    if kernel.packed is None:
+        return found
+    partial = tuple(_partial(unit, kernel, *axis) for axis in extents.items())
+    axis = next(n for n, info in enumerate(kernel.tiles.values()) if info.extent is None)
+    return replace(found, partial=partial, sample_axis=axis)
 
 
 def _cache_tile(
@@ -99,6 +105,8 @@ def _limits(
 
     A tile of vectors that is longer than its axis would be computed place by place.
     """
+    if kernel.packed is not None:  # a vector may be partly outside
+        return tuple(extents.values())
     alone = tile_extents(unit, kernel, vectors, 1)
     return tuple(
         alone[macro] // lanes if alone[macro] != extent else extent for macro, extent in extents.items()

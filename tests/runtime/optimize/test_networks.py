@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -222,9 +223,17 @@ def test_a_killed_process_goes_on_to_the_same_bits(method: str, tmp_path: Path) 
     np.testing.assert_array_equal(rest.history.column("fun"), whole.history.column("fun"))
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell ignores it because tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("method", ["cg", "bfgs", "lbfgs", "lm"])
 def test_a_signal_in_the_kernels_keeps_the_best_point(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: None
 ) -> None:
     goal, calls = fit(), []
     whole, inner = minimize(fit(), goal.network.parameters, method, maxiter=9), goal.network._in_shape
