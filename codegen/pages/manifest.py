@@ -160,7 +160,7 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
 
 
 def _packed(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:
-    """What may be packed: for each parameter the extents outside of the packed index, its own, those inside."""
+    """What may be packed: for each parameter the extents before the packed index, its own, those after it."""
     if not launch.tiling.packed:
         return None
     assert launch.packed

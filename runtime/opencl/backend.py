@@ -113,10 +113,12 @@ class OpenCLBackend:
         steps = calls(program, request if inference else VALUE_AND_GRADIENT)
         untuned = copy(self)
         untuned.configs = Defaults()
-        blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples)).plan
-        outer = untuned.sample_outer_fusion(program.units, dtype, samples).plan
-        cycles = predicted(outer, [step.as_sample_outer() for step in steps], samples)
-        return cycles < CLEARLY * predicted(blocks, steps, samples)
+        blocks = untuned.fusion(program.units, dtype, untuned.capacity(program, dtype, samples))
+        outer = untuned.sample_outer_fusion(program.units, dtype, samples)
+        units = int(self.device.max_compute_units)
+        cycles = predicted(outer.plan, [step.as_sample_outer() for step in steps], samples)
+        cycles *= 1.0 if outer.spread < inf else outer.blocks.idle(samples, units)
+        return cycles < CLEARLY * predicted(blocks.plan, steps, samples) * blocks.blocks.idle(samples, units)
 
     @property
     def fuses(self) -> bool:

@@ -79,7 +79,7 @@ class LaneWriter(KernelWriter):
         )  # fmt: skip
 
     def _packed_extents(self) -> dict[str, tuple[IntExpr, IntExpr, IntExpr]]:
-        """For each parameter to pack: the extents outside of the index of the lanes, its own, those inside."""
+        """For each parameter to pack: the extents before the index of the lanes, its own, those after it."""
         found: dict[str, tuple[IntExpr, IntExpr, IntExpr]] = {}
         if self.lanes is None:
             return found

@@ -72,6 +72,11 @@ class Blocking:
         """``samples`` rounded up to whole blocks, at least one."""
         return -(-max(1, samples) // self.samples) * self.samples
 
+    def idle(self, samples: int, units: int) -> float:
+        """The time in which ``units`` compute units are through ``samples``, relative to an even share."""
+        vectors = -(-samples // self.width)
+        return -(-vectors // (self.vectors * units)) * self.vectors * units / vectors
+
     def layout(self, capacity: int) -> BlockLayout:
         """How tensors lie: the samples of a block side by side, or one after the other."""
         return BlockLayout(capacity, 1) if self.lanes else BlockLayout(capacity, self.samples, spread=True)
@@ -295,33 +300,49 @@ def _stage(number: int, stage: PassStage, fusion: Fusion, vectors: Parts, offset
         if stage.kind == "sums":
             yield from _shared(item, arguments, size, fusion.shares)
         elif stage.kind == "spread":
-            yield from _spread_out(item, arguments, size, fusion)
+            yield from _spread_out(item, arguments, size, fusion, _samples_first(step))
         else:
-            yield from _blocked(item, arguments, size, fusion)
+            yield from _blocked(item, arguments, size, fusion, fusion.sample_outer and _samples_first(step))
     yield "}"
 
 
-def _blocked(item: str, arguments: str, size: Size, fusion: Fusion) -> Iterator[str]:
-    """All items of a kernel for one block of samples; tiles innermost, which read the same part of the
-    input.  Where samples are outermost, those of a last block that is not full are left out.
+def _samples_first(step: Step) -> bool:
+    """Whether one sample after the other is computed: what it reads of a sample outweighs the parameters."""
+    counts = [0, 0]
+    for read in step.reads:
+        counts[read.samples] += read.extent.units
+    return counts[True] > counts[False]
+
+
+def _blocked(item: str, arguments: str, size: Size, fusion: Fusion, samples_first: bool) -> Iterator[str]:
+    """All items of a kernel for one block of samples; tiles inside, which read the same part of the input.
+
+    Where samples are outermost, those of a last block that is not full are left out.
     """
     first, second, third = (*size, 1, 1)[:3]
     outside = f" && share * {fusion.blocks.vectors} + g0 * {fusion.blocks.vectors // first} < vectors"
-    yield f"    for (int g1 = 0; g1 < {second}; ++g1)"
-    yield f"        for (int g2 = 0; g2 < {third}; ++g2)"
-    yield f"            for (int g0 = 0; g0 < {first}{outside if fusion.sample_outer else ''}; ++g0)"
+    loops = [
+        f"for (int g1 = 0; g1 < {second}; ++g1)",
+        f"for (int g2 = 0; g2 < {third}; ++g2)",
+        f"for (int g0 = 0; g0 < {first}{outside if fusion.sample_outer else ''}; ++g0)",
+    ]
+    for depth, loop in enumerate(loops[2:] + loops[:2] if samples_first else loops, 1):
+        yield f"{'    ' * depth}{loop}"
     yield f"                {item}(g0, g1, g2, {arguments});"
 
 
-def _spread_out(item: str, arguments: str, size: Size, fusion: Fusion) -> Iterator[str]:
+def _spread_out(item: str, arguments: str, size: Size, fusion: Fusion, samples_first: bool) -> Iterator[str]:
     """A share of a kernel's items for all blocks of samples."""
     (first, second, third), samples = (*size, 1, 1)[:3], fusion.blocks.vectors
     count = prod((first, second, third))
+    g0, g1, g2 = f"g % {first}", f"g / {first} % {second}", f"g / {first * second}"
+    if samples_first:
+        g0, g1, g2 = f"g / {second * third}", f"g / {third} % {second}", f"g % {third}"
     yield f"    const long all = (long)((vectors + {samples - 1}) / {samples}) * {count};"
     yield f"    for (long n = share * all / {fusion.shares}; n < (share + 1) * all / {fusion.shares}; ++n) {{"
-    yield f"        const int block = n / {count}, g = n % {count}, g0 = g % {first};"
+    yield f"        const int block = n / {count}, g = n % {count}, g0 = {g0};"
     yield f"        if (block * {samples} + g0 * {samples // first} < vectors)"
-    yield f"            {item}(g0, g / {first} % {second}, g / {first * second}, {arguments});"
+    yield f"            {item}(g0, {g1}, {g2}, {arguments});"
     yield "    }"
 
 
