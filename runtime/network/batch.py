@@ -48,9 +48,12 @@ class Batch:
 def even_parts(samples: int, size: int, most: int = 0) -> int:
     """The length of each part if ``samples`` are cut into parts of about ``size``, but at most ``most``.
 
-    A ``most`` below ``size`` counts as ``size``.  All parts are equally long, rounded up to ``GRAIN``,
+    A ``size`` below ``GRAIN`` is the length of all but the last part.  A ``most`` below ``size`` counts as
+    ``size``.  All parts are equally long, rounded up to ``GRAIN``,
     because a short last part takes nearly as long as a full one and leaves cores idle.
     """
+    if size < GRAIN:
+        return min(samples, size)
     most = max(size, most)
     pieces = max(-(-samples // most), round(samples / size))
     each = -(-samples // pieces)

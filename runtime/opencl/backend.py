@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,9 @@ from ..program.program import Program, Unit
 from .device import device as devices
 from .device.caches import core_cache
 from .executor import OpenCLExecutor
+from .launch.blocking import Blocking
 from .launch.fused import (
-    FEW_BLOCKS,
     WORTH_A_LAUNCH,
-    Blocking,
     Fusion,
     InBlocks,
     blocking,
@@ -83,7 +81,8 @@ class OpenCLBackend:
         room = DEVICE_BYTES
         if self.kind == "cpu":
             room = max(CACHE_BYTES, core_cache() * int(self.device.max_compute_units))
-        return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), LEAST, MOST)
+        least = LEAST if self.kind != "cpu" else self.width(dtype) * int(self.device.max_compute_units)
+        return nearest_power(room / (max(1, program.planned_units) * np.dtype(dtype).itemsize), least, MOST)
 
     def capacity(self, program: Program, dtype: str, samples: int, sample_outer: bool = False) -> int:
         """Samples that there is room for where ``samples`` are asked for.
@@ -117,7 +116,6 @@ class OpenCLBackend:
         outer = untuned.sample_outer_fusion(program.units, dtype, samples)
         units = int(self.device.max_compute_units)
         cycles = predicted(outer.plan, [step.as_sample_outer() for step in steps], samples)
-        cycles *= 1.0 if outer.spread < inf else outer.blocks.idle(samples, units)
         return cycles < CLEARLY * predicted(blocks.plan, steps, samples) * blocks.blocks.idle(samples, units)
 
     @property
@@ -231,8 +229,7 @@ class OpenCLBackend:
             self._sample_outer_blocking(dtype, capacity),
         )
         plan = self.sample_outer_plan(units, dtype, blocks.samples, InBlocks(self.configs, blocks))
-        few = -(-capacity // blocks.samples) < FEW_BLOCKS * machine.work_items
-        spread = WORTH_A_LAUNCH * machine.work_items if few else inf
+        spread = WORTH_A_LAUNCH * machine.work_items
         return Fusion(plan, blocks, SHARES_PER_UNIT * machine.work_items, spread=spread)
 
     def sample_outer_plan(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyopencl as cl
@@ -38,6 +39,8 @@ class ComposedPass:
     ``launches``: the steps of each launch.
     ``names``: for each launch, the keys of the tensors that are its kernel's arguments.
     ``text``: OpenCL text with one kernel per launch: ``launch0``, ``launch1``, ...
+    ``functions``: their names, where several launches share a kernel.
+    ``numbers``: for each launch, what stands before the last argument.
 
     Raises DeviceError if the device's compiler refuses the text.
     """
@@ -51,11 +54,15 @@ class ComposedPass:
         text: str,
         dtype: str,
         device: Any,
+        functions: Sequence[str] = (),
+        numbers: Sequence[tuple[int, ...]] = (),
     ) -> None:
         program = compiled(text, precision_options(REAL[dtype]), device, "a composed pass")
-        self.kernels = [cl.Kernel(program, f"launch{n}") for n in range(len(launches))]
+        own = functions or [f"launch{n}" for n in range(len(launches))]
+        self.kernels = [cl.Kernel(program, name) for name in own]
         self.keys = names
         self.tables = [tables(steps) for steps in launches]
+        self.numbers = numbers or [()] * len(launches)
         self._moving: list[tuple[cl.Kernel, int, str]] = []
         self._given: list[Any] = []
         self._regions: tuple[Region, ...] = ()
@@ -64,7 +71,9 @@ class ComposedPass:
 
     def bind(self, where: Mapping[str, Region], index: Mapping[int, Any]) -> None:
         """Sets the arguments that stay the same: tensors in ``where``, and the index tables of each unit."""
-        for kernel, names, units in zip(self.kernels, self.keys, self.tables, strict=True):
+        for launch, (kernel, names, units) in enumerate(
+            zip(self.kernels, self.keys, self.tables, strict=True)
+        ):
             for position, key in enumerate(names):
                 if key in where:
                     kernel.set_arg(position, where[key].place(key)[0])
@@ -73,6 +82,8 @@ class ComposedPass:
                     self._given.append(None)
             for position, unit in enumerate(units, len(names)):
                 kernel.set_arg(position, index[unit])
+            for position, number in enumerate(self.numbers[launch], len(names) + len(units)):
+                set_number(kernel, position, number)
 
     def fit(self, regions: tuple[Region, ...], resident: OpenCLResident) -> None:
         """Lets the launches compute on ``resident``; the arguments that change lie in one of ``regions``."""
@@ -108,7 +119,8 @@ class ComposedPass:
 
     def set_last(self, number: int, value: int) -> None:
         """Sets the last argument of launch ``number``."""
-        set_number(self.kernels[number], len(self.keys[number]) + len(self.tables[number]), value)
+        before = len(self.keys[number]) + len(self.tables[number]) + len(self.numbers[number])
+        set_number(self.kernels[number], before, value)
 
 
 # ------------------------------------------------------------------------------------------------------- text
@@ -132,6 +144,40 @@ def parameters(names: Sequence[str], units: Sequence[int], last: str) -> str:
     return ", ".join([*found, f"const int {last}"])
 
 
+@dataclass(frozen=True)
+class TensorStart:
+    """Where a tensor begins: at byte ``start`` of argument ``number``, ``stride`` bytes on for each block."""
+
+    number: int
+    stride: int
+    start: int
+
+    def text(self, block: str = "", start: str = "") -> str:
+        """The pointer as C text; ``block``: the number of the block; ``start``: what stands for the byte."""
+        moved = f" + (size_t){block} * {self.stride}" if self.stride and block else ""
+        moved += f" + {start or self.start}" if self.start else ""
+        return f"b{self.number}{moved}"
+
+
+def tensor_starts(
+    step: Step,
+    names: Sequence[str],
+    vectors: Parts,
+    itemsize: int,
+    offsets: Offsets,
+    layout: BlockLayout | None = None,
+) -> list[TensorStart]:
+    """Where the tensors of ``step`` begin; see ``given``."""
+    units, found = _units(step), []
+    for key in step.keys:
+        stride = layout.count(units[key]) * itemsize if layout is not None and key in units else 0
+        vector, part = vectors.get(key, (key, slice(0)))
+        found.append(
+            TensorStart(names.index(vector), stride, offsets.get(vector, 0) + (part.start or 0) * itemsize)
+        )
+    return found
+
+
 def given(
     step: Step,
     names: Sequence[str],
@@ -148,14 +194,8 @@ def given(
     ``layout``: the layout of the tensors in blocks; None if the item computes on all samples.
     ``block``: C text for the number of the block that the item computes on.
     """
-    units, arguments = _units(step), []
-    for key in step.keys:
-        stride = layout.count(units[key]) * itemsize if layout is not None and key in units else 0
-        moved = f" + (size_t){block} * {stride}" if stride and block else ""
-        vector, part = vectors.get(key, (key, slice(0)))
-        start = offsets.get(vector, 0) + (part.start or 0) * itemsize
-        moved += f" + {start}" if start else ""
-        arguments.append(f"(__global void *)(b{names.index(vector)}{moved})")
+    found = tensor_starts(step, names, vectors, itemsize, offsets, layout)
+    arguments = [f"(__global void *)({place.text(block)})" for place in found]
     return [*arguments, *([f"index{step.unit}"] if step.kernel.index else [])]
 
 

@@ -16,6 +16,8 @@ from .gpu_cost_model import Choice, SampleSum
 
 #: The bytes of a number for estimates of cache use.
 SINGLE = 4
+#: Places of an axis that make a tile along the samples needless: it would compute samples that are not there.
+ENOUGH = 4
 
 
 def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
@@ -80,7 +82,10 @@ def kernel_problem(
         return found
     partial = tuple(_partial(unit, kernel, *axis) for axis in extents.items())
     axis = next(n for n, info in enumerate(kernel.tiles.values()) if info.extent is None)
-    return replace(found, partial=partial, sample_axis=axis)
+    limits = list(found.limits)
+    if axis and found.extents[0] >= ENOUGH:
+        limits[axis] = 1
+    return replace(found, partial=partial, sample_axis=axis, limits=tuple(limits))
 
 
 def _cache_tile(

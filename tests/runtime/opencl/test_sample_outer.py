@@ -171,10 +171,10 @@ def test_sums_do_not_depend_on_the_capacity() -> None:
     assert found[0][0] == found[1][0] and found[0][1].tobytes() == found[1][1].tobytes()
 
 
-def test_blocks_of_rows_leave_no_compute_unit_with_much_less_than_others() -> None:
-    found = [(n, sample_outer_blocking(n, 8, 2).samples) for n in (1, 2, 3, 5, 16, 33, 64, 1000)]
-    assert found == [(1, 1), (2, 1), (3, 2), (5, 1), (16, 8), (33, 2), (64, 32), (1000, 32)]
+def test_blocks_of_rows_have_few_sizes() -> None:
+    found = {sample_outer_blocking(n, 8, 2).samples for n in range(1, 2000)}
+    assert found == {1, 8, 32}
     assert (
-        sample_outer_blocking(3, 8, 2).layout(4) == BlockLayout(4, 1)
-        and sample_outer_blocking(3, 8, 2).whole(3) == 4
+        sample_outer_blocking(3, 8, 2).layout(8) == BlockLayout(8, 1)
+        and sample_outer_blocking(3, 8, 2).whole(3) == 8
     )
