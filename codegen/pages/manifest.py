@@ -14,7 +14,7 @@ import sympy as sp
 
 from ...derive.adjoint.bounds import fan_in, range_checks
 from ...derive.adjoint.loss_kernels import LossDerivation
-from ...derive.ir import IntExpr, Kernel, Loop, Size, Tensor, integers, names
+from ...derive.ir import Integer, IntExpr, Kernel, Loop, Size, Tensor, integers, names
 from ...derive.language.frozen_activation import FrozenActivation
 from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
@@ -24,7 +24,7 @@ from ..analysis.affine import add, multiply
 from ..analysis.expression_text import text
 from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
-from ..opencl.blocks.kernel import KernelText
+from ..opencl.blocks.kernel import KernelText, LaneText
 from ..opencl.source import OpenCLModule
 from ..tiling.local_memory import numbers
 from ..tiling.tiling import Tile, bounded
@@ -153,10 +153,17 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "sums": [[macros[a] for a in axes] for axes in tiling.sums],
         "cache_tile": _cache(tiling.cache_tile),
         "packed": _packed(kernel, launch),
-        "lanes": lanes
-        and {"over": lanes.over, "extent": text(lanes.extent), "strides": [text(e) for e in lanes.strides]},
+        "lanes": _lanes(lanes),
     }
     return {key: value for key, value in record.items() if value}
+
+
+def _lanes(lanes: LaneText | None) -> dict[str, Any] | None:
+    if lanes is None:
+        return None
+    step = {} if lanes.step == Integer(1) else {"step": text(lanes.step)}
+    strides = [text(e) for e in lanes.strides]
+    return {"over": lanes.over, "extent": text(lanes.extent), "strides": strides} | step
 
 
 def _packed(kernel: Kernel, launch: KernelText) -> dict[str, Any] | None:

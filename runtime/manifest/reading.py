@@ -77,7 +77,10 @@ def _kernels(records: Any) -> tuple[KernelInfo, ...]:
 
 def _lanes(record: Mapping[str, Any]) -> LaneInfo:
     return LaneInfo(
-        str(record["over"]), str(record["extent"]), tuple(str(stride) for stride in record["strides"])
+        str(record["over"]),
+        str(record["extent"]),
+        tuple(str(stride) for stride in record["strides"]),
+        str(record.get("step", "1")),
     )
 
 

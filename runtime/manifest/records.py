@@ -81,12 +81,14 @@ class LaneInfo:
     """What fills the lanes of a vector: "samples", an "output" or "reduction" axis of ``extent``; "":
     nothing, place by place.
 
-    ``strides``: of the vectors that are loaded, where they need not be one.  Expressions in the sizes.
+    ``strides``: of the vectors that are loaded, where they need not be one.
+    ``step``: numbers between the results of neighbouring lanes.  Expressions in the sizes.
     """
 
     over: str = "samples"
     extent: str = "1"
     strides: tuple[str, ...] = ()
+    step: str = "1"
 
 
 SAMPLES = LaneInfo()

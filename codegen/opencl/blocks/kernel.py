@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ....derive.ir import (
     Axis,
     Column,
+    Integer,
     IntExpr,
     Kernel,
     Load,
@@ -39,11 +40,13 @@ class LaneText:
     """Lanes that are not samples: along an "output" or a "reduction" axis of ``extent``, or "" for none.
 
     ``strides``: of the vectors that the body loads, where they are not one.
+    ``step``: numbers between the results of neighbouring lanes along an output axis.
     """
 
     over: str
     extent: IntExpr
     strides: tuple[IntExpr, ...] = ()
+    step: IntExpr = Integer(1)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ class LaneWriter(KernelWriter):
             if load.tensor not in self.lanes.packed
         ]
         strides = tuple(e for e in found if e is not None and e not in (Integer(0), Integer(1)))
-        return LaneText(self.lanes.over, self.lanes.extent, strides)
+        step = self.frame.output_step() if isinstance(self.frame, PackedFrame) else Integer(1)
+        return LaneText(self.lanes.over, self.lanes.extent, strides, step)
 
     def parameters(self) -> tuple[str, ...]:
         """The kernel's parameters in the order of the calling convention; all tensors are of single

@@ -26,6 +26,8 @@ LATENCY = 4.0
 FRESH, FIRST_LEVEL = 1.4, 32 * 1024
 #: Cycles of a step that no tile avoids: counting, branching, addresses.
 OVERHEAD = 1.0
+#: Cycles of storing one lane, and where its line is pushed out of the cache before it is full.
+STORE, STORE_MISSED = 1.0, 6.0
 #: The time of a tile whose places are tested in some rounds, relative to others.
 TESTED = 1.4
 #: Accesses per step for an accumulator without a register.  They are many: compilers then keep the whole
@@ -58,6 +60,18 @@ class CacheTile:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """Results whose lanes are stored one by one.
+
+    ``per_step``: the stores of a vector for each step of its sum.
+    ``vectors``: how many vectors along the lanes do not push one another out of the cache.
+    """
+
+    per_step: float
+    vectors: int
+
+
+@dataclass(frozen=True)
 class TileProblem:
     """What the cost models know of a kernel when they choose its tiles.
 
@@ -74,6 +88,7 @@ class TileProblem:
     ``sums``: for each further sum in the same loops, the axes along which it has accumulators.
     ``partial``: for each axis, how many places at its beginning and at its end take part only in some rounds.
     ``sample_axis``: the number of the axis of samples, where one is tiled.
+    ``scatter``: how results are stored, where their lanes do not lie side by side; these are the last axis.
     """
 
     extents: tuple[int, ...]
@@ -88,6 +103,7 @@ class TileProblem:
     sums: tuple[tuple[int, ...], ...] = ()
     partial: tuple[tuple[int, int], ...] = ()
     sample_axis: int = -1
+    scatter: Scatter | None = None
 
     @property
     def moving(self) -> tuple[bool, ...]:
@@ -180,6 +196,9 @@ def _step(problem: TileProblem, tile: Sequence[int], machine: Machine) -> float:
         streamed /= tile[cache_tile.axis] if new * cache_tile.row <= FIRST_LEVEL else 1
         moved = 2 * places / PER_CYCLE / cache_tile.steps
     step = max(places / PER_CYCLE, loads(problem, own) / PER_CYCLE, streamed, LATENCY) + moved
+    if problem.scatter is not None:
+        missed = own[-1] > problem.scatter.vectors
+        step += places * problem.scatter.per_step * (STORE_MISSED if missed else STORE)
     return step + SPILL * spilled / PER_CYCLE + OVERHEAD
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
+from math import gcd, prod
 
 from ...manifest.expressions import expression
 from ...manifest.records import KernelInfo
 from ...program.program import Unit
 from ..device.machine import Machine
 from . import gpu_cost_model
-from .cpu_cost_model import MOST_VECTORS, TileProblem, tile_problem
+from .cpu_cost_model import MOST_VECTORS, Scatter, TileProblem, tile_problem
 from .gpu_cost_model import Choice, SampleSum
 
 #: The bytes of a number for estimates of cache use.
 SINGLE = 4
-#: Places of an axis that make a tile along the samples needless: it would compute samples that are not there.
+#: The first-level cache: bytes of a line, lines of a set, bytes after which addresses meet the same sets.
+LINE, WAYS, SETS_BYTES = 64, 8, 4096
+#: Places of an axis that make a tile along the samples needless, whose last one may have samples to spare.
 ENOUGH = 4
 
 
@@ -85,7 +87,18 @@ def kernel_problem(
     limits = list(found.limits)
     if axis and found.extents[0] >= ENOUGH:
         limits[axis] = 1
-    return replace(found, partial=partial, sample_axis=axis, limits=tuple(limits))
+    scatter = Scatter(lanes / max(1, work), _vectors_in_cache(unit, kernel, lanes))
+    return replace(found, partial=partial, sample_axis=axis, limits=tuple(limits), scatter=scatter)
+
+
+def _vectors_in_cache(unit: Unit, kernel: KernelInfo, lanes: int) -> int:
+    """Vectors whose numbers, stored one by one, stay in the first-level cache until their lines are full.
+
+    Numbers a power of two of bytes apart share few sets of the cache.
+    """
+    step = int(expression(kernel.lanes.step)(unit.sizes)) * SINGLE
+    sets = SETS_BYTES // gcd(step, SETS_BYTES) if step >= LINE else SETS_BYTES // LINE
+    return max(1, min(sets, SETS_BYTES // LINE) * WAYS // lanes)
 
 
 def _cache_tile(
