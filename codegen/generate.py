@@ -90,7 +90,7 @@ class Generator:
             modules[layout.name], sizes = module, dict(program.sizes)
         return modules, sizes
 
-    def finish(self) -> Generated:
+    def finish(self, definitions: Mapping[str, str]) -> Generated:
         """Adds the activations and the manifest, and returns all files."""
         for layout in LAYOUTS:
             for include in (prelude(layout.by_sample), activation_functions(self.activations)):
@@ -98,7 +98,9 @@ class Generator:
         self.files["numpy/__init__.py"] = '"""NumPy reference kernels."""\n'
         self.files["numpy/activations.py"] = numpy_activations_source(self.activations)
         records = {a.name: activation_record(a) for a in self.activations}
-        self.files["manifest.json"] = manifest_text(records, self.losses, self.layers, self.files)
+        self.files["manifest.json"] = manifest_text(
+            records, self.losses, self.layers, self.files, definitions
+        )
         return Generated(dict(sorted(self.files.items())))
 
 
@@ -108,9 +110,14 @@ def derive_all(families: Iterable[Family]) -> list[Derivation]:
 
 
 def generate(
-    families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]
+    families: Iterable[Family],
+    activations: Sequence[Activation],
+    losses: Iterable[Loss],
+    definitions: Mapping[str, str] | None = None,
 ) -> Generated:
     """Derives all definitions and generates every file.
+
+    ``definitions``: the digests of the definition files, by their paths from the folder.
 
     Raises DefinitionError, IRError or ValueError that names the layer if a definition cannot be expressed.
     """
@@ -119,4 +126,4 @@ def generate(
         generator.layer(derivation)
     for loss in losses:
         generator.loss(derive_loss(loss, activations))
-    return generator.finish()
+    return generator.finish(definitions or {})

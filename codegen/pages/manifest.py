@@ -26,6 +26,7 @@ from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
 from ..opencl.source import OpenCLModule
+from ..sources import generator_digests
 from ..tiling.local_memory import numbers
 from ..tiling.tiling import Tile, bounded
 
@@ -322,10 +323,15 @@ def activation_record(activation: FrozenActivation) -> dict[str, Any]:
 
 
 def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], layers: Mapping[str, Any],
-                  files: Mapping[str, str]) -> str:  # fmt: skip
-    """The whole manifest as deterministic JSON; ``files`` maps a path to its text."""
+                  files: Mapping[str, str], definitions: Mapping[str, str]) -> str:  # fmt: skip
+    """The whole manifest as deterministic JSON.
+
+    ``files`` maps a path to its text, ``definitions`` that of a definition file to its digest.
+    """
     data = {
         "version": VERSION,
+        "sources": generator_digests(),
+        "definitions": dict(sorted(definitions.items())),
         "files": {path: sha256(content) for path, content in sorted(files.items())},
         "activations": dict(activations),
         "losses": dict(losses),
