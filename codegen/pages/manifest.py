@@ -16,12 +16,13 @@ from ...derive.adjoint.bounds import fan_in, range_checks
 from ...derive.adjoint.loss_kernels import LossDerivation
 from ...derive.ir import IntExpr, Kernel, Loop, Size, Tensor, integers, names
 from ...derive.language.frozen_activation import FrozenActivation
+from ...derive.language.stages import Definition
 from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
 from ...derive.symbols.indices import SizeInfo
 from ...derive.symbols.names import of_file, of_function, shown
 from ..analysis.affine import add, multiply
-from ..analysis.expression_text import text
+from ..analysis.expression_text import condition_text, text
 from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText
@@ -281,9 +282,22 @@ def layer_record(
             },
         }
         | _macros(modules)
+        | _required(definition, freeze)
         | _called(definition.names)
         | _file(derivation.name)
     )
+
+
+def _required(definition: Definition, freeze: IntegerFreezer) -> dict[str, Any]:
+    """What the sizes of a network must meet, and why."""
+    found = [
+        {
+            "condition": condition_text(freeze.condition(need.left, need.op, need.right)),
+            "message": shown(need.reason),
+        }
+        for need in definition.requirements
+    ]
+    return {"requirements": found} if found else {}
 
 
 def _called(names: Mapping[str, str]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from ..symbols.indices import (
 )
 from .connections import Connections, Rows
 from .declarations import Declarations, Stage, TensorInfo
+from .requirements import requirements
 from .stages import Definition, normalise
 from .tensors import Eq, InputHandle, Max, Sum, TensorHandle, flatten
 
@@ -166,6 +167,14 @@ class Layer:
                 f"the size {name} = {expression} is not an integer; // and ceildiv divide sizes"
             )
         return self.declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
+
+    def require(self, condition: object, reason: str) -> None:
+        """Refuse networks whose sizes do not meet ``condition``, with ``reason``.
+
+        ``L.require(Eq(Y.J % G, 0), "groups divide the maps")``.  The condition is ``Eq``, ``<=``, ``<``,
+        ``>=`` or ``>`` between sizes, or a tuple or vector of such.
+        """
+        self.declared.requirements += requirements(condition, reason, set(self.declared.sizes), self._refuse)
 
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
         """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""

@@ -169,6 +169,7 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         str(record.get("selects", "")),
         {str(own): str(given) for own, given in record.get("names", {}).items()},
         str(record.get("file", name)),
+        tuple((need["condition"], need["message"]) for need in record.get("requirements", ())),
     )
 
 

@@ -337,6 +337,8 @@ class LayerInfo:
     "" where it is not.
     ``names``: what the user calls sizes, tensors, relations and columns that have another name in kernels.
     ``file``: the name of its files.
+    ``checks``: conditions that keep accesses inside tensors, and messages.
+    ``requirements``: conditions that the definition makes of sizes, and its reasons.
     """
 
     name: str
@@ -362,6 +364,7 @@ class LayerInfo:
     selects: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    requirements: tuple[tuple[str, str], ...] = ()
 
     def shown(self, name: str) -> str:
         """What the user calls the size, tensor, relation or column ``name`` of the kernels, or its
