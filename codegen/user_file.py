@@ -1,7 +1,7 @@
 """Loads definition files: Python that defines layers with ``@layer`` and activations with ``@activation``.
 
-Such a file runs with its user's rights, like any Python program.  Generated folders and weights, by contrast,
-run no code of their own.
+Such a file runs with its user's rights, like any Python program.  Whatever it raises becomes one line with
+the file and the line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..derive.language.activations import ACTIVATIONS, Activation
 from ..derive.language.layer import Family
+from ..derive.language.location import location
 from ..derive.language.losses import LOSSES, Loss
 from ..derive.layers import LAYERS
 from ..derive.symbols.errors import DefinitionError
@@ -83,10 +84,10 @@ def _run(path: Path) -> dict[str, object]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except DefinitionError:
-        raise
-    except Exception as error:
-        raise DefinitionError(f"{path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise DefinitionError(f"{location(error, str(spec.origin))}: {kind}{reason}") from error
     finally:
         del sys.modules[name]
     return vars(module)
