@@ -59,18 +59,15 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
 def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
     """The definitions that a generated folder for ``user`` needs, and the layers to put into it.
 
-    The runtime lays the folder on top of the built-in one.  The kernels of a folder choose only among the
-    folder's own activations.  So if the user defines an activation, the folder also gets the built-in layers
-    and losses; otherwise it gets the user's layers alone.
+    The runtime lays the folder on top of the built-in one.  A layer takes its activation from whichever
+    folder has it, but a loss has kernels for each activation.  So if the user defines an activation, the
+    folder also gets the built-in losses; if the user defines a loss, it has kernels for the built-in
+    activations.
     """
     names = {a.name for a in user.activations}
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)
     losses = {loss.name: loss for loss in (*(LOSSES if user.activations else ()), *user.losses)}
-    own = {f.name for f in user.families}
-    families = (
-        user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
-    )
-    return Definitions(families, activations, tuple(losses.values())), families
+    return Definitions(user.families, activations, tuple(losses.values())), user.families
 
 
 def _run(path: Path) -> dict[str, object]:

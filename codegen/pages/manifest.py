@@ -317,6 +317,7 @@ def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) ->
         "targets": list(loss.targets),
         "outputs": list(loss.outputs),
         "open": list(loss.open),
+        "equation": str(loss.rho),
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
         "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],

@@ -184,6 +184,7 @@ def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> Activat
         folder,
         increasing,
         function,
+        bool(record.get("builtin", False)),
     )
 
 
@@ -202,6 +203,8 @@ def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
         tuple(record["macros"][SAMPLE_INNER]),
         folder,
         _rows_macros(record),
+        str(record.get("equation", "")),
+        bool(record.get("builtin", False)),
     )
 
 
