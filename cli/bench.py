@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from ..benchmarks import bench
     from ..benchmarks.peers import registry
     from ..benchmarks.report import files, report
+    from .stale import say_stale
 
     chosen = bench.Options(
         options.cases,
@@ -90,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
         options.device,
     )
     files.check(options.out, options.json)
+    say_stale()
     record = bench.bench(chosen, lambda line: print(line, file=sys.stderr))
     print(report.markdown(record), end="")
     files.write(record, options.out, options.json)

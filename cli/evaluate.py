@@ -32,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints loss and accuracy; the exit status is 0."""
     from ..runtime.training.evaluate import evaluate
+    from .stale import say_stale
 
+    say_stale(arguments.kernels)
     found = evaluate(
         arguments.weights, arguments.data, arguments.part, backend=arguments.backend, device=arguments.device,
         target=arguments.target, manifests=arguments.kernels,

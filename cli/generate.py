@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 0, or 1 when ``--check`` finds differences."""
     from ..codegen.folder import difference, write
     from ..codegen.generate import generate
+    from ..codegen.sources import definition_digests
     from ..codegen.user_file import BUILT_IN, combined, load_definitions
     from ..runtime.errors import PhizError
 
@@ -34,10 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.files and arguments.out is None:
         raise PhizError("phiz generate FILE.py needs --out DIR: the folder to write the user's layers to")
     definitions = combined(load_definitions(arguments.files))[0] if arguments.files else BUILT_IN
-    files = generate(definitions.families, definitions.activations, definitions.losses).files
     folder = (
         arguments.out if arguments.out is not None else Path(__file__).resolve().parent.parent / "generated"
     )
+    files = generate(
+        definitions.families, definitions.activations, definitions.losses,
+        definition_digests(arguments.files, folder),
+    ).files  # fmt: skip
     if arguments.check:
         lines = difference(folder, files)
         print("\n".join(lines) if lines else f"{folder}: up to date ({len(files)} files)")

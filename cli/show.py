@@ -28,7 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the layer; an unknown name is a usage error."""
     from ..codegen.display import equations, kernels, passes, pick, source
     from ..codegen.user_file import BUILT_IN, combined, load_definitions
+    from .stale import say_stale
 
+    if not arguments.definition:
+        say_stale()
     definitions = combined(load_definitions([arguments.definition]))[0] if arguments.definition else BUILT_IN
     family, derivation = pick(definitions.families, arguments.layer)
     if arguments.passes:

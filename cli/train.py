@@ -139,10 +139,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.training.job import run
     from ..runtime.training.progress import observer
     from ..runtime.training.train import Ended
+    from .stale import say_stale
 
     logging.getLogger("phiz.runtime.training.job").setLevel(
         logging.WARNING if arguments.quiet else logging.INFO
     )
+    say_stale(arguments.kernels)
     trained = run(_job(arguments), arguments.resume, observer(arguments.quiet))
     outcome = trained.outcome
     if not outcome.ended.well:

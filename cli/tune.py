@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where a kernel's default gives wrong numbers, 130 where the run was interrupted."""
     from ..runtime.errors import PhizError
     from ..runtime.opencl.tuned.cache import Cache
+    from .stale import say_stale
 
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise PhizError(
             "--layer: expected the shape of its input in --input, such as --input 64,32,32, and no --data"
         )
+    say_stale(arguments.kernels)
     return _tune(arguments, Cache())
 
 

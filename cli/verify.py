@@ -47,10 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 1 where a comparison fails."""
+    """Exit status 1 where a comparison fails, or where the kernels are older than their definitions."""
     from ..runtime.errors import PhizError
     from ..runtime.files import write_atomically
+    from ..runtime.manifest.loading import builtin_path
     from ..runtime.verify.verify import verify
+    from .stale import say_stale
 
     if arguments.seed < 0 or arguments.jobs < 1:
         raise PhizError(
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
+    stale = say_stale([arguments.kernels or builtin_path()], False) if arguments.definition is None else False
     with _checked(arguments) as (folder, names), _progress() as progress:
         report = verify(
             names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     _print(report)
     if arguments.json is not None:
         write_atomically(arguments.json, (json.dumps(report.to_dict(), indent=1) + "\n").encode())
-    return 0 if report.passed else 1
+    return 0 if report.passed and not stale else 1
 
 
 @contextlib.contextmanager

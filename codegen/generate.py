@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from ..derive.adjoint.loss_kernels import LossDerivation, derive_loss
 from ..derive.ir import IntExpr, Kernel, Tensor
-from ..derive.language.activations import Activation
+from ..derive.language.activations import ACTIVATIONS, Activation
 from ..derive.language.frozen_activation import freeze_activation
 from ..derive.language.layer import Family
-from ..derive.language.losses import Loss
+from ..derive.language.losses import LOSSES, Loss
 from ..derive.pipeline import Derivation, derive_definition
 from ..derive.print.legend import legend
 from ..derive.symbols.errors import DefinitionError
@@ -40,11 +40,17 @@ def header(name: str, doc: str, digest: str) -> dict[str, str]:
     return {"layer": f"{name}: {doc}", "definition": f"sha256 {digest}"}
 
 
+def builtin(yes: bool) -> dict[str, bool]:
+    """What a manifest says of an activation or a loss that any folder may repeat."""
+    return {"builtin": True} if yes else {}
+
+
 class Generator:
     """Generates the files of a folder, one derivation at a time."""
 
     def __init__(self, activations: Sequence[Activation]) -> None:
         self.activations = [freeze_activation(a) for a in activations]
+        self.builtin = {a.name for a in activations if a in ACTIVATIONS}
         self.files: dict[str, str] = {}
         self.layers: dict[str, object] = {}
         self.losses: dict[str, object] = {}
@@ -73,7 +79,7 @@ class Generator:
         modules, _ = self._opencl(name, derived.kernels, derived.tensors, top)
         self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)
         self.files[f"equations/{name}.md"] = loss_page(derived)
-        self.losses[derived.loss.name] = loss_record(derived, modules)
+        self.losses[derived.loss.name] = loss_record(derived, modules) | builtin(derived.loss in LOSSES)
 
     def _opencl(
         self, name: str, kernels: Sequence[Kernel], tensors: Mapping[str, Tensor], top: Mapping[str, str]
@@ -90,15 +96,17 @@ class Generator:
             modules[layout.name], sizes = module, dict(program.sizes)
         return modules, sizes
 
-    def finish(self) -> Generated:
+    def finish(self, definitions: Mapping[str, str]) -> Generated:
         """Adds the activations and the manifest, and returns all files."""
         for layout in LAYOUTS:
             for include in (prelude(layout.by_sample), activation_functions(self.activations)):
                 self.files[f"{layout.folder}/{include.name}"] = include.text
         self.files["numpy/__init__.py"] = '"""NumPy reference kernels."""\n'
         self.files["numpy/activations.py"] = numpy_activations_source(self.activations)
-        records = {a.name: activation_record(a) for a in self.activations}
-        self.files["manifest.json"] = manifest_text(records, self.losses, self.layers, self.files)
+        records = {a.name: activation_record(a) | builtin(a.name in self.builtin) for a in self.activations}
+        self.files["manifest.json"] = manifest_text(
+            records, self.losses, self.layers, self.files, definitions
+        )
         return Generated(dict(sorted(self.files.items())))
 
 
@@ -108,9 +116,14 @@ def derive_all(families: Iterable[Family]) -> list[Derivation]:
 
 
 def generate(
-    families: Iterable[Family], activations: Sequence[Activation], losses: Iterable[Loss]
+    families: Iterable[Family],
+    activations: Sequence[Activation],
+    losses: Iterable[Loss],
+    definitions: Mapping[str, str] | None = None,
 ) -> Generated:
     """Derives all definitions and generates every file.
+
+    ``definitions``: the digests of the definition files, by their paths from the folder.
 
     Raises DefinitionError, IRError or ValueError that names the layer if a definition cannot be expressed.
     """
@@ -119,4 +132,4 @@ def generate(
         generator.layer(derivation)
     for loss in losses:
         generator.loss(derive_loss(loss, activations))
-    return generator.finish()
+    return generator.finish(definitions or {})

@@ -1,7 +1,7 @@
 """Loads definition files: Python that defines layers with ``@layer`` and activations with ``@activation``.
 
-Such a file runs with its user's rights, like any Python program.  Generated folders and weights, by contrast,
-run no code of their own.
+Such a file runs with its user's rights, like any Python program.  Whatever it raises becomes one line with
+the file and the line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..derive.language.activations import ACTIVATIONS, Activation
 from ..derive.language.layer import Family
+from ..derive.language.location import location
 from ..derive.language.losses import LOSSES, Loss
 from ..derive.layers import LAYERS
 from ..derive.symbols.errors import DefinitionError
@@ -58,18 +59,15 @@ def load_definitions(paths: Iterable[str | Path]) -> Definitions:
 def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
     """The definitions that a generated folder for ``user`` needs, and the layers to put into it.
 
-    The runtime lays the folder on top of the built-in one.  The kernels of a folder choose only among the
-    folder's own activations.  So if the user defines an activation, the folder also gets the built-in layers
-    and losses; otherwise it gets the user's layers alone.
+    The runtime lays the folder on top of the built-in one.  A layer takes its activation from whichever
+    folder has it, but a loss has kernels for each activation.  So if the user defines an activation, the
+    folder also gets the built-in losses; if the user defines a loss, it has kernels for the built-in
+    activations.
     """
     names = {a.name for a in user.activations}
     activations = (*(a for a in ACTIVATIONS if a.name not in names), *user.activations)
     losses = {loss.name: loss for loss in (*(LOSSES if user.activations else ()), *user.losses)}
-    own = {f.name for f in user.families}
-    families = (
-        user.families if not user.activations else (*(f for f in LAYERS if f.name not in own), *user.families)
-    )
-    return Definitions(families, activations, tuple(losses.values())), families
+    return Definitions(user.families, activations, tuple(losses.values())), user.families
 
 
 def _run(path: Path) -> dict[str, object]:
@@ -83,10 +81,10 @@ def _run(path: Path) -> dict[str, object]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except DefinitionError:
-        raise
-    except Exception as error:
-        raise DefinitionError(f"{path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        kind = "" if isinstance(error, DefinitionError) else f"{type(error).__name__}: "
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise DefinitionError(f"{location(error, str(spec.origin))}: {kind}{reason}") from error
     finally:
         del sys.modules[name]
     return vars(module)

@@ -8,14 +8,14 @@ A definition file holds functions under ``@layer(...)`` and ``@activation``; it 
 user's rights.
 """
 
-from sympy import Eq, Rational
+from sympy import Rational
 
 from .language.activations import Activation, activation
 from .language.connections import Connections
 from .language.layer import Family, Layer, layer
 from .language.losses import Loss
 from .language.stages import Definition
-from .language.tensors import Max, Sum
+from .language.tensors import Eq, Max, Sum
 from .pipeline import Derivation, derive_definition, derive_family
 from .symbols.errors import DefinitionError
 from .symbols.functions import (

@@ -33,7 +33,6 @@ from .kernels import Assembler, freeze
 from .language.layer import Family, Option
 from .language.stages import Definition
 from .symbols.errors import DefinitionError
-from .symbols.names import shown
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Derivation:
 def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivation:
     """Derive one variant of a layer.
 
-    Raises DefinitionError or IRError, naming the layer, where the definition cannot be expressed.
+    Raises DefinitionError, naming file, line and layer, where the definition cannot be expressed.
     """
     definition = family.define(
         **options
@@ -71,7 +70,7 @@ def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivati
         kernels = assembler.kernels(equations, frozen)  # 6. kernels
         heads, head_kernels, head_tensors = derive_heads(definition, adjoint.builder)  # 7. heads
     except (DefinitionError, IRError) as error:
-        raise type(error)(shown(str(error))) from error  # with the names that the user gave
+        raise family.refused(definition.name, error) from error
     tensors = {**assembler.tensors, **head_tensors}
     return Derivation(family, dict(options), definition, tensors, (*kernels, *head_kernels), heads)
 

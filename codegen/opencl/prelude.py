@@ -15,10 +15,15 @@ from .blocks.printer import ScalarPrinter
 
 @dataclass(frozen=True)
 class Include:
-    """A file that kernel files include by its plain name; ``digest``: its SHA-256."""
+    """A file that kernel files include by its plain name; ``digest``: its SHA-256.
+
+    ``fixed``: whether the digest stands in the files that include it.  It does not where another folder's
+    file may be included instead.
+    """
 
     name: str
     text: str
+    fixed: bool = True
 
     @property
     def digest(self) -> str:
@@ -42,7 +47,7 @@ def prelude(by_sample: bool) -> Include:
 def activation_functions(activations: Sequence[FrozenActivation]) -> Include:
     """phi and phi' of every activation, among which macros choose."""
     found = [_activation(a) for a in activations]
-    return Include("activations.cl", render("opencl/activations.cl.mako", activations=found))
+    return Include("activations.cl", render("opencl/activations.cl.mako", activations=found), fixed=False)
 
 
 def _activation(code: FrozenActivation) -> _ActivationText:

@@ -16,16 +16,18 @@ from ...derive.adjoint.bounds import fan_in, range_checks
 from ...derive.adjoint.loss_kernels import LossDerivation
 from ...derive.ir import Integer, IntExpr, Kernel, Loop, Size, Tensor, integers, names
 from ...derive.language.frozen_activation import FrozenActivation
+from ...derive.language.stages import Definition
 from ...derive.pipeline import Derivation
 from ...derive.symbols.freeze import IntegerFreezer
 from ...derive.symbols.indices import SizeInfo
 from ...derive.symbols.names import of_file, of_function, shown
 from ..analysis.affine import add, multiply
-from ..analysis.expression_text import text
+from ..analysis.expression_text import condition_text, text
 from ..analysis.selecting_layers import selects
 from ..analysis.signature import arguments, relations, sizes
 from ..opencl.blocks.kernel import KernelText, LaneText
 from ..opencl.source import OpenCLModule
+from ..sources import generator_digests
 from ..tiling.local_memory import numbers
 from ..tiling.tiling import Tile, bounded
 
@@ -299,9 +301,22 @@ def layer_record(
             },
         }
         | _macros(modules)
+        | _required(definition, freeze)
         | _called(definition.names)
         | _file(derivation.name)
     )
+
+
+def _required(definition: Definition, freeze: IntegerFreezer) -> dict[str, Any]:
+    """What the sizes of a network must meet, and why."""
+    found = [
+        {
+            "condition": condition_text(freeze.condition(need.left, need.op, need.right)),
+            "message": shown(need.reason),
+        }
+        for need in definition.requirements
+    ]
+    return {"requirements": found} if found else {}
 
 
 def _called(names: Mapping[str, str]) -> dict[str, Any]:
@@ -321,6 +336,7 @@ def loss_record(derived: LossDerivation, modules: Mapping[str, OpenCLModule]) ->
         "targets": list(loss.targets),
         "outputs": list(loss.outputs),
         "open": list(loss.open),
+        "equation": str(loss.rho),
         "digest": ir_digest(derived.kernels),
         "tensors": {name: _tensor(t) for name, t in derived.tensors.items()},
         "kernels": [_kernel(k, derived.tensors, modules) for k in derived.kernels],
@@ -341,10 +357,15 @@ def activation_record(activation: FrozenActivation) -> dict[str, Any]:
 
 
 def manifest_text(activations: Mapping[str, Any], losses: Mapping[str, Any], layers: Mapping[str, Any],
-                  files: Mapping[str, str]) -> str:  # fmt: skip
-    """The whole manifest as deterministic JSON; ``files`` maps a path to its text."""
+                  files: Mapping[str, str], definitions: Mapping[str, str]) -> str:  # fmt: skip
+    """The whole manifest as deterministic JSON.
+
+    ``files`` maps a path to its text, ``definitions`` that of a definition file to its digest.
+    """
     data = {
         "version": VERSION,
+        "sources": generator_digests(),
+        "definitions": dict(sorted(definitions.items())),
         "files": {path: sha256(content) for path, content in sorted(files.items())},
         "activations": dict(activations),
         "losses": dict(losses),

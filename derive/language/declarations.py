@@ -74,6 +74,16 @@ class Stage:
         return self.expression.free_symbols.union(*(r.body.free_symbols for _, r in self.reductions))
 
 
+@dataclass(frozen=True)
+class Requirement:
+    """A condition between sizes, and why networks that do not meet it are refused."""
+
+    left: sp.Expr
+    op: str
+    right: sp.Expr
+    reason: str
+
+
 @dataclass
 class Declarations:
     """Everything that one layer has declared so far; its ``Layer`` fills it while the definition function
@@ -98,6 +108,7 @@ class Declarations:
     names: Names = field(default_factory=Names)
     kinds: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    requirements: list[Requirement] = field(default_factory=list)
 
     def refuse(self, reason: str) -> DefinitionError:
         """The error that names the layer."""

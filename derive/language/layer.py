@@ -13,13 +13,15 @@ variables and tensors, and returns ``L.output(...)(Z)``.  Nothing is derived by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import product
-from typing import Any
+from typing import Any, NoReturn
 
 import sympy as sp
 
+from ..ir import IRError
 from ..symbols import names
 from ..symbols.errors import DefinitionError
 from ..symbols.functions import (
@@ -49,6 +51,8 @@ from ..symbols.indices import (
 )
 from .connections import Connections, Rows
 from .declarations import Declarations, Stage, TensorInfo
+from .location import of_function
+from .requirements import requirements
 from .stages import Definition, normalise
 from .tensors import Eq, InputHandle, Max, Sum, TensorHandle, flatten
 
@@ -109,6 +113,14 @@ class Layer:
         """The variant's name."""
         return self.declared.name
 
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = [known for known in dir(type(self)) if not known.startswith("_")]
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean L.{near[0]}?" if near else f"L has {', '.join(known)}"
+        raise self.declared.refuse(f"there is no L.{name}; {hint}")
+
     # -------------------------------------------------------------------------------------------------- sizes
     def size(
         self,
@@ -167,6 +179,14 @@ class Layer:
             )
         return self.declare_size(SizeInfo(name, "derived", value=expression, minimum=minimum))
 
+    def require(self, condition: object, reason: str) -> None:
+        """Refuse networks whose sizes do not meet ``condition``, with ``reason``.
+
+        ``L.require(Eq(Y.J % G, 0), "groups divide the maps")``.  The condition is ``Eq``, ``<=``, ``<``,
+        ``>=`` or ``>`` between sizes, or a tuple or vector of such.
+        """
+        self.declared.requirements += requirements(condition, reason, set(self.declared.sizes), self._refuse)
+
     def padding(self, rank: int, symbols: tuple[str, str] = ("p", "q")) -> tuple[Vector, Vector]:
         """Zeros below and above each coordinate: keywords ``padding_low`` and ``padding_high``."""
         low, high = symbols
@@ -211,16 +231,16 @@ class Layer:
         """The maps of this layer where map i reads map j = i alone."""
         return self._axis(name, "map", Y.J)
 
-    def window(self, name: str, sizes: Vector) -> Vector:
+    def window(self, name: str, sizes: Iterable[object]) -> Vector:
         """Offsets 0 <= u < M inside a kernel or a pooling window."""
-        return Vector(self._axis(f"{name}{r}", "window", s) for r, s in enumerate(sizes))
+        return Vector(self.axis(f"{name}{r}", size, "window") for r, size in enumerate(sizes))
 
-    def coordinates(self, name: str, sizes: Vector) -> Vector:
+    def coordinates(self, name: str, sizes: Iterable[object]) -> Vector:
         """Coordinates of this layer's maps; ``sizes`` is what the input leaves room for and may be any
         expression.
         """
         symbols = []
-        for r, extent in enumerate(sizes):
+        for r, extent in enumerate(map(size_expression, sizes)):
             plain = extent.is_Symbol or isinstance(extent, sp.core.function.AppliedUndef)
             if not plain:
                 extent = self._extent(f"{name}{r}", f"{name.upper()}{r}", extent)
@@ -462,20 +482,28 @@ class Family:
         return "_".join(parts)
 
     def define(self, /, **options: Option) -> Definition:
-        """Run the definition for one choice of options."""
+        """Run the definition for one choice of options.
+
+        Raises DefinitionError, with file, line and layer, for whatever the function raises.
+        """
         layer = Layer(self.variant_name(options))
         try:
             definition = self.function(layer, **options)
-        except DefinitionError as error:
-            reason = names.shown(str(error))
-            raise DefinitionError(
-                reason if reason.startswith("layer ") else f"layer {layer.name}: {reason}"
-            ) from error
-        if not isinstance(definition, Definition):
-            raise DefinitionError(
-                f"layer {layer.name}: the definition must return L.output(...)(Z), it returned {definition!r}"
-            )
+            if not isinstance(definition, Definition):
+                raise DefinitionError(
+                    f"the definition must return L.output(...)(Z), it returned {definition!r}"
+                )
+        except Exception as error:  # the function is the user's
+            raise self.refused(layer.name, error) from error
         return definition
+
+    def refused(self, variant: str, error: Exception) -> DefinitionError:
+        """``error`` as one that says where it arose, and in which layer."""
+        reason = names.shown(str(error))
+        if not isinstance(error, DefinitionError | IRError):
+            reason = f"{type(error).__name__}: {reason}"
+        named = reason if reason.startswith("layer ") else f"layer {variant}: {reason}"
+        return DefinitionError(f"{named} ({of_function(error, self.function)})")
 
 
 def layer(**options: tuple[Option, ...]) -> Callable[[Callable[..., Any]], Family]:
@@ -484,6 +512,11 @@ def layer(**options: tuple[Option, ...]) -> Callable[[Callable[..., Any]], Famil
     """
 
     def decorate(function: Callable[..., Any]) -> Family:
+        for key, values in options.items():
+            if not isinstance(values, tuple | list) or not values:
+                raise DefinitionError(
+                    f"layer {function.__name__}: option {key}: expected a tuple of its values, got {values!r}"
+                )
         for key in sorted(set(options) & _KEYWORDS):
             raise DefinitionError(
                 f"layer {function.__name__}: option {key}: this keyword has a meaning for every layer"

@@ -16,7 +16,7 @@ from sympy.core.function import AppliedUndef
 from ..symbols.freeze import is_scalar_part
 from ..symbols.functions import without_kinks
 from ..symbols.indices import AxisVariable, RelationInfo, RowVariable, SizeInfo
-from .declarations import Access, Declarations, Reduction, Stage, TensorInfo
+from .declarations import Access, Declarations, Reduction, Requirement, Stage, TensorInfo
 from .tensors import reduction_of
 
 _SYMPY_LOOPS: Mapping[type, str] = {
@@ -44,6 +44,7 @@ class Definition:
     initial: Mapping[str, object]
     shifts: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
+    requirements: tuple[Requirement, ...] = ()
 
     @property
     def input(self) -> TensorInfo:
@@ -311,4 +312,5 @@ def normalise(declared: Declarations) -> Definition:
         dict(declared.initial),
         frozenset(declared.shifts),
         declared.called(),
+        tuple(declared.requirements),
     )

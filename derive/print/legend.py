@@ -19,7 +19,7 @@ _MARKS = {
 
 
 def legend(definition: Definition) -> list[tuple[str, str]]:
-    """Symbols and their meanings: sizes, sizes alike together, then tables."""
+    """Symbols and their meanings: sizes, sizes alike together, then tables, then what sizes must meet."""
     found: dict[str, list[str]] = {}
     for info in definition.sizes.values():
         found.setdefault(_meaning(info), []).append(info.name)
@@ -27,6 +27,8 @@ def legend(definition: Definition) -> list[tuple[str, str]]:
     for relation in definition.relations.values():
         columns = ", ".join(f"{column}({ROW})" for column, _ in relation.columns)
         entries.append((relation.name, f"the table of connections, whose row {ROW} is ({columns})"))
+    for need in definition.requirements:
+        entries.append((f"{plain(need.left)} {need.op} {plain(need.right)}", f"required: {need.reason}"))
     return [(shown(symbol), shown(meaning)) for symbol, meaning in entries]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import sympy as sp
 
 from .errors import DefinitionError
-from .integers import CeilDiv, FloorDiv
+from .integers import CeilDiv, FloorDiv, Modulo
 
 AxisKind = Literal["map", "coordinate", "window", "unit", "parameter"]
 
@@ -129,10 +129,11 @@ def quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 
 
 def size_expression(value: object) -> sp.Expr:
-    """A size as the index algebra holds it: SymPy's floor and ceiling of quotients become exact integer
-    divisions.
+    """A size as the index algebra holds it.
+
+    SymPy's floor and ceiling of quotients, and its remainders, become exact integer divisions.
     """
-    e = sp.sympify(value)
+    e = sp.sympify(value).replace(sp.Mod, Modulo)
     e = e.replace(sp.floor, lambda a: FloorDiv(*a.as_numer_denom()))
     return e.replace(sp.ceiling, lambda a: CeilDiv(*a.as_numer_denom()))
 

@@ -11,7 +11,7 @@
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
 #include "prelude.cl"  // sha256 69a23eb91b464fa6240864f76ac1e300500cd39b3291b5470621c3f7369951db
-#include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
+#include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_K1) \
     && defined(SIZE_X0) && defined(SIZE_X1) \

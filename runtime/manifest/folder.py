@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -19,15 +19,21 @@ INCLUDE = re.compile(r'^#include "([\w.]+)".*$', re.MULTILINE)
 class Folder:
     """One generated folder.  A file is handed out only with the digest that the manifest has for it.
 
-    ``activations``: digests of those that its kernels were generated with.
+    ``activations``: digests of those that its losses have kernels for.
+    ``definitions``: paths, from the folder, of the definition files that it was generated from.
     """
 
     def __init__(
-        self, path: Path, digests: Mapping[str, str], activations: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        digests: Mapping[str, str],
+        activations: Mapping[str, str] | None = None,
+        definitions: Iterable[str] = (),
     ) -> None:
         self.path = path
         self.digests = dict(digests)
         self.activations = dict(activations or {})
+        self.definitions = tuple(definitions)
         self._modules: dict[str, ModuleType] = {}
 
     def __repr__(self) -> str:
@@ -55,10 +61,17 @@ class Folder:
         """``read``, decoded."""
         return self.read(name).decode()
 
-    def source(self, name: str) -> str:
-        """The OpenCL text of file ``name`` with the files that it includes, which lie beside it."""
-        beside = name.rpartition("/")[0]
-        return INCLUDE.sub(lambda found: self.text(f"{beside}/{found[1]}"), self.text(name))
+    def source(self, name: str, instead: Mapping[str, str] | None = None) -> str:
+        """The OpenCL text of file ``name`` with the files that it includes, which lie beside it.
+
+        ``instead``: other texts of those files, by their names.
+        """
+        beside, others = name.rpartition("/")[0], instead or {}
+
+        def included(found: re.Match[str]) -> str:
+            return others[found[1]] if found[1] in others else self.text(f"{beside}/{found[1]}")
+
+        return INCLUDE.sub(included, self.text(name))
 
     def verify(self) -> None:
         """Check every file; ManifestError names the first that fails."""

@@ -51,7 +51,7 @@ def load_folder(path: PathLike) -> Manifest:
         )
     try:
         known = {name: str(record["digest"]) for name, record in data.get("activations", {}).items()}
-        folder = Folder(root, _digests(data["files"]), known)
+        folder = Folder(root, _digests(data["files"]), known, map(str, data.get("definitions", {})))
         manifest = parse(data, folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(

@@ -184,6 +184,7 @@ def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
         str(record.get("selects", "")),
         {str(own): str(given) for own, given in record.get("names", {}).items()},
         str(record.get("file", name)),
+        tuple((need["condition"], need["message"]) for need in record.get("requirements", ())),
     )
 
 
@@ -198,6 +199,7 @@ def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> Activat
         folder,
         increasing,
         function,
+        bool(record.get("builtin", False)),
     )
 
 
@@ -216,6 +218,8 @@ def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
         tuple(record["macros"][SAMPLE_INNER]),
         folder,
         _rows_macros(record),
+        str(record.get("equation", "")),
+        bool(record.get("builtin", False)),
     )
 
 

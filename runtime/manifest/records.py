@@ -358,6 +358,8 @@ class LayerInfo:
     "" where it is not.
     ``names``: what the user calls sizes, tensors, relations and columns that have another name in kernels.
     ``file``: the name of its files.
+    ``checks``: conditions that keep accesses inside tensors, and messages.
+    ``requirements``: conditions that the definition makes of sizes, and its reasons.
     """
 
     name: str
@@ -383,6 +385,7 @@ class LayerInfo:
     selects: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    requirements: tuple[tuple[str, str], ...] = ()
 
     def shown(self, name: str) -> str:
         """What the user calls the size, tensor, relation or column ``name`` of the kernels, or its
@@ -409,6 +412,7 @@ class ActivationInfo:
 
     ``increasing``: whether it is proved that phi never falls.
     ``function``: its name after ``phi_`` and ``dphi_`` in kernels.
+    ``builtin``: whether the folder repeats one that comes with the package.
     """
 
     name: str
@@ -418,12 +422,17 @@ class ActivationInfo:
     folder: Folder = field(repr=False)
     increasing: bool = False
     function: str = ""
+    builtin: bool = False
 
 
 @dataclass(frozen=True)
 class LossInfo:
     """An error function: the targets and outputs it admits, its kernels, and the pair of kernels per
     activation.
+
+    ``equation``: the error of one output; "" where a folder does not say.
+    ``builtin``: whether the folder repeats one that comes with the package.
+    ``elsewhere``: the same error function in other folders, with kernels for other activations.
     """
 
     name: str
@@ -438,10 +447,28 @@ class LossInfo:
     macros: tuple[str, ...]
     folder: Folder = field(repr=False)
     rows_macros: tuple[str, ...] = ()
+    equation: str = ""
+    builtin: bool = False
+    elsewhere: tuple[LossInfo, ...] = field(default=(), repr=False)
 
     def kernel(self, name: str) -> KernelInfo:
         """The kernel ``name``; ManifestError where there is none."""
         return _kernel(self.file, self.kernels, name)
+
+    def over(self, lower: LossInfo | None) -> LossInfo:
+        """This one, which knows that ``lower`` has kernels too, where both are the same error function."""
+        if lower is None or not self.equation or lower.equation != self.equation:
+            return lower if lower is not None and self.builtin and not lower.builtin else self
+        return replace(self, elsewhere=(*self.elsewhere, replace(lower, elsewhere=()), *lower.elsewhere))
+
+    def with_activation(self, activation: ActivationInfo) -> LossInfo:
+        """The one that has kernels for ``activation``; this one where none has."""
+        return next((loss for loss in (self, *self.elsewhere) if loss.knows(activation)), self)
+
+    def knows(self, activation: ActivationInfo) -> bool:
+        """Whether it has kernels for ``activation``, and not for another of that name."""
+        known = self.folder.activations.get(activation.name, activation.digest)
+        return activation.name in self.pairs and known == activation.digest
 
 
 @dataclass(frozen=True)
@@ -453,11 +480,21 @@ class Manifest:
     losses: Mapping[str, LossInfo]
 
     def over(self, lower: Manifest) -> Manifest:
-        """This manifest on top of ``lower``; where both have a name, this one counts."""
+        """This manifest on top of ``lower``; where both have a name, this one counts.
+
+        What comes with the package never hides what a user defined.
+        """
+
+        def counts(name: str, own: ActivationInfo) -> bool:
+            return not own.builtin or name not in lower.activations or lower.activations[name].builtin
+
         return Manifest(
             {**lower.layers, **self.layers},
-            {**lower.activations, **self.activations},
-            {**lower.losses, **self.losses},
+            {**lower.activations, **{n: a for n, a in self.activations.items() if counts(n, a)}},
+            {
+                **lower.losses,
+                **{name: loss.over(lower.losses.get(name)) for name, loss in self.losses.items()},
+            },
         )
 
     @property

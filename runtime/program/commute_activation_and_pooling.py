@@ -27,8 +27,8 @@ def moved(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """
     found = list(layers)
     for n in range(len(found) - 2):
-        below, above, reader = found[n : n + 3]
-        if _commute(below, above) and _known(below, above, reader):
+        below, above = found[n : n + 2]
+        if _commute(below, above):
             found[n], found[n + 1] = (
                 replace(below, activation=above.activation),
                 replace(above, activation=below.activation),
@@ -42,9 +42,3 @@ def _commute(below: Layer, above: Layer) -> bool:
     )
     return not below.linear and above.linear and selected and above.output.units < below.output.units
 
-
-def _known(below: Layer, *others: Layer) -> bool:
-    """Whether the kernels of ``others`` were generated with the same activation of that name."""
-    name = below.activation.name
-    known = below.info.folder.activations.get(name)
-    return known is not None and all(other.info.folder.activations.get(name) == known for other in others)

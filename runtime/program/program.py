@@ -21,6 +21,7 @@ from typing import Any, Literal
 from ..errors import ManifestError, PhizError
 from ..manifest.folder import Folder
 from ..manifest.records import HeadInfo, KernelInfo, LayerInfo, LossInfo
+from .activation_text import FILE, activation_text
 from .commute_activation_and_pooling import moved
 from .connections import ConnectionTable
 from .layer import Layer
@@ -37,7 +38,11 @@ Seed = Literal["loss", "delta"]
 
 @dataclass(frozen=True)
 class Unit:
-    """One file of kernels with the sizes that it is used with: a layer of the network, or its loss."""
+    """One file of kernels with the sizes that it is used with: a layer of the network, or its loss.
+
+    ``activation``, ``lower``: phi of the layer and of the one below, by their names in kernels.
+    ``origins``: the folders that define these two; None where the kernels apply none.
+    """
 
     label: str
     file: str
@@ -51,11 +56,26 @@ class Unit:
     store_z: bool
     rows_macros: tuple[str, ...] = ()
     form: str = "opencl"
+    origins: tuple[Folder, Folder] | None = None
 
     @property
     def path(self) -> str:
         """The path of the OpenCL text in its folder."""
         return f"{self.form}/{self.file}.cl"
+
+    @property
+    def source(self) -> str:
+        """The OpenCL text with all that it includes."""
+        text, macros = self.folder.text(self.path), set(self.macros)
+        if self.origins is None or f'#include "{FILE}"' not in text:
+            return self.folder.source(self.path)
+        names = (("PHI", f"phi_{self.activation}"), ("DPHI", f"dphi_{self.lower}"))
+        wanted = [
+            (folder, name)
+            for folder, (macro, name) in zip(self.origins, names, strict=True)
+            if macro in macros
+        ]
+        return self.folder.source(self.path, {FILE: activation_text(self.form, wanted)})
 
     @property
     def is_sample_outer(self) -> bool:
@@ -169,7 +189,7 @@ class Program:
 
     def __init__(self, layers: Sequence[Layer], loss: LossInfo) -> None:
         self.layers = moved(layers)
-        self.loss = loss
+        self.loss = loss.with_activation(self.layers[-1].activation)
         self.last = len(layers) - 1
         self.buffers: dict[str, Buffer] = {}
         self.head = self._usable_head()
@@ -226,7 +246,7 @@ class Program:
     # -------------------------------------------------------------------------------------------------- units
     def _unit(self, layer: Layer) -> Unit:
         info = layer.info
-        lower = self.layers[layer.index - 1].activation.function if layer.index else "linear"
+        below = self.layers[layer.index - 1].activation if layer.index else None
         return Unit(
             layer.label,
             info.file,
@@ -236,9 +256,10 @@ class Program:
             layer.sizes,
             layer.connection_tables,
             layer.activation.function,
-            lower,
+            "linear" if below is None else below.function,
             self._stores_z(layer.index),
             info.rows_macros,
+            origins=(layer.activation.folder, info.folder if below is None else below.folder),
         )
 
     def _loss_unit(self) -> Unit:
@@ -295,14 +316,22 @@ class Program:
 
     def _pair(self) -> tuple[KernelInfo, KernelInfo]:
         activation = self.layers[-1].activation.name
-        if activation not in self.loss.pairs:
+        if not self.loss.knows(self.layers[-1].activation):
             known = ", ".join(sorted(self.loss.pairs))
             raise PhizError(
                 f"{self.layers[-1].label}: loss {self.loss.name} has no kernels for activation "
-                f"{activation}, it has {known}"
+                f"{activation}, it has {known}{self._together()}"
             )
         value, delta = self.loss.pairs[activation]
         return self.loss.kernel(value), self.loss.kernel(delta)
+
+    def _together(self) -> str:
+        """The hint to generate the loss and the last activation in one run, where they lie apart."""
+        apart = (self.loss.folder, self.layers[-1].activation.folder)
+        files = {str((f.path / name).resolve()): None for f in apart for name in f.definitions}
+        if not files or apart[0].path == apart[1].path:
+            return ""
+        return f"; they were generated apart, run: phiz generate {' '.join(files)} --out DIR"
 
     def _loss_step(self, which: Literal["value", "delta"]) -> Step:
         if self.head is not None:

@@ -79,6 +79,7 @@ class _Resolver:
             self.values[size.name] = self._value(size)
             if size.table is not None:  # what a launch over ragged maps must cover
                 self.values[f"{size.name}_max"] = int(np.max(self.values[size.name], initial=0))
+            self._require(size)
             self._at_least(size)
         self._connect()
         self._check()
@@ -190,7 +191,7 @@ class _Resolver:
         if size.source == "derived":
             raise self._fail(
                 f"size {self.info.shown(size.name)}{which} would be {found}, expected at least {least}: "
-                f"{self._written(size.value)} with {self._read(size)}"
+                f"{self._written(size.value)} with {self._read(size.value)}"
             )
         what = size.keyword or f"size {self.info.shown(size.name)}"
         raise self._fail(f"{what}{which} = {found}, expected at least {least}")
@@ -199,8 +200,9 @@ class _Resolver:
         """An expression with the names that the user gave."""
         return re.sub(r"\w+", lambda found: self.info.shown(found[0]), value)
 
-    def _read(self, size: SizeInfo) -> str:
-        names = sorted(expression(size.value).names & set(self.by_name))
+    def _read(self, text: str) -> str:
+        """The sizes in an expression with their values, and keywords where they are given by one."""
+        names = sorted(expression(text).names & set(self.by_name))
         parts = []
         for name in names:
             keyword = self.by_name[name].keyword
@@ -220,14 +222,25 @@ class _Resolver:
             if name in self.connection_tables or any(size == -1 for size in sizes.values()):
                 continue
             given = self._given(name)
+            if given is None:
+                raise self._fail(self._missing(name))
             shared = _of_table(self.sharing, name, self.info)
             try:
-                table = connection_table(name, sizes, "full" if given is None else given, shared or "pair")
+                table = connection_table(name, sizes, given, shared or "pair")
             except ShapeError as error:
                 raise self._fail(str(error)) from None
             self.connection_tables[name] = table
             self.values[f"{name}_rows"] = table.count
             self.values.update({f"{name}_{column}": values for column, values in table.columns.items()})
+
+    def _missing(self, name: str) -> str:
+        """That connection table ``name`` was not given, and what to give."""
+        columns = [self.info.shown(column) for column in self.info.relations[name]]
+        lists = f"a list of {columns[1]} for each {columns[0]}" if len(columns) > 1 else "its columns"
+        wanted = f"'full', 'one-to-one', {lists}, or a mapping of columns {', '.join(columns)}"
+        if len(self.info.relations) > 1:
+            return f"connections: table {self.info.shown(name)} is missing, expected {wanted}"
+        return f"connections= is missing, expected {wanted}"
 
     def _column_size(self, relation: str, column: str, size: str) -> int | None:
         """The size of a column, None where the column itself decides it, -1 where it is not known yet."""
@@ -239,6 +252,15 @@ class _Resolver:
         ):
             return None
         return int(self.values[size]) if size in self.values else -1
+
+    def _require(self, size: SizeInfo) -> None:
+        """Check the requirements that are decided by ``size`` and the sizes before it, this one last."""
+        for condition, reason in self.info.requirements:
+            needed = expression(condition)
+            if size.name in needed.names and needed.names <= set(self.values) and not needed(self.values):
+                raise self._fail(
+                    f"{reason}: expected {self._written(condition)}, got {self._read(condition)}"
+                )
 
     # ------------------------------------------------------------------------------------------------ results
     def _check(self) -> None:

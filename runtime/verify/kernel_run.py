@@ -91,6 +91,7 @@ def layer_fixture(layer: Layer, lower: ActivationInfo, store_z: bool) -> KernelF
         lower.function,
         stored,
         info.rows_macros,
+        origins=(layer.activation.folder, lower.folder),
     )
     tensors = {name: (layer.tensors[name], tensor.samples) for name, tensor in info.tensors.items()}
     tensors |= {PHI: (layer.tensors[info.output], True), FACTOR: (layer.tensors[info.input], True)}

@@ -153,7 +153,8 @@ def _connections(
         free = [column for column in columns if column not in known]
         rows = _rows(known, generator)
         if len(known) < 2 or rows is None:
-            continue  # the default connects what it can
+            connections[name] = "full"
+            continue
         outputs, count = next(iter(rows.values())), len(next(iter(rows.values())))
         if free and generator.random() < 0.35:
             sharing[name] = str(generator.choice(["pair", "map"]))

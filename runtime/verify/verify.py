@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import ManifestError, PhizError
 from ..manifest.folder import Folder
-from ..manifest.loading import builtin_path, load_folder
+from ..manifest.loading import builtin, builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
 from .layer import LayerCheck
@@ -169,8 +169,9 @@ def _layer_tasks(manifest: Manifest, name: str, cases: int) -> Iterator[Task]:
 
 
 def _inside_layers(manifest: Manifest, activation: str, cases: int) -> Iterator[Task]:
-    """A named activation around the folder's smallest layer, and in every loss."""
-    infos = sorted(manifest.layers.values(), key=lambda info: (not info.parameters, len(info.kernels)))
+    """A named activation around the folder's smallest layer (else a built-in one), and in every loss."""
+    layers = manifest.layers or builtin().layers
+    infos = sorted(layers.values(), key=lambda info: (not info.parameters, len(info.kernels)))
     for case in range(cases if infos else 0):
         yield Task("layer", infos[0].name, case, activation, activation)
     for loss in manifest.losses:
@@ -202,6 +203,8 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
         return list(activation_rows(manifest.activation(task.name), generator)) if numpy else []
     if task.kind == "loss":
         return _loss_rows(manifest, task, generator, opencl, numpy)
+    if task.name not in manifest.layers:  # an activation of a folder that has no layers
+        manifest = manifest.over(builtin())
     info = manifest.layers[task.name]
     lower = manifest.activation(task.lower)
     configuration = random_configuration(manifest, info, task.activation, task.lower, generator)

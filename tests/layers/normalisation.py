@@ -29,6 +29,7 @@ def group_normalisation(L: Layer, rank: int) -> Definition:
     """Mean 0 and variance 1 over the maps of each of G groups; map j = c g + r is map r of group g."""
     Y = L.input(rank)
     G = L.size("G", "groups")
+    L.require(Eq(Y.J % G, 0), "groups divide the maps")
     c = L.derived_size("c", Y.J // G)
     i, x, y, g, r = L.own(Y), L.coordinates("x", Y.H), Y.y, L.axis("g", G), L.axis("r", c)
     gain, b, n = L.parameter("a", i, initial=1.0), L.parameter("b", i, initial=0.0), c * Y.H.product

@@ -37,6 +37,7 @@ def pixel_shuffle(L: Layer) -> Definition:
     """R x R maps become one map, R times larger in both directions."""
     Y = L.input(2)
     R = L.size("R", "factor", default=2)
+    L.require(Eq(Y.J % (R * R), 0), "every R x R maps become one")
     i, y, r, x = (
         L.axis("i", L.derived_size("I", Y.J // (R * R))),
         Y.y,
@@ -51,6 +52,7 @@ def channel_shuffle(L: Layer, rank: int) -> Definition:
     """Map G r + g of this layer is map c g + r of the layer below."""
     Y = L.input(rank)
     G = L.size("G", "groups")
+    L.require(Eq(Y.J % G, 0), "groups divide the maps")
     c = L.derived_size("c", Y.J // G)
     g, r, x = L.axis("g", G), L.axis("r", c), L.coordinates("x", Y.H)
     i = L.axis("i", G * c)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from ....derive.ir import (
     Axis,
     Column,
-    Integer,
     IntExpr,
     Kernel,
     Load,
@@ -22,6 +21,7 @@ from ....derive.ir import (
     names,
 )
 from ...analysis.addresses import unit, units
+from ...analysis.affine import ONE
 from ...analysis.operations import operations
 from ...analysis.signature import arguments
 from ...tiling.constant_memory import from_name
@@ -46,7 +46,7 @@ class LaneText:
     over: str
     extent: IntExpr
     strides: tuple[IntExpr, ...] = ()
-    step: IntExpr = Integer(1)
+    step: IntExpr = ONE
 
 
 @dataclass(frozen=True)

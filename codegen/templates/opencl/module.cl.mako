@@ -92,7 +92,7 @@ ${layout(line, 1)}
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
 % for include in includes:
-#include "${include.name}"  // sha256 ${include.digest}
+#include "${include.name}"${f"  // sha256 {include.digest}" if include.fixed else ""}
 % endfor
 #if !(${defined})
 #error "a macro that the lines above name is not defined"

@@ -105,15 +105,14 @@ def build(binding: Binding, device: Any, kernel: str) -> cl.Program:
     Raises DeviceError with the compiler's first error line.
     """
     file = binding.unit.path
-    source = binding.unit.folder.source(file)
+    source = binding.unit.source
     apart = {info.name for info in binding.unit.kernels if info.role == "sample_gradient"}
     source = KERNEL.sub(lambda found: found[0] if (found[1] in apart) is (kernel in apart) else "", source)
     for macro in sorted({"PHI", "DPHI"} & set(binding.unit.macros)):
         if not re.search(rf"\b{binding.values[macro]}\b", source):
             raise ManifestError(
                 f"{binding.unit.folder.path / file}: knows no {binding.values[macro]}; generate this "
-                "layer in one run with "
-                "that activation: phiz generate"
+                "layer in one run with that activation: phiz generate"
             )
     return compiled(source, binding.options(), device, f"{binding.unit.folder.path / file}:")
 
@@ -142,5 +141,4 @@ def _build(source: str, options: tuple[str, ...], device: Any) -> cl.Program:
 
 def digest(binding: Binding) -> str:
     """What a built kernel depends on besides the device: its text and its macros."""
-    source = binding.unit.folder.read(binding.unit.path)
-    return hashlib.sha256(source + "\n".join(binding.options()).encode()).hexdigest()
+    return hashlib.sha256("\n".join([binding.unit.source, *binding.options()]).encode()).hexdigest()

@@ -236,7 +236,7 @@ def names(text: str) -> list[str]:
 
 def _unit(prefix: str, binding: Binding, blocked: bool) -> str:
     """A unit's text between the definitions of its macros and prefixes and the ``#undef`` of each."""
-    text = _source(binding.unit.folder.source(binding.unit.path))
+    text = _source(binding.unit.source)
     macros = {
         name: int(blocked) if name == "BLOCKED" else binding.values[name] for name in binding.unit.macros
     }

@@ -4,17 +4,13 @@ differences, and when they move.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import erf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from phiz.runtime.manifest.folder import Folder
 from phiz.runtime.manifest.loading import load_folder
 from phiz.runtime.network.network import Network
-from phiz.runtime.program.commute_activation_and_pooling import moved
 from phiz.runtime.program.layer import LayerSpec, layer
 
 SHAPE = (1, 7, 6)
@@ -141,17 +137,6 @@ def test_function_and_gradient_are_those_of_the_network_as_written(
 )
 def test_when_an_activation_moves(chosen: list[LayerSpec], expected: list[str]) -> None:
     assert activations(chosen) == expected
-
-
-@pytest.mark.parametrize("other", [1, 2])
-def test_kernels_with_another_activation_of_that_name_keep_it_where_it_is(other: int) -> None:
-    layers = list(Network(images("tanh", "max_pooling"), SHAPE, "mse", backend="numpy").layers)
-    own = layers[other].info.folder
-    assert "tanh" in own.activations
-    for known in ({**own.activations, "tanh": "another"}, {}):
-        info = replace(layers[other].info, folder=Folder(own.path, own.digests, known))
-        changed: list[Any] = [replace(one, info=info) if one.index == other else one for one in layers]
-        assert [one.activation.name for one in moved(changed)] == ["tanh", "linear", "tanh"]
 
 
 def test_a_folder_that_says_nothing_of_selections(folder: Path) -> None:

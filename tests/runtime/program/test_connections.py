@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phiz.runtime.errors import ShapeError
+from phiz.runtime.manifest.loading import builtin
 from phiz.runtime.program.connections import ConnectionTable, connection_table
+from phiz.runtime.program.layer import instantiate, layer
+from phiz.runtime.program.shape import Shape
 
 LISTS = st.integers(1, 6).flatmap(
     lambda inputs: st.tuples(
@@ -93,3 +96,22 @@ def test_no_connection_at_all() -> None:
 def test_bad_connections(connections: object, words: str) -> None:
     with pytest.raises(ShapeError, match=words):
         connection_table("D", {"i": 2, "j": 3}, connections)
+
+
+@pytest.mark.parametrize(
+    ("family", "keywords"),
+    [
+        ("irregular", {"units": 2}),
+        ("linear_combination", {"maps": 2, "connections": "table"}),
+        ("linear_combination_table", {"maps": 2}),
+    ],
+)
+def test_a_table_that_is_missing_is_asked_for(family: str, keywords: dict[str, object]) -> None:
+    with pytest.raises(ShapeError) as caught:
+        instantiate(builtin(), layer(family, **keywords), 0, Shape.of(3))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"layer 0 ({family}): connections= is missing, expected 'full', 'one-to-one', a list of j for each "
+        "i, or a mapping of columns i, j, q"
+    )
+    whole = layer(family, **{**keywords, "connections": [[0, 1], [2]]})  # type: ignore[arg-type]
+    assert instantiate(builtin(), whole, 0, Shape.of(3)).connection_tables["D"].count == 3
