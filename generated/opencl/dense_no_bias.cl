@@ -11,8 +11,8 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
-#include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
+#include "prelude.cl"  // sha256 78b4dbe4521cf5dae2287f2f3b57b063a73a90610498700dfb8edca390cf6b9b
+#include "activations.cl"  // sha256 83029378f0f6fa6e8bf08dc03d25fd7e342a8b163d01f3d8e5a3f5d28308e024
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
     && defined(TILE_forward_Z_i) && defined(TILE_forward_Z_t) && defined(UNROLL_forward_Z) \

@@ -11,8 +11,8 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 c20bdbb5da4a416d99428040780c82b95623d2a0e21971aca31b0552db4348d7
-#include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
+#include "prelude.cl"  // sha256 86a78f97926f6904e455c5ba4bc99095278185f31af61274985805286355bdd6
+#include "activations.cl"  // sha256 83029378f0f6fa6e8bf08dc03d25fd7e342a8b163d01f3d8e5a3f5d28308e024
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_Q) \
     && defined(SIZE_X0) \
