@@ -80,6 +80,8 @@ def _partners(term: sp.Expr) -> Iterator[tuple[sp.Expr, sp.Expr]]:
 # ------------------------------------------------------------------------------- products, powers, logarithms
 def _product(e: sp.Mul) -> sp.Expr:
     """sigmoid(a) sigmoid(-a), and an exponential times a sigmoid, as one function."""
+    if (found := _one_power(e)) is not None:
+        return found
     for factor in e.args:
         base, exponent = factor.as_base_exp()
         if not isinstance(base, sigmoid) or not (exponent.is_Integer and exponent > 0):
@@ -91,6 +93,26 @@ def _product(e: sp.Mul) -> sp.Expr:
             if other.as_base_exp()[0] == sigmoid(-a) and other.as_base_exp()[1].is_Integer:
                 return e / base / sigmoid(-a) * sigmoid_slope(a)
     return e
+
+
+def _one_power(e: sp.Mul) -> sp.Expr | None:
+    """The product with two powers of one base as one, or None.
+
+    x^n / x is 0/0 at x = 0 where x^(n-1) is not; n x^(n-1) is 0 where n is 0, as the derivative of x^0 is.
+    """
+    powers: dict[sp.Expr, sp.Expr] = {}
+    for factor in e.args:
+        base, exponent = factor.as_base_exp()
+        if base.is_number or base not in powers:
+            powers[base] = factor
+            continue
+        pair = (powers[base], factor)
+        n = powers[base].as_base_exp()[1] + exponent + 1
+        found = sp.Mul(*(other for other in e.args if other not in pair), base ** (n - 1))
+        if n in e.args and not n.is_nonzero:
+            return sp.Piecewise((found, sp.Ne(n, 0)), (0, True))
+        return found
+    return None
 
 
 def _power(e: sp.Pow) -> sp.Expr:

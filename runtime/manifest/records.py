@@ -209,6 +209,7 @@ class KernelInfo:
 
     ``launches``: by layout; folders that were not generated may lack ``SAMPLE_OUTER``.
     ``work``: steps of the reductions of one point, samples aside, as an expression in the sizes.
+    ``cut``: whether conditions leave points out of its reductions, so that one may be over nothing.
     ``layout``: which of the launches is meant.
     """
 
@@ -223,6 +224,7 @@ class KernelInfo:
     relations: tuple[str, ...]
     launches: Mapping[str, LaunchInfo]
     work: str = "1"
+    cut: bool = False
     layout: str = SAMPLE_INNER
 
     @property
