@@ -92,6 +92,7 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     outer = sp.diff(loss.rho, y)
     in_z = activation.derivative_in == "z"
     delta = _in_z(outer, activation) if in_z else _tidy(outer * activation.computed_derivative)
+    delta = _at_ends(delta, loss)
     value = loss.rho
     if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
         stable = accurate(loss.rho.subs(y, activation.phi))
@@ -111,6 +112,21 @@ def _zero_at_origin(difference: sp.Expr) -> bool:
     equal.
     """
     return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
+
+
+def _at_ends(delta: sp.Expr, loss: Loss) -> sp.Expr:
+    """``delta`` with its values at the ends of the targets apart where it has quotients.
+
+    At them one may be 0/0: -t/y is 0 at t = 0, whatever y is.
+    """
+    if isinstance(delta, sp.Piecewise):
+        return sp.Piecewise(*((_at_ends(value, loss), condition) for value, condition in delta.args))
+    if not any(sp.denom(part).has(y, z) for part in sp.preorder_traversal(delta)):
+        return delta
+    ends = [sp.nsimplify(end) for end in loss.targets if end is not None]
+    simplify = sp.cancel if not delta.atoms(sp.Function) else sp.sympify
+    found = [(simplify(delta.subs(t, end)), sp.Eq(t, end)) for end in ends]
+    return sp.Piecewise(*found, (delta, True))
 
 
 def _in_z(outer: sp.Expr, activation: Activation) -> sp.Expr:

@@ -14,6 +14,9 @@ from phiz.codegen.generate import generate
 from phiz.codegen.user_file import combined, load_definitions
 from phiz.runtime import Network, layer
 from phiz.runtime.errors import ShapeError
+from phiz.runtime.manifest.loading import builtin
+from phiz.runtime.opencl.backend import OpenCLBackend
+from phiz.runtime.verify.kernel_run import NumpyRun, OpenCLRun, loss_fixture
 from phiz.runtime.verify.verify import verify
 
 DEFINITIONS = '''
@@ -167,3 +170,27 @@ def test_an_infinite_slope_of_an_activation_is_found(folder: Path) -> None:
     border = {name: next(r for r in found if r.check == "borders") for name, found in rows.items()}
     assert not border["steep"].passed and "z = 0" in border["steep"].note
     assert border["gentle"].passed
+
+
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+@pytest.mark.parametrize(
+    ("name", "targets", "outputs", "delta"),
+    [
+        ("ce", [0.0, 1.0, 0.0], [0.0, 0.5, 2.0], [0.0, -2.0, 0.0]),
+        ("binary_ce", [0.0, 1.0, 0.25], [0.0, 1.0, 0.5], [1.0, -1.0, 1.0]),
+    ],
+)
+def test_losses_have_their_delta_where_an_output_is_its_target(
+    backend: str, name: str, targets: list[float], outputs: list[float], delta: list[float]
+) -> None:
+    """-t/y is 0 at t = y = 0, and (1 - t)/(1 - y) is 0 at t = y = 1."""
+    loss = builtin().loss(name)
+    fixture = loss_fixture(loss, 3)
+    run = NumpyRun(fixture, "float64", 1) if backend == "numpy" else None
+    run = run or OpenCLRun(fixture, "float64", 1, OpenCLBackend())
+    given = {"T": targets, "Y": outputs, "Z": outputs, "weight": [1.0]}
+    for tensor, values in given.items():
+        run.put(tensor, np.array(values)[:, None])
+    kernel = loss.kernel(loss.pairs["linear"][1])
+    run.run(kernel)
+    np.testing.assert_allclose(run.get(kernel.output)[:, 0], delta)
