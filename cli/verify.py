@@ -134,7 +134,7 @@ def _place(row: CheckRow) -> str:
     backend = f" ({row.backend}, {row.dtype})" if row.backend else ""
     return (
         f"{row.layer}:{kernel} "
-        f"{row.check}{backend}{': ' + row.note if row.note and row.check == 'error' else ''}"
+        f"{row.check}{backend}{': ' + row.note if row.note and row.check in ('error', 'borders') else ''}"
     )
 
 

@@ -151,6 +151,8 @@ Expr = Number | FromInteger | Load | Accumulator | Temporary | Select | Call
 FUNCTIONS = {
     "exp": 1,
     "log": 1,
+    "expm1": 1,  # exp(z) - 1
+    "log1p": 1,  # log(1 + z)
     "sqrt": 1,
     "rsqrt": 1,
     "sin": 1,
@@ -163,10 +165,16 @@ FUNCTIONS = {
     "cosh": 1,
     "tanh": 1,
     "erf": 1,
+    "erfc": 1,  # 1 - erf(z)
     "fabs": 1,
     "sigmoid": 1,  # 1 / (1 + exp(-z)), stable at both ends
+    "sigmoid_slope": 1,  # sigmoid(z) sigmoid(-z)
     "softplus": 1,  # log(1 + exp(z)), stable at both ends
     "xlogy": 2,  # x log y, and 0 where x = 0
+    "xlog1py": 2,  # x log(1 + y), and 0 where x = 0
+    "square_rest": 1,  # z z less its rounded value
+    # c z less its rounded value, of z, c, and of c what float32 and what float64 loses
+    "product_rest": 4,
     "fmax": 2,
     "fmin": 2,
 }

@@ -14,6 +14,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -72,6 +73,7 @@ def _sigmoid(z: float) -> float:
 
 SAME_NAMES = (
     "exp",
+    "erfc",
     "log",
     "sqrt",
     "sin",
@@ -85,15 +87,28 @@ SAME_NAMES = (
     "tanh",
     "erf",
 )
+
+
+def _product_rest(z: float, c: float, single: float, double: float) -> float:
+    """What rounding takes from the product of ``z`` and a number that is ``c`` and the ``double`` it lost."""
+    return float(Fraction(z) * (Fraction(c) + Fraction(double)) - Fraction(z * c))
+
+
 FLOAT = Arithmetic(
     float,
     {
         **{name: getattr(math, name) for name in SAME_NAMES},
         "fabs": math.fabs,
         "rsqrt": lambda z: 1 / math.sqrt(z),
+        "expm1": math.expm1,
+        "log1p": math.log1p,
         "sigmoid": _sigmoid,
+        "sigmoid_slope": lambda z: _sigmoid(z) * _sigmoid(-z),
         "softplus": lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))),
         "xlogy": lambda x, y: 0.0 if x == 0 else x * math.log(y),
+        "xlog1py": lambda x, y: 0.0 if x == 0 else x * math.log1p(y),
+        "square_rest": lambda z: _product_rest(z, z, 0.0, 0.0),
+        "product_rest": _product_rest,
         "fmax": max,
         "fmin": min,
     },
@@ -103,9 +118,13 @@ EXACT = Arithmetic(
     sp.Rational,  # literals are exact decimals; functions build SymPy expressions
     {
         **{name: getattr(sp, name) for name in SAME_NAMES},
+        "expm1": lambda z: sp.exp(z) - 1,
+        "log1p": lambda z: sp.log(1 + z),
         "sigmoid": lambda z: 1 / (1 + sp.exp(-z)),
+        "sigmoid_slope": lambda z: sp.exp(z) / (1 + sp.exp(z)) ** 2,
         "softplus": lambda z: sp.log(1 + sp.exp(z)),
         "xlogy": lambda x, y: x * sp.log(y),
+        "xlog1py": lambda x, y: x * sp.log(1 + y),
     },
     -sp.oo,
 )

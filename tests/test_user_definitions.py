@@ -45,6 +45,10 @@ BUILT = (
 """The definitions that are built for OpenCL here; building all of them takes a minute."""
 
 
+NOT_AT_ZERO = {"power_mean_pooling", "squared_share"}
+"""Definitions without a derivative, or a value, where their input is 0: a power of it, a share of no sum."""
+
+
 @pytest.mark.parametrize("backend", ["numpy", "opencl"])
 def test_every_definition_passes_the_gradient_check(folder: Path, backend: str) -> None:
     known = load_folder(folder).layers
@@ -57,7 +61,9 @@ def test_every_definition_passes_the_gradient_check(folder: Path, backend: str) 
     failed = [
         f"{row.layer}: {row.kernel} {row.tensor} {row.check} {row.error} {row.note}"
         for row in report.rows
-        if not row.passed
+        if not row.passed and not (row.check == "borders" and row.layer in NOT_AT_ZERO)
     ]
     assert not failed, "\n".join(failed)
+    at_zero = {row.layer for row in report.rows if row.check == "borders" and not row.passed}
+    assert at_zero == NOT_AT_ZERO & set(names)
     assert {row.layer for row in report.rows} >= set(names)

@@ -14,7 +14,7 @@ import sympy as sp
 
 from ...derive.adjoint.bounds import fan_in, range_checks
 from ...derive.adjoint.loss_kernels import LossDerivation
-from ...derive.ir import Integer, IntExpr, Kernel, Loop, Size, Tensor, integers, names
+from ...derive.ir import Integer, IntExpr, Kernel, Loop, Nest, Size, TableLoop, Tensor, integers, names
 from ...derive.language.frozen_activation import FrozenActivation
 from ...derive.language.stages import Definition
 from ...derive.pipeline import Derivation
@@ -188,6 +188,11 @@ def _cache(tile: Tile | None) -> dict[str, Any] | None:
     )
 
 
+def _rows(nest: Nest) -> bool:
+    """Whether the nest runs over rows of a connection table, of which an entry may have none."""
+    return any(isinstance(loop, TableLoop) for loop in nest.loops)
+
+
 def _kernel(
     kernel: Kernel, tensors: Mapping[str, Tensor], modules: Mapping[str, OpenCLModule]
 ) -> dict[str, Any]:
@@ -204,6 +209,8 @@ def _kernel(
         "relations": list(relations(kernel)),
         "work": text(_work(kernel)),
     }
+    if kernel.position is not None and any(nest.conditions or _rows(nest) for nest in kernel.nests):
+        record["cut"] = True
     launches = {layout: _launch(kernel, module.kernels[kernel.name]) for layout, module in modules.items()}
     return record | {"launches": launches}
 

@@ -22,7 +22,15 @@ from .values import ATOM, Value, aligned, multiply
 
 _Outputs = Sequence[tuple[Tensor, Value]]
 #: What the text of every module uses; the derivation gives nothing such a name (``derive/symbols/names.py``).
-_RESERVED = frozenset({"np", "math", "span", "erf", "expit", "xlogy", SAMPLE})
+_SPECIAL = ("erf", "expit", "xlog1py", "xlogy")
+_HELPERS = {
+    "sigmoid_slope": (),
+    "erfc": (),
+    "square_rest": ("halves",),
+    "product_rest": ("halves",),
+}
+"""Functions of ``templates/numpy/helpers.py.mako`` that kernels call, and the others that those call."""
+_RESERVED = frozenset({"np", "math", "span", "halves", "scipy_erfc", *_SPECIAL, *_HELPERS, SAMPLE})
 
 
 class PrintedActivation(Protocol):
@@ -83,18 +91,27 @@ def numpy_activations_source(
 
 def _module(template: str, functions: Sequence[Function], header: Mapping[str, str]) -> str:
     body = "\n".join(line for f in functions for line in f.body)
-    special = [name for name in ("erf", "expit", "xlogy") if re.search(rf"\b{name}\(", body)]
+    special, helpers = _functions(body)
     text = render(
         f"numpy/{template}",
         header=comments(header),
         functions=functions,
         docstring=docstring,
-        uses_math="math." in body,
-        uses_numpy="np." in body or "span(" in body or any(f.guarded for f in functions),
+        uses_math="math." in body or "erfc" in helpers,
+        uses_numpy="np." in body or "span(" in body or bool(helpers) or any(f.guarded for f in functions),
         special=special,
+        helpers=helpers,
         uses_span="span(" in body,
     )
     return re.sub(r"\n{4,}", "\n\n\n", str(text)).strip() + "\n"
+
+
+def _functions(body: str) -> tuple[list[str], set[str]]:
+    """What ``body`` needs from SciPy, and the helpers that it calls with those that they call."""
+    called = [name for name in (*_SPECIAL, *_HELPERS) if re.search(rf"\b{name}\(", body)]
+    helpers = {name for found in called if found in _HELPERS for name in (found, *_HELPERS[found])}
+    special = [name for name in _SPECIAL if name in called]
+    return special + (["erfc as scipy_erfc"] if "erfc" in helpers else []), helpers
 
 
 def _elementwise(name: str, argument: str, expression: Expr, about: str) -> Function:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ...derive.ir import Accumulator, Call, Expr, FromInteger, Load, Number, Select, Temporary
+from ...derive.ir import FUNCTIONS, Accumulator, Call, Expr, FromInteger, Load, Number, Select, Temporary
 from .axes import SAMPLE, PrintError, scalars
 from .scope import Scope
 from .values import ADD, ATOM, COMPARE, MULTIPLY, NEGATE, POWER, Value, aligned, ordered
@@ -13,6 +13,8 @@ from .values import ADD, ATOM, COMPARE, MULTIPLY, NEGATE, POWER, Value, aligned,
 _FUNCTIONS = {
     "exp": "np.exp",
     "log": "np.log",
+    "expm1": "np.expm1",
+    "log1p": "np.log1p",
     "sqrt": "np.sqrt",
     "sin": "np.sin",
     "cos": "np.cos",
@@ -24,13 +26,34 @@ _FUNCTIONS = {
     "cosh": "np.cosh",
     "tanh": "np.tanh",
     "erf": "erf",
+    "erfc": "erfc",
     "fabs": "np.abs",
     "sigmoid": "expit",
+    "sigmoid_slope": "sigmoid_slope",
+    "square_rest": "square_rest",
+    "product_rest": "product_rest",
     "xlogy": "xlogy",
+    "xlog1py": "xlog1py",
     "fmax": "np.fmax",
     "fmin": "np.fmin",
 }
-_LITERAL = ("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf")
+_LITERAL = (
+    "exp",
+    "log",
+    "expm1",
+    "log1p",
+    "sqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+)
 _OF_NUMBERS = {_FUNCTIONS[name]: f"math.{name}" for name in _LITERAL}
 
 
@@ -152,12 +175,12 @@ class Scalars:
                 return Value(f"1 / {_call_text('np.sqrt', [part], literal)}", rank=MULTIPLY, literal=literal)
             case "softplus", [part]:
                 return Value(_call_text("np.logaddexp", [Value("0"), part], literal), literal=literal)
-            case "xlogy", [_, _] if not literal:  # SciPy takes a Python number for a float64
+            case ("xlogy" | "xlog1py") as name, [_, _] if (
+                not literal
+            ):  # SciPy takes a Python number for a float64
                 typed = [Value(f"{self.dtype}.type({p.text})") if p.literal else p for p in operands]
-                return Value(_call_text("xlogy", typed, literal))
-            case ("xlogy" | "fmax" | "fmin") as name, [_, _]:
-                return Value(_call_text(_FUNCTIONS[name], operands, literal), literal=literal)
-            case name, [_] if name in _FUNCTIONS and name not in ("xlogy", "fmax", "fmin"):
+                return Value(_call_text(name, typed, literal))
+            case name, _ if name in _FUNCTIONS and len(operands) == FUNCTIONS[name]:
                 return Value(_call_text(_FUNCTIONS[name], operands, literal), literal=literal)
         raise PrintError(f"{self.scope.where}: cannot print {e.function} of {len(e.args)} arguments")
 

@@ -10,6 +10,7 @@ import sympy as sp
 from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, TableLoop
 from ..language.declarations import Access
 from ..language.stages import Definition
+from ..symbols.accurate import accurate
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
 from ..symbols.indices import AxisVariable, RowVariable
 from .solver import IndexSolver, Solution, SolvedLoop, Unknown
@@ -142,7 +143,7 @@ class NestBuilder:
     ) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A scalar body as temporaries, in order, and the expression that uses them."""
         where = f"layer {self.definition.name}"
-        replacements, inner = with_temporaries(e)
+        replacements, inner = with_temporaries(accurate(e))
         names: set[sp.Symbol] = set()
         temporaries: list[tuple[str, Expr]] = []
         for symbol, value in replacements:

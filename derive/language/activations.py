@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import mpmath
 import sympy as sp
 
 from ..symbols.errors import DefinitionError
@@ -19,6 +20,9 @@ from ..symbols.functions import erf, exp, maximum, piecewise, sigmoid, softplus,
 
 z = sp.Symbol("z", real=True)
 y = sp.Symbol("y", real=True)
+#: phi' is computed from y where a relative error of y grows by no more than this.  Infinite, it would be
+#: computed from y wherever a formula is found: 1 - y^2 of tanh is that, and 0 from z = 9 on in float32.
+MOST_CONDITION = 2.0
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,17 @@ class Activation:
         """phi' as an expression in ``y``, or None where phi' is no function of y (GELU)."""
         return _in_terms_of_output(self.phi, self.derivative)
 
-    @property
+    @cached_property
     def derivative_in(self) -> Literal["y", "z"]:
-        """Which value the kernels compute phi' from."""
-        return "z" if self.derivative_of_output is None else "y"
+        """Which value the kernels compute phi' from: y where phi' has as many digits from y as from z."""
+        known = self.derivative_of_output is not None
+        return "y" if known and _condition(self) <= MOST_CONDITION else "z"
+
+    @property
+    def computed_derivative(self) -> sp.Expr:
+        """phi' as the kernels compute it, in y or in z."""
+        in_y = self.derivative_of_output
+        return self.derivative if in_y is None or self.derivative_in == "z" else in_y
 
     @cached_property
     def increasing(self) -> bool:
@@ -59,11 +70,36 @@ class Activation:
     @cached_property
     def value_range(self) -> tuple[float | None, float | None]:
         """Infimum and supremum of phi over the reals; None where unbounded."""
-        phi = sp.lambdify(z, self.phi.rewrite(sp.exp).rewrite(sp.Pow), "mpmath")
+        phi = _in_digits(self.phi)
         near = [float(phi(n / 8)) for n in range(-80, 81)]
         far = [float(phi(side * 1e6)) for side in (-1, 1)]
         low, high = min(*near, *far), max(*near, *far)
         return (None if low <= -1e3 else low), (None if high >= 1e3 else high)
+
+
+def _condition(activation: Activation) -> float:
+    """How much phi' as a function of y magnifies a relative error of y, at most: |y phi'' / phi'^2|.
+
+    It is measured, in more digits than cancel, at magnitudes of z from 1e-9 to 1e3 on both sides.
+    """
+    parts = (activation.phi, activation.derivative, sp.diff(activation.derivative, z))
+    value, slope, bend = (_in_digits(part) for part in parts)
+    worst = 0.0
+    with mpmath.workdps(1000):
+        magnitudes = [mpmath.mpf(10) ** (mpmath.mpf(exponent) / 4) for exponent in range(-36, 13)]
+        for at in (sign * magnitude for magnitude in magnitudes for sign in (-1, 1)):
+            above = value(at) * bend(at)
+            if above != 0:
+                below = slope(at) ** 2
+                worst = max(worst, float(abs(above / below)) if below else math.inf)
+            if worst > MOST_CONDITION:
+                break
+    return worst
+
+
+def _in_digits(e: sp.Expr) -> Callable[[mpmath.mpf], mpmath.mpf]:
+    """``e`` as a function of z in mpmath's precision."""
+    return sp.lambdify(z, e.rewrite(sp.exp).rewrite(sp.Pow), "mpmath")
 
 
 def _exponential_form(e: sp.Expr) -> sp.Expr:

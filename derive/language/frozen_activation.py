@@ -8,8 +8,10 @@ from typing import Literal
 import sympy as sp
 
 from ..ir import Expr, Temporary
+from ..symbols.accurate import accurate
+from ..symbols.compensated import compensated
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer
-from .activations import Activation
+from .activations import Activation, y, z
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ def freeze_activation(activation: Activation) -> FrozenActivation:
     freeze = ScalarFreezer(
         IntegerFreezer(frozenset(), {}), lambda s: Temporary(s.name), f"activation {activation.name}"
     )
-    in_y = activation.derivative_of_output
-    derivative = activation.derivative if in_y is None else in_y
+    argument = z if activation.derivative_in == "z" else y
+    derivative = activation.computed_derivative
     latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
     text = f"phi(z) = {activation.phi}, phi' = {derivative}"
     return FrozenActivation(
         activation.name,
-        freeze(activation.phi),
-        freeze(derivative),
+        freeze(compensated(accurate(activation.phi), z)),
+        freeze(compensated(accurate(derivative), argument)),
         activation.derivative_in,
         activation.value_range,
         activation.increasing,

@@ -11,8 +11,9 @@ from typing import Literal
 
 import sympy as sp
 
+from ..symbols.accurate import accurate
 from ..symbols.errors import DefinitionError
-from ..symbols.functions import sigmoid, softplus
+from ..symbols.functions import sigmoid, sigmoid_slope, softplus
 from .activations import Activation, y, z
 
 t = sp.Symbol("t", real=True)
@@ -89,11 +90,12 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     Raises DefinitionError when the stable form cannot be proved equal to the definition.
     """
     outer = sp.diff(loss.rho, y)
-    in_y = activation.derivative_of_output
-    delta = _tidy(outer.subs(y, activation.phi) * activation.derivative if in_y is None else outer * in_y)
+    in_z = activation.derivative_in == "z"
+    delta = _in_z(outer, activation) if in_z else _tidy(outer * activation.computed_derivative)
+    delta = _at_ends(delta, loss)
     value = loss.rho
     if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
-        stable = expand_logarithms(loss.rho.subs(y, activation.phi))
+        stable = accurate(loss.rho.subs(y, activation.phi))
         if not stable.has(sp.log):
             difference = stable - loss.rho.subs(y, activation.phi)
             if not is_zero(sp.diff(difference, z)) or not _zero_at_origin(difference):
@@ -110,6 +112,37 @@ def _zero_at_origin(difference: sp.Expr) -> bool:
     equal.
     """
     return vanishes(sp.expand_log(difference.subs(z, 0).rewrite(sp.exp), force=True))
+
+
+def _at_ends(delta: sp.Expr, loss: Loss) -> sp.Expr:
+    """``delta`` with its values at the ends of the targets apart where it has quotients.
+
+    At them one may be 0/0: -t/y is 0 at t = 0, whatever y is.
+    """
+    if isinstance(delta, sp.Piecewise):
+        return sp.Piecewise(*((_at_ends(value, loss), condition) for value, condition in delta.args))
+    if not any(sp.denom(part).has(y, z) for part in sp.preorder_traversal(delta)):
+        return delta
+    ends = [sp.nsimplify(end) for end in loss.targets if end is not None]
+    simplify = sp.cancel if not delta.atoms(sp.Function) else sp.sympify
+    found = [(simplify(delta.subs(t, end)), sp.Eq(t, end)) for end in ends]
+    return sp.Piecewise(*found, (delta, True))
+
+
+def _in_z(outer: sp.Expr, activation: Activation) -> sp.Expr:
+    """``outer`` at y = phi(z) times phi'(z), term by term, so that each cancels what it divides by."""
+    composed = sp.piecewise_fold(outer.subs(y, activation.phi) * activation.derivative)
+    if isinstance(composed, sp.Piecewise):
+        parts = ((value, condition) for value, condition in activation.phi.args)
+        return sp.Piecewise(*((_product(outer, value), condition) for value, condition in parts))
+    return _product(outer, activation.phi)
+
+
+def _product(outer: sp.Expr, phi: sp.Expr) -> sp.Expr:
+    slope = accurate(sp.diff(phi, z)).replace(sigmoid_slope, lambda a: sigmoid(a) * sigmoid(-a))
+    quotients = [term for term in sp.Add.make_args(outer) if sp.denom(term).has(y)]
+    whole = outer - sp.Add(*quotients)
+    return accurate(sp.Add(*(accurate(term.subs(y, phi)) * slope for term in (*quotients, whole))))
 
 
 def _tidy(e: sp.Expr) -> sp.Expr:

@@ -5,6 +5,7 @@ What the IR cannot hold raises an error here and never passes through as text.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -34,7 +35,8 @@ from ..ir import (
     Temporary,
 )
 from . import integers
-from .functions import root, sigmoid, softplus
+from .compensated import product_rest, scaled, square_rest
+from .functions import erfc, expm1, log1p, root, sigmoid, sigmoid_slope, softplus
 
 _INTEGER_FUNCTIONS: Mapping[type, str] = {
     integers.FloorDiv: "floordiv",
@@ -48,6 +50,8 @@ _INTEGER_FUNCTIONS: Mapping[type, str] = {
 _SCALAR_FUNCTIONS: Mapping[type, str] = {
     sp.exp: "exp",
     sp.log: "log",
+    expm1: "expm1",
+    log1p: "log1p",
     sp.sin: "sin",
     sp.cos: "cos",
     sp.tan: "tan",
@@ -58,7 +62,11 @@ _SCALAR_FUNCTIONS: Mapping[type, str] = {
     sp.cosh: "cosh",
     sp.tanh: "tanh",
     sp.erf: "erf",
+    sp.erfc: "erfc",
+    erfc: "erfc",
+    square_rest: "square_rest",
     sigmoid: "sigmoid",
+    sigmoid_slope: "sigmoid_slope",
     softplus: "softplus",
     root: "sqrt",
 }
@@ -139,7 +147,9 @@ def _positive_first(e: sp.Expr) -> list[sp.Expr]:
 
 
 def _is_constant(e: sp.Expr) -> bool:
-    return bool(e.is_Rational or e.is_Float or e in (sp.pi, sp.E))
+    """True for a number that a literal holds; integer functions of integers have forms of their own."""
+    real = e.is_number and e.is_real and e.is_finite and not e.is_integer
+    return bool(e.is_Rational or e.is_Float or real)
 
 
 def is_scalar_part(part: sp.Basic) -> bool:
@@ -186,6 +196,8 @@ class ScalarFreezer:
             return self._power(e.base, e.exp)
         if isinstance(e, sp.Piecewise):
             return self._piecewise(list(e.args))
+        if isinstance(e, scaled | product_rest):
+            return self._of_number(e)
         if type(e) in _SCALAR_FUNCTIONS:
             return Call(_SCALAR_FUNCTIONS[type(e)], tuple(self(a) for a in e.args))
         raise IRError(f"{self.where}: the IR has no function {type(e).__name__} (in {e})")
@@ -196,13 +208,26 @@ class ScalarFreezer:
     def _product(self, e: sp.Expr) -> Expr:
         if e.could_extract_minus_sign():
             return Call("neg", (self(-e),))
-        logs = [a for a in e.args if isinstance(a, sp.log)]
-        if len(logs) == 1:  # 0 log 0 = 0, ledger E27
-            others = sp.Mul(*(a for a in e.args if a is not logs[0]))
-            return Call("xlogy", (self(others), self(logs[0].args[0])))
-        upper, lower = _fraction(e)
+        if any(isinstance(a, sp.log | log1p) for a in e.args):
+            return self._logarithmic(list(e.args))
+        upper, lower = _fraction(_one_number(e))
         numerator = self._factors(upper)
         return numerator if not lower else Call("div", (numerator, self._factors(lower)))
+
+    def _logarithmic(self, factors: list[sp.Expr]) -> Expr:
+        """A product with logarithms is 0 where another factor is: 0 log 0 = 0, ledger E27.
+
+        Of several logarithms any may be the factor that is 0: log(y) log(1 + y) is 0 at y = 0.
+        """
+        logs = [a for a in factors if isinstance(a, sp.log | log1p)]
+        last = logs[-1]
+        others = self(sp.Mul(*(a for a in factors if a is not last)))
+        name = "xlogy" if isinstance(last, sp.log) else "xlog1py"
+        product = Call(name, (others, self(last.args[0])))
+        if len(logs) == 1:
+            return product
+        end = Number("1.0") if isinstance(last, sp.log) else Number("0.0")
+        return Select(Compare(self(last.args[0]), "==", end), Number("0.0"), product)
 
     def _factors(self, factors: list[sp.Expr]) -> Expr:
         if not factors:
@@ -210,6 +235,15 @@ class ScalarFreezer:
         if len(factors) == 1:
             return self(factors[0])
         return Call("mul", tuple(self(f) for f in factors))
+
+    def _of_number(self, e: sp.Expr) -> Expr:
+        """A product by a number of any digits, and what its rounding takes in each precision."""
+        (a, number), double = e.args, float(e.args[1])
+        if isinstance(e, scaled):
+            return Call("mul", (Number(repr(double)), self(a)))
+        (single,) = struct.unpack("f", struct.pack("f", double))
+        lost = [Number(repr(float(number - sp.Rational(near)))) for near in (single, double)]
+        return Call("product_rest", (self(a), Number(repr(double)), *lost))
 
     def _power(self, base: sp.Expr, exponent: sp.Expr) -> Expr:
         if base == sp.E:
@@ -242,6 +276,14 @@ class ScalarFreezer:
                 Compare(self(condition.lhs), _OPERATORS[type(condition)], self(condition.rhs)), yes, no
             )
         raise IRError(f"{self.where}: the IR has no condition {condition}")
+
+
+def _one_number(product: sp.Expr) -> sp.Expr:
+    """The product with its irrational numbers, and the rational one beside them, as one number."""
+    number, rest = product.as_independent(*product.free_symbols, as_Add=False)
+    if number.is_Rational or number.is_Float or not number.is_real:
+        return product
+    return sp.Mul(number.evalf(20), rest, evaluate=False)
 
 
 def _fraction(product: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:

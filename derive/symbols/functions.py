@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import sympy as sp
 from sympy import cos, erf, exp, log, sin, sqrt, tanh
+from sympy.codegen.cfunctions import expm1, log1p
 
 __all__ = [
     "cos",
     "erf",
+    "erfc",
     "exp",
+    "expm1",
     "log",
+    "log1p",
     "maximum",
     "minimum",
     "piecewise",
     "root",
     "sigmoid",
+    "sigmoid_slope",
     "sin",
     "softplus",
     "sqrt",
@@ -45,6 +50,54 @@ class sigmoid(sp.Function):
 
     def _latex(self, printer: object, exp: str | None = None) -> str:
         body = rf"\sigma\left({printer._print(self.args[0])}\right)"  # type: ignore[attr-defined]
+        return body if exp is None else rf"{{{body}}}^{{{exp}}}"
+
+
+class erfc(sp.Function):
+    """1 - erf(z), to the last digits where erf(z) is near 1; SymPy's own writes erfc(-z) as 2 - erfc(z)."""
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return -2 * sp.exp(-(self.args[0] ** 2)) / sp.sqrt(sp.pi)
+
+    def _eval_rewrite_as_exp(self, z: sp.Expr, **_: object) -> sp.Expr:
+        return 1 - sp.erf(z)
+
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        return sp.erfc(self.args[0])._eval_evalf(precision)
+
+    def _latex(self, printer: object, exp: str | None = None) -> str:
+        body = rf"\operatorname{{erfc}}\left({printer._print(self.args[0])}\right)"  # type: ignore[attr-defined]
+        return body if exp is None else rf"{{{body}}}^{{{exp}}}"
+
+
+class sigmoid_slope(sp.Function):
+    """sigmoid(z) sigmoid(-z), the derivative of the sigmoid, to the last digits at either end."""
+
+    nargs = 1
+    is_real = True
+    is_positive = True
+
+    @classmethod
+    def eval(cls, z: sp.Expr) -> sp.Expr | None:
+        """An even function."""
+        return cls(-z) if z.could_extract_minus_sign() else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        z = self.args[0]
+        return self * (sigmoid(-z) - sigmoid(z))
+
+    def _eval_rewrite_as_exp(self, z: sp.Expr, **_: object) -> sp.Expr:
+        return sp.exp(z) / (1 + sp.exp(z)) ** 2
+
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        return self.rewrite(sp.exp)._eval_evalf(precision)
+
+    def _latex(self, printer: object, exp: str | None = None) -> str:
+        body = rf"\sigma'\left({printer._print(self.args[0])}\right)"  # type: ignore[attr-defined]
         return body if exp is None else rf"{{{body}}}^{{{exp}}}"
 
 

@@ -28,6 +28,8 @@ _KERNELS = """
     vectors below result block blocks count id tile chunk begin first step group team span run edge others
     place places point points rest at differ part parts unit units total sum n t floordiv ceildiv modulo
     imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps strip
+    sigmoid_slope xlog1py square_rest product_rest product number single doubled high low first last
+    exp_r whole
     samples used item clock
 """
 _C = """
@@ -51,7 +53,7 @@ _FUNCTIONS = """
 """
 _NUMPY = (
     "np math span erf expit xlogy dtype samples dphi array total largest position keep value better "
-    "where axis initial"
+    "where axis initial erfc scipy_erfc halves"
 )
 #: Names of the derivation: what a fused loss reads, the sample.
 _DERIVED = "T weight r t"

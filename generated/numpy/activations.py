@@ -3,7 +3,43 @@
 import math
 
 import numpy as np
-from scipy.special import erf, expit
+from scipy.special import expit, erfc as scipy_erfc
+
+
+def sigmoid_slope(z):
+    """sigmoid(z) sigmoid(-z), in double precision: NumPy's float32 exp is exact to 2 units in the last place."""
+    power = np.exp(-np.abs(z), dtype=np.float64)
+    return (power / (1.0 + power * (2.0 + power))).astype(z.dtype)
+
+
+def halves(x):
+    """The upper and the lower half of the digits of x, whose products are exact (Veltkamp)."""
+    spread = x * (4097.0 if x.dtype == np.float32 else 134217729.0)
+    high = spread - (spread - x)
+    return high, x - high
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def square_rest(x):
+    """What rounding takes from x^2; 0 where that is so large that it does not matter."""
+    high, low = halves(x)
+    rest = ((high * high - x * x) + 2.0 * high * low) + low * low
+    return np.where(x * x < 1e10, rest, 0.0)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def product_rest(x, number, single, double):
+    """What rounding takes from number x, where the precisions take ``single`` and ``double`` from number."""
+    near = x.dtype.type(number)
+    (high, low), (first, last) = halves(x), halves(near)
+    rest = ((high * first - x * near) + high * last + low * first) + low * last
+    lost = single if x.dtype == np.float32 else double
+    return np.where(np.abs(x * near) < 1e5, rest + lost * x, 0.0)
+
+
+def erfc(x):
+    """1 - erf(x); in float64 the C library's, because SciPy's loses up to 340 units in the last place."""
+    return scipy_erfc(x) if x.dtype == np.float32 else np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
 def phi_linear(z):
@@ -17,35 +53,39 @@ def dphi_linear(y):
 
 
 def phi_sigmoid(z):
-    r"""phi(z) of sigmoid: \phi(z) = \sigma\left(z\right), \quad \phi'(z) = - y^{2} + y"""
+    r"""phi(z) of sigmoid: \phi(z) = \sigma\left(z\right), \quad \phi'(z) = \left(1 - \sigma\left(z\right)\right)
+        \sigma\left(z\right)
+    """
     return expit(z)
 
 
-def dphi_sigmoid(y):
-    """phi'(z) of sigmoid, from y = phi(z)."""
-    return y - y ** 2.0
+def dphi_sigmoid(z):
+    """phi'(z) of sigmoid, from z."""
+    return sigmoid_slope(z)
 
 
 def phi_tanh(z):
-    r"""phi(z) of tanh: \phi(z) = \tanh{\left(z \right)}, \quad \phi'(z) = 1 - y^{2}"""
+    r"""phi(z) of tanh: \phi(z) = \tanh{\left(z \right)}, \quad \phi'(z) = 1 - \tanh^{2}{\left(z \right)}"""
     return np.tanh(z)
 
 
-def dphi_tanh(y):
-    """phi'(z) of tanh, from y = phi(z)."""
-    return 1.0 - y ** 2.0
+def dphi_tanh(z):
+    """phi'(z) of tanh, from z."""
+    return 4.0 * sigmoid_slope(2.0 * z)
 
 
 def phi_scaled_tanh(z):
     r"""phi(z) of scaled_tanh: \phi(z) = \frac{17159 \tanh{\left(\frac{2 z}{3} \right)}}{10000}, \quad \phi'(z) =
-        \frac{17159}{15000} - \frac{20000 y^{2}}{51477}
+        \frac{17159}{15000} - \frac{17159 \tanh^{2}{\left(\frac{2 z}{3} \right)}}{15000}
     """
     return 1.7159 * np.tanh(0.6666666666666666 * z)
 
 
-def dphi_scaled_tanh(y):
-    """phi'(z) of scaled_tanh, from y = phi(z)."""
-    return 1.1439333333333332 - 0.3885230297025856 * y ** 2.0
+def dphi_scaled_tanh(z):
+    """phi'(z) of scaled_tanh, from z."""
+    return (4.575733333333333 *
+        (1.0 - product_rest(z, 1.3333333333333333, -3.9736429850260414e-08, 7.401486830834377e-17) *
+        np.tanh(1.3333333333333333 * z / 2.0)) * sigmoid_slope(1.3333333333333333 * z))
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -82,32 +122,39 @@ def phi_softplus(z):
 
 def dphi_softplus(y):
     """phi'(z) of softplus, from y = phi(z)."""
-    return 1.0 - np.exp(-y)
+    return -np.expm1(-y)
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def phi_elu(z):
     r"""phi(z) of elu: \phi(z) = \begin{cases} z & \text{for}\: z > 0 \\e^{z} - 1 & \text{otherwise} \end{cases},
-        \quad \phi'(z) = \begin{cases} 1 & \text{for}\: y > 0 \\y + 1 & \text{otherwise} \end{cases}
+        \quad \phi'(z) = \begin{cases} 1 & \text{for}\: z > 0 \\e^{z} & \text{otherwise} \end{cases}
     """
-    return np.where(z > 0.0, z, np.exp(z) - 1.0)
+    return np.where(z > 0.0, z, np.expm1(z))
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-def dphi_elu(y):
-    """phi'(z) of elu, from y = phi(z)."""
-    return np.where(y > 0.0, 1.0, y + 1.0)
+def dphi_elu(z):
+    """phi'(z) of elu, from z."""
+    return np.where(z > 0.0, 1.0, np.exp(z))
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def phi_gelu(z):
     r"""phi(z) of gelu: \phi(z) = \frac{z \left(\operatorname{erf}{\left(\frac{\sqrt{2} z}{2} \right)} +
         1\right)}{2}, \quad \phi'(z) = \frac{\sqrt{2} z e^{- \frac{z^{2}}{2}}}{2 \sqrt{\pi}} +
         \frac{\operatorname{erf}{\left(\frac{\sqrt{2} z}{2} \right)}}{2} + \frac{1}{2}
     """
-    return z * (erf(z * math.sqrt(2.0) / 2.0) + 1.0) / 2.0
+    return (z *
+        (1.0 - 2.0 * np.where(-0.7071067811865476 * z > 0.0, -0.7071067811865476 * z, 0.0) *
+        product_rest(z, -0.7071067811865476, -1.210161710447897e-08, 4.833646656726457e-17)) *
+        erfc(-0.7071067811865476 * z) / 2.0)
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def dphi_gelu(z):
     """phi'(z) of gelu, from z."""
-    return (0.5 + z * math.sqrt(2.0) * np.exp(-z ** 2.0 / 2.0) / (2.0 * math.sqrt(3.141592653589793)) +
-        erf(z * math.sqrt(2.0) / 2.0) / 2.0)
+    return ((1.0 - 2.0 * np.where(-0.7071067811865476 * z > 0.0, -0.7071067811865476 * z, 0.0) *
+        product_rest(z, -0.7071067811865476, -1.210161710447897e-08, 4.833646656726457e-17)) *
+        erfc(-0.7071067811865476 * z) / 2.0 + 0.3989422804014327 * z * (1.0 - square_rest(z) / 2.0) *
+        np.exp(-z ** 2.0 / 2.0))

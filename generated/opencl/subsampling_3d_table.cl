@@ -15,7 +15,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
+#include "prelude.cl"  // sha256 78b4dbe4521cf5dae2287f2f3b57b063a73a90610498700dfb8edca390cf6b9b
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \

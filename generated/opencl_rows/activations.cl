@@ -4,18 +4,18 @@
 static realv phi_linear(realv z) { return z; }
 static realv dphi_linear(realv y) { return (realv)(1.0); }
 static realv phi_sigmoid(realv z) { return sigmoid(z); }
-static realv dphi_sigmoid(realv y) { return y - y * y; }
+static realv dphi_sigmoid(realv z) { return sigmoid_slope(z); }
 static realv phi_tanh(realv z) { return tanh_lanes(z); }
-static realv dphi_tanh(realv y) { return -y * y + 1.0; }
+static realv dphi_tanh(realv z) { return 4.0 * sigmoid_slope(2.0 * z); }
 static realv phi_scaled_tanh(realv z) { return 1.7159 * tanh_lanes(0.6666666666666666 * z); }
-static realv dphi_scaled_tanh(realv y) { return 1.1439333333333332 - 0.3885230297025856 * y * y; }
+static realv dphi_scaled_tanh(realv z) { return 4.575733333333333 * (-product_rest(z, (realv)(1.3333333333333333), (realv)(-3.9736429850260414e-08), (realv)(7.401486830834377e-17)) * tanh_lanes(1.3333333333333333 * z / 2.0) + 1.0) * sigmoid_slope(1.3333333333333333 * z); }
 static realv phi_relu(realv z) { return (z > (realv)(0.0)) ? z : (realv)(0.0); }
 static realv dphi_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.0); }
 static realv phi_leaky_relu(realv z) { return (z > (realv)(0.0)) ? z : z / 100.0; }
 static realv dphi_leaky_relu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : (realv)(0.01); }
 static realv phi_softplus(realv z) { return softplus(z); }
-static realv dphi_softplus(realv y) { return -exp(-y) + 1.0; }
-static realv phi_elu(realv z) { return (z > (realv)(0.0)) ? z : exp(z) - 1.0; }
-static realv dphi_elu(realv y) { return (y > (realv)(0.0)) ? (realv)(1.0) : y + 1.0; }
-static realv phi_gelu(realv z) { return z * (erf(z * sqrt(2.0) / 2.0) + 1.0) / 2.0; }
-static realv dphi_gelu(realv z) { return 0.5 + z * sqrt(2.0) * exp(-z * z / 2.0) / (2.0 * sqrt(3.141592653589793)) + erf(z * sqrt(2.0) / 2.0) / 2.0; }
+static realv dphi_softplus(realv y) { return -expm1(-y); }
+static realv phi_elu(realv z) { return (z > (realv)(0.0)) ? z : expm1(z); }
+static realv dphi_elu(realv z) { return (z > (realv)(0.0)) ? (realv)(1.0) : exp(z); }
+static realv phi_gelu(realv z) { return z * (-2.0 * ((-0.7071067811865476 * z > (realv)(0.0)) ? -0.7071067811865476 * z : (realv)(0.0)) * product_rest(z, (realv)(-0.7071067811865476), (realv)(-1.210161710447897e-08), (realv)(4.833646656726457e-17)) + 1.0) * erfc(-0.7071067811865476 * z) / 2.0; }
+static realv dphi_gelu(realv z) { return (-2.0 * ((-0.7071067811865476 * z > (realv)(0.0)) ? -0.7071067811865476 * z : (realv)(0.0)) * product_rest(z, (realv)(-0.7071067811865476), (realv)(-1.210161710447897e-08), (realv)(4.833646656726457e-17)) + 1.0) * erfc(-0.7071067811865476 * z) / 2.0 + 0.3989422804014327 * z * (-square_rest(z) / 2.0 + 1.0) * exp(-z * z / 2.0); }

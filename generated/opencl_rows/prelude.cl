@@ -126,8 +126,11 @@ static void pack_item(const integer g0, const integer g1, const integer g2,
 static realv sigmoid(realv z) { return (realv)(1.0) / ((realv)(1.0) + exp(-z)); }
 static realv softplus(realv z) { return fmax(z, (realv)(0.0)) + log1p(exp(-fabs(z))); }
 static realv xlogy(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log(y); }
+static realv xlog1py(realv x, realv y) { return (x == (realv)(0.0)) ? (realv)(0.0) : x * log1p(y); }
 #define REAL_IS_float 1
 #if CAT(REAL_IS_, REAL)
+#define HIGH_BITS (-4096)
+#define SINGLE_OR_DOUBLE(a, b) (a)
 #if V == 1
 #define TO_BITS(v) as_int(v)
 #define FROM_BITS(n) as_float(n)
@@ -153,6 +156,56 @@ static realv tanh_lanes(realv x)
     const realv above = 1.0 + power;
     return (above * tanh_r - below) / (above - below * tanh_r);
 }
+// sigmoid(z) sigmoid(-z) = q / (1 + q (2 + q)) with q = exp(-|z|), of which 2^k is taken out as above; the polynomial
+// is a minimax fit on |r| <= ln 2 / 2.  0 from where q is below the smallest normal number.
+static realv sigmoid_slope(realv z)
+{
+    const realv x = (z > (realv)(0.0)) ? -z : z;
+    const realv bounded = (x < (realv)(-87.33)) ? (realv)(-87.33) : x;
+    const realv shifted = bounded * 1.4426950408889634 + 12583039.0;
+    const realv whole = shifted - 12583039.0;
+    const realv r = (bounded - whole * 0.693145751953125) - whole * 1.4286068203094172e-06;
+    const realv square = r * r;
+    const realv exp_r = ((((0.00138143206 * r + 0.00836885109) * r + 0.0416684011) * r + 0.166665195) * r + 0.499999934)
+        * square + r + 1.0;
+    const realv power = exp_r * FROM_BITS(TO_BITS(shifted) << 23);
+    return (x < (realv)(-87.33)) ? (realv)(0.0) : power / ((power + 2.0) * power + 1.0);
+}
 #else
-static realv tanh_lanes(realv x) { return tanh(x); }
+#define HIGH_BITS (-134217728)
+#define SINGLE_OR_DOUBLE(a, b) (b)
+#if V == 1
+#define TO_BITS(v) as_long(v)
+#define FROM_BITS(n) as_double(n)
+#else
+#define TO_BITS(v) CAT(as_long, V)(v)
+#define FROM_BITS(n) CAT(as_double, V)(n)
 #endif
+static realv tanh_lanes(realv x) { return tanh(x); }
+static realv sigmoid_slope(realv z)
+{
+    const realv power = exp(-fabs(z));
+    return power / ((power + 2.0) * power + 1.0);
+}
+#endif
+// What rounding takes from a square and from a product, after Dekker: halves of numbers have products without
+// rounding.  Contraction would put the exact product in the place of the rounded one.  Where the results are so large
+// that functions of them are 0 or infinite, 0.
+static realv square_rest(realv x)
+{
+#pragma OPENCL FP_CONTRACT OFF
+    const realv square = x * x;
+    const realv high = FROM_BITS(TO_BITS(x) & HIGH_BITS), low = x - high;
+    const realv rest = ((high * high - square) + 2.0 * high * low) + low * low;
+    return (square < (realv)(1e10)) ? rest : (realv)(0.0);
+}
+// `single` and `doubled` are what the precisions lose of the number itself.
+static realv product_rest(realv x, realv number, realv single, realv doubled)
+{
+#pragma OPENCL FP_CONTRACT OFF
+    const realv product = x * number;
+    const realv high = FROM_BITS(TO_BITS(x) & HIGH_BITS), low = x - high;
+    const realv first = FROM_BITS(TO_BITS(number) & HIGH_BITS), last = number - first;
+    const realv rest = ((high * first - product) + high * last + low * first) + low * last;
+    return (fabs(product) < (realv)(1e5)) ? rest + SINGLE_OR_DOUBLE(single, doubled) * x : (realv)(0.0);
+}

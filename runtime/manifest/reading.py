@@ -139,6 +139,7 @@ def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
         tuple(record["relations"]),
         {layout: _launch(launch) for layout, launch in record["launches"].items()},
         str(record.get("work", "1")),
+        bool(record.get("cut", False)),
     )
 
 

@@ -225,6 +225,7 @@ class KernelInfo:
 
     ``launches``: by layout; folders that were not generated may lack ``SAMPLE_OUTER``.
     ``work``: steps of the reductions of one point, samples aside, as an expression in the sizes.
+    ``cut``: whether conditions leave points out of its reductions, so that one may be over nothing.
     ``layout``: which of the launches is meant.
     """
 
@@ -239,6 +240,7 @@ class KernelInfo:
     relations: tuple[str, ...]
     launches: Mapping[str, LaunchInfo]
     work: str = "1"
+    cut: bool = False
     layout: str = SAMPLE_INNER
 
     @property

@@ -20,6 +20,7 @@ from ..manifest.records import Manifest
 from ..program.layer import LayerSpec
 from ..program.program import Program, Slice
 from ..program.shape import Shape
+from ..reference.empty_maxima import check_maxima
 from .backends import make_backend
 from .batch import Batch, admissible, even_parts, finite, rows, weight_row
 from .connect import check_loss_range, connect
@@ -81,6 +82,8 @@ class Network:
         self.loss = self.manifest.loss(loss)
         self.program = Program(self.layers, self.loss)
         check_loss_range(self.layers[-1], self.loss, self.program)
+        for each in self.layers:
+            check_maxima(each)
         self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import Array
 from ..manifest.records import ActivationInfo, KernelInfo, LayerInfo
+from .borders import Borders
 from .gradient import Gradients
 from .kernel_run import PHI, KernelError, KernelFixture, KernelRun, NumpyRun, OpenCLRun, layer_fixture
 from .layer_run import FLOOR, LayerPoint, LayerRun, sizes_of
@@ -61,6 +62,7 @@ class LayerCheck:
             yield from gradients.differences()
             yield from gradients.adjoint()
         yield from gradients.taylor()
+        yield from Borders(layer, self.point, about).rows()
 
     @property
     def info(self) -> LayerInfo:

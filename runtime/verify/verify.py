@@ -28,6 +28,7 @@ from ..manifest.folder import Folder
 from ..manifest.loading import builtin, builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
+from .borders import activation_border, not_finite_anywhere
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
 from .random_configuration import random_configuration
@@ -200,7 +201,8 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
     opencl = _opencl() if setting.backend != "numpy" else None
     numpy = setting.backend != "opencl"
     if task.kind == "activation":
-        return list(activation_rows(manifest.activation(task.name), generator)) if numpy else []
+        activation = manifest.activation(task.name)
+        return [*activation_rows(activation, generator), activation_border(activation)] if numpy else []
     if task.kind == "loss":
         return _loss_rows(manifest, task, generator, opencl, numpy)
     if task.name not in manifest.layers:  # an activation of a folder that has no layers
@@ -212,12 +214,14 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
         head = HeadCheck(configuration, manifest.loss(task.loss), manifest.activation(LINEAR), generator)
         return list(head.rows(opencl, numpy))
     check = LayerCheck(configuration, lower, generator, opencl, numpy)
+    empty: list[CheckRow] = []
     for _ in range(REDRAWN):
         if not check.undefined:
             break
+        empty = [not_finite_anywhere(configuration.layer, str(configuration))]
         configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
         check = LayerCheck(configuration, lower, generator, opencl, numpy)
-    return list(check.rows())
+    return [*empty, *check.rows()]
 
 
 def _loss_rows(

@@ -36,6 +36,7 @@ def span(index):
     stop = last + 1 if step > 0 else last - 1
     return slice(first, stop if stop >= 0 else None, step)
 % endif
+<%include file="helpers.py.mako" args="helpers=helpers"/>\
 % for f in functions:
 
 

@@ -50,9 +50,18 @@ def _pack(unit: int, source: Argument, extents: tuple[int, int, int], lanes: int
     launch = LaunchInfo({}, (), ("1", str(items), "1"), False)
     count = items * inner * lanes
     kernel = KernelInfo(
-        PACK, PACK, source.key, (source.key,), source.key, None, "", (), (), {SAMPLE_OUTER: launch}, "1",
-        SAMPLE_OUTER,
-    )  # fmt: skip
+        name=PACK,
+        role=PACK,
+        target=source.key,
+        arguments=(source.key,),
+        output=source.key,
+        position=None,
+        finish="",
+        sizes=(),
+        relations=(),
+        launches={SAMPLE_OUTER: launch},
+        layout=SAMPLE_OUTER,
+    )
     key = f"{source.key} packed {outer}x{extent}x{inner}"
     written = Argument(key, Extent((count,), None, count), samples=False)
     return Step(unit, kernel, (source,), written, numbers=extents)

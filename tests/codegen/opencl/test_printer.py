@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pyopencl as cl
@@ -35,6 +36,8 @@ TENSORS = {"x": Tensor("x", "input", (Size("I"),), True), "out": Tensor("out", "
 REFERENCE = {
     "exp": math.exp,
     "log": math.log,
+    "expm1": lambda v: math.expm1(v) if v < 700 else math.inf,
+    "log1p": math.log1p,
     "sqrt": math.sqrt,
     "rsqrt": lambda v: 1 / math.sqrt(v),
     "sin": math.sin,
@@ -47,12 +50,15 @@ REFERENCE = {
     "cosh": math.cosh,
     "tanh": math.tanh,
     "erf": math.erf,
+    "erfc": math.erfc,
     "fabs": abs,
     "sigmoid": lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0,
+    "sigmoid_slope": lambda v: math.exp(-abs(v)) / (1 + math.exp(-abs(v))) ** 2,
     "softplus": lambda v: max(v, 0.0) + math.log1p(math.exp(-abs(v))),
 }
 DOMAIN = {
     "log": POINTS > 0,
+    "log1p": POINTS > -1,
     "sqrt": POINTS >= 0,
     "rsqrt": POINTS > 0,
     "asin": abs(POINTS) <= 1,
@@ -115,7 +121,33 @@ def test_tanh_of_single_precision_is_exact_to_three_units_in_the_last_place(widt
 
 
 def test_every_function_of_the_ir_is_covered() -> None:
-    assert set(REFERENCE) | {"xlogy", "fmax", "fmin"} == set(FUNCTIONS)
+    others = {"xlogy", "xlog1py", "fmax", "fmin", "square_rest", "product_rest"}
+    assert set(REFERENCE) | others == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float64", 1), ("float64", 4), ("float32", 1), ("float32", 8)])
+def test_rests_of_products(dtype: str, width: int) -> None:
+    """z^2 and z / 3 less their rounded values, in rational numbers; x log(1 + y) is 0 where x is.
+
+    Halves that are cut off, not rounded, leave a few bits of the rest out.
+    """
+    kind, third = np.dtype(dtype).type, Fraction(1, 3)
+    lost = [float(third - Fraction(float(near(1 / 3)))) for near in (np.float32, np.float64)]
+    numbers = tuple(Number(repr(n)) for n in (1 / 3, *lost))
+    points = POINTS * 1.1
+    squares = evaluate(Call("square_rest", (X,)), dtype, width, points)
+    products = evaluate(Call("product_rest", (X, *numbers)), dtype, width, points)
+    for v, square, product in zip(points.astype(dtype), squares, products, strict=True):
+        exact, digits = Fraction(float(v)), 1e-6
+        left = exact**2 - Fraction(float(v * v))
+        assert abs(float(square) - float(left)) <= digits * abs(float(left))
+        left = exact * third - Fraction(float(v * kind(1 / 3)))
+        assert abs(float(product) - float(left)) <= digits * abs(float(left)) + np.finfo(
+            dtype
+        ).eps ** 2 * abs(v)
+    zero = Select(Compare(X, "==", Number("-1.0")), Call("add", (X, Number("1.0"))), Number("1.5"))
+    found = evaluate(Call("xlog1py", (zero, X)), dtype, width, np.array([-1.0, 1.0]))
+    np.testing.assert_allclose(found, [0.0, 1.5 * math.log(2)], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
