@@ -185,7 +185,8 @@ class StageWriter:
         """A share of a kernel's items."""
         (first, second, third), shares = (*size, 1, 1)[:3], self.shares
         count = prod((first, second, third))
-        yield f"    for (int n = share * {count} / {shares}; n < (share + 1) * {count} / {shares}; ++n)"
+        begin, end = f"(long)share * {count} / {shares}", f"(long)(share + 1) * {count} / {shares}"
+        yield f"    for (long n = {begin}; n < {end}; ++n)"
         yield f"        {item}(n % {first}, n / {first} % {second}, n / {first * second}, {arguments});"
 
 
