@@ -18,7 +18,9 @@ from .opencl.source import LAYOUTS, SAMPLE_INNER, SAMPLE_OUTER, Layout
 from .passes.factor_out_invariants import distributed
 from .passes.hoist_index_arithmetic import hoisted
 from .passes.inline_single_terms import inlined
-from .tiling.tiling import TiledKernel, tiled_by_sample, tiled_by_vector
+from .passes.inline_solved_indices import without_lets
+from .tiling.lane_tiles import tiled_by_sample
+from .tiling.tiling import TiledKernel, tiled_by_vector
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ def _tile(choose: Callable[[Kernel, Mapping[str, Tensor]], TiledKernel]) -> Call
     )
 
 
+def _solved(lowering: Lowering) -> Lowering:
+    return replace(lowering, kernels=tuple(map(without_lets, lowering.kernels)))
+
+
 def _inline(lowering: Lowering) -> Lowering:
-    kernels = tuple(inlined(kernel) for kernel in lowering.kernels)
-    pairs = zip(lowering.tiled, kernels, strict=True)
-    return replace(
-        lowering, kernels=kernels, tiled=tuple(replace(tiled, kernel=kernel) for tiled, kernel in pairs)
-    )
+    tiled = tuple(replace(found, kernel=inlined(found.kernel)) for found in lowering.tiled)
+    return replace(lowering, kernels=tuple(found.kernel for found in tiled), tiled=tiled)
 
 
 #: Every pass, in order.
@@ -85,6 +88,13 @@ PASSES = (
         "a (sum of p) + sum of p b",
         _factor_out,
         (SAMPLE_INNER,),
+    ),
+    Pass(
+        "inline_solved_indices",
+        "indices that the solver found, as names",
+        "their values where they are used",
+        _solved,
+        (SAMPLE_OUTER,),
     ),
     Pass("tile", "kernels", "kernels with tiles; lanes are samples", _tile(tiled_by_vector), (SAMPLE_INNER,)),
     Pass(

@@ -154,6 +154,7 @@ def _optional(kernel: Kernel, launch: KernelText) -> dict[str, Any]:
         "invariant": invariant if any(invariant) else None,
         "sums": [[macros[a] for a in axes] for axes in tiling.sums],
         "cache_tile": _cache(tiling.cache_tile),
+        "alone": {t.macro: [text(e) for e in t.alone] for t in tiling.tiles if t.alone},
         "packed": _packed(kernel, launch),
         "lanes": _lanes(lanes),
     }

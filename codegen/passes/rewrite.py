@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
+
+from ...derive.ir import Name
 
 Node = TypeVar("Node")
 
@@ -25,3 +27,8 @@ def rewritten(node: Node, change: Callable[[Any], Any]) -> Node:
             changed[f.name] = new
     result: Node = change(replace(node, **changed) if changed else node)
     return result
+
+
+def renamed(node: Node, names: Mapping[str, str]) -> Node:
+    """``node`` with other names of loop variables."""
+    return rewritten(node, lambda e: Name(names[e.name]) if isinstance(e, Name) and e.name in names else e)

@@ -35,7 +35,6 @@ from ...derive.ir import (
 from ..passes.factor_out_invariants import together
 from .constant_memory import ConstantParameters, constant_parameters
 from .lanes import Lanes
-from .lanes import choose as choose_lanes
 from .local_memory import Local, local
 from .sums import sums_in_parts
 
@@ -54,12 +53,14 @@ class Tile:
     ``macro``: holds the size of the tile.
     ``extent``: the extent of the axis; None for samples.
     ``iterations``: for a cache tile, the extent of the outermost loop, which contains the points; else None.
+    ``alone``: the tile has a single point unless all of these are 1.
     """
 
     axis: str
     macro: str
     extent: IntExpr | None
     iterations: IntExpr | None = None
+    alone: tuple[IntExpr, ...] = ()
 
     @property
     def in_cache(self) -> bool:
@@ -142,7 +143,7 @@ class Tiling:
         return tuple(t.axis for t in self.tiles)
 
 
-def _condition_names(kernel: Kernel) -> frozenset[str]:
+def condition_names(kernel: Kernel) -> frozenset[str]:
     """Variables that keys, solved indices, conditions and other axes' extents depend on."""
     found: set[str] = set()
     for nest in kernel.nests:
@@ -161,21 +162,21 @@ def _condition_names(kernel: Kernel) -> frozenset[str]:
     return frozenset(found)
 
 
-def _monotone(e: IntExpr) -> bool:
+def monotone(e: IntExpr, one: IntExpr | None = None) -> bool:
     """True where ``e`` is monotone in every variable of a single axis.
 
-    It is made of sums, products with sizes, divisions by sizes, min and max.
+    It is made of sums, products with sizes, divisions by sizes, min and max.  ``one``: what is taken to be 1,
+    so that a remainder by it is 0.
     """
-    for part in integers(e):
-        if not isinstance(part, IntOp):
-            continue
-        if part.op in ("mod", "gcd", "inverse") and names(part):
-            return False
-        if part.op == "mul" and sum(bool(names(a)) for a in part.args) > 1:
-            return False
-        if part.op in ("floordiv", "ceildiv") and names(part.args[1]):
-            return False
-    return True
+    if not isinstance(e, IntOp) or (e.op == "mod" and e.args[1] == one):
+        return True
+    if e.op in ("mod", "gcd", "inverse") and names(e):
+        return False
+    if e.op == "mul" and sum(bool(names(a)) for a in e.args) > 1:
+        return False
+    if e.op in ("floordiv", "ceildiv") and names(e.args[1]):
+        return False
+    return all(monotone(a, one) for a in e.args)
 
 
 def bounded(nest: Nest, axis: str) -> tuple[Loop, ...]:
@@ -197,7 +198,7 @@ def _tileable(loop: Loop, axis: str, others: Set[str]) -> bool:
     bounds = (loop.lower, loop.upper)
     if not any(axis in names(bound) for bound in bounds):
         return True
-    return loop.step == Integer(1) and all(_monotone(bound) and not names(bound) & others for bound in bounds)
+    return loop.step == Integer(1) and all(monotone(bound) and not names(bound) & others for bound in bounds)
 
 
 def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
@@ -208,7 +209,7 @@ def _tileable_bounds(kernel: Kernel, axis: str, tiled: tuple[str, ...]) -> bool:
     )  # fmt: skip
 
 
-def _free(kernel: Kernel, fixed: Set[str]) -> list[Axis]:
+def free_axes(kernel: Kernel, fixed: Set[str]) -> list[Axis]:
     """The axes that no bound depends on, without those in ``fixed``."""
     return [
         a for a in kernel.axes if a.name not in fixed and not any(bounded(n, a.name) for n in kernel.nests)
@@ -225,12 +226,12 @@ def _slides(load: Load, axis: str, kernel: Kernel) -> bool:
     return any(axis in names(e) and iterations & names(e) for e in load.index)
 
 
-def _reuse(axis: Axis, kernel: Kernel) -> int:
+def reuse(axis: Axis, kernel: Kernel) -> int:
     """How many loads of the nests do not depend on ``axis``."""
     return sum(axis.name not in names(load) for load in _operands(kernel))
 
 
-def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
+def ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
     """Variables that index the maps of a ragged tensor."""
     found: set[str] = set()
     if kernel.output.ragged:
@@ -241,24 +242,24 @@ def _ragged_keys(kernel: Kernel, tensors: dict[str, Tensor]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
+def tiled_axes(kernel: Kernel, tensors: dict[str, Tensor]) -> list[Axis]:
     """The axes to tile.
 
     Axes that no bound depends on come first, by their reuse.  The others follow, the contiguous one first.
     """
     if not _contracts(kernel):
         return []
-    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
-    candidates = [a for a in kernel.axes if a.name not in fixed and _reuse(a, kernel) > 0]
-    free = [a for a in _free(kernel, fixed) if a in candidates]
-    free.sort(key=lambda a: -_reuse(a, kernel))
+    fixed = condition_names(kernel) | ragged_keys(kernel, tensors)
+    candidates = [a for a in kernel.axes if a.name not in fixed and reuse(a, kernel) > 0]
+    free = [a for a in free_axes(kernel, fixed) if a in candidates]
+    free.sort(key=lambda a: -reuse(a, kernel))
     held = [a for a in reversed(candidates) if a not in free]
     most = MOST_SUMMED if kernel.sums_samples else MOST_AXES
     # At most two free axes leave room for a window or a coordinate, which has all the reuse if maps are few.
     chosen = _with_held(kernel, free[: 2 if held else most], held, most)
     if not chosen and kernel.sums_samples:
         # No load is shared, but several accumulators do not wait for one another.
-        chosen = _free(kernel, fixed)[:1]
+        chosen = free_axes(kernel, fixed)[:1]
     return chosen
 
 
@@ -289,11 +290,11 @@ def _cache_tile(kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], p
     first, tiled = kernel.nests[0].loops[0], {t.axis for t in tiles}
     if not isinstance(first, Loop):
         return []
-    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors) | tiled
+    fixed = condition_names(kernel) | ragged_keys(kernel, tensors) | tiled
     found = [
         a
         for a in kernel.axes
-        if a.name not in fixed and _reuse(a, kernel) > 0 and _tileable(first, a.name, tiled)
+        if a.name not in fixed and reuse(a, kernel) > 0 and _tileable(first, a.name, tiled)
     ]
     return [Tile(a.name, f"{prefix}{a.name}", a.extent, first.extent) for a in found[:1]]
 
@@ -306,8 +307,8 @@ def choose(kernel: Kernel, tensors: dict[str, Tensor]) -> Tiling:
     )
     iterations = _outermost_iterations(kernel)
     unroll = f"UNROLL_{kernel.name}" if kernel.sums_samples or any(n.loops for n in kernel.nests) else ""
-    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in _tiled_axes(kernel, tensors)]
-    found = _tiling(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
+    tiles = [Tile(a.name, f"{prefix}{a.name}", a.extent) for a in tiled_axes(kernel, tensors)]
+    found = with_operands(kernel, tensors, [*tiles, *_cache_tile(kernel, tensors, tiles, prefix)])
     split = f"LOOP_SPLIT_{kernel.name}" if group and iterations else ""
     found = replace(
         found, partial_sums=parts, group=group, loop_split=split, iterations=iterations, unroll=unroll
@@ -356,54 +357,7 @@ def tiled_by_vector(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKerne
     return TiledKernel(kernel, choose(kernel, dict(tensors)))
 
 
-def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKernel:
-    """Tiles ``kernel`` for samples that lie one after the other, and chooses its axis of lanes."""
-    found = choose_lanes(kernel, {**tensors, kernel.output.name: kernel.output})
-    if found is not None:
-        return TiledKernel(kernel, choose_with_lanes(kernel, dict(tensors), found), found)
-    plain = () if kernel.sums_samples else (Tile(SAMPLES, f"TILE_{kernel.name}_{SAMPLES}", None),)
-    return TiledKernel(kernel, Tiling(plain))
-
-
-def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
-    """The tiling where the lanes of a vector go along ``lanes`` instead of samples.
-
-    Only axes that no bound depends on are tiled.
-
-    Only axes that no bound depends on are tiled.  If lanes go along an output axis, its tile counts vectors.
-    If they go along a reduction axis, the last output axis is tiled if possible, so that the sums of
-    neighbouring points form a vector again.
-    """
-    if lanes.packed:
-        return _choose_packed(kernel, tensors, lanes)
-    fixed = _condition_names(kernel) | _ragged_keys(kernel, tensors)
-    free = _free(kernel, fixed)
-    others = [a for a in free if a.name != lanes.axis and _reuse(a, kernel) > 0]
-    if any(n.combine == "max" for n in kernel.nests):
-        others = []
-    last = kernel.axes[-1].name if kernel.axes and lanes.over == "reduction" else ""
-    others.sort(key=lambda a: (a.name != last, -_reuse(a, kernel)))
-    chosen = sorted(others[:2], key=kernel.axes.index)
-    tiles = [Tile(a.name, f"TILE_{kernel.name}_{a.name}", a.extent) for a in chosen]
-    if lanes.over == "output":
-        vectors = IntOp("ceildiv", (lanes.extent, Size(LANES)))
-        tiles.append(Tile(lanes.axis, f"TILE_{kernel.name}_{lanes.axis}", vectors))
-    return _tiling(kernel, tensors, tiles)
-
-
-def _choose_packed(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
-    """The tiling where parameters are packed along ``lanes``, whose tile counts vectors and is innermost.
-
-    So registers hold the vectors of a parameter, and each value of a sample is loaded once into all lanes.
-    """
-    other = [a for a in _tiled_axes(kernel, tensors) if a.name != lanes.axis][:1]
-    tiles = [Tile(a.name, f"TILE_{kernel.name}_{a.name}", a.extent) for a in other]
-    vectors = IntOp("ceildiv", (lanes.extent, Size(LANES)))
-    own = Tile(lanes.axis, f"TILE_{kernel.name}_{lanes.axis}", vectors)
-    return replace(_tiling(kernel, tensors, tiles, own), packed=f"PACKED_{kernel.name}")
-
-
-def _tiling(
+def with_operands(
     kernel: Kernel, tensors: dict[str, Tensor], tiles: list[Tile], innermost: Tile | None = None
 ) -> Tiling:
     """The tiling with ``tiles``, a tile of samples unless they are summed, and the operands of the bodies."""

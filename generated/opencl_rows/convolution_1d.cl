@@ -13,7 +13,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_M0) && defined(SIZE_X0) \
@@ -21,7 +21,8 @@
     && defined(SIZE_p0) \
     && defined(TILE_forward_Z_x0) && defined(TILE_forward_Z_t) && defined(TILE_forward_Z_i) \
     && defined(PACKED_forward_Z) \
-    && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) && defined(PACKED_delta_Y) \
+    && defined(TILE_delta_Y_y0) && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) \
+    && defined(PACKED_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) \
@@ -201,6 +202,8 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 // delta_Y[j, y0] = phi'(below) * sum over i, u0 of delta_Z[i, x0]*w[i, j, u0] where x0 = (p0 + y0 - d0*u0)
 //     // k0 if (p0 + y0 - d0*u0) % k0 == 0 and 0 <= x0 < X0
 // at most 2 * J * H0 * I * M0 + J * H0 operations per sample
+static integer delta_Y_u0_begin(integer y0) { return imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0)); }
+static integer delta_Y_u0_end(integer y0) { return (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1)); }
 static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
@@ -210,24 +213,29 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     const int VECTORS_PER_BLOCK)
 {
     const integer t0 = g0 * TILE_delta_Y_t;
-    const integer y0 = g1;
-    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    integer tile = g2;
+    const integer y0_first = tile % ((H0 + TILE_delta_Y_y0 - 1) / TILE_delta_Y_y0) * TILE_delta_Y_y0;
+    tile /= ((H0 + TILE_delta_Y_y0 - 1) / TILE_delta_Y_y0);
+    const integer j_first = tile * (TILE_delta_Y_j * V);
     const integer j0 = imin(j_first, ((J + V - 1) / V - TILE_delta_Y_j) * V);
-    realv acc0[TILE_delta_Y_t][TILE_delta_Y_j];
+    const integer y00 = imin(y0_first, H0 - TILE_delta_Y_y0);
+    realv acc0[TILE_delta_Y_y0][TILE_delta_Y_t][TILE_delta_Y_j];
 #pragma unroll
-    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
 #pragma unroll
-        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            acc0[t][n_j] = (realv)(0.0);
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                acc0[n_y0][t][n_j] = (realv)(0.0);
+            }
         }
     }
-    if (modulo(p0 + y0, gcd0) == 0) {
-        const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
-        const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
-        if (u0_begin == 0 && u0_end == M0 && floordiv(k0, gcd0) == 1) {
+    if (modulo(p0 + y00, gcd0) == 0) {
+        const integer u0_all = imax(delta_Y_u0_begin(y00), delta_Y_u0_begin(y00 + TILE_delta_Y_y0 - 1));
+        const integer u0_all_end = imin(delta_Y_u0_end(y00), delta_Y_u0_end(y00 + TILE_delta_Y_y0 - 1));
+        if (u0_all <= 0 && u0_all_end >= M0 && floordiv(k0, gcd0) == 1) {
             for (integer i = 0; i < I; ++i) {
                 for (integer u0 = 0; u0 < M0; ++u0) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     realv w_1[TILE_delta_Y_j];
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -235,33 +243,96 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                         w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
                     }
 #pragma unroll
-                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + x0];
+                    for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
+                        const integer y0 = y00 + n_y0;
 #pragma unroll
-                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                            const integer j = j0 + n_j * V;
-                            acc0[t][n_j] += delta_Z_0 * w_1[n_j];
+                        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                            const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + floordiv(p0 + y0 - d0 * u0, k0)];
+#pragma unroll
+                            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                const integer j = j0 + n_j * V;
+                                acc0[n_y0][t][n_j] += delta_Z_0 * w_1[n_j];
+                            }
                         }
                     }
                 }
             }
         } else {
             for (integer i = 0; i < I; ++i) {
-                for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    realv w_1[TILE_delta_Y_j];
-#pragma unroll
-                    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                        const integer j = j0 + n_j * V;
-                        w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
-                    }
-#pragma unroll
-                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + x0];
+                {
+                    const integer u0_begin = imin(delta_Y_u0_begin(y00), delta_Y_u0_begin(y00 + TILE_delta_Y_y0 - 1));
+                    const integer u0_end = imin(imax(delta_Y_u0_begin(y00), delta_Y_u0_begin(y00 + TILE_delta_Y_y0 - 1)), imax(delta_Y_u0_end(y00), delta_Y_u0_end(y00 + TILE_delta_Y_y0 - 1)));
+                    for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                        realv w_1[TILE_delta_Y_j];
 #pragma unroll
                         for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                             const integer j = j0 + n_j * V;
-                            acc0[t][n_j] += delta_Z_0 * w_1[n_j];
+                            w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
+                        }
+#pragma unroll
+                        for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
+                            const integer y0 = y00 + n_y0;
+                            if (u0 < delta_Y_u0_begin(y0) || u0 >= delta_Y_u0_end(y0)) continue;
+#pragma unroll
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + floordiv(p0 + y0 - d0 * u0, k0)];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    acc0[n_y0][t][n_j] += delta_Z_0 * w_1[n_j];
+                                }
+                            }
+                        }
+                    }
+                }
+                {
+                    const integer u0_begin = imax(delta_Y_u0_begin(y00), delta_Y_u0_begin(y00 + TILE_delta_Y_y0 - 1));
+                    const integer u0_end = imin(delta_Y_u0_end(y00), delta_Y_u0_end(y00 + TILE_delta_Y_y0 - 1));
+                    for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                        realv w_1[TILE_delta_Y_j];
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
+                            w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
+                        }
+#pragma unroll
+                        for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
+                            const integer y0 = y00 + n_y0;
+#pragma unroll
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + floordiv(p0 + y0 - d0 * u0, k0)];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    acc0[n_y0][t][n_j] += delta_Z_0 * w_1[n_j];
+                                }
+                            }
+                        }
+                    }
+                }
+                {
+                    const integer u0_begin = imax(imax(delta_Y_u0_begin(y00), delta_Y_u0_begin(y00 + TILE_delta_Y_y0 - 1)), imin(delta_Y_u0_end(y00), delta_Y_u0_end(y00 + TILE_delta_Y_y0 - 1)));
+                    const integer u0_end = imax(delta_Y_u0_end(y00), delta_Y_u0_end(y00 + TILE_delta_Y_y0 - 1));
+                    for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
+                        realv w_1[TILE_delta_Y_j];
+#pragma unroll
+                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                            const integer j = j0 + n_j * V;
+                            w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 + (i * M0 + u0) * V]) : lanes(&w[(i * J + j) * M0 + u0], M0, imin(V, J - j));
+                        }
+#pragma unroll
+                        for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
+                            const integer y0 = y00 + n_y0;
+                            if (u0 < delta_Y_u0_begin(y0) || u0 >= delta_Y_u0_end(y0)) continue;
+#pragma unroll
+                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 + i * X0 + floordiv(p0 + y0 - d0 * u0, k0)];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    acc0[n_y0][t][n_j] += delta_Z_0 * w_1[n_j];
+                                }
+                            }
                         }
                     }
                 }
@@ -269,12 +340,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_y0 = 0; n_y0 < TILE_delta_Y_y0; ++n_y0) {
+        const integer y0 = y00 + n_y0;
+        if (y0 < y0_first) continue;
 #pragma unroll
-        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const integer j = j0 + n_j * V;
-            const realv result = acc0[t][n_j];
-            put(&delta_Y[(t0 + t) * J * H0 + j * H0 + y0], H0, result * DPHI(lanes(&below[(t0 + t) * J * H0 + j * H0 + y0], H0, imin(V, J - j))), j_first - j, imin(V, J - j));
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                const integer j = j0 + n_j * V;
+                const realv result = acc0[n_y0][t][n_j];
+                put(&delta_Y[(t0 + t) * J * H0 + j * H0 + y0], H0, result * DPHI(lanes(&below[(t0 + t) * J * H0 + j * H0 + y0], H0, imin(V, J - j))), j_first - j, imin(V, J - j));
+            }
         }
     }
 }
@@ -351,7 +427,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
+                        acc0[n_i][n_j] += first_lanes((realv)(Y_0[n_j] * delta_Z_1), count);
                     }
                 }
             }
@@ -390,7 +466,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                     for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                         const integer j = j0 + n_j;
-                        acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
+                        acc0[n_i][n_j] += first_lanes((realv)(Y_0[n_j] * delta_Z_1), count);
                     }
                 }
             }
@@ -511,7 +587,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
+                        acc0[n_i][n_j][t] += first_lanes((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                     }
                 }
             }
@@ -578,7 +654,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     const integer j = j0 + n_j;
 #pragma unroll
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                        acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
+                        acc0[n_i][n_j][t] += first_lanes((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                     }
                 }
             }
@@ -629,7 +705,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
         if (x0 < X0) {
             const integer count = X0 - x0;
             const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 + i * X0 + x0], 1, V);
-            acc0 += first((realv)(delta_Z_0), count);
+            acc0 += first_lanes((realv)(delta_Z_0), count);
         }
     }
     const realv result = (realv)(lane_sum(acc0));
@@ -671,7 +747,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 + i * X0 + x0], 1, V);
-            acc0[t] += first((realv)(delta_Z_0), count);
+            acc0[t] += first_lanes((realv)(delta_Z_0), count);
         }
     }
 #pragma unroll

@@ -14,7 +14,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_gcd0) \
@@ -140,15 +140,13 @@ static void delta_Y_point(const integer t, const integer j, const integer y0,
             const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             if (u0_begin == 0 && u0_end == M0(D_q(d_row)) && floordiv(k0, gcd0) == 1) {
                 for (integer u0 = 0; u0 < M0(D_q(d_row)); ++u0) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0]);
+                    const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + floordiv(p0 + y0 - d0 * u0, k0)]);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
                     acc0 += delta_Z_0 * w_1;
                 }
             } else {
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
-                    const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0]);
+                    const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + floordiv(p0 + y0 - d0 * u0, k0)]);
                     const REAL w_1 = w[M_at(D_q(d_row)) + u0];
                     acc0 += delta_Z_0 * w_1;
                 }
@@ -221,7 +219,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                 const integer count = x0_end - x0;
                 const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + x0], 1, V);
-                acc0 += first((realv)(Y_0 * delta_Z_1), count);
+                acc0 += first_lanes((realv)(Y_0 * delta_Z_1), count);
             }
         }
     }
@@ -279,7 +277,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                 const realv Y_0 = lanes(&Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + d0 * u0 + k0 * x0 - p0], k0, k0 == 1 ? V : count);
                 const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + x0], 1, V);
-                acc0[t] += first((realv)(Y_0 * delta_Z_1), count);
+                acc0[t] += first_lanes((realv)(Y_0 * delta_Z_1), count);
             }
         }
     }
@@ -321,7 +319,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
         if (x0 < x0_end) {
             const integer count = x0_end - x0;
             const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + x0], 1, V);
-            acc0 += first((realv)(delta_Z_0), count);
+            acc0 += first_lanes((realv)(delta_Z_0), count);
         }
     }
     const realv result = (realv)(lane_sum(acc0));
@@ -366,7 +364,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
         for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
             const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(i) + x0], 1, V);
-            acc0[t] += first((realv)(delta_Z_0), count);
+            acc0[t] += first_lanes((realv)(delta_Z_0), count);
         }
     }
 #pragma unroll

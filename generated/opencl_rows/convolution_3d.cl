@@ -14,7 +14,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -25,7 +25,8 @@
     && defined(SIZE_p1) && defined(SIZE_p2) \
     && defined(TILE_forward_Z_x2) && defined(TILE_forward_Z_t) && defined(TILE_forward_Z_i) \
     && defined(PACKED_forward_Z) \
-    && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) && defined(PACKED_delta_Y) \
+    && defined(TILE_delta_Y_y2) && defined(TILE_delta_Y_t) && defined(TILE_delta_Y_j) \
+    && defined(PACKED_delta_Y) \
     && defined(TILE_gradient_w_i) && defined(TILE_gradient_w_j) \
     && defined(TILE_samplegradient_w_i) && defined(TILE_samplegradient_w_j) \
     && defined(TILE_samplegradient_w_t) \
@@ -229,6 +230,8 @@ WIDE __kernel void forward_Z(__global const REAL *restrict Y,
 //     (p0 + y0 - d0*u0) % k0 == 0 and (p1 + y1 - d1*u1) % k1 == 0 and (p2 + y2 - d2*u2) % k2 == 0 and 0 <=
 //     x0 < X0 and 0 <= x1 < X1 and 0 <= x2 < X2
 // at most 2 * J * H0 * H1 * H2 * I * M0 * M1 * M2 + J * H0 * H1 * H2 operations per sample
+static integer delta_Y_u2_begin(integer y2) { return imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2)); }
+static integer delta_Y_u2_end(integer y2) { return (floordiv(p2, d2) + 1 >= M2 ? M2 : imin(M2, floordiv(p2 + y2, d2) + 1)); }
 static void delta_Y_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict w,
     __global const REAL *restrict delta_Z,
@@ -239,36 +242,38 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
 {
     const integer t0 = g0 * TILE_delta_Y_t;
     integer id = g1;
-    const integer y2 = id % H2;
-    id /= H2;
     const integer y1 = id % H1;
     id /= H1;
     const integer y0 = id;
-    const integer j_first = g2 * (TILE_delta_Y_j * V);
+    integer tile = g2;
+    const integer y2_first = tile % ((H2 + TILE_delta_Y_y2 - 1) / TILE_delta_Y_y2) * TILE_delta_Y_y2;
+    tile /= ((H2 + TILE_delta_Y_y2 - 1) / TILE_delta_Y_y2);
+    const integer j_first = tile * (TILE_delta_Y_j * V);
     const integer j0 = imin(j_first, ((J + V - 1) / V - TILE_delta_Y_j) * V);
-    realv acc0[TILE_delta_Y_t][TILE_delta_Y_j];
+    const integer y20 = imin(y2_first, H2 - TILE_delta_Y_y2);
+    realv acc0[TILE_delta_Y_y2][TILE_delta_Y_t][TILE_delta_Y_j];
 #pragma unroll
-    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
 #pragma unroll
-        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            acc0[t][n_j] = (realv)(0.0);
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                acc0[n_y2][t][n_j] = (realv)(0.0);
+            }
         }
     }
-    if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y2, gcd2) == 0) {
-        const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - X2 * k2, d2)), floordiv(k2, gcd2));
-        const integer u2_end = (floordiv(p2, d2) + 1 >= M2 ? M2 : imin(M2, floordiv(p2 + y2, d2) + 1));
-        if (u2_begin == 0 && u2_end == M2 && floordiv(k2, gcd2) == 1) {
+    if (modulo(p0 + y0, gcd0) == 0 && modulo(p1 + y1, gcd1) == 0 && modulo(p2 + y20, gcd2) == 0) {
+        const integer u2_all = imax(delta_Y_u2_begin(y20), delta_Y_u2_begin(y20 + TILE_delta_Y_y2 - 1));
+        const integer u2_all_end = imin(delta_Y_u2_end(y20), delta_Y_u2_end(y20 + TILE_delta_Y_y2 - 1));
+        if (u2_all <= 0 && u2_all_end >= M2 && floordiv(k2, gcd2) == 1) {
             for (integer i = 0; i < I; ++i) {
                 const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
                 const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
                     const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                         for (integer u2 = 0; u2 < M2; ++u2) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
                             realv w_1[TILE_delta_Y_j];
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
@@ -276,12 +281,16 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                                 w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
                             }
 #pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2];
+                            for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
+                                const integer y2 = y20 + n_y2;
 #pragma unroll
-                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                                    const integer j = j0 + n_j * V;
-                                    acc0[t][n_j] += delta_Z_0 * w_1[n_j];
+                                for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                    const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + floordiv(p0 + y0 - d0 * u0, k0)) * X1 + floordiv(p1 + y1 - d1 * u1, k1)) * X2 + floordiv(p2 + y2 - d2 * u2, k2)];
+#pragma unroll
+                                    for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                        const integer j = j0 + n_j * V;
+                                        acc0[n_y2][t][n_j] += delta_Z_0 * w_1[n_j];
+                                    }
                                 }
                             }
                         }
@@ -293,26 +302,83 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
                 const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - X0 * k0, d0)), floordiv(k0, gcd0));
                 const integer u0_end = (floordiv(p0, d0) + 1 >= M0 ? M0 : imin(M0, floordiv(p0 + y0, d0) + 1));
                 for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                    const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                     const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - X1 * k1, d1)), floordiv(k1, gcd1));
                     const integer u1_end = (floordiv(p1, d1) + 1 >= M1 ? M1 : imin(M1, floordiv(p1 + y1, d1) + 1));
                     for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                        const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
-                        for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            realv w_1[TILE_delta_Y_j];
-#pragma unroll
-                            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-                                const integer j = j0 + n_j * V;
-                                w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
-                            }
-#pragma unroll
-                            for (integer t = 0; t < TILE_delta_Y_t; ++t) {
-                                const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2];
+                        {
+                            const integer u2_begin = imin(delta_Y_u2_begin(y20), delta_Y_u2_begin(y20 + TILE_delta_Y_y2 - 1));
+                            const integer u2_end = imin(imax(delta_Y_u2_begin(y20), delta_Y_u2_begin(y20 + TILE_delta_Y_y2 - 1)), imax(delta_Y_u2_end(y20), delta_Y_u2_end(y20 + TILE_delta_Y_y2 - 1)));
+                            for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                                realv w_1[TILE_delta_Y_j];
 #pragma unroll
                                 for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
                                     const integer j = j0 + n_j * V;
-                                    acc0[t][n_j] += delta_Z_0 * w_1[n_j];
+                                    w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
+                                }
+#pragma unroll
+                                for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
+                                    const integer y2 = y20 + n_y2;
+                                    if (u2 < delta_Y_u2_begin(y2) || u2 >= delta_Y_u2_end(y2)) continue;
+#pragma unroll
+                                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + floordiv(p0 + y0 - d0 * u0, k0)) * X1 + floordiv(p1 + y1 - d1 * u1, k1)) * X2 + floordiv(p2 + y2 - d2 * u2, k2)];
+#pragma unroll
+                                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                            const integer j = j0 + n_j * V;
+                                            acc0[n_y2][t][n_j] += delta_Z_0 * w_1[n_j];
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                        {
+                            const integer u2_begin = imax(delta_Y_u2_begin(y20), delta_Y_u2_begin(y20 + TILE_delta_Y_y2 - 1));
+                            const integer u2_end = imin(delta_Y_u2_end(y20), delta_Y_u2_end(y20 + TILE_delta_Y_y2 - 1));
+                            for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                                realv w_1[TILE_delta_Y_j];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
+                                }
+#pragma unroll
+                                for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
+                                    const integer y2 = y20 + n_y2;
+#pragma unroll
+                                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + floordiv(p0 + y0 - d0 * u0, k0)) * X1 + floordiv(p1 + y1 - d1 * u1, k1)) * X2 + floordiv(p2 + y2 - d2 * u2, k2)];
+#pragma unroll
+                                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                            const integer j = j0 + n_j * V;
+                                            acc0[n_y2][t][n_j] += delta_Z_0 * w_1[n_j];
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                        {
+                            const integer u2_begin = imax(imax(delta_Y_u2_begin(y20), delta_Y_u2_begin(y20 + TILE_delta_Y_y2 - 1)), imin(delta_Y_u2_end(y20), delta_Y_u2_end(y20 + TILE_delta_Y_y2 - 1)));
+                            const integer u2_end = imax(delta_Y_u2_end(y20), delta_Y_u2_end(y20 + TILE_delta_Y_y2 - 1));
+                            for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
+                                realv w_1[TILE_delta_Y_j];
+#pragma unroll
+                                for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                    const integer j = j0 + n_j * V;
+                                    w_1[n_j] = PACKED_delta_Y ? LOAD(&w[j * I * M0 * M1 * M2 + (((i * M0 + u0) * M1 + u1) * M2 + u2) * V]) : lanes(&w[(((i * J + j) * M0 + u0) * M1 + u1) * M2 + u2], M0 * M1 * M2, imin(V, J - j));
+                                }
+#pragma unroll
+                                for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
+                                    const integer y2 = y20 + n_y2;
+                                    if (u2 < delta_Y_u2_begin(y2) || u2 >= delta_Y_u2_end(y2)) continue;
+#pragma unroll
+                                    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+                                        const REAL delta_Z_0 = delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + floordiv(p0 + y0 - d0 * u0, k0)) * X1 + floordiv(p1 + y1 - d1 * u1, k1)) * X2 + floordiv(p2 + y2 - d2 * u2, k2)];
+#pragma unroll
+                                        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                                            const integer j = j0 + n_j * V;
+                                            acc0[n_y2][t][n_j] += delta_Z_0 * w_1[n_j];
+                                        }
+                                    }
                                 }
                             }
                         }
@@ -322,12 +388,17 @@ static void delta_Y_item(const integer g0, const integer g1, const integer g2,
         }
     }
 #pragma unroll
-    for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+    for (integer n_y2 = 0; n_y2 < TILE_delta_Y_y2; ++n_y2) {
+        const integer y2 = y20 + n_y2;
+        if (y2 < y2_first) continue;
 #pragma unroll
-        for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
-            const integer j = j0 + n_j * V;
-            const realv result = acc0[t][n_j];
-            put(&delta_Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, imin(V, J - j))), j_first - j, imin(V, J - j));
+        for (integer t = 0; t < TILE_delta_Y_t; ++t) {
+#pragma unroll
+            for (integer n_j = 0; n_j < TILE_delta_Y_j; ++n_j) {
+                const integer j = j0 + n_j * V;
+                const realv result = acc0[n_y2][t][n_j];
+                put(&delta_Y[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, result * DPHI(lanes(&below[(t0 + t) * J * H0 * H1 * H2 + ((j * H0 + y0) * H1 + y1) * H2 + y2], H0 * H1 * H2, imin(V, J - j))), j_first - j, imin(V, J - j));
+            }
         }
     }
 }
@@ -416,7 +487,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const integer j = j0 + n_j;
-                                acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
+                                acc0[n_i][n_j] += first_lanes((realv)(Y_0[n_j] * delta_Z_1), count);
                             }
                         }
                     }
@@ -463,7 +534,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
 #pragma unroll
                             for (integer n_j = 0; n_j < TILE_gradient_w_j; ++n_j) {
                                 const integer j = j0 + n_j;
-                                acc0[n_i][n_j] += first((realv)(Y_0[n_j] * delta_Z_1), count);
+                                acc0[n_i][n_j] += first_lanes((realv)(Y_0[n_j] * delta_Z_1), count);
                             }
                         }
                     }
@@ -598,7 +669,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                             const integer j = j0 + n_j;
 #pragma unroll
                             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                                acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
+                                acc0[n_i][n_j][t] += first_lanes((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                             }
                         }
                     }
@@ -673,7 +744,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                             const integer j = j0 + n_j;
 #pragma unroll
                             for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
-                                acc0[n_i][n_j][t] += first((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
+                                acc0[n_i][n_j][t] += first_lanes((realv)(Y_0[n_j][t] * delta_Z_1[n_i][t]), count);
                             }
                         }
                     }
@@ -728,7 +799,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                 if (x2 < X2) {
                     const integer count = X2 - x2;
                     const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
-                    acc0 += first((realv)(delta_Z_0), count);
+                    acc0 += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -774,7 +845,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
-                    acc0[t] += first((realv)(delta_Z_0), count);
+                    acc0[t] += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }

@@ -17,7 +17,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \
@@ -172,24 +172,20 @@ static void delta_Y_point(const integer t, const integer j, const integer y0, co
             const integer u0_begin = imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)) + modulo(modulo(floordiv(p0 + y0, gcd0) * inverse0, floordiv(k0, gcd0)) - imax(0, ceildiv(k0 + p0 + y0 - k0 * X0(D_i(d_row)), d0)), floordiv(k0, gcd0));
             const integer u0_end = imin(M0(D_q(d_row)), floordiv(p0 + y0, d0) + 1);
             for (integer u0 = u0_begin; u0 < u0_end; u0 += floordiv(k0, gcd0)) {
-                const integer x0 = floordiv(p0 + y0 - d0 * u0, k0);
                 const integer u1_begin = imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)) + modulo(modulo(floordiv(p1 + y1, gcd1) * inverse1, floordiv(k1, gcd1)) - imax(0, ceildiv(k1 + p1 + y1 - k1 * X1(D_i(d_row)), d1)), floordiv(k1, gcd1));
                 const integer u1_end = imin(M1(D_q(d_row)), floordiv(p1 + y1, d1) + 1);
                 for (integer u1 = u1_begin; u1 < u1_end; u1 += floordiv(k1, gcd1)) {
-                    const integer x1 = floordiv(p1 + y1 - d1 * u1, k1);
                     const integer u2_begin = imax(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)) + modulo(modulo(floordiv(p2 + y2, gcd2) * inverse2, floordiv(k2, gcd2)) - imax(0, ceildiv(k2 + p2 + y2 - k2 * X2(D_i(d_row)), d2)), floordiv(k2, gcd2));
                     const integer u2_end = imin(M2(D_q(d_row)), floordiv(p2 + y2, d2) + 1);
                     if (u2_begin == 0 && u2_end == M2(D_q(d_row)) && floordiv(k2, gcd2) == 1) {
                         for (integer u2 = 0; u2 < M2(D_q(d_row)); ++u2) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
+                            const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (floordiv(p0 + y0 - d0 * u0, k0) * X1(D_i(d_row)) + floordiv(p1 + y1 - d1 * u1, k1)) * X2(D_i(d_row)) + floordiv(p2 + y2 - d2 * u2, k2)]);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                             acc0 += delta_Z_0 * w_1;
                         }
                     } else {
                         for (integer u2 = u2_begin; u2 < u2_end; u2 += floordiv(k2, gcd2)) {
-                            const integer x2 = floordiv(p2 + y2 - d2 * u2, k2);
-                            const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2]);
+                            const realv delta_Z_0 = (realv)(delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (floordiv(p0 + y0 - d0 * u0, k0) * X1(D_i(d_row)) + floordiv(p1 + y1 - d1 * u1, k1)) * X2(D_i(d_row)) + floordiv(p2 + y2 - d2 * u2, k2)]);
                             const REAL w_1 = w[M_at(D_q(d_row)) + (u0 * M1(D_q(d_row)) + u1) * M2(D_q(d_row)) + u2];
                             acc0 += delta_Z_0 * w_1;
                         }
@@ -284,7 +280,7 @@ static void gradient_w_item(const integer g0, const integer g1, const integer g2
                         const integer count = x2_end - x2;
                         const realv Y_0 = lanes(&Y[t * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         const realv delta_Z_1 = lanes(&delta_Z[t * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
-                        acc0 += first((realv)(Y_0 * delta_Z_1), count);
+                        acc0 += first_lanes((realv)(Y_0 * delta_Z_1), count);
                     }
                 }
             }
@@ -358,7 +354,7 @@ static void samplegradient_w_item(const integer g0, const integer g1, const inte
                     for (integer t = 0; t < TILE_samplegradient_w_t; ++t) {
                         const realv Y_0 = lanes(&Y[(t0 + t) * H_at(J) + H_at(D_j(d_row)) + ((d0 * u0 + k0 * x0 - p0) * H1(D_j(d_row)) + d1 * u1 + k1 * x1 - p1) * H2(D_j(d_row)) + d2 * u2 + k2 * x2 - p2], k2, k2 == 1 ? V : count);
                         const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(D_i(d_row)) + (x0 * X1(D_i(d_row)) + x1) * X2(D_i(d_row)) + x2], 1, V);
-                        acc0[t] += first((realv)(Y_0 * delta_Z_1), count);
+                        acc0[t] += first_lanes((realv)(Y_0 * delta_Z_1), count);
                     }
                 }
             }
@@ -406,7 +402,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                 if (x2 < x2_end) {
                     const integer count = x2_end - x2;
                     const realv delta_Z_0 = lanes(&delta_Z[t * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
-                    acc0 += first((realv)(delta_Z_0), count);
+                    acc0 += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -457,7 +453,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * X_at(I) + X_at(i) + (x0 * X1(i) + x1) * X2(i) + x2], 1, V);
-                    acc0[t] += first((realv)(delta_Z_0), count);
+                    acc0[t] += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }

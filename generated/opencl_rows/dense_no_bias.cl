@@ -8,7 +8,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -72,7 +72,7 @@ static void forward_Z_item(const integer g0, const integer g1, const integer g2,
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
             for (integer t = 0; t < TILE_forward_Z_t; ++t) {
-                acc0[n_i][t] += first((realv)(Y_0[t] * w_1), count);
+                acc0[n_i][t] += first_lanes((realv)(Y_0[t] * w_1), count);
             }
         }
     }

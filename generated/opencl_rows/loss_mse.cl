@@ -7,7 +7,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) \
@@ -63,7 +63,7 @@ static void value_linear_item(const integer g0, const integer g1, const integer 
         for (integer t = 0; t < TILE_value_linear_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -174,7 +174,7 @@ static void value_sigmoid_item(const integer g0, const integer g1, const integer
         for (integer t = 0; t < TILE_value_sigmoid_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -285,7 +285,7 @@ static void value_tanh_item(const integer g0, const integer g1, const integer g2
         for (integer t = 0; t < TILE_value_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -396,7 +396,7 @@ static void value_scaled_tanh_item(const integer g0, const integer g1, const int
         for (integer t = 0; t < TILE_value_scaled_tanh_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -507,7 +507,7 @@ static void value_relu_item(const integer g0, const integer g1, const integer g2
         for (integer t = 0; t < TILE_value_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -618,7 +618,7 @@ static void value_leaky_relu_item(const integer g0, const integer g1, const inte
         for (integer t = 0; t < TILE_value_leaky_relu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -729,7 +729,7 @@ static void value_softplus_item(const integer g0, const integer g1, const intege
         for (integer t = 0; t < TILE_value_softplus_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -840,7 +840,7 @@ static void value_elu_item(const integer g0, const integer g1, const integer g2,
         for (integer t = 0; t < TILE_value_elu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -951,7 +951,7 @@ static void value_gelu_item(const integer g0, const integer g1, const integer g2
         for (integer t = 0; t < TILE_value_gelu_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * N + n], 1, V);
             const realv Y_1 = lanes(&Y[(t0 + t) * N + n], 1, V);
-            acc0[t] += first((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Y_1) * (T_0 - Y_1) / 2.0), count);
         }
     }
 #pragma unroll

@@ -56,14 +56,14 @@ typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
 #endif
 #define LANE(v, n) (((REAL *)&(v))[n])
 #if V == 1
-static realv first(realv v, integer count) { return v; }
+static realv first_lanes(realv v, integer count) { return v; }
 #else
 #define NUMBERS2 0, 1
 #define NUMBERS4 NUMBERS2, 2, 3
 #define NUMBERS8 NUMBERS4, 4, 5, 6, 7
 #define NUMBERS16 NUMBERS8, 8, 9, 10, 11, 12, 13, 14, 15
 // The first `count` lanes, and 0 in the others.
-static realv first(realv v, integer count)
+static realv first_lanes(realv v, integer count)
 {
     return ((realv)(CAT(NUMBERS, V)) < (realv)((REAL)count)) ? v : (realv)(0.0);
 }

@@ -8,7 +8,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) \
@@ -85,7 +85,7 @@ static void forward_A_item(const integer g0, const integer g1, const integer g2,
             const realv w_1 = lanes(&w[i * J + j], 1, V);
 #pragma unroll
             for (integer t = 0; t < TILE_forward_A_t; ++t) {
-                acc0[n_i][t] += first((realv)(Y_0[t] * w_1), count);
+                acc0[n_i][t] += first_lanes((realv)(Y_0[t] * w_1), count);
             }
         }
     }
@@ -240,7 +240,7 @@ static void forward_S_item(const integer g0, const integer g1, const integer g2,
 #pragma unroll
         for (integer t = 0; t < TILE_forward_S_t; ++t) {
             const realv E_0 = lanes(&E[(t0 + t) * I + k], 1, V);
-            acc0[t] += first((realv)(E_0), count);
+            acc0[t] += first_lanes((realv)(E_0), count);
         }
     }
 #pragma unroll
@@ -354,7 +354,7 @@ static void delta_S_item(const integer g0, const integer g1, const integer g2,
             const realv E_0 = lanes(&E[(t0 + t) * I + i], 1, V);
             const realv delta_Z_1 = lanes(&delta_Z[(t0 + t) * I + i], 1, V);
             const realv S_2 = (realv)(S[t0 + t]);
-            acc0[t] += first((realv)(-E_0 * delta_Z_1 / (S_2 * S_2)), count);
+            acc0[t] += first_lanes((realv)(-E_0 * delta_Z_1 / (S_2 * S_2)), count);
         }
     }
 #pragma unroll
@@ -876,7 +876,7 @@ static void head_mse_value_item(const integer g0, const integer g1, const intege
         for (integer t = 0; t < TILE_head_mse_value_t; ++t) {
             const realv T_0 = lanes(&T[(t0 + t) * I + i], 1, V);
             const realv Z_1 = lanes(&Z[(t0 + t) * I + i], 1, V);
-            acc0[t] += first((realv)((T_0 - Z_1) * (T_0 - Z_1) / 2.0), count);
+            acc0[t] += first_lanes((realv)((T_0 - Z_1) * (T_0 - Z_1) / 2.0), count);
         }
     }
 #pragma unroll
@@ -1028,7 +1028,7 @@ static void head_ce_value_item(const integer g0, const integer g1, const integer
             const realv m_1 = (realv)(m[t0 + t]);
             const realv S_2 = (realv)(S[t0 + t]);
             const realv A_3 = lanes(&A[(t0 + t) * I + i], 1, V);
-            acc0[t] += first((realv)(T_0 * (m_1 + log(S_2) - A_3)), count);
+            acc0[t] += first_lanes((realv)(T_0 * (m_1 + log(S_2) - A_3)), count);
         }
     }
 #pragma unroll

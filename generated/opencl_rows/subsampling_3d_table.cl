@@ -12,7 +12,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 72c22b22f590a61228e0b1e5e20088032f42f943e852ab334d53acfbbb38ee93
+#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_I) && defined(SIZE_J) \
@@ -382,7 +382,7 @@ static void gradient_b_item(const integer g0, const integer g1, const integer g2
                 if (x2 < X2) {
                     const integer count = X2 - x2;
                     const realv delta_Z_0 = lanes(&delta_Z[t * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
-                    acc0 += first((realv)(delta_Z_0), count);
+                    acc0 += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }
@@ -428,7 +428,7 @@ static void samplegradient_b_item(const integer g0, const integer g1, const inte
 #pragma unroll
                 for (integer t = 0; t < TILE_samplegradient_b_t; ++t) {
                     const realv delta_Z_0 = lanes(&delta_Z[(t0 + t) * I * X0 * X1 * X2 + ((i * X0 + x0) * X1 + x1) * X2 + x2], 1, V);
-                    acc0[t] += first((realv)(delta_Z_0), count);
+                    acc0[t] += first_lanes((realv)(delta_Z_0), count);
                 }
             }
         }

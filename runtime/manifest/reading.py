@@ -113,6 +113,7 @@ def _launch(record: Mapping[str, Any]) -> LaunchInfo:
         tuple(bool(invariant) for invariant in record.get("invariant", ())),
         tuple(tuple(axes) for axes in record.get("sums", ())),
         _packed(record.get("packed")),
+        {macro: tuple(map(str, found)) for macro, found in record.get("alone", {}).items()},
     )
 
 

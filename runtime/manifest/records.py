@@ -198,6 +198,7 @@ class LaunchInfo:
     ``cache_tile``: which of the tiles is a cache tile.
     ``sums``: for each further sum in the same loops, the tiles that it has accumulators along.
     ``packed``: what of the parameters may be packed along the axis of the lanes.
+    ``alone``: for some tiles, what must be 1 where they have several points.
     """
 
     tiles: Mapping[str, TileInfo]
@@ -217,6 +218,7 @@ class LaunchInfo:
     invariant: tuple[bool, ...] = ()
     sums: tuple[tuple[str, ...], ...] = ()
     packed: PackedInfo | None = None
+    alone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

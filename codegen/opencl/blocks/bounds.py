@@ -122,6 +122,7 @@ class Bounds:
             outside.append(f"{name} {'<' if begins else '>='} {own}")
             named.append((f"{name}_all{'' if begins else '_end'}", common[-1]))
             whole.append(f"{named[-1][0]} {'<=' if begins else '>='} {limit}")
+        whole += [f"{integer(loop.step, 2)} == 1"] if loop.step != Integer(1) else []
         return Range(
             found[0],
             found[1],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....derive.ir import Call, Expr, Load, Loop, Nest, TableLoop, loads, names
+from ....derive.ir import Call, Condition, Expr, Load, Loop, Nest, TableLoop, loads, names
 from ...passes.factor_out_invariants import together
 from ...tiling.tiling import Tile
 from .bounds import Bounds, Range, Union, loop_lines, whole_loop
@@ -108,12 +108,20 @@ class NestWriter:
     def nest_text(self, number: int, nest: Nest) -> NestText:
         """Loops outermost first, lets and guards as soon as their names are known, the tile innermost."""
         text = Text()
-        pending = PendingStatements(list(nest.lets), list(nest.guards), {a.name for a in self.kernel.axes})
+        pending = PendingStatements(list(nest.lets), self.guards(nest), self.known())
         self.write(text, number, nest, pending)
         lines = text.closed()
         if len(self.groups) > 1:  # every nest has its own names
             lines = [Line(0, "{"), *(Line(line.depth + 1, line.text) for line in lines), Line(0, "}")]
         return self._declared(number, lines)
+
+    def known(self) -> set[str]:
+        """The names that have a value before all loops."""
+        return {a.name for a in self.kernel.axes}
+
+    def guards(self, nest: Nest) -> list[Condition]:
+        """The conditions of ``nest`` that no bound implies."""
+        return list(nest.guards)
 
     def _declared(self, number: int, lines: Sequence[Line]) -> NestText:
         axes = (*self.frame.cache_axes, *self.frame.own_axes(number))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ....derive.ir import Load, Loop, Nest, TableLoop
+from ....derive.ir import Condition, Load, Loop, Nest, TableLoop
+from ...passes.rewrite import renamed
 from ...tiling.tiling import LANES
-from ..blocks.bounds import Range, loop_lines, plain
+from ..blocks.bounds import Range, dealt_out, loop_lines, plain
 from ..blocks.nest import NestWriter
+from ..blocks.printer import integer
 from ..blocks.text import PendingStatements, Text
 from .frames import RestFrame, SumFrame
 
@@ -33,6 +35,15 @@ class PackedNests(NestWriter):
     Where bounds cut off points of the tile, the iterations that all points take part in stay one loop; in
     those before and after it, each point has a test of its own.
     """
+
+    def known(self) -> set[str]:
+        """The names that have a value before all loops: points of a tile have none, but its first one has."""
+        inner = set(self.frame.inner)
+        return super().known() - inner | {f"{axis}0" for axis in inner}
+
+    def guards(self, nest: Nest) -> list[Condition]:
+        """The conditions of ``nest``, which are the same for all points of a tile."""
+        return list(renamed(tuple(nest.guards), {axis: f"{axis}0" for axis in self.frame.inner}))
 
     def cut(
         self,
@@ -65,7 +76,9 @@ class PackedNests(NestWriter):
             part = Text()
             bounds = ((f"{name}_begin", lower), (f"{name}_end", upper))
             part.open(["{", *(f"const integer {bound} = {value};" for bound, value in bounds)])
-            part.open([f"for (integer {name} = {name}_begin; {name} < {name}_end; ++{name}) {{"])
+            assert isinstance(loop, Loop)
+            _, moved = dealt_out(name, integer(loop.step, 2), "")
+            part.open([f"for (integer {name} = {name}_begin; {name} < {name}_end; {moved}) {{"])
             self.inside(part, number, nest, pending.copy(), guard=guard)
             text.extend(part.closed())
 
@@ -83,7 +96,10 @@ class _Rest(SampleNests):
         """One step of the reduction at the current point."""
         lines: list[str] = []
         body = self.frame.printer(placed, lines, nest.temporaries)(nest.body)
-        return [*lines, f"acc{number}{self.frame.point_index(number)} += first((realv)({body}), count);"]
+        return [
+            *lines,
+            f"acc{number}{self.frame.point_index(number)} += first_lanes((realv)({body}), count);",
+        ]
 
 
 class SumNests(SampleNests):

@@ -25,13 +25,16 @@ ENOUGH = 4
 def tile_extents(unit: Unit, kernel: KernelInfo, vectors: int, lanes: int) -> dict[str, int]:
     """The extent of every tiled axis, by macro.
 
-    For samples and for an axis with lanes it is the number of vectors.
+    For samples and for an axis with lanes it is the number of vectors; it is 1 where a tile
+    has a single point.
     """
     sizes = {**unit.sizes, "V": lanes}
-    return {
+    found = {
         macro: vectors if info.extent is None else int(expression(info.extent)(sizes))
         for macro, info in kernel.tiles.items()
     }
+    single = [m for m, texts in kernel.launch.alone.items() if any(expression(e)(sizes) != 1 for e in texts)]
+    return found | dict.fromkeys(single, 1)
 
 
 def global_size(

@@ -35,7 +35,7 @@ EXPECTED = {
         "gradient_b": ("i", "output"),
     },
     "convolution": {
-        "forward_Z": ("x1", "output"),  # side by side where the stride is 1
+        "forward_Z": ("i", "output"),  # w is packed: along x1 lanes may differ in their bounds
         "gradient_w": ("x1", "reduction"),  # the outputs are windows, which are short
         "delta_Y": ("j", "output"),  # y enters conditions and solved indices
     },
@@ -55,9 +55,8 @@ EXPECTED = {
         "gradient_beta": ("i", "output"),
     },
     "irregular": {"forward_Z": None, "gradient_w": None},  # tables
-    "locally_connected": {
-        "delta_Y": ("y0", "output")
-    },  # w[i, j, y - u, u] and delta[i, y - u] move along with y
+    # w[i, j, y - u, u] and delta[i, y - u] move along with y, where lanes may differ; packed along j
+    "locally_connected": {"delta_Y": ("j", "output")},
     "depthwise": {"forward_Z": ("x0", "output"), "gradient_w": ("x0", "reduction")},
 }
 OPTIONS = {"convolution": {"rank": 2, "connections": "full"}, "max_pooling": {"rank": 2}}
