@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import open_regular, reason
+from ..files import as_path, open_regular, reason
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
 from .numbers import as_array
@@ -206,8 +206,9 @@ def load(
 
     Raises: DataError with one line that names the file, what was expected and what came.
     """
-    float_dtype = _float_dtype(dtype, str(source))
-    _check_task(task, str(source))
+    path = as_path(source, "data")
+    float_dtype = _float_dtype(dtype, str(path))
+    _check_task(task, str(path))
     data = _load(source, float_dtype, target, task, classes, part)
     return data if seed is None else data.subset(np.random.default_rng(seed).permutation(len(data)))
 
@@ -217,8 +218,8 @@ def has_test_part(source: str | os.PathLike[str]) -> bool:
 
     Raises: DataError as `load`.
     """
-    path = Path(source)
-    if str(source) in BUILT_IN or not path.exists():
+    path = as_path(source, "data")
+    if str(source) in BUILT_IN or not _exists(path):
         return False
     if path.is_dir():
         return {"train", "test"} <= {pair.part for pair in idx.find_pairs(path)}
@@ -236,7 +237,7 @@ def _load(
     path = Path(source)
     if str(source) in BUILT_IN:
         return _built_in(str(source), dtype)
-    if not path.exists():
+    if not _exists(path):
         raise DataError(f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder")
     if path.is_dir():
         return _from_pair(_choose_pair(path, part), dtype, classes)
@@ -532,7 +533,7 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
 
 
 def _check_task(task: Task | None, name: str) -> None:
-    if task is not None and task not in get_args(Task):
+    if task is not None and not (isinstance(task, str) and task in get_args(Task)):
         raise DataError(f"{name}: expected the task {' or '.join(get_args(Task))}, got {task!r}")
 
 
@@ -544,3 +545,11 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DataError(f"{name}: expected float32 or float64, got {chosen}")
     return chosen
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no file can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from ..backend import Backend
 from ..errors import DeviceError, PhizError
 from ..reference.backend import NumpyBackend
+
+
+def as_backend(given: Any, device: str | None = None) -> Backend:
+    """The backend of that name, or ``given`` itself where it is one; PhizError otherwise."""
+    if isinstance(given, str):
+        return make_backend(given, device)
+    if not all(callable(getattr(given, name, None)) for name in ("require", "executor", "micro_batch")):
+        raise PhizError(f"backend: expected numpy, opencl, auto or a Backend, got {type(given).__name__}")
+    return cast(Backend, given)
 
 
 def make_backend(name: str, device: str | None = None) -> Backend:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..schema.check import checked
 from .base.errors import OptionError
 from .base.evaluation import Evaluator
 from .base.objective import FunctionObjective, LeastSquares
@@ -85,6 +86,11 @@ def minimize(
     instead, the exception in `result.error`.  A state that cannot be saved is said in the message.  Raises
     OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
     """
+    plan = _checked_plan(state_file, save_every, resume, keep_errors, memory_limit)
+    if not isinstance(args, tuple | list):
+        raise OptionError(f"args: expected a tuple, got {type(args).__name__}")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback: expected a function, got {type(callback).__name__}")
     x = as_parameters(x0)
     rules, rest = _split(options, method)
     chosen = method if isinstance(method, Method) else make_method(method, line_search=line_search, **rest)
@@ -94,9 +100,6 @@ def minimize(
         )
     target = as_objective(objective, jac, args, residuals=isinstance(chosen, LevenbergMarquardt))
     evaluator = Evaluator(target, x.size, x.dtype)
-    plan = SavePlan(state_file, save_every, resume)
-    if resume and state_file is None:
-        raise OptionError("minimize: resume=True expects state_file=")
     result = Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
     if result.error is not None and not keep_errors:
         result.error.add_note(
@@ -104,6 +107,22 @@ def minimize(
         )
         raise result.error
     return result
+
+
+def _checked_plan(
+    state_file: Any, save_every: Any, resume: Any, keep_errors: Any, memory_limit: Any
+) -> SavePlan:
+    """Where and when the state is saved; OptionError names the argument that is wrong."""
+    from ..schema.arguments import MinimizeArguments
+
+    given = {
+        "state_file": state_file, "save_every": save_every, "resume": resume, "keep_errors": keep_errors,
+        "memory_limit": memory_limit,
+    }  # fmt: skip
+    found = checked(given, MinimizeArguments, "minimize", OptionError)
+    if found.resume and found.state_file is None:
+        raise OptionError("minimize: resume=True expects state_file=")
+    return SavePlan(found.state_file, found.save_every, found.resume)
 
 
 def make_method(name: str, line_search: str | LineSearch | None = None, **options: Any) -> Method:
@@ -172,7 +191,7 @@ def predict_memory(method: str, size: int, dtype: Any = np.float64, **options: A
 
 
 def _entry(name: str) -> MethodEntry:
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
     return METHODS[name]
 

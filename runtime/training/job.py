@@ -12,6 +12,7 @@ from ..data.split import Split, load_split
 from ..errors import CheckpointError, PhizError
 from ..network.architectures import architecture, default_network
 from ..network.network import Network
+from ..schema.check import checked
 from . import pictures
 from .settings import Settings
 from .train import Observer, Outcome, train
@@ -58,6 +59,11 @@ class Trained:
 
 def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None) -> Trained:
     """Train, and leave weights, history and pictures in ``job.out``.  Raises: PhizError."""
+    from ..schema.arguments import JobArguments
+
+    if not isinstance(job.settings, Settings):
+        raise PhizError(f"settings: expected Settings, got {type(job.settings).__name__}")
+    checked({key: value for key, value in vars(job).items() if key != "settings"}, JobArguments, "job")
     if not 0 <= job.seed < SEEDS:
         raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {job.seed}")
     folder = pictures.prepare_folder(job.out)

@@ -15,6 +15,7 @@ from ..optimize import METHODS, make_method
 from ..optimize.methods.method import Method
 from ..optimize.methods.schedules import Constant, Cosine, InverseTime, RateSchedule, StepDecay
 from ..optimize.stopping import StopRules
+from ..schema.check import checked
 
 SCHEDULES = ("constant", "cosine", "step", "inverse")
 DESCENT = ("gd", "sgd", "momentum")
@@ -60,6 +61,7 @@ class Settings:
 
         Raises: PhizError.
         """
+        self._require_types()
         if self.optimizer not in METHODS:
             raise PhizError(f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}")
         _at_least(1, "epochs", self.epochs)
@@ -78,6 +80,16 @@ class Settings:
             self._refuse("batch", "rate", "schedule", "momentum")
             return replace(self, epochs=epochs)
         return replace(self._descent(samples), epochs=epochs)
+
+    def _require_types(self) -> None:
+        """Refuse values of other types than the fields have, and NaN."""
+        from ..schema.arguments import SettingsArguments
+
+        found = checked(vars(self), SettingsArguments, "settings")
+        for name in ("rate", "momentum", "alpha", "until", "time_limit"):
+            value = getattr(found, name)
+            if value is not None and math.isnan(value):
+                raise PhizError(f"{name}: expected a number, got nan")
 
     def _descent(self, samples: int) -> Settings:
         if self.line_search is not None or (self.optimizer == "gd" and self.rate is None and not self.batch):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Backends = Literal["numpy", "opencl", "all"]
 BACKENDS = ("numpy", "opencl", "all")
 LINEAR = "linear"
+MOST_CASES = 1_000_000
 #: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built
 #: for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
@@ -93,8 +94,8 @@ def verify(
     (or its float64).
     """
     started = time.perf_counter()
-    if cases < 1:
-        raise PhizError(f"cases = {cases}, expected at least 1")
+    if not 1 <= cases <= MOST_CASES:
+        raise PhizError(f"cases = {cases}, expected 1 to {MOST_CASES}")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
     setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
@@ -126,7 +127,7 @@ def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
             }
             edited = tuple(name for name, digest in digests.items() if digest != data["files"][name])
             manifest = parse(data, Folder(path, digests))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, PhizError):
             edited = ()
         if not edited:
             raise

@@ -162,7 +162,7 @@ def test_targets_that_the_loss_does_not_admit(tmp_path: Path, capsys: pytest.Cap
         ('[{"layer": "dense", "maps": 5}, {"layer": "max_pooling"}]', "layer 1 (max_pooling)"),
         ('[{"layer": "softmax", "maps": 7}]', "10 classes, but the network has 7 outputs"),
         ('[{"layer": "dense", "maps": 10, "activation": "tanh"}]', "loss ce admits outputs"),
-        ("3", "expected a list of layers, got a number"),
+        ("3", "layers: expected a list, got a whole number"),
     ],
 )
 def test_networks_that_do_not_fit(

@@ -40,6 +40,8 @@ def make_line_search(choice: str | LineSearch, **options: Any) -> LineSearch:
     ``options``: such as c1, c2 and xtol, where it has them.
     """
     if not isinstance(choice, str):
+        if not callable(choice):
+            raise OptionError(f"line_search: expected a name or a search, got {type(choice).__name__}")
         return choice
     if choice not in LINE_SEARCHES:
         raise OptionError(f"line_search: expected one of {', '.join(LINE_SEARCHES)}, got {choice!r}")
