@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..files import as_path, open_regular, reason
+from ..nearest import did_you_mean
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
 from .numbers import as_array
@@ -236,14 +237,24 @@ def _load(
 ) -> Dataset:
     path = Path(source)
     if str(source) in BUILT_IN:
-        return _built_in(str(source), dtype)
+        if target is not None:
+            raise DataError(f"{source}: its targets are known, target {target!r} has no effect")
+        return _agreeing(_built_in(str(source), dtype), task, classes)
     if not _exists(path):
-        raise DataError(f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder")
+        raise DataError(
+            f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder"
+            f"{did_you_mean(source, BUILT_IN)}"
+        )
+    images = path.is_dir() or (not _is_npz(path) and (idx.is_idx_name(path.name) or idx.is_idx(path)))
+    if images and target is not None:
+        raise DataError(
+            f"{source}: images in IDX files have one array of labels, target {target!r} has no effect"
+        )
     if path.is_dir():
         return _from_pair(_choose_pair(path, part), dtype, classes)
     if _is_npz(path):
         return _from_npz(path, dtype, target, task, classes, part)
-    if idx.is_idx_name(path.name) or idx.is_idx(path):
+    if images:
         return _from_pair(_pair_of(path), dtype, classes)
     if path.suffix.lower() in (".csv", ".tsv", ".data", ".txt"):
         return _from_csv(path, dtype, target, task, classes)
@@ -553,3 +564,13 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def _agreeing(data: Dataset, task: Task | None, classes: Classes) -> Dataset:
+    """Built-in data.  Raises: DataError where the task or the classes asked for are others."""
+    if task is not None and task != data.task:
+        raise DataError(f"{data.name}: is a {data.task}, task {task!r} has no effect")
+    count = classes if isinstance(classes, int) or classes is None else len(classes)
+    if count is not None and count != len(data.classes):
+        raise DataError(f"{data.name}: has {len(data.classes)} classes, {count} have no effect")
+    return data

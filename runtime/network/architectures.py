@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.datasets import Dataset
 from ..errors import PhizError, ShapeError
 from ..files import as_path, read_regular, reason
+from ..nearest import did_you_mean
 from ..program.layer import LayerSpec, layer
 from ..schema.check import checked
 
@@ -129,7 +130,10 @@ def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
     if name in NAMED:
         return _named(name, data)
     if path.suffix.lower() not in (".json", ".toml") and not path.exists():
-        raise PhizError(f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+        raise PhizError(
+            f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
+            f"{did_you_mean(name, NAMED)}"
+        )
     return _from_record(path, _read(path), data)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..nearest import did_you_mean
 from ..schema.check import checked
 from .base.errors import OptionError
 from .base.evaluation import Evaluator
@@ -50,6 +51,14 @@ METHODS: dict[str, MethodEntry] = {
     "lbfgs": MethodEntry(LBFGS, 5_000, "strong-wolfe", "L-BFGS; memory 2 m n"),
     "lm": MethodEntry(LevenbergMarquardt, 1_000, None, "Levenberg-Marquardt on residuals; memory n²"),
 }
+
+
+RELATED = {
+    **dict.fromkeys(("adam", "adamw", "adagrad", "rmsprop", "nesterov"), "momentum"),
+    **dict.fromkeys(("newton", "gauss-newton"), "lm"),
+    **dict.fromkeys(("l-bfgs-b", "nelder-mead"), "lbfgs"),
+}
+"""Names of methods that phiz does not have, and the one of its own that does the same work."""
 
 
 def minimize(
@@ -162,6 +171,7 @@ def _refuse_unknown(name: str, known: set[str], options: Mapping[str, Any]) -> N
         rules = {f.name for f in fields(StopRules)}
         raise OptionError(
             f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], known | rules)}"
         )
 
 
@@ -192,7 +202,8 @@ def predict_memory(method: str, size: int, dtype: Any = np.float64, **options: A
 
 def _entry(name: str) -> MethodEntry:
     if not isinstance(name, str) or name not in METHODS:
-        raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
+        near = did_you_mean(name, METHODS, RELATED)
+        raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}{near}")
     return METHODS[name]
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..manifest.records import ActivationInfo, LayerInfo, Manifest
+from ..nearest import did_you_mean
 from ..schema.check import checked, plain
 from .connections import ConnectionTable
 from .initial import initial_values
@@ -263,6 +264,7 @@ def _keywords(where: str, info: LayerInfo, spec: LayerSpec) -> dict[str, Any]:
         elif key not in info.options:
             raise ShapeError(
                 f"{where}: unknown keyword {key!r}, known are {', '.join(_all_keywords(info, known))}"
+                f"{did_you_mean(key, _all_keywords(info, known))}"
             )
     return keywords
 

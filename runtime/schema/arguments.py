@@ -90,6 +90,7 @@ class JobArguments(Struct):
     classes: Whole | list[str] | None
     manifests: str | list[str]
     out: str
+    overwrite: bool
 
 
 class DataArguments(Struct):

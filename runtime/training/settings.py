@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import CheckpointError, PhizError
+from ..nearest import did_you_mean
 from ..optimize import METHODS, make_method
 from ..optimize.methods.method import Method
 from ..optimize.methods.schedules import Constant, Cosine, InverseTime, RateSchedule, StepDecay
+from ..optimize.minimize import RELATED
 from ..optimize.stopping import StopRules
 from ..schema.check import checked
 
@@ -63,7 +65,10 @@ class Settings:
         """
         self._require_types()
         if self.optimizer not in METHODS:
-            raise PhizError(f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}")
+            raise PhizError(
+                f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}"
+                f"{did_you_mean(self.optimizer, METHODS, RELATED)}"
+            )
         _at_least(1, "epochs", self.epochs)
         _at_least(1, "patience", self.patience)
         _at_least(0, "seed", self.seed)
@@ -100,7 +105,10 @@ class Settings:
             raise PhizError(f"rate: expected a learning rate > 0, got {rate:g}")
         schedule = self.schedule or ("cosine" if batch else "constant")
         if schedule not in SCHEDULES:
-            raise PhizError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}")
+            raise PhizError(
+                f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}"
+                f"{did_you_mean(schedule, SCHEDULES)}"
+            )
         return replace(self, batch=batch, rate=rate, schedule=schedule, momentum=self._momentum())
 
     def _with_a_line_search(self) -> Settings:

@@ -28,6 +28,7 @@ from ..manifest.folder import Folder
 from ..manifest.loading import builtin, builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
+from ..nearest import did_you_mean
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
 from .random_configuration import random_configuration
@@ -140,7 +141,8 @@ def plan(manifest: Manifest, names: Sequence[str], cases: int) -> list[Task]:
     known = {*manifest.families, *manifest.layers, *manifest.losses, *manifest.activations}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise PhizError(f"unknown layer {unknown[0]!r}, known are {', '.join(manifest.families)}")
+        near = did_you_mean(unknown[0], known)
+        raise PhizError(f"unknown layer {unknown[0]!r}, known are {', '.join(manifest.families)}{near}")
     tasks: list[Task] = []
     for name in names or (*manifest.activations, *manifest.losses, *manifest.families):
         if name in manifest.families or name in manifest.layers:

@@ -50,7 +50,7 @@ def npz(path: Path, x: np.ndarray, y: np.ndarray) -> str:
     [
         ([], "phiz: the following arguments are required: COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
-        (["train", "--epoch", "ten"], "invalid int value: 'ten'"),
+        (["train", "--epochs", "ten"], "invalid int value: 'ten'"),
         (["train", "--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["train", "--backend", "cuda"], "invalid choice: 'cuda'"),
         (["train", "--dtype", "float16"], "invalid choice: 'float16'"),
