@@ -7,12 +7,14 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
 
 from ..runtime.errors import PhizError
+from ..runtime.nearest import did_you_mean
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,6 +37,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
+        if wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            message += did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
         self.exit(USAGE, f"{self.prog}: {message}; see: {self.prog} --help\n")
 
 
@@ -46,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     try:
-        options = _parser(given).parse_args(given)
+        options, unknown = _parser(given).parse_known_args(given)
+        if unknown:
+            _refuse(unknown[0], options.parser)
         status: int = options.run(options)
         sys.stdout.flush()
         return status
@@ -63,6 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(" ".join(str(error).split()), USAGE)
 
 
+def _refuse(unknown: str, parser: Parser) -> NoReturn:
+    """Exit with status 2: the command has no such option, or takes no more arguments."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    name = unknown.partition("=")[0]
+    begin = [option for option in known if name.startswith("--") and option.startswith(name)]
+    near = f"; did you mean {' or '.join(begin)}?" if begin else did_you_mean(name, known)
+    parser.error(f"unrecognized arguments: {unknown}{near}")
+
+
 def _say(message: str, status: int) -> int:
     print(f"phiz: {message}", file=sys.stderr)
     return status
@@ -74,18 +89,20 @@ def _user_errors() -> tuple[type[Exception], ...]:
 
 
 def _parser(given: Sequence[str]) -> Parser:
-    parser = Parser(prog="phiz", description="From a layer's equation to a trained network.")
+    parser = Parser(
+        prog="phiz", allow_abbrev=False, description="From a layer's equation to a trained network."
+    )
     parser.add_argument("--version", action="version", version=f"phiz {metadata.version('phiz')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, summary in COMMANDS.items():
         module = f"{__package__}.{name}"
         if importlib.util.find_spec(module) is None:
             continue
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in given[:1]:  # only the command that runs is imported: training needs no SymPy
             chosen = importlib.import_module(module)
             chosen.configure(command)
-            command.set_defaults(run=chosen.run)
+            command.set_defaults(run=chosen.run, parser=command)
     return parser
 
 

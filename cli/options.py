@@ -32,6 +32,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
+def at_least(arguments: argparse.Namespace, **least: int) -> None:
+    """PhizError that names the option whose number is too small."""
+    from ..runtime.errors import PhizError
+
+    for name, smallest in least.items():
+        if getattr(arguments, name) < smallest:
+            raise PhizError(f"--{name}: expected at least {smallest}, got {getattr(arguments, name)}")
+
+
 def assignment(text: str) -> tuple[str, int | float | bool | str]:
     """Reads ``NAME=VALUE``; a value becomes a number or a boolean if it is one, else it stays text."""
     name, equals, value = text.partition("=")

@@ -28,8 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the layer; an unknown name is a usage error."""
     from ..codegen.display import equations, kernels, passes, pick, source
     from ..codegen.user_file import BUILT_IN, combined, load_definitions
+    from ..runtime.errors import PhizError
     from .stale import say_stale
 
+    if arguments.latex and (arguments.kernel or arguments.passes):
+        other = "--kernel" if arguments.kernel else "--passes"
+        raise PhizError(f"--latex: has no effect with {other}, which prints no equations")
     if not arguments.definition:
         say_stale()
     definitions = combined(load_definitions([arguments.definition]))[0] if arguments.definition else BUILT_IN

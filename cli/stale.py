@@ -5,18 +5,19 @@ The manifest has their digests; they are compared by path, and nothing that deri
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..codegen.sources import generator_digests, text_digest
 from ..runtime.errors import ManifestError
 from ..runtime.files import read_regular
 from ..runtime.manifest.loading import builtin_path
 
 MOST_NAMES = 2
+HOME = Path(__file__).resolve().parent.parent
 
 
 def say_stale(folders: Iterable[str | Path] = (), builtin_too: bool = True) -> bool:
@@ -45,8 +46,7 @@ def stale(folder: str | Path) -> str:
         command = "phiz generate"
     if not own:
         return f"{root} is stale: it does not say what it was generated from; run: {command}"
-    now = generator_digests()
-    changed = [name for name in {**own, **now} if own.get(name) != now.get(name)]
+    changed = [name for name, digest in own.items() if _now(HOME / name) != digest]
     changed += [name for name, digest in definitions.items() if _now(root / name) not in ("", digest)]
     if not changed:
         return ""
@@ -70,8 +70,8 @@ def _recorded(manifest: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _now(file: Path) -> str:
-    """The digest of a definition file; "" where it is not there, as in a folder that was moved."""
+    """The digest of a text, the same for either kind of line ends; "" where the file is not there."""
     try:
-        return text_digest(read_regular(file))
-    except OSError:
+        return hashlib.sha256(read_regular(file).replace(b"\r\n", b"\n")).hexdigest()
+    except (OSError, ValueError):
         return ""

@@ -130,6 +130,7 @@ def _where(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--resume", action="store_true", help="go on with the run in DIR, as if it had never stopped"
     )
+    where.add_argument("--overwrite", action="store_true", help="lose an interrupted run in DIR")
     where.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_json(parser)
 
@@ -189,6 +190,7 @@ def _job(arguments: argparse.Namespace) -> TrainingJob:
         "task",
         "classes",
         "out",
+        "overwrite",
     )
     return TrainingJob(
         **{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels

@@ -74,14 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where a kernel's default gives wrong numbers, 130 where the run was interrupted."""
     from ..runtime.errors import PhizError
     from ..runtime.opencl.tuned.cache import Cache
+    from .options import at_least
     from .stale import say_stale
 
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
     if arguments.show:
         return _show(Cache(), arguments.json)
-    if arguments.budget <= 0 or arguments.batch < 1 or arguments.outputs < 1:
-        raise PhizError("expected --budget above 0, --batch and --outputs of at least 1")
+    at_least(arguments, batch=1, outputs=1)
+    if not arguments.budget > 0:
+        raise PhizError(f"--budget: expected seconds above 0, got {arguments.budget:g}")
     if arguments.layer is not None and (arguments.input is None or arguments.data is not None):
         raise PhizError(
             "--layer: expected the shape of its input in --input, such as --input 64,32,32, and no --data"

@@ -52,13 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.files import write_atomically
     from ..runtime.manifest.loading import builtin_path
     from ..runtime.verify.verify import verify
+    from .options import at_least
     from .stale import say_stale
 
-    if arguments.seed < 0 or arguments.jobs < 1:
-        raise PhizError(
-            f"expected --seed of at least 0 and --jobs of at least 1, got {arguments.seed} and "
-            f"{arguments.jobs}"
-        )
+    at_least(arguments, seed=0, jobs=1, cases=1)
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
     stale = say_stale([arguments.kernels or builtin_path()], False) if arguments.definition is None else False

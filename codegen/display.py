@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from ..derive.ir import Kernel
 from ..derive.language.activations import Activation
@@ -38,7 +39,12 @@ def pick(families: Sequence[Family], name: str) -> tuple[Family, Derivation]:
             return family, derive_definition(family, options)
     known = ", ".join(f.name for f in families)
     variants_of = ", ".join(f.variant_name(o) for f in families[:1] for o in f.variants()[-1:])
-    raise DefinitionError(f"no layer {name}; known are {known}, and their variants such as {variants_of}")
+    near = get_close_matches(name, [f.variant_name(o) for f in families for o in f.variants()], 1)
+    near += get_close_matches(name, [f.name for f in families], 1)
+    hint = f"; did you mean {near[-1]}?" if near else ""
+    raise DefinitionError(
+        f"no layer {name}; known are {known}, and their variants such as {variants_of}{hint}"
+    )
 
 
 def source(family: Family) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -64,6 +63,7 @@ def write(folder: Path, files: Mapping[str, str]) -> list[str]:
     Each file is written to a temporary name and renamed, the manifest last, so that a folder with a valid
     manifest is whole.  Raises OSError where the folder cannot be written.
     """
+    _sweep(folder)
     now = existing(folder, files)
     changed = [p for p in files if now.get(p) != files[p]]
     for path in sorted(changed, key=lambda p: (p == MANIFEST, p)):
@@ -76,12 +76,30 @@ def write(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes the temporary files of processes that were killed while they wrote."""
+    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+        owner = path.name.split(".")[-2]
+        if owner.isdecimal() and not _runs(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

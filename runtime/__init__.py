@@ -19,7 +19,8 @@ Folders import one another down this list only, for types as well:
     backend                     (the protocol that both backends share)
     program
     manifest
-    files, powers, errors
+    schema
+    files, nearest, powers, errors
 """
 
 from __future__ import annotations

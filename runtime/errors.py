@@ -6,6 +6,10 @@ from __future__ import annotations
 class PhizError(Exception):
     """Base of every user-facing error: one line that says what was expected and what came."""
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        return " ".join(text.split()) if "\n" in text else text
+
 
 class ShapeError(PhizError):
     """Shapes, sizes or connections that do not fit the layer that is named in the message."""

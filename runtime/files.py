@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import PhizError
 
@@ -21,6 +21,14 @@ def reason(error: BaseException) -> str:
         return error.strerror.lower()
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def as_path(given: Any, what: str) -> Path:
+    """A path of text or of an object that stands for one.  Raises: PhizError for anything else."""
+    try:
+        return Path(given)
+    except TypeError:
+        raise PhizError(f"{what}: expected a path, got {type(given).__name__}") from None
 
 
 _KINDS = {

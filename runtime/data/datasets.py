@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import open_regular, reason
+from ..files import as_path, open_regular, reason
+from ..nearest import did_you_mean
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
 from .numbers import as_array
@@ -206,8 +207,9 @@ def load(
 
     Raises: DataError with one line that names the file, what was expected and what came.
     """
-    float_dtype = _float_dtype(dtype, str(source))
-    _check_task(task, str(source))
+    path = as_path(source, "data")
+    float_dtype = _float_dtype(dtype, str(path))
+    _check_task(task, str(path))
     data = _load(source, float_dtype, target, task, classes, part)
     return data if seed is None else data.subset(np.random.default_rng(seed).permutation(len(data)))
 
@@ -217,8 +219,8 @@ def has_test_part(source: str | os.PathLike[str]) -> bool:
 
     Raises: DataError as `load`.
     """
-    path = Path(source)
-    if str(source) in BUILT_IN or not path.exists():
+    path = as_path(source, "data")
+    if str(source) in BUILT_IN or not _exists(path):
         return False
     if path.is_dir():
         return {"train", "test"} <= {pair.part for pair in idx.find_pairs(path)}
@@ -235,14 +237,24 @@ def _load(
 ) -> Dataset:
     path = Path(source)
     if str(source) in BUILT_IN:
-        return _built_in(str(source), dtype)
-    if not path.exists():
-        raise DataError(f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder")
+        if target is not None:
+            raise DataError(f"{source}: its targets are known, target {target!r} has no effect")
+        return _agreeing(_built_in(str(source), dtype), task, classes)
+    if not _exists(path):
+        raise DataError(
+            f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder"
+            f"{did_you_mean(source, BUILT_IN)}"
+        )
+    images = path.is_dir() or (not _is_npz(path) and (idx.is_idx_name(path.name) or idx.is_idx(path)))
+    if images and target is not None:
+        raise DataError(
+            f"{source}: images in IDX files have one array of labels, target {target!r} has no effect"
+        )
     if path.is_dir():
         return _from_pair(_choose_pair(path, part), dtype, classes)
     if _is_npz(path):
         return _from_npz(path, dtype, target, task, classes, part)
-    if idx.is_idx_name(path.name) or idx.is_idx(path):
+    if images:
         return _from_pair(_pair_of(path), dtype, classes)
     if path.suffix.lower() in (".csv", ".tsv", ".data", ".txt"):
         return _from_csv(path, dtype, target, task, classes)
@@ -532,7 +544,7 @@ def _from_pair(pair: idx.Pair, dtype: np.dtype, classes: Classes) -> Dataset:
 
 
 def _check_task(task: Task | None, name: str) -> None:
-    if task is not None and task not in get_args(Task):
+    if task is not None and not (isinstance(task, str) and task in get_args(Task)):
         raise DataError(f"{name}: expected the task {' or '.join(get_args(Task))}, got {task!r}")
 
 
@@ -544,3 +556,21 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DataError(f"{name}: expected float32 or float64, got {chosen}")
     return chosen
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no file can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _agreeing(data: Dataset, task: Task | None, classes: Classes) -> Dataset:
+    """Built-in data.  Raises: DataError where the task or the classes asked for are others."""
+    if task is not None and task != data.task:
+        raise DataError(f"{data.name}: is a {data.task}, task {task!r} has no effect")
+    count = classes if isinstance(classes, int) or classes is None else len(classes)
+    if count is not None and count != len(data.classes):
+        raise DataError(f"{data.name}: has {len(data.classes)} classes, {count} have no effect")
+    return data

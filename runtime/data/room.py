@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, ShapeError
 
 MOST_DEFLATED = 1032
 """Bytes that one byte of deflated data (gzip, ZIP) can become at most."""
@@ -28,6 +28,13 @@ def require_room(place: str, needed: int, there: int) -> None:
         raise DataError(
             f"{place}: expected an array that the memory can hold, {free} bytes, got {needed} bytes"
         )
+
+
+def require_free(what: str, needed: int) -> None:
+    """Refuse what would need more bytes than are free.  Raises: ShapeError with both figures."""
+    free = available()
+    if needed > free:
+        raise ShapeError(f"{what}: {needed / 2**30:,.1f} GiB are needed, {free / 2**30:,.1f} GiB are free")
 
 
 def available() -> int:

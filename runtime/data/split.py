@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ..schema.check import checked
 from .datasets import Dataset, Task, has_test_part, load
 from .labels import Classes
 from .scaling import Scaling
@@ -84,6 +85,10 @@ def load_split(
     them as the test part, and `test` is not used; validation is then a fraction of its training part.
     Raises: DataError.
     """
+    from ..schema.arguments import DataArguments
+
+    given = {"source": source, "target": target, "test": test, "validation": validation, "seed": seed}
+    checked(given, DataArguments, "data", DataError)
     data, held_out = load_whole(source, dtype, target=target, task=task, classes=classes)
     return draw(data, held_out, test=test, validation=validation, seed=seed).standardised()
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import ManifestError
-from ..files import read_regular
+from ..files import as_path, read_regular
+from ..schema.check import decoded
 from .folder import Folder
-from .reading import parse
 from .records import VERSION, Manifest
 
 PathLike = str | os.PathLike[str]
@@ -34,38 +32,30 @@ def load_folder(path: PathLike) -> Manifest:
     Raises ManifestError naming the file: missing, not JSON, of another version, malformed, or a listed file
     that was edited.
     """
-    root = Path(path)
+    root = as_path(path, "folder of kernels")
     where = root / "manifest.json"
+    from .reading import manifest_file, parse  # the library that checks comes with the first folder
+
     try:
-        data = json.loads(read_regular(where))
+        data = decoded(read_regular(where), str(where), ManifestError)
     except OSError as error:
         raise ManifestError(
             f"{where}: cannot be read ({error.strerror}); run: phiz generate --out {root}"
         ) from None
-    except ValueError as error:
-        raise ManifestError(f"{where}: not a JSON file ({error}); run: phiz generate") from None
     version = data.get("version") if isinstance(data, dict) else None
     if version != VERSION:
         raise ManifestError(
             f"{where}: version {version!r}, this phiz reads version {VERSION}; run: phiz generate"
         )
-    try:
-        known = {name: str(record["digest"]) for name, record in data.get("activations", {}).items()}
-        folder = Folder(root, _digests(data["files"]), known, map(str, data.get("definitions", {})))
-        manifest = parse(data, folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(
-            f"{where}: malformed ({type(error).__name__}: {error}); run: phiz generate"
-        ) from None
+    file = manifest_file(data, str(where))
+    for name in file.files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ManifestError(f"{where}: file {name!r} lies outside the folder; run: phiz generate")
+    known = {name: record.digest for name, record in file.activations.items()}
+    folder = Folder(root, file.files, known, file.definitions)
+    manifest = parse(file, folder)
     folder.verify()
     return manifest
-
-
-def _digests(files: Mapping[str, Any]) -> dict[str, str]:
-    for name in files:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"file {name!r} lies outside the folder")
-    return {str(name): str(digest) for name, digest in files.items()}
 
 
 @lru_cache(maxsize=1)
@@ -80,6 +70,18 @@ def load_manifest(folders: Iterable[PathLike] = (), builtin_too: bool = True) ->
     ``builtin_too=False`` leaves the built-in kernels out.  Raises ManifestError.
     """
     manifest = builtin() if builtin_too else Manifest({}, {}, {})
-    for folder in folders:
+    for folder in _listed(folders):
         manifest = load_folder(folder).over(manifest)
     return manifest
+
+
+def _listed(folders: Iterable[PathLike]) -> list[PathLike]:
+    """Paths, of which one alone is a list of one."""
+    if isinstance(folders, str | os.PathLike):
+        return [folders]
+    try:
+        return list(folders)
+    except TypeError:
+        raise ManifestError(
+            f"manifests: expected paths of generated folders, got {type(folders).__name__}"
+        ) from None

@@ -1,13 +1,25 @@
-"""``manifest.json`` read: from JSON to the typed records of ``records.py``."""
+"""``manifest.json`` read: from what ``schema`` has checked to the records of ``records.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ..errors import ManifestError
+from ..schema.check import converted
+from ..schema.manifest_file import (
+    ActivationRecord,
+    ConstantRecord,
+    KernelRecord,
+    LaunchRecord,
+    LayerRecord,
+    LossRecord,
+    ManifestFile,
+    SizeRecord,
+    TensorRecord,
+)
+from .folder import Folder
 from .records import (
-    SAMPLE_INNER,
-    SAMPLE_OUTER,
     SAMPLES,
     ActivationInfo,
     BoundsInfo,
@@ -29,201 +41,165 @@ from .records import (
     TileInfo,
 )
 
-if TYPE_CHECKING:
-    from .folder import Folder
+
+def manifest_file(data: Any, where: str) -> ManifestFile:
+    """The manifest, checked; ManifestError that begins with ``where`` and names the entry that is wrong."""
+    return converted(data, ManifestFile, where, ManifestError)
 
 
-def parse(data: Mapping[str, Any], folder: Folder) -> Manifest:
-    """The typed form of a manifest; KeyError, TypeError or ValueError where it is malformed."""
+def parse(data: ManifestFile | Mapping[str, Any], folder: Folder) -> Manifest:
+    """The typed form of a manifest; ManifestError where it is malformed."""
+    file = data if isinstance(data, ManifestFile) else manifest_file(data, str(folder.path / "manifest.json"))
     return Manifest(
-        {name: _layer(name, record, folder) for name, record in data["layers"].items()},
-        {name: _activation(name, record, folder) for name, record in data.get("activations", {}).items()},
-        {name: _loss(name, record, folder) for name, record in data.get("losses", {}).items()},
+        {name: _layer(name, record, folder) for name, record in file.layers.items()},
+        {name: _activation(name, record, folder) for name, record in file.activations.items()},
+        {name: _loss(name, record, folder) for name, record in file.losses.items()},
     )
 
 
-def _interval(record: Any) -> tuple[float | None, float | None]:
-    low, high = record
-    return (None if low is None else float(low), None if high is None else float(high))
+def _size(record: SizeRecord) -> SizeInfo:
+    least = record.smallest
+    return SizeInfo(
+        record.name,
+        record.source,
+        record.axis,
+        record.keyword or "",
+        record.entry,
+        record.default,
+        record.minimum,
+        record.value,
+        record.table,
+        record.index,
+        None if least is None else SmallestOfRows(least.relation, least.by, least.row),
+        record.relation,
+        record.column,
+        record.random,
+    )
 
 
-def _size(record: Mapping[str, Any]) -> SizeInfo:
-    known = {
-        k: v
-        for k, v in record.items()
-        if k in SizeInfo.__dataclass_fields__ and k != "smallest" and v is not None
-    }
-    smallest = record.get("smallest")
-    return SizeInfo(**known, smallest=None if smallest is None else SmallestOfRows(**smallest))
-
-
-def _tensors(records: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorInfo]:
+def _tensors(records: Mapping[str, TensorRecord]) -> dict[str, TensorInfo]:
     return {
-        name: TensorInfo(
-            name,
-            record["kind"],
-            tuple(str(size) for size in record["shape"]),
-            bool(record["samples"]),
-            bool(record.get("ragged", False)),
-            record.get("layout", ""),
-        )
+        name: TensorInfo(name, record.kind, tuple(record.shape), record.samples, record.ragged, record.layout)
         for name, record in records.items()
     }
 
 
-def _kernels(records: Any) -> tuple[KernelInfo, ...]:
-    return tuple(_kernel_record(record) for record in records)
+def _pairs(axes: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(names) for names in axes)
 
 
-def _lanes(record: Mapping[str, Any]) -> LaneInfo:
-    return LaneInfo(
-        str(record["over"]),
-        str(record["extent"]),
-        tuple(str(stride) for stride in record["strides"]),
-        str(record.get("step", "1")),
-    )
-
-
-def _launch(record: Mapping[str, Any]) -> LaunchInfo:
-    loop_split, local, cache_tile = record.get("loop_split"), record.get("local"), record.get("cache_tile")
+def _launch(record: LaunchRecord) -> LaunchInfo:
+    lanes, split, local, cache = record.lanes, record.loop_split, record.local, record.cache_tile
     return LaunchInfo(
-        {macro: TileInfo(extent) for macro, extent in record["tiles"].items()},
-        tuple(tuple(operand) for operand in record["operands"]),
-        tuple(str(size) for size in record["global"]),
-        bool(record.get("index", False)),
-        _lanes(record["lanes"]) if "lanes" in record else SAMPLES,
-        tuple(tuple(axes) for axes in record.get("sliding", ())),
-        str(record.get("partial_sums", "")),
-        str(record.get("reduction_group", "")),
-        None
-        if loop_split is None
-        else LoopSplitInfo(str(loop_split["macro"]), tuple(loop_split["iterations"])),
-        {
-            macro: tuple(BoundsInfo(*found) for found in loops)
-            for macro, loops in record.get("bounds", {}).items()
-        },
-        str(record.get("unroll", "")),
-        _constant(record.get("constant")),
-        None
-        if local is None
-        else LocalInfo(str(local["macro"]), str(local["iterations"]), str(local["each"])),
-        None
-        if cache_tile is None
-        else CacheTileInfo(str(cache_tile["macro"]), str(cache_tile["iterations"])),
-        tuple(bool(invariant) for invariant in record.get("invariant", ())),
-        tuple(tuple(axes) for axes in record.get("sums", ())),
-        _packed(record.get("packed")),
-        {macro: tuple(map(str, found)) for macro, found in record.get("alone", {}).items()},
+        {macro: TileInfo(extent) for macro, extent in record.tiles.items()},
+        _pairs(record.operands),
+        tuple(record.global_size),
+        record.index,
+        SAMPLES if lanes is None else LaneInfo(lanes.over, lanes.extent, tuple(lanes.strides), lanes.step),
+        _pairs(record.sliding),
+        record.partial_sums,
+        record.reduction_group,
+        None if split is None else LoopSplitInfo(split.macro, tuple(split.iterations)),
+        {macro: tuple(BoundsInfo(*found) for found in loops) for macro, loops in record.bounds.items()},
+        record.unroll,
+        None if record.constant is None else _constant(record.constant),
+        None if local is None else LocalInfo(local.macro, local.iterations, local.each),
+        None if cache is None else CacheTileInfo(cache.macro, cache.iterations),
+        tuple(record.invariant),
+        _pairs(record.sums),
+        None if record.packed is None else PackedInfo(record.packed.macro, record.packed.tensors),
+        {macro: tuple(texts) for macro, texts in record.alone.items()},
     )
 
 
-def _packed(record: Mapping[str, Any] | None) -> PackedInfo | None:
-    if record is None:
-        return None
-    tensors = {}
-    for name, extents in record["tensors"].items():
-        outer, extent, inner = map(str, extents)
-        tensors[name] = (outer, extent, inner)
-    return PackedInfo(str(record["macro"]), tensors)
-
-
-def _kernel_record(record: Mapping[str, Any]) -> KernelInfo:
-    return KernelInfo(
-        record["name"],
-        record["role"],
-        record["target"],
-        tuple(record["arguments"]),
-        record["output"],
-        record.get("position"),
-        record.get("finish", ""),
-        tuple(record["sizes"]),
-        tuple(record["relations"]),
-        {layout: _launch(launch) for layout, launch in record["launches"].items()},
-        str(record.get("work", "1")),
-        bool(record.get("cut", False)),
-    )
-
-
-def _constant(record: Mapping[str, Any] | None) -> ConstantInfo | None:
-    if record is None:
-        return None
+def _constant(record: ConstantRecord) -> ConstantInfo:
     return ConstantInfo(
-        str(record["macro"]),
-        dict(record["whole"]),
-        dict(record.get("sliced", {})),
-        str(record.get("maps", "1")),
-        str(record.get("tile", "")),
-        int(record.get("dimension", 1)),
-        str(record.get("split", "")),
+        record.macro,
+        record.whole,
+        record.sliced,
+        record.maps,
+        record.tile,
+        record.dimension,
+        record.split,
     )
 
 
-def _layer(name: str, record: Mapping[str, Any], folder: Folder) -> LayerInfo:
+def _kernels(records: Sequence[KernelRecord]) -> tuple[KernelInfo, ...]:
+    return tuple(
+        KernelInfo(
+            record.name,
+            record.role,
+            record.target,
+            tuple(record.arguments),
+            record.output,
+            record.position,
+            record.finish,
+            tuple(record.sizes),
+            tuple(record.relations),
+            {layout: _launch(launch) for layout, launch in record.launches.items()},
+            record.work,
+            record.cut,
+        )
+        for record in records
+    )
+
+
+def _layer(name: str, record: LayerRecord, folder: Folder) -> LayerInfo:
     return LayerInfo(
         name,
-        record["family"],
-        record["options"],
-        {key: tuple(values) for key, values in record.get("choices", {}).items()},
-        record["doc"],
-        record["digest"],
-        tuple(_size(size) for size in record["sizes"]),
-        {relation: dict(entry["columns"]) for relation, entry in record["relations"].items()},
-        record["input"],
-        record["output"],
-        tuple(record["parameters"]),
-        _tensors(record["tensors"]),
-        record["initial"],
-        tuple((check["condition"], check["message"]) for check in record["checks"]),
-        _kernels(record["kernels"]),
-        {
-            loss: HeadInfo(head["tensor"], head["value"], head["delta"])
-            for loss, head in record["heads"].items()
-        },
-        tuple(record["macros"][SAMPLE_INNER]),
+        record.family,
+        record.options,
+        {key: tuple(values) for key, values in record.choices.items()},
+        record.doc,
+        record.digest,
+        tuple(_size(size) for size in record.sizes),
+        {relation: entry.columns for relation, entry in record.relations.items()},
+        record.input,
+        record.output,
+        tuple(record.parameters),
+        _tensors(record.tensors),
+        record.initial,
+        tuple((check.condition, check.message) for check in record.checks),
+        _kernels(record.kernels),
+        {loss: HeadInfo(head.tensor, head.value, head.delta) for loss, head in record.heads.items()},
+        tuple(record.macros.sample_inner),
         folder,
-        _interval(record.get("range", (None, None))),
-        _rows_macros(record),
-        str(record.get("selects", "")),
-        {str(own): str(given) for own, given in record.get("names", {}).items()},
-        str(record.get("file", name)),
-        tuple((need["condition"], need["message"]) for need in record.get("requirements", ())),
+        record.range,
+        tuple(record.macros.sample_outer),
+        record.selects,
+        record.names,
+        name if record.file is None else record.file,
+        tuple((need.condition, need.message) for need in record.requirements),
     )
 
 
-def _activation(name: str, record: Mapping[str, Any], folder: Folder) -> ActivationInfo:
-    increasing = bool(record.get("increasing", False))
-    function = str(record.get("function", name))
+def _activation(name: str, record: ActivationRecord, folder: Folder) -> ActivationInfo:
     return ActivationInfo(
         name,
-        record["derivative_in"],
-        _interval(record["range"]),
-        record["digest"],
+        record.derivative_in,
+        record.range,
+        record.digest,
         folder,
-        increasing,
-        function,
-        bool(record.get("builtin", False)),
+        record.increasing,
+        name if record.function is None else record.function,
+        record.builtin,
     )
 
 
-def _loss(name: str, record: Mapping[str, Any], folder: Folder) -> LossInfo:
-    low_open, high_open = record["open"]
+def _loss(name: str, record: LossRecord, folder: Folder) -> LossInfo:
     return LossInfo(
         name,
-        record["file"],
-        _interval(record["targets"]),
-        _interval(record["outputs"]),
-        (bool(low_open), bool(high_open)),
-        record["digest"],
-        _tensors(record["tensors"]),
-        _kernels(record["kernels"]),
-        {activation: (pair["value"], pair["delta"]) for activation, pair in record["pairs"].items()},
-        tuple(record["macros"][SAMPLE_INNER]),
+        record.file,
+        record.targets,
+        record.outputs,
+        record.open,
+        record.digest,
+        _tensors(record.tensors),
+        _kernels(record.kernels),
+        {activation: (pair.value, pair.delta) for activation, pair in record.pairs.items()},
+        tuple(record.macros.sample_inner),
         folder,
-        _rows_macros(record),
-        str(record.get("equation", "")),
-        bool(record.get("builtin", False)),
+        tuple(record.macros.sample_outer),
+        record.equation,
+        record.builtin,
     )
-
-
-def _rows_macros(record: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(record["macros"].get(SAMPLE_OUTER, ()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ManifestError, PhizError, ShapeError
+from ..nearest import did_you_mean
 
 if TYPE_CHECKING:
     from .folder import Folder
@@ -512,19 +513,28 @@ class Manifest:
         """
         found = [layer for layer in self.layers.values() if family in (layer.family, layer.name)]
         if not found:
-            raise ShapeError(f"unknown layer {family!r}, known are {', '.join(self.families)}")
+            raise ShapeError(
+                f"unknown layer {family!r}, known are {', '.join(self.families)}"
+                f"{did_you_mean(family, self.families)}"
+            )
         return tuple(sorted(found, key=_distance_from_default))
 
     def activation(self, name: str) -> ActivationInfo:
         """The activation ``name``; ShapeError with the known ones otherwise."""
         if name not in self.activations:
-            raise ShapeError(f"unknown activation {name!r}, known are {', '.join(sorted(self.activations))}")
+            raise ShapeError(
+                f"unknown activation {name!r}, known are {', '.join(sorted(self.activations))}"
+                f"{did_you_mean(name, self.activations)}"
+            )
         return self.activations[name]
 
     def loss(self, name: str) -> LossInfo:
         """The loss ``name``; PhizError with the known ones otherwise."""
         if name not in self.losses:
-            raise PhizError(f"unknown loss {name!r}, known are {', '.join(sorted(self.losses))}")
+            raise PhizError(
+                f"unknown loss {name!r}, known are {', '.join(sorted(self.losses))}"
+                f"{did_you_mean(name, self.losses)}"
+            )
         return self.losses[name]
 
 

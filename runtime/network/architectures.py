@@ -8,25 +8,20 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data.datasets import Dataset
 from ..errors import PhizError, ShapeError
-from ..files import read_regular, reason
+from ..files import as_path, read_regular, reason
+from ..nearest import did_you_mean
 from ..program.layer import LayerSpec, layer
+from ..schema.check import checked
+
+if TYPE_CHECKING:
+    from ..schema.network_file import NetworkFile
 
 LARGEST_SMALL_IMAGE = 15
 """If no network is named, images of up to this many pixels a side get the network for 8x8 digits."""
-
-_KEYS = ("name", "format", "dtype", "input_shape", "layers", "loss")
-_WHAT = {
-    dict: "a table",
-    list: "a list",
-    str: "text",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-}
 
 
 @dataclass(frozen=True)
@@ -130,12 +125,15 @@ def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
 
     ``Network`` checks later whether the layers fit.  Raises: PhizError that names the file and the place.
     """
+    path = as_path(source, "network")
     name = str(source)
     if name in NAMED:
         return _named(name, data)
-    path = Path(source)
     if path.suffix.lower() not in (".json", ".toml") and not path.exists():
-        raise PhizError(f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file")
+        raise PhizError(
+            f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
+            f"{did_you_mean(name, NAMED)}"
+        )
     return _from_record(path, _read(path), data)
 
 
@@ -148,7 +146,7 @@ def stated_shape(path: Path) -> tuple[Any, ...] | None:
         raise PhizError(
             f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
         )
-    shape = _read(path).get("input_shape")
+    shape = _checked(path, _read(path)).input_shape
     if shape is None:
         return None
     listed = _listed(shape)
@@ -180,49 +178,41 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise PhizError(f"{path}: expected {path.suffix[1:].upper()}, got: {reason(error)}") from error
     if not isinstance(record, dict):
-        raise PhizError(f"{path}: expected a table with 'layers', got {_what(record)}")
+        raise PhizError(f"{path}: expected a table with 'layers', got {type(record).__name__}")
     return record
 
 
 def _from_record(path: Path, record: Mapping[str, Any], data: Dataset) -> Architecture:
-    unknown = [key for key in record if key not in _KEYS]
-    if unknown:
-        raise PhizError(f"{path}: unknown entry {unknown[0]!r}, expected among {', '.join(_KEYS)}")
-    entries = record.get("layers")
-    if not isinstance(entries, list) or not entries:
-        raise PhizError(f"{path}: expected a list of layers, got {_what(entries)}")
-    layers = tuple(_layer(path, index, entry) for index, entry in enumerate(entries))
-    loss = record.get("loss", "ce" if data.task == "classification" else "mse")
-    if not isinstance(loss, str):
-        raise PhizError(f"{path}: expected the name of a loss, got {_what(loss)}")
-    shape = _listed(record.get("input_shape", data.sample_shape))
+    file = _checked(path, record)
+    if not file.layers:
+        raise PhizError(f"{path}: layers: expected a list of layers, got none")
+    layers = tuple(_layer(path, index, entry) for index, entry in enumerate(file.layers))
+    loss = file.loss or ("ce" if data.task == "classification" else "mse")
+    shape = _listed(data.sample_shape if file.input_shape is None else file.input_shape)
     if not isinstance(shape, tuple):
         shape = (shape,)
     if shape != data.sample_shape:
         raise PhizError(f"{path}: input_shape is {shape}, {data.name} has samples {data.sample_shape}")
-    return Architecture(str(record.get("name", path.stem)), layers, loss, shape)
+    return Architecture(file.name or path.stem, layers, loss, shape)
 
 
-def _layer(path: Path, index: int, entry: Any) -> LayerSpec:
-    if not isinstance(entry, dict):
-        raise PhizError(f"{path}: layer {index}: expected a table, got {_what(entry)}")
-    for key in ("layer", "activation", "name"):
-        if key in entry and not isinstance(entry[key], str):
-            raise PhizError(f"{path}: layer {index}: expected text in {key!r}, got {_what(entry[key])}")
-    initial = entry.get("initial", {})
-    if not isinstance(initial, dict) or not all(isinstance(rule, dict) for rule in initial.values()):
-        raise PhizError(f"{path}: layer {index}: expected a table of rules in 'initial'")
+def _checked(path: Path, record: Mapping[str, Any]) -> NetworkFile:
+    from ..schema.network_file import NetworkFile
+
+    return checked(record, NetworkFile, str(path))
+
+
+def _layer(path: Path, index: int, entry: Mapping[str, Any]) -> LayerSpec:
     if "family" in entry:
         raise PhizError(f"{path}: layer {index}: unknown entry 'family', the family stands in 'layer'")
     try:
-        return LayerSpec.from_dict(entry)
+        spec = LayerSpec.from_dict(entry)
+        spec.require_types(f"layer {index}")
+        return spec
     except ShapeError as error:
-        raise PhizError(f"{path}: layer {index}: {error}") from None
+        named = str(error).startswith(f"layer {index}")
+        raise PhizError(f"{path}: {'' if named else f'layer {index}: '}{error}") from None
 
 
 def _listed(value: Any) -> Any:
     return tuple(_listed(entry) for entry in value) if isinstance(value, list | tuple) else value
-
-
-def _what(value: Any) -> str:
-    return "nothing" if value is None else _WHAT.get(type(value), type(value).__name__)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from ..backend import Backend
 from ..errors import DeviceError, PhizError
+from ..nearest import did_you_mean
 from ..reference.backend import NumpyBackend
+
+
+def as_backend(given: Any, device: str | None = None) -> Backend:
+    """The backend of that name, or ``given`` itself where it is one; PhizError otherwise."""
+    if isinstance(given, str):
+        return make_backend(given, device)
+    if not all(callable(getattr(given, name, None)) for name in ("require", "executor", "micro_batch")):
+        raise PhizError(f"backend: expected numpy, opencl, auto or a Backend, got {type(given).__name__}")
+    return cast(Backend, given)
 
 
 def make_backend(name: str, device: str | None = None) -> Backend:
@@ -14,9 +26,12 @@ def make_backend(name: str, device: str | None = None) -> Backend:
     OpenCL runs with the configurations that were tuned for the device (``phiz tune``).
     """
     if name == "numpy":
+        if device is not None:
+            raise PhizError(f"device {device!r} has no effect with backend numpy")
         return NumpyBackend()
     if name not in ("opencl", "auto"):
-        raise PhizError(f"unknown backend {name!r}, expected numpy, opencl or auto")
+        near = did_you_mean(name, ("numpy", "opencl", "auto"))
+        raise PhizError(f"unknown backend {name!r}, expected numpy, opencl or auto{near}")
     try:
         from ..opencl.backend import OpenCLBackend
         from ..opencl.tuned.lookup import Tuned

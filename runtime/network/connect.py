@@ -17,6 +17,8 @@ def connect(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tup
 
     Raises ShapeError naming a layer that does not fit what is below it.
     """
+    if not isinstance(specs, list | tuple):
+        raise ShapeError(f"layers: expected a list of layers, got {type(specs).__name__}")
     if not specs:
         raise ShapeError("a network needs at least one layer")
     layers: list[Layer] = []

@@ -21,11 +21,13 @@ from ..program.layer import LayerSpec
 from ..program.program import Program, Slice
 from ..program.shape import Shape
 from ..reference.empty_maxima import check_maxima
-from .backends import make_backend
+from ..schema.check import checked
+from .backends import as_backend
 from .batch import Batch, admissible, even_parts, finite, rows, weight_row
 from .connect import check_loss_range, connect
 from .executors import Executors, Residents
 from .jacobian import jacobian_chunks
+from .memory import require_memory
 from .nonfinite import NotFinite, first_nonfinite, nonfinite_parameter
 
 Floats = npt.NDArray[Any]
@@ -70,10 +72,7 @@ class Network:
         micro_batch: int | None = None,
         device: str | None = None,
     ) -> None:
-        if dtype not in DTYPES:
-            raise PhizError(f"dtype {dtype!r}, expected {' or '.join(DTYPES)}")
-        if micro_batch is not None and micro_batch < 1:
-            raise PhizError(f"micro_batch = {micro_batch}, expected at least 1")
+        dtype, seed, micro_batch = _plain_arguments(loss, dtype, seed, micro_batch, device)
         self.manifest = manifests if isinstance(manifests, Manifest) else load_manifest(manifests)
         self.input_shape = Shape.of(input_shape)
         self.dtype, self.seed = dtype, seed
@@ -82,9 +81,10 @@ class Network:
         self.loss = self.manifest.loss(loss)
         self.program = Program(self.layers, self.loss)
         check_loss_range(self.layers[-1], self.loss, self.program)
+        require_memory(self.program, dtype)
         for each in self.layers:
             check_maxima(each)
-        self.backend = backend if not isinstance(backend, str) else make_backend(backend, device)
+        self.backend = as_backend(backend, device)
         self.backend.require(dtype)
         self.micro_batch = micro_batch or self.backend.micro_batch(self.program, dtype)
         self._longest = micro_batch or int(LONGER * self.micro_batch)
@@ -152,15 +152,13 @@ class Network:
 
         ``options``: keywords of ``Network``, such as ``backend``, ``seed`` and ``manifests``.
         """
-        try:
-            if record["format"] != FORMAT:
-                raise PhizError(
-                    f"architecture of format {record['format']!r}, this phiz reads format {FORMAT}"
-                )
-            layers = [LayerSpec.from_dict(entry) for entry in record["layers"]]
-            values = {"input_shape": record["input_shape"], "loss": record["loss"], "dtype": record["dtype"]}
-        except (KeyError, TypeError) as error:
-            raise PhizError(f"architecture record is malformed ({type(error).__name__}: {error})") from None
+        from ..schema.network_file import ArchitectureRecord
+
+        found = checked(record, ArchitectureRecord, "architecture")
+        if found.format != FORMAT:
+            raise PhizError(f"architecture of format {found.format!r}, this phiz reads format {FORMAT}")
+        layers = [LayerSpec.from_dict(entry) for entry in found.layers]
+        values = {"input_shape": found.input_shape, "loss": found.loss, "dtype": found.dtype}
         return cls(layers, **{**values, **options})
 
     # --------------------------------------------------------------------------------------------- evaluation
@@ -263,6 +261,9 @@ class Network:
 
         ``chunk``: the most samples n of a chunk; by default as many as ``ROW_BYTES`` holds.
         """
+        chunk = checked(chunk, int | None, "chunk")  # type: ignore[arg-type]
+        if chunk is not None and chunk < 1:
+            raise PhizError(f"chunk: expected at least 1 sample, got {chunk}")
         batch = self._host(self._samples(inputs, targets, None, True))
         fixed = np.array(self._checked(parameters))  # the caller's vector may change between two chunks
         chunk = chunk or self.row_chunk(self.output_shape.units)
@@ -277,7 +278,7 @@ class Network:
         It searches the parameters, then kernel by kernel the forward pass, the loss, deltas and gradients.
         Bad inputs are refused as always; parameters may hold anything.
         """
-        values = as_numbers(parameters, self.dtype, "parameters")
+        values = self._in_shape(parameters)
         found = nonfinite_parameter(self.slices, values)
         if found is not None:
             return found
@@ -421,6 +422,20 @@ class Placed:
 
     def __len__(self) -> int:
         return len(self.batch)
+
+
+def _plain_arguments(
+    loss: Any, dtype: Any, seed: Any, micro_batch: Any, device: Any
+) -> tuple[str, int, int | None]:
+    """The dtype's name, the seed and the micro-batch; PhizError names the argument that is wrong."""
+    from ..schema.arguments import NetworkArguments
+
+    named = dtype.name if isinstance(dtype, np.dtype) else getattr(dtype, "__name__", dtype)
+    given = {"loss": loss, "dtype": named, "seed": seed, "micro_batch": micro_batch, "device": device}
+    found = checked(given, NetworkArguments, "network")
+    if found.dtype not in DTYPES:
+        raise PhizError(f"dtype {found.dtype!r}, expected {' or '.join(DTYPES)}")
+    return found.dtype, found.seed, found.micro_batch
 
 
 def _present(array: Floats | None) -> Floats:

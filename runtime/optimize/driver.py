@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError
+from ..files import reason
 from .base.evaluation import Evaluator, Point, StopRun
 from .base.result import History, OptimizeResult, Progress, Record, Status
 from .base.vector import Vector, max_norm
@@ -329,6 +330,15 @@ class Run:
                 raise CheckpointError(
                     f"{self.save.file}: expected a state of {key} {wanted}, got {state.get(key)}"
                 )
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.save.file}: expected a whole state, got {type(error).__name__}: {reason(error)}"
+            ) from None
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        counts = self.evaluator
         self.method.evaluator = counts
         self.method.point = _point(state, "")
         counts.best = _point(state, "best_") if "best_x" in state else None

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..nearest import did_you_mean
+from ..schema.check import checked
 from .base.errors import OptionError
 from .base.evaluation import Evaluator
 from .base.objective import FunctionObjective, LeastSquares
@@ -51,6 +53,14 @@ METHODS: dict[str, MethodEntry] = {
 }
 
 
+RELATED = {
+    **dict.fromkeys(("adam", "adamw", "adagrad", "rmsprop", "nesterov"), "momentum"),
+    **dict.fromkeys(("newton", "gauss-newton"), "lm"),
+    **dict.fromkeys(("l-bfgs-b", "nelder-mead"), "lbfgs"),
+}
+"""Names of methods that phiz does not have, and the one of its own that does the same work."""
+
+
 def minimize(
     objective: Any,
     x0: ArrayLike,
@@ -85,6 +95,11 @@ def minimize(
     instead, the exception in `result.error`.  A state that cannot be saved is said in the message.  Raises
     OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
     """
+    plan = _checked_plan(state_file, save_every, resume, keep_errors, memory_limit)
+    if not isinstance(args, tuple | list):
+        raise OptionError(f"args: expected a tuple, got {type(args).__name__}")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback: expected a function, got {type(callback).__name__}")
     x = as_parameters(x0)
     rules, rest = _split(options, method)
     chosen = method if isinstance(method, Method) else make_method(method, line_search=line_search, **rest)
@@ -94,9 +109,6 @@ def minimize(
         )
     target = as_objective(objective, jac, args, residuals=isinstance(chosen, LevenbergMarquardt))
     evaluator = Evaluator(target, x.size, x.dtype)
-    plan = SavePlan(state_file, save_every, resume)
-    if resume and state_file is None:
-        raise OptionError("minimize: resume=True expects state_file=")
     result = Run(chosen, evaluator, rules, callback, plan, memory_limit).minimize(x)
     if result.error is not None and not keep_errors:
         result.error.add_note(
@@ -104,6 +116,22 @@ def minimize(
         )
         raise result.error
     return result
+
+
+def _checked_plan(
+    state_file: Any, save_every: Any, resume: Any, keep_errors: Any, memory_limit: Any
+) -> SavePlan:
+    """Where and when the state is saved; OptionError names the argument that is wrong."""
+    from ..schema.arguments import MinimizeArguments
+
+    given = {
+        "state_file": state_file, "save_every": save_every, "resume": resume, "keep_errors": keep_errors,
+        "memory_limit": memory_limit,
+    }  # fmt: skip
+    found = checked(given, MinimizeArguments, "minimize", OptionError)
+    if found.resume and found.state_file is None:
+        raise OptionError("minimize: resume=True expects state_file=")
+    return SavePlan(found.state_file, found.save_every, found.resume)
 
 
 def make_method(name: str, line_search: str | LineSearch | None = None, **options: Any) -> Method:
@@ -143,6 +171,7 @@ def _refuse_unknown(name: str, known: set[str], options: Mapping[str, Any]) -> N
         rules = {f.name for f in fields(StopRules)}
         raise OptionError(
             f"{name}: expected options among {', '.join(sorted(known | rules))}; got {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], known | rules)}"
         )
 
 
@@ -172,8 +201,9 @@ def predict_memory(method: str, size: int, dtype: Any = np.float64, **options: A
 
 
 def _entry(name: str) -> MethodEntry:
-    if name not in METHODS:
-        raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
+    if not isinstance(name, str) or name not in METHODS:
+        near = did_you_mean(name, METHODS, RELATED)
+        raise OptionError(f"method: expected one of {', '.join(METHODS)}, got {name!r}{near}")
     return METHODS[name]
 
 

@@ -67,6 +67,10 @@ class Patience:
         return now, None
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class StopRules:
     """Tolerances and limits.
@@ -89,14 +93,16 @@ class StopRules:
     def __post_init__(self) -> None:
         for name in ("gtol", "ftol", "xtol"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0.0 <= value < math.inf):
+            if not (_is_number(value) and 0.0 <= value < math.inf):
                 raise OptionError(f"{name}: expected a number >= 0, got {value!r}")
         for name in ("maxiter", "maxfev"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, np.integer)) and value >= 0):
                 raise OptionError(f"{name}: expected a whole number >= 0 or None, got {value!r}")
-        if self.time_limit is not None and not self.time_limit >= 0.0:
-            raise OptionError(f"time_limit: expected seconds >= 0 or None, got {self.time_limit!r}")
+        for name, least, what in (("time_limit", 0.0, "seconds >= 0"), ("target", -math.inf, "a number")):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value >= least):
+                raise OptionError(f"{name}: expected {what} or None, got {value!r}")
 
     def at_point(self, point: Point) -> Stop | None:
         """The tests that need no previous point."""

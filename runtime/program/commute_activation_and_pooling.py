@@ -41,4 +41,3 @@ def _commute(below: Layer, above: Layer) -> bool:
         above.info.selects == "largest" and below.activation.increasing
     )
     return not below.linear and above.linear and selected and above.output.units < below.output.units
-

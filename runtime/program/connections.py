@@ -13,7 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.room import require_free
 from ..errors import ShapeError
+
+#: Bytes that a connection takes while a table is made: its columns, and its place in either grouping.
+ROW = 48
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -133,6 +137,10 @@ def _listed(name: str, columns: Mapping[str, int | None], connections: Any) -> d
     outputs, inputs = columns[names[0]], columns[names[1]]
     if isinstance(connections, str):
         return dict(zip(names[:2], _named(name, outputs, inputs, connections), strict=True))
+    if not isinstance(connections, list | tuple | np.ndarray):
+        raise ShapeError(
+            f"relation {name}: connections {connections!r}, expected 'full', 'one-to-one' or lists"
+        )
     lists = list(connections)
     if outputs is not None and len(lists) != outputs:
         raise ShapeError(
@@ -152,6 +160,7 @@ def _named(name: str, outputs: int | None, inputs: int | None, connections: str)
     if outputs is None or inputs is None:
         raise ShapeError(f"relation {name}: {connections!r} needs the number of output and input maps")
     if connections == "full":
+        require_free(f"relation {name}: {outputs} x {inputs} connections", outputs * inputs * ROW)
         return np.repeat(np.arange(outputs), inputs), np.tile(np.arange(inputs), outputs)
     if connections != "one-to-one":
         raise ShapeError(
@@ -170,6 +179,10 @@ def _shared(name: str, column: str, outputs: Any, sharing: Any) -> Any:
             return np.arange(len(outputs))
         if sharing == "map":
             return outputs
+        raise ShapeError(
+            f"relation {name}: sharing {sharing!r}, expected 'pair', 'map' or one {column} per connection"
+        )
+    if not isinstance(sharing, list | tuple | np.ndarray):
         raise ShapeError(
             f"relation {name}: sharing {sharing!r}, expected 'pair', 'map' or one {column} per connection"
         )

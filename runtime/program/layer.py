@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..manifest.records import ActivationInfo, LayerInfo, Manifest
+from ..nearest import did_you_mean
+from ..schema.check import checked, plain
 from .connections import ConnectionTable
 from .initial import initial_values
-from .shape import Shape
+from .shape import Alike, Shape
 from .sizes import Extent, Sizes, depth, resolve
 
 
@@ -39,12 +41,24 @@ class LayerSpec:
             record["initial"] = {name: dict(rule) for name, rule in self.initial.items()}
         return record
 
+    def require_types(self, where: str) -> None:
+        """Raise ShapeError for an entry of a type that no layer takes."""
+        from ..schema.arguments import Keywords, LayerEntry
+
+        known = ("activation", "name", "connections", "sharing", "initial")
+        entries = {"layer": self.family, **{key: getattr(self, key) for key in known}}
+        found = checked(entries, LayerEntry, where, ShapeError)
+        checked(self.keywords, Keywords, f"{where} ({found.name or found.layer})", ShapeError)
+
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> LayerSpec:
         """What ``to_dict`` wrote; ShapeError where it names no layer."""
-        if "layer" not in record:
-            raise ShapeError(f"layer record {dict(record)!r} has no key 'layer'")
-        return layer(record["layer"], **{key: value for key, value in record.items() if key != "layer"})
+        entries = checked(record, dict[str, Any], "layer", ShapeError)
+        if "layer" not in entries:
+            raise ShapeError(f"layer record {entries!r} has no key 'layer'")
+        if "family" in entries:
+            raise ShapeError("layer record: unknown entry 'family', the family stands in 'layer'")
+        return layer(entries["layer"], **{key: value for key, value in entries.items() if key != "layer"})
 
 
 def layer(
@@ -71,20 +85,17 @@ def layer(
         name,
         _plain(connections),
         _plain(sharing),
-        _plain(initial or {}),
+        _plain({} if initial is None else initial),
         {key: _plain(value) for key, value in keywords.items()},
     )
 
 
 def _plain(value: Any) -> Any:
     """Lists, mappings and Python numbers only, so that the specification is JSON-able."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
+    try:
+        return plain(value)
+    except RecursionError as error:
+        raise ShapeError(f"layer: a value is {error}") from None
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,9 @@ def instantiate(manifest: Manifest, spec: LayerSpec, index: int, below: Shape) -
     among the keywords.  Raises ShapeError naming the layer: unknown layer, activation or keyword, missing
     keyword, sizes or connections that do not fit.
     """
+    if not isinstance(spec, LayerSpec):
+        raise ShapeError(f"layer {index}: expected a layer, made by layer(...), got {type(spec).__name__}")
+    spec.require_types(f"layer {index}")
     where = label(index, spec)
     try:
         variants = manifest.variants(spec.family)
@@ -250,6 +264,7 @@ def _keywords(where: str, info: LayerInfo, spec: LayerSpec) -> dict[str, Any]:
         elif key not in info.options:
             raise ShapeError(
                 f"{where}: unknown keyword {key!r}, known are {', '.join(_all_keywords(info, known))}"
+                f"{did_you_mean(key, _all_keywords(info, known))}"
             )
     return keywords
 
@@ -270,7 +285,7 @@ def _known_initial(where: str, info: LayerInfo, spec: LayerSpec) -> None:
 
 def _output(where: str, info: LayerInfo, sizes: Sizes) -> Shape:
     extent = sizes.tensors[info.output]
-    maps = extent.entries if extent.entries is not None else (extent.shape[1:],) * extent.shape[0]
+    maps = extent.entries if extent.entries is not None else Alike(extent.shape[0], extent.shape[1:])
     if not extent.units:
         raise ShapeError(f"{where}: the output is empty ({'×'.join(map(str, extent.shape))})")
     return Shape(maps)

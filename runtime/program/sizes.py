@@ -15,7 +15,7 @@ from ..errors import ManifestError, ShapeError
 from ..manifest.expressions import expression
 from ..manifest.records import LayerInfo, SizeInfo, TensorInfo
 from .connections import ConnectionTable, connection_table
-from .shape import Shape
+from .shape import LARGEST, Shape
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ class _Resolver:
     def _from_input(self, size: SizeInfo) -> Any:
         if size.axis == 0:
             return self.shape.count
-        sizes = [entry[size.axis - 1] for entry in self.shape.maps]
-        return np.array(sizes, dtype=np.int64) if size.table else sizes[0]
+        if not size.table:
+            return self.shape.maps[0][size.axis - 1]
+        return np.array([entry[size.axis - 1] for entry in self.shape.maps], dtype=np.int64)
 
     def _from_keyword(self, size: SizeInfo) -> Any:
         given = self.keywords.get(size.keyword)
@@ -183,6 +184,10 @@ class _Resolver:
     def _at_least(self, size: SizeInfo) -> None:
         least = 0 if size.minimum is None else size.minimum
         values = np.atleast_1d(self.values[size.name])
+        large = np.flatnonzero(values > LARGEST)
+        if large.size:
+            what = size.keyword or f"size {self.info.shown(size.name)}"
+            raise self._fail(f"{what} = {values[large[0]]}, expected at most {LARGEST}")
         wrong = np.flatnonzero(values < least)
         if not wrong.size:
             return

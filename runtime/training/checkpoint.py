@@ -22,7 +22,7 @@ from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as format_tensors
 
 from ..errors import CheckpointError
-from ..files import read_regular, reason, write_atomically
+from ..files import as_path, read_regular, reason, write_atomically
 
 FORMAT = "phiz checkpoint"
 VERSION = "1"
@@ -139,8 +139,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     differs), from another program, or of another version.
     """
     try:
-        data = read_regular(path)
-    except OSError as error:
+        data = read_regular(as_path(path, "checkpoint"))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: expected a readable checkpoint, got: {reason(error)}") from error
     try:
         tensors = parse_tensors(data)

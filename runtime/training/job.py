@@ -12,7 +12,8 @@ from ..data.split import Split, load_split
 from ..errors import CheckpointError, PhizError
 from ..network.architectures import architecture, default_network
 from ..network.network import Network
-from . import pictures
+from ..schema.check import checked
+from . import pictures, training_file
 from .settings import Settings
 from .train import Observer, Outcome, train
 from .trained_on import SEEDS
@@ -29,6 +30,7 @@ class TrainingJob:
     backend, dtype, device: of ``Network``; manifests: generated folders on top of the built-in one.  out: the
     folder for weights and pictures.
     seed: of the split, the initial parameters and the mini-batches.
+    overwrite: whether an interrupted run in ``out`` may be lost.
     """
 
     data: str = "digits"
@@ -45,6 +47,7 @@ class TrainingJob:
     classes: int | None = None
     manifests: Sequence[str] = ()
     out: str = "runs/latest"
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,26 @@ class Trained:
 
 def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None) -> Trained:
     """Train, and leave weights, history and pictures in ``job.out``.  Raises: PhizError."""
+    from ..schema.arguments import JobArguments
+
+    if not isinstance(job.settings, Settings):
+        raise PhizError(f"settings: expected Settings, got {type(job.settings).__name__}")
+    checked({key: value for key, value in vars(job).items() if key != "settings"}, JobArguments, "job")
     if not 0 <= job.seed < SEEDS:
         raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {job.seed}")
     folder = pictures.prepare_folder(job.out)
     file = folder / pictures.WEIGHTS
     if resume and not file.exists():
         raise CheckpointError(f"{file}: there is no run to resume")
+    if not resume and not job.overwrite:
+        _refuse_to_lose(file)
     parts = load_split(
         job.data, job.dtype, job.seed, test=job.test, validation=job.validation,
         target=job.target, task=job.task, classes=job.classes,
     )  # fmt: skip
     settings = replace(job.settings, seed=job.seed).resolved(len(parts.train))
+    settings.method(len(parts.train))  # an option that it lacks is refused before anything is said
+    settings.rules(len(parts.train))
     network, name = _network(job, parts, settings)
     about = {
         "network": name, "data": job.data, "optimizer": settings.optimizer, "backend": network.backend.name,
@@ -93,6 +105,23 @@ def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None
     )
     written = pictures.write(folder, network, outcome.history)
     return Trained(network, outcome, tuple([file] if file.exists() else []) + tuple(written))
+
+
+def _refuse_to_lose(file: Path) -> None:
+    """Raise CheckpointError where ``file`` holds a run that was interrupted: nobody asked to lose it."""
+    if not file.is_file():
+        return
+    try:
+        _, saved = training_file.load(file)
+    except CheckpointError as error:
+        log.info("%s is overwritten: %s", file, error)
+        return
+    if saved.history.stopped in ("", "interrupted"):
+        epochs = saved.history.epochs[-1].number if saved.history.epochs else 0
+        raise CheckpointError(
+            f"{file}: an interrupted run of {epochs} {saved.history.unit}s lies there: --resume goes on "
+            "with it, --overwrite loses it"
+        )
 
 
 def _network(job: TrainingJob, parts: Split, settings: Settings) -> tuple[Network, str]:

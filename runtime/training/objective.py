@@ -16,6 +16,7 @@ from ..errors import NotFiniteError, PhizError
 from ..network.network import Network
 from ..optimize.base.evaluation import StopRun
 from ..optimize.base.result import Status
+from ..schema.check import checked
 from .evaluation_set import EvaluationSet
 from .gauss_newton import whitened
 
@@ -41,6 +42,7 @@ class NetworkObjective:
     def __init__(
         self, part: EvaluationSet, alpha: float = 0.0, batch_size: int | None = None, strict: bool = False
     ) -> None:
+        alpha = checked(alpha, float, "alpha")
         if not 0.0 <= alpha < np.inf:
             raise PhizError(f"alpha: expected a penalty >= 0, got {alpha}")
         self.part, self.network = part, part.network

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PhizError
-from ..files import reason
+from ..files import as_path, reason
 from ..network.network import Network
 from . import history as histories
 from . import plots
@@ -21,13 +21,13 @@ WEIGHTS, HISTORY, LOSS, FILTERS = "weights.safetensors", "history.json", "loss.p
 
 def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder, made if need be and proved writable before hours are spent.  Raises: PhizError."""
-    path = Path(folder)
+    path = as_path(folder, "out")
     probe = path / f".writable.{os.getpid()}.tmp"
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise PhizError(f"{folder}: expected a folder that can be written, got: {reason(error)}") from error
     return path
 

@@ -66,7 +66,7 @@ def _head(figure: Figure, history: TrainingHistory) -> None:
         history.about[name] for name in ("network", "data", "optimizer") if history.about.get(name)
     )
     if heading:
-        figure.suptitle(heading, fontsize=12)
+        figure.suptitle(_literal(heading), fontsize=12)
 
 
 def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "first-layer filters") -> None:
@@ -88,6 +88,11 @@ def filters(weights: npt.ArrayLike, path: str | os.PathLike[str], title: str = "
     labels = ("input", "unit") if matrix else ("filter", "input map") if grid.shape[1] > 1 else ("", "")
     limit = float(np.abs(array).max()) or 1.0
     _draw(shown, limit, title + _count_note(len(shown), len(grid)), labels, path)
+
+
+def _literal(text: str) -> str:
+    """A text that is drawn as it is: its dollars begin no formula."""
+    return text.replace("$", r"\$")
 
 
 def _curves(
@@ -122,9 +127,13 @@ def _finish(axes: Axes, history: TrainingHistory, label: str) -> None:
     best = history.best()
     if best is not None and len(history.epochs) > 1:
         axes.axvline(
-            best.number, color="0.6", linewidth=1, linestyle=":", label=f"best: {history.unit} {best.number}"
+            best.number,
+            color="0.6",
+            linewidth=1,
+            linestyle=":",
+            label=_literal(f"best: {history.unit} {best.number}"),
         )
-    axes.set_xlabel(history.unit)
+    axes.set_xlabel(_literal(history.unit))
     axes.set_ylabel(label)
     if len(history.epochs) == 1:
         axes.set_xlim(history.epochs[0].number - 1, history.epochs[0].number + 1)
@@ -221,7 +230,7 @@ def _draw(
         ((left + size[0] + 0.12) / total[0], bottom / total[1], 0.14 / total[0], size[1] / total[1])
     )
     figure.colorbar(image, cax=bar).outline.set_visible(False)
-    figure.text(left / total[0], 1 - 0.13 / total[1], title, fontsize=10, va="top")
+    figure.text(left / total[0], 1 - 0.13 / total[1], _literal(title), fontsize=10, va="top")
     _save(figure, path)
 
 

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import CheckpointError, PhizError
+from ..nearest import did_you_mean
 from ..optimize import METHODS, make_method
 from ..optimize.methods.method import Method
 from ..optimize.methods.schedules import Constant, Cosine, InverseTime, RateSchedule, StepDecay
+from ..optimize.minimize import RELATED
 from ..optimize.stopping import StopRules
+from ..schema.check import checked
 
 SCHEDULES = ("constant", "cosine", "step", "inverse")
 DESCENT = ("gd", "sgd", "momentum")
@@ -60,8 +63,12 @@ class Settings:
 
         Raises: PhizError.
         """
+        self._require_types()
         if self.optimizer not in METHODS:
-            raise PhizError(f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}")
+            raise PhizError(
+                f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}"
+                f"{did_you_mean(self.optimizer, METHODS, RELATED)}"
+            )
         _at_least(1, "epochs", self.epochs)
         _at_least(1, "patience", self.patience)
         _at_least(0, "seed", self.seed)
@@ -79,6 +86,16 @@ class Settings:
             return replace(self, epochs=epochs)
         return replace(self._descent(samples), epochs=epochs)
 
+    def _require_types(self) -> None:
+        """Refuse values of other types than the fields have, and NaN."""
+        from ..schema.arguments import SettingsArguments
+
+        found = checked(vars(self), SettingsArguments, "settings")
+        for name in ("rate", "momentum", "alpha", "until", "time_limit"):
+            value = getattr(found, name)
+            if value is not None and math.isnan(value):
+                raise PhizError(f"{name}: expected a number, got nan")
+
     def _descent(self, samples: int) -> Settings:
         if self.line_search is not None or (self.optimizer == "gd" and self.rate is None and not self.batch):
             return self._with_a_line_search()
@@ -88,7 +105,10 @@ class Settings:
             raise PhizError(f"rate: expected a learning rate > 0, got {rate:g}")
         schedule = self.schedule or ("cosine" if batch else "constant")
         if schedule not in SCHEDULES:
-            raise PhizError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}")
+            raise PhizError(
+                f"schedule: expected one of {', '.join(SCHEDULES)}, got {schedule!r}"
+                f"{did_you_mean(schedule, SCHEDULES)}"
+            )
         return replace(self, batch=batch, rate=rate, schedule=schedule, momentum=self._momentum())
 
     def _with_a_line_search(self) -> Settings:

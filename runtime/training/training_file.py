@@ -15,6 +15,7 @@ from ..data.datasets import Dataset
 from ..data.scaling import Scaling
 from ..errors import CheckpointError
 from ..network.network import Network
+from ..schema.check import checked
 from . import checkpoint, trained_on
 from .history import Epoch, TrainingHistory
 
@@ -78,28 +79,26 @@ def load(path: str | os.PathLike[str]) -> tuple[checkpoint.Checkpoint, Saved]:
 
     Raises: CheckpointError for a damaged file or one without a run.
     """
+    from ..schema.training_record import TrainingRecord
+
     file = checkpoint.load(path)
-    training = file.training
-    try:
-        state = {
-            name.removeprefix(_STATE): array for name, array in file.arrays.items() if name.startswith(_STATE)
-        }
-        epochs = tuple(Epoch(**epoch) for epoch in training["history"]["epochs"])
-        history = TrainingHistory(**{**training["history"], "epochs": epochs})
-        settings, data, early = (dict(training[key]) for key in ("settings", "data", "early_stop"))
-        saved = Saved(
-            file.parameters,
-            {**state, **training["state"]},
-            history,
-            early,
-            settings,
-            data,
-            Scaling.from_arrays(file.arrays),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: expected a training run in the file, got none that is whole ({error})"
-        ) from None
+    found = checked(file.training, TrainingRecord, f"{path}: training", CheckpointError)
+    state = {
+        name.removeprefix(_STATE): array for name, array in file.arrays.items() if name.startswith(_STATE)
+    }
+    then = found.history
+    epochs = tuple(
+        Epoch(**{name: getattr(epoch, name) for name in epoch.__struct_fields__}) for epoch in then.epochs
+    )
+    saved = Saved(
+        file.parameters,
+        {**state, **found.state},
+        TrainingHistory(epochs, then.about, then.unit, then.stopped),
+        found.early_stop,
+        found.settings,
+        file.training["data"],
+        Scaling.from_arrays(file.arrays),
+    )
     return file, saved
 
 

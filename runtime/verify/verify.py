@@ -28,6 +28,7 @@ from ..manifest.folder import Folder
 from ..manifest.loading import builtin, builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
+from ..nearest import did_you_mean
 from .borders import activation_border, not_finite_anywhere
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 Backends = Literal["numpy", "opencl", "all"]
 BACKENDS = ("numpy", "opencl", "all")
 LINEAR = "linear"
+MOST_CASES = 1_000_000
 #: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built
 #: for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
@@ -94,8 +96,8 @@ def verify(
     (or its float64).
     """
     started = time.perf_counter()
-    if cases < 1:
-        raise PhizError(f"cases = {cases}, expected at least 1")
+    if not 1 <= cases <= MOST_CASES:
+        raise PhizError(f"cases = {cases}, expected 1 to {MOST_CASES}")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
     setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
@@ -127,7 +129,7 @@ def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
             }
             edited = tuple(name for name, digest in digests.items() if digest != data["files"][name])
             manifest = parse(data, Folder(path, digests))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, PhizError):
             edited = ()
         if not edited:
             raise
@@ -140,7 +142,8 @@ def plan(manifest: Manifest, names: Sequence[str], cases: int) -> list[Task]:
     known = {*manifest.families, *manifest.layers, *manifest.losses, *manifest.activations}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise PhizError(f"unknown layer {unknown[0]!r}, known are {', '.join(manifest.families)}")
+        near = did_you_mean(unknown[0], known)
+        raise PhizError(f"unknown layer {unknown[0]!r}, known are {', '.join(manifest.families)}{near}")
     tasks: list[Task] = []
     for name in names or (*manifest.activations, *manifest.losses, *manifest.families):
         if name in manifest.families or name in manifest.layers:

@@ -50,7 +50,7 @@ def npz(path: Path, x: np.ndarray, y: np.ndarray) -> str:
     [
         ([], "phiz: the following arguments are required: COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
-        (["train", "--epoch", "ten"], "invalid int value: 'ten'"),
+        (["train", "--epochs", "ten"], "invalid int value: 'ten'"),
         (["train", "--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["train", "--backend", "cuda"], "invalid choice: 'cuda'"),
         (["train", "--dtype", "float16"], "invalid choice: 'float16'"),
@@ -162,7 +162,7 @@ def test_targets_that_the_loss_does_not_admit(tmp_path: Path, capsys: pytest.Cap
         ('[{"layer": "dense", "maps": 5}, {"layer": "max_pooling"}]', "layer 1 (max_pooling)"),
         ('[{"layer": "softmax", "maps": 7}]', "10 classes, but the network has 7 outputs"),
         ('[{"layer": "dense", "maps": 10, "activation": "tanh"}]', "loss ce admits outputs"),
-        ("3", "expected a list of layers, got a number"),
+        ("3", "layers: expected a list, got a whole number"),
     ],
 )
 def test_networks_that_do_not_fit(

@@ -323,5 +323,5 @@ def test_a_malformed_description_of_the_data_is_one_line(
     _, saved = training_file.load(weights)
     net = evaluate(weights, data, backend="numpy").network
     training_file.save(weights, net, replace(saved, data={**saved.data, **change}))
-    with pytest.raises(PhizError, match="expected a description of the data, got none that is whole"):
+    with pytest.raises(PhizError, match=r"training: data\.|expected a description of the data, got none"):
         evaluate(weights, data, backend="numpy")

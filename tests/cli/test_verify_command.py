@@ -127,8 +127,8 @@ def test_a_layer_of_a_definition_file_on_opencl(definition: Path) -> None:
         (["dance"], "unknown layer 'dance'"),
         (["--definition", "nowhere.py"], "no such definition file"),
         (["--kernels", "nowhere"], "cannot be read"),
-        (["--cases", "0"], "cases = 0"),
-        (["--seed", "-1"], "--seed of at least 0"),
+        (["--cases", "0"], "--cases: expected at least 1"),
+        (["--seed", "-1"], "--seed: expected at least 0"),
         (["dense", "--json", "no/such/folder/report.json"], "its folder does not exist"),
     ],
 )

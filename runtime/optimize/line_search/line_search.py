@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Protocol
 
+from ...nearest import did_you_mean
 from ..base.errors import OptionError
 from .armijo import Armijo, Goldstein
 from .brent import Brent
@@ -40,9 +41,14 @@ def make_line_search(choice: str | LineSearch, **options: Any) -> LineSearch:
     ``options``: such as c1, c2 and xtol, where it has them.
     """
     if not isinstance(choice, str):
+        if not callable(choice):
+            raise OptionError(f"line_search: expected a name or a search, got {type(choice).__name__}")
         return choice
     if choice not in LINE_SEARCHES:
-        raise OptionError(f"line_search: expected one of {', '.join(LINE_SEARCHES)}, got {choice!r}")
+        raise OptionError(
+            f"line_search: expected one of {', '.join(LINE_SEARCHES)}, got {choice!r}"
+            f"{did_you_mean(choice, LINE_SEARCHES)}"
+        )
     search = LINE_SEARCHES[choice]()
     known = {f.name for f in fields(search)}
     unknown = sorted(set(options) - known)

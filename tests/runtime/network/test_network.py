@@ -326,7 +326,7 @@ def test_targets_that_the_loss_does_not_admit(make: Make) -> None:
         ([layer("dense", units=2, initial={"w": {"rule": "x"}})], {}, "unknown rule 'x'", ShapeError),
         (SPECS, {"dtype": "float16"}, "dtype 'float16', expected float32 or float64", PhizError),
         (SPECS, {"backend": "cuda"}, "unknown backend 'cuda'", PhizError),
-        (SPECS, {"micro_batch": 0}, "micro_batch = 0", PhizError),
+        (SPECS, {"micro_batch": 0}, "micro_batch: expected a whole number >= 1", PhizError),
         (SPECS, {"loss": "ce"}, "unknown loss 'ce'", PhizError),
         (SPECS, {"shape": (0,)}, "at least 1", ShapeError),
         (SPECS, {"shape": ((2, 2), (3,))}, "same rank", ShapeError),

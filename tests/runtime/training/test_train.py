@@ -380,7 +380,7 @@ def test_checkpoints_that_would_take_too_long_are_left_out(
         (Settings("sgd", batch=10**6), r"batch: expected 1 to 50 training samples"),
         (Settings("sgd", batch=-1), "batch: expected 1 to 50"),
         (Settings("sgd", rate=0.0), "rate: expected a learning rate > 0, got 0"),
-        (Settings("sgd", rate=float("nan")), "rate: expected a learning rate > 0, got nan"),
+        (Settings("sgd", rate=float("nan")), "rate: expected a number, got nan"),
         (Settings("momentum", momentum=1.0), "momentum: expected 0 <= momentum < 1"),
         (Settings("sgd", schedule="linear"), "schedule: expected one of constant, cosine, step, inverse"),
         (Settings("sgd", epochs=0), "epochs: expected at least 1, got 0"),
