@@ -108,6 +108,7 @@ class _Nest:
         self.levels = {loop.name: n + 1 for n, loop in enumerate(plan.loops)}
         self.code = Code()
         self.direct = Value("")
+        self.found: Value | None = None
         self.expression: Value | None = None
         self.defined: set[str] = set()
 
@@ -251,7 +252,7 @@ class _Nest:
         self.code = outside
         self.code.extend(body)
         if plain:
-            value = self.direct
+            value, position = self.direct, self.found
         return NestCode(self.code, value, position, self.scalars.guarded, self.expression)
 
     def _loops(
@@ -363,18 +364,14 @@ class _Nest:
         (axis,) = self.plan.reduced
         term = self.scalars(self.plan.nest.body)
         term = aligned(term, ordered(term.axes, self.scope.order))
-        if (*self.outputs, SAMPLE) != tuple(a for a in term.axes if a != axis):
-            raise PrintError(
-                f"{self.where}: a maximum whose body does not depend on every output axis cannot be printed"
-            )
-        where = term.axes.index(axis)
+        where, left = term.axes.index(axis), tuple(a for a in term.axes if a != axis)
         self.code.add(f"{position.text} = {term.within(ATOM)}.argmax(axis={where})")
         index = f"np.expand_dims({position.text}, {where})"
         self.code.add(
             f"{largest.text} = np.take_along_axis({term.text}, {index}, axis={where}).squeeze({where})"
         )
         self.code.add(f"{position.text} = {position.text}.astype({self.own.dtype})")
-        self.direct = largest
+        self.direct, self.found = Value(largest.text, left), Value(position.text, left)
 
     def _update(self, largest: Value, position: Value, term: Value) -> None:
         """The first maximiser wins; a NaN replaces a number and then stays."""
@@ -384,6 +381,8 @@ class _Nest:
         number = Value(self.scope.integer(point, rank=ATOM if axes else 0), axes)
         if axes:
             number = Value(f"{number.text}.astype({self.own.dtype})", axes)
+        elif not self.scope.plain(point):  # a NumPy integer would make a float32 array wider
+            number = Value(f"float({number.text})")
         value, better = self.own.fresh("value"), self.own.fresh("better")
         best = self.scope.reached(largest.text, self.outputs, self.samples)
         found = self.scope.reached(position.text, self.outputs, self.samples)

@@ -37,13 +37,16 @@ class Term:
 
 
 class NestBuilder:
-    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the
-    definition's, such as deltas.
+    """Solves terms of one definition and freezes them.
+
+    * ``accesses``: may hold more than the definition's, such as deltas.
+    * ``where``: what messages call the definition.
     """
 
     def __init__(self, definition: Definition, accesses: Mapping[sp.Symbol, Access]) -> None:
         self.definition = definition
         self.accesses = accesses
+        self.where = f"layer {definition.name}"
         relations = {
             f"{r.name}_{column}": (r.name, column)
             for r in definition.relations.values()
@@ -78,7 +81,7 @@ class NestBuilder:
 
     def _solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         known = {a.symbol: a.extent for a in term.outputs}
-        solver = IndexSolver(f"layer {self.definition.name}", term.unknowns, known)
+        solver = IndexSolver(self.where, term.unknowns, known, in_order=term.combine == "max")
         solver.solve_equations(term.equations)
         inside: list[tuple[sp.Expr, sp.Expr]] = []
         hoisted = set()
@@ -141,7 +144,7 @@ class NestBuilder:
         self, e: sp.Expr, lookup: Callable[[sp.Symbol], Expr | None]
     ) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A scalar body as temporaries, in order, and the expression that uses them."""
-        where = f"layer {self.definition.name}"
+        where = self.where
         replacements, inner = with_temporaries(e)
         names: set[sp.Symbol] = set()
         temporaries: list[tuple[str, Expr]] = []

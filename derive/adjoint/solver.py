@@ -129,12 +129,19 @@ def _sign(e: sp.Expr) -> int:
 
 
 class IndexSolver:
-    """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given."""
+    """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given.
+
+    ``in_order``: loops keep the order of ``unknowns``, as those of a maximum do: its first maximiser counts.
+    """
 
     def __init__(
-        self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]
+        self,
+        where: str,
+        unknowns: Sequence[Unknown],
+        known_extents: Mapping[sp.Symbol, sp.Expr],
+        in_order: bool = False,
     ) -> None:
-        self.where = where
+        self.where, self.in_order = where, in_order
         self.state = _State({u.symbol: u for u in unknowns})
         self.known_extents = known_extents
 
@@ -364,7 +371,7 @@ class IndexSolver:
 
     def _ordered_loops(self) -> list[Unknown]:
         unknowns = [self.state.unknowns[s] for s in self.state.unknowns if s not in self.state.values]
-        return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
+        return unknowns if self.in_order else sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
     def _tighten(
         self, loops: list[Unknown], inequalities: list[sp.Expr]

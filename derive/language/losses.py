@@ -90,7 +90,7 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     """
     outer = sp.diff(loss.rho, y)
     in_y = activation.derivative_of_output
-    delta = _tidy(outer.subs(y, activation.phi) * activation.derivative if in_y is None else outer * in_y)
+    delta = _tidy(_composed(outer, activation.phi) if in_y is None else outer * in_y)
     value = loss.rho
     if activation.phi.has(sigmoid) and loss.rho.has(sp.log):
         stable = expand_logarithms(loss.rho.subs(y, activation.phi))
@@ -103,6 +103,25 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     if activation.name == "linear":
         value, delta = value.subs(z, y), delta.subs(z, y)
     return LossPair(loss, activation, value, delta)
+
+
+def _composed(outer: sp.Expr, phi: sp.Expr) -> sp.Expr:
+    """``outer`` at y = phi(z) times phi'(z), branch by branch; 0 where phi' is 0, whatever ``outer`` is."""
+    if isinstance(phi, sp.Piecewise):
+        return sp.Piecewise(*((_composed(outer, branch), condition) for branch, condition in phi.args))
+    slope = sp.diff(phi, z)
+    return sp.S.Zero if slope == 0 else outer.subs(y, phi) * slope
+
+
+def admissible(loss: Loss, activation: Activation) -> bool:
+    """True where every phi(z) is an output that ``loss`` admits, and for the identity.
+
+    A layer's own Z may be in the loss's range, as a softmax is.
+    """
+    if activation.phi == z:
+        return True
+    inside = zip(activation.value_range, loss.outputs, (1, -1), strict=True)
+    return all(b is None or (a is not None and sign * a >= sign * b) for a, b, sign in inside)
 
 
 def _zero_at_origin(difference: sp.Expr) -> bool:
