@@ -140,12 +140,17 @@ class _Nest:
         tests = [c for c in self.plan.conditions if not self.scope.axes(c) and self._scalar_level(c) == level]
         if tests and level:
             self._skip_unless(tests)
+        if not tests or level:
+            self._define_arrays(level)
+        return tests
+
+    def _define_arrays(self, level: int) -> None:
+        """The arrays of ``level``; what tests say of their bounds is known by then."""
         for domain in self.plan.domains:
             wanted = domain.name in self.used or domain.name in self.scope.restricted
             if wanted and self._array_level(domain.name) == level:
                 self._define_array(domain)
         self._define_lets([x for x in self._lets_of(level, arrays=True) if x.name not in self.defined])
-        return tests
 
     def _lets_of(self, level: int, arrays: bool) -> list[Let]:
         """What later text uses and is known at ``level``: numbers, or arrays."""
@@ -260,6 +265,7 @@ class _Nest:
     ) -> None:
         if tests and not level:
             with self.code.block(f"if {self.scope.together(tests, array=False)}:"):
+                self._define_arrays(0)
                 self._loops(0, (), value, position, plain)
             return
         if level == len(self.plan.loops):

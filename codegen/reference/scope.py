@@ -196,9 +196,6 @@ class Scope:
         """
         masks, tests = [c for c in inside if self.axes(c)], [c for c in inside if not self.axes(c)]
         test = self.together(tests, array=False)
-        if not samples and not self.axes(*index, *masks):
-            value = self.read(base, index, shape, samples)
-            return Value(f"({value.text} if {test} else 0.0)") if tests else value
         guarded = frozenset(n for c in tests for n in names(c)) if tests else None
         value = self.read(base, index, shape, samples, clip=bool(masks), guarded=guarded)
         if not inside:

@@ -37,6 +37,7 @@ class DrawnLayer:
     """The text of one layer while it is drawn."""
 
     random: Random
+    small: bool = False
     lines: list[str] = field(default_factory=list)
     tensors: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
@@ -46,7 +47,7 @@ class DrawnLayer:
         """A definition file with one layer."""
         self._input()
         self._axes()
-        for number in range(self.random.choice((0, 0, 0, 1, 1, 2))):
+        for number in range(0 if self.small else self.random.choice((0, 0, 0, 1, 1, 2))):
             self._stage(f"S{number}")
         outputs = self._outputs(least=1)
         self._require(outputs)
@@ -57,7 +58,7 @@ class DrawnLayer:
 
     # ------------------------------------------------------------------------------------------- declarations
     def _input(self) -> None:
-        self.rank = self.random.choice((0, 0, 1, 1, 1, 2, 2, 3))
+        self.rank = self.random.choice((0, 1, 1) if self.small else (0, 0, 1, 1, 1, 2, 2, 3))
         self.table = self.rank > 0 and self.random.random() < 0.2
         ragged = self.table and self.random.random() < 0.4
         arguments = ", ".join(
@@ -142,7 +143,8 @@ class DrawnLayer:
     # -------------------------------------------------------------------------------------------- expressions
     def _expression(self, outputs: Sequence[IndexText], last: bool = False) -> str:
         """A reduction, a function of reductions, or a map of what is there."""
-        parts = [self._reduction(outputs) for _ in range(self.random.choice((1, 1, 1, 2)))]
+        count = 1 if self.small else self.random.choice((1, 1, 1, 2))
+        parts = [self._reduction(outputs) for _ in range(count)]
         if last:
             parts += [self._reduction(outputs, name) for name in self.final if not any(
                 self._reads(part, name) for part in parts)]  # fmt: skip
@@ -242,6 +244,6 @@ class DrawnLayer:
         return kernel or [name for name in chosen if name == "c.i"]
 
 
-def drawn_definition(random: Random, name: str = "drawn") -> str:
-    """The text of a random definition file with a layer ``name``."""
-    return DrawnLayer(random).text(name)
+def drawn_definition(random: Random, name: str = "drawn", small: bool = False) -> str:
+    """The text of a definition file with a random layer ``name``; a ``small`` one is of rank 1 at most."""
+    return DrawnLayer(random, small).text(name)

@@ -90,9 +90,12 @@ class ScalarValues:
         if isinstance(e, sp.ITE):
             return np.where(*parts)
         found = _FUNCTIONS.get(type(e)) or _COMPARE.get(type(e))
-        if found is None:
-            raise TypeError(f"no value is known for {type(e).__name__} (in {e})")
-        return found(*parts)
+        if found is not None:
+            return found(*parts)
+        for known in (sp.exp, sp.erf):
+            if (written := e.rewrite(known)) != e:
+                return self(written)
+        raise TypeError(f"no value is known for {type(e).__name__} (in {e})")
 
     def _product(self, e: sp.Expr) -> Any:
         """A product, with 0 log 0 = 0 (ledger E27)."""

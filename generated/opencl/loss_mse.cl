@@ -8,7 +8,7 @@
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
+#include "prelude.cl"  // sha256 4df54195ddf0f798922b69df050575adf86b78d617e502ef9dc3941e5c9a69ad
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) && defined(UNROLL_value_linear) \

@@ -13,7 +13,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 89bfddd7b7f9492d18c610ed562836d67f7cc09d4a7d45069d9eaf6b20ac87cc
+#include "prelude.cl"  // sha256 4df54195ddf0f798922b69df050575adf86b78d617e502ef9dc3941e5c9a69ad
 #include "activations.cl"  // sha256 033d18cedca27d5e011ab53a18104497cab07aa06cf009ab9875d2ae7fa64954
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_J) && defined(SIZE_K0) && defined(SIZE_K1) \

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..errors import ManifestError, PhizError
+from ..errors import DeviceError, ManifestError, PhizError
 from ..manifest.folder import Folder
 from ..manifest.loading import builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
+from .definition import LINEAR, DefinitionCheck, Oracle, opencl_backend
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
 from .random_configuration import random_configuration
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
 
 Backends = Literal["numpy", "opencl", "all"]
 BACKENDS = ("numpy", "opencl", "all")
-LINEAR = "linear"
 #: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built
 #: for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
 LOSS_SIZE_OPENCL = (3, 5)
+#: Layers that a quick run builds for OpenCL: a kernel takes a tenth of a second.
+QUICK_LAYERS = 2
 #: How often a configuration is drawn again whose stages are not finite.
 REDRAWN = 20
 
@@ -66,6 +68,7 @@ class Setting:
     folder: Path
     backend: Backends
     seed: int
+    oracle: Oracle | None = None
 
 
 def verify(
@@ -76,6 +79,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    oracle: Oracle | None = None,
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is
     empty.
@@ -86,6 +90,7 @@ def verify(
         named.
     ``workers``: processes.
     ``progress(done, all)``: called after every configuration.
+    ``oracle``: the folder's definitions; forward kernels are held against them, so that a wrong one is named.
 
     A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
@@ -97,19 +102,41 @@ def verify(
         raise PhizError(f"cases = {cases}, expected at least 1")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
-    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
+    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed, oracle)
     opened.cache_clear()  # the folder may have changed since the last run
     manifest, edited = opened(setting.folder)
     tasks = plan(manifest, names, cases)
     if backend != "numpy":
         for dtype in ("float64", "float32"):
-            _opencl().require(dtype)
+            opencl_backend().require(dtype)
     found = _pooled(setting, tasks, workers, progress) if workers > 1 else _in_turn(setting, tasks, progress)
     changed = [
         RowLabels(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate")
         for name in edited
     ]
     return Report((*changed, *concatenated(found)), seed, time.perf_counter() - started)
+
+
+def verify_quickly(
+    folder: str | Path | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    oracle: Oracle | None = None,
+) -> Report:
+    """Check everything in seconds: every variant once with NumPy, and a few drawn by ``seed`` with OpenCL.
+
+    Raises what ``verify`` raises; without OpenCL, NumPy's part is all.
+    """
+    manifest, _ = opened(Path(folder) if folder is not None else builtin_path())
+    report = verify((), folder, "numpy", 1, seed, workers, progress, oracle)
+    small = sorted(manifest.layers, key=lambda name: len(manifest.layers[name].kernels))
+    chosen = np.random.default_rng(seed).permutation(small[: len(small) // 2 + 1])[:QUICK_LAYERS]
+    try:
+        further = verify([str(n) for n in chosen], folder, "opencl", 1, seed, workers, progress, oracle)
+    except DeviceError:
+        return report
+    return Report((*report.rows, *further.rows), seed, report.seconds + further.seconds)
 
 
 # ------------------------------------------------------------------------------------------------- the folder
@@ -179,13 +206,6 @@ def _inside_layers(manifest: Manifest, activation: str, cases: int) -> Iterator[
 
 
 # ------------------------------------------------------------------------------------------------ the running
-@lru_cache(maxsize=1)
-def _opencl() -> OpenCLBackend:
-    from ..opencl.backend import OpenCLBackend
-
-    return OpenCLBackend()
-
-
 def perform(setting: Setting, task: Task) -> list[CheckRow]:
     """The rows of one task."""
     with np.errstate(all="ignore"):  # a NaN is judged, not warned of
@@ -196,7 +216,7 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
     manifest, _ = opened(setting.folder)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
-    opencl = _opencl() if setting.backend != "numpy" else None
+    opencl = opencl_backend() if setting.backend != "numpy" else None
     numpy = setting.backend != "opencl"
     if task.kind == "activation":
         return list(activation_rows(manifest.activation(task.name), generator)) if numpy else []
@@ -214,7 +234,16 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
             break
         configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
         check = LayerCheck(configuration, lower, generator, opencl, numpy)
-    return list(check.rows())
+    found = list(check.rows())
+    if setting.oracle is not None:
+        found += _against_definition(check, setting.oracle)
+    return found
+
+
+def _against_definition(check: LayerCheck, oracle: Oracle) -> list[CheckRow]:
+    """The forward kernels of one configuration against its definition, in float64, at the check's point."""
+    steps, about = check.placed("float64")
+    return list(DefinitionCheck(check.configuration.layer, oracle, about).rows(steps))
 
 
 def _loss_rows(
