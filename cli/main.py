@@ -28,7 +28,11 @@ COMMANDS = {
     "tune": "find the fastest tiles for this device",
     "bench": "measure kernels and networks",
 }
-_REFUSALS = (("phiz.derive.symbols.errors", "DefinitionError"), ("phiz.derive.ir", "IRError"))
+_REFUSALS = (
+    ("phiz.derive.symbols.errors", "DefinitionError"),
+    ("phiz.derive.ir", "IRError"),
+    ("phiz.codegen.reference.axes", "PrintError"),
+)
 """Errors that a user's definition file causes, in rooms that know nothing of the runtime."""
 
 

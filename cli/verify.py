@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..runtime.verify.definition import Oracle
     from ..runtime.verify.verdict import CheckRow, Report
 
-SUMMARY = "check derived kernels: finite differences, Taylor slope, NumPy against OpenCL"
+SUMMARY = "check derived kernels: the definition, finite differences, Taylor slope, NumPy against OpenCL"
 MOST_FAILURES = 40
+#: Configurations per layer of ``--full``.
+FULL = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels"
     )
     parser.add_argument(
-        "--cases", type=int, default=20, metavar="N", help="random configurations per layer (default 20)"
+        "--cases", type=int, metavar="N", help="random configurations per layer (default 1 of every variant)"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="20 configurations of every layer, all of them with OpenCL too"
+    )
+    parser.add_argument(
+        "--fuzz", type=int, metavar="N", help="try N random definitions; goes on where such a run was stopped"
+    )
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="what --fuzz has tried (default: in the cache)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="another seed draws other configurations"
@@ -51,29 +63,56 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.errors import PhizError
     from ..runtime.files import write_atomically
     from ..runtime.manifest.loading import builtin_path
-    from ..runtime.verify.verify import verify
+    from ..runtime.verify.verify import verify, verify_quickly
     from .options import at_least
     from .stale import say_stale
 
     at_least(arguments, seed=0, jobs=1, cases=1)
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise PhizError(f"--json {arguments.json}: its folder does not exist")
+    if arguments.fuzz is not None:
+        return _fuzz(arguments)
     stale = say_stale([arguments.kernels or builtin_path()], False) if arguments.definition is None else False
-    with _checked(arguments) as (folder, names), _progress() as progress:
-        report = verify(
-            names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress
-        )
+    with _checked(arguments) as (folder, names, oracle), _progress() as progress:
+        if arguments.full or arguments.cases is not None or names or arguments.backend != "all":
+            cases = arguments.cases if arguments.cases is not None else FULL if arguments.full else 1
+            report = verify(
+                names, folder, arguments.backend, cases, arguments.seed, arguments.jobs, progress, oracle
+            )
+        else:  # a text computes the same without the compiler's optimizations, and is built faster
+            os.environ.setdefault("PYOPENCL_BUILD_OPTIONS", "-cl-opt-disable")
+            report = verify_quickly(folder, arguments.seed, arguments.jobs, progress, oracle)
     _print(report)
     if arguments.json is not None:
         write_atomically(arguments.json, (json.dumps(report.to_dict(), indent=1) + "\n").encode())
     return 0 if report.passed and not stale else 1
 
 
+def _fuzz(arguments: argparse.Namespace) -> int:
+    from ..runtime.errors import PhizError
+    from .fuzz import fuzz
+
+    given = arguments.names or [
+        name for name in ("definition", "kernels", "cases", "full", "json") if getattr(arguments, name)
+    ]
+    if given:
+        raise PhizError(f"--fuzz draws its own definitions: nothing goes with it but --seed, --backend and "
+                        f"--journal, got {given[0]}")  # fmt: skip
+    if arguments.fuzz < 1:
+        raise PhizError(f"--fuzz {arguments.fuzz}, expected at least 1")
+    return fuzz(arguments.fuzz, arguments.seed, arguments.backend, arguments.journal)
+
+
 @contextlib.contextmanager
-def _checked(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[str]]]:
-    """The folder to check and the names in it; a definition file is derived into a temporary one."""
+def _checked(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[str], Oracle | None]]:
+    """The folder to check, the names in it, and its definitions.
+
+    A definition file is derived into a temporary folder; of a folder of one's own no definitions are known.
+    """
+    from ..codegen.oracle import DefinitionOracle
+
     if arguments.definition is None:
-        yield arguments.kernels, arguments.names
+        yield arguments.kernels, arguments.names, None if arguments.kernels else DefinitionOracle()
         return
     from ..codegen.folder import write
     from ..codegen.generate import generate
@@ -85,7 +124,7 @@ def _checked(arguments: argparse.Namespace) -> Iterator[tuple[Path | None, list[
     defined = [item.name for group in (own.families, own.activations, own.losses) for item in group]
     with tempfile.TemporaryDirectory(prefix="phiz_verify_") as folder:
         write(Path(folder), files)
-        yield Path(folder), arguments.names or defined
+        yield Path(folder), arguments.names or defined, DefinitionOracle((arguments.definition,))
 
 
 @contextlib.contextmanager

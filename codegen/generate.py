@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..derive.adjoint.loss_kernels import LossDerivation, derive_loss
+from ..derive.interpreter.sizes import SizeValues
 from ..derive.ir import IntExpr, Kernel, Tensor
 from ..derive.language.activations import ACTIVATIONS, Activation
 from ..derive.language.frozen_activation import freeze_activation
@@ -26,6 +27,7 @@ from .pages.equations import layer_page, loss_page
 from .pages.manifest import activation_record, ir_digest, layer_record, loss_record, manifest_text
 from .pipeline import lowered
 from .reference.printer import numpy_activations_source, numpy_source
+from .reference.trial import tried_shapes, try_activations, try_kernels
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Generator:
             "symbols": "; ".join(f"{symbol}: {meaning}" for symbol, meaning in legend(derivation.definition)),
         }
         modules, sizes = self._opencl(file, derivation.kernels, derivation.tensors, shown)
-        self.files[f"numpy/{file}.py"] = numpy_source(derivation.kernels, derivation.tensors, top)
+        text = numpy_source(derivation.kernels, derivation.tensors, top)
+        shapes, where = list(tried_shapes(derivation.definition)), f"layer {derivation.name}"
+        try_kernels(text, derivation.kernels, derivation.tensors, shapes, where)
+        self.files[f"numpy/{file}.py"] = text
         self.files[f"equations/{file}.md"] = layer_page(derivation)
         self.layers[derivation.name] = layer_record(derivation, modules, sizes)
 
@@ -77,7 +82,10 @@ class Generator:
         name = f"loss_{of_file(derived.loss.name)}"
         top = header(name, "error function with every activation (equation 6)", ir_digest(derived.kernels))
         modules, _ = self._opencl(name, derived.kernels, derived.tensors, top)
-        self.files[f"numpy/{name}.py"] = numpy_source(derived.kernels, derived.tensors, top)
+        text = numpy_source(derived.kernels, derived.tensors, top)
+        shapes = [SizeValues({"N": units}) for units in (1, 3)]
+        try_kernels(text, derived.kernels, derived.tensors, shapes, f"loss {derived.loss.name}")
+        self.files[f"numpy/{name}.py"] = text
         self.files[f"equations/{name}.md"] = loss_page(derived)
         self.losses[derived.loss.name] = loss_record(derived, modules) | builtin(derived.loss in LOSSES)
 
@@ -103,6 +111,7 @@ class Generator:
                 self.files[f"{layout.folder}/{include.name}"] = include.text
         self.files["numpy/__init__.py"] = '"""NumPy reference kernels."""\n'
         self.files["numpy/activations.py"] = numpy_activations_source(self.activations)
+        try_activations(self.files["numpy/activations.py"], [a.name for a in self.activations])
         records = {a.name: activation_record(a) | builtin(a.name in self.builtin) for a in self.activations}
         self.files["manifest.json"] = manifest_text(
             records, self.losses, self.layers, self.files, definitions

@@ -75,6 +75,7 @@ class Assembler:
     def __init__(self, definition: Definition, adjoint: Adjoint) -> None:
         self.builder = adjoint.builder
         self.printer = EquationPrinter(definition, adjoint)
+        self.sizes = definition.sizes
         self.tensors: dict[str, Tensor] = {}
         for info in definition.tensors.values():
             self._declare(info, info.name, info.kind, info.samples)
@@ -166,19 +167,26 @@ class Assembler:
             if info.ragged and first is not None:
                 extent = extent.subs(first, sp.Symbol("_"))
             shape.append(self.builder.integer(extent))
-        layout = _layout(info) if info.ragged else ""
+        layout = self._layout(info) if info.ragged else ""
         tensor = Tensor(name, kind, tuple(shape), samples, info.ragged, layout)  # type: ignore[arg-type]
         self.tensors[name] = tensor
         return tensor
+
+    def _layout(self, info: TensorInfo) -> str:
+        """The name of a ragged tensor's offset table.
+
+        It is that of the tables of sizes without the coordinate's number, where the tensor has each of them
+        once and nothing else; any other tensor has offsets of its own.
+        """
+        tables = [name for name, size in self.sizes.items() if size.table is not None]
+        extents = [sp.sympify(a.extent) for a in info.axes[1:]]
+        base = str(extents[0].func).rstrip("0123456789") if extents else ""
+        alike = sorted(name for name in tables if name.rstrip("0123456789") == base)
+        found = [str(e.func) if isinstance(e, AppliedUndef) else "" for e in extents]
+        return base if alike and found == alike else info.name
 
     def _axes(self, variables: tuple[AxisVariable, ...]) -> tuple[Axis, ...]:
         """Output axes in the IR."""
         return tuple(
             Axis(a.symbol.name, a.kind, self.builder.integer(sp.sympify(a.extent))) for a in variables
         )
-
-
-def _layout(info: TensorInfo) -> str:
-    """The name of a ragged tensor's offset table: its size tables' name without the coordinate number."""
-    functions = sorted({f.func.__name__ for a in info.axes for f in sp.sympify(a.extent).atoms(AppliedUndef)})
-    return functions[0].rstrip("0123456789")

@@ -255,7 +255,7 @@ class _Chooser:
         found = list(content.conditions if "full" in modes else content.guards)
         for loop in content.loops:
             if isinstance(loop, Loop) and self.mode(nest, loop) in ("upper", "offset"):
-                found.append(Condition(Name(loop.name), "<", loop.upper))
+                found.append(Condition(Name(loop.name), "<", self._upper(nest, loop)[1]))
         if content.combine == "sum":
             found.extend(c for f in self.factors(nest) if isinstance(f, Load) for c in f.inside)
         return tuple(dict.fromkeys(found))
@@ -289,12 +289,26 @@ class _Chooser:
             factors,
         )
 
+    def _upper(self, nest: int, loop: Loop) -> tuple[IntExpr, IntExpr]:
+        """The upper bound of a loop in two parts: what is a Python number, and what arrays restrict.
+
+        Other indices may be in range because the number is; an empty array does not keep them there.
+        """
+        if self.mode(nest, loop) != "upper":
+            return loop.extent, loop.upper
+        bounds = (
+            loop.upper.args if isinstance(loop.upper, IntOp) and loop.upper.op == "min" else (loop.upper,)
+        )
+        numbers = [b for b in bounds if not self.vectors(nest, b)]
+        arrays = [b for b in bounds if self.vectors(nest, b)]
+        return _least(numbers or [loop.extent]), _least(arrays)
+
     def _python_loop(self, nest: int, loop: Loop | TableLoop) -> PythonLoop:
         if isinstance(loop, TableLoop):
             return PythonLoop(loop.name, rows=loop)
         if self.mode(nest, loop) == "full":
             return PythonLoop(loop.name, stop=loop.extent)
-        upper = loop.extent if self.mode(nest, loop) == "upper" else loop.upper
+        upper = self._upper(nest, loop)[0] if self.mode(nest, loop) == "upper" else loop.upper
         return PythonLoop(loop.name, loop.lower, upper, loop.step)
 
     def _domain(self, nest: int, loop: Loop | TableLoop) -> Domain:
@@ -317,7 +331,8 @@ def _check_order(kernel: Kernel, nest: Nest) -> None:
 
 
 def is_argmax(nest: Nest) -> bool:
-    """True for the largest of one whole axis, numbered by that axis."""
+    """True for the largest of one whole axis that the body depends on, numbered by that axis."""
+    read = {name for part in (nest.body, *(value for _, value in nest.temporaries)) for name in names(part)}
     match nest.loops:
         case (
             Loop(
@@ -330,9 +345,17 @@ def is_argmax(nest: Nest) -> bool:
             ),
         ):
             return (
-                kind != "window" and upper == extent and nest.position == Name(name) and not nest.conditions
+                kind != "window"
+                and name in read
+                and upper == extent
+                and nest.position == Name(name)
+                and not nest.conditions
             )
     return False
+
+
+def _least(bounds: Sequence[IntExpr]) -> IntExpr:
+    return bounds[0] if len(bounds) == 1 else IntOp("min", tuple(bounds))
 
 
 def _offset(loop: Loop, offset: str) -> IntExpr:

@@ -108,6 +108,7 @@ class _Nest:
         self.levels = {loop.name: n + 1 for n, loop in enumerate(plan.loops)}
         self.code = Code()
         self.direct = Value("")
+        self.found: Value | None = None
         self.expression: Value | None = None
         self.defined: set[str] = set()
 
@@ -139,12 +140,17 @@ class _Nest:
         tests = [c for c in self.plan.conditions if not self.scope.axes(c) and self._scalar_level(c) == level]
         if tests and level:
             self._skip_unless(tests)
+        if not tests or level:
+            self._define_arrays(level)
+        return tests
+
+    def _define_arrays(self, level: int) -> None:
+        """The arrays of ``level``; what tests say of their bounds is known by then."""
         for domain in self.plan.domains:
             wanted = domain.name in self.used or domain.name in self.scope.restricted
             if wanted and self._array_level(domain.name) == level:
                 self._define_array(domain)
         self._define_lets([x for x in self._lets_of(level, arrays=True) if x.name not in self.defined])
-        return tests
 
     def _lets_of(self, level: int, arrays: bool) -> list[Let]:
         """What later text uses and is known at ``level``: numbers, or arrays."""
@@ -251,7 +257,7 @@ class _Nest:
         self.code = outside
         self.code.extend(body)
         if plain:
-            value = self.direct
+            value, position = self.direct, self.found
         return NestCode(self.code, value, position, self.scalars.guarded, self.expression)
 
     def _loops(
@@ -259,6 +265,7 @@ class _Nest:
     ) -> None:
         if tests and not level:
             with self.code.block(f"if {self.scope.together(tests, array=False)}:"):
+                self._define_arrays(0)
                 self._loops(0, (), value, position, plain)
             return
         if level == len(self.plan.loops):
@@ -363,18 +370,14 @@ class _Nest:
         (axis,) = self.plan.reduced
         term = self.scalars(self.plan.nest.body)
         term = aligned(term, ordered(term.axes, self.scope.order))
-        if (*self.outputs, SAMPLE) != tuple(a for a in term.axes if a != axis):
-            raise PrintError(
-                f"{self.where}: a maximum whose body does not depend on every output axis cannot be printed"
-            )
-        where = term.axes.index(axis)
+        where, left = term.axes.index(axis), tuple(a for a in term.axes if a != axis)
         self.code.add(f"{position.text} = {term.within(ATOM)}.argmax(axis={where})")
         index = f"np.expand_dims({position.text}, {where})"
         self.code.add(
             f"{largest.text} = np.take_along_axis({term.text}, {index}, axis={where}).squeeze({where})"
         )
         self.code.add(f"{position.text} = {position.text}.astype({self.own.dtype})")
-        self.direct = largest
+        self.direct, self.found = Value(largest.text, left), Value(position.text, left)
 
     def _update(self, largest: Value, position: Value, term: Value) -> None:
         """The first maximiser wins; a NaN replaces a number and then stays."""
@@ -384,6 +387,8 @@ class _Nest:
         number = Value(self.scope.integer(point, rank=ATOM if axes else 0), axes)
         if axes:
             number = Value(f"{number.text}.astype({self.own.dtype})", axes)
+        elif not self.scope.plain(point):  # a NumPy integer would make a float32 array wider
+            number = Value(f"float({number.text})")
         value, better = self.own.fresh("value"), self.own.fresh("better")
         best = self.scope.reached(largest.text, self.outputs, self.samples)
         found = self.scope.reached(position.text, self.outputs, self.samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ...derive.ir import (
     Column,
@@ -162,32 +163,63 @@ class Scope:
             raise PrintError(
                 f"{self.where}: {tensor.name} has {len(tensor.shape)} indices, not {len(load.index)}"
             )
-        base, index, shape = tensor.name, load.index, tensor.shape
+        base, index, shape, inside = tensor.name, load.index, tensor.shape, load.inside
         if tensor.ragged:
-            base = f"{base}[{self.integer(index[0], ())}]"
-            shape = tuple(entry(size, index[0]) for size in shape[1:])
-            index = index[1:]
-        masks = [c for c in load.inside if self.axes(c)]
-        value = self.read(base, index, shape, tensor.samples, clip=bool(masks))
-        return self._zero_extended(value, masks, [c for c in load.inside if not self.axes(c)])
-
-    def _zero_extended(self, value: Value, masks: Sequence[Condition], tests: Sequence[Condition]) -> Value:
-        if masks:
-            axes = ordered({*value.axes, *self.axes(*masks)}, self.order)
-            parts = [
-                aligned(Value(self.condition(c), self.axes(c), COMPARE), axes).within(ATOM) for c in masks
-            ]
-            value = Value(f"np.where({' & '.join(parts)}, {aligned(value, axes).text}, 0)", axes)
-        if tests:
-            value = Value(
-                f"({value.text} if {self.together(tests, array=False)} else {_zero(value)})", value.axes
+            first = _nearest(index[0], shape[0]) if self._may_leave(index[0], inside) else index[0]
+            base = f"{base}[{self.integer(first, ())}]"
+            shape = tuple(entry(size, first) for size in shape[1:])
+            inside = tuple(
+                replace(c, left=_sized(c.left, index[0], first), right=_sized(c.right, index[0], first))
+                for c in inside
             )
-        return value
+            index = index[1:]
+        return self._zero_extended(base, index, shape, tensor.samples, inside)
+
+    def _may_leave(self, first: IntExpr, inside: Sequence[Condition]) -> bool:
+        """True where one of ``inside`` is what keeps the entry ``first`` of a ragged tensor in it."""
+        if isinstance(first, Column):
+            return False
+        tests = [c for c in inside if not self.axes(c)]
+        return any(not names(first) or names(first) & names(c) for c in tests)
+
+    def _zero_extended(
+        self,
+        base: str,
+        index: Sequence[IntExpr],
+        shape: Sequence[IntExpr],
+        samples: bool,
+        inside: Sequence[Condition],
+    ) -> Value:
+        """``base[index]``, and 0 where one of ``inside`` does not hold.
+
+        What has axes keeps them wherever it is 0: it is read at the nearest entry, and chosen by a mask.
+        """
+        masks, tests = [c for c in inside if self.axes(c)], [c for c in inside if not self.axes(c)]
+        test = self.together(tests, array=False)
+        guarded = frozenset(n for c in tests for n in names(c)) if tests else None
+        value = self.read(base, index, shape, samples, clip=bool(masks), guarded=guarded)
+        if not inside:
+            return value
+        axes = ordered({*value.axes, *self.axes(*masks)}, self.order)
+        parts = [aligned(Value(self.condition(c), self.axes(c), COMPARE), axes).within(ATOM) for c in masks]
+        if tests:
+            parts.insert(0, f"({test})" if masks else test)
+        return Value(f"np.where({' & '.join(parts)}, {aligned(value, axes).text}, 0)", axes)
 
     def read(
-        self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool = False
+        self,
+        base: str,
+        index: Sequence[IntExpr],
+        shape: Sequence[IntExpr],
+        samples: bool,
+        clip: bool = False,
+        guarded: frozenset[str] | None = None,
     ) -> Value:
-        """``base[index]``, with ``clip`` limited to the range of each index."""
+        """``base[index]``.
+
+        * ``clip``: indices that are arrays are limited to their range.
+        * ``guarded``: so are numbers that are made of these names, or of none.
+        """
         axes = [self.axes(e) for e in index]
         if self._separate(axes):
             slices = [
@@ -195,22 +227,40 @@ class Scope:
                 for e, size, group in zip(index, shape, axes, strict=True)
             ]
             texts = [
-                s or self._entry(e, size, None, clip) for e, size, s in zip(index, shape, slices, strict=True)
+                s or self._entry(e, size, None, clip, guarded)
+                for e, size, s in zip(index, shape, slices, strict=True)
             ]
             return _chained(base, list(zip(texts, axes, slices, strict=True)), samples)
-        return self._gather(base, index, shape, samples, clip)
+        return self._gather(base, index, shape, samples, clip, guarded)
 
     def _gather(
-        self, base: str, index: Sequence[IntExpr], shape: Sequence[IntExpr], samples: bool, clip: bool
+        self,
+        base: str,
+        index: Sequence[IntExpr],
+        shape: Sequence[IntExpr],
+        samples: bool,
+        clip: bool,
+        guarded: frozenset[str] | None = None,
     ) -> Value:
         """``base`` at index arrays that broadcast against each other."""
         target = self.axes(*index)
-        texts = [self._entry(e, size, target, clip) for e, size in zip(index, shape, strict=True)]
+        texts = [self._entry(e, size, target, clip, guarded) for e, size in zip(index, shape, strict=True)]
         return Value(subscript(base, texts), (*target, SAMPLE) if samples else target)
 
-    def _entry(self, e: IntExpr, size: IntExpr, target: tuple[str, ...] | None, clip: bool) -> str:
+    def _entry(
+        self,
+        e: IntExpr,
+        size: IntExpr,
+        target: tuple[str, ...] | None,
+        clip: bool,
+        guarded: frozenset[str] | None = None,
+    ) -> str:
         text = self.integer(e, target)
-        return f"np.clip({text}, 0, {self.integer(_minus_one(size))})" if clip and self.axes(e) else text
+        if self.axes(e):
+            return f"np.clip({text}, 0, {self.integer(_minus_one(size))})" if clip else text
+        if guarded is None or (names(e) and not names(e) & guarded):
+            return text
+        return f"min(max({text}, 0), {self.integer(_minus_one(size))})"
 
     @staticmethod
     def _separate(axes: Sequence[tuple[str, ...]]) -> bool:
@@ -236,7 +286,7 @@ class Scope:
             if text is not None:
                 return text
         self.used = before
-        if axis in self.even and self._even(e, axis):
+        if axis in self.even and self._even(e, axis) and self._direction(e, axis):
             return f"span({self.integer(e)})"
         return None
 
@@ -285,6 +335,31 @@ class Scope:
                 exact = Condition(IntOp("mod", (a, b)), "==", Integer(0))
                 return not self.axes(b) and exact in self.conditions and self._even(a, axis)
         return False
+
+    def _direction(self, e: IntExpr, axis: str) -> int:
+        """1 where ``e`` is known to rise from point to point of ``axis``, -1 where it falls, else 0.
+
+        Evenly spaced values that stand still are no slice.
+        """
+        match e:
+            case Name(name=name):
+                return self._direction(self.lets[name], axis) if name in self.lets else int(name == axis)
+            case IntOp(op="add", args=args):
+                found = {self._direction(a, axis) for a in args if axis in self.axes(a)}
+                return found.pop() if len(found) == 1 else 0
+            case IntOp(op="mul"):
+                return self._scaled_direction(e, axis)
+            case IntOp(op="floordiv", args=(a, b)):
+                return self._direction(a, axis) if _positive(b) else 0
+        return 0
+
+    def _scaled_direction(self, e: IntOp, axis: str) -> int:
+        negative, positive = _sign(e)
+        if negative:
+            return -self._direction(positive, axis)
+        steady = [a for a in e.args if axis not in self.axes(a)]
+        (moving,) = [a for a in e.args if axis in self.axes(a)]
+        return self._direction(moving, axis) if all(map(_positive, steady)) else 0
 
     def _even_domain(self, axis: str) -> bool:
         if self.domains[axis].rows is not None:
@@ -373,8 +448,19 @@ def entry(size: IntExpr, first: IntExpr) -> IntExpr:
     return size
 
 
-def _zero(value: Value) -> str:
-    return "0" if value.axes else "0.0"
+def _sized(e: IntExpr, old: IntExpr, new: IntExpr) -> IntExpr:
+    """``e`` with the sizes of entry ``old`` read at entry ``new``."""
+    match e:
+        case Size(name=name, index=index) if index == old:
+            return Size(name, new)
+        case IntOp(op=op, args=args):
+            return IntOp(op, tuple(_sized(a, old, new) for a in args))
+    return e
+
+
+def _nearest(e: IntExpr, size: IntExpr) -> IntExpr:
+    """``e``, or the end of ``range(size)`` that is nearest to it."""
+    return IntOp("min", (IntOp("max", (e, Integer(0))), _minus_one(size)))
 
 
 def _minus_one(size: IntExpr) -> IntExpr:

@@ -12,7 +12,7 @@ from ..language.activations import Activation
 from ..language.activations import y as y_symbol
 from ..language.activations import z as z_symbol
 from ..language.declarations import Access, TensorInfo
-from ..language.losses import Loss, LossPair, derive_pair
+from ..language.losses import Loss, LossPair, admissible, derive_pair
 from ..language.losses import t as t_symbol
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable, SizeInfo
@@ -50,7 +50,7 @@ def loss_definition(name: str) -> Definition:
 
 
 def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation:
-    """Derive the pair of ``loss`` with every activation and build its kernels."""
+    """Derive the pair of ``loss`` with every activation whose outputs it admits, and build its kernels."""
     definition = loss_definition(f"loss_{loss.name}")
     builder = NestBuilder(definition, definition.accesses)
     tensors = {
@@ -64,7 +64,8 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
     axis = Axis("n", "unit", Size("N"))
     pairs: dict[str, LossPair] = {}
     kernels: list[Kernel] = []
-    for activation in activations:
+    for activation in (a for a in activations if admissible(loss, a)):
+        builder.where = f"loss {loss.name} with {activation.name}"
         pair, function = derive_pair(loss, activation), of_function(activation.name)
         pairs[activation.name] = pair
         total = sp.Symbol("r", real=True)

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from ..ir import Accumulator, Condition, Expr, IntExpr, Let, Load, Loop, Nest, TableLoop
+from ..ir import (
+    Accumulator,
+    Column,
+    Condition,
+    Expr,
+    IntExpr,
+    Let,
+    Load,
+    Loop,
+    Name,
+    Nest,
+    Size,
+    TableLoop,
+    integers,
+)
 from ..language.declarations import Access
 from ..language.stages import Definition
 from ..symbols.accurate import accurate
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer, temporary_lookup, with_temporaries
 from ..symbols.indices import AxisVariable, RowVariable
-from .solver import IndexSolver, Solution, SolvedLoop, Unknown
+from .solver import IndexSolver, Relational, Solution, SolvedLoop, Unknown
+
+
+def _reads_a_computed_entry(condition: Condition, solved: Collection[str]) -> bool:
+    """True for the size of an entry that is neither an index variable nor a column of a relation."""
+    entries = [
+        node.index for node in integers(condition) if isinstance(node, Size) and node.index is not None
+    ]
+    return any(
+        not isinstance(entry, Name | Column) or (isinstance(entry, Name) and entry.name in solved)
+        for entry in entries
+    )
 
 
 @dataclass(frozen=True)
@@ -38,13 +63,16 @@ class Term:
 
 
 class NestBuilder:
-    """Solves terms of one definition and freezes them; ``accesses`` may hold more than the
-    definition's, such as deltas.
+    """Solves terms of one definition and freezes them.
+
+    * ``accesses``: may hold more than the definition's, such as deltas.
+    * ``where``: what messages call the definition.
     """
 
     def __init__(self, definition: Definition, accesses: Mapping[sp.Symbol, Access]) -> None:
         self.definition = definition
         self.accesses = accesses
+        self.where = f"layer {definition.name}"
         relations = {
             f"{r.name}_{column}": (r.name, column)
             for r in definition.relations.values()
@@ -79,7 +107,7 @@ class NestBuilder:
 
     def _solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         known = {a.symbol: a.extent for a in term.outputs}
-        solver = IndexSolver(f"layer {self.definition.name}", term.unknowns, known)
+        solver = IndexSolver(self.where, term.unknowns, known, in_order=term.combine == "max")
         solver.solve_equations(term.equations)
         inside: list[tuple[sp.Expr, sp.Expr]] = []
         hoisted = set()
@@ -123,13 +151,22 @@ class NestBuilder:
         return Nest(
             loops=tuple(self._loop(loop) for loop in solution.loops),
             lets=tuple(Let(s.name, self.integer(v)) for s, v in solution.quotients),
-            conditions=tuple(self.integer.condition(c.left, c.op, c.right) for c in solution.conditions),
-            guards=tuple(self.integer.condition(c.left, c.op, c.right) for c in solution.guards),
+            conditions=self._frozen_conditions(solution, solution.conditions),
+            guards=self._frozen_conditions(solution, solution.guards),
             body=frozen,
             combine="max" if term.combine == "max" else "sum",
             position=position,
             temporaries=temporaries,
         )
+
+    def _frozen_conditions(self, solution: Solution, found: Sequence[Relational]) -> tuple[Condition, ...]:
+        """Conditions in the order of their tests.
+
+        Those that read a size of some entry follow those that say that there is such an entry.
+        """
+        conditions = [self.integer.condition(c.left, c.op, c.right) for c in found]
+        solved = {symbol.name for symbol, _ in solution.quotients}
+        return tuple(sorted(conditions, key=lambda c: _reads_a_computed_entry(c, solved)))
 
     def scalar(
         self, e: sp.Expr, accumulators: Mapping[sp.Symbol, int]
@@ -142,7 +179,7 @@ class NestBuilder:
         self, e: sp.Expr, lookup: Callable[[sp.Symbol], Expr | None]
     ) -> tuple[tuple[tuple[str, Expr], ...], Expr]:
         """A scalar body as temporaries, in order, and the expression that uses them."""
-        where = f"layer {self.definition.name}"
+        where = self.where
         replacements, inner = with_temporaries(accurate(e))
         names: set[sp.Symbol] = set()
         temporaries: list[tuple[str, Expr]] = []

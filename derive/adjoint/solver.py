@@ -129,12 +129,19 @@ def _sign(e: sp.Expr) -> int:
 
 
 class IndexSolver:
-    """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given."""
+    """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given.
+
+    ``in_order``: loops keep the order of ``unknowns``, as those of a maximum do: its first maximiser counts.
+    """
 
     def __init__(
-        self, where: str, unknowns: Sequence[Unknown], known_extents: Mapping[sp.Symbol, sp.Expr]
+        self,
+        where: str,
+        unknowns: Sequence[Unknown],
+        known_extents: Mapping[sp.Symbol, sp.Expr],
+        in_order: bool = False,
     ) -> None:
-        self.where = where
+        self.where, self.in_order = where, in_order
         self.state = _State({u.symbol: u for u in unknowns})
         self.known_extents = known_extents
 
@@ -190,7 +197,8 @@ class IndexSolver:
             unknown = self.state.unknowns.get(atom)
             if unknown is None or unknown.kind == "row":
                 continue
-            if atom in self._reached(sp.expand(equation - coefficient * atom)):
+            reached = self._reached(sp.expand(equation - coefficient * atom))
+            if atom in reached or self._ranges_over(reached, atom):
                 continue  # its value would depend on itself
             unit = coefficient in (1, -1)
             if not unit and _sign(coefficient) == 0:
@@ -199,6 +207,11 @@ class IndexSolver:
             rank = (0 if unit else 1, appearances, _SOLVE_FIRST[unknown.kind], str(atom))
             found.append((rank, atom, coefficient, equation))
         return found
+
+    def _ranges_over(self, symbols: set[sp.Symbol], atom: sp.Symbol) -> bool:
+        """True where the extent of one of ``symbols`` depends on ``atom``, as those of ragged maps do."""
+        extents = (self.state.unknowns[s].extent for s in symbols & set(self.state.unknowns))
+        return any(extent is not None and atom in extent.free_symbols for extent in extents)
 
     def _eliminate(self, symbol: sp.Symbol, coefficient: sp.Expr, equation: sp.Expr) -> None:
         rest = sp.expand(equation - coefficient * symbol)
@@ -364,7 +377,7 @@ class IndexSolver:
 
     def _ordered_loops(self) -> list[Unknown]:
         unknowns = [self.state.unknowns[s] for s in self.state.unknowns if s not in self.state.values]
-        return sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
+        return unknowns if self.in_order else sorted(unknowns, key=lambda u: _LOOP_ORDER[u.kind])
 
     def _tighten(
         self, loops: list[Unknown], inequalities: list[sp.Expr]
@@ -376,7 +389,7 @@ class IndexSolver:
         for e in inequalities:
             inner, coefficient, rest = self._innermost(self._written_out(self._numerators(e)), order)
             sign = _sign(coefficient)
-            if inner is None or sign == 0:
+            if inner is None or sign == 0 or self._reads_a_computed_entry(e):
                 guards.append(Relational(e, ">=", sp.S.Zero))
             elif sign > 0:
                 bounds[inner].lower.append(CeilDiv(sp.expand(-rest), coefficient))
@@ -384,6 +397,12 @@ class IndexSolver:
                 bounds[inner].upper.append(sp.expand(FloorDiv(rest, sp.expand(-coefficient)) + 1))
         strides = self._strides(order, guards)
         return [self._bounded(u, bounds[u.symbol], strides.get(u.symbol)) for u in loops], guards
+
+    def _reads_a_computed_entry(self, e: sp.Expr) -> bool:
+        """True for the size of an entry that may not be there: nothing but a test can come before it."""
+        solved = {q.symbol for q in self.state.quotients}
+        entries = [f.args[0] for f in e.atoms(AppliedUndef)]
+        return any(entry in solved or not (entry.is_Symbol or entry.is_Function) for entry in entries)
 
     def _innermost(
         self, e: sp.Expr, order: Mapping[sp.Symbol, int]

@@ -16,7 +16,19 @@ import mpmath
 import sympy as sp
 
 from ..symbols.errors import DefinitionError
-from ..symbols.functions import erf, exp, maximum, piecewise, sigmoid, softplus, sqrt, tanh, without_kinks
+from ..symbols.functions import (
+    erf,
+    exp,
+    flattened,
+    maximum,
+    piecewise,
+    sigmoid,
+    softplus,
+    sqrt,
+    tanh,
+    without_kinks,
+)
+from .ranges import Range, value_range
 
 z = sp.Symbol("z", real=True)
 y = sp.Symbol("y", real=True)
@@ -68,13 +80,9 @@ class Activation:
         return together and all(_never_negative(sp.diff(part, z)) for part in (upper, lower))
 
     @cached_property
-    def value_range(self) -> tuple[float | None, float | None]:
+    def value_range(self) -> Range:
         """Infimum and supremum of phi over the reals; None where unbounded."""
-        phi = _in_digits(self.phi)
-        near = [float(phi(n / 8)) for n in range(-80, 81)]
-        far = [float(phi(side * 1e6)) for side in (-1, 1)]
-        low, high = min(*near, *far), max(*near, *far)
-        return (None if low <= -1e3 else low), (None if high >= 1e3 else high)
+        return value_range(self.name, self.phi, z)
 
 
 def _condition(activation: Activation) -> float:
@@ -131,7 +139,7 @@ def _never_negative(e: sp.Expr) -> bool:
     if e.is_nonnegative or sp.together(e).is_nonnegative:
         return True
     q = sp.Symbol("q", positive=True)
-    unit = _unit_rate(e)
+    unit = None if e.has(sp.Piecewise) else _unit_rate(e)
     if unit is None:
         return False
     found = sp.cancel(_in_powers(e, unit, q))
@@ -152,6 +160,8 @@ def _inverse_derivative(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
     """
     if not derivative.has(z):
         return derivative
+    if phi.has(sp.Piecewise):
+        return None
     if not phi.has(z):
         return None
     q = sp.Symbol("q", positive=True)
@@ -229,7 +239,7 @@ def _in_terms_of_output(phi: sp.Expr, derivative: sp.Expr) -> sp.Expr | None:
 
 def activation(function: Callable[[sp.Symbol], sp.Expr]) -> Activation:
     """Make ``def name(z): return phi`` an activation."""
-    phi = without_kinks(sp.sympify(function(z)))
+    phi = flattened(without_kinks(sp.sympify(function(z))))
     unknown = phi.free_symbols - {z}
     if unknown:
         raise DefinitionError(

@@ -10,7 +10,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from ..symbols.errors import DefinitionError
-from ..symbols.indices import SizeInfo, Vector
+from ..symbols.indices import SizeInfo, Vector, size_expression
 from .declarations import Declarations
 
 
@@ -69,7 +69,7 @@ class Connections:
 
         A map without connections has the size that the user gives as ``size=``.
         """
-        sizes = tuple(sizes)
+        sizes = tuple(size_expression(e) for e in sizes)
         if not any(value.atoms(AppliedUndef) for value in sizes):
             return Vector(sizes)
         entries = []

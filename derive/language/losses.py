@@ -107,6 +107,17 @@ def derive_pair(loss: Loss, activation: Activation) -> LossPair:
     return LossPair(loss, activation, value, delta)
 
 
+def admissible(loss: Loss, activation: Activation) -> bool:
+    """True where every phi(z) is an output that ``loss`` admits, and for the identity.
+
+    A layer's own Z may be in the loss's range, as a softmax is.
+    """
+    if activation.phi == z:
+        return True
+    inside = zip(activation.value_range, loss.outputs, (1, -1), strict=True)
+    return all(b is None or (a is not None and sign * a >= sign * b) for a, b, sign in inside)
+
+
 def _zero_at_origin(difference: sp.Expr) -> bool:
     """True where ``difference`` is 0 at z = 0 for every t; functions with equal derivatives are then
     equal.
@@ -131,14 +142,16 @@ def _at_ends(delta: sp.Expr, loss: Loss) -> sp.Expr:
 
 def _in_z(outer: sp.Expr, activation: Activation) -> sp.Expr:
     """``outer`` at y = phi(z) times phi'(z), term by term, so that each cancels what it divides by."""
-    composed = sp.piecewise_fold(outer.subs(y, activation.phi) * activation.derivative)
-    if isinstance(composed, sp.Piecewise):
-        parts = ((value, condition) for value, condition in activation.phi.args)
+    if isinstance(activation.phi, sp.Piecewise):
+        parts = activation.phi.args
         return sp.Piecewise(*((_product(outer, value), condition) for value, condition in parts))
     return _product(outer, activation.phi)
 
 
 def _product(outer: sp.Expr, phi: sp.Expr) -> sp.Expr:
+    """``outer`` at y = phi times phi'; 0 where phi' is 0, whatever ``outer`` is."""
+    if sp.diff(phi, z) == 0:
+        return sp.S.Zero
     slope = accurate(sp.diff(phi, z)).replace(sigmoid_slope, lambda a: sigmoid(a) * sigmoid(-a))
     quotients = [term for term in sp.Add.make_args(outer) if sp.denom(term).has(y)]
     whole = outer - sp.Add(*quotients)

@@ -197,6 +197,8 @@ class _Normaliser:
         """The reduction with inner reductions replaced by stages."""
         self._check_variables(base, reduction, axes)
         reduction = self.merged(base, reduction)
+        if reduction.combine == "max":
+            reduction = self._rows_first(base, reduction)
         expression = without_kinks(reduction.body)
         inner_axes = axes + tuple(
             v
@@ -214,6 +216,17 @@ class _Normaliser:
         ]:
             self._check_condition(base, condition, f"{condition} {sign} 0", scope)
         return replace(reduction, body=expression)
+
+    def _rows_first(self, base: str, reduction: Reduction) -> Reduction:
+        """A maximum with the rows of its relation outermost, because they have no number to count them by."""
+        rows = [s for s in reduction.variables if isinstance(self.declared.variables[s], RowVariable)]
+        if len(rows) > 1:
+            raise self.refuse(
+                f"a maximum in {base} runs over the rows of {len(rows)} relations; it may run over those of "
+                "one, and another stage over the others"
+            )
+        others = tuple(s for s in reduction.variables if s not in rows)
+        return replace(reduction, variables=(*rows, *others))
 
     def _check_variables(self, base: str, reduction: Reduction, axes: tuple[AxisVariable, ...]) -> None:
         """The variables of a reduction are declared, and none is an index of its stage."""

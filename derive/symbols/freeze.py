@@ -160,7 +160,9 @@ def is_scalar_part(part: sp.Basic) -> bool:
             or part in (sp.pi, sp.E, sp.true, sp.false)
             or bool(part.is_Number and part.is_finite)
         )
-    known = (sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, SymPyRelational)
+    known = (
+        sp.Add, sp.Mul, sp.Pow, sp.Piecewise, ExprCondPair, sp.And, sp.Or, sp.Not, sp.ITE, SymPyRelational,
+    )  # fmt: skip
     size = isinstance(part, AppliedUndef) and part.is_integer
     return (
         size or isinstance(part, known) or type(part) in _SCALAR_FUNCTIONS or type(part) in _INTEGER_FUNCTIONS
@@ -263,6 +265,13 @@ class ScalarFreezer:
         return self._select(condition, self(value), self._piecewise(rest))
 
     def _select(self, condition: sp.Basic, yes: Expr, no: Expr) -> Expr:
+        if condition in (sp.true, sp.false):
+            return yes if condition == True else no  # noqa: E712 - SymPy's true
+        if isinstance(condition, sp.ITE):
+            test, first, second = condition.args
+            return self._select(test, self._select(first, yes, no), self._select(second, yes, no))
+        if isinstance(condition, sp.Not):
+            return self._select(condition.args[0], no, yes)
         if isinstance(condition, sp.And):
             for part in sorted(condition.args, key=sp.default_sort_key):
                 yes = self._select(part, yes, no)

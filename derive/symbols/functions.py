@@ -10,6 +10,7 @@ from __future__ import annotations
 import sympy as sp
 from sympy import cos, erf, exp, log, sin, sqrt, tanh
 from sympy.codegen.cfunctions import expm1, log1p
+from sympy.core.relational import Relational
 
 __all__ = [
     "cos",
@@ -162,7 +163,10 @@ def minimum(a: object, b: object) -> sp.Expr:
 
 
 def without_kinks(expression: sp.Expr) -> sp.Expr:
-    """Replace SymPy's ``Max``, ``Min`` and ``Abs`` by piecewise forms; at a tie a constant wins (slope 0)."""
+    """Replace SymPy's ``Max``, ``Min``, ``Abs`` and odd roots by piecewise forms.
+
+    At a tie a constant wins (slope 0).  A root of odd degree is the real one, with the subgradient 0 at 0.
+    """
 
     def fold(choose: object, args: tuple[sp.Expr, ...]) -> sp.Expr:
         ordered = sorted(args, key=lambda a: (a.is_number, sp.default_sort_key(a)))
@@ -173,4 +177,60 @@ def without_kinks(expression: sp.Expr) -> sp.Expr:
 
     expression = expression.replace(sp.Max, lambda *args: fold(maximum, args))
     expression = expression.replace(sp.Min, lambda *args: fold(minimum, args))
-    return expression.replace(sp.Abs, lambda a: sp.Piecewise((a, a > 0), (-a, a < 0), (0, True)))
+    expression = expression.replace(sp.Abs, lambda a: sp.Piecewise((a, a > 0), (-a, a < 0), (0, True)))
+    return expression.replace(_is_odd_root, lambda e: _real_power(e.base, e.exp))
+
+
+def _is_odd_root(e: sp.Expr) -> bool:
+    """True for a positive power with an odd denominator of what may be negative."""
+    return bool(
+        isinstance(e, sp.Pow)
+        and e.exp.is_Rational
+        and e.exp > 0
+        and e.exp.q > 1
+        and e.exp.q % 2
+        and e.base.free_symbols
+        and not e.base.is_nonnegative
+    )
+
+
+def _real_power(base: sp.Expr, exponent: sp.Rational) -> sp.Expr:
+    """``base**exponent`` for an odd denominator, over all reals."""
+    sign = -1 if exponent.p % 2 else 1
+    below = sp.Pow(-base, exponent, evaluate=False)
+    return sp.Piecewise(
+        (sp.Pow(base, exponent, evaluate=False), base > 0), (sign * below, base < 0), (0, True)
+    )
+
+
+#: More branches than these are left nested.
+MOST_BRANCHES = 12
+
+
+def flattened(expression: sp.Expr) -> sp.Expr:
+    """``expression`` as one piecewise expression without others in it, where it has any."""
+    if not expression.has(sp.Piecewise):
+        return expression
+    folded = sp.piecewise_fold(expression)
+    if not isinstance(folded, sp.Piecewise) or len(folded.args) > MOST_BRANCHES:
+        return expression
+    branches: list[tuple[sp.Expr, sp.Basic]] = []
+    for value, condition in folded.args:
+        earlier = {c: sp.false for _, c in branches if isinstance(c, Relational)}
+        branches.append((value, _simpler(condition.xreplace(earlier))))
+    return sp.Piecewise(*branches)
+
+
+def _simpler(condition: sp.Basic) -> sp.Basic:
+    """A condition in which what holds for certain beside it is left out."""
+    if isinstance(condition, sp.And | sp.Or):
+        certain = sp.true if isinstance(condition, sp.And) else sp.false
+        parts = list(condition.args)
+        for part in [p for p in parts if isinstance(p, Relational)]:
+            known = {part: certain, part.negated: sp.Not(certain)}
+            parts = [p if p == part else p.xreplace(known) for p in parts]
+        return condition.func(*map(_simpler, parts))
+    if isinstance(condition, sp.ITE):
+        test, first, second = condition.args
+        return sp.Or(_simpler(sp.And(test, first)), _simpler(sp.And(sp.Not(test), second)))
+    return condition

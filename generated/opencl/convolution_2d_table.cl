@@ -19,7 +19,7 @@
 // [part, unit], and add_parts adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 78b4dbe4521cf5dae2287f2f3b57b063a73a90610498700dfb8edca390cf6b9b
+#include "prelude.cl"  // sha256 d45cebee26b29c970b6dcbe5498930bccaa1bb3a377a7c0f0d8f8c0b8abba8a9
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(BLOCKED) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_I) && defined(SIZE_J) && defined(SIZE_Q) && defined(SIZE_d0) && defined(SIZE_d1) \

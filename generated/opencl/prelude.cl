@@ -39,6 +39,11 @@ static integer imax(integer a, integer b) { return a > b ? a : b; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
+#if V == 1
+#define FIRST(v) (v)
+#else
+#define FIRST(v) ((v).s0)
+#endif
 // Units from one block of samples to the next.
 static integer padded_units(integer units) { return units | 1; }
 // Adds up, for each of so many points, what the items of a group of 2^steps have put there.

@@ -12,7 +12,7 @@
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 78b4dbe4521cf5dae2287f2f3b57b063a73a90610498700dfb8edca390cf6b9b
+#include "prelude.cl"  // sha256 d45cebee26b29c970b6dcbe5498930bccaa1bb3a377a7c0f0d8f8c0b8abba8a9
 #include "activations.cl"
 #if !(defined(REAL) && defined(V) && defined(PHI) && defined(DPHI) && defined(STORE_Z) \
     && defined(SIZE_H0) && defined(SIZE_H1) && defined(SIZE_H2) && defined(SIZE_J) && defined(SIZE_K0) \

@@ -7,7 +7,7 @@
 // point, alike in all lanes.  `vectors` is the number of samples; VECTORS_PER_BLOCK is not used.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
-#include "prelude.cl"  // sha256 b6dfe6bca5f01c09958bcd0358facc50c5f10836a543c15a246c46aa24a7c061
+#include "prelude.cl"  // sha256 cc6395934a88caf6082a22f0f268f56ef4a92472b538c87f46bac3de0ce15211
 #if !(defined(REAL) && defined(V) \
     && defined(SIZE_N) \
     && defined(TILE_value_linear_t) \

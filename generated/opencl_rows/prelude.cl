@@ -39,7 +39,6 @@ static integer imax(integer a, integer b) { return a > b ? a : b; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
-
 #if V == 1
 #define FIRST(v) (v)
 #else

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..errors import PhizError, ShapeError
 from ..manifest.records import LossInfo, Manifest
 from ..program.layer import Layer, LayerSpec, instantiate
-from ..program.program import Program
 from ..program.shape import Shape
 from .batch import interval
 
@@ -27,10 +26,8 @@ def connect(manifest: Manifest, specs: Sequence[LayerSpec], shape: Shape) -> tup
     return tuple(layers)
 
 
-def check_loss_range(last: Layer, loss: LossInfo, program: Program) -> None:
+def check_loss_range(last: Layer, loss: LossInfo) -> None:
     """PhizError where the last layer can give what the loss does not admit (ce wants positive outputs)."""
-    if program.head is not None:
-        return
     found = last.info.range if last.linear else last.activation.range
     for inside, bound, sign in zip(found, loss.outputs, (1, -1), strict=True):
         if bound is not None and (inside is None or sign * inside < sign * bound):

@@ -79,8 +79,11 @@ class Network:
         self.layers = connect(self.manifest, layers, self.input_shape)
         self.output_shape = self.layers[-1].output
         self.loss = self.manifest.loss(loss)
+        if not self.layers[-1].linear:  # of others, the program knows whether the loss is fused with them
+            check_loss_range(self.layers[-1], self.loss)
         self.program = Program(self.layers, self.loss)
-        check_loss_range(self.layers[-1], self.loss, self.program)
+        if self.program.head is None:
+            check_loss_range(self.layers[-1], self.loss)
         require_memory(self.program, dtype)
         for each in self.layers:
             check_maxima(each)

@@ -85,6 +85,13 @@ class LayerCheck:
             self.fixture, dtype, self.configuration.samples, self.opencl, backend == SAMPLE_OUTER
         )
 
+    def placed(self, dtype: str) -> tuple[LayerRun, RowLabels]:
+        """The point in a run of the first backend that is checked, before any kernel has run."""
+        backend = "numpy" if self.numpy else "opencl"
+        steps = LayerRun(self._run(backend, dtype), self.info)
+        steps.place(self.point)
+        return steps, self._row_labels(backend, dtype)
+
     # ---------------------------------------------------------------------------------------------- the point
     @cached_property
     def point(self) -> LayerPoint:

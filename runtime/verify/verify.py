@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..errors import ManifestError, PhizError
+from ..errors import DeviceError, ManifestError, PhizError
 from ..manifest.folder import Folder
 from ..manifest.loading import builtin, builtin_path, load_folder
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
 from ..nearest import did_you_mean
 from .borders import activation_border, not_finite_anywhere
+from .definition import LINEAR, DefinitionCheck, Oracle, opencl_backend
 from .layer import LayerCheck
 from .loss import HeadCheck, PairCheck, activation_rows
 from .random_configuration import random_configuration
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
 
 Backends = Literal["numpy", "opencl", "all"]
 BACKENDS = ("numpy", "opencl", "all")
-LINEAR = "linear"
 MOST_CASES = 1_000_000
 #: (units, samples) of the losses' checks, and the one of them that OpenCL runs too: all its kernels are built
 #: for it.
 LOSS_SIZES = ((1, 1), (2, 4), (3, 5), (7, 9))
 LOSS_SIZE_OPENCL = (3, 5)
+#: Layers that a quick run builds for OpenCL: a kernel takes a tenth of a second.
+QUICK_LAYERS = 2
 #: How often a configuration is drawn again whose stages are not finite.
 REDRAWN = 20
 
@@ -69,6 +71,7 @@ class Setting:
     folder: Path
     backend: Backends
     seed: int
+    oracle: Oracle | None = None
 
 
 def verify(
@@ -79,6 +82,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    oracle: Oracle | None = None,
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is
     empty.
@@ -89,6 +93,7 @@ def verify(
         named.
     ``workers``: processes.
     ``progress(done, all)``: called after every configuration.
+    ``oracle``: the folder's definitions; forward kernels are held against them, so that a wrong one is named.
 
     A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
@@ -100,19 +105,41 @@ def verify(
         raise PhizError(f"cases = {cases}, expected 1 to {MOST_CASES}")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
-    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
+    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed, oracle)
     opened.cache_clear()  # the folder may have changed since the last run
     manifest, edited = opened(setting.folder)
     tasks = plan(manifest, names, cases)
     if backend != "numpy":
         for dtype in ("float64", "float32"):
-            _opencl().require(dtype)
+            opencl_backend().require(dtype)
     found = _pooled(setting, tasks, workers, progress) if workers > 1 else _in_turn(setting, tasks, progress)
     changed = [
         RowLabels(name, "", "", "").error("", "", "was edited after it was generated; run: phiz generate")
         for name in edited
     ]
     return Report((*changed, *concatenated(found)), seed, time.perf_counter() - started)
+
+
+def verify_quickly(
+    folder: str | Path | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    oracle: Oracle | None = None,
+) -> Report:
+    """Check everything in seconds: every variant once with NumPy, and a few drawn by ``seed`` with OpenCL.
+
+    Raises what ``verify`` raises; without OpenCL, NumPy's part is all.
+    """
+    manifest, _ = opened(Path(folder) if folder is not None else builtin_path())
+    report = verify((), folder, "numpy", 1, seed, workers, progress, oracle)
+    small = sorted(manifest.layers, key=lambda name: len(manifest.layers[name].kernels))
+    chosen = np.random.default_rng(seed).permutation(small[: len(small) // 2 + 1])[:QUICK_LAYERS]
+    try:
+        further = verify([str(n) for n in chosen], folder, "opencl", 1, seed, workers, progress, oracle)
+    except DeviceError:
+        return report
+    return Report((*report.rows, *further.rows), seed, report.seconds + further.seconds)
 
 
 # ------------------------------------------------------------------------------------------------- the folder
@@ -184,13 +211,6 @@ def _inside_layers(manifest: Manifest, activation: str, cases: int) -> Iterator[
 
 
 # ------------------------------------------------------------------------------------------------ the running
-@lru_cache(maxsize=1)
-def _opencl() -> OpenCLBackend:
-    from ..opencl.backend import OpenCLBackend
-
-    return OpenCLBackend()
-
-
 def perform(setting: Setting, task: Task) -> list[CheckRow]:
     """The rows of one task."""
     with np.errstate(all="ignore"):  # a NaN is judged, not warned of
@@ -201,7 +221,7 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
     manifest, _ = opened(setting.folder)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
-    opencl = _opencl() if setting.backend != "numpy" else None
+    opencl = opencl_backend() if setting.backend != "numpy" else None
     numpy = setting.backend != "opencl"
     if task.kind == "activation":
         activation = manifest.activation(task.name)
@@ -224,7 +244,16 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
         empty = [not_finite_anywhere(configuration.layer, str(configuration))]
         configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
         check = LayerCheck(configuration, lower, generator, opencl, numpy)
-    return [*empty, *check.rows()]
+    found = [*empty, *check.rows()]
+    if setting.oracle is not None:
+        found += _against_definition(check, setting.oracle)
+    return found
+
+
+def _against_definition(check: LayerCheck, oracle: Oracle) -> list[CheckRow]:
+    """The forward kernels of one configuration against its definition, in float64, at the check's point."""
+    steps, about = check.placed("float64")
+    return list(DefinitionCheck(check.configuration.layer, oracle, about).rows(steps))
 
 
 def _loss_rows(

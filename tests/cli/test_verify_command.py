@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from phiz.cli.main import main
-from phiz.runtime.manifest.loading import builtin_path
+from phiz.codegen.folder import write
+from phiz.codegen.generate import generate
+from phiz.runtime.manifest.loading import builtin_path, load_folder
+from phiz.runtime.verify.verify import verify
 
 DEFINITION = '''
 from phiz.derive.language.activations import activation
@@ -121,9 +124,57 @@ def test_a_layer_of_a_definition_file_on_opencl(definition: Path) -> None:
     )
 
 
+def test_a_wrong_forward_kernel_is_named_not_its_gradients(
+    capsys: pytest.CaptureFixture[str], definition: Path, tmp_path: Path
+) -> None:
+    """The definition knows the square; differences of a wrong forward only blame its gradients."""
+    from phiz.codegen.oracle import DefinitionOracle
+    from phiz.codegen.user_file import combined, load_definitions
+
+    needed = combined(load_definitions([definition]))[0]
+    folder = tmp_path / "mine"
+    files = generate(needed.families, needed.activations, needed.losses).files
+    wrong = files["numpy/energy.py"].replace("A[i] ** 2.0", "A[i] ** 3.0").replace("A ** 2.0", "A ** 3.0")
+    assert wrong != files["numpy/energy.py"]
+    write(folder, {**files, "numpy/energy.py": wrong})
+    report = verify(["energy"], folder, "numpy", 1, oracle=DefinitionOracle((definition,)))
+    assert {row.kernel for row in report.failures if row.check == "definition"} == {"forward_Z"}
+    plain = verify(["energy"], folder, "numpy", 1)
+    assert "forward_Z" not in {row.kernel for row in plain.failures}
+
+
+def test_the_default_run_draws_every_variant_once_and_takes_its_definitions(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phiz.runtime.verify.verify.QUICK_LAYERS", 1)
+    assert main(["verify", "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    known = load_folder(builtin_path()).layers
+    assert all(name in printed for name in known)
+    assert "definition" in printed and "opencl" in printed and " 0 failed" in printed
+
+
+def test_fuzzing_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    command = ["verify", "--seed", "4", "--backend", "numpy", "--journal", str(journal), "--fuzz"]
+    assert main([*command, "3"]) == 0
+    assert "0 of 3 definitions were tried before" in capsys.readouterr().err
+    with journal.open("a") as stream:
+        stream.write('{"number": 3, "outcome": "begun", "problems": []}\n{"number": 4, "outco')
+    assert main([*command, "5"]) == 1
+    out = capsys.readouterr()
+    assert "3 of 5 definitions were tried before" in out.err
+    assert "FAIL 3: the process ended while it was tried" in out.out and ", 1 differ, seed 4" in out.out
+    lines = journal.read_text().splitlines()
+    assert main([*command, "5"]) == 0  # what differed is tried again
+    assert len(journal.read_text().splitlines()) == len(lines) + 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--fuzz", "0"], "--fuzz 0, expected at least 1"),
+        (["--fuzz", "3", "--cases", "2"], "--fuzz draws its own definitions"),
         (["dance"], "unknown layer 'dance'"),
         (["--definition", "nowhere.py"], "no such definition file"),
         (["--kernels", "nowhere"], "cannot be read"),

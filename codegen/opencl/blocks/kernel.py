@@ -156,7 +156,7 @@ class KernelWriter:
             b if m is None else f"-(-({b})//{m})" if not b.isidentifier() else f"-(-{b}//{m})"
             for _, b, m in entries
         ]
-        in_c = [b if m is None else f"(({b} + {m} - 1) / {m})" for _, b, m in entries]
+        in_c = [_factor(b) if m is None else f"(({b} + {m} - 1) / {m})" for _, b, m in entries]
         if len(entries) == 1:
             name, _, macro = entries[0]
             lines.append(f"const integer {name} = {source}{'' if macro is None else f' * {macro}'};")
@@ -170,7 +170,7 @@ class KernelWriter:
             lines.append(f"{variable} /= {in_c[n]};")
         name, _, macro = entries[0]
         lines.append(f"const integer {name} = {variable}{'' if macro is None else f' * {macro}'};")
-        return "*".join(f"({c})" if "/" in c else c for c in counts)
+        return "*".join(map(_factor, counts))
 
     def store_lines(self) -> list[Line]:
         """The result, phi or phi', and the store, for every point of the tile."""
@@ -332,3 +332,8 @@ def result_loads(kernel: Kernel) -> list[Load]:
     """What the result reads besides accumulators."""
     found = [load for _, value in kernel.temporaries for load in loads(value)]
     return found + list(loads(kernel.result))
+
+
+def _factor(extent: str) -> str:
+    """An extent as a factor; a sum such as ``k + 1`` stands in brackets."""
+    return f"({extent})" if " " in extent or "/" in extent else extent

@@ -32,6 +32,11 @@ from ....derive.ir import (
 
 #: What a function of vectors is called in the prelude, where not by its own name.
 _OF_VECTORS = {"tanh": "tanh_lanes"}
+#: Functions that OpenCL has for numbers and vectors alike; all others stand in the prelude, for vectors.
+_BUILT_IN = frozenset(
+    ("exp", "log", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
+     "erf", "erfc", "fabs", "fmax", "fmin", "expm1", "log1p")
+)  # fmt: skip
 _ATOM, _UNARY, _MUL, _ADD, _COMPARE, _TERNARY = 5, 4, 3, 2, 1, 0
 
 
@@ -159,13 +164,16 @@ class ScalarPrinter:
             case Call(function="pow", args=(base, exponent)):
                 return self._power(base, exponent)
             case Call(function=function, args=args) if function in FUNCTIONS:
-                vector = any(self.is_vector(a) for a in args)
-                parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
-                return (
-                    f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})",
-                    _ATOM,
-                )
+                return self._named(function, args), _ATOM
         raise IRError(f"OpenCL has no form for {e}")
+
+    def _named(self, function: str, args: tuple[Expr, ...]) -> str:
+        """A function of OpenCL or of the prelude, which has its own for vectors alone."""
+        vector = any(self.is_vector(a) for a in args)
+        if not vector and function not in _BUILT_IN:
+            return f"FIRST({function}({', '.join(f'(realv)({self(a)})' for a in args)}))"
+        parts = [self(a) if self.is_vector(a) or not vector else f"(realv)({self(a)})" for a in args]
+        return f"{_OF_VECTORS.get(function, function) if vector else function}({', '.join(parts)})"
 
     def _power(self, base: Expr, exponent: Expr) -> tuple[str, int]:
         if isinstance(exponent, Number) and float(exponent.text) in (2.0, 3.0, 4.0):

@@ -39,13 +39,12 @@ static integer imax(integer a, integer b) { return a > b ? a : b; }
 static integer floordiv(integer a, integer b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static integer ceildiv(integer a, integer b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 static integer modulo(integer a, integer b) { const integer r = a % b; return r < 0 ? r + b : r; }
-% if by_sample:
-
 #if V == 1
 #define FIRST(v) (v)
 #else
 #define FIRST(v) ((v).s0)
 #endif
+% if by_sample:
 // A vector where any number may start.  vload and vstore are calls that PoCL does not inline.
 #if defined(__clang__) || V == 1
 typedef realv __attribute__((aligned(sizeof(REAL)))) loosev;
