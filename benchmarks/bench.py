@@ -20,9 +20,10 @@ from typing import Any
 from ..runtime.errors import PhizError
 from ..runtime.opencl.device.device import DeviceInfo
 from .cases import cases
-from .cases.problem import Unsupported
 from .comparison import comparison, memory, startup
-from .comparison.other_work import Clock, by_others, warn_when_busy
+from .comparison.definitions import generate_into
+from .comparison.other_work import Clock, by_others, load, warn_when_busy
+from .comparison.who_computes import device_of, versions_of
 from .comparison.worker_process import WorkerError, WorkerProcess
 from .kernels import roofline
 from .kernels.device_peaks import processor
@@ -151,35 +152,18 @@ def _device(options: Options) -> DeviceInfo:
 
     So OpenCL runs nothing and sets nothing in this process.
     """
-    with WorkerProcess(peers.PHIZ, options.threads, options.device) as asked:
-        try:
-            found: DeviceInfo = asked.ask("device")
-        except WorkerError as error:
-            raise PhizError(str(error).removeprefix(f"{peers.PHIZ.title}: ")) from None
-    return found
+    return device_of(options.threads, options.device)
 
 
 def _machine(run: BenchRun) -> Record:
-    versions = {}
-    for name, worker in list(run.workers.items()):
-        try:
-            versions[name] = worker.ask("versions")
-        except Unsupported as reason:  # there is no GPU for it
-            run.missing.append(f"{worker.peer.title}: {reason}")
-            del run.workers[name]
-        except WorkerError as error:  # it is installed, but its import fails
-            run.missing.append(str(error))
-            if name == "phiz":
-                raise PhizError(str(error)) from None
-            del run.workers[name]
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    versions = versions_of(run.workers, run.missing)
     device = {"device": run.device.name, "driver": run.device.driver, "gpu": run.gpu}
     return {
         "processor": processor(),
         **device,
         "python": sys.version.split()[0],
         "versions": versions,
-        "load": load,
+        "load": load(),
     }
 
 
@@ -197,14 +181,9 @@ def _defined(
             run.missing.append(f"{name} is not measured: {file} comes with the source, not with the package")
     there = [file for file in files.values() if file.is_file()]
     if there:
-        from ..codegen.folder import write
-        from ..codegen.generate import generate
-        from ..codegen.user_file import combined, load_definitions
-
         run.say(f"generating {', '.join(file.stem for file in there)}")
-        definitions = combined(load_definitions(there))[0]
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phiz_bench_"))
-        write(Path(folder), generate(definitions.families, definitions.activations, definitions.losses).files)
+        generate_into(Path(folder), there)
         run.folders.append(folder)
     yield from (
         case for case in chosen if not case.model.definition or files[case.model.definition].is_file()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..benchmarks.paper import paper
+from ..benchmarks.sweep import command as sweep
 
 SUMMARY = "measure kernels and networks"
 
@@ -24,10 +25,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="other batch sizes than the cases' own (no goals then)",
     )
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="turns of every peer (default 9; of the paper's kernels 31)"
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="turns of every peer (default 9; in a sweep 7; of the paper's kernels 31)",
     )
     parser.add_argument(
-        "--block", type=float, default=0.12, metavar="SECONDS", help="time per peer and round (default 0.12)"
+        "--block",
+        type=float,
+        metavar="SECONDS",
+        help="time per peer and round (default 0.12; in a sweep 0.04)",
     )
     parser.add_argument(
         "--threads", type=int, default=2, metavar="N", help="threads of every peer on a CPU (default 2)"
@@ -35,7 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peers",
         metavar="A,B",
-        help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed)",
+        help="torch, torch-compile, jax, tinygrad, sklearn, numpy (default: all that are installed; "
+        "in a sweep torch)",
     )
     parser.add_argument(
         "--kernels", action="store_true", help="the roofline as well: every kernel's rate (implied by --out)"
@@ -61,15 +69,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write bench.md, bench.json, peers.png and roofline.png to DIR",
+        help="write bench.md, bench.json, peers.png and roofline.png to DIR (a sweep: sweep.jsonl, sweep.md, "
+        "sweep.png, and it goes on where it stopped)",
     )
     paper.configure_sections(parser)
+    sweep.configure(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit status 1 where phiz's numbers are shared by no peer, or phiz could not run."""
+    """Exit status 1 where phiz's numbers are shared by no peer, or wrong, or phiz could not run."""
     if options.paper is not None:
         return paper.run(options)
+    if options.sweep:
+        return sweep.run(options)
     from ..benchmarks import bench
     from ..benchmarks.peers import registry
     from ..benchmarks.report import files, report
@@ -86,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         options.kernels or options.out is not None,
         not options.no_memory,
         not options.no_startup,
-        options.block,
+        0.12 if options.block is None else options.block,
         options.budget,
         options.device,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class PeerForm:
 
 @dataclass(frozen=True)
 class Problem:
-    """A case with its numbers, all float32.
+    """A case with its numbers, float32 unless ``in_double`` made them wider.
 
     parameters: flat, in the network's order.
     inputs: ``(N, *shape)``.
@@ -63,6 +63,14 @@ class Problem:
         pieces = self.network.slices
         return [(s.layer, s.name, self.parameters[s.offset : s.stop].reshape(s.extent.shape)) for s in pieces]
 
+    def in_double(self) -> Problem:
+        """The same numbers in float64, for whoever computes without the network."""
+        numbers = {
+            name: getattr(self, name).astype(np.float64)
+            for name in ("parameters", "inputs", "targets", "delta")
+        }
+        return replace(self, **numbers)
+
     def chain(
         self, families: Mapping[str, Callable[[Layer], Step]], activations: Mapping[str, Any]
     ) -> Callable[..., Any]:
@@ -86,19 +94,29 @@ class Problem:
         return run
 
 
+def extents(one: Layer, name: str) -> list[int]:
+    """A size of a layer in every coordinate of its input: its strides, its windows."""
+    return [int(one.sizes[f"{name}{r}"]) for r in range(one.input.rank)]
+
+
+def padding(one: Layer) -> tuple[list[int], list[int]]:
+    """The padding below and above in every coordinate."""
+    return extents(one, "p"), extents(one, "q")
+
+
 def geometry(one: Layer) -> tuple[list[int], list[int], list[int]]:
     """Stride, padding and dilation of a convolution of rank 2, padded alike below and above."""
-    stride, low, high, dilation = (
-        [int(one.sizes[f"{name}{r}"]) for r in range(2)] for name in ("k", "p", "q", "d")
-    )
+    low, high = padding(one)
+    if one.input.rank != 2:
+        raise Unsupported(f"rank {one.input.rank} of {one.label}")
     if low != high:
         raise Unsupported(f"asymmetric padding of {one.label}")
-    return stride, low, dilation
+    return extents(one, "k"), low, extents(one, "d")
 
 
 def window(one: Layer) -> list[int]:
-    """The window of a pooling layer of rank 2."""
-    return [int(one.sizes[f"K{r}"]) for r in range(2)]
+    """The window of a pooling layer."""
+    return extents(one, "K")
 
 
 def gathered(value: object, gradients: Sequence[Array]) -> Results:

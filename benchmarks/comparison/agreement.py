@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..cases.problem import Array
 
 TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What results are compared with: those expected, the parts of the gradient, and how far they may be."""
+
+    expected: Mapping[str, Array]
+    pieces: Sequence[slice]
+    tolerance: float = TOLERANCE
+
+    def difference(self, results: Mapping[str, Array]) -> tuple[float, str]:
+        """How far ``results`` are, and where."""
+        return difference(self.expected, results, self.pieces)
 
 
 def difference(

@@ -57,8 +57,13 @@ def by_others(start: Clock, end: Clock, cores: int) -> float | None:
     return max(0.0, (end.busy - start.busy) - (end.own - start.own)) / ((end.wall - start.wall) * cores)
 
 
+def load() -> float:
+    """The load average of the last minute; 0 where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def warn_when_busy(threads: int) -> None:
     """Say on stderr that others compete for the cores; spinning thread pools then wait for one another."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load + threads > cores + 0.5:
-        print(f"load average {load:.1f} on {cores} cores: the times below compare little", file=sys.stderr)
+    found, cores = load(), os.cpu_count() or 1
+    if found + threads > cores + 0.5:
+        print(f"load average {found:.1f} on {cores} cores: the times below compare little", file=sys.stderr)

@@ -87,9 +87,11 @@ def waits(threads: int, repeats: int = 3, device: str | None = None, gpu: bool =
         everything = statistics.median(_process(EVERYTHING, own) for _ in range(max(1, repeats - 1)))
         one_layer = statistics.median(_process(ONE_LAYER, own, str(definition)) for _ in range(repeats))
         cold = statistics.median(
-            _process(GRADIENT, _caches(own, room / f"cold{n}")) for n in range(max(1, repeats - 1))
+            _process(GRADIENT, empty_caches(own, room / f"cold{n}")) for n in range(max(1, repeats - 1))
         )
-        warm = statistics.median(_process(GRADIENT, _caches(own, room / "cold0")) for _ in range(repeats))
+        warm = statistics.median(
+            _process(GRADIENT, empty_caches(own, room / "cold0")) for _ in range(repeats)
+        )
     return [
         Wait("derive and emit everything, cold", everything, 5.0),
         Wait("derive and emit one layer", one_layer, 1.0),
@@ -98,7 +100,8 @@ def waits(threads: int, repeats: int = 3, device: str | None = None, gpu: bool =
     ]
 
 
-def _caches(own: Mapping[str, str], folder: Path) -> dict[str, str]:
+def empty_caches(own: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment ``own`` with every cache in ``folder``, which is empty at first."""
     names = ("POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME", "PHIZ_CACHE")
     places = {name: str(folder / name.lower()) for name in names}
     for place in places.values():

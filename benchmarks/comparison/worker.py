@@ -7,9 +7,14 @@ Requests come as pickles on stdin, replies go out on what was stdout; libraries 
 | ("versions",) | a line |
 | ("device",) | phiz alone: what ``runtime.opencl.device.device.describe`` tells about its OpenCL device |
 | ("prepare", case, folders, threads) | {form: (seconds of a call, results)}; a first call and some more have run |
+| ("prepare", case, folders, threads, forms) | the same for some forms alone, where the peer has them |
+| ("in double", case, folders, threads) | the results in float64; Unsupported where the peer has none |
 | ("measure", form, calls) | median seconds of as many calls, after one that only warms up |
+| ("fastest", form, calls) | seconds of the fastest of them |
 | ("drop",) | None; the case is forgotten |
 | ("kernels", case, folders, repeats) , ("peaks", dtypes) | phiz alone: see ``roofline`` |
+| ("first call", case, folders, further) | phiz alone: see ``first_call`` |
+| ("steps", case, folders, cycle, seconds), ("clockwork",) | phiz alone: see ``step_times`` |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -45,15 +50,17 @@ def write(stream: BinaryIO, message: object) -> None:
     stream.flush()
 
 
-def block(call: Callable[[], object], count: int) -> float:
-    """Median seconds of ``count`` calls after one that only warms up."""
+def block(
+    call: Callable[[], object], count: int, of_all: Callable[[list[float]], float] = statistics.median
+) -> float:
+    """Seconds of ``count`` calls after one that only warms up: their median, or what ``of_all`` makes."""
     call()
     times = []
     for _ in range(count):
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return of_all(times)
 
 
 def first_look(form: PeerForm) -> tuple[float, Any]:
@@ -88,19 +95,45 @@ class Worker:
         match request:
             case ("versions",):
                 return self.peer.versions(**self.options)
-            case ("device",):
-                from ...runtime.opencl.device import device as devices
-
-                return devices.describe(devices.choose(self.options.get("device")))
-            case ("prepare", case, folders, threads):
-                self.forms = self.peer.prepare(case, folders, threads, **self.options)
+            case ("prepare", case, folders, threads, *only):
+                forms = self.peer.prepare(case, folders, threads, **self.options)
+                wanted = only[0] if only and set(only[0]) & set(forms) else forms
+                self.forms = {name: form for name, form in forms.items() if name in wanted}
                 return {name: first_look(form) for name, form in self.forms.items()}
             case ("measure", form, calls):
                 return block(self.forms[form].call, calls)
+            case ("fastest", form, calls):
+                return block(self.forms[form].call, calls, min)
             case ("drop",):
                 self.forms = {}
                 gc.collect()
                 return None
+            case ("in double", case, folders, threads):
+                if not hasattr(self.peer, "in_double"):
+                    raise Unsupported("computes nothing in float64")
+                return self.peer.in_double(case, folders, threads)
+            case _:
+                return self._of_phiz(request)
+
+    def _of_phiz(self, request: tuple[Any, ...]) -> Any:
+        """The reply to a request about phiz alone."""
+        match request:
+            case ("device",):
+                from ...runtime.opencl.device import device as devices
+
+                return devices.describe(devices.choose(self.options.get("device")))
+            case ("first call", case, folders, further):
+                from .first_call import first_call, record
+
+                return record(first_call(case, folders, further, **self.options))
+            case ("steps", case, folders, cycle, seconds):
+                from ..kernels.step_times import profile_steps
+
+                return profile_steps(case, folders, cycle, seconds, **self.options).record()
+            case ("clockwork",):
+                from ..kernels.step_times import clockwork
+
+                return clockwork(**self.options)
             case ("kernels", case, folders, repeats):
                 from ..kernels.roofline import profile_case
 

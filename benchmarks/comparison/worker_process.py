@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, Any
 
@@ -75,10 +75,21 @@ class WorkerProcess:
     threads: what it keeps to, unless it computes on a GPU.
     device: what the peer is told to compute on; None for its own choice.
     gpu: whether it computes on a GPU.
+    own: variables of its environment besides those that limit its threads.
+
+    ``patience``: seconds after which it is given up, where a request says nothing else.
     """
 
-    def __init__(self, peer: Peer, threads: int, device: str | None = None, gpu: bool = False) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        threads: int,
+        device: str | None = None,
+        gpu: bool = False,
+        own: Mapping[str, str] | None = None,
+    ) -> None:
         self.peer, self.threads, self.device, self.gpu = peer, threads, device, gpu
+        self.own, self.patience = dict(own or {}), PATIENCE
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
@@ -90,13 +101,16 @@ class WorkerProcess:
     ) -> None:
         self.stop()
 
-    def ask(self, *request: Any, patience: float = PATIENCE) -> Any:
-        """The reply.  Raises WorkerError, or Unsupported where the peer has no counterpart."""
+    def ask(self, *request: Any, patience: float | None = None) -> Any:
+        """The reply; ``patience``: its own, in seconds.
+
+        Raises WorkerError, or Unsupported where the peer has no counterpart.
+        """
         process = self._running()
         assert process.stdin is not None and process.stdout is not None
         try:
             write(process.stdin, request)  # type: ignore[arg-type]
-            self._await(process, patience)
+            self._await(process, self.patience if patience is None else patience)
             status, reply = read(process.stdout)  # type: ignore[arg-type]
         except (EOFError, BrokenPipeError):
             line = self._last_words()
@@ -128,7 +142,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=environment(self.threads, self.gpu),
+                env=environment(self.threads, self.gpu) | self.own,
                 preexec_fn=None if self.gpu else keep_to(self.threads),
             )
         return self._process

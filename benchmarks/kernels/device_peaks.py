@@ -171,7 +171,7 @@ def measure(dtypes: Sequence[str], device: str | None = None) -> list[Peaks]:
     computes in.
     """
     chosen = devices.choose(device)
-    meter = _Meter(chosen)
+    meter = Meter(chosen)
     return [meter.peaks(dtype) for dtype in dtypes if dtype == "float32" or devices.has_fp64(chosen)]
 
 
@@ -203,7 +203,9 @@ def fallen(spans: Mapping[int, tuple[float, str]], memory: tuple[float, str], si
     return (Level("cache", within, *best), whole)
 
 
-class _Meter:
+class Meter:
+    """What measures a device: its queue, and how many work items fill it."""
+
     def __init__(self, device: Any) -> None:
         self.device, self.context = device, devices.context(device)
         self.queue = cl.CommandQueue(self.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
@@ -214,14 +216,15 @@ class _Meter:
         self.group = (1 if self.cpu else min(GROUP, int(device.max_work_group_size)),)
 
     def peaks(self, dtype: str) -> Peaks:
+        """Everything that the device reaches in ``dtype``."""
         tried = {}
         for width in (WIDTHS if self.cpu else GPU_WIDTHS)[dtype]:
             for count in ACCUMULATORS:
-                tried[width, count] = self._flops(dtype, width, count)
+                tried[width, count] = self.flops(dtype, width, count)
         for key in sorted(tried, key=lambda key: -tried[key])[
             :3
         ]:  # the others in the machine may have slowed one down
-            tried[key] = max(tried[key], *(self._flops(dtype, *key) for _ in range(2)))
+            tried[key] = max(tried[key], *(self.flops(dtype, *key) for _ in range(2)))
         width, count = max(tried, key=lambda key: tried[key])
         widest = max((WIDTHS if self.cpu else GPU_WIDTHS)[dtype])
         levels = self._levels(dtype, widest) if self.cpu else self._gpu_levels(dtype, widest)
@@ -231,7 +234,10 @@ class _Meter:
             self.device.name.strip(), dtype, flops, width, count, levels, self._launch_seconds(), printed
         )
 
-    def _flops(self, dtype: str, width: int, count: int) -> float:
+    def flops(self, dtype: str, width: int, count: int) -> float:
+        """Operations a second of multiply-adds on ``count`` vectors of ``width`` numbers that do not depend
+        on one another.
+        """
         real = REAL[dtype]
         vector = real if width == 1 else f"{real}{width}"
         program = cl.Program(self.context, PEAK).build(

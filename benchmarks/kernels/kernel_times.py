@@ -130,7 +130,7 @@ def profile(
         singles = executor.single("loss", resident, Request(keep=True))
         singles += executor.single("delta", resident, backward, delta[:count].T)
     queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
-    seconds = [[_time(queue, single) for single in singles] for _ in range(repeats + 1)]
+    seconds = [[step_seconds(queue, single) for single in singles] for _ in range(repeats + 1)]
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
     found = []
     for single, median in zip(singles, medians, strict=True):
@@ -145,20 +145,20 @@ def profile(
     return found
 
 
-def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
+def step_seconds(queue: cl.CommandQueue, single: SingleStep) -> float:
     """Seconds of one step.
 
     In a fused pass one launch repeats the step, and the launch's own time is subtracted.
     """
-    once = _elapsed(single.events(queue))
+    once = elapsed(single.events(queue))
     if not single.repeats:
         return once
     units = queue.device.max_compute_units
     times = out_of_step(min(MOST_TIMES, 2 + int(LONG / once)), units)
-    return max(NOTHING, (_elapsed(single.events(queue, times)) - once) / (times - 1))
+    return max(NOTHING, (elapsed(single.events(queue, times)) - once) / (times - 1))
 
 
-def _elapsed(events: Sequence[Any]) -> float:
+def elapsed(events: Sequence[Any]) -> float:
     """Seconds that the launches of one step take together."""
     if events:
         events[-1].wait()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...runtime.backend import Request, Result
+from ...runtime.network.network import Placed
 from ...runtime.opencl.backend import OpenCLExecutor
 from ..cases.cases import Case
 from ..cases.problem import Array, PeerForm, Problem, Results, gathered, passed
@@ -83,6 +84,8 @@ def _placed(problem: Problem) -> PeerForm:
         return PeerForm(gradient, lambda: gathered(found[0][0], [found[0][1]]))
     placed = network.place(problem.inputs)
     executor, (_, resident) = placed.executor, placed.parts[0]
+    if len(placed.parts) != 1 and problem.case.mode == "predict":
+        return _in_parts(problem, placed)
     if len(placed.parts) != 1:
         raise ValueError(f"{problem.case.name}: needs {len(placed.parts)} passes, expected 1")
     executor.set_parameters(parameters)
@@ -95,6 +98,16 @@ def _placed(problem: Problem) -> PeerForm:
         return PeerForm(predict, lambda: {"outputs": outputs[0]})
     assert isinstance(executor, OpenCLExecutor)
     return _resident(problem, executor, resident)
+
+
+def _in_parts(problem: Problem, placed: Placed) -> PeerForm:
+    """Outputs of more samples than a pass takes."""
+    found: list[Array] = [problem.inputs]
+
+    def predict() -> None:
+        found[0] = problem.network.forward(problem.parameters, placed)
+
+    return PeerForm(predict, lambda: {"outputs": found[0].reshape(len(placed), -1)})
 
 
 def _resident(problem: Problem, executor: OpenCLExecutor, resident: Any) -> PeerForm:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -13,22 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...runtime.program.layer import Layer
 from ..cases.cases import Case
-from ..cases.problem import (
-    Array,
-    PeerForm,
-    Problem,
-    Results,
-    Step,
-    Unsupported,
-    gathered,
-    geometry,
-    passed,
-    window,
-)
+from ..cases.problem import Array, PeerForm, Problem, Results, Unsupported, gathered, passed
+from .torch_layers import ACTIVATIONS, FAMILIES, Style, styles
 
-Pack = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 GRAPHS = "reduce-overhead"
 
 
@@ -55,134 +43,6 @@ COMPILED_ON_GPU = (
     Way("CUDA graphs, fixed parameters", GRAPHS, fixed=True),
 )
 
-ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
-    "linear": lambda z: z,
-    "tanh": torch.tanh,
-    "scaled_tanh": lambda z: 1.7159 * torch.tanh(z * (2 / 3)),
-    "relu": F.relu,
-    "sigmoid": torch.sigmoid,
-}
-
-
-# ----------------------------------------------------------------------------------------------------- layers
-def _convolution(one: Layer) -> Step:
-    stride, padding, dilation = geometry(one)
-    return lambda p, y: F.conv2d(y, p["w"], p.get("b"), stride, padding, dilation)
-
-
-def _max_pooling(one: Layer) -> Step:
-    return lambda p, y: F.max_pool2d(y, window(one))
-
-
-def _affine(one: Layer) -> Step:
-    return lambda p, y: F.linear(y.flatten(1), p["w"], p.get("b"))
-
-
-def _radial_basis_cdist(one: Layer) -> Step:
-    return lambda p, y: torch.exp(-p["beta"] * torch.cdist(y.flatten(1), p["c"]).square())
-
-
-def _radial_basis_expanded(one: Layer) -> Step:
-    def step(p: Mapping[str, Any], y: Any) -> Any:
-        y, c = y.flatten(1), p["c"]
-        return torch.exp(-p["beta"] * (y.square().sum(1, keepdim=True) + c.square().sum(1) - 2 * y @ c.T))
-
-    return step
-
-
-def _locally_connected_bmm(one: Layer) -> Step:
-    """Weights kept as ``(places, taps of all maps, maps)``."""
-    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
-    shape = one.tensors[one.info.output].shape
-
-    def step(p: Mapping[str, Any], y: Any) -> Any:
-        patches = F.unfold(y, kernel, stride=stride).permute(2, 0, 1)
-        return torch.bmm(patches, p["w"]).permute(1, 2, 0).reshape(-1, *shape) + p["b"]
-
-    return step
-
-
-def _locally_connected_einsum(one: Layer) -> Step:
-    kernel, stride = (tuple(int(one.sizes[f"{name}{r}"]) for r in range(2)) for name in ("M", "k"))
-
-    def step(p: Mapping[str, Any], y: Any) -> Any:
-        patches = y.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
-        return torch.einsum("njxyuv,ijxyuv->nixy", patches, p["w"]) + p["b"]
-
-    return step
-
-
-def _places(w: Array) -> Array:
-    maps, below, *axes = w.shape
-    return np.ascontiguousarray(
-        w.transpose(2, 3, 1, 4, 5, 0).reshape(axes[0] * axes[1], below * axes[2] * axes[3], maps)
-    )
-
-
-def _from_places(shape: tuple[int, ...]) -> Callable[[Array], Array]:
-    maps, below, x0, x1, m0, m1 = shape
-    return lambda g: g.reshape(x0, x1, below, m0, m1, maps).transpose(5, 2, 0, 1, 3, 4)
-
-
-def _bilinear_function(one: Layer) -> Step:
-    return lambda p, y: F.bilinear(y.flatten(1), y.flatten(1), p["w"]).unsqueeze(2)
-
-
-def _bilinear_outer(one: Layer) -> Step:
-    def step(p: Mapping[str, Any], y: Any) -> Any:
-        y, w = y.flatten(1), p["w"]
-        return F.linear((y.unsqueeze(2) * y.unsqueeze(1)).flatten(1), w.flatten(1)).unsqueeze(2)
-
-    return step
-
-
-def _bilinear_two_steps(one: Layer) -> Step:
-    def step(p: Mapping[str, Any], y: Any) -> Any:
-        y, w = y.flatten(1), p["w"]
-        inner = F.linear(y, w.flatten(0, 1)).unflatten(1, w.shape[:2])
-        return (inner * y.unsqueeze(1)).sum(2, keepdim=True)
-
-    return step
-
-
-FAMILIES: Mapping[str, Callable[[Layer], Step]] = {
-    "convolution": _convolution, "max_pooling": _max_pooling, "dense": _affine, "softmax": _affine,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Style:
-    """One way of writing a layer.
-
-    step: what computes it.
-    packs: by parameter, its way into a layout of its own and back.
-    compiled: whether compiling it is worth the time.
-    channels_last: whether images lie channels last.
-    """
-
-    step: Callable[[Layer], Step]
-    packs: Mapping[str, Callable[[tuple[int, ...]], Pack]] = field(default_factory=dict)
-    compiled: bool = True
-    channels_last: bool = False
-
-
-STYLES: Mapping[str, Mapping[str, Style]] = {
-    "radial_basis": {"cdist": Style(_radial_basis_cdist), "expanded": Style(_radial_basis_expanded)},
-    "locally_connected": {
-        "unfold, bmm": Style(_locally_connected_bmm, {"w": lambda shape: (_places, _from_places(shape))}),
-        "einsum": Style(_locally_connected_einsum, compiled=False),
-    },
-    "bilinear": {
-        "nn.functional.bilinear": Style(_bilinear_function, compiled=False),
-        "outer product, linear": Style(_bilinear_outer),
-        "linear, product, sum": Style(_bilinear_two_steps),
-    },
-    "convolution": {
-        "": Style(_convolution),
-        "channels last": Style(_convolution, compiled=False, channels_last=True),
-    },
-}
-
 
 # ------------------------------------------------------------------------------------------------------ forms
 def versions(device: str | None = None) -> str:
@@ -195,7 +55,7 @@ def versions(device: str | None = None) -> str:
 def prepare(
     case: Case, folders: Sequence[str], threads: int, device: str | None = None, compiled: bool = False
 ) -> dict[str, PeerForm]:
-    """A form per style of the first layer (compiled on a GPU: and per way of running it).
+    """A form per style of the network (compiled on a GPU: and per way of running it).
 
     ``device``: "cuda", or None for ``threads`` threads of the CPU.  Unsupported where it is not there.
     """
@@ -208,17 +68,26 @@ def prepare(
         # all cases share the code of a few functions, which may be compiled for so many only
         torch.compiler.reset()
     problem = Problem.of(case, folders)
-    family = problem.network.layers[0].spec.family
-    styles = STYLES.get(family, {"": Style(FAMILIES.get(family, _affine))})
+    family, known = styles(problem.network.layers)
     ways = EAGER if not compiled else COMPILED if device is None else COMPILED_ON_GPU
     return {
         ", ".join(filter(None, (name, way.name))): _Computation(
             problem, family, style, way, device or "cpu"
         ).form()
         for way in ways
-        for name, style in styles.items()
+        for name, style in known.items()
         if style.compiled or not compiled
     }
+
+
+def in_double(case: Case, folders: Sequence[str], threads: int, device: str | None = None) -> Results:
+    """What float64 gives, whose rounding float32 does not see: the judge where two peers differ."""
+    torch.set_num_threads(threads)
+    problem = Problem.of(case, folders).in_double()
+    family, known = styles(problem.network.layers)
+    form = _Computation(problem, family, next(iter(known.values())), EAGER[0], "cpu").form()
+    form.call()
+    return form.results()
 
 
 def _check(device: str | None) -> None:
@@ -268,7 +137,11 @@ class _Computation:
     def __init__(self, problem: Problem, family: str, style: Style, way: Way, device: str) -> None:
         self.problem, self.device, self.graphs = problem, device, way.mode == GRAPHS
         self.unpack: list[Callable[[Array], Array]] = []
-        self.leaves = [self._leaf(style, owner, name, value) for owner, name, value in problem.leaves()]
+        layers = problem.network.layers
+        self.leaves = [
+            self._leaf(style, name, value, layers[owner].spec.family == family)
+            for owner, name, value in problem.leaves()
+        ]
         arrays = problem.inputs, problem.targets, problem.delta
         self.inputs, self.targets, self.delta = (torch.from_numpy(a).to(device) for a in arrays)
         if style.channels_last:
@@ -300,9 +173,9 @@ class _Computation:
         )
         self.found: tuple[Any, ...] = ()
 
-    def _leaf(self, style: Style, owner: int, name: str, value: Array) -> Any:
+    def _leaf(self, style: Style, name: str, value: Array, styled: bool) -> Any:
         pack, unpack = (
-            style.packs[name](value.shape) if owner == 0 and name in style.packs else (np.array, lambda g: g)
+            style.packs[name](value.shape) if styled and name in style.packs else (np.array, lambda g: g)
         )
         self.unpack.append(unpack)
         leaf = torch.from_numpy(pack(value)).to(self.device)

@@ -39,12 +39,13 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
         for case in record["cases"]
         for entrant in case["entrants"]
     ):
-        _picture(folder / "peers.png", lambda path: save_peers(record, path))
+        save_whole(folder / "peers.png", lambda path: save_peers(record, path))
     if record.get("kernels"):
-        _picture(folder / "roofline.png", lambda path: save_roofline(record, path))
+        save_whole(folder / "roofline.png", lambda path: save_roofline(record, path))
 
 
-def _picture(path: Path, save: Callable[[Path], None]) -> None:
+def save_whole(path: Path, save: Callable[[Path], None]) -> None:
+    """A picture that ``save`` draws, whole or absent."""
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.png")
     try:
         save(temporary)

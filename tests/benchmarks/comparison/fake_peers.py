@@ -60,6 +60,25 @@ class Wrong(Honest):
         return {"": PeerForm(form.call, lambda: _off(form.results()))}
 
 
+class Judged(Wrong):
+    """Wrong, and knows better in float64."""
+
+    @staticmethod
+    def in_double(case: Case, folders: Sequence[str], threads: int) -> Results:
+        form = Reference.prepare(case, folders, threads)[""]
+        form.call()
+        return form.results()
+
+
+class FarOff(Judged):
+    """The largest entry of the gradient is counted twice."""
+
+    @staticmethod
+    def prepare(case: Case, folders: Sequence[str], threads: int) -> dict[str, PeerForm]:
+        form = Reference.prepare(case, folders, threads)[""]
+        return {"": PeerForm(form.call, lambda: _off(form.results(), 1.0))}
+
+
 class Lacking(Honest):
     """Has no counterpart."""
 
@@ -81,7 +100,9 @@ class Dying(Honest):
         return {"": PeerForm(call, form.results)}
 
 
-def _off(results: Results) -> Results:
+def _off(results: Results, part: float = 1e-3) -> Results:
+    if "gradient" not in results:
+        return results
     gradient = results["gradient"].copy()
-    gradient[-1] += 1e-3 * abs(gradient).max()
+    gradient[-1] += part * abs(gradient).max()
     return {**results, "gradient": gradient}

@@ -14,6 +14,7 @@ from phiz.benchmarks.cases import cases
 from phiz.benchmarks.cases.cases import Case, Goal, fits
 from phiz.benchmarks.cases.models import MODELS
 from phiz.benchmarks.comparison import startup
+from phiz.benchmarks.comparison.agreement import Agreement
 from phiz.benchmarks.comparison.comparison import Entrant, PeerComparison, _enter
 from phiz.benchmarks.comparison.worker_process import WorkerProcess, environment
 from phiz.benchmarks.peers import registry
@@ -169,7 +170,13 @@ def test_the_fastest_form_and_the_fastest_of_the_goal_take_part() -> None:
     case = cases.Case(MODELS["lenet"], 1, "gradient", "t", (), "cdist")
     times = {"cdist": 4.0, "expanded": 3.0, "cdist, CUDA graphs": 2.0, "expanded, CUDA graphs": 1.0}
     comparison = PeerComparison(case, [], [], [])
-    _enter(comparison, "torch-compile", {form: (once, {}) for form, once in times.items()}, {}, [], 0.1)
+    _enter(
+        comparison,
+        "torch-compile",
+        {form: (once, {}) for form, once in times.items()},
+        Agreement({}, []),
+        0.1,
+    )
     assert {entrant.form for entrant in comparison.entrants} == {
         "cdist, CUDA graphs",
         "expanded, CUDA graphs",

@@ -147,16 +147,16 @@ def test_the_cache_of_a_gpu_ends_where_the_bandwidth_falls() -> None:
 
 
 @pytest.fixture
-def meter(monkeypatch: pytest.MonkeyPatch) -> device_peaks._Meter:
+def meter(monkeypatch: pytest.MonkeyPatch) -> device_peaks.Meter:
     """What measures a GPU, on the device that there is, with small arrays."""
     monkeypatch.setattr(devices, "kind", lambda device: "gpu")
     monkeypatch.setattr(device_peaks, "UNIT_ITEMS", 512)
     monkeypatch.setattr(device_peaks, "LAUNCH_SECONDS", 1e-4)
     monkeypatch.setattr(device_peaks, "REPEATS", 2)
-    return device_peaks._Meter(devices.choose(None))
+    return device_peaks.Meter(devices.choose(None))
 
 
-def test_a_gpu_has_enough_work_items_and_few_data_fewer(meter: device_peaks._Meter) -> None:
+def test_a_gpu_has_enough_work_items_and_few_data_fewer(meter: device_peaks.Meter) -> None:
     group = meter.group[0]
     assert group == device_peaks.GROUP and meter.items % group == 0
     for elements in (1, group, 3 * group + 5, meter.items, 7 * meter.items + 3):
@@ -167,7 +167,7 @@ def test_a_gpu_has_enough_work_items_and_few_data_fewer(meter: device_peaks._Met
 
 @pytest.mark.parametrize("name", ["copy", "triad"])
 @pytest.mark.parametrize("part", [1, 7])
-def test_items_side_by_side_cover_the_arrays(name: str, part: int, meter: device_peaks._Meter) -> None:
+def test_items_side_by_side_cover_the_arrays(name: str, part: int, meter: device_peaks.Meter) -> None:
     """From every start: the first repeat begins at the front, the second HOP further on."""
     import numpy as np
     import pyopencl as cl
@@ -188,7 +188,7 @@ def test_items_side_by_side_cover_the_arrays(name: str, part: int, meter: device
         assert np.all((found == last) | (found == a)) and (repeats > 1 or np.array_equal(found, last))
 
 
-def test_the_peaks_of_a_gpu(meter: device_peaks._Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peaks_of_a_gpu(meter: device_peaks.Meter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_peaks, "ACCUMULATORS", (4,))
     monkeypatch.setattr(device_peaks, "GPU_WIDTHS", {"float32": (1,)})
     monkeypatch.setattr(device_peaks, "GPU_SPANS", (2**20,))
