@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import add_trust, at_least
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines"
     )
     source.add_argument("--kernels", type=Path, metavar="DIR", help="check a folder that phiz generate wrote")
+    add_trust(parser)
     parser.add_argument(
         "--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels"
     )
@@ -52,7 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.files import write_atomically
     from ..runtime.manifest.loading import builtin_path
     from ..runtime.verify.verify import verify
-    from .options import at_least
     from .stale import say_stale
 
     at_least(arguments, seed=0, jobs=1, cases=1)
@@ -61,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     stale = say_stale([arguments.kernels or builtin_path()], False) if arguments.definition is None else False
     with _checked(arguments) as (folder, names), _progress() as progress:
         report = verify(
-            names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress
+            names, folder, arguments.backend, arguments.cases, arguments.seed, arguments.jobs, progress,
+            arguments.trust,
         )
     _print(report)
     if arguments.json is not None:

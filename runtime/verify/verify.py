@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import ManifestError, PhizError
 from ..manifest.folder import Folder
-from ..manifest.loading import builtin, builtin_path, load_folder
+from ..manifest.loading import builtin, builtin_path, load_folder, require_trust
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
 from ..nearest import did_you_mean
@@ -68,6 +68,7 @@ class Setting:
     folder: Path
     backend: Backends
     seed: int
+    trust: bool = False
 
 
 def verify(
@@ -78,6 +79,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    trust: bool = False,
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is
     empty.
@@ -86,7 +88,7 @@ def verify(
     ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a
     variant is
         named.
-    ``workers``: processes.
+    ``workers``: processes.  ``trust``: of ``load_folder``.
     ``progress(done, all)``: called after every configuration.
 
     A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
@@ -99,9 +101,9 @@ def verify(
         raise PhizError(f"cases = {cases}, expected 1 to {MOST_CASES}")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
-    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed)
+    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed, trust)
     opened.cache_clear()  # the folder may have changed since the last run
-    manifest, edited = opened(setting.folder)
+    manifest, edited = opened(setting.folder, setting.trust)
     tasks = plan(manifest, names, cases)
     if backend != "numpy":
         for dtype in ("float64", "float32"):
@@ -116,13 +118,15 @@ def verify(
 
 # ------------------------------------------------------------------------------------------------- the folder
 @lru_cache(maxsize=8)
-def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
+def opened(path: Path, trust: bool = False) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest of a folder, and the files that differ from what it says of them."""
     try:
-        return load_folder(path), ()
+        return load_folder(path, trust), ()
     except ManifestError:
         try:
-            data = json.loads((path / "manifest.json").read_bytes())
+            content = (path / "manifest.json").read_bytes()
+            require_trust(path, content, trust)
+            data = json.loads(content)
             digests = {
                 str(name): hashlib.sha256((path / name).read_bytes()).hexdigest() for name in data["files"]
             }
@@ -197,7 +201,7 @@ def perform(setting: Setting, task: Task) -> list[CheckRow]:
 
 
 def _perform(setting: Setting, task: Task) -> list[CheckRow]:
-    manifest, _ = opened(setting.folder)
+    manifest, _ = opened(setting.folder, setting.trust)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
     opencl = _opencl() if setting.backend != "numpy" else None
