@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     say_stale(arguments.kernels)
     found = evaluate(
         arguments.weights, arguments.data, arguments.part, backend=arguments.backend, device=arguments.device,
-        target=arguments.target, manifests=arguments.kernels,
+        target=arguments.target, manifests=arguments.kernels, trust=arguments.trust,
     )  # fmt: skip
     score, noted = found.score, {"note": found.note} if found.note else {}
     if arguments.json:

@@ -25,6 +25,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder that phiz generate wrote, on top of the built-in one",
     )
+    add_trust(parser)
+
+
+def add_trust(parser: argparse._ActionsContainer) -> None:
+    """Adds ``--trust``."""
+    parser.add_argument(
+        "--trust", action="store_true", help="run the kernels of folders that others generated: they are code"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

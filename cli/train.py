@@ -191,6 +191,7 @@ def _job(arguments: argparse.Namespace) -> TrainingJob:
         "classes",
         "out",
         "overwrite",
+        "trust",
     )
     return TrainingJob(
         **{name: getattr(arguments, name) for name in kinds}, settings=settings, manifests=arguments.kernels

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .options import add_trust, at_least
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -57,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder that phiz generate wrote, on top of the built-in",
     )
+    add_trust(what)
     how = parser.add_argument_group("run")
     how.add_argument(
         "--budget", type=float, default=60.0, metavar="SECONDS", help="how long to search (default: 60)"
@@ -74,7 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 where a kernel's default gives wrong numbers, 130 where the run was interrupted."""
     from ..runtime.errors import PhizError
     from ..runtime.opencl.tuned.cache import Cache
-    from .options import at_least
     from .stale import say_stale
 
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
@@ -148,10 +150,13 @@ def _one(
 
 
 def _network(arguments: argparse.Namespace, backend: OpenCLBackend) -> Network:
+    from ..runtime.manifest.loading import load_manifest
     from ..runtime.tuner.problem import layer_network, named_network
 
+    kernels = load_manifest(arguments.kernels, trust=arguments.trust)
+
     if arguments.layer is not None:
-        return layer_network(arguments.layer, arguments.input, backend, arguments.dtype, arguments.kernels)
+        return layer_network(arguments.layer, arguments.input, backend, arguments.dtype, kernels)
     return named_network(
         arguments.network,
         backend,
@@ -159,7 +164,7 @@ def _network(arguments: argparse.Namespace, backend: OpenCLBackend) -> Network:
         arguments.input,
         arguments.outputs,
         arguments.data,
-        arguments.kernels,
+        kernels,
     )
 
 

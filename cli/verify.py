@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import add_trust, at_least
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--definition", type=Path, metavar="FILE.py", help="derive this file and check what it defines"
     )
     source.add_argument("--kernels", type=Path, metavar="DIR", help="check a folder that phiz generate wrote")
+    add_trust(parser)
     parser.add_argument(
         "--backend", choices=("numpy", "opencl", "all"), default="all", help="what runs the kernels"
     )
@@ -63,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.errors import PhizError
     from ..runtime.files import write_atomically
     from ..runtime.manifest.loading import builtin_path
-    from ..runtime.verify.verify import verify, verify_quickly
-    from .options import at_least
+    from ..runtime.verify.verify import Known, verify, verify_quickly
     from .stale import say_stale
 
     at_least(arguments, seed=0, jobs=1, cases=1)
@@ -74,14 +76,15 @@ def run(arguments: argparse.Namespace) -> int:
         return _fuzz(arguments)
     stale = say_stale([arguments.kernels or builtin_path()], False) if arguments.definition is None else False
     with _checked(arguments) as (folder, names, oracle), _progress() as progress:
+        known = Known(oracle, arguments.trust)
         if arguments.full or arguments.cases is not None or names or arguments.backend != "all":
             cases = arguments.cases if arguments.cases is not None else FULL if arguments.full else 1
             report = verify(
-                names, folder, arguments.backend, cases, arguments.seed, arguments.jobs, progress, oracle
+                names, folder, arguments.backend, cases, arguments.seed, arguments.jobs, progress, known
             )
         else:  # a text computes the same without the compiler's optimizations, and is built faster
             os.environ.setdefault("PYOPENCL_BUILD_OPTIONS", "-cl-opt-disable")
-            report = verify_quickly(folder, arguments.seed, arguments.jobs, progress, oracle)
+            report = verify_quickly(folder, arguments.seed, arguments.jobs, progress, known)
     _print(report)
     if arguments.json is not None:
         write_atomically(arguments.json, (json.dumps(report.to_dict(), indent=1) + "\n").encode())

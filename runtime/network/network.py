@@ -47,7 +47,8 @@ class Network:
     ``backend``: "opencl", "numpy", "auto" (OpenCL if there is a device) or a ``Backend``.
     ``dtype``: "float32" or "float64".
     ``seed``: seed of the initial parameters (``initial.py``).
-    ``manifests``: users' generated folders, on top of the built-in one, or a ``Manifest``.
+    ``manifests``: users' generated folders, on top of the built-in one, or a ``Manifest``, which
+        ``load_manifest(folders, trust=True)`` makes of folders that others generated.
     ``micro_batch``: the most samples per pass, which bounds the memory for any number of samples (default:
         about as many as the backend chooses by its caches).
     ``device``: see ``device.py``.

@@ -91,6 +91,7 @@ class JobArguments(Struct):
     manifests: str | list[str]
     out: str
     overwrite: bool
+    trust: bool
 
 
 class DataArguments(Struct):

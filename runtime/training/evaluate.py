@@ -12,6 +12,7 @@ import numpy as np
 from ..data.datasets import Dataset
 from ..data.split import draw, load_whole
 from ..errors import DataError, PhizError
+from ..manifest.loading import load_manifest
 from ..network.network import Network
 from . import training_file
 from .checkpoint import Checkpoint
@@ -44,6 +45,7 @@ def evaluate(
     device: str | None = None,
     target: str | None = None,
     manifests: Sequence[str] = (),
+    trust: bool = False,
 ) -> Evaluation:
     """The score of the weights in ``file``, in the dtype that they were trained in.
 
@@ -60,7 +62,8 @@ def evaluate(
     checkpoint, saved = training_file.load(file)
     known = TrainedOn.of(file, saved.data)
     source = known.source_to_open(file) if data is None else data
-    network = _network(checkpoint, backend=backend, device=device, manifests=manifests)
+    kernels = load_manifest(manifests, trust=trust)
+    network = _network(checkpoint, backend=backend, device=device, manifests=kernels)
     whole, held_out = _read(source, known, target, checkpoint.dtype)
     if whole.sample_shape != network.input_shape.axes:
         raise DataError(

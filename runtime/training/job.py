@@ -10,6 +10,7 @@ from pathlib import Path
 from ..data.datasets import Task
 from ..data.split import Split, load_split
 from ..errors import CheckpointError, PhizError
+from ..manifest.loading import load_manifest
 from ..network.architectures import architecture, default_network
 from ..network.network import Network
 from ..schema.check import checked
@@ -30,7 +31,7 @@ class TrainingJob:
     backend, dtype, device: of ``Network``; manifests: generated folders on top of the built-in one.  out: the
     folder for weights and pictures.
     seed: of the split, the initial parameters and the mini-batches.
-    overwrite: whether an interrupted run in ``out`` may be lost.
+    overwrite: whether an interrupted run in ``out`` may be lost.  trust: of ``load_manifest``.
     """
 
     data: str = "digits"
@@ -48,6 +49,7 @@ class TrainingJob:
     manifests: Sequence[str] = ()
     out: str = "runs/latest"
     overwrite: bool = False
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def _network(job: TrainingJob, parts: Split, settings: Settings) -> tuple[Networ
     chosen = architecture(job.network or default_network(parts.train), parts.train)
     # One micro-batch size for training and scoring: on OpenCL every size means kernels of its own.
     network = Network(
-        chosen.layers, chosen.input_shape, chosen.loss, job.backend, job.dtype, job.seed, job.manifests,
+        chosen.layers, chosen.input_shape, chosen.loss, job.backend, job.dtype, job.seed,
+        load_manifest(job.manifests, trust=job.trust),
         micro_batch=settings.batch or None, device=job.device,
     )  # fmt: skip
     return network, chosen.name

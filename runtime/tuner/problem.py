@@ -16,6 +16,7 @@ import numpy as np
 from ..backend import Backend, Request
 from ..data.datasets import Dataset, load
 from ..errors import PhizError, ShapeError
+from ..manifest.records import Manifest
 from ..network.architectures import NAMED, architecture, stated_shape
 from ..network.network import Network
 from ..program.layer import LayerSpec, layer
@@ -35,7 +36,7 @@ def named_network(
     shape: tuple[int, ...] | None = None,
     outputs: int = OUTPUTS,
     data: str | None = None,
-    manifests: Sequence[PathLike] = (),
+    manifests: Sequence[PathLike] | Manifest = (),
 ) -> Network:
     """The network ``source``, a name or a file; by default that for the digits.
 
@@ -57,7 +58,9 @@ def named_network(
     return _on(name, _blank(shapes[-1], outputs, dtype), backend, dtype, manifests)
 
 
-def _on(name: str, data: Dataset, backend: Backend, dtype: str, manifests: Sequence[PathLike]) -> Network:
+def _on(
+    name: str, data: Dataset, backend: Backend, dtype: str, manifests: Sequence[PathLike] | Manifest
+) -> Network:
     found = architecture(name, data)
     return Network(found.layers, found.input_shape, found.loss, backend, dtype, manifests=manifests)
 
@@ -75,7 +78,7 @@ def layer_network(
     shape: tuple[int, ...],
     backend: Backend,
     dtype: str = "float32",
-    manifests: Sequence[PathLike] = (),
+    manifests: Sequence[PathLike] | Manifest = (),
 ) -> Network:
     """One layer alone, ``"convolution maps=64 kernel=3 padding=1"``, on inputs of ``shape``.
 

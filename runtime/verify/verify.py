@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import DeviceError, ManifestError, PhizError
 from ..manifest.folder import Folder
-from ..manifest.loading import builtin, builtin_path, load_folder
+from ..manifest.loading import builtin, builtin_path, load_folder, require_trust
 from ..manifest.reading import parse
 from ..manifest.records import Manifest
 from ..nearest import did_you_mean
@@ -65,13 +65,25 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the caller knows of a folder.
+
+    ``oracle``: its definitions, which forward kernels are held against, so that a wrong one is named.
+    ``trust``: whether it may run although the user did not generate it, see ``load_folder``.
+    """
+
+    oracle: Oracle | None = None
+    trust: bool = False
+
+
+@dataclass(frozen=True)
 class Setting:
     """What all tasks of a run share; read again in every process."""
 
     folder: Path
     backend: Backends
     seed: int
-    oracle: Oracle | None = None
+    known: Known
 
 
 def verify(
@@ -82,7 +94,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    oracle: Oracle | None = None,
+    known: Known | None = None,
 ) -> Report:
     """Check layers (families or variants), losses and activations by name; everything where ``names`` is
     empty.
@@ -93,7 +105,7 @@ def verify(
         named.
     ``workers``: processes.
     ``progress(done, all)``: called after every configuration.
-    ``oracle``: the folder's definitions; forward kernels are held against them, so that a wrong one is named.
+    ``known``: what the caller knows of the folder.
 
     A file that was edited after it was generated is checked as it is, and its digest is a failure of its own.
 
@@ -105,9 +117,10 @@ def verify(
         raise PhizError(f"cases = {cases}, expected 1 to {MOST_CASES}")
     if backend not in BACKENDS:
         raise PhizError(f"unknown backend {backend!r}, expected numpy, opencl or all")
-    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed, oracle)
+    known = known or Known()
+    setting = Setting(Path(folder) if folder is not None else builtin_path(), backend, seed, known)
     opened.cache_clear()  # the folder may have changed since the last run
-    manifest, edited = opened(setting.folder)
+    manifest, edited = opened(setting.folder, setting.known.trust)
     tasks = plan(manifest, names, cases)
     if backend != "numpy":
         for dtype in ("float64", "float32"):
@@ -125,18 +138,19 @@ def verify_quickly(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    oracle: Oracle | None = None,
+    known: Known | None = None,
 ) -> Report:
     """Check everything in seconds: every variant once with NumPy, and a few drawn by ``seed`` with OpenCL.
 
     Raises what ``verify`` raises; without OpenCL, NumPy's part is all.
     """
-    manifest, _ = opened(Path(folder) if folder is not None else builtin_path())
-    report = verify((), folder, "numpy", 1, seed, workers, progress, oracle)
+    trust = known is not None and known.trust
+    manifest, _ = opened(Path(folder) if folder is not None else builtin_path(), trust)
+    report = verify((), folder, "numpy", 1, seed, workers, progress, known)
     small = sorted(manifest.layers, key=lambda name: len(manifest.layers[name].kernels))
     chosen = np.random.default_rng(seed).permutation(small[: len(small) // 2 + 1])[:QUICK_LAYERS]
     try:
-        further = verify([str(n) for n in chosen], folder, "opencl", 1, seed, workers, progress, oracle)
+        further = verify([str(n) for n in chosen], folder, "opencl", 1, seed, workers, progress, known)
     except DeviceError:
         return report
     return Report((*report.rows, *further.rows), seed, report.seconds + further.seconds)
@@ -144,13 +158,15 @@ def verify_quickly(
 
 # ------------------------------------------------------------------------------------------------- the folder
 @lru_cache(maxsize=8)
-def opened(path: Path) -> tuple[Manifest, tuple[str, ...]]:
+def opened(path: Path, trust: bool = False) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest of a folder, and the files that differ from what it says of them."""
     try:
-        return load_folder(path), ()
+        return load_folder(path, trust), ()
     except ManifestError:
         try:
-            data = json.loads((path / "manifest.json").read_bytes())
+            content = (path / "manifest.json").read_bytes()
+            require_trust(path, content, trust)
+            data = json.loads(content)
             digests = {
                 str(name): hashlib.sha256((path / name).read_bytes()).hexdigest() for name in data["files"]
             }
@@ -218,7 +234,7 @@ def perform(setting: Setting, task: Task) -> list[CheckRow]:
 
 
 def _perform(setting: Setting, task: Task) -> list[CheckRow]:
-    manifest, _ = opened(setting.folder)
+    manifest, _ = opened(setting.folder, setting.known.trust)
     key = zlib.crc32(f"{task.kind} {task.name} {task.loss}".encode())
     generator = np.random.default_rng([setting.seed, key, task.case])
     opencl = opencl_backend() if setting.backend != "numpy" else None
@@ -245,8 +261,8 @@ def _perform(setting: Setting, task: Task) -> list[CheckRow]:
         configuration = random_configuration(manifest, info, task.activation, task.lower, generator)
         check = LayerCheck(configuration, lower, generator, opencl, numpy)
     found = [*empty, *check.rows()]
-    if setting.oracle is not None:
-        found += _against_definition(check, setting.oracle)
+    if setting.known.oracle is not None:
+        found += _against_definition(check, setting.known.oracle)
     return found
 
 

@@ -11,7 +11,7 @@ from phiz.cli.main import main
 from phiz.codegen.folder import write
 from phiz.codegen.generate import generate
 from phiz.runtime.manifest.loading import builtin_path, load_folder
-from phiz.runtime.verify.verify import verify
+from phiz.runtime.verify.verify import Known, verify
 
 DEFINITION = '''
 from phiz.derive.language.activations import activation
@@ -137,7 +137,7 @@ def test_a_wrong_forward_kernel_is_named_not_its_gradients(
     wrong = files["numpy/energy.py"].replace("A[i] ** 2.0", "A[i] ** 3.0").replace("A ** 2.0", "A ** 3.0")
     assert wrong != files["numpy/energy.py"]
     write(folder, {**files, "numpy/energy.py": wrong})
-    report = verify(["energy"], folder, "numpy", 1, oracle=DefinitionOracle((definition,)))
+    report = verify(["energy"], folder, "numpy", 1, known=Known(DefinitionOracle((definition,))))
     assert {row.kernel for row in report.failures if row.check == "definition"} == {"forward_Z"}
     plain = verify(["energy"], folder, "numpy", 1)
     assert "forward_Z" not in {row.kernel for row in plain.failures}

@@ -10,7 +10,7 @@ from phiz.runtime.manifest.loading import load_folder, load_manifest
 
 
 def test_a_sound_folder_is_read(folder: Path) -> None:
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
     dense = manifest.layers["dense"]
     assert dense.parameters == ("w", "b") and dense.flat
     assert [k.name for k in dense.kernels if k.role == "gradient"] == ["gradient_w", "gradient_b"]
@@ -27,11 +27,11 @@ def test_an_edited_file_is_refused(folder: Path, name: str) -> None:
     with open(folder / name, "a") as file:
         file.write("\n")
     with pytest.raises(ManifestError, match=f"{name}: was edited after it was generated; run: phiz generate"):
-        load_folder(folder)
+        load_folder(folder, trust=True)
 
 
 def test_a_file_edited_after_loading_does_not_run(folder: Path) -> None:
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
     (folder / "numpy" / "dense.py").write_text("raise SystemExit('ran')")
     with pytest.raises(ManifestError, match=r"dense\.py: was edited"):
         manifest.layers["dense"].folder.module("numpy/dense.py")
@@ -40,14 +40,14 @@ def test_a_file_edited_after_loading_does_not_run(folder: Path) -> None:
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "opencl" / "dense.cl").unlink()
     with pytest.raises(ManifestError, match=r"dense\.cl: cannot be read \(No such file"):
-        load_folder(folder)
+        load_folder(folder, trust=True)
 
 
 def test_another_version_is_refused(folder: Path) -> None:
     data = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**data, "version": 99}))
     with pytest.raises(ManifestError, match="version 99, this phiz reads version 2; run: phiz generate"):
-        load_folder(folder)
+        load_folder(folder, trust=True)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_another_version_is_refused(folder: Path) -> None:
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(ManifestError, match=r"manifest\.json"):
-        load_folder(folder)
+        load_folder(folder, trust=True)
 
 
 def test_files_outside_the_folder_are_refused(folder: Path) -> None:
@@ -64,7 +64,7 @@ def test_files_outside_the_folder_are_refused(folder: Path) -> None:
     data["files"]["../secret"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(data))
     with pytest.raises(ManifestError, match="outside the folder"):
-        load_folder(folder)
+        load_folder(folder, trust=True)
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_a_users_folder_lies_on_top(folder: Path, tmp_path: Path) -> None:
     data["layers"]["mine"] = {**data["layers"]["dense"], "family": "mine"}
     del data["losses"], data["activations"]
     (other / "manifest.json").write_text(json.dumps(data))
-    manifest = load_manifest([folder, other], builtin_too=False)
+    manifest = load_manifest([folder, other], builtin_too=False, trust=True)
     assert manifest.layers["dense"].digest == "changed" and manifest.layers["dense"].folder.path == other
     assert manifest.families == ("dense", "mine") and "mse" in manifest.losses
 
 
 def test_unknown_names_come_with_the_known_ones(folder: Path) -> None:
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
     with pytest.raises(ShapeError, match="unknown layer 'densee', known are dense"):
         manifest.variants("densee")
     with pytest.raises(ShapeError, match="unknown activation 'relu', known are linear, square, tanh"):
@@ -110,7 +110,7 @@ def test_the_runtime_leaves_the_symbolic_rooms_alone(folder: Path) -> None:
         "from phiz.runtime.manifest.loading import load_manifest\n"
         "from phiz.runtime.program.layer import layer\n"
         "from phiz.runtime.network.network import Network\n"
-        f"m = load_manifest([{str(folder)!r}], builtin_too=False)\n"
+        f"m = load_manifest([{str(folder)!r}], builtin_too=False, trust=True)\n"
         "n = Network([layer('dense', units=2)], 3, 'mse', backend='numpy', manifests=m)\n"
         "n.value_and_gradient(n.parameters, np.ones((2, 3)), np.ones((2, 2)))\n"
         "bad = [k for k in sys.modules if k.split('.')[0] in ('sympy', 'mako') or "

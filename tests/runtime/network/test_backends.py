@@ -37,7 +37,7 @@ SPECS = [
 
 
 def pair(folder: Path, dtype: str, **options: Any) -> tuple[Network, Network]:
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
     first, second = (
         Network(SPECS, 4, "mse", backend=b, dtype=dtype, manifests=manifest, **options)
         for b in ("numpy", "opencl")
@@ -95,7 +95,9 @@ def test_one_sample_per_work_item(folder: Path) -> None:
     """The layout of GPUs: vectors of one sample, whatever device runs them here."""
     backend = OpenCLBackend()
     backend.kind = "gpu"
-    network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
+    network = Network(
+        SPECS, 4, "mse", backend=backend, manifests=load_folder(folder, trust=True), micro_batch=16
+    )
     numpy, _ = pair(folder, "float32")
     x, t, w = batch(21)
     assert network.executor(5).capacity == 5 and backend.width("float32") == 1
@@ -179,14 +181,14 @@ def test_an_activation_that_the_kernels_lack_is_named(folder: Path) -> None:
         4,
         "mse",
         backend="opencl",
-        manifests=load_folder(folder),
+        manifests=load_folder(folder, trust=True),
     )
     with pytest.raises(ManifestError, match=r"dense\.cl: knows no phi_mine; generate this layer in one run"):
         network.forward(network.parameters, np.ones((2, 4)))
 
 
 def test_sample_tiles_divide_the_capacity(folder: Path) -> None:
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
     network = Network(SPECS, 4, "mse", backend="opencl", manifests=manifest)
     backend = OpenCLBackend()
     width = backend.width("float32")
@@ -224,7 +226,9 @@ def test_kernels_of_one_pass_may_differ_in_vector_width(folder: Path) -> None:
     widths = zip(unit.kernels, (1, 4, 2, 8, 16), strict=False)
     wanted = {(unit.file, kernel.name): KernelConfig(width=width) for kernel, width in widths}
     backend = OpenCLBackend(configs=Fixed(wanted))
-    network = Network(SPECS, 4, "mse", backend=backend, manifests=load_folder(folder), micro_batch=16)
+    network = Network(
+        SPECS, 4, "mse", backend=backend, manifests=load_folder(folder, trust=True), micro_batch=16
+    )
     x, t, w = batch(21)
     for found, expected in zip(
         *(n.value_and_gradient(numpy.parameters, x, t, w) for n in (network, numpy)), strict=True

@@ -26,7 +26,7 @@ SPECS = [
 @pytest.fixture
 def make(folder: Path) -> Make:
     """A network over the hand-written folder."""
-    manifest = load_folder(folder)
+    manifest = load_folder(folder, trust=True)
 
     def build(
         specs: list[Any] = SPECS, shape: Any = 4, loss: str = "mse", backend: str = "numpy", **options: Any

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from phiz.runtime.backend import Request
+from phiz.runtime.manifest.loading import load_manifest
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.plan.config import KernelConfig
 from phiz.runtime.program.layer import layer
@@ -67,7 +68,11 @@ def planted(path: Path) -> Path:
 def planted_job(path: Path, samples: int = 20) -> tuple[Network, Job]:
     """A network of one planted layer with 8 outputs, and its forward kernel."""
     network = Network(
-        [layer("dense", units=8, activation="tanh")], (5,), "mse", "opencl", manifests=[planted(path)]
+        [layer("dense", units=8, activation="tanh")],
+        (5,),
+        "mse",
+        "opencl",
+        manifests=load_manifest([planted(path)], trust=True),
     )
     (job,) = jobs(network, samples, Request())
     return network, job

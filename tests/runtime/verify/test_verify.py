@@ -19,7 +19,9 @@ from phiz.runtime.errors import ManifestError, PhizError
 from phiz.runtime.manifest.loading import builtin, builtin_path
 from phiz.runtime.verify.random_configuration import random_configuration
 from phiz.runtime.verify.verdict import Report
-from phiz.runtime.verify.verify import plan, verify
+from phiz.runtime.verify.verify import Known, plan, verify
+
+TRUSTED = Known(trust=True)
 
 SAMPLE = (
     "dense",
@@ -132,7 +134,9 @@ KERNELS = [
 @pytest.mark.parametrize(("variant", "kernel"), KERNELS)
 def test_one_flipped_sign_in_a_numpy_kernel_is_seen(variant: str, kernel: str, tmp_path: Path) -> None:
     file = f"numpy/{variant}.py"
-    report = verify([variant], copied(tmp_path, variant, file, flipped(file, kernel)), "numpy", cases=3)
+    report = verify(
+        [variant], copied(tmp_path, variant, file, flipped(file, kernel)), "numpy", cases=3, known=TRUSTED
+    )
     assert not report.passed
     assert all(row.layer == variant for row in report.failures)
     is_inner = re.match(r"forward_|delta_[^Y]", kernel) or kernel.endswith("_value")
@@ -152,7 +156,13 @@ def test_one_flipped_sign_in_an_opencl_kernel_is_seen_and_named(
     variant: str, kernel: str, cases: int, tmp_path: Path
 ) -> None:
     file = f"opencl/{variant}.cl"
-    report = verify([variant], copied(tmp_path, variant, file, flipped(file, kernel)), "opencl", cases=cases)
+    report = verify(
+        [variant],
+        copied(tmp_path, variant, file, flipped(file, kernel)),
+        "opencl",
+        cases=cases,
+        known=TRUSTED,
+    )
     wrong = {row.kernel for row in report.failures if row.check == "backends"}
     assert wrong == {kernel}, wrong
 
@@ -161,20 +171,24 @@ def test_one_flipped_sign_in_an_opencl_kernel_is_seen_and_named(
 def test_one_flipped_sign_in_a_loss_is_seen(loss: str, tmp_path: Path) -> None:
     for kernel in ("delta_sigmoid", "value_sigmoid"):
         file = f"numpy/loss_{loss}.py"
-        report = verify([loss], copied(tmp_path / kernel, "dense", file, flipped(file, kernel)), "numpy")
+        report = verify(
+            [loss], copied(tmp_path / kernel, "dense", file, flipped(file, kernel)), "numpy", known=TRUSTED
+        )
         assert named(report, kernel), report.failures[:3]
 
 
 def test_a_wrong_derivative_of_an_activation_is_seen(tmp_path: Path) -> None:
     file = "numpy/activations.py"
-    report = verify(["tanh"], copied(tmp_path, "dense", file, flipped(file, "dphi_tanh")), "numpy", cases=1)
+    report = verify(
+        ["tanh"], copied(tmp_path, "dense", file, flipped(file, "dphi_tanh")), "numpy", cases=1, known=TRUSTED
+    )
     assert named(report, "dphi_tanh")
 
 
 def test_an_edited_file_is_checked_as_it_is_and_fails(tmp_path: Path) -> None:
     file = "numpy/dense.py"
     folder = copied(tmp_path, "dense", file, flipped(file, "gradient_w"), digest=False)
-    report = verify(["dense"], folder, "numpy", cases=1)
+    report = verify(["dense"], folder, "numpy", cases=1, known=TRUSTED)
     assert report.failures[0].layer == file
     assert "edited" in report.failures[0].note
     assert named(report, "gradient_w")
@@ -183,7 +197,7 @@ def test_an_edited_file_is_checked_as_it_is_and_fails(tmp_path: Path) -> None:
 def test_a_kernel_that_raises_is_a_failure(tmp_path: Path) -> None:
     file = "numpy/dense.py"
     text = (builtin_path() / file).read_text().replace("def delta_Y(", "def delta_W(")
-    report = verify(["dense"], copied(tmp_path, "dense", file, text), "numpy", cases=1)
+    report = verify(["dense"], copied(tmp_path, "dense", file, text), "numpy", cases=1, known=TRUSTED)
     assert any(row.check == "error" and "delta_Y" in row.note for row in report.failures)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from phiz.runtime.files import write_atomically
+from phiz.runtime.manifest.loading import load_manifest
 from phiz.runtime.network.network import Network
 from phiz.runtime.opencl.device import device as devices
 from phiz.runtime.opencl.plan.config import KernelConfig
@@ -26,7 +27,13 @@ from tests.runtime.tuner.planted import planted
 
 
 def entry(folder: Path, kernel: str = "forward_Z", tile: str = "TILE_forward_Z_i") -> Entry:
-    network = Network([layer("dense", units=8, activation="tanh")], (5,), "mse", "numpy", manifests=[folder])
+    network = Network(
+        [layer("dense", units=8, activation="tanh")],
+        (5,),
+        "mse",
+        "numpy",
+        manifests=load_manifest([folder], trust=True),
+    )
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == kernel)
     where = device_class(devices.choose()).record()
@@ -90,7 +97,13 @@ def test_an_entry_is_found_under_the_new_names(tmp_path: Path, folders: tuple[Pa
     assert entries == {key(e.kernel, e.place): e for e in (wanted, stale)}, (
         "what was not current stays as it was"
     )
-    network = Network([layer("dense", units=8, activation="tanh")], (5,), "mse", "numpy", manifests=[new])
+    network = Network(
+        [layer("dense", units=8, activation="tanh")],
+        (5,),
+        "mse",
+        "numpy",
+        manifests=load_manifest([new], trust=True),
+    )
     unit = network.program.units[0]
     info = next(found for found in unit.kernels if found.name == "ahead")
     found = Tuned(devices.choose(), None, entries).find(unit, info, "float32", 64)

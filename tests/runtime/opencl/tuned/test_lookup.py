@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from phiz.runtime.manifest.loading import load_manifest
 from phiz.runtime.manifest.records import KernelInfo
 from phiz.runtime.network.backends import make_backend
 from phiz.runtime.network.network import Network
@@ -45,7 +46,11 @@ def folder(tmp_path: Path) -> Path:
 
 def unit_of(folder: Path, outputs: int = 8, activation: str = "tanh") -> tuple[Unit, KernelInfo]:
     network = Network(
-        [layer("dense", units=outputs, activation=activation)], (5,), "mse", "numpy", manifests=[folder]
+        [layer("dense", units=outputs, activation=activation)],
+        (5,),
+        "mse",
+        "numpy",
+        manifests=load_manifest([folder], trust=True),
     )
     unit = network.program.units[0]
     return unit, next(kernel for kernel in unit.kernels if kernel.name == "forward_Z")
