@@ -45,7 +45,7 @@ def at_least(arguments: argparse.Namespace, **least: int) -> None:
     from ..runtime.errors import PhizError
 
     for name, smallest in least.items():
-        if getattr(arguments, name) < smallest:
+        if getattr(arguments, name) is not None and getattr(arguments, name) < smallest:
             raise PhizError(f"--{name}: expected at least {smallest}, got {getattr(arguments, name)}")
 
 
