@@ -18,7 +18,7 @@ MOST_PROBLEMS = 6
 def fuzz(count: int, seed: int, backend: str, journal: Path | None) -> int:
     """Try ``count`` random definitions; exit status 1 where one differs from what it says."""
     from ..runtime.opencl.tuned.cache import cache_folder
-    from ..runtime.verify.journal import AGREES, BEGUN, DIFFERS, REFUSED, FuzzOutcome, Journal
+    from ..runtime.verify.journal import AGREES, DIFFERS, REFUSED, FuzzOutcome, Journal
 
     if (
         backend != "numpy"
@@ -28,10 +28,10 @@ def fuzz(count: int, seed: int, backend: str, journal: Path | None) -> int:
     pending = kept.pending(count)
     print(f"{count - len(pending)} of {count} definitions were tried before ({kept.path})", file=sys.stderr)
     for number in pending:
-        if number in kept.found and kept.found[number].outcome == BEGUN:
-            kept.add(FuzzOutcome(number, DIFFERS, ("the process ended while it was tried",)))
+        if kept.ended_twice(number):
+            kept.add(FuzzOutcome(number, DIFFERS, ("the process ended twice while it was tried",)))
         else:
-            kept.add(FuzzOutcome(number, BEGUN))
+            kept.begin(number)
             kept.add(_tried(seed, number, backend))
         for problem in kept.found[number].problems[:MOST_PROBLEMS]:
             print(f"FAIL {number}: {problem}", flush=True)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
 from ..ir import (
     Accumulator,
-    Column,
     Condition,
     Expr,
     IntExpr,
     Let,
     Load,
     Loop,
-    Name,
     Nest,
-    Size,
     TableLoop,
-    integers,
 )
 from ..language.declarations import Access
 from ..language.stages import Definition
@@ -30,15 +26,14 @@ from ..symbols.indices import AxisVariable, RowVariable
 from .solver import IndexSolver, Relational, Solution, SolvedLoop, Unknown
 
 
-def _reads_a_computed_entry(condition: Condition, solved: Collection[str]) -> bool:
-    """True for the size of an entry that is neither an index variable nor a column of a relation."""
-    entries = [
-        node.index for node in integers(condition) if isinstance(node, Size) and node.index is not None
-    ]
-    return any(
-        not isinstance(entry, Name | Column) or (isinstance(entry, Name) and entry.name in solved)
-        for entry in entries
-    )
+def _entry_bounds(definition: Definition) -> dict[str, sp.Expr]:
+    """What entries of relations' columns are below, and how many entries tables of sizes have."""
+
+    def size(name: str) -> sp.Symbol:
+        return sp.Symbol(name, integer=True, nonnegative=True)
+
+    bounds = {f"{r.name}_{column}": size(n) for r in definition.relations.values() for column, n in r.columns}
+    return bounds | {name: size(info.table) for name, info in definition.sizes.items() if info.table}
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,7 @@ class NestBuilder:
             for column, _ in r.columns
         }
         self.integer = IntegerFreezer(frozenset(definition.sizes), relations)
+        self.bounds = _entry_bounds(definition)
         self.extents = {t.name: t for t in definition.tensors.values()}
         self._solved: dict[
             int, tuple[Term, tuple[Solution, dict[sp.Symbol, Access], sp.Expr]]
@@ -107,7 +103,7 @@ class NestBuilder:
 
     def _solve(self, term: Term) -> tuple[Solution, dict[sp.Symbol, Access], sp.Expr]:
         known = {a.symbol: a.extent for a in term.outputs}
-        solver = IndexSolver(self.where, term.unknowns, known, in_order=term.combine == "max")
+        solver = IndexSolver(self.where, term.unknowns, known, self.bounds, term.combine == "max")
         solver.solve_equations(term.equations)
         inside: list[tuple[sp.Expr, sp.Expr]] = []
         hoisted = set()
@@ -151,22 +147,16 @@ class NestBuilder:
         return Nest(
             loops=tuple(self._loop(loop) for loop in solution.loops),
             lets=tuple(Let(s.name, self.integer(v)) for s, v in solution.quotients),
-            conditions=self._frozen_conditions(solution, solution.conditions),
-            guards=self._frozen_conditions(solution, solution.guards),
+            conditions=self._frozen_conditions(solution.conditions),
+            guards=self._frozen_conditions(solution.guards),
             body=frozen,
             combine="max" if term.combine == "max" else "sum",
             position=position,
             temporaries=temporaries,
         )
 
-    def _frozen_conditions(self, solution: Solution, found: Sequence[Relational]) -> tuple[Condition, ...]:
-        """Conditions in the order of their tests.
-
-        Those that read a size of some entry follow those that say that there is such an entry.
-        """
-        conditions = [self.integer.condition(c.left, c.op, c.right) for c in found]
-        solved = {symbol.name for symbol, _ in solution.quotients}
-        return tuple(sorted(conditions, key=lambda c: _reads_a_computed_entry(c, solved)))
+    def _frozen_conditions(self, found: Sequence[Relational]) -> tuple[Condition, ...]:
+        return tuple(self.integer.condition(c.left, c.op, c.right) for c in found)
 
     def scalar(
         self, e: sp.Expr, accumulators: Mapping[sp.Symbol, int]

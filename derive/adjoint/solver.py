@@ -65,7 +65,8 @@ class Solution:
     * ``loops``: the remaining loops, outermost first.
     * ``values``: the values of the solved variables.
     * ``quotients``: names for the integer divisions in values and conditions.
-    * ``conditions``: describe the set of points, together with the full ranges of the loops.
+    * ``conditions``: describe the set of points, together with the full ranges of the loops; in the order in
+      which they are tested.
     * ``guards``: describe the same set, together with the tight bounds of the loops.
     """
 
@@ -131,7 +132,9 @@ def _sign(e: sp.Expr) -> int:
 class IndexSolver:
     """Solves index equations (each an expression that is 0) for ``unknowns``; all other symbols are given.
 
-    ``in_order``: loops keep the order of ``unknowns``, as those of a maximum do: its first maximiser counts.
+    * ``bounds``: what entries of a relation's column are below, and how many entries a table of sizes has, by
+      the function that stands for either.
+    * ``in_order``: loops keep the order of ``unknowns``; of a maximum, the first maximiser counts.
     """
 
     def __init__(
@@ -139,9 +142,10 @@ class IndexSolver:
         where: str,
         unknowns: Sequence[Unknown],
         known_extents: Mapping[sp.Symbol, sp.Expr],
+        bounds: Mapping[str, sp.Expr],
         in_order: bool = False,
     ) -> None:
-        self.where, self.in_order = where, in_order
+        self.where, self.bounds, self.in_order = where, bounds, in_order
         self.state = _State({u.symbol: u for u in unknowns})
         self.known_extents = known_extents
 
@@ -252,8 +256,8 @@ class IndexSolver:
     def _in_range(self, value: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
         """Expressions that must be >= 0 so that 0 <= value < extent, without those that always are."""
         value, extent = self.substitute(value), self.substitute(extent)
-        if isinstance(value, AppliedUndef):
-            return []  # a relation's entries were checked against their size
+        if isinstance(value, AppliedUndef):  # a relation's entries were checked against their size
+            return [] if self.bounds.get(str(value.func)) == extent else [sp.expand(extent - 1 - value)]
         given = self.known_extents.get(value)
         if given is None and value in self.state.free:
             given = self.state.unknowns[value].extent
@@ -290,9 +294,12 @@ class IndexSolver:
         conditions += state.residual
         tight, guards = self._tighten(loops, inequalities)
         quotients = tuple((q.symbol, FloorDiv(q.numerator, q.divisor)) for q in state.quotients)
-        return Solution(
-            tuple(tight), dict(state.values), quotients, tuple(conditions), tuple(guards + state.residual)
-        )
+        ordered = (tuple(sorted(found, key=self._is_late)) for found in (conditions, guards + state.residual))
+        return Solution(tuple(tight), dict(state.values), quotients, *ordered)
+
+    def _is_late(self, condition: Relational) -> bool:
+        """True for a test that may only follow the others, which say that an entry is there."""
+        return self._reads_a_computed_entry(condition.left) or self._reads_a_computed_entry(condition.right)
 
     def _always(self, e: sp.Expr) -> bool:
         """True if e >= 0 follows from the signs of its symbols.
@@ -400,9 +407,22 @@ class IndexSolver:
 
     def _reads_a_computed_entry(self, e: sp.Expr) -> bool:
         """True for the size of an entry that may not be there: nothing but a test can come before it."""
+        return any(not self._is_there(f) for f in e.atoms(AppliedUndef))
+
+    def _is_there(self, size: AppliedUndef) -> bool:
+        """True where ``size`` is read at an index variable, or a column, of as many values as it has entries.
+
+        Columns are read at rows, of which all are there.
+        """
+        entry, count = size.args[0], self.bounds.get(str(size.func))
+        if isinstance(entry, AppliedUndef):
+            return bool(self.bounds.get(str(entry.func)) == count)
+        unknown = self.state.unknowns.get(entry)
+        if unknown is not None and unknown.kind == "row":
+            return True
         solved = {q.symbol for q in self.state.quotients}
-        entries = [f.args[0] for f in e.atoms(AppliedUndef)]
-        return any(entry in solved or not (entry.is_Symbol or entry.is_Function) for entry in entries)
+        extent = self.known_extents.get(entry) if unknown is None else unknown.extent
+        return bool(entry.is_Symbol and entry not in solved and extent is not None and extent == count)
 
     def _innermost(
         self, e: sp.Expr, order: Mapping[sp.Symbol, int]

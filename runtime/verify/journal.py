@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-#: What a definition came to; one that was begun and has no other line ended its process.
+#: What a definition came to; where it was begun and nothing follows, the process ended.
 AGREES, REFUSED, DIFFERS, BEGUN = "agrees", "refused", "differs", "begun"
 
 
@@ -43,6 +43,16 @@ class Journal:
         """The numbers below ``count`` that are to be tried."""
         done = {n for n, outcome in self.found.items() if outcome.outcome in (AGREES, REFUSED)}
         return [n for n in range(count) if n not in done]
+
+    def begin(self, number: int) -> None:
+        """Note that a definition is tried, and whether the process ended the last time it was."""
+        known = self.found.get(number)
+        again = known is not None and known.outcome == BEGUN
+        self.add(FuzzOutcome(number, BEGUN, ("again",) if again else ()))
+
+    def ended_twice(self, number: int) -> bool:
+        """True where the process ended on a definition and, tried again, once more: it is no interruption."""
+        return self.found.get(number) == FuzzOutcome(number, BEGUN, ("again",))
 
     def add(self, outcome: FuzzOutcome) -> None:
         """Write one line at once."""

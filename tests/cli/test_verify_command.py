@@ -160,11 +160,12 @@ def test_fuzzing_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], tm
     assert main([*command, "3"]) == 0
     assert "0 of 3 definitions were tried before" in capsys.readouterr().err
     with journal.open("a") as stream:
-        stream.write('{"number": 3, "outcome": "begun", "problems": []}\n{"number": 4, "outco')
+        stream.write('{"number": 3, "outcome": "begun", "problems": ["again"]}\n')
+        stream.write('{"number": 4, "outcome": "begun", "problems": []}\n{"number": 4, "outco')
     assert main([*command, "5"]) == 1
     out = capsys.readouterr()
     assert "3 of 5 definitions were tried before" in out.err
-    assert "FAIL 3: the process ended while it was tried" in out.out and ", 1 differ, seed 4" in out.out
+    assert "FAIL 3: the process ended twice while it was tried" in out.out and ", 1 differ, seed 4" in out.out
     lines = journal.read_text().splitlines()
     assert main([*command, "5"]) == 0  # what differed is tried again
     assert len(journal.read_text().splitlines()) == len(lines) + 2
