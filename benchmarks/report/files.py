@@ -27,12 +27,11 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
     """``bench.md``, ``bench.json``, ``peers.png`` and (with kernels) ``roofline.png`` into ``folder``;
     the JSON to ``file``.
     """
-    data = (json.dumps(record, indent=1) + "\n").encode()
     if file is not None:
-        write_atomically(file, data)
+        write_json(record, file)
     if folder is None:
         return
-    write_atomically(folder / "bench.json", data)
+    write_json(record, folder / "bench.json")
     write_atomically(folder / "bench.md", markdown(record, pictures=True).encode())
     if any(
         entrant["ratio"] and entrant["peer"] != "phiz"
@@ -42,6 +41,11 @@ def write(record: Record, folder: Path | None, file: Path | None) -> None:
         save_whole(folder / "peers.png", lambda path: save_peers(record, path))
     if record.get("kernels"):
         save_whole(folder / "roofline.png", lambda path: save_roofline(record, path))
+
+
+def write_json(record: Record, file: Path) -> None:
+    """The whole record, whole or absent."""
+    write_atomically(file, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def save_whole(path: Path, save: Callable[[Path], None]) -> None:

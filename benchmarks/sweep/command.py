@@ -25,9 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Exit status 1 where numbers are wrong, or phiz has no time for a draw."""
+    from ...runtime.errors import PhizError
+    from ..report import files
     from . import sweep
     from .report import markdown
 
+    if options.cases or options.batches or options.kernels:
+        raise PhizError("--cases, --batches and --kernels do not go with --sweep, which draws its own")
+    files.check(options.out, options.json)
     defaults = sweep.SweepOptions()
     chosen = sweep.SweepOptions(
         options.draws,
@@ -43,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     )
     record = sweep.sweep(chosen, lambda line: print(line, file=sys.stderr, flush=True))
     print(markdown(record), end="")
+    if options.json is not None:
+        files.write_json(record, options.json)
     if options.out is not None:
         sweep.write(record, options.out)
     wrong = sweep.failures(record)

@@ -14,7 +14,6 @@ from typing import Any
 from ...runtime.errors import PhizError
 from ...runtime.files import write_atomically
 from ...runtime.manifest.loading import load_manifest
-from ...runtime.training.pictures import prepare_folder
 from ..cases.cases import DEFINITIONS
 from ..comparison.definitions import generate_into
 from ..comparison.other_work import Clock, by_others, warn_when_busy
@@ -80,8 +79,6 @@ def sweep(options: SweepOptions, say: Callable[[str], None]) -> Record:
     options.check()
     known = registry.choose(options.peers)
     warn_when_busy(options.threads)
-    if options.out is not None:
-        prepare_folder(options.out)
     started, before = time.monotonic(), Clock.now()
     with contextlib.ExitStack() as stack:
         rig, head = _rig(options, known, stack, say)

@@ -81,6 +81,7 @@ def test_the_command_and_a_second_run_that_finds_all_done(
 ) -> None:
     given = ["bench", "--sweep", "--seed", "0", "--only", "2", "--peers", "numpy", "--rounds", "1"]
     given += ["--block", "0.001", "--threads", "1", "--out", str(tmp_path / "new")]
+    given += ["--json", str(tmp_path / "all.json")]
     assert main(given) == 0
     text = capsys.readouterr().out
     assert (
@@ -89,6 +90,7 @@ def test_the_command_and_a_second_run_that_finds_all_done(
     lines = (tmp_path / "new" / "sweep.jsonl").read_text().splitlines()
     head, drawn, run = (json.loads(line) for line in lines)
     one = drawn["draw"]
+    assert json.loads((tmp_path / "all.json").read_text())["draws"] == [one]
     assert head["sweep"]["lanes"] > 0 and 0.3 < head["sweep"]["ghz"] < 8 and run["run"]["draws"] == 1
     assert one["number"] == 2 and one["gradient"]["peers"]["numpy"]["difference"] < 1e-4
     assert one["first"]["cold"]["first"] > 0 and one["first"]["cold"]["further"] > 0
@@ -106,6 +108,8 @@ def test_the_command_and_a_second_run_that_finds_all_done(
     [
         (["--draws", "0"], "phiz: expected --draws, --rounds, --threads and --block above 0"),
         (["--seed", "-1"], "phiz: expected --seed and --only of at least 0"),
+        (["--cases", "lenet"], "phiz: --cases, --batches and --kernels do not go with --sweep, which draws"),
+        (["--json", "no/such/file.json"], "phiz: --json no/such/file.json: its folder does not exist"),
         (["--peers", "mxnet"], "phiz: unknown peer 'mxnet', known are torch"),
     ],
 )
