@@ -1,24 +1,18 @@
 """The way of one definition, stage by stage.  Nothing happens to it that is not on this page.
 
-    stage          input                              output
-    -------------  ---------------------------------
-    ---------------------------------------------------------------
-    1. normalise   a definition function and options  a Definition, whose stages are linear in their
-       reductions
-    2. prove       the Definition                     nothing, or the refusal of a shift that Z depends on
-    3. adjoint     the Definition                     Equations 1, 7 and 8, each a list of terms, in order of
-       execution
-    4. solve       the Terms of every Equation        Solutions: loops with tight bounds in the place of
-       indicators
-    5. freeze      every solved Equation              FrozenEquations: nests and a result in the IR, free of
-       SymPy
-    6. kernels     Equations and FrozenEquations      Kernels with their Tensors and their printed equations
-    7. heads       the Definition's tail, the losses  two Kernels for every loss that is proved to cancel with
-       the tail
+| stage | input | output |
+|---|---|---|
+| 1. normalise | a definition function and options | a Definition, whose stages are linear in their reductions |
+| 2. prove | the Definition | nothing, or the refusal of a shift that Z depends on |
+| 3. adjoint | the Definition | Equations 1, 7 and 8, each a list of terms, in order of execution |
+| 4. solve | the Terms of every Equation | Solutions: loops with tight bounds in the place of indicators |
+| 5. freeze | every solved Equation | FrozenEquations: nests and a result in the IR, free of SymPy; the bodies are rewritten so that nothing cancels (``symbols/accurate.py``) |
+| 6. kernels | Equations and FrozenEquations | Kernels with their Tensors and their printed equations |
+| 7. heads | the Definition's tail, the losses | two Kernels for every loss that is proved to cancel with the tail |
 
 Losses and activations hold no index to solve for: ``adjoint.loss_kernels`` and ``language.frozen_activation``
 differentiate, prove and freeze them by themselves.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -57,9 +51,8 @@ def derive_definition(family: Family, options: Mapping[str, Option]) -> Derivati
 
     Raises DefinitionError, naming file, line and layer, where the definition cannot be expressed.
     """
-    definition = family.define(
-        **options
-    )  # 1. normalise: the function's last line, L.output(...)(Z), asks for it
+    # 1. normalise: the function's last line, L.output(...)(Z), asks for it
+    definition = family.define(**options)
     try:
         prove_shifts(definition)  # 2. prove
         adjoint = Adjoint(definition)

@@ -7,20 +7,7 @@ Never SymPy, Mako, derive or codegen.
 What most programs need is named here, and loaded when it is first asked for; everything else has its place in
 the folders.
 
-Folders import one another down this list only, for types as well:
-
-    tuner, doctor
-    training, verify
-    network                     (optimize and data stand beside it)
-    opencl, reference
-    opencl/launch, opencl/tuned
-    opencl/plan
-    opencl/device
-    backend                     (the protocol that both backends share)
-    program
-    manifest
-    schema
-    files, nearest, powers, errors
+Folders import one another down the list of ``docs/rooms.md`` only, for types as well.
 """
 
 from __future__ import annotations

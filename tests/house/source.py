@@ -122,25 +122,31 @@ def imports(path: Path) -> frozenset[str]:
     """The modules of the rooms that a file imports, wherever in it, those under ``TYPE_CHECKING``
     included.
     """
-    found: set[str] = set()
-    for node in ast.walk(tree(path)):
+    ours = (_module(list(parts)) or _module(list(parts[:-1])) for parts in imported_names(path, tree(path)))
+    return frozenset(module for module in ours if module is not None)
+
+
+def imported_names(path: Path, parsed: ast.Module) -> Iterator[tuple[str, ...]]:
+    """The parts of every dotted name that ``parsed`` imports if it stands at ``path``, from the root.
+
+    The last part of ``from a import b`` is ``b``; ``phiz``, by which the root is imported, is left out.
+    """
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
-            found |= {m for alias in node.names if (m := _module(alias.name.split("."))) is not None}
+            yield from (_from_root(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = (node.module or "").split(".") if node.module else []
             if node.level:
                 base = [*path.parts[: len(path.parts) - node.level], *base]
-            for alias in node.names:
-                module = _module([*base, alias.name]) or _module(base)
-                found |= {module} if module is not None else set()
-    return frozenset(found)
+            yield from (_from_root([*base, alias.name]) for alias in node.names)
+
+
+def _from_root(parts: list[str]) -> tuple[str, ...]:
+    return tuple(parts[1:] if parts[:1] == ["phiz"] else parts)
 
 
 def _module(parts: list[str]) -> str | None:
-    """The name of the module or folder that ``parts`` name, ``phiz`` in front or not; None for what is
-    none of ours.
-    """
-    parts = parts[1:] if parts[:1] == ["phiz"] else parts
+    """The name of the module or folder that ``parts`` name; None for what is none of ours."""
     if not parts or parts[0] not in ROOMS:
         return None
     place = ROOT.joinpath(*parts)
