@@ -130,7 +130,7 @@ def profile(
         singles = executor.single("loss", resident, Request(keep=True))
         singles += executor.single("delta", resident, backward, delta[:count].T)
     queue = cl.CommandQueue(executor.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
-    seconds = [[step_seconds(queue, single) for single in singles] for _ in range(repeats + 1)]
+    seconds = [[_time(queue, single) for single in singles] for _ in range(repeats + 1)]
     medians = [statistics.median(times) for times in zip(*seconds[1:], strict=True)]
     found = []
     for single, median in zip(singles, medians, strict=True):
@@ -145,7 +145,7 @@ def profile(
     return found
 
 
-def step_seconds(queue: cl.CommandQueue, single: SingleStep) -> float:
+def _time(queue: cl.CommandQueue, single: SingleStep) -> float:
     """Seconds of one step.
 
     In a fused pass one launch repeats the step, and the launch's own time is subtracted.
@@ -153,9 +153,13 @@ def step_seconds(queue: cl.CommandQueue, single: SingleStep) -> float:
     once = elapsed(single.events(queue))
     if not single.repeats:
         return once
-    units = queue.device.max_compute_units
-    times = out_of_step(min(MOST_TIMES, 2 + int(LONG / once)), units)
+    times = repetitions(queue, once)
     return max(NOTHING, (elapsed(single.events(queue, times)) - once) / (times - 1))
+
+
+def repetitions(queue: cl.CommandQueue, once: float) -> int:
+    """How often a launch repeats a step that takes ``once`` seconds in a launch of its own."""
+    return out_of_step(min(MOST_TIMES, 2 + int(LONG / once)), queue.device.max_compute_units)
 
 
 def elapsed(events: Sequence[Any]) -> float:

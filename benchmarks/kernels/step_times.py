@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 import pyopencl as cl
@@ -25,10 +26,10 @@ from ...runtime.opencl.single import SingleStep
 from ..cases.cases import Case
 from ..cases.problem import Problem
 from .device_peaks import Meter
-from .kernel_times import NOTHING, elapsed, step_seconds
+from .kernel_times import NOTHING, elapsed, repetitions
 
-#: How often every step is timed, the shortest time counts; one that takes longer than LONG is launched once.
-REPEATS, LONG = 3, 0.01
+#: How often every step is looked at; one that takes longer than LONG seconds is not repeated in a launch.
+REPEATS, LONG = 5, 0.01
 #: How often the cycle is measured; the shortest counts, as others may be at work.
 LOOKS = 5
 
@@ -118,19 +119,43 @@ def profile_steps(
     return PassTimes(form, samples, len(placed.parts), tuple(found))
 
 
+@dataclass
+class Looks:
+    """The shortest launch of a step, and the shortest that repeats it ``times`` times.
+
+    What the repetitions add is the step's own time; the difference of two shortest ones is not that of a
+    launch that others disturbed.
+    """
+
+    once: float
+    many: float = inf
+    times: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """Without what a launch takes, where launches repeat it."""
+        if self.times == 1:
+            return self.once
+        return max(NOTHING, (self.many - self.once) / (self.times - 1))
+
+    def again(self, queue: Any, single: SingleStep) -> None:
+        """Looks again."""
+        self.once = min(self.once, elapsed(single.events(queue)))
+        if self.times == 1 and single.repeats and self.once <= LONG:
+            self.times = repetitions(queue, self.once)
+        if self.times > 1:
+            self.many = min(self.many, elapsed(single.events(queue, self.times)))
+
+
 def _times(queue: Any, singles: Sequence[SingleStep], seconds: float) -> list[float]:
-    """The shortest time of each step."""
+    """The time of each step; each has one look at least."""
     ends = time.monotonic() + seconds
-    found = [max(NOTHING, elapsed(single.events(queue))) for single in singles]  # wakes the device, too
+    looks = [Looks(elapsed(single.events(queue))) for single in singles]  # wakes the device, too
     for number in range(REPEATS):
-        for index, single in enumerate(singles):
-            if found[index] > LONG:
-                found[index] = min(found[index], elapsed(single.events(queue)))
-            elif not number:
-                found[index] = step_seconds(queue, single)
-            elif time.monotonic() < ends:
-                found[index] = min(found[index], step_seconds(queue, single))
-    return found
+        for one, single in zip(looks, singles, strict=True):
+            if not number or time.monotonic() < ends:
+                one.again(queue, single)
+    return [one.seconds for one in looks]
 
 
 def _step(

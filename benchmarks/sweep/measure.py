@@ -29,7 +29,7 @@ MODES: tuple[tuple[str, Mode], ...] = (("forward", "predict"), ("gradient", "gra
 #: as of a first call with cold caches: what takes longer is given up and named.
 ROUNDS, PATIENCE = 20.0, 20.0
 #: Seconds in which steps are timed again.
-STEPS = 1.0
+STEPS = 2.0
 FORMS = {"phiz": ("placed",)}
 
 
