@@ -23,6 +23,8 @@ from typing import Any
 
 import sympy as sp
 
+from .function_latex import FunctionLatex
+
 _KERNELS = """
     REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put odd index
     vectors below result block blocks count id tile chunk begin first step group team span run edge others
@@ -189,7 +191,17 @@ class Names:
 def latex(e: sp.Expr, names: Mapping[sp.Symbol, str] | None = None, **settings: Any) -> str:
     """LaTeX of ``e``, its names as the user wrote them; ``names``: the text of some symbols."""
     written = {s: shown_latex(s.name) for s in e.free_symbols if _SPELLED.match(s.name)}
-    return str(sp.latex(e, symbol_names={**written, **(names or {})}, **settings))
+    return str(FunctionLatex({"symbol_names": {**written, **(names or {})}, **settings}).doprint(e))
+
+
+def summand_latex(e: sp.Expr, names: Mapping[sp.Symbol, str] | None = None) -> str:
+    """LaTeX of ``e`` where it stands behind the sign of a sum: what is a sum itself is in parentheses."""
+    return rf"\left({latex(e, names)}\right)" if e.is_Add else latex(e, names)
+
+
+def summand_text(e: sp.Expr) -> str:
+    """The same as plain text."""
+    return f"({e})" if e.is_Add else str(e)
 
 
 def shown_latex(name: str) -> str:

@@ -20,7 +20,7 @@ def erfc(x):
 
 
 def value_linear(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -37,7 +37,7 @@ def delta_linear(T, Y, weight, *, N):
 
 
 def value_sigmoid(T, Z, weight, *, N):
-    """r = sum over n of t*softplus(-z) + (1 - t)*softplus(z)
+    """r = sum over n of (t*softplus(-z) + (1 - t)*softplus(z))
 
     T (N, samples), Z (N, samples), weight (samples) -> r (samples)
     """
@@ -53,7 +53,7 @@ def delta_sigmoid(T, Z, weight, *, N):
 
 
 def value_tanh(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -74,7 +74,7 @@ def delta_tanh(T, Z, weight, *, N):
 
 
 def value_scaled_tanh(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -98,7 +98,7 @@ def delta_scaled_tanh(T, Z, weight, *, N):
 
 
 def value_relu(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -118,7 +118,7 @@ def delta_relu(T, Y, weight, *, N):
 
 
 def value_leaky_relu(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -143,7 +143,7 @@ def delta_leaky_relu(T, Y, weight, *, N):
 
 
 def value_softplus(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -164,7 +164,7 @@ def delta_softplus(T, Y, weight, *, N):
 
 
 def value_elu(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -190,7 +190,7 @@ def delta_elu(T, Z, weight, *, N):
 
 
 def value_gelu(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """

@@ -32,7 +32,7 @@
 #endif
 enum { N = SIZE_N };
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -143,7 +143,7 @@ WIDE __kernel void delta_linear(__global const REAL *restrict T,
     delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of t*softplus(-z) + (1 - t)*softplus(z)
+// r = sum over n of (t*softplus(-z) + (1 - t)*softplus(z))
 // 7 * N + 1 operations per sample
 static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -254,7 +254,7 @@ WIDE __kernel void delta_sigmoid(__global const REAL *restrict T,
     delta_sigmoid_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -372,7 +372,7 @@ WIDE __kernel void delta_tanh(__global const REAL *restrict T,
     delta_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_scaled_tanh_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -493,7 +493,7 @@ WIDE __kernel void delta_scaled_tanh(__global const REAL *restrict T,
     delta_scaled_tanh_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -607,7 +607,7 @@ WIDE __kernel void delta_relu(__global const REAL *restrict T,
     delta_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_leaky_relu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -730,7 +730,7 @@ WIDE __kernel void delta_leaky_relu(__global const REAL *restrict T,
     delta_leaky_relu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_softplus_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -848,7 +848,7 @@ WIDE __kernel void delta_softplus(__global const REAL *restrict T,
     delta_softplus_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_elu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -973,7 +973,7 @@ WIDE __kernel void delta_elu(__global const REAL *restrict T,
     delta_elu_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Z, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_gelu_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
