@@ -26,13 +26,13 @@ import sympy as sp
 from .function_latex import FunctionLatex
 
 _KERNELS = """
-    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put odd index
-    vectors below result block blocks count id tile chunk begin first step group team span run edge others
-    place places point points rest at differ part parts unit units total sum n t floordiv ceildiv modulo
-    imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps strip
+    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put index
+    vectors below result block blocks count id tile chunk begin first step group span run edge others
+    place point points rest at differ part unit units total sum n t floordiv ceildiv modulo
+    imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps
     sigmoid_slope xlog1py square_rest product_rest product number single doubled high low first last
     exp_r whole
-    samples used item clock
+    samples used item
 """
 _C = """
     auto break case char const constant continue default do double else enum extern float for global goto
@@ -66,9 +66,9 @@ RESERVED = (
     | set(dir(builtins))
     | set(keyword.kwlist)
 )
-#: Words with a number: accumulators, temporaries, places of a work item, hoisted numbers, vector types.
+#: Words with a number: accumulators, temporaries, numbers of a work item, hoisted numbers, vector types.
 _NUMBERED = re.compile(
-    r"(acc|value|position|sum|strip|cached|total|largest|s|g|t|gcd|inverse|index|teams?|launch|name)\d+"
+    r"(acc|value|position|sum|cached|total|largest|s|g|t|gcd|inverse|index|launch|name)\d+"
     r"|(char|uchar|short|ushort|int|uint|long|ulong|float|double|half|bool|quad|vload|vstore)\d+"
 )
 #: Sizes stand at file scope, where their names must be no component of a vector either.
