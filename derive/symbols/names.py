@@ -32,7 +32,7 @@ _KERNELS = """
     imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps
     sigmoid_slope xlog1py square_rest product_rest product number single doubled high low first last
     exp_r whole
-    samples used item
+    NUMBERS samples used item plain packed outer inner extent
 """
 _C = """
     auto break case char const constant continue default do double else enum extern float for global goto
@@ -68,7 +68,7 @@ RESERVED = (
 )
 #: Words with a number: accumulators, temporaries, numbers of a work item, hoisted numbers, vector types.
 _NUMBERED = re.compile(
-    r"(acc|value|position|sum|cached|total|largest|s|g|t|gcd|inverse|index|launch|name)\d+"
+    r"(NUMBERS|acc|value|position|sum|cached|total|largest|s|g|t|gcd|inverse|index|launch|name)\d+"
     r"|(char|uchar|short|ushort|int|uint|long|ulong|float|double|half|bool|quad|vload|vstore)\d+"
 )
 #: Sizes stand at file scope, where their names must be no component of a vector either.
@@ -77,7 +77,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _SPELLED = re.compile(r"(?<![A-Za-z0-9])name(\d+)_")
 #: What kernels' functions append to a kernel's name, in which an activation's name stands last.
-_ENDINGS = re.compile(r".*_(item|place|store|(begin|end)\d*)")
+_ENDINGS = re.compile(r".*_(item|point|store|(begin|end)\d*)")
 #: Files of a folder that belong to no layer.
 _FILES = re.compile(r"activations|prelude|__init__|manifest|loss_.*|name\d+_.*", re.IGNORECASE)
 _LONGEST = 120
