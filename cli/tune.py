@@ -1,4 +1,4 @@
-"""``phiz tune``: measure the schedules of a network's kernels on this device, and keep what is faster."""
+"""``phiz tune``: measure configurations of a network's kernels on this device, and keep what is faster."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--quiet", action="store_true", help="no progress on stderr")
     how.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
     how.add_argument(
-        "--ship", type=Path, metavar="FILE", help="add what won to a file of schedules that come with phiz"
+        "--ship",
+        type=Path,
+        metavar="FILE",
+        help="add what won to a file of configurations that come with phiz",
     )
 
 
@@ -95,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tune(arguments: argparse.Namespace, cache: Any) -> int:
-    """One network; for ``--ship`` without one all that shipped schedules are measured on."""
+    """One network; for ``--ship`` without one all that shipped configurations are measured on."""
     from ..runtime.opencl.backend import OpenCLBackend
     from ..runtime.tuner.suite import suite
 
@@ -142,7 +145,7 @@ def _one(
         count = ship(arguments.ship, [entry for _, entry in tuning.entries] if wins else [], backend.device)
         print(
             f"wrote {arguments.ship}: {count} "
-            f"schedules{'' if wins else '; none of this network, whose gradient is not faster'}"
+            f"configurations{'' if wins else '; none of this network, whose gradient is not faster'}"
         )
     if tuning.interrupted:
         return INTERRUPTED
@@ -215,8 +218,8 @@ def _print_rows(title: str, entries: list[tuple[str, Entry]]) -> None:
     if rows:
         console.print(_table(title, rows))
     refused = [(found.kernel, *entry) for found in rows for entry in found.refused]
-    for kernel, schedule, kind, reason in refused[:MOST_REFUSED]:
-        print(f"refused {kernel} with {schedule}: {kind}: {reason}")
+    for kernel, configuration, kind, reason in refused[:MOST_REFUSED]:
+        print(f"refused {kernel} with {configuration}: {kind}: {reason}")
     if len(refused) > MOST_REFUSED:
         print(f"… and {len(refused) - MOST_REFUSED} more refused; --json FILE has all of them")
 
@@ -229,7 +232,7 @@ def _table(title: str, rows: list[Any]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("samples", "default ms", "tuned ms", "ratio", "tried", "refused"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("schedule", overflow="fold")
+    table.add_column("configuration", overflow="fold")
     for found in rows:
         tried = f"{found.tried}{'' if found.complete else '+'}"
         table.add_row(
@@ -241,7 +244,7 @@ def _table(title: str, rows: list[Any]) -> Table:
             f"{found.ratio:.2f}",
             tried,
             str(len(found.refused)),
-            f"{found.schedule}{' (outdated: not used)' if found.outdated else ''}",
+            f"{found.configuration}{' (outdated: not used)' if found.outdated else ''}",
             style="green" if found.ratio < 1 else None,
         )
     return table

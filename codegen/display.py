@@ -23,6 +23,11 @@ from .tiling.tiling import TiledKernel
 _ROLES = {"forward": "forward (equation 1)", "loss": "fused with the error function (equation 6)",
           "delta": "delta (equation 7)", "gradient": "gradient (equation 8)"}  # fmt: skip
 
+_OF_TILES = (
+    "(tiles cut the loops of the nests above; shown are the macros that give each kernel's tiles, outermost\n"
+    "first, and its other choices, and the axis of its lanes; the statements stay as they are)"
+)
+
 
 def pick(families: Sequence[Family], name: str) -> tuple[Family, Derivation]:
     """The family or variant called ``name``; a family stands for its two-dimensional, otherwise default,
@@ -93,7 +98,7 @@ def passes(derivation: Derivation, backend: str) -> str:
             _titled(kernel) for before, kernel in zip(now, lowering.kernels, strict=True) if kernel != before
         ]
         if found.name == "tile":
-            lines += [_tiles(tiled) for tiled in lowering.tiled]
+            lines += [_OF_TILES, *(_tiles(tiled) for tiled in lowering.tiled)]
         elif same:
             lines.append(f"unchanged: {', '.join(same)}")
         now = list(lowering.kernels)

@@ -378,12 +378,12 @@ with tempfile.TemporaryDirectory() as folder:
     tuning = tune_on_device(work, OpenCLBackend(), cache, BUDGET)
     kept = len(cache.entries())
 
-print(f"{'kernel':34}{'default µs':>11}{'tuned µs':>10}{'ratio':>7}{'tried':>7}{'refused':>9}  schedule")
+print(f"{'kernel':34}{'default µs':>11}{'tuned µs':>10}{'ratio':>7}{'tried':>7}{'refused':>9}  configuration")
 for name, entry in tuning.entries:
     line = row(entry, name)
     times = f"{1e3 * line.default_ms:11.1f}{1e3 * line.ms:10.1f}{line.ratio:7.2f}"
     figures = f"{times}{line.tried:7}{len(line.refused):9}"
-    print(f"{name:34}{figures}  {line.schedule}")
+    print(f"{name:34}{figures}  {line.configuration}")
 print(
     f"{tuning.tried} candidates in {tuning.seconds:.0f} s, {kept} entries kept; {tuning.left} kernels "
     "have more to try"

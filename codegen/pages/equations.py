@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 from ...derive.adjoint.loss_kernels import LossDerivation
 from ...derive.pipeline import Derivation
-from ...derive.print.legend import legend, marks
+from ...derive.print.legend import legend, loss_legend, marks
 from ...derive.symbols.names import of_function
 
 _HEADINGS = {
@@ -28,7 +29,7 @@ def layer_page(derivation: Derivation) -> str:
         "## Symbols",
         "",
     ]
-    lines += [f"- `{symbol}`: {meaning}" for symbol, meaning in symbols(derivation)] + [""]
+    lines += [*_listed(symbols(derivation)), ""]
     for role, heading in _HEADINGS.items():
         kernels = [k for k in derivation.kernels if k.role == role]
         if not kernels:
@@ -37,6 +38,10 @@ def layer_page(derivation: Derivation) -> str:
         for kernel in kernels:
             lines += ["$$", kernel.latex, "$$", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _listed(entries: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"- `{symbol}`: {meaning}" for symbol, meaning in entries]
 
 
 def symbols(derivation: Derivation) -> list[tuple[str, str]]:
@@ -61,10 +66,8 @@ def loss_page(derived: LossDerivation) -> str:
         "Value and output delta (equation 6) for every activation.",
         "",
     ]
-    lines += [
-        "For each of the outputs n: `T` is the target, `Y` the output and `Z` what phi was applied to.",
-        "",
-    ]
+    equations = "".join(kernel.latex for kernel in derived.kernels)
+    lines += ["## Symbols", "", *_listed(loss_legend(equations)), ""]
     for name in derived.pairs:
         value, delta = (
             next(k for k in derived.kernels if k.name == f"{part}_{of_function(name)}")

@@ -75,7 +75,8 @@ def print_nest(
 ) -> NestCode:
     """The statements of ``plan``.
 
-    ``samples``: the accumulator keeps the sample axis; ``sum_samples``: t is one more summed axis.
+    ``samples``: the accumulator keeps the sample axis.
+    ``sum_samples``: t is one more summed axis.
     """
     used: set[str] = set()
     while True:  # what later text mentions must be defined before it

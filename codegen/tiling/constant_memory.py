@@ -1,6 +1,6 @@
 """Which of a kernel's parameters may lie in constant memory.
 
-Of some a launch over a few output maps reads a slice only.
+A launch over a few output maps reads only a slice of some of them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..analysis.signature import arguments
 class ConstantParameters:
     """The parameters of one kernel.
 
-    ``macro``: their address space.  ``sliced``: tensors of which output map m reads entry m alone, with the
-    units of an entry;
-    ``whole``: the others, with all of their units.  ``slicing``: the macro that says whether a launch is
-    given slices.
+    ``macro``: their address space.
+    ``sliced``: tensors of which output map m reads entry m alone, with the units of an entry.
+    ``whole``: the others, with all of their units.
+    ``slicing``: the macro that says whether a launch is given slices.
     """
 
     macro: str

@@ -7,6 +7,7 @@ differentiated, and its terms cancel.  The result is proved by writing every sum
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sympy as sp
@@ -18,7 +19,7 @@ from ..language.losses import LOSSES, Loss, expand_logarithms, vanishes
 from ..language.losses import t as t_symbol
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable
-from ..symbols.names import latex, shown, shown_latex
+from ..symbols.names import latex, shown, shown_latex, summand_latex, summand_text
 from .nests import NestBuilder, Term
 
 
@@ -266,7 +267,6 @@ class _HeadWriter:
         self.builder = NestBuilder(definition, self.accesses)
         weight = TensorInfo("weight", "input", (), False, True)
         self.builder.extents = {**builder.extents, "T": definition.tensors["Z"], "weight": weight}
-        self.over = "".join(rf"\sum_{{{latex(s)}}} " for s in composer.index)
         read = (form.summand, form.delta, *(e for _, e in form.sums))
         self.names = {s: _tex(self.accesses[s]) for e in read for s in e.free_symbols if s in self.accesses}
 
@@ -276,8 +276,8 @@ class _HeadWriter:
         nest = self.builder.nest(Term(tuple(self.builder.unknown(s, {}) for s in index), (), summand, {}, ()))
         total = sp.Symbol("r", real=True)
         _, result = self.builder.scalar(total * self.weight, {total: 0})
-        printed = f"r = {self.over}{latex(summand, names=self.names)}"
-        text = f"r = sum over {', '.join(map(str, index))} of {summand}".replace("[]", "")
+        printed = f"r = {_over(index)}{summand_latex(summand, self.names)}"
+        text = f"r = sum over {', '.join(map(str, index))} of {summand_text(summand)}".replace("[]", "")
         return Kernel(f"head_{self.loss.name}_value", "loss", "r", output, (), (nest,), result,
                       latex=printed, text=shown(text))  # fmt: skip
 
@@ -289,18 +289,38 @@ class _HeadWriter:
         temporaries, result = self.builder.scalar(
             form.delta * self.weight, {s: n for n, (s, _) in enumerate(form.sums)}
         )
-        sums = {s: rf"\left({self.over}{latex(e, names=self.names)}\right)" for s, e in form.sums}
+        bound = {s: sp.Symbol(f"{s}'") for s in self.composer.index}
+        inner = {s: _tex(self.accesses[s], bound) for s in self.names}
+        sums = {s: rf"\left({_over(bound.values())}{summand_latex(e, inner)}\right)" for s, e in form.sums}
         below = ",".join(latex(s) for s in self.composer.index)
         left = rf"\delta^{{{shown_latex(base.name)}}}_{{{below}}}"
         printed = f"{left} = {latex(form.delta, names={**self.names, **sums})}"
-        text = f"delta_{base.name}[{', '.join(map(str, self.composer.index))}] = {form.delta}"
+        right = str(form.delta)
+        for s, e in form.sums:
+            right = right.replace(str(s), self._sum_text(e, bound))
+        text = f"delta_{base.name}[{', '.join(map(str, self.composer.index))}] = {right}"
         output = Tensor(f"delta_{base.name}", "delta", tuple(axis.extent for axis in axes), True)
         return Kernel(f"head_{self.loss.name}_delta", "loss", base.name, output, axes, nests, result,
                       temporaries=temporaries, latex=printed, text=shown(text))  # fmt: skip
 
+    def _sum_text(self, summand: sp.Expr, bound: Mapping[sp.Symbol, sp.Symbol]) -> str:
+        """The sum of ``summand`` over the units as plain text, with the names of ``bound`` for the index."""
+        entries = {
+            s: sp.Symbol(f"{a.tensor}[{', '.join(str(e.subs(bound)) for e in a.index)}]".replace("[]", ""))
+            for s in summand.free_symbols
+            if (a := self.accesses.get(s)) is not None
+        }
+        over = ", ".join(map(str, bound.values()))
+        return f"(sum over {over} of {summand_text(summand.subs(entries, simultaneous=True))})"
 
-def _tex(access: Access) -> str:
-    below = ",".join(latex(e) for e in access.index)
+
+def _over(index: Iterable[sp.Symbol]) -> str:
+    return "".join(rf"\sum_{{{latex(s)}}} " for s in index)
+
+
+def _tex(access: Access, bound: Mapping[sp.Symbol, sp.Symbol] | None = None) -> str:
+    """A tensor at its index, or where ``bound`` stands for it under a sum."""
+    below = ",".join(latex(e.subs(bound or {})) for e in access.index)
     name = shown_latex(access.tensor)
     return f"{name}_{{{below}}}" if below else name
 

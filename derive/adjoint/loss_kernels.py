@@ -16,7 +16,7 @@ from ..language.losses import Loss, LossPair, admissible, derive_pair
 from ..language.losses import t as t_symbol
 from ..language.stages import Definition
 from ..symbols.indices import AxisVariable, SizeInfo
-from ..symbols.names import of_function
+from ..symbols.names import latex, of_function, summand_latex, summand_text
 from .nests import NestBuilder, Term
 
 N = sp.Symbol("N", integer=True, nonnegative=True)
@@ -81,8 +81,8 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
                 (),
                 (builder.nest(term),),
                 result,
-                latex=rf"r = \sum_{{n}} {sp.latex(pair.value)}",
-                text=f"r = sum over n of {pair.value}",
+                latex=rf"r = \sum_{{n}} {summand_latex(pair.value)}",
+                text=f"r = sum over n of {summand_text(pair.value)}",
             )
         )
         delta = pair.delta.subs(places, simultaneous=True)
@@ -99,7 +99,7 @@ def derive_loss(loss: Loss, activations: Iterable[Activation]) -> LossDerivation
                 "",
                 None,
                 temporaries,
-                rf"\delta_n = {sp.latex(pair.delta)}",
+                rf"\delta_n = {latex(pair.delta)}",
                 f"delta[n] = {pair.delta}",
             )
         )

@@ -136,7 +136,7 @@ class NestBuilder:
         return list(zip(index, self.tensor_extents(access, index), strict=True))
 
     def nest(self, term: Term, body: sp.Expr | None = None) -> Nest:
-        """The frozen nest of ``term``, or of ``body``, a multiple of the term's, over the same loops."""
+        """Freezes the loops of ``term``; the body is ``body`` if given, which is a multiple of the term's."""
         solution, located, solved = self.solve(term)
         if body is not None:
             solved = self._at(body, term.rename, solution, expand=False)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import sympy as sp
-
 from ..ir import Expr, Temporary
 from ..symbols.accurate import accurate
 from ..symbols.compensated import compensated
 from ..symbols.freeze import IntegerFreezer, ScalarFreezer
+from ..symbols.names import latex as latex_text
 from .activations import Activation, y, z
 
 
@@ -41,7 +40,7 @@ def freeze_activation(activation: Activation) -> FrozenActivation:
     )
     argument = z if activation.derivative_in == "z" else y
     derivative = activation.computed_derivative
-    latex = rf"\phi(z) = {sp.latex(activation.phi)}, \quad \phi'(z) = {sp.latex(derivative)}"
+    latex = rf"\phi(z) = {latex_text(activation.phi)}, \quad \phi'(z) = {latex_text(derivative)}"
     text = f"phi(z) = {activation.phi}, phi' = {derivative}"
     return FrozenActivation(
         activation.name,

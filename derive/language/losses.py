@@ -126,9 +126,9 @@ def _zero_at_origin(difference: sp.Expr) -> bool:
 
 
 def _at_ends(delta: sp.Expr, loss: Loss) -> sp.Expr:
-    """``delta`` with its values at the ends of the targets apart where it has quotients.
+    """Gives ``delta`` separate values at the ends of the targets, where a quotient may be 0/0.
 
-    At them one may be 0/0: -t/y is 0 at t = 0, whatever y is.
+    For example -t/y is 0 at t = 0, whatever y is.
     """
     if isinstance(delta, sp.Piecewise):
         return sp.Piecewise(*((_at_ends(value, loss), condition) for value, condition in delta.args))

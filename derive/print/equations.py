@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
-from sympy.printing.latex import LatexPrinter
 
 from ..adjoint.fundamental import Adjoint, Contribution, delta_name
 from ..adjoint.nests import Term
 from ..adjoint.solver import Solution, SolvedLoop
 from ..language.declarations import Access, Stage, TensorInfo
 from ..language.stages import Definition
+from ..symbols.function_latex import FunctionLatex
 from ..symbols.indices import AxisVariable, RowVariable
 from ..symbols.integers import FloorDiv, Modulo
 from ..symbols.names import shown, shown_latex
@@ -30,7 +30,7 @@ class Sum:
     body: sp.Expr
 
 
-class _Latex(LatexPrinter):
+class _Latex(FunctionLatex):
     """Index functions and size tables in the paper's notation, names as the user wrote them.
 
     ``columns``: of relations, by the names of their functions.

@@ -15,7 +15,19 @@ _MARKS = {
     "phi'(below)": "the derivative of the activation of the layer below",
     "position_S": "u* of S, the number of its first largest term, row by row",
     "t": "the sample, left out of tensors' indices",
+    "r": "one sample's error",
+    "T": "the target, in the shape of the output Z",
 }
+
+_FUNCTIONS = (
+    (r"\sigma\left", "sigma(a)", "1 / (1 + exp(-a))"),
+    (r"\sigma'\left", "sigma'(a)", "sigma(a) sigma(-a), its derivative"),
+    ("{softplus}", "softplus(a)", "log(1 + exp(a))"),
+    ("{expm1}", "expm1(a)", "exp(a) - 1"),
+    ("{log1p}", "log1p(a)", "log(1 + a)"),
+    ("{erfc}", "erfc(a)", "1 - erf(a)"),
+)
+"""How a function is seen in LaTeX, and what it is; each is computed without loss of digits."""
 
 
 def legend(definition: Definition) -> list[tuple[str, str]]:
@@ -41,6 +53,23 @@ def marks(definition: Definition, text: str) -> Iterator[tuple[str, str]]:
         yield "position_S", _MARKS["position_S"]
     if definition.parameters:
         yield "t", _MARKS["t"]
+        yield "r", _MARKS["r"]
+    if "T[" in text:
+        yield "T", _MARKS["T"]
+    for primed in sorted(set(re.findall(r"sum over (\w+'(?:, \w+')*) of", text))):
+        own = primed.replace("'", "")
+        yield primed, f"the output unit that a sum is taken over, where {own} is the equation's own"
+
+
+def loss_legend(latex: str) -> Iterator[tuple[str, str]]:
+    """What stands in the equations of a loss, and those of its functions that occur in ``latex``."""
+    yield "n", "an output unit"
+    yield "t", "the target of this unit"
+    yield "y", "the output of this unit"
+    yield "z", "what phi was applied to, so that y = phi(z)"
+    yield "r", "one sample's error, the sum over its output units"
+    yield "delta_n", "the derivative of r with respect to z"
+    yield from ((name, meaning) for mark, name, meaning in _FUNCTIONS if mark in latex)
 
 
 def _meaning(info: SizeInfo) -> str:

@@ -23,14 +23,16 @@ from typing import Any
 
 import sympy as sp
 
+from .function_latex import FunctionLatex
+
 _KERNELS = """
-    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put odd index
-    vectors below result block blocks count id tile chunk begin first step group team span run edge others
-    place places point points rest at differ part parts unit units total sum n t floordiv ceildiv modulo
-    imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps strip
+    REAL V PHI DPHI BLOCKED CAT WIDE realv integer loosev FIRST LOAD STORE LANE lanes lane put index
+    vectors below result block blocks count id tile chunk begin first step group span run edge others
+    place point points rest at differ part unit units total sum n t floordiv ceildiv modulo
+    imin imax sigmoid softplus xlogy above bounded most power shifted square from to size steps
     sigmoid_slope xlog1py square_rest product_rest product number single doubled high low first last
     exp_r whole
-    samples used item clock
+    NUMBERS samples used item plain packed outer inner extent
 """
 _C = """
     auto break case char const constant continue default do double else enum extern float for global goto
@@ -64,9 +66,9 @@ RESERVED = (
     | set(dir(builtins))
     | set(keyword.kwlist)
 )
-#: Words with a number: accumulators, temporaries, places of a work item, hoisted numbers, vector types.
+#: Words with a number: accumulators, temporaries, numbers of a work item, hoisted numbers, vector types.
 _NUMBERED = re.compile(
-    r"(acc|value|position|sum|strip|cached|total|largest|s|g|t|gcd|inverse|index|teams?|launch|name)\d+"
+    r"(NUMBERS|acc|value|position|sum|cached|total|largest|s|g|t|gcd|inverse|index|launch|name)\d+"
     r"|(char|uchar|short|ushort|int|uint|long|ulong|float|double|half|bool|quad|vload|vstore)\d+"
 )
 #: Sizes stand at file scope, where their names must be no component of a vector either.
@@ -75,7 +77,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _SPELLED = re.compile(r"(?<![A-Za-z0-9])name(\d+)_")
 #: What kernels' functions append to a kernel's name, in which an activation's name stands last.
-_ENDINGS = re.compile(r".*_(item|place|store|(begin|end)\d*)")
+_ENDINGS = re.compile(r".*_(item|point|store|(begin|end)\d*)")
 #: Files of a folder that belong to no layer.
 _FILES = re.compile(r"activations|prelude|__init__|manifest|loss_.*|name\d+_.*", re.IGNORECASE)
 _LONGEST = 120
@@ -189,7 +191,17 @@ class Names:
 def latex(e: sp.Expr, names: Mapping[sp.Symbol, str] | None = None, **settings: Any) -> str:
     """LaTeX of ``e``, its names as the user wrote them; ``names``: the text of some symbols."""
     written = {s: shown_latex(s.name) for s in e.free_symbols if _SPELLED.match(s.name)}
-    return str(sp.latex(e, symbol_names={**written, **(names or {})}, **settings))
+    return str(FunctionLatex({"symbol_names": {**written, **(names or {})}, **settings}).doprint(e))
+
+
+def summand_latex(e: sp.Expr, names: Mapping[sp.Symbol, str] | None = None) -> str:
+    """LaTeX of ``e`` where it stands behind the sign of a sum: what is a sum itself is in parentheses."""
+    return rf"\left({latex(e, names)}\right)" if e.is_Add else latex(e, names)
+
+
+def summand_text(e: sp.Expr) -> str:
+    """The same as plain text."""
+    return f"({e})" if e.is_Add else str(e)
 
 
 def shown_latex(name: str) -> str:

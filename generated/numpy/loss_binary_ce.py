@@ -7,7 +7,7 @@ from scipy.special import expit, xlog1py, xlogy
 
 
 def value_linear(T, Y, weight, *, N):
-    """r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+    """r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 
     T (N, samples), Y (N, samples), weight (samples) -> r (samples)
     """
@@ -24,7 +24,7 @@ def delta_linear(T, Y, weight, *, N):
 
 
 def value_sigmoid(T, Z, weight, *, N):
-    """r = sum over n of t*softplus(-z) + (1 - t)*softplus(z)
+    """r = sum over n of (t*softplus(-z) + (1 - t)*softplus(z))
 
     T (N, samples), Z (N, samples), weight (samples) -> r (samples)
     """

@@ -123,7 +123,7 @@ def head_mse_value(Z, T, weight, *, I):
 
 
 def head_mse_delta(Z, T, weight, *, I):
-    """delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
+    """delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*(sum over i' of (T[i']*Z[i'] - Z[i']**2))
 
     Z (I, samples), T (I, samples), weight (samples) -> delta_A (I, samples)
     """
@@ -139,7 +139,7 @@ def head_ce_value(A, m, S, T, weight, *, I):
 
 
 def head_ce_delta(Z, T, weight, *, I):
-    """delta_A[i] = -T[i] + Z[i]*sum(T[i])
+    """delta_A[i] = -T[i] + Z[i]*(sum over i' of T[i'])
 
     Z (I, samples), T (I, samples), weight (samples) -> delta_A (I, samples)
     """

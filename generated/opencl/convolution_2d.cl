@@ -14,8 +14,8 @@
 // where BLOCKED is 1, all vectors of each in use, else the first `vectors` vectors of a single one.  Blocks lie an
 // odd number of units apart: else the same unit of all blocks might be in the same sets of a cache.
 // The points of a cache tile follow one another in every iteration of the outermost loop; cached0 has their sums meanwhile.
-// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
-// [part, unit], and add_parts adds them up.
+// A sum over the samples may be taken in PARTIAL_SUMS_... partial sums: each takes every PARTIAL_SUMS-th vector and goes to
+// memory [partial sum, unit], and add_partial_sums adds them up.
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
 #include "prelude.cl"  // sha256 d45cebee26b29c970b6dcbe5498930bccaa1bb3a377a7c0f0d8f8c0b8abba8a9
@@ -921,15 +921,16 @@ WIDE __kernel void samplegradient_b(__global const realv *restrict delta_Z,
     samplegradient_b_item(get_global_id(0), get_global_id(1), get_global_id(2), delta_Z, samplegradient_b, vectors, VECTORS_PER_BLOCK);
 }
 
-// A second launch, where a sum was taken in several parts: they are added up in order.
-WIDE __kernel void add_parts(__global const REAL *restrict parts,
+// A second launch, where a sum was taken in several partial sums: they are added up in order.
+// count - 1 operations per unit
+WIDE __kernel void add_partial_sums(__global const REAL *restrict partial_sums,
     __global REAL *restrict sum,
     const int count)
 {
     const integer unit = get_global_id(0), units = get_global_size(0);
-    REAL total = parts[unit];
+    REAL total = partial_sums[unit];
     for (integer n = 1; n < count; ++n) {
-        total += parts[n * units + unit];
+        total += partial_sums[n * units + unit];
     }
     sum[unit] = total;
 }

@@ -18,7 +18,7 @@
 #endif
 enum { N = SIZE_N };
 
-// r = sum over n of -t*log(y) - (1 - t)*log(1 - y)
+// r = sum over n of (-t*log(y) - (1 - t)*log(1 - y))
 // 5 * N + 1 operations per sample
 static void value_linear_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,
@@ -129,7 +129,7 @@ WIDE __kernel void delta_linear(__global const REAL *restrict T,
     delta_linear_item(get_global_id(0), get_global_id(1), get_global_id(2), T, Y, weight, delta, vectors, VECTORS_PER_BLOCK);
 }
 
-// r = sum over n of t*softplus(-z) + (1 - t)*softplus(z)
+// r = sum over n of (t*softplus(-z) + (1 - t)*softplus(z))
 // 7 * N + 1 operations per sample
 static void value_sigmoid_item(const integer g0, const integer g1, const integer g2,
     __global const REAL *restrict T,

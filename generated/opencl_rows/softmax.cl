@@ -896,7 +896,7 @@ WIDE __kernel void head_mse_value(__global const REAL *restrict Z,
     head_mse_value_item(get_global_id(0), get_global_id(1), get_global_id(2), Z, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
-// delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*sum(T[i]*Z[i] - Z[i]**2)
+// delta_A[i] = -T[i]*Z[i] + Z[i]**2 + Z[i]*(sum over i' of (T[i']*Z[i'] - Z[i']**2))
 // 4 * I * I + 6 * I operations per sample
 static void head_mse_delta_point(const integer t, const integer i,
     __global const REAL *restrict Z,
@@ -1050,7 +1050,7 @@ WIDE __kernel void head_ce_value(__global const REAL *restrict A,
     head_ce_value_item(get_global_id(0), get_global_id(1), get_global_id(2), A, m, S, T, weight, r, vectors, VECTORS_PER_BLOCK);
 }
 
-// delta_A[i] = -T[i] + Z[i]*sum(T[i])
+// delta_A[i] = -T[i] + Z[i]*(sum over i' of T[i'])
 // I * I + 3 * I operations per sample
 static void head_ce_delta_point(const integer t, const integer i,
     __global const REAL *restrict Z,

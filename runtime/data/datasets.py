@@ -33,12 +33,13 @@ MOST_GUESSED_CLASSES = 100
 class Dataset:
     """Samples with targets, checked once here so that nothing downstream has to.
 
-    name: where it came from.  inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64,
-    finite.
-    targets: `(N, k)` of the same dtype, finite; one-hot for a classification.  labels: `(N,)` int64 in
-    0..k-1, None for a regression.  classes: the k names, empty for a regression.  dtype: of the run, None for
-    that of the inputs.  A table stays in float64, whatever the run's dtype, until it was centred
-    (`Scaling.apply`) or reaches a network (`cast`).
+    name: where it came from.
+    inputs: `(N, maps, coordinates...)` or `(N, features)`, float32 or float64, finite.
+    targets: `(N, k)` of the same dtype, finite; one-hot for a classification.
+    labels: `(N,)` int64 in 0..k-1, None for a regression.
+    classes: the k names, empty for a regression.
+    dtype: of the run, None for that of the inputs.  A table stays in float64, whatever the run's dtype, until
+    it was centred (`Scaling.apply`) or reaches a network (`cast`).
     source: what all of it was read from.
 
     Raises: DataError for 0 samples, shapes or dtypes that do not fit, NaN or infinity, labels out of range.
@@ -196,10 +197,12 @@ def load(
     bytes, a table by its name.
     dtype: float32 or float64, of the run: images have it at once, tables once they are standardised or cast.
     seed: shuffles the samples; None keeps the order of the source.
-    target: name of the target column or array.  task: overrides the guess (text, and whole numbers of at most
+    target: name of the target column or array.
+    task: overrides the guess (text, and whole numbers of at most
     100 distinct values, are classes; a float array of an NPZ file is a regression, unless its rows are
     one-hot).
-    classes: their number or their names; labels must then be among them.  part: of a source that has several.
+    classes: their number or their names; labels must then be among them.
+    part: of a source that has several.
 
     Images of bytes (IDX, and uint8 arrays of rank 3 or more) are divided by 255; `(N, h, w)` images become
     `(N, 1, h, w)`.  Tables stay in their units: `runtime.data.split` standardises them with the statistics of

@@ -23,10 +23,12 @@ _NAMES = 6
 class Source:
     """Describes a whole source as read: nothing was drawn, scaled or cast yet.
 
-    samples: how many.  digest: of all inputs and targets in the order of the samples, which the parts are
+    samples: how many.
+    digest: of all inputs and targets in the order of the samples, which the parts are
     drawn by; the same in another dtype of the run, and for a table with its named columns in another order.
-    columns: names of the inputs of a table, empty for arrays.  target: name of the target column or array,
-    empty for arrays in memory.  header: False where a table gives no names and its columns are numbered.
+    columns: names of the inputs of a table, empty for arrays.
+    target: name of the target column or array, empty for arrays in memory.
+    header: False where a table gives no names and its columns are numbered.
     array: name of an NPZ file's array of inputs.
     """
 
@@ -76,7 +78,8 @@ def describe(
 ) -> str:  # fmt: skip
     """Say in one line what was read: samples, columns, target and task.
 
-    classes: of a classification.  quantities: targets of a sample of a regression.
+    classes: of a classification.
+    quantities: targets of a sample of a regression.
     """
     if not source.header:
         inputs = f"no header, {len(source.columns)} input columns"

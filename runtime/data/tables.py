@@ -58,9 +58,11 @@ _NPZ_ERRORS = (
 class Table:
     """What a file holds, not yet a data set.
 
-    inputs: `(N, ...)` numbers.  targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.  names: of the columns
-    of inputs (empty for arrays).  target: name of the target column or array.  header: False where the
-    columns are only numbered.
+    inputs: `(N, ...)` numbers.
+    targets: `(N,)` or `(N, k)` numbers, or `(N,)` text.
+    names: of the columns of inputs (empty for arrays).
+    target: name of the target column or array.
+    header: False where the columns are only numbered.
     array: name of the array of inputs, empty for a table.
     """
 

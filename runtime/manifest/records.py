@@ -188,8 +188,8 @@ class LaunchInfo:
     ``operands``: for each value that the innermost body loads, the tiles that it depends on.
     ``sliding``: for each operand, the tiles along which it moves as it does from one iteration to the next.
     ``invariant``: for each operand, whether it is the same in every iteration.
-    ``partial_sums``: the macro with the number of partial sums, which ``add_parts`` adds up; "" where there
-    are none.
+    ``partial_sums``: the macro with the number of partial sums, which ``add_partial_sums`` adds up; "" where
+    there are none.
     ``reduction_group``: the macro with the size of a reduction group; "" where work items cannot share a sum.
     ``loop_split``: how the items of a group may share iterations of its loops.
     ``bounds``: for each tile, the loops whose bounds depend on its axis.

@@ -46,8 +46,8 @@ LEAST, MOST = 32, 16_384
 class OpenCLBackend:
     """Runs programs on one OpenCL device (see ``device.choose``); DeviceError where there is none.
 
-    ``configs``: how each kernel runs; by default nothing is tuned.  ``fuse``: False for a launch per kernel
-    on a CPU as well.
+    ``configs``: how each kernel runs; by default nothing is tuned.
+    ``fuse``: False for a launch per kernel on a CPU as well.
     ``lanes``: floats of a vector register (4, 8 or 16), to make a CPU narrower than it is.
     """
 

@@ -260,9 +260,7 @@ class Run:
         return self._complete(best)
 
     def _honest(self, stop: Stop, chosen: Point) -> Stop:
-        """LOST instead of a success at the current point that does not hold for the lower one that is
-        returned.
-        """
+        """Returns LOST if the stop rule held at the current point but not at the lower point returned."""
         current, status = self.method.point, stop[0]
         if chosen is current or self.method.stochastic or not status.converged or status is Status.TARGET:
             return stop

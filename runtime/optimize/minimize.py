@@ -81,7 +81,8 @@ def minimize(
 
     objective: an object with `value_and_gradient`, or `fun(x, *args) -> (f, g)`, or `fun -> f` with jac= its
     gradient function; for method "lm" also `fun -> r` with jac= its Jacobian function, or `fun -> (r, J)`.
-    method: one of METHODS, or a Method made by hand.  options: the rules of `StopRules` (gtol, ftol, xtol,
+    method: one of METHODS, or a Method made by hand.
+    options: the rules of `StopRules` (gtol, ftol, xtol,
     target, maxiter, maxfev, time_limit) and the method's own fields; with a named line search also its c1,
     c2, xtol, ...  prefixed by `search_` (search_c2=0.1).  callback(progress) after every iteration; True or
     StopIteration ends the run.

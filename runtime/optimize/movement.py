@@ -58,8 +58,9 @@ class MovementStatistics:
     ) -> Vector:
         """Sorted indices of the weights that move most, by path length.
 
-        share: the fewest weights that hold this share of the whole path; count: so many; at_least: path >=
-        this.
+        share: the fewest weights that hold this share of the whole path.
+        count: so many.
+        at_least: path >= this.
         """
         if [share, count, at_least].count(None) != 2:
             raise OptionError("moving: expected exactly one of share, count, at_least")

@@ -33,8 +33,8 @@ class Patience:
     """Line searches in a row that moved without meeting their conditions; they do not count as progress for
     ever.
 
-    useless: those that lowered f by no more than the root of its precision; endless: those at the longest
-    step allowed.
+    useless: those that lowered f by no more than the root of its precision.
+    endless: those at the longest step allowed.
     """
 
     failed: int = 0
@@ -75,11 +75,14 @@ def _is_number(value: object) -> bool:
 class StopRules:
     """Tolerances and limits.
 
-    gtol: stop when max|g_i| <= gtol.  ftol: when f falls by no more than ftol max(|f|, |f'|, 1) in one
-    iteration.
-    xtol: when ||dx|| <= xtol (xtol + ||x||).  target: when f <= target.  Zero (or None) turns a rule off,
-    except gtol = 0, which still stops at an exactly vanishing gradient.  time_limit in seconds.  LM scales
-    its own tests.
+    gtol: stop when max|g_i| <= gtol.
+    ftol: when f falls by no more than ftol max(|f|, |f'|, 1) in one iteration.
+    xtol: when ||dx|| <= xtol (xtol + ||x||).
+    target: when f <= target.
+    time_limit: in seconds.
+
+    Zero (or None) turns a rule off, except gtol = 0, which still stops at an exactly vanishing gradient.  LM
+    scales its own tests.
     """
 
     gtol: float = 1e-5

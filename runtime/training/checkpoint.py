@@ -48,9 +48,14 @@ _FIELDS = ("architecture", "digests", "training")
 class Checkpoint:
     """What one file holds.
 
-    path: the file.  parameters: `(count,)` float32 or float64, bit for bit as saved.  architecture: JSON of
-    the network.  digests: layer definition name to digest of the definition.  arrays: other arrays by name
-    (optimizer state, scaling).  training: JSON of the run.  JSON makes lists of tuples and strings of keys.
+    path: the file.
+    parameters: `(count,)` float32 or float64, bit for bit as saved.
+    architecture: JSON of the network.
+    digests: layer definition name to digest of the definition.
+    arrays: other arrays by name (optimizer state, scaling).
+    training: JSON of the run.
+
+    JSON makes lists of tuples and strings of keys.
     """
 
     path: Path

@@ -24,9 +24,9 @@ micro-batch.
 class Score:
     """How well parameters do on some samples.
 
-    loss: mean error per sample, without regularisation.  accuracy: share of samples whose largest output is
-    their class, None for a regression.  deviation: root mean square error in the units of the source, None
-    for a classification.
+    loss: mean error per sample, without regularisation.
+    accuracy: share of samples whose largest output is their class, None for a regression.
+    deviation: root mean square error in the units of the source, None for a classification.
     """
 
     loss: float

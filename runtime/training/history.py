@@ -21,10 +21,12 @@ _REQUIRED = (*_WHOLE, "loss", "seconds")
 class Epoch:
     """One epoch, or one iteration of an optimizer that uses all samples.
 
-    number: from 1; 0 for the start.  loss, validation_loss: means over samples.  accuracy,
-    validation_accuracy: in [0, 1], None for a regression.  seconds, evaluations: wall time and evaluations of
-    value and gradient since the start of the run (a resumed run continues the count).  rate: learning rate or
-    step length.
+    number: from 1; 0 for the start.
+    loss, validation_loss: means over samples.
+    accuracy, validation_accuracy: in [0, 1], None for a regression.
+    seconds, evaluations: wall time and evaluations of value and gradient since the start of the run (a
+    resumed run continues the count).
+    rate: learning rate or step length.
     """
 
     number: int
@@ -41,8 +43,9 @@ class Epoch:
 class TrainingHistory:
     """All epochs of a run in order.
 
-    about: free text entries (network, data, optimizer, backend, dtype, seed).  unit: what one entry is,
-    "epoch" or "iteration".  stopped: why the run ended, "" while it runs.
+    about: free text entries (network, data, optimizer, backend, dtype, seed).
+    unit: what one entry is, "epoch" or "iteration".
+    stopped: why the run ended, "" while it runs.
     """
 
     epochs: tuple[Epoch, ...] = ()

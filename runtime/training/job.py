@@ -26,10 +26,13 @@ log = logging.getLogger(__name__)
 class TrainingJob:
     """What ``phiz train`` is told.
 
-    data: a source of ``datasets.load``; target, task, classes as there.  network: a name or file of
-    ``architectures``, None for the one that fits the data.  test, validation: fractions of the samples.
-    backend, dtype, device: of ``Network``; manifests: generated folders on top of the built-in one.  out: the
-    folder for weights and pictures.
+    data: a source of ``datasets.load``.
+    target, task, classes: as there.
+    network: a name or file of ``architectures``, None for the one that fits the data.
+    test, validation: fractions of the samples.
+    backend, dtype, device: of ``Network``.
+    manifests: generated folders on top of the built-in one.
+    out: the folder for weights and pictures.
     seed: of the split, the initial parameters and the mini-batches.
     overwrite: whether an interrupted run in ``out`` may be lost.  trust: of ``load_manifest``.
     """

@@ -26,9 +26,10 @@ Floats = npt.NDArray[Any]
 class NetworkObjective:
     """f(x) = (1/N) sum of the errors + alpha/2 sum of the squared weights, and its gradient.
 
-    part: the samples.  alpha: the penalty; it applies to the parameters that start from random values, not to
-    those that start from a constant (biases).  batch_size: of the mini-batches that ``batch`` will be asked
-    for.
+    part: the samples.
+    alpha: the penalty; it applies to the parameters that start from random values, not to those that start
+    from a constant (biases).
+    batch_size: of the mini-batches that ``batch`` will be asked for.
     strict: a NaN or an infinity ends the run (descent with fixed steps, which it would never leave) and names
     the layer; otherwise it raises NotFiniteError, which makes line searches and Levenberg-Marquardt shorten
     their step.  Mini-batches are always strict.

@@ -33,13 +33,16 @@ _SET_BY_NAME = ("step", "batch_size", "momentum", "seed", "line_search", "epochs
 class Settings:
     """A training run.  None stands for the method's default, which ``resolved`` puts in.
 
-    optimizer: a name in ``optimize.METHODS``.  line_search: its line search, where it has one.
+    optimizer: a name in ``optimize.METHODS``.
+    line_search: its line search, where it has one.
     epochs: passes over the samples for mini-batches, iterations of the method otherwise.
     batch: samples of a mini-batch (gd, sgd, momentum); 0 for all samples at once.
-    rate: learning rate of the mean error; schedule: how it changes over the run, one of SCHEDULES.
-    momentum: of the heavy ball (equation 121), in [0, 1).  alpha: L2 penalty
-    (``objective.NetworkObjective``).
-    patience: epochs without a new best before the run stops; until: mean training loss that ends it;
+    rate: learning rate of the mean error.
+    schedule: how it changes over the run, one of SCHEDULES.
+    momentum: of the heavy ball (equation 121), in [0, 1).
+    alpha: L2 penalty (``objective.NetworkObjective``).
+    patience: epochs without a new best before the run stops.
+    until: mean training loss that ends it.
     time_limit: seconds.
     options: fields of the method by name, tolerances included.
     """

@@ -116,8 +116,8 @@ def train(
 
     file: one safetensors file with the best parameters and the whole state, written after every epoch (and on
     Ctrl-C).
-    resume: go on from it, with the same result as if there had been no break.  about: for the history and its
-    plot.
+    resume: go on from it, with the same result as if there had been no break.
+    about: for the history and its plot.
     data: free JSON entries about the data, kept in the file.
 
     A NaN or an infinity that the method cannot step back from ends the run, names the layer, and leaves the

@@ -23,9 +23,10 @@ _SHORT = 12
 class TrainedOn:
     """Describes the data of a training run, from its file.
 
-    source: name or path, None where the file does not say.  asked: the target that was asked for.  read: what
-    was there, None in files of older versions, which cannot be compared.  seed, test, validation: what the
-    parts were drawn with.
+    source: name or path, None where the file does not say.
+    asked: the target that was asked for.
+    read: what was there, None in files of older versions, which cannot be compared.
+    seed, test, validation: what the parts were drawn with.
     """
 
     source: str | None

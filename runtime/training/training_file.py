@@ -26,9 +26,13 @@ _STATE = "state."
 class Saved:
     """A run as it was saved.
 
-    parameters: the best so far.  state: the optimizer's snapshot.  history: its epochs.  early_stop:
-    ``EarlyStop.state``.
-    settings: ``Settings.record``.  data: what the samples were (``describe_data``).  scaling: of the samples.
+    parameters: the best so far.
+    state: the optimizer's snapshot.
+    history: its epochs.
+    early_stop: ``EarlyStop.state``.
+    settings: ``Settings.record``.
+    data: what the samples were (``describe_data``).
+    scaling: of the samples.
     """
 
     parameters: npt.NDArray[Any]

@@ -19,7 +19,7 @@ class TunedRow:
     ``samples``: about how many samples a launch computes; in a fused pass, a block.
     ``default_ms``, ``ms``: milliseconds of a launch with the default and with the chosen configuration.
     ``ratio``: the chosen configuration's time divided by the default's.
-    ``schedule``: the chosen configuration in words.
+    ``configuration``: the chosen configuration in words.
     ``tried``: how many candidates were tried.
     ``refused``: the candidates that were refused: configuration, kind of refusal and reason.
     ``complete``: whether there is nothing left to try.
@@ -33,7 +33,7 @@ class TunedRow:
     default_ms: float
     ms: float
     ratio: float
-    schedule: str
+    configuration: str
     tried: int
     refused: tuple[tuple[str, str, str], ...]
     complete: bool

@@ -96,7 +96,8 @@ class Tuning:
 
     ``entries`` by the kernels' names in the network, in its order, those of earlier runs included.
 
-    ``broken``: kernels whose default is wrong, and how.  ``left``: kernels whose search is not complete.
+    ``broken``: kernels whose default is wrong, and how.
+    ``left``: kernels whose search is not complete.
     ``seconds``: it took.
     """
 
@@ -203,7 +204,7 @@ class _Run:
         return self.budget - (self.clock() - self.started)
 
     def _search(self, jobs: Sequence[Job]) -> None:
-        """Each kernel's share of what is left is its share of the time that the kernels left over take.
+        """Divides the remaining budget among the remaining kernels in proportion to their times.
 
         Measuring the defaults takes at most half of what is left; what was not reached comes after the
         kernels that were.

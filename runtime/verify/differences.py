@@ -43,8 +43,7 @@ class Differences:
 
     ``kinks``: where only a one-sided derivative exists, and the given one is it.
     ``scale``: the least denominator of a relative error, from the differences and never from the values that
-    they
-        judge.
+    they judge.
     """
 
     numeric: Floats

@@ -46,7 +46,7 @@ class Gradients:
         return next((kernel.name for kernel in self.layer.info.kernels if kernel.output == tensor), "")
 
     def _errors(self) -> Array:
-        """E of every sample, of what is placed."""
+        """The error E of each sample, for the arrays now on the device."""
         return np.sum(self.point.weights * self.layer.outputs(), axis=0)
 
     def _start(self, name: str) -> Array:
@@ -108,7 +108,7 @@ class Gradients:
         return {name: v / max(length, 1e-300) for name, v in drawn.items()}
 
     def _along(self, direction: Mapping[str, Array], offset: float) -> tuple[Array, float, float]:
-        """E of every sample, and <g, move> and <|g|, |move|> of the move that the dtype's rounding left."""
+        """Returns each sample's E, and <g, move> and <|g|, |move|>, for the move as rounded to the dtype."""
         linear = bound = 0.0
         dtype = self.layer.run.dtype
         for name, v in direction.items():

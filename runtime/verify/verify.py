@@ -54,7 +54,7 @@ REDRAWN = 20
 
 @dataclass(frozen=True)
 class Task:
-    """One configuration, by what draws it."""
+    """One configuration, named by the seed and number that draw it."""
 
     kind: Literal["layer", "head", "loss", "activation"]
     name: str
@@ -101,8 +101,7 @@ def verify(
 
     ``folder``: a generated folder (default: the built-in kernels).
     ``cases``: random configurations per family, shared out evenly among its variants, or per variant where a
-    variant is
-        named.
+    variant is named.
     ``workers``: processes.
     ``progress(done, all)``: called after every configuration.
     ``known``: what the caller knows of the folder.

@@ -77,3 +77,4 @@ def test_show_prints_every_pass_in_order(backend: str) -> None:
     layout = next((found for found in LAYOUTS if found.folder == backend.replace("-", "_")), None)
     assert headings[1:] == [found.name for found in pipeline.PASSES if layout in found.layouts]
     assert all(f"## {kernel.name}" in text for kernel in derivation.kernels)
+    assert ("# tile: " in text) == ("(tiles cut the loops of the nests above; shown are the macros" in text)

@@ -91,3 +91,43 @@ def test_the_first_sentence_of_a_docstring_has_at_most_twenty_words(room: str) -
     settled(
         long_first_sentences(room), {entry for entry in todo.LONG_SENTENCES if entry.startswith(f"{room}/")}
     )
+
+
+FIELD = r"(?:``[^`]+``(?:, ``[^`]+``)*|[a-z_]+(?:, [a-z_]+)*): "
+"""A name, or several, and the colon before what is said of it."""
+
+
+def crowded(docstring: str) -> list[str]:
+    """The lines that begin with the entry of a field and hold that of another one."""
+    return [
+        line.strip()
+        for line in docstring.splitlines()
+        if re.match(rf"\s*{FIELD}.*(?:[;.]\s+{FIELD}|``[^`]+``: )", line)
+        or re.search(r"``[^`]+``: .*``[^`]+``: ", line)
+    ]
+
+
+def test_a_second_field_on_a_line_is_found() -> None:
+    for line in (
+        "``a``: one.  ``b``: two",
+        "a: (n,); b: two",
+        "As C; ``a``: one; ``b``: two",
+        "a: x.  b, c: y",
+    ):
+        assert crowded(f"A thing.\n\n    {line}\n"), line
+    for line in (
+        "``a``, ``b``: one.  Two: three",
+        "``a``: one, or ``b``",
+        "a: f: R -> R",
+        "One thing: a list",
+    ):
+        assert not crowded(f"A thing.\n\n    {line}\n"), line
+
+
+def test_a_docstring_explains_one_field_a_line() -> None:
+    found = set()
+    for path in files(*ROOMS):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Module | ast.ClassDef | Function):
+                found |= {f"{path}: {line}" for line in crowded(ast.get_docstring(node) or "")}
+    settled(found, set())

@@ -1,7 +1,10 @@
 """From figures to verdicts: pure functions, so that planted figures can test them.
 
-Ratios are times over times.  ``SAME``: what differs by less counts as equal; ``NEAR``: what is this close to
-the best counts as insensitive; ``BAD``: what is this much slower is bad.
+Ratios are times over times.
+
+``SAME``: what differs by less counts as equal.
+``NEAR``: what is this close to the best counts as insensitive.
+``BAD``: what is this much slower is bad.
 """
 
 from __future__ import annotations
@@ -160,8 +163,9 @@ def implicit_vectors(ratios: Mapping[str, Ratio], widths: Mapping[str, int]) -> 
 
 
 def layout(ratio: Ratio, gain: Ratio) -> Verdict:
-    """Arrays of structures over structures of arrays; ``gain``: structures of arrays in groups of one
-    over groups of many.
+    """Arrays of structures over structures of arrays.
+
+    ``gain``: with structures of arrays, the time in groups of one divided by that in larger groups.
     """
     return Verdict(
         "holds" if ratio.above(SAME) else "does not hold here",

@@ -86,8 +86,8 @@ ${layout(line, 1)}
 // The points of a cache tile follow one another in every iteration of the outermost loop; cached0 has their sums meanwhile.
 % endif
 % if any(k.tiling.partial_sums for k in kernels):
-// A sum over the samples may be taken in PARTIAL_SUMS_... parts: each takes every PARTIAL_SUMS-th vector and goes to memory
-// [part, unit], and add_parts adds them up.
+// A sum over the samples may be taken in PARTIAL_SUMS_... partial sums: each takes every PARTIAL_SUMS-th vector and goes to
+// memory [partial sum, unit], and add_partial_sums adds them up.
 % endif
 
 // Build with -I on this folder and a -D for every macro that the next lines name, -cl-single-precision-constant for float.
@@ -109,15 +109,16 @@ ${kernel(k)}\
 % endfor
 % if any(k.tiling.partial_sums for k in kernels):
 
-// A second launch, where a sum was taken in several parts: they are added up in order.
-WIDE __kernel void add_parts(__global const REAL *restrict parts,
+// A second launch, where a sum was taken in several partial sums: they are added up in order.
+// count - 1 operations per unit
+WIDE __kernel void add_partial_sums(__global const REAL *restrict partial_sums,
     __global REAL *restrict sum,
     const int count)
 {
     const integer unit = get_global_id(0), units = get_global_size(0);
-    REAL total = parts[unit];
+    REAL total = partial_sums[unit];
     for (integer n = 1; n < count; ++n) {
-        total += parts[n * units + unit];
+        total += partial_sums[n * units + unit];
     }
     sum[unit] = total;
 }

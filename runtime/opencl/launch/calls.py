@@ -78,7 +78,11 @@ def calls(kernel: KernelInfo, plan: KernelPlan, tensors: int, units: int) -> tup
     if plan.partial_sums > 1:
         found.append(
             KernelCall(
-                "add_parts", (PARTIAL_SUMS, output), (str(units),), counts=False, numbers=(plan.partial_sums,)
+                "add_partial_sums",
+                (PARTIAL_SUMS, output),
+                (str(units),),
+                counts=False,
+                numbers=(plan.partial_sums,),
             )
         )
     return tuple(found)

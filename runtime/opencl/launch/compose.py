@@ -153,7 +153,11 @@ class TensorStart:
     start: int
 
     def text(self, block: str = "", start: str = "") -> str:
-        """The pointer as C text; ``block``: the number of the block; ``start``: what stands for the byte."""
+        """The pointer as C text.
+
+        ``block``: the number of the block.
+        ``start``: what stands for the byte.
+        """
         moved = f" + (size_t){block} * {self.stride}" if self.stride and block else ""
         moved += f" + {start or self.start}" if self.start else ""
         return f"b{self.number}{moved}"

@@ -170,7 +170,7 @@ class Writer:
         """The call of an item function."""
         plan = self.own(step)
         numbers = [f"used / {plan.width}", str(self.plan.capacity // plan.width), *whole_slices(step)]
-        reduction_group = ["team"] if plan.reduction_group else []
+        reduction_group = ["group"] if plan.reduction_group else []
         name = f"{prefix(self.plan, step)}_{step.kernel.name}_item"
         return f"{name}({places}, {', '.join([*self._tensors(step), *numbers, *reduction_group])});"
 
@@ -190,10 +190,10 @@ class Writer:
         plan = self.own(step)
         _, plain, tiles = self._extents(step, plan.width)
         yield f"    const int samples = (used / {plan.width} + {plan.sample_tile - 1}) / {plan.sample_tile};"
-        inner, outer = ("place", "n") if plan.across else ("n", "place")
+        inner, outer = ("point", "n") if plan.across else ("n", "point")
         yield f"    const int {inner} = get_global_id(1), {outer} = get_global_id(2);"
-        yield f"    if (get_global_id(0) >= samples || n >= {tiles} || place >= {plain}) return;"
-        yield f"    {self._item(step, f'get_global_id(0), place, {self._tile(step, tiles)}')}"
+        yield f"    if (get_global_id(0) >= samples || n >= {tiles} || point >= {plain}) return;"
+        yield f"    {self._item(step, f'get_global_id(0), point, {self._tile(step, tiles)}')}"
 
     def _tile(self, step: Step, count: int) -> str:
         """The number of the tile that neighbour ``n`` takes: the first axis, which no bound depends on,
@@ -247,15 +247,15 @@ class Writer:
 
         The barriers of reduction groups stand outside, so that all work groups come by the same ones.
         """
-        teamed = [step for step in self.launch_group.steps if self.own(step).reduction_group]
+        grouped = [step for step in self.launch_group.steps if self.own(step).reduction_group]
         yield "    const int item = get_local_id(0);"
-        if teamed:
-            yield f"    __local {self.real} teams[{max(map(self._local, teamed))}];"
-            yield f"    __local {self.real} *team = teams;"
-            yield "    int places = 0, steps = 0;"
+        if grouped:
+            yield f"    __local {self.real} groups[{max(map(self._local, grouped))}];"
+            yield f"    __local {self.real} *group = groups;"
+            yield "    int points = 0, steps = 0;"
         yield from self._choice(self._sum)
-        if teamed:
-            yield f"    {prefix(self.plan, teamed[0])}_fold_group(team, places, steps);"
+        if grouped:
+            yield f"    {prefix(self.plan, grouped[0])}_fold_group(group, points, steps);"
             yield from self._choice(self._store)
 
     def _choice(self, lines: Callable[[Step], list[str]]) -> Iterator[str]:
@@ -284,7 +284,7 @@ class Writer:
         if not items:
             return [item]
         return [
-            f"places = {tile}, steps = {items.bit_length() - 1}, team += item / {items} * "
+            f"points = {tile}, steps = {items.bit_length() - 1}, group += item / {items} * "
             f"{tile * (items + 1)};",
             item,
         ]
@@ -295,7 +295,7 @@ class Writer:
         arguments = [
             self._tensors(step)[len(step.reads)],
             *([f"index{step.unit}"] if step.kernel.index else []),
-            "team",
+            "group",
         ]
         name = f"{prefix(self.plan, step)}_{step.kernel.name}_store"
         return [f"if (n < {self._items(step)}) {name}({self._places(step)}, {', '.join(arguments)});"]
@@ -325,11 +325,11 @@ class Writer:
             vector, part = self._vector(step.writes.key)
             yield f"    if (n < {units}) {{"
             yield (
-                f"        __global const {real} *parts = (__global const {real} "
+                f"        __global const {real} *partial_sums = (__global const {real} "
                 f"*)({self._address(partial_sums_key(step))});"
             )
-            yield f"        {real} total = parts[n];"
-            yield f"        for (int m = 1; m < {partial_sums}; ++m) total += parts[m * {units} + n];"
+            yield f"        {real} total = partial_sums[n];"
+            yield f"        for (int m = 1; m < {partial_sums}; ++m) total += partial_sums[m * {units} + n];"
             yield f"        ((__global {real} *)({self._address(vector)}))[{part.start or 0} + n] = total;"
             yield "        return;"
             yield "    }"

@@ -1,7 +1,7 @@
 """Carries shipped configurations over to kernels whose text, names or macros changed but whose loops did not.
 
-    python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ... [--rename KIND:OLD=NEW ...] [--defaults
-    VERSION]
+    python -m phiz.runtime.opencl.tuned.carry OLD NEW FILE.json ...
+        [--rename KIND:OLD=NEW ...] [--defaults VERSION]
 
 ``OLD`` and ``NEW`` are generated folders; ``git worktree add`` checks out the old one.  An entry that was
 measured with the text of ``OLD`` gets the digest of ``NEW``, the new names and a new key.  Older entries stay

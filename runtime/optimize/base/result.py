@@ -112,10 +112,13 @@ class Progress:
 class OptimizeResult:
     """The outcome of `minimize`.
 
-    x: (n,) the lowest point seen (of mini-batches: the last), in x0's dtype; fun: f(x); jac: gradient at x,
-    None where it was never computed (an interrupted value-only search); nit, nfev, njev: iterations, and what
-    the functions of f and of the gradient or Jacobian were called;
-    status and message: why it stopped; memory_bytes: what the method itself was predicted to need;
+    x: (n,) the lowest point seen (of mini-batches: the last), in x0's dtype.
+    fun: f(x).
+    jac: gradient at x, None where it was never computed (an interrupted value-only search).
+    nit: iterations.
+    nfev, njev: how often the functions of f and of the gradient or Jacobian were called.
+    status, message: why it stopped.
+    memory_bytes: what the method itself was predicted to need.
     error: with status RAISED what the objective raised, traceback included.
     """
 

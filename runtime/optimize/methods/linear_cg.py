@@ -15,8 +15,11 @@ from ..base.vector import Vector, as_parameters, as_vector, dot, norm
 
 @dataclass(frozen=True)
 class LinearCGResult:
-    """x: (n,); residual_norm: ||b - A x|| by the recurrence; `alpha`, `beta`: the coefficients of every
-    step.
+    """The solution of a linear system, as far as it was reached.
+
+    x: (n,).
+    residual_norm: ||b - A x|| by the recurrence.
+    alpha, beta: the coefficients of every step.
     """
 
     x: Vector
@@ -41,8 +44,11 @@ def linear_cg(
 ) -> LinearCGResult:
     """Solves A x = b until ||r|| <= rtol ||b||, in at most `maxiter` steps (default 10 n).
 
-    a: (n, n) or a function v -> A v; preconditioner: v -> M^-1 v.  r is recomputed as b - A x now and then,
-    because its recurrence (160) drifts.  Stops with a message where d^T A d <= 0: A is not positive definite.
+    a: (n, n) or a function v -> A v.
+    preconditioner: v -> M^-1 v.
+
+    r is recomputed as b - A x now and then, because its recurrence (160) drifts.  Stops with a
+    message where d^T A d <= 0: A is not positive definite.
     """
     right = as_parameters(b)
     product = _guarded("A", a, right) if callable(a) else _matrix_product(a, right.size)

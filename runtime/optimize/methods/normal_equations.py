@@ -20,8 +20,12 @@ CUT_OFF = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-15}
 
 @dataclass(frozen=True, slots=True)
 class NormalEquations:
-    """matrix: J^T J (n, n), upper triangle only; gradient: J^T r (n,); half_squares: 1/2 ||r||^2; rows:
-    number of r_i.
+    """The normal equations of residuals r with the Jacobian J.
+
+    matrix: J^T J (n, n), upper triangle only.
+    gradient: J^T r (n,).
+    half_squares: 1/2 ||r||^2.
+    rows: number of r_i.
 
     All float64; the matrix is column-major, its lower triangle undefined.
     """
@@ -71,8 +75,10 @@ def accumulate(chunks: Iterable[tuple[Vector, np.ndarray]], size: int) -> Normal
 class DampedStep:
     """step = -(A + lambda D)^-1 g.
 
-    predicted: the model's fall of f; length: ||D^1/2 step||; solver: "cholesky" or "svd"; rank: of the matrix
-    as solved;
+    predicted: the model's fall of f.
+    length: ||D^1/2 step||.
+    solver: "cholesky" or "svd".
+    rank: of the matrix as solved.
     slope: g^T step.
     """
 

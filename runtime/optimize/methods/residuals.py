@@ -46,8 +46,10 @@ class NormResidual:
 def gauss_newton_softmax(p: np.ndarray, t: np.ndarray, jacobian: np.ndarray) -> tuple[Vector, np.ndarray]:
     """Rows for LM that stand for softmax and cross-entropy E = -sum t log p.
 
-    p, t: (m, K) outputs and targets, each row of t summing to 1; jacobian: (m, K, n),
-    d(pre-softmax)/d(parameters). Returns r (m K,), J (m K, n) with J^T r = dE/dx = sum jacobian^T (p - t) and
+    p, t: (m, K) outputs and targets, each row of t summing to 1.
+    jacobian: (m, K, n), d(pre-softmax)/d(parameters).
+
+    Returns r (m K,), J (m K, n) with J^T r = dE/dx = sum jacobian^T (p - t) and
     J^T J = sum jacobian^T (diag p - p p^T) jacobian, the Gauss-Newton matrix: with L = diag(sqrt p) - p
     sqrt(p)^T, L L^T = diag p - p p^T, the rows are L^T jacobian and (p - t) / sqrt p.
     """

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 class Traits:
     """One device in one dtype.
 
-    ``width``: samples per vector by default; ``widest``: the most that is legal.  ``work_group``: work items
-    of a group at most;
-    ``work_items``: of each axis.  ``units``: compute units.  ``local_memory`` bytes.  ``machine``: see
-    ``device.machine``.
+    ``width``: samples per vector by default.
+    ``widest``: the most that is legal.
+    ``work_group``: work items of a group at most.
+    ``work_items``: of each axis.
+    ``units``: compute units.
+    ``local_memory``: bytes.
+    ``machine``: see ``device.machine``.
     ``fused``: kernels do not run in launches of their own, so that vector width and work groups are not
-    theirs to choose;
+    theirs to choose.
     ``grouped``: neither do these, but only work groups, constant and local memory are not theirs.
     """
 

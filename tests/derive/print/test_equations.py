@@ -6,11 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+import sympy as sp
+from phiz.codegen.pages.equations import loss_page, symbols
 from phiz.codegen.user_file import load_definitions
+from phiz.derive.adjoint.loss_kernels import derive_loss
+from phiz.derive.language.activations import ACTIVATIONS
 from phiz.derive.language.layer import Family
+from phiz.derive.language.losses import LOSSES
 from phiz.derive.layers import LAYERS
 from phiz.derive.pipeline import derive_definition
 from phiz.derive.print.legend import legend
+from phiz.derive.symbols.functions import expm1, log1p, tanh
+from phiz.derive.symbols.names import latex, summand_latex
 
 FILES = sorted(p for p in (Path(__file__).parents[2] / "layers").glob("*.py") if p.name != "__init__.py")
 OWN = load_definitions(FILES).families
@@ -60,3 +67,34 @@ def test_the_legend_names_every_size_and_table(family: Family) -> None:
         definition = derive_definition(family, options).definition
         named = {name for symbols, _ in legend(definition) for name in symbols.split(", ")}
         assert named == set(definition.sizes) | set(definition.relations)
+
+
+def test_a_fused_loss_sums_over_an_index_of_its_own_and_its_page_explains_every_mark() -> None:
+    softmax = next(family for family in LAYERS if family.name == "softmax")
+    derivation = derive_definition(softmax, softmax.variants()[0])
+    deltas = [k for k in derivation.kernels if k.role == "loss" and k.name.endswith("_delta")]
+    assert len(deltas) == 2
+    for kernel in deltas:
+        assert r"\sum_{i'}" in kernel.latex and r"\sum_{i}" not in kernel.latex
+        inside = kernel.text.split("sum over i' of ")[1].split("))")[0]
+        assert "[i']" in inside and "[i]" not in inside, kernel.text
+    mse = next(k for k in deltas if "mse" in k.name)
+    assert r"\sum_{i'} \left(T_{i'} Z_{i'} - Z_{i'}^{2}\right)" in mse.latex
+    assert {"T", "r", "i'"} <= {symbol for symbol, _ in symbols(derivation)}
+
+
+def test_names_of_functions_keep_their_digits() -> None:
+    a = sp.Symbol("a")
+    assert latex(expm1(a) * log1p(a) ** 2).count(r"\operatorname{expm1}") == 1
+    assert r"\operatorname{log1p}" in latex(log1p(a)) and latex(tanh(a)).startswith(r"\tanh")
+    assert summand_latex(a - 1) == r"\left(a - 1\right)" and summand_latex(a) == "a"
+
+
+def test_the_page_of_a_loss_explains_its_symbols() -> None:
+    pages = {loss.name: loss_page(derive_loss(loss, ACTIVATIONS)) for loss in LOSSES}
+    for page in pages.values():
+        listed = {line.split("`")[1] for line in page.splitlines() if line.startswith("- `")}
+        assert {"n", "t", "y", "z", "r", "delta_n"} <= listed
+        for function in ("softplus", "expm1", "erfc", "log1p"):
+            assert (f"{{{function}}}" in page) == (f"{function}(a)" in listed), function
+    assert r"\operatorname{expm1}" in pages["mse"]

@@ -416,7 +416,7 @@ def test_copied_memory_gives_the_bits_of_shared_memory(monkeypatch: pytest.Monke
 
 
 def test_reduction_groups_of_all_sizes_side_by_side_fit_local_memory() -> None:
-    """A launch has groups of its largest team: several small teams share one, and each has a place for
+    """A launch has groups of its largest reduction group: several small ones share one, each with room for
     every item.
     """
     net = Network([layer("dense", maps=16)], (16,), "mse", "numpy", "float32")
@@ -440,7 +440,7 @@ def test_reduction_groups_of_all_sizes_side_by_side_fit_local_memory() -> None:
             (n, part) for n, part in enumerate(_launches(found, steps)) if part.kind == "sums"
         )
         text = Writer(found.plan, number, launch, parts_of_vectors(net.program), {}).text()
-        needed = re.search(r"__local float teams\[(\d+)\]", text)
+        needed = re.search(r"__local float groups\[(\d+)\]", text)
         assert needed is not None and int(needed[1]) * 4 <= 49152, (one, other)
 
 
