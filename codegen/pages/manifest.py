@@ -31,7 +31,7 @@ from ..sources import generator_digests
 from ..tiling.local_memory import numbers
 from ..tiling.tiling import Tile, bounded
 
-VERSION = 2
+VERSION = 3
 #: A value that is no longer than ``LINE`` characters stands on one line, and one at the depth ``RECORD``: a
 #: launch.
 LINE, RECORD = 240, 6

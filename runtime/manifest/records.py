@@ -1,7 +1,7 @@
 """What a generated folder holds: the records of ``manifest.json``, typed and frozen.
 
 Reading and verifying a folder is the subject of ``loading.py`` and ``folder.py``.
-The meaning of each field is the manifest contract, version 2.
+The meaning of each field is the manifest contract, version 3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..nearest import did_you_mean
 if TYPE_CHECKING:
     from .folder import Folder
 
-VERSION = 2
+VERSION = 3
 #: How tensors with samples may lie in memory: the sample is the last axis, in vectors, or the first.
 SAMPLE_INNER, SAMPLE_OUTER = "sample_inner", "sample_outer"
 

@@ -1,4 +1,4 @@
-"""The types of ``manifest.json``, version 2: what ``codegen`` writes, and no entry more."""
+"""The types of ``manifest.json``, version 3: what ``codegen`` writes, and no entry more."""
 
 from __future__ import annotations
 

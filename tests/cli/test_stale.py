@@ -101,7 +101,7 @@ def test_a_folder_of_a_user_is_older_than_its_definition(
 
 
 def test_a_folder_that_says_nothing_of_its_sources_is_stale(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text('{"version": 2}')
+    (tmp_path / "manifest.json").write_text('{"version": 3}')
     assert "does not say what it was generated from" in stale(tmp_path)
     for text in ("", "[]", "[" * 100_000):
         (tmp_path / "manifest.json").write_text(text)

@@ -291,7 +291,7 @@ def manifest() -> dict[str, Any]:
         "digest": "positive-digest",
     }
     return {
-        "version": 2,
+        "version": 3,
         "files": {},
         "activations": {
             "linear": {"derivative_in": "y", "range": [None, None], "digest": "a"},

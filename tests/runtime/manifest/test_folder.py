@@ -46,12 +46,12 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 def test_another_version_is_refused(folder: Path) -> None:
     data = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**data, "version": 99}))
-    with pytest.raises(ManifestError, match="version 99, this phiz reads version 2; run: phiz generate"):
+    with pytest.raises(ManifestError, match="version 99, this phiz reads version 3; run: phiz generate"):
         load_folder(folder, trust=True)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 1}', '{"version": 2, "files": {}, "layers": {"a": {}}}']
+    "text", ["", "{", "[]", '{"version": 1}', '{"version": 3, "files": {}, "layers": {"a": {}}}']
 )
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
