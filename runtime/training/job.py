@@ -34,7 +34,8 @@ class TrainingJob:
     manifests: generated folders on top of the built-in one.
     out: the folder for weights and pictures.
     seed: of the split, the initial parameters and the mini-batches.
-    overwrite: whether an interrupted run in ``out`` may be lost.  trust: of ``load_manifest``.
+    overwrite: whether an interrupted run in ``out`` may be lost.
+    trust: of ``load_manifest``.
     """
 
     data: str = "digits"
