@@ -147,19 +147,29 @@ class root(sp.Function):
 
 def piecewise(*branches: tuple[object, object]) -> sp.Expr:
     """``piecewise((value, condition), ..., (value, True))``: the first branch whose condition holds."""
-    return sp.Piecewise(*branches)
+    return sp.Piecewise(*((value, _settled(condition)) for value, condition in branches))
+
+
+def _settled(condition: object) -> object:
+    """``condition`` with everything on one side where SymPy would turn it to and fro for ever."""
+    if not isinstance(condition, Relational):
+        return condition
+    turned = condition.canonical
+    if not isinstance(turned, Relational) or turned.canonical == turned:
+        return condition
+    return condition.func(sp.expand(condition.lhs - condition.rhs), 0)
 
 
 def maximum(a: object, b: object) -> sp.Expr:
     """max(a, b); a tie takes b, and its derivative: ``maximum(z, 0)`` has slope 0 at 0."""
     first, second = sp.sympify(a), sp.sympify(b)
-    return sp.Piecewise((first, first > second), (second, True))
+    return sp.Piecewise((first, _settled(first > second)), (second, True))
 
 
 def minimum(a: object, b: object) -> sp.Expr:
     """min(a, b); a tie takes b."""
     first, second = sp.sympify(a), sp.sympify(b)
-    return sp.Piecewise((first, first < second), (second, True))
+    return sp.Piecewise((first, _settled(first < second)), (second, True))
 
 
 def without_kinks(expression: sp.Expr) -> sp.Expr:

@@ -224,3 +224,14 @@ def test_conditions_of_a_flat_expression_are_simple() -> None:
     conditions = [c for _, c in flat.args]
     assert not any(c.has(sp.Piecewise) or c.has(sp.ITE) for c in conditions)
     assert all(a != b for a, b in pairwise(conditions)) and flat.args[0] == (z, sp.And(z > 0, z < 6))
+
+
+@pytest.mark.parametrize("choose", [maximum, minimum])
+def test_a_comparison_that_sympy_turns_to_and_fro(choose: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> None:
+    """Its canonical form has the other side's canonical form, so that an evaluation never ended."""
+    a, b = sp.symbols("a[i] b[j]", real=True)
+    found = choose(b - a, a - b / 4)
+    for values in ({a: 1, b: 2}, {a: 3, b: -1}, {a: 5, b: 8}):
+        assert found.subs(values) == (max if choose is maximum else min)(
+            values[b] - values[a], values[a] - sp.Rational(values[b], 4)
+        )
