@@ -11,11 +11,13 @@ import numpy as np
 import sympy as sp
 
 from ..language.stages import Definition
-from ..symbols.indices import RelationInfo, SizeInfo
+from ..symbols.indices import RelationInfo, RowVariable, SizeInfo
 from .definition import DefinitionValues
 from .sizes import SizeValues
 
 DRAWS = 200
+#: More points than these take gigabytes with a few samples.
+MOST_POINTS = 200_000
 
 
 def drawn_sizes(definition: Definition, random: Random, most: int = 2000) -> SizeValues | None:
@@ -25,7 +27,7 @@ def drawn_sizes(definition: Definition, random: Random, most: int = 2000) -> Siz
     """
     for _ in range(DRAWS):
         sizes = _Drawing(definition, random).sizes()
-        if sizes is None or _entries(definition, sizes) > most:
+        if sizes is None or _entries(definition, sizes) > most or _points(definition, sizes) > MOST_POINTS:
             continue
         if DefinitionValues(definition, sizes).reads_inside():
             return sizes
@@ -39,6 +41,23 @@ def _entries(definition: Definition, sizes: SizeValues) -> int:
         zero = {axis.symbol.name: np.zeros(1, np.int64) for axis in tensor.axes}
         counts.append(math.prod(int(np.max(sizes.integer(axis.extent, zero))) for axis in tensor.axes))
     return max(counts, default=0)
+
+
+def _points(definition: Definition, sizes: SizeValues) -> int:
+    """The points that the largest reduction runs over, for all entries of its stage together."""
+    counts = [0]
+    for stage in definition.stages:
+        for _, reduction in stage.reductions:
+            count = 1
+            variables = [*stage.axes, *(definition.variables[s] for s in reduction.variables)]
+            zero = {variable.symbol.name: np.zeros(1, np.int64) for variable in variables}
+            for variable in variables:
+                if isinstance(variable, RowVariable):
+                    count *= sizes.count(variable.relation)
+                else:
+                    count *= int(np.max(sizes.integer(variable.extent, zero)))
+            counts.append(count)
+    return max(counts)
 
 
 class _Drawing:
