@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+#: No count that is typed is larger: samples, outputs, seeds.
+MOST = 2**31 - 1
+
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds ``--backend``, ``--device`` and ``--kernels``."""
@@ -41,12 +44,14 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def at_least(arguments: argparse.Namespace, **least: int) -> None:
-    """PhizError that names the option whose number is too small."""
+    """PhizError that names the option whose number is too small, or larger than ``MOST``."""
     from ..runtime.errors import PhizError
 
     for name, smallest in least.items():
         if getattr(arguments, name) is not None and getattr(arguments, name) < smallest:
             raise PhizError(f"--{name}: expected at least {smallest}, got {getattr(arguments, name)}")
+        if getattr(arguments, name) > MOST:
+            raise PhizError(f"--{name}: expected at most {MOST}, got {getattr(arguments, name)}")
 
 
 def assignment(text: str) -> tuple[str, int | float | bool | str]:

@@ -71,7 +71,11 @@ def combined(user: Definitions) -> tuple[Definitions, tuple[Family, ...]]:
 
 
 def _run(path: Path) -> dict[str, object]:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
         raise DefinitionError(f"{path}: no such definition file")
     name = f"phiz_definitions_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

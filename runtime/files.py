@@ -31,6 +31,14 @@ def as_path(given: Any, what: str) -> Path:
         raise PhizError(f"{what}: expected a path, got {type(given).__name__}") from None
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no file can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a character device",
@@ -44,7 +52,11 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
     Raises: OSError that says what it is instead: a folder, a named pipe, a device, a socket.
     """
-    _require_regular(os.stat(path).st_mode, path)  # a device that is only opened may act on it
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from None
+    _require_regular(mode, path)  # a device that is only opened may act on it
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _require_regular(os.fstat(descriptor).st_mode, path)  # it may have been replaced meanwhile
@@ -58,6 +70,15 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
     """Read all bytes of a regular file.  Raises: OSError as `open_regular`."""
     with open_regular(path) as stream:
         return stream.read()
+
+
+def require_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError where ``path`` is there and is no regular file, which a renamed file would replace."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    _require_regular(mode, path)
 
 
 def _require_regular(mode: int, path: str | os.PathLike[str]) -> None:
@@ -76,14 +97,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, error: type[Phiz
     The temporary file lies in the same folder (a rename across file systems is not atomic).  The folder must
     exist.
 
+    A device, a pipe or a socket is refused, never replaced by a file.
+
     Raises: `error` with one line when the file cannot be written; the file that was there before is then
     unchanged.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
+        require_replaceable(path)
+        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
         _write_and_rename(temporary, target, data)
-    except OSError as cause:
+    except (OSError, ValueError) as cause:
         raise error(f"{path}: cannot be written: {reason(cause)}") from cause
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...runtime.errors import PhizError
-from ...runtime.files import write_atomically
+from ...runtime.files import require_replaceable, write_atomically
 from ...runtime.training.pictures import prepare_folder
 from .plots import save_peers, save_roofline
 from .report import Record, markdown
@@ -50,6 +50,7 @@ def write_json(record: Record, file: Path) -> None:
 
 def save_whole(path: Path, save: Callable[[Path], None]) -> None:
     """A picture that ``save`` draws, whole or absent."""
+    require_replaceable(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.png")
     try:
         save(temporary)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import as_path, open_regular, reason
+from ..files import as_path, exists, open_regular, reason
 from ..nearest import did_you_mean
 from . import idx, tables
 from .labels import Classes, named, numbered, one_hot
@@ -223,7 +223,7 @@ def has_test_part(source: str | os.PathLike[str]) -> bool:
     Raises: DataError as `load`.
     """
     path = as_path(source, "data")
-    if str(source) in BUILT_IN or not _exists(path):
+    if str(source) in BUILT_IN or not exists(path):
         return False
     if path.is_dir():
         return {"train", "test"} <= {pair.part for pair in idx.find_pairs(path)}
@@ -243,7 +243,7 @@ def _load(
         if target is not None:
             raise DataError(f"{source}: its targets are known, target {target!r} has no effect")
         return _agreeing(_built_in(str(source), dtype), task, classes)
-    if not _exists(path):
+    if not exists(path):
         raise DataError(
             f"{source}: expected one of {', '.join(BUILT_IN)}, or an existing file or folder"
             f"{did_you_mean(source, BUILT_IN)}"
@@ -554,19 +554,11 @@ def _check_task(task: Task | None, name: str) -> None:
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype:
     try:
         chosen = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         raise DataError(f"{name}: expected float32 or float64, got {dtype}") from None
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DataError(f"{name}: expected float32 or float64, got {chosen}")
     return chosen
-
-
-def _exists(path: Path) -> bool:
-    """Whether there is such a file or folder; a name that no file can have is not there."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _agreeing(data: Dataset, task: Task | None, classes: Classes) -> Dataset:

@@ -88,7 +88,8 @@ def load_split(
     from ..schema.arguments import DataArguments
 
     given = {"source": source, "target": target, "test": test, "validation": validation, "seed": seed}
-    checked(given, DataArguments, "data", DataError)
+    found = checked(given, DataArguments, "data", DataError)
+    test, validation, seed = found.test, found.validation, found.seed or 0
     data, held_out = load_whole(source, dtype, target=target, task=task, classes=classes)
     return draw(data, held_out, test=test, validation=validation, seed=seed).standardised()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.datasets import Dataset
 from ..errors import PhizError, ShapeError
-from ..files import as_path, read_regular, reason
+from ..files import as_path, exists, read_regular, reason
 from ..nearest import did_you_mean
 from ..program.layer import LayerSpec, layer
 from ..schema.check import checked
@@ -129,7 +129,7 @@ def architecture(source: str | os.PathLike[str], data: Dataset) -> Architecture:
     name = str(source)
     if name in NAMED:
         return _named(name, data)
-    if path.suffix.lower() not in (".json", ".toml") and not path.exists():
+    if path.suffix.lower() not in (".json", ".toml") and not exists(path):
         raise PhizError(
             f"network {name!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
             f"{did_you_mean(name, NAMED)}"
@@ -142,7 +142,7 @@ def stated_shape(path: Path) -> tuple[Any, ...] | None:
 
     Raises: PhizError if the file cannot be read.
     """
-    if path.suffix.lower() not in (".json", ".toml") and not path.exists():
+    if path.suffix.lower() not in (".json", ".toml") and not exists(path):
         raise PhizError(
             f"network {str(path)!r}: expected one of {', '.join(NAMED)}, or a .json or .toml file"
         )

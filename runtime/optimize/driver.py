@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError
-from ..files import reason
+from ..files import exists, reason
 from .base.evaluation import Evaluator, Point, StopRun
 from .base.result import History, OptimizeResult, Progress, Record, Status
 from .base.vector import Vector, max_norm
@@ -120,7 +120,7 @@ class Run:
     def _begin(self, x0: Vector) -> Stop | None:
         if self.save.state is not None:
             self._read(self.save.state)
-        elif self.save.resume and self.save.file is not None and Path(self.save.file).exists():
+        elif self.save.resume and self.save.file is not None and exists(Path(self.save.file)):
             self._read(load_state(self.save.file))
         else:
             self.method.start(self.evaluator, x0)

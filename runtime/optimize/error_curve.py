@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..files import require_replaceable
 from .base.errors import OptionError
 from .base.vector import as_parameters, as_vector, norm
 from .line_search.ray import Ray, ray_from
@@ -56,6 +57,7 @@ class ErrorCurve:
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes alpha, value, slope as CSV, through a temporary file."""
+        require_replaceable(path)
         target = Path(path)
         temporary = target.with_name(target.name + ".tmp")
         table = np.column_stack([self.alphas, self.values, self.slopes])

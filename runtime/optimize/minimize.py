@@ -96,9 +96,11 @@ def minimize(
     instead, the exception in `result.error`.  A state that cannot be saved is said in the message.  Raises
     OptionError, ShapeError, NotFiniteError (x0), MemoryRefusedError, CheckpointError.
     """
-    plan = _checked_plan(state_file, save_every, resume, keep_errors, memory_limit)
+    plan, memory_limit = _checked_plan(state_file, save_every, resume, keep_errors, memory_limit)
     if not isinstance(args, tuple | list):
         raise OptionError(f"args: expected a tuple, got {type(args).__name__}")
+    if not isinstance(method, str | Method):
+        _entry(method)
     if callback is not None and not callable(callback):
         raise OptionError(f"callback: expected a function, got {type(callback).__name__}")
     x = as_parameters(x0)
@@ -121,8 +123,8 @@ def minimize(
 
 def _checked_plan(
     state_file: Any, save_every: Any, resume: Any, keep_errors: Any, memory_limit: Any
-) -> SavePlan:
-    """Where and when the state is saved; OptionError names the argument that is wrong."""
+) -> tuple[SavePlan, int | None]:
+    """Where and when the state is saved, and the limit in bytes; OptionError names what is wrong."""
     from ..schema.arguments import MinimizeArguments
 
     given = {
@@ -132,7 +134,11 @@ def _checked_plan(
     found = checked(given, MinimizeArguments, "minimize", OptionError)
     if found.resume and found.state_file is None:
         raise OptionError("minimize: resume=True expects state_file=")
-    return SavePlan(found.state_file, found.save_every, found.resume)
+    limit = found.memory_limit
+    if limit is not None and not limit >= 0:
+        raise OptionError(f"memory_limit: expected bytes >= 0, got {limit}")
+    plan = SavePlan(found.state_file, found.save_every, found.resume)
+    return plan, None if limit is None else int(min(limit, 2**62))
 
 
 def make_method(name: str, line_search: str | LineSearch | None = None, **options: Any) -> Method:
@@ -156,7 +162,10 @@ def make_method(name: str, line_search: str | LineSearch | None = None, **option
         )
     elif searching:
         raise OptionError(f"{name}: expected a line search for search_{next(iter(searching))}, there is none")
-    return entry.factory(**settings)
+    try:
+        return entry.factory(**settings)
+    except (TypeError, ValueError) as error:  # compared with a number, and none
+        raise OptionError(f"{name}: an option is of another type than it should be: {error}") from None
 
 
 def _usual_search(name: str, line_search: str | LineSearch) -> dict[str, float]:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError
+from ..files import require_replaceable
 
 _FORMAT = "phiz-optimizer-1"
 
 
 def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """Writes arrays, numbers and strings to `path` (NumPy's .npz) through a temporary file beside it."""
+    require_replaceable(path)
     target = Path(path)
     arrays: dict[str, Any] = {key: np.asarray(value) for key, value in state.items()}
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")

@@ -12,6 +12,7 @@ The generator of tensor number p (in the layer's parameter order) of layer numbe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -41,6 +42,11 @@ def initial_values(
         raise ShapeError(
             f"{label}: initial {name}: unknown rule {rule.get('rule')!r}, known are {', '.join(RULES)}"
         )
+    scale, value = rule.get("scale", 1.0), rule.get("value", 0.0)
+    if isinstance(scale, str) or not 0 <= scale < math.inf:
+        raise ShapeError(f"{label}: initial {name}: expected a scale >= 0, got {scale!r}")
+    if isinstance(value, str) or not math.isfinite(value):
+        raise ShapeError(f"{label}: initial {name}: expected a finite value, got {value!r}")
     generator = np.random.default_rng(list(seed))
     if extent.entries is None:
         return _draw(rule, extent.units, _fan_in(rule, sizes), generator)

@@ -25,7 +25,7 @@ class LayerEntry(Struct):
     name: str | None = None
     connections: Connections = None
     sharing: Sharing = None
-    initial: dict[str, dict[str, str | float | None]] = {}
+    initial: dict[str, dict[str, str | float]] = {}
 
 
 Keywords = dict[str, bool | Size | Sizes]
@@ -101,4 +101,4 @@ class DataArguments(Struct):
     target: str | None = None
     test: float = 0.0
     validation: float = 0.0
-    seed: Annotated[int, Meta(ge=0)] | None = None
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None

@@ -52,7 +52,7 @@ def converted(value: Any, kind: type[T], where: str, error: type[PhizError] = Ph
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as problem:
         raise error(f"{where}{told(_with_keys(value, kind, str(problem)))}") from None
-    except (RecursionError, OverflowError) as problem:
+    except (RecursionError, OverflowError, TypeError) as problem:  # of objects that look like tables
         raise error(f"{where}: {reason(problem)}") from None
 
 
@@ -91,22 +91,28 @@ def _with_keys(value: Any, kind: Any, message: str) -> str:
     """
     found = _PLACE.match(message)
     path = (found["path"] or "") if found else ""
+    if not isinstance(value, Mapping | list):
+        return message
     known: list[Any] = []
     for name, number, _ in _STEP.findall(path):
         if name or number:
             known.append(name or int(number))
             continue
-        table = value
-        for step in known:
-            table = table[step]
-        alone = {key: _narrowed(value, known, key) for key in table}
-        key = next((key for key, one in alone.items() if _problem(one, kind) == message), None)
+        key = _wrong_key(value, known, kind, message)
         if key is None:
             return message
-        value = alone[key]
+        value = _narrowed(value, known, key)
         known.append(key)
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in known)
     return message if path == shown else message.replace(f"`${path}`", f"`${shown}`")
+
+
+def _wrong_key(value: Any, steps: list[Any], kind: Any, message: str) -> Any:
+    """The key of the table at ``steps`` whose entry alone gives ``message``; None where none does."""
+    table = value
+    for step in steps:
+        table = table[step]
+    return next((key for key in table if _problem(_narrowed(value, steps, key), kind) == message), None)
 
 
 def _narrowed(value: Any, steps: list[Any], key: Any) -> Any:

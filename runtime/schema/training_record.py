@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+Share = Annotated[float, Meta(ge=0, le=1)]
 Scalar = bool | int | float | str | None
 
 
@@ -14,9 +15,9 @@ class EpochRecord(Struct, forbid_unknown_fields=True):
 
     number: int
     loss: float
-    accuracy: float | None = None
+    accuracy: Share | None = None
     validation_loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_accuracy: Share | None = None
     seconds: float = 0.0
     evaluations: int = 0
     rate: float | None = None
@@ -61,7 +62,7 @@ class DataRecord(Struct, forbid_unknown_fields=True):
 class TrainingRecord(Struct, forbid_unknown_fields=True):
     """All that resuming needs beside arrays."""
 
-    state: dict[str, Any]
+    state: dict[str, Scalar]
     history: HistoryRecord
     early_stop: dict[str, Scalar]
     settings: dict[str, Any]

@@ -57,7 +57,7 @@ def evaluate(
     together; so too where a part is to be drawn from data that are not those of the training: it would hold
     samples trained on.
     """
-    if part is not None and part not in get_args(Which):
+    if part is not None and not (isinstance(part, str) and part in get_args(Which)):
         raise PhizError(f"part: expected one of {', '.join(get_args(Which))}, got {part!r}")
     checkpoint, saved = training_file.load(file)
     known = TrainedOn.of(file, saved.data)

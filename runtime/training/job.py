@@ -71,7 +71,9 @@ def run(job: TrainingJob, resume: bool = False, observer: Observer | None = None
 
     if not isinstance(job.settings, Settings):
         raise PhizError(f"settings: expected Settings, got {type(job.settings).__name__}")
-    checked({key: value for key, value in vars(job).items() if key != "settings"}, JobArguments, "job")
+    given = {key: value for key, value in vars(job).items() if key != "settings"}
+    found = checked(given, JobArguments, "job")
+    job = replace(job, **{name: getattr(found, name) for name in ("seed", "test", "validation", "classes")})
     if not 0 <= job.seed < SEEDS:
         raise PhizError(f"seed: expected 0 to {SEEDS - 1}, got {job.seed}")
     folder = pictures.prepare_folder(job.out)

@@ -66,7 +66,9 @@ class Settings:
 
         Raises: PhizError.
         """
-        self._require_types()
+        return self._typed()._resolved(samples)
+
+    def _resolved(self, samples: int) -> Settings:
         if self.optimizer not in METHODS:
             raise PhizError(
                 f"optimizer: expected one of {', '.join(METHODS)}, got {self.optimizer!r}"
@@ -89,8 +91,8 @@ class Settings:
             return replace(self, epochs=epochs)
         return replace(self._descent(samples), epochs=epochs)
 
-    def _require_types(self) -> None:
-        """Refuse values of other types than the fields have, and NaN."""
+    def _typed(self) -> Settings:
+        """The same with Python's own numbers; PhizError for other types than the fields have, and NaN."""
         from ..schema.arguments import SettingsArguments
 
         found = checked(vars(self), SettingsArguments, "settings")
@@ -98,6 +100,7 @@ class Settings:
             value = getattr(found, name)
             if value is not None and math.isnan(value):
                 raise PhizError(f"{name}: expected a number, got nan")
+        return replace(self, **{name: getattr(found, name) for name in found.__struct_fields__})
 
     def _descent(self, samples: int) -> Settings:
         if self.line_search is not None or (self.optimizer == "gd" and self.rate is None and not self.batch):

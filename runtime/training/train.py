@@ -21,6 +21,7 @@ from ..optimize.base.evaluation import Evaluator
 from ..optimize.base.result import History, OptimizeResult, Progress, Status
 from ..optimize.driver import Run, SavePlan
 from ..optimize.interrupt import InterruptGate
+from ..schema.check import checked
 from . import training_file
 from .checkpoint import Checkpoint
 from .early_stop import EarlyStop
@@ -195,7 +196,7 @@ class _Trainer:
             self._close_epoch(0, self.network.parameters, 0, None)
             self.ended = None
             return
-        due = int(state["nit"]) // self.per_epoch
+        due = checked(state["nit"], int, f"{self.file}: nit", CheckpointError) // self.per_epoch
         if due > self._epochs_done():
             step = History.from_json(state["history"])[-1].step
             self._close_epoch(due, np.asarray(state["x"]), int(state["nfev"]), step)
@@ -306,7 +307,8 @@ class _Trainer:
         self.history = replace(saved.history, stopped="")
         self.early.restore(saved.early_stop)
         self.best = saved.parameters
-        self.started -= float(saved.state.get("training_seconds", 0.0))
+        spent = saved.state.get("training_seconds", 0.0)
+        self.started -= checked(spent, float, f"{self.file}: training_seconds", CheckpointError)
         return {name: value for name, value in saved.state.items() if name != "training_seconds"}
 
     def _require(self, file: Checkpoint, saved: training_file.Saved) -> None:

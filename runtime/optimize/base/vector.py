@@ -112,7 +112,10 @@ def as_parameters(x0: ArrayLike) -> Vector:
     Raises ShapeError if x0 is not a flat, non-empty vector of real numbers, NotFiniteError if it holds NaN or
     infinity.
     """
-    x = np.asarray(x0)
+    try:
+        x = np.asarray(x0)
+    except (TypeError, ValueError):  # rows of different lengths
+        raise ShapeError(f"x0: expected a flat vector of real numbers, got {type(x0).__name__}") from None
     if x.ndim == 0:
         x = x.reshape(1)
     if x.ndim != 1 or x.size == 0:

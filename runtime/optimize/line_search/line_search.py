@@ -56,5 +56,10 @@ def make_line_search(choice: str | LineSearch, **options: Any) -> LineSearch:
         raise OptionError(
             f"line_search {choice}: expected options among {', '.join(sorted(known))}, got {unknown[0]}"
         )
-    result: LineSearch = replace(search, **options)
+    try:
+        result: LineSearch = replace(search, **options)
+    except (TypeError, ValueError) as error:  # compared with a number, and none
+        raise OptionError(
+            f"line_search {choice}: an option is of another type than it should be: {error}"
+        ) from None
     return result
