@@ -16,6 +16,7 @@ from ...derive.interpreter.points import KINDS, drawn_tensors
 from ...derive.interpreter.sizes import SizeValues
 from ...derive.ir import Kernel
 from ...derive.pipeline import Derivation
+from ..analysis.signature import arguments
 from .trial import PrintedKernels
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -23,6 +24,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 TOLERANCES = {"float64": 1e-9, "float32": 2e-4}
 #: What is added up counts as at least this large: 1 - tanh² has the rounding of 1.
 LEAST = {"float64": 1e-3, "float32": 1.0}
+#: How far arguments are moved, and how often, to see whether rounding in float32 crosses a kink.
+ROUNDING, NEIGHBOURS = 3e-7, 12
 #: From here on float32 has no finite number, or has lost its digits.
 LARGEST = {"float64": 1e300, "float32": 1e36}
 
@@ -73,27 +76,56 @@ class _Comparison:
         self.printed = PrintedKernels(text, derivation.tensors, sizes, samples, dtype)
 
     def problem(self, kernel: Kernel) -> str:
-        """What is wrong with ``kernel``; nothing where it agrees."""
+        """What is wrong with ``kernel``; nothing where it agrees, or reads what is not finite."""
         if not self.values.computes(kernel.name):
             return ""
         with np.errstate(all="ignore"):
             wide = {name: array.astype(np.float64) for name, array in self.arrays.items()}
             right = self.values.kernel(kernel.name, wide)
-            try:
-                got = self.printed.run(kernel, self.arrays)
-            except Exception as error:
-                got, problem = None, f"{type(error).__name__}: {error}"
             factor = wide["dphi"] if kernel.finish == "dphi" else np.asarray(1.0)
-            value = right.value * factor
-            if got is not None:
-                size = right.size * np.abs(factor)
-                problem = unlike(got[kernel.output.name], value, size, self.dtype)
-            if got is not None and kernel.position and not problem:
-                problem = elsewhere(got[kernel.position.name], right, self.dtype, self._exact(kernel))
-            self.arrays[kernel.output.name] = value.astype(self.dtype)
+            try:
+                problem = self._compared(kernel, self.printed.run(kernel, self.arrays), right, wide, factor)
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+            self.arrays[kernel.output.name] = (right.value * factor).astype(self.dtype)
             if kernel.position and right.position is not None:
                 self.arrays[kernel.position.name] = right.position.astype(self.dtype)
         return problem
+
+    def _compared(
+        self,
+        kernel: Kernel,
+        got: Mapping[str, Array],
+        right: Computed,
+        wide: Mapping[str, Array],
+        factor: Array,
+    ) -> str:
+        """What differs; ``wide`` are the arguments in float64, ``factor`` is phi' of the layer below."""
+        if not all(np.isfinite(wide[name]).all() for name in arguments(kernel, self.printed.tensors)):
+            return ""
+        own, size = got[kernel.output.name], right.size * np.abs(factor)
+        problem = unlike(own, right.value * factor, size, self.dtype)
+        if problem and self.dtype == "float32":
+            near = self._nearest(kernel, wide, own.astype(np.float64), factor)
+            problem = unlike(own, near, size, self.dtype)
+        if problem or not kernel.position:
+            return problem
+        return elsewhere(got[kernel.position.name], right, self.dtype, self._exact(kernel))
+
+    def _nearest(self, kernel: Kernel, wide: Mapping[str, Array], got: Array, factor: Array) -> Array:
+        """What is nearest to ``got`` of the values around the arguments, where rounding may cross a kink."""
+        generator = np.random.default_rng(0)
+        positions = {name for name, tensor in self.printed.tensors.items() if tensor.kind == "position"}
+        values = []
+        for _ in range(NEIGHBOURS):
+            moved = {
+                name: array + ROUNDING * (1 + np.abs(array)) * generator.choice([-1.0, 0.0, 1.0], array.shape)
+                for name, array in wide.items()
+                if name not in positions
+            }
+            kept = {name: wide[name] for name in positions & set(wide)}
+            values.append(self.values.kernel(kernel.name, moved | kept).value * factor)
+        return np.clip(got, np.min(values, axis=0), np.max(values, axis=0))
 
     def _exact(self, kernel: Kernel) -> bool:
         """True where a maximum is of values without rounding at halves and small integers: a tie is a tie."""

@@ -151,11 +151,14 @@ def piecewise(*branches: tuple[object, object]) -> sp.Expr:
 
 
 def _settled(condition: object) -> object:
-    """``condition`` with everything on one side where SymPy would turn it to and fro for ever."""
-    if not isinstance(condition, Relational):
+    """``condition`` with everything on one side, where one side is a sum and both vary.
+
+    Which side SymPy writes first depends on the names of symbols, and of some sums each form is the better
+    one of the other: an evaluation never ends.
+    """
+    if not isinstance(condition, Relational) or not (condition.lhs.is_Add or condition.rhs.is_Add):
         return condition
-    turned = condition.canonical
-    if not isinstance(turned, Relational) or turned.canonical == turned:
+    if not condition.lhs.free_symbols or not condition.rhs.free_symbols:
         return condition
     return condition.func(sp.expand(condition.lhs - condition.rhs), 0)
 
