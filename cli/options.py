@@ -48,10 +48,13 @@ def at_least(arguments: argparse.Namespace, **least: int) -> None:
     from ..runtime.errors import PhizError
 
     for name, smallest in least.items():
-        if getattr(arguments, name) is not None and getattr(arguments, name) < smallest:
-            raise PhizError(f"--{name}: expected at least {smallest}, got {getattr(arguments, name)}")
-        if getattr(arguments, name) > MOST:
-            raise PhizError(f"--{name}: expected at most {MOST}, got {getattr(arguments, name)}")
+        given = getattr(arguments, name)
+        if given is None:
+            continue
+        if given < smallest:
+            raise PhizError(f"--{name}: expected at least {smallest}, got {given}")
+        if given > MOST:
+            raise PhizError(f"--{name}: expected at most {MOST}, got {given}")
 
 
 def assignment(text: str) -> tuple[str, int | float | bool | str]:

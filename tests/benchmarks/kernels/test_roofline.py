@@ -38,7 +38,10 @@ def counted(
 
 def test_bytes_of_a_dense_layer() -> None:
     specs = [layer("dense", maps=5, activation="tanh"), layer("dense", maps=3)]
-    assert counted(specs, 7, 0, "forward_Z", 11) == (4 * (11 * 7 + 5 * 7 + 5 + 11 * 5), 11 * 5 * (2 * 7 + 2))
+    assert counted(specs, 7, 0, "forward_Z", 11) == (
+        4 * (11 * 7 + 5 * 7 + 5 + 2 * 11 * 5),  # y and z, which phi' is computed from
+        11 * 5 * (2 * 7 + 2),
+    )
     assert counted(specs, 7, 1, "delta_Y", 11)[0] == 4 * (
         3 * 5 + 11 * 3 + 11 * 5 + 11 * 5
     )  # w, delta, output, phi'(y)
