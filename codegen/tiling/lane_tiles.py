@@ -50,8 +50,6 @@ def tiled_by_sample(kernel: Kernel, tensors: Mapping[str, Tensor]) -> TiledKerne
 def choose_with_lanes(kernel: Kernel, tensors: dict[str, Tensor], lanes: Lanes) -> Tiling:
     """The tiling where the lanes of a vector go along ``lanes`` instead of samples.
 
-    Only axes that no bound depends on are tiled.
-
     Only axes that no bound depends on are tiled.  If lanes go along an output axis, its tile counts vectors.
     If they go along a reduction axis, the last output axis is tiled if possible, so that the sums of
     neighbouring points form a vector again.

@@ -29,12 +29,12 @@ from ..backend import calls as pass_steps
 from ..errors import DeviceError
 from ..program.flat_vectors import GRADIENT, PARAMETERS, Parts, parts_of_vectors
 from ..program.memory_plan import MemoryLayout
-from ..program.program import Gradients, Program, Step
+from ..program.program import PACK, Gradients, Program, Step
 from .device import device as devices
 from .launch.calls import partial_sums_key
 from .launch.launcher import Launcher
 from .launch.memory import Memory, OpenCLResident, Region, to_blocks, to_rows
-from .launch.packing import PACK, with_packing
+from .launch.packing import with_packing
 from .passes import PassKind
 from .pending import OpenCLPending
 from .single import BoundPass, SingleStep

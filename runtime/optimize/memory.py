@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
+from ..free_memory import available_memory
 from .base.errors import MemoryRefusedError
-
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
-_MEMINFO = Path("/proc/meminfo")
-
-
-def available_memory() -> int:
-    """Bytes that a new allocation may expect to get: the machine's, or its container's where that is less."""
-    free = _machine_available()
-    limit, used = _read_bytes(_CGROUP_LIMIT), _read_bytes(_CGROUP_USED)
-    if limit is not None and used is not None:
-        free = min(free, max(limit - used, 0))
-    return free
 
 
 def require_memory(method: str, size: int, needed: int, limit: int | None = None) -> None:
@@ -41,19 +26,3 @@ def readable(count: int) -> str:
             break
         value, unit = value / 1024.0, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
-def _machine_available() -> int:
-    if _MEMINFO.exists():
-        for line in _MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
-
-
-def _read_bytes(path: Path) -> int | None:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

@@ -30,6 +30,8 @@ from .sizes import Extent
 
 #: The folder of kernels whose samples lie one after the other.
 SAMPLE_OUTER = "opencl_rows"
+#: The role of a step that packs a parameter, and the kernel that does it: ``pack_item`` of the prelude.
+PACK = "pack"
 Gradients = Literal["none", "sum", "sample"]
 #: What a parameter's gradients are called before its name.
 PREFIX: dict[Gradients, str] = {"sum": "gradient_", "sample": "samplegradient_", "none": ""}

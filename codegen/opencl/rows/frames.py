@@ -6,6 +6,7 @@ They say what addresses are, and how values are read into lanes along an axis of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ....derive.ir import IntExpr, Kernel, Load, Name, Size, Tensor, loads
 from ...analysis.addresses import stride, unit, units
@@ -151,10 +152,8 @@ class PackedFrame(LaneFrame):
 
     def _packed_unit(self, load: Load) -> IntExpr:
         """Where the vector of ``load`` lies in ``[axis / V, the other indices, V]``."""
-        shape, at = self.tensors[load.tensor].shape, pack_position(load, self.axis)
+        tensor, at = self.tensors[load.tensor], pack_position(load, self.axis)
         assert at is not None
-        rest = [*shape[:at], *shape[at + 1 :]]
-        number: IntExpr = ZERO
-        for extent, e in zip(rest, [*load.index[:at], *load.index[at + 1 :]], strict=True):
-            number = add(multiply(number, extent), e)
-        return add(multiply(Name(self.axis), *rest), multiply(number, Size(LANES)))
+        rest = replace(tensor, shape=(*tensor.shape[:at], *tensor.shape[at + 1 :]))
+        number = unit(rest, (*load.index[:at], *load.index[at + 1 :]))
+        return add(multiply(Name(self.axis), units(rest)), multiply(number, Size(LANES)))

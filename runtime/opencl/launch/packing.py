@@ -11,12 +11,9 @@ from dataclasses import replace
 
 from ...manifest.expressions import expression
 from ...manifest.records import SAMPLE_OUTER, KernelInfo, LaunchInfo
-from ...program.program import Argument, Step
+from ...program.program import PACK, Argument, Step
 from ...program.sizes import Extent
 from ..plan.plan import Plan
-
-#: What a step that packs a parameter is called; ``pack_item`` of the prelude does it.
-PACK = "pack"
 
 
 def with_packing(steps: Iterable[Step], plan: Plan) -> tuple[Step, ...]:

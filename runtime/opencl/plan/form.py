@@ -14,7 +14,7 @@ import numpy as np
 
 from ...manifest.expressions import expression
 from ...manifest.records import LaneInfo
-from ...program.program import Step
+from ...program.program import PACK, Step
 from .cpu_cost_model import LATENCY, OVERHEAD
 from .plan import Plan
 
@@ -41,7 +41,7 @@ def predicted(plan: Plan, steps: Sequence[Step], samples: int) -> float:
 
 def predicted_cycles(plan: Plan, step: Step, samples: int) -> float:
     """Predicted cycles of one core for ``step`` over ``samples`` samples."""
-    if step.kernel.role == "pack":
+    if step.kernel.role == PACK:
         return 0.0
     return _computing(plan, step, samples) + _moving(plan, step, samples)
 

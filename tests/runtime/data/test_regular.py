@@ -135,7 +135,7 @@ def test_what_the_memory_cannot_hold_is_not_decompressed(
 ) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(idx_header(50, 1000, 1000) + bytes(50_000_000)))
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((50, 10**6), "u1"), y=np.arange(50))
-    monkeypatch.setattr(room, "available", lambda: 10**7)
+    monkeypatch.setattr(room, "available_memory", lambda: 10**7)
     counted = Counted(monkeypatch)
     for read, file in ((idx.read, "a.gz"), (tables.read_npz, "a.npz")):
         with pytest.raises(

@@ -11,8 +11,7 @@ from phiz.runtime.backend import VALUE_AND_GRADIENT, Request
 from phiz.runtime.opencl.backend import OpenCLBackend
 from phiz.runtime.opencl.executor import OpenCLExecutor
 from phiz.runtime.opencl.launch.fused import Fusion
-from phiz.runtime.opencl.launch.packing import PACK
-from phiz.runtime.program.program import Program
+from phiz.runtime.program.program import PACK, Program
 
 Array = np.ndarray[Any, Any]
 
